@@ -1,0 +1,59 @@
+# Every target makes the environment it needs: `make test` works on a fresh clone.
+# PYTHON picks the interpreter (3.10 or newer), ARGS is handed on: `make demo ARGS=--short`.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+POSTGRES := .venv/.postgresql
+
+.PHONY: bench coverage demo docs format lint setup test types
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python docs/examples/digits.py $(ARGS)
+
+test: $(STAMP) $(POSTGRES)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+coverage: $(STAMP) $(POSTGRES)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/hot_path.py $(ARGS)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("ML-Dash needs Python 3.10 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# The tests of the server run on PostgreSQL too, one of their own in a temporary directory: Debian's package `postgresql`.
+# Without apt-get, or the rights to use it, they are skipped and say so.
+$(POSTGRES): $(STAMP)
+	@if [ -z "$$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing Debian's package postgresql, for the tests of the server"; \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql) >/dev/null \
+			|| echo "It cannot be installed: tests that need it are skipped"; \
+	fi
+	@touch $@

@@ -1,0 +1,203 @@
+"""The results as tables, on the terminal and in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks.contenders import BASELINE, CONTENDERS, OURS
+from benchmarks.summary import METRICS, SLOWDOWN_TARGET, Metric, best, ratios, rounds, slowdown
+
+__all__ = ["SCENARIOS", "Table", "hot_path_tables", "mark", "markdown", "number", "print_tables"]
+
+_MARKS = {True: "reached", False: "not reached", None: "within the noise"}
+_LINGER_MS = 50
+SCENARIOS = {
+    "plain": "plain",
+    "stalled": "disk stalled, 1 s in 3",
+    "threads": "8 threads logging",
+}
+
+
+class Table(NamedTuple):
+    """Cells as text; the first column is a name, the others are figures."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def hot_path_tables(results: dict[str, Any]) -> list[Table]:
+    """Return the tables of those sections that were measured."""
+    return [table for table in _tables(results) if table.rows]
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """Return tables as Markdown."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    """Print tables on the terminal."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)
+    for table in tables:
+        rich = RichTable(
+            title=table.title, caption=table.note or None, title_justify="left", caption_justify="left"
+        )
+        for number, column in enumerate(table.header):
+            rich.add_column(column, justify="right" if number else "left", overflow="fold")
+        for row in table.rows:
+            rich.add_row(*(_coloured(cell) for cell in row))
+        console.print(rich)
+
+
+def _tables(results: dict[str, Any]) -> Iterator[Table]:
+    options = results["options"]
+    how = f"{number(options['steps'], 0)} steps, medians of {options['rounds']} rounds"
+    metrics = [metric for metric in METRICS if rounds(results, OURS, metric)]
+    shown = [name for name in CONTENDERS if any(rounds(results, name, metric) for metric in metrics)]
+    titles = [metric.title for metric in metrics]
+    yield Table(
+        f"Tight loop: {how}",
+        ["", *titles],
+        [[CONTENDERS[name].title, *(_median(results, name, metric) for metric in metrics)] for name in shown],
+        "Percentiles contain the clock's own time: see the empty loop.",
+    )
+    yield Table(
+        "Tight loop: best round of each",
+        ["", *titles],
+        [[CONTENDERS[name].title, *(_best(results, name, metric) for metric in metrics)] for name in shown],
+    )
+    yield Table(
+        "Tight loop: relative to the deque in the same round, medians",
+        ["", *titles],
+        [
+            [CONTENDERS[name].title, *(_relative(results, name, metric) for metric in metrics)]
+            for name in shown
+        ],
+    )
+    yield Table(
+        "ml-dash against its targets",
+        ["", "ours", "best round", "target", "", "ours : deque", "of the best rounds", "target : deque", ""],
+        [_against_target(results, metric) for metric in metrics],
+        "The absolute targets belong to another machine; what counts is the ratio to the deque, taken round by round "
+        "(median). Where a busy machine slows some rounds, compare it with the ratio of the best rounds.",
+    )
+    yield Table(
+        "Paced loop: 1 ms of numpy a step, with logging : without",
+        ["", "disk, threads", "slowdown", "95 % interval", "best blocks", "more CPU, µs/step", "target", ""],
+        [_paced_row(run) for run in results.get("paced", [])],
+        "The empty loop is the same with and without: what it shows is noise. More CPU: of all threads of the process.",
+    )
+    yield Table(
+        "Rows lost by SIGKILL",
+        [
+            "",
+            "calls",
+            "ms between calls",
+            "flush() before",
+            "lost, median",
+            "lost, most",
+            "age of the oldest lost, ms",
+            "",
+        ],
+        [_kill_row(case) for case in results.get("kill", [])],
+        f"Ours may lose what is younger than the linger ({_LINGER_MS} ms), and nothing after flush().",
+    )
+
+
+def _median(results: dict[str, Any], name: str, metric: Metric) -> str:
+    values = rounds(results, name, metric)
+    return number(median(values), metric.digits) if values else "–"
+
+
+def _best(results: dict[str, Any], name: str, metric: Metric) -> str:
+    values = rounds(results, name, metric)
+    return number(best(values, metric), metric.digits) if values else "–"
+
+
+def _relative(results: dict[str, Any], name: str, metric: Metric) -> str:
+    values = ratios(results, name, metric)
+    return number(median(values), 2) if values else "–"
+
+
+def _against_target(results: dict[str, Any], metric: Metric) -> list[str]:
+    values = rounds(results, OURS, metric)
+    relative, goal = ratios(results, OURS, metric), metric.ratio_goal
+    sign = "≥" if metric.more_is_better else "≤"
+    row = [
+        metric.title,
+        number(median(values), metric.digits),
+        number(best(values, metric), metric.digits),
+        f"{sign} {number(metric.target, metric.digits)}",
+        mark(metric.reached(median(values), metric.target)),
+    ]
+    if not relative or goal is None:
+        return [*row, "–", "–", "–", ""]
+    reached = mark(metric.reached(median(relative), goal))
+    of_best = best(values, metric) / best(rounds(results, BASELINE, metric), metric)
+    return [*row, number(median(relative), 2), number(of_best, 2), f"{sign} {number(goal, 2)}", reached]
+
+
+def _paced_row(run: dict[str, Any]) -> list[str]:
+    found = slowdown(run)
+    ours = run["contender"] == OURS
+    return [
+        CONTENDERS[run["contender"]].title,
+        SCENARIOS[run["scenario"]],
+        number(found.ratio, 4),
+        f"{number(found.low, 4)} to {number(found.high, 4)}",
+        number(found.best, 4),
+        number(found.cpu_us, 1),
+        f"≤ {SLOWDOWN_TARGET}" if ours else "–",
+        mark(found.verdict) if ours else "",
+    ]
+
+
+def _kill_row(case: dict[str, Any]) -> list[str]:
+    ages = [age for age in case["oldest_ms"] if age is not None]
+    kept = max(case["lost"]) == 0 if case["flush"] else not ages or max(ages) <= _LINGER_MS
+    return [
+        CONTENDERS[case["contender"]].title,
+        number(case["steps"], 0),
+        number(case["pace_s"] * 1e3, 0),
+        "yes" if case["flush"] else "no",
+        number(median(case["lost"]), 0),
+        number(max(case["lost"]), 0),
+        number(max(ages), 1) if ages else "–",
+        mark(kept) if case["contender"].startswith(OURS) else "",
+    ]
+
+
+def number(value: float, digits: int) -> str:
+    """Return a figure with its thousands apart; a dash for what was not measured."""
+    return "–" if math.isnan(value) else f"{value:,.{digits}f}".replace(",", " ")
+
+
+def mark(reached: bool | None) -> str:
+    """Say in words whether a target is reached; None where the noise is too large to say."""
+    return _MARKS[reached]
+
+
+def _coloured(cell: str) -> str:
+    colour = {"reached": "green", "not reached": "red", "within the noise": "yellow"}.get(cell)
+    return f"[{colour}]{cell}[/]" if colour else cell
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"### {table.title}", ""]
+    lines += [_line(table.header), _line(["---"] + ["--:"] * (len(table.header) - 1))]
+    lines += [_line(row) for row in table.rows]
+    return "\n".join([*lines, "", *([table.note, ""] if table.note else [])])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

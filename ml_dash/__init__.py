@@ -1,0 +1,46 @@
+"""ML-Dash: experiment tracking that never blocks, never raises and never loses a point."""
+
+from ml_dash.decorator import ml_dash_experiment
+from ml_dash.errors import (
+    ContentError,
+    FileChangedError,
+    FileMissingError,
+    FileStoreError,
+    InvalidArgumentError,
+    InvalidParameterError,
+    InvalidPrefixError,
+    JournalError,
+    JournalVersionError,
+    JournalWriteError,
+    MissingExtraError,
+    MLDashError,
+    NotStartedError,
+    RemoteError,
+    ServerUnavailableError,
+)
+from ml_dash.experiment import Experiment
+from ml_dash.status import ExperimentStatus, FlushResult
+
+__all__ = [
+    "ContentError",
+    "Experiment",
+    "ExperimentStatus",
+    "FileChangedError",
+    "FileMissingError",
+    "FileStoreError",
+    "FlushResult",
+    "InvalidArgumentError",
+    "InvalidParameterError",
+    "InvalidPrefixError",
+    "JournalError",
+    "JournalVersionError",
+    "JournalWriteError",
+    "MLDashError",
+    "MissingExtraError",
+    "NotStartedError",
+    "RemoteError",
+    "ServerUnavailableError",
+    "ml_dash_experiment",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,119 @@
+"""What is said about an experiment besides what it logs: readme, tags, bindrs and metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from ml_dash.callers import warn_user
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.values import plain, represent
+
+__all__ = ["About"]
+
+
+class About:
+    """What was given, and for what was not, what an earlier run stored.
+
+    Args:
+        directory: the experiment's, for what is stored.
+        readme: description for people.
+        tags: for search.
+        bindrs: for organisation.
+        metadata: anything else.
+        description: a synonym of `readme`.
+
+    Raises:
+        InvalidArgumentError: one of them is of the wrong kind.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        *,
+        readme: str | None,
+        tags: Iterable[str] | None,
+        bindrs: Iterable[str] | None,
+        metadata: dict[str, Any] | None,
+        description: str | None,
+    ) -> None:
+        self._directory = directory
+        self._readme = _text("readme", _readme(readme, description))
+        self._tags = _texts("tags", tags)
+        self._bindrs = _texts("bindrs", bindrs)
+        self._metadata = _mapping("metadata", metadata)
+
+    @property
+    def readme(self) -> str | None:
+        """The description for people."""
+        return self._readme if self._readme is not None else self._stored().get("readme")
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags."""
+        return list(self._tags if self._tags is not None else self._stored().get("tags") or [])
+
+    @property
+    def bindrs(self) -> list[str]:
+        """The bindrs."""
+        return list(self._bindrs if self._bindrs is not None else self._stored().get("bindrs") or [])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata."""
+        return dict(self._metadata if self._metadata is not None else self._stored().get("metadata") or {})
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain data."""
+        found = {
+            "readme": self.readme,
+            "tags": self.tags,
+            "bindrs": self.bindrs,
+            "metadata": self.metadata,
+        }
+        return {key: plain(value, represent) for key, value in found.items()}
+
+    def _stored(self) -> dict[str, Any]:
+        """Read the side file that an earlier run left; nothing where there is none to be read."""
+        import json
+
+        try:
+            with open(os.path.join(self._directory, "experiment.json"), "rb") as file:
+                record = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+def _readme(readme: str | None, description: str | None) -> str | None:
+    if description is None:
+        return readme
+    text = "description= is a synonym of readme=: use readme="
+    warn_user(text, FutureWarning)
+    return description if readme is None else readme
+
+
+def _text(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        msg = f"{name}={value!r} is not a string: pass {name}=str(…)"
+        raise InvalidArgumentError(msg)
+    return value
+
+
+def _texts(name: str, value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict))
+    texts: list[Any] = list(value) if is_list else [None]
+    if not all(isinstance(item, str) for item in texts):
+        msg = f"{name}={value!r} is not a list of strings: pass {name}=['…', '…']"
+        raise InvalidArgumentError(msg)
+    return texts
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        msg = f"{name}={value!r} is not a dict: pass {name}={{'key': value}}"
+        raise InvalidArgumentError(msg)
+    return None if value is None else dict(value)

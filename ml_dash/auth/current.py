@@ -1,0 +1,78 @@
+"""The token to use for a URL at this moment. A login while a run is going on is noticed without a restart."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from ml_dash.auth.errors import TokenStoreError
+from ml_dash.auth.origins import origin
+from ml_dash.auth.store import TokenStore
+from ml_dash.auth.token import Token
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.logger import logger
+
+__all__ = ["VARIABLE", "token_for"]
+
+VARIABLE = "ML_DASH_TOKEN"
+
+
+_AGAIN_SECONDS = 30.0
+"""A store that could not be read is tried again after so long: a keyring may be unlocked meanwhile."""
+
+
+class _Read(NamedTuple):
+    """What was in the file of this path when it looked like this; `problem` is why it could not be read."""
+
+    path: str
+    stamp: tuple[int, ...] | None
+    tokens: dict[str, Token]
+    problem: str = ""
+    read_at: float = 0.0
+
+
+# one assignment replaces it whole: threads need no lock, and a fork copies none that is held
+_last = _Read("", None, {})
+
+
+def token_for(url: str, *, named: bool = True) -> Token | None:
+    """Return the token for a URL; None where there is none. Cheap enough to ask before each request.
+
+    `ML_DASH_TOKEN` comes first, then what `ml-dash login` stored for the URL's origin. A store that cannot be read
+    counts as empty, with one warning: a training run goes on, and a login mends it.
+
+    Args:
+        url: Where the token is to be sent.
+        named: Whether the user named this URL (in the code, by an option, by the environment). A URL that a
+            server named, such as a redirect's target, never gets `ML_DASH_TOKEN`.
+
+    Raises:
+        InvalidArgumentError: The URL is none that a token may be sent to (see `origin`), or `ML_DASH_TOKEN` holds
+            what cannot be a token.
+    """
+    place = origin(url)
+    given = os.environ.get(VARIABLE)
+    if given and given.strip() and named:
+        return Token(given, VARIABLE)
+    return _stored().get(place)
+
+
+def _stored() -> dict[str, Token]:
+    global _last  # noqa: PLW0603 - the cache of the one store that a process has
+    store = TokenStore()
+    # taken before the file is read: if it changes in between, the next call reads it again
+    stamp = store.stamp()
+    changed = (store.path, stamp) != (_last.path, _last.stamp)
+    if changed or (_last.problem and time.monotonic() - _last.read_at > _AGAIN_SECONDS):
+        _last = _Read(store.path, stamp, {}) if stamp is None else _read(store, stamp)
+    return _last.tokens
+
+
+def _read(store: TokenStore, stamp: tuple[int, ...]) -> _Read:
+    try:
+        return _Read(store.path, stamp, store.all())
+    except (TokenStoreError, InvalidArgumentError) as error:
+        if str(error) != _last.problem:
+            logger().warning("%s. Until then there is no token.", error)
+        return _Read(store.path, stamp, {}, str(error), time.monotonic())

@@ -1,0 +1,168 @@
+"""Logging in by RFC 8628: the device shows a code, a person approves it in any browser, the device gets its token."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import socket
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ml_dash.auth.api import Answer, ask
+from ml_dash.auth.errors import LoginError
+from ml_dash.auth.origins import origin
+from ml_dash.auth.token import Token
+from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
+from ml_dash.remote.protocol import API
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["CLIENT_ID", "Authorization", "begin", "client_name", "finish"]
+
+CLIENT_ID = "ml-dash"
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
+
+_POLL_SECONDS = 5.0
+_POLL_SECONDS_MAX = 60.0
+_LOGIN_SECONDS_MAX = 3600.0
+_ENDS = {
+    "access_denied": "the login was denied",
+    "expired_token": "nobody approved the login in time: run `ml-dash login` again",
+}
+
+
+class Authorization(NamedTuple):
+    """A login under way. `device_code` is a secret; the rest is for the person who approves.
+
+    Attributes:
+        device_code: What the token is collected with.
+        user_code: What the person types, or compares.
+        where: Where he does so.
+        where_with_code: The same, with the code filled in.
+        seconds: How long it is valid.
+        interval: Seconds between two questions.
+    """
+
+    device_code: str
+    user_code: str
+    where: str
+    where_with_code: str
+    seconds: float
+    interval: float
+
+    def __repr__(self) -> str:
+        return f"Authorization({self.user_code!r}, {self.where!r})"
+
+
+async def begin(url: str) -> Authorization:
+    """Begin a login at a server.
+
+    Raises:
+        LoginError: The server does not know the device flow.
+        ServerUnavailableError: It is out of reach.
+    """
+    form = {"client_id": CLIENT_ID, "client_name": client_name(), "scope": "write"}
+    answer = await ask(url, "POST", f"{API}/device/authorize", form=form)
+    if answer.status != 200:
+        raise LoginError(f"{url} does not begin a login: {answer.message}")
+    body = answer.body
+    try:
+        where = str(body["verification_uri"])
+        return Authorization(
+            device_code=str(body["device_code"]),
+            user_code=str(body["user_code"]),
+            where=_trusted(url, where),
+            where_with_code=_trusted(url, str(body.get("verification_uri_complete", where))),
+            seconds=min(float(body["expires_in"]), _LOGIN_SECONDS_MAX),
+            interval=min(max(float(body.get("interval", _POLL_SECONDS)), 1.0), _POLL_SECONDS_MAX),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LoginError(f"{url} begins the login with an answer that is none: {error!r}") from None
+
+
+async def finish(
+    url: str,
+    authorization: Authorization,
+    *,
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Token:
+    """Wait until somebody approves, and return the token.
+
+    Args:
+        url: The server.
+        authorization: What `begin` returned.
+        sleep: Waits for some seconds.
+        monotonic: Tells the time in seconds.
+
+    Raises:
+        LoginError: Somebody denied it, nobody approved it in time, or the server refuses.
+    """
+    interval = authorization.interval
+    deadline = monotonic() + authorization.seconds
+    while monotonic() < deadline:
+        await sleep(interval)
+        try:
+            answer = await _collect(url, authorization)
+        except ServerUnavailableError:
+            # RFC 8628, 3.5: back off, and go on while the code is valid
+            interval = min(interval * 2, _POLL_SECONDS_MAX)
+            continue
+        if answer.status == 200:
+            return _token(url, answer)
+        error = answer.body.get("error")
+        if error == "slow_down":
+            interval += _POLL_SECONDS
+        elif answer.status >= 500:
+            interval = min(interval * 2, _POLL_SECONDS_MAX)
+        elif error != "authorization_pending":
+            raise LoginError(f"{url}: {_ENDS.get(str(error), answer.message)}")
+    raise LoginError(f"{url}: {_ENDS['expired_token']}")
+
+
+def client_name() -> str:
+    """Return what a person recognises this login by: ``alice@gpu-7``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = "somebody"
+    name = f"{user}@{socket.gethostname()}"
+    return "".join(character for character in name if character.isprintable())[:255]
+
+
+async def _collect(url: str, authorization: Authorization) -> Answer:
+    form = {
+        "client_id": CLIENT_ID,
+        "grant_type": GRANT_TYPE,
+        "device_code": authorization.device_code,
+    }
+    return await ask(url, "POST", f"{API}/device/token", form=form)
+
+
+def _token(url: str, answer: Answer) -> Token:
+    try:
+        return Token(str(answer.body["access_token"]), "from this login")
+    except (KeyError, InvalidArgumentError):
+        raise LoginError(f"{url} approved the login, and gave no token that can be used") from None
+
+
+def _trusted(url: str, where: str) -> str:
+    """Return the address of the page to approve on: below the server's URL as the user knows it, if it is that host.
+
+    Behind a proxy, a server may not know that it is reached by https, or below a path.
+    """
+    from ml_dash.remote.address import parse_address
+
+    server = parse_address(url)
+    try:
+        parts = urlsplit(where)
+        if parts.hostname == urlsplit(server.origin).hostname:
+            query = f"?{parts.query}" if parts.query else ""
+            below = server.origin if parts.path.startswith(urlsplit(server.url).path) else server.url
+            where = f"{below}{parts.path}{query}"
+        origin(where)
+    except ValueError as error:
+        raise LoginError(f"{server.url} names a page to approve on that cannot be trusted: {error}") from None
+    return where

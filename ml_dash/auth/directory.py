@@ -1,0 +1,135 @@
+"""The directory of what belongs to the user and not to an experiment, and files in it that only he may read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from ml_dash.auth.errors import TokenStoreError
+from ml_dash.logger import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["config_directory", "keep_private", "locked", "make_private", "replace_private", "set_aside"]
+
+_LOCK_SECONDS = 10.0
+_POLL_SECONDS = 0.02
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+def config_directory() -> str:
+    """Return `ML_DASH_CONFIG_DIR`, else ``~/.dash``. It need not exist."""
+    return os.path.abspath(os.path.expanduser(os.environ.get("ML_DASH_CONFIG_DIR") or "~/.dash"))
+
+
+def make_private(directory: str) -> None:
+    """Create a directory that only its owner may enter, or make an existing one so, with a warning."""
+    if os.path.isdir(directory):
+        keep_private(directory)
+        return
+    try:
+        os.makedirs(os.path.dirname(directory), exist_ok=True)
+        os.mkdir(directory, 0o700)
+    except OSError as error:
+        if os.path.isdir(directory):
+            return  # another process was faster, and made it private
+        raise TokenStoreError(
+            f"directory {directory!r} for tokens cannot be made: {error.strerror}; "
+            "let ML_DASH_CONFIG_DIR name another one"
+        ) from error
+
+
+def keep_private(path: str) -> None:
+    """Take from others what rights they have on a file or a directory, with a warning."""
+    if os.name == "nt":
+        return  # there, rights come from the user's profile, and these bits mean nothing
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if not mode & 0o077:
+            return
+        os.chmod(path, mode & ~0o077)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        logger().warning("%s can be read by others, which cannot be changed: %s", path, error.strerror)
+        return
+    logger().warning(
+        "%s was open to others (mode %03o): it is private now. If it held tokens, and others use this machine, "
+        "run `ml-dash logout` and `ml-dash login`.",
+        path,
+        mode,
+    )
+
+
+def replace_private(path: str, content: bytes) -> None:
+    """Put a file's new content in place as a whole: nobody ever sees half of it, and only its owner sees it."""
+    beside = f"{path}.{os.getpid()}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def set_aside(path: str) -> str:
+    """Rename a file that is of no use to ``….bad`` (``….bad.2`` and so on if there is one), and return that."""
+    aside, number = f"{path}.bad", 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = f"{path}.bad.{number}"
+    os.rename(path, aside)
+    return aside
+
+
+@contextmanager
+def locked(directory: str) -> Iterator[None]:
+    """Keep other processes from changing the directory's files meanwhile; they wait, but not for ever.
+
+    Raises:
+        TokenStoreError: Another process has held the lock for too long.
+    """
+    path = os.path.join(directory, "token.lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise TokenStoreError(
+                    f"{path!r} has been locked for {_LOCK_SECONDS:.0f} s: another `ml-dash login` or `logout` hangs; "
+                    "end it, and try again"
+                )
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        # closing it unlocks it
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file unless somebody else has; on a file system without locks, that is nobody."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _NO_LOCKS
+    return True

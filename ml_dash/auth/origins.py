@@ -1,0 +1,129 @@
+"""Origins: which part of a URL a token belongs to, and which URLs a token is never sent to."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from ml_dash.errors import InvalidArgumentError
+
+__all__ = ["is_loopback", "origin"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
+_URL_CHARACTERS_MAX = 8192
+_SECRET_FIELDS = frozenset({"token", "access_token", "api_key", "apikey", "password", "secret"})
+
+
+def origin(url: str) -> str:
+    """Return the origin of a server's URL: ``scheme://host``, with the port where it is not the scheme's own.
+
+    Two URLs of one origin give the same text: the host is in lower case and ASCII (names beyond ASCII in
+    punycode), IPv6 addresses are in their short form. Path and query are left out.
+
+    Args:
+        url: Of the server itself, or of anything there.
+
+    Raises:
+        InvalidArgumentError: It is no http or https URL, has credentials in it, or is plain http to another machine,
+            so that a token would cross the network in the clear. The message shows no credentials.
+
+    Example:
+        >>> origin("HTTPS://Dash.Example.COM:443/api/v1")
+        'https://dash.example.com'
+    """
+    scheme, authority = _split(url)
+    host, port = _host_and_port(_ascii(authority.lower()), authority)
+    if scheme == "http" and not is_loopback(host):
+        raise InvalidArgumentError(
+            f"URL 'http://{host}' would send the token in the clear: use https://; plain http is for this machine "
+            "only (localhost, 127.0.0.1, [::1])"
+        )
+    suffix = "" if port in {None, _DEFAULT_PORTS[scheme]} else f":{port}"
+    return f"{scheme}://{host}{suffix}"
+
+
+def _split(url: Any) -> tuple[str, str]:
+    """Return scheme and authority of a URL that has no credentials in it."""
+    if not isinstance(url, str):
+        raise InvalidArgumentError(f"a server's URL must be a str, not {type(url).__qualname__}")
+    url = url.strip()
+    if len(url) > _URL_CHARACTERS_MAX or not url.isprintable() or " " in url or "\\" in url:
+        raise InvalidArgumentError(
+            f"URL {_shown(url)!r} has a space, a backslash or a control character, or is too long: "
+            "write it as https://host:port"
+        )
+    scheme, found, _ = url.partition("://")
+    if not found or scheme.lower() not in _DEFAULT_PORTS:
+        raise InvalidArgumentError(
+            f"URL {_shown(url)!r} does not begin with https:// (or http:// on this machine): "
+            "write it as https://host:port"
+        )
+    try:
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError as error:
+        raise InvalidArgumentError(f"URL {_shown(url)!r} cannot be read: {error}") from None
+    if "@" in parts.netloc:
+        raise InvalidArgumentError(
+            f"URL {_shown(url)!r} has a user name or a password in it: leave them out, and use `ml-dash login` or "
+            "ML_DASH_TOKEN"
+        )
+    if "mld_" in url or any(name.lower() in _SECRET_FIELDS for name, _ in query):
+        raise InvalidArgumentError(
+            f"URL {_shown(url)!r} has a token in it, and URLs end up in logs: leave it out, and use `ml-dash login` "
+            "or ML_DASH_TOKEN"
+        )
+    return parts.scheme, parts.netloc
+
+
+def _shown(url: str) -> str:
+    """Return a URL as an error may show it: without what may be credentials, which is all but scheme and host."""
+    head, found, rest = url.rpartition("://")
+    host = re.split(r"[/?#\\]", rest, maxsplit=1)[0].rpartition("@")[2]
+    if not re.search(r":[0-9]+$|\]", host):
+        # what looks like a port may be a password with a slash in it
+        host = host.partition(":")[0]
+    more = "…" if len(host) < len(rest) else ""
+    shown = f"{head[:20]}{found}{host[:255]}{more}"
+    return "…" if "mld_" in shown else shown
+
+
+def _ascii(authority: str) -> str:
+    if authority.isascii():
+        return authority
+    host, colon, port = authority.partition(":")
+    try:
+        return host.encode("idna").decode("ascii") + colon + port
+    except UnicodeError:
+        raise InvalidArgumentError(f"host {authority!r} is no name that exists in the internet") from None
+
+
+def _host_and_port(authority: str, given: str) -> tuple[str, int | None]:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None or len(found[1]) > 255:
+        raise InvalidArgumentError(
+            f"host {_shown(given)!r} is not a host name or address, with or without :port"
+        )
+    host = found[1].rstrip(".")
+    port = int(found[2]) if found[2] else None
+    if port is not None and not 0 < port < 65_536:
+        raise InvalidArgumentError(f"port {port} of host {host!r} does not exist: give 1 to 65535")
+    if host.startswith("["):
+        try:
+            host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+        except ValueError:
+            raise InvalidArgumentError(f"host {host!r} is no IPv6 address") from None
+    return host, port
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host, an address with or without brackets, is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

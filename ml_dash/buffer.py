@@ -1,0 +1,290 @@
+"""Values buffered in memory until they are summarised: `exp.metrics(…).buffer` and `.summary_cache`.
+
+Values are kept as float64, 8 bytes each, for percentiles need all of them. Those on a device are kept there until the
+worker computes the summary, so that neither `buffer` nor `log_summary` waits for the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.summary import parse_aggregations, summarize
+from ml_dash.tensors import Deferred, defer, element_count, fetch, on_device
+from ml_dash.values import plain, represent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.metrics import MetricBuilder, MetricsManager
+    from ml_dash.summary import Aggregation
+
+__all__ = ["BufferManager", "MetricBuffer", "SummaryCache"]
+
+
+class _Numbers:
+    """The values of one field, of which some may still be on a device."""
+
+    __slots__ = ("_late", "_values")
+
+    def __init__(self) -> None:
+        self._values = array("d")
+        self._late: list[tuple[int, Deferred]] = []
+
+    def append(self, value: float | Deferred) -> None:
+        if isinstance(value, Deferred):
+            self._late.append((len(self._values), value))
+            value = float("nan")
+        self._values.append(value)
+
+    def copy(self) -> _Numbers:
+        twin = _Numbers()
+        twin._values, twin._late = self._values[:], self._late[:]
+        return twin
+
+    @property
+    def is_late(self) -> bool:
+        """Whether reading the values waits for a device."""
+        return bool(self._late)
+
+    def read(self) -> array[float]:
+        """Return the values, waiting for the device; one that it does not give is NaN."""
+        for index, deferred in self._late:
+            with contextlib.suppress(Exception):  # the device's error belongs to the training loop, not to us
+                self._values[index] = float(deferred.fetch())
+        self._late = []
+        return self._values
+
+
+class _LateSummary:
+    """One aggregation of values on a device: a tensor of one number, as far as `Deferred` can tell."""
+
+    nbytes = 8
+
+    def __init__(self, numbers: _Numbers, aggregation: Aggregation) -> None:
+        self._numbers = numbers
+        self._aggregation = aggregation
+
+    def item(self) -> float:
+        return summarize(self._numbers.read(), [self._aggregation])[self._aggregation.name]
+
+
+class _Values:
+    """Numbers by field, kept until they are taken."""
+
+    __slots__ = ("_fields", "_lock")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._lock = threading.RLock()
+        self._fields: dict[str, _Numbers] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._fields)
+
+    def add(self, data: dict[str, Any], check: Callable[[], None]) -> None:
+        """Append one value a field: all of them, or, where one is not a number or `check` raises, none.
+
+        `check` runs under the lock, so that what it let through is there for a `take` that follows.
+        """
+        numbers = {name: _number(name, value) for name, value in data.items()}
+        with self._lock:
+            check()
+            for name, number in numbers.items():
+                self._fields.setdefault(name, _Numbers()).append(number)
+
+    def take(self) -> dict[str, _Numbers]:
+        with self._lock:
+            taken, self._fields = self._fields, {}
+        return taken
+
+    def all(self) -> dict[str, _Numbers]:
+        with self._lock:
+            return {name: numbers.copy() for name, numbers in self._fields.items()}
+
+    def peek(self, keys: tuple[str, ...], limit: Any) -> dict[str, list[float]]:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            msg = f"limit={limit!r} is not a number of values: pass 1 or more"
+            raise InvalidArgumentError(msg)
+        with self._lock:
+            names = keys or tuple(self._fields)
+            return {
+                name: self._fields[name].read()[-limit:].tolist() for name in names if name in self._fields
+            }
+
+
+class MetricBuffer:
+    """The buffer of one metric. Calling it buffers values; `log_summary` logs what they amount to."""
+
+    __slots__ = ("_builder", "_values")
+
+    def __init__(self, builder: MetricBuilder) -> None:
+        self._builder = builder
+        self._values = _Values()
+
+    def __call__(self, /, **data: Any) -> None:
+        """Keep values in memory until `log_summary`.
+
+        Raises:
+            InvalidArgumentError: a value is not a number; none of this call is kept.
+            NotStartedError: the run is not open.
+        """
+        if "_ts" in data:
+            msg = f"_ts={data['_ts']!r} cannot be buffered: a summary has the time of its log_summary(); leave _ts out"
+            raise InvalidArgumentError(msg)
+        self._values.add(data, self._builder.check_open)
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether something waits to be summarised."""
+        return bool(self._values)
+
+    def take_means(self) -> dict[str, Any]:
+        """Empty the buffer, and return the fields of its summary."""
+        return _summary(self._values.take(), parse_aggregations(()))
+
+    def log_summary(self, *aggregations: str) -> None:
+        """Log one row with each field's aggregations, as ``loss.mean``, and empty the buffer.
+
+        Args:
+            *aggregations: mean (the default), std, min, max, count, median, sum, first, last, p0 … p100.
+
+        Raises:
+            InvalidArgumentError: an aggregation is not known; nothing is logged, the buffer is kept.
+            NotStartedError: the run is not open.
+        """
+        parsed = parse_aggregations(aggregations)
+        self._builder.check_open()
+        self._builder.log_fields(_summary(self._values.take(), parsed))
+
+    def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
+        """Return the last values of each field (or of the fields named), at most `limit` of each.
+
+        Values on a device are waited for.
+        """
+        return self._values.peek(keys, limit)
+
+    def forked(self) -> None:
+        """Forget, in a forked child, what the parent buffered."""
+        self._values.reset()
+
+
+class BufferManager:
+    """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once."""
+
+    def __init__(self, metrics: MetricsManager) -> None:
+        self._metrics = metrics
+
+    def __call__(self, /, **data: Any) -> None:
+        """Buffer values for the unnamed metric; see `MetricBuffer`."""
+        self._metrics(None).buffer(**data)
+
+    def log_summary(self, *aggregations: str) -> None:
+        """Log a summary row for every metric that has buffered values; see `MetricBuffer.log_summary`."""
+        parse_aggregations(aggregations)
+        self._metrics(None).check_open()
+        for builder in self._metrics.builders():
+            if builder.buffer.holds_values:
+                builder.buffer.log_summary(*aggregations)
+
+    def peek(self, prefix: str | None = None, *keys: str, limit: int = 5) -> dict[str, list[float]]:
+        """Return the last values buffered for a metric, or for all, then as ``train/loss``."""
+        if prefix is not None:
+            return self._metrics(prefix).buffer.peek(*keys, limit=limit)
+        return {
+            name if builder.name is None else f"{builder.name}/{name}": values
+            for builder in self._metrics.builders()
+            for name, values in builder.buffer.peek(*keys, limit=limit).items()
+        }
+
+
+class SummaryCache:
+    """Values to summarise, and values that stand beside the summary."""
+
+    __slots__ = ("_builder", "_fixed", "_values")
+
+    def __init__(self, builder: MetricBuilder) -> None:
+        self._builder = builder
+        self._values = _Values()
+        self._fixed: dict[str, Any] = {}
+
+    def store(self, /, **data: Any) -> None:
+        """Keep one value a field for the next summary; raises as `MetricBuffer` does."""
+        self._values.add(data, self._builder.check_open)
+
+    def set(self, /, **data: Any) -> None:
+        """Put fields, as they are, into the next summary (an epoch, a learning rate)."""
+        self._builder.check_open()
+        self._fixed = {**self._fixed, **{name: plain(value, represent) for name, value in data.items()}}
+
+    def summarize(self, *aggregations: str, clear: bool = True) -> None:
+        """Log one row: each stored field's aggregations (default: mean) and the fields that were set.
+
+        Args:
+            *aggregations: as for `MetricBuffer.log_summary`.
+            clear: False keeps everything for the next summary.
+        """
+        parsed = parse_aggregations(aggregations)
+        self._builder.check_open()
+        values = self._values.take() if clear else self._values.all()
+        row = {**self._fixed, **_summary(values, parsed)}
+        if clear:
+            self._fixed = {}
+        self._builder.log_fields(row)
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether something stored waits to be summarised."""
+        return bool(self._values)
+
+    def take_means(self) -> dict[str, Any]:
+        """Empty the cache, and return the fields of its summary."""
+        fixed, self._fixed = self._fixed, {}
+        return {**fixed, **_summary(self._values.take(), parse_aggregations(()))}
+
+    def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
+        """Return the last stored values of each field, at most `limit` of each."""
+        return self._values.peek(keys, limit)
+
+    def forked(self) -> None:
+        """Forget, in a forked child, what the parent stored."""
+        self._values.reset()
+        self._fixed = {}
+
+
+def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, numbers in fields.items():
+        if numbers.is_late:
+            results: dict[str, Any] = {
+                each.name: Deferred(_LateSummary(numbers, each), None) for each in aggregations
+            }
+        else:
+            results = dict(summarize(numbers.read(), aggregations))
+        row |= {f"{name}.{aggregation}": result for aggregation, result in results.items()}
+    return row
+
+
+def _number(name: str, value: Any) -> float | Deferred:
+    """Return a buffered value as float64, or what will give it; None is NaN, which aggregates leave out."""
+    try:
+        if value is None:
+            return float("nan")
+        if on_device(value):
+            late = defer(value) if element_count(value) == 1 else None
+            if late is not None:
+                return late
+        elif not isinstance(value, (int, float, str)) and callable(getattr(value, "item", None)):
+            value = fetch(value)
+        if isinstance(value, (int, float)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        pass
+    shown = "a tensor" if on_device(value) else represent(value)["__repr__"]
+    msg = f"{name}={shown} is not a number, and only numbers can be summarised: use log() for it"
+    raise InvalidArgumentError(msg)

@@ -1,0 +1,45 @@
+"""The `ml-dash` command: looks at experiments, copies them out, checks and repairs them.
+
+One file a command: `ls`, `show`, `tail`, `export`, `files`, `download`, `upload`, `verify`… Exit codes: 0 all is well,
+1 something is wrong with the data (what can be read is shown all the same), 2 the command line cannot be followed.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+import ml_dash
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _write_anything()
+    if arguments == ["--version"]:
+        # scripts ask for it again and again: it must not wait for the packages that draw tables
+        sys.stdout.write(f"ml-dash {ml_dash.__version__}\n")
+        return 0
+    from ml_dash.cli.app import run
+
+    return run(arguments)
+
+
+def _write_anything() -> None:
+    """Have characters that the output's encoding lacks written as escapes: a name must not end a listing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

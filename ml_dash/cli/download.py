@@ -1,0 +1,145 @@
+"""`ml-dash download`: files of an experiment, copied out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, Root, ServerOption
+from ml_dash.cli.text import size_text
+from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_dash.cli.file_source import FileSource
+    from ml_dash.cli.progress import Bar
+
+__all__ = ["download"]
+
+_OF_ONE_FILE = (ContentError, FileMissingError, FileStoreError, InvalidArgumentError)
+"""What stands in the way of one file, and not of the others."""
+
+
+def download(
+    exp: ExperimentName,
+    glob: Annotated[
+        str,
+        typer.Argument(
+            metavar="[GLOB]",
+            help="A path, for what is in it, or a pattern such as '*.pt' or 'models/**'; all files by default.",
+            show_default=False,
+        ),
+    ] = "",
+    *,
+    directory: Annotated[
+        str, typer.Option("--output", "-o", metavar="DIR", help="Where to put them; it is made.")
+    ] = ".",
+    file_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id", metavar="ID", help="The file of this id, an older version too.", show_default=False
+        ),
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    url: ServerOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that differ.")] = False,
+) -> None:
+    """Copy files of an experiment to a directory.
+
+    Their paths are kept below it, and every content is checked. A file that is there already is passed over if it
+    is the same, and else replaced only with --force. Exit code 1: a file is missing, or none is meant.
+    """
+    from ml_dash.cli.file_source import open_source
+    from ml_dash.cli.progress import Bar
+    from ml_dash.cli.reading import report_damage
+
+    if glob and file_id is not None:
+        raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
+    with open_source(exp, root, url) as source:
+        rows = _wanted(source, exp, glob, file_id)
+        with Bar() as bar:
+            done = _Downloads(source, directory, bar, rows, force=force).run()
+        if report_damage(source.damage) or not done:
+            raise typer.Exit(1)
+
+
+def _wanted(source: FileSource, exp: str, glob: str, file_id: str | None) -> list[dict[str, Any]]:
+    from ml_dash.cli.file_source import chosen
+
+    if file_id is not None:
+        row = source.file(file_id)
+        if row is None:
+            raise FileMissingError(f"no file of {exp!r} has the id {file_id!r}: `ml-dash files` lists them")
+        return [row]
+    rows = source.files(chosen(glob))
+    if not rows:
+        meant = f"no file of {exp!r} is meant by {glob!r}" if glob else f"{exp!r} has no files"
+        raise FileMissingError(f"{meant}: `ml-dash files` lists those that there are")
+    return rows
+
+
+@dataclass(slots=True)
+class _Downloads:
+    """Files on their way to a directory, one after the other."""
+
+    source: FileSource
+    directory: str
+    bar: Bar
+    rows: Sequence[dict[str, Any]]
+    force: bool
+    taken: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def run(self) -> bool:
+        """Get them all; False where one could not be had."""
+        from ml_dash.files.target import target_below
+        from ml_dash.journal.files import full_name
+
+        total = sum(row["sizeBytes"] for row in self.rows)
+        begun, complete = 0, True
+        for row in self.rows:
+            name = full_name(row)
+            try:
+                target = target_below(row, self.directory)
+                self._get(row, name, target, begun, total)
+                self.taken[_file_at(target)] = name
+            except _OF_ONE_FILE as error:
+                self.bar.say(f"{name}: {error}", wrong=True)
+                complete = False
+            begun += row["sizeBytes"]
+        return complete
+
+    def _get(self, row: dict[str, Any], name: str, target: str, begun: int, total: int) -> None:
+        if row["deletedAt"]:
+            raise FileMissingError(f"was deleted at {row['deletedAt']}")
+        if os.path.lexists(target):
+            # by what is there, and not by the name: some disks fold case, or compose accents
+            other = self.taken.get(_file_at(target))
+            if other is not None:
+                raise FileStoreError(f"on this disk it would have the name of {other!r}: get it by --id")
+            if _is_same(target, row):
+                self.bar.say(f"{target}  is there already")
+                return
+            if not self.force:
+                raise FileStoreError(f"{target!r} is there, and differs: --force replaces it")
+        self.source.fetch(row, target, lambda done: self.bar.show(name, begun + done, total))
+        self.bar.say(f"{target}  {size_text(row['sizeBytes'])}")
+
+
+def _file_at(path: str) -> tuple[int, int]:
+    """Return what tells a file from all others."""
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino
+
+
+def _is_same(path: str, row: dict[str, Any]) -> bool:
+    from ml_dash.files.copying import checksum_of
+
+    if os.path.isdir(path):
+        raise FileStoreError(f"{path!r} is a directory: remove it, or choose another one by -o")
+    if not os.path.isfile(path) or os.path.getsize(path) != row["sizeBytes"]:
+        return False
+    return checksum_of(path).checksum == str(row["checksum"])

@@ -1,0 +1,136 @@
+"""What is exported: the blocks of metrics, logs or tracks, and the columns that come before the fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.events import Kind, Series
+from ml_dash.journal.blocks import Block, Column, block_rows
+from ml_dash.journal.columns import free_name, leaf_columns
+from ml_dash.journal.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from ml_dash.journal.index import JournalIndex
+
+__all__ = ["Content", "Part", "Source"]
+
+_LOG_FIELDS = ("level", "message", "metadata")
+_MERGED_ROWS = 8192
+
+
+class Content(Enum):
+    """What is exported, and how its columns of name, index and time are called; None where there is none."""
+
+    METRICS = (Kind.METRIC, "metric", "index", "_ts")
+    LOGS = (Kind.LOG, None, "index", "timestamp")
+    TRACKS = (Kind.TRACK, "topic", None, "timestamp")
+
+    def __init__(self, kind: Kind, name: str | None, index: str | None, time: str) -> None:
+        self.kind = kind
+        self.name_column = name
+        self.index_column = index
+        self.time_column = time
+
+
+class Part(NamedTuple):
+    """A block, and the number of its first row among the rows of its series."""
+
+    start: int
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows to export. `parts` may be asked for several times, and gives the same rows each time.
+
+    Attributes:
+        index: The journal. It is not refreshed, so that what is written meanwhile does not come in halves.
+        content: What of it.
+        series: Which series.
+        with_name: Whether a column says of each row which series it is of.
+    """
+
+    index: JournalIndex
+    content: Content
+    series: Sequence[Series]
+    with_name: bool
+
+    @property
+    def lead(self) -> list[str]:
+        """The names of the columns before the fields."""
+        name = self.content.name_column if self.with_name else None
+        return [column for column in (name, self.content.index_column, self.content.time_column) if column]
+
+    def parts(self) -> Iterator[Part]:
+        """Iterate over the blocks: metrics in the order in which they were written, tracks by topic and time."""
+        if self.content is Content.TRACKS:
+            for series in self.series:
+                yield from _by_time(self.index, series)
+        else:
+            for start, block in sweep(self.index, self.series):
+                yield Part(start, block)
+
+    def columns(self, block: Block) -> Iterator[Column]:
+        """Yield a block's columns by the names that they have in a table; nested dicts have dotted names."""
+        columns = block.columns if self.content is Content.LOGS else leaf_columns(block)
+        for column in columns:
+            if self.content is not Content.LOGS or column.field in _LOG_FIELDS:
+                yield column._replace(field=self.renamed(column.field))
+
+    def renamed(self, field: str) -> str:
+        """Return a field's name, changed where a column before it has that name."""
+        if field not in self.lead:
+            return field
+        fields = {name for series in self.series for name in self.index.fields(series)}
+        return free_name(field, {*self.lead, *fields})
+
+
+def _by_time(index: JournalIndex, topic: Series) -> Iterable[Part]:
+    """Return a topic's blocks in order of time, with entries of the same time merged, as they are read.
+
+    A track is nearly always written in this order, and is handed on as it is. Else it is sorted in memory.
+    """
+    if _ascends(index, topic):
+        return (Part(start, block) for start, block in index.blocks(topic))
+    return _merged(index, topic)
+
+
+def _ascends(index: JournalIndex, topic: Series) -> bool:
+    import numpy as np
+
+    last: int | None = None
+    for _, block in index.blocks(topic):
+        times = np.asarray(block.times)
+        if (last is not None and times[0] <= last) or (times[1:] <= times[:-1]).any():
+            return False
+        last = int(times[-1])
+    return True
+
+
+def _merged(index: JournalIndex, topic: Series) -> Iterator[Part]:
+    merged: dict[int, dict[str, Any]] = {}
+    for _, block in index.blocks(topic):
+        for time_ns, fields in zip(block.times, block_rows(block), strict=True):
+            merged.setdefault(int(time_ns), {}).update(fields)
+    times = sorted(merged)
+    for start in range(0, len(times), _MERGED_ROWS):
+        some = times[start : start + _MERGED_ROWS]
+        yield Part(start, _block_of(topic, some, [merged[time_ns] for time_ns in some]))
+
+
+def _block_of(series: Series, times: list[int], rows: list[dict[str, Any]]) -> Block:
+    import numpy as np
+
+    fields: dict[str, tuple[list[int], list[Any]]] = {}
+    for at, row in enumerate(rows):
+        for name, value in row.items():
+            positions, values = fields.setdefault(name, ([], []))
+            positions.append(at)
+            values.append(value)
+    columns = [Column(name, "o", positions, values) for name, (positions, values) in fields.items()]
+    return Block(series, np.array(times, np.int64), columns)

@@ -1,0 +1,168 @@
+"""Where the files of an experiment are read from: its directory, and its server for what is not there."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ml_dash.cli.screen import complain
+from ml_dash.errors import (
+    ContentError,
+    FileMissingError,
+    InvalidArgumentError,
+    MLDashError,
+    RemoteError,
+    ServerUnavailableError,
+)
+from ml_dash.journal.files import FileQuery, FilesReader, full_name, is_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ml_dash.journal.damage import Damage
+    from ml_dash.journal.files import FileTable
+    from ml_dash.journal.index import JournalIndex
+    from ml_dash.remote.view import RemoteView
+    from ml_dash.survey import Located
+
+__all__ = ["FileSource", "chosen", "file_table", "open_source"]
+
+
+class FileSource(Protocol):
+    """Rows of files, and their contents."""
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        """What could not be read of the rows."""
+        ...
+
+    def files(self, query: FileQuery) -> list[dict[str, Any]]:
+        """Return the rows that a query means."""
+        ...
+
+    def file(self, file_id: str) -> dict[str, Any] | None:
+        """Return the row of one file, of an older version or a deleted one too."""
+        ...
+
+    def fetch(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
+        """Put a file's content at `dest`, whole and checked."""
+        ...
+
+
+@contextmanager
+def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
+    """Give the files of an experiment.
+
+    Args:
+        exp: What the user calls it; its prefix, where it is at a server.
+        root: Where prefixes begin.
+        url: The server; None for this disk.
+
+    Raises:
+        InvalidArgumentError: There is no such experiment.
+    """
+    from ml_dash.cli.locate import find_experiment, full_prefix
+    from ml_dash.cli.remote import open_remote
+    from ml_dash.destination import server_url
+
+    with ExitStack() as stack:
+        if url is not None:
+            yield _Remote(stack.enter_context(open_remote(server_url(url), full_prefix(exp), named=True)))
+        else:
+            yield _Local(find_experiment(exp, root), stack)
+
+
+def file_table(index: JournalIndex) -> FileTable:
+    """Return what the rows of a journal amount to."""
+    return FilesReader().table(index)
+
+
+def chosen(text: str, *, versions: bool = False, deleted: bool = False) -> FileQuery:
+    """Return what a user means by a path, a pattern or nothing."""
+    if is_pattern(text):
+        return FileQuery(pattern=text, versions=versions, deleted=deleted)
+    return FileQuery(path=text or None, versions=versions, deleted=deleted)
+
+
+class _Remote:
+    """An experiment at a server."""
+
+    damage: Sequence[Damage] = ()
+
+    def __init__(self, view: RemoteView) -> None:
+        self.files = view.files
+        self.file = view.file
+        self.fetch = view.fetch
+
+
+class _Local:
+    """An experiment on this disk.
+
+    Args:
+        located: Which one.
+        stack: Closes what is opened.
+    """
+
+    def __init__(self, located: Located, stack: ExitStack) -> None:
+        from ml_dash.cli.reading import open_index
+        from ml_dash.files.staging import Staging
+
+        self._directory = located.directory
+        self._index = open_index(located)
+        self._table = file_table(self._index)
+        self._staging = Staging(located.directory)
+        self._stack = stack
+        self._remote: RemoteView | None = None
+        self._server_problem: MLDashError | None = None
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        """See `FileSource.damage`."""
+        return self._index.damage
+
+    def files(self, query: FileQuery) -> list[dict[str, Any]]:
+        """See `FileSource.files`."""
+        return self._table.rows(query)
+
+    def file(self, file_id: str) -> dict[str, Any] | None:
+        """See `FileSource.file`."""
+        return self._table.get(file_id)
+
+    def fetch(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
+        """See `FileSource.fetch`; what this disk does not have, or has damaged, is asked for at the server."""
+        try:
+            self._copy(row, dest, on_progress)
+        except (FileMissingError, ContentError) as error:
+            if self._server_problem is not None:
+                raise FileMissingError(f"{error}, and {self._server_problem}") from error
+            try:
+                self._ask_server(error).fetch(row, dest, on_progress)
+            except (RemoteError, ServerUnavailableError, InvalidArgumentError) as problem:
+                self._server_problem = problem  # the next file must not wait for it again
+                raise FileMissingError(f"{error}, and {problem}") from error
+
+    def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
+        from ml_dash.files.staging import copy_content
+
+        checksum, size = row["checksum"], row["sizeBytes"]
+        path = self._staging.path_of(checksum)
+        if not os.path.isfile(path):
+            raise FileMissingError(f"the content of {full_name(row)!r} is not on this disk ({path})")
+        copy_content(path, dest, checksum, size, on_progress)
+
+    def _ask_server(self, missing: MLDashError) -> RemoteView:
+        """Return the view of the experiment at its server; raises what is missing where it has none."""
+        from ml_dash.cli.remote import open_remote
+        from ml_dash.remote.leftovers import meant_for
+        from ml_dash.remote.sync import describe
+
+        if self._remote is None:
+            about = describe(self._directory)
+            url = about.get("url") or next(filter(None, meant_for(self._directory).values()), None)
+            prefix = about.get("prefix")
+            if not isinstance(url, str) or not isinstance(prefix, str):
+                raise missing
+            self._remote = self._stack.enter_context(open_remote(url, prefix, named=False))
+        complain(f"{missing}; asking the server")
+        return self._remote

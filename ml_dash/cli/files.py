@@ -1,0 +1,114 @@
+"""`ml-dash files`: the files of an experiment."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
+from ml_dash.cli.text import age_text, json_text, size_text, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.text import Text
+
+    from ml_dash.cli.screen import Screen
+
+__all__ = ["files", "uploaded_text"]
+
+
+def files(
+    exp: ExperimentName,
+    pattern: Annotated[
+        str,
+        typer.Argument(
+            metavar="[PATTERN]",
+            help="A path, for what is in it, or a pattern such as '*.pt' or 'models/**'.",
+            show_default=False,
+        ),
+    ] = "",
+    *,
+    root: Root = DEFAULT_ROOT,
+    url: ServerOption = None,
+    versions: Annotated[bool, typer.Option("--versions", help="Older versions too.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Deleted files too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the files of an experiment.
+
+    The newest version of each; a file that was saved twice under one name has two.
+    """
+    from ml_dash.cli.file_source import chosen, open_source
+    from ml_dash.cli.reading import report_damage
+    from ml_dash.cli.screen import Screen, complain
+
+    query = chosen(pattern, versions=versions, deleted=deleted)
+    with open_source(exp, root, url) as source:
+        rows = source.files(query)
+        damage = source.damage
+    if as_json:
+        print(json_text(rows, indent=2))  # noqa: T201 - the command's output
+    elif rows:
+        _show(Screen(), rows)
+    else:
+        complain(f"no files in {exp!r}" + (f" of {pattern!r}" if pattern else ""))
+    if report_damage(damage):
+        raise typer.Exit(1)
+
+
+def uploaded_text(row: dict[str, Any], now: int) -> str:
+    """Return how long ago a file was saved; a time that is none as it is."""
+    text = str(row["uploadedAt"])
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+        return age_text(int(moment.timestamp()) * 1_000_000_000, now)
+    except (ValueError, OverflowError, OSError):
+        return text
+
+
+def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
+    from ml_dash.cli.screen import table
+
+    now = time.time_ns()
+    drawn = table(
+        [
+            ("name", "left"),
+            ("size", "right"),
+            ("type", "left"),
+            ("uploaded", "left"),
+            ("tags", "left"),
+            ("id", "left"),
+        ],
+        [[_name(row), *_facts(row, now)] for row in rows],
+    )
+    if screen.fits(drawn):
+        screen.show(drawn)
+    else:
+        screen.show(*(_lines(row, now) for row in rows))
+
+
+def _name(row: dict[str, Any]) -> Text:
+    from rich.text import Text
+
+    from ml_dash.journal.files import full_name
+
+    drawn = Text(visible(full_name(row)), "dim" if row["deletedAt"] else "")
+    return drawn.append(" (deleted)", "red") if row["deletedAt"] else drawn
+
+
+def _facts(row: dict[str, Any], now: int) -> list[str]:
+    tags = ", ".join(row["tags"])
+    return [size_text(row["sizeBytes"]), row["contentType"], uploaded_text(row, now), tags, row["id"]]
+
+
+def _lines(row: dict[str, Any], now: int) -> Text:
+    """Return a file on lines of its own, for a screen that is too narrow for the table."""
+    from rich.text import Text
+
+    size, kind, uploaded, tags, id_ = map(visible, _facts(row, now))
+    drawn = Text.assemble(_name(row), f"\n  {size}  {uploaded}\n  {kind}", overflow="fold")
+    return drawn.append(f"\n  {tags}" * bool(tags)).append(f"\n  {id_}", "dim")

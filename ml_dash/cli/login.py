@@ -1,0 +1,148 @@
+"""`ml-dash login`: get a token for a server, and store it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_dash.cli.screen import complain
+from ml_dash.cli.text import visible
+from ml_dash.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from ml_dash.auth import Token
+    from ml_dash.auth.device_flow import Authorization
+
+__all__ = ["ServerUrl", "describe", "grants_text", "login", "server_named"]
+
+ServerUrl = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[URL]",
+        help="The server; else ML_DASH_API_URL, else https://api.dash.ml.",
+        show_default=False,
+    ),
+]
+
+_FRAMES = "|/-\\"
+_FRAME_SECONDS = 0.2
+_INPUT_MAX = 64 * 1024
+
+
+def login(
+    url: ServerUrl = None,
+    *,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token", metavar="-", help="Store a token that you have; - reads it from standard input."
+        ),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Open the page to approve on in a browser.")
+    ] = False,
+) -> None:
+    """Log in to a server, and store the token for it.
+
+    Shows an address and a code; approve the login there, in any browser, on any machine. A run that is going on
+    notices the new token without a restart.
+    """
+    from ml_dash.auth import TokenStore
+    from ml_dash.auth.api import who_am_i
+    from ml_dash.auth.current import VARIABLE
+
+    server = server_named(url)
+    got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
+    who = asyncio.run(who_am_i(server, got))
+    TokenStore().put(server, got)
+    typer.echo(f"Logged in to {server} as {describe(who)}")
+    if os.environ.get(VARIABLE):
+        complain(f"Note: {VARIABLE} is set, and is used instead of the stored token while it is")
+
+
+def server_named(url: str | None) -> str:
+    """Return the server that a command is about, in the form in which it is shown.
+
+    Raises:
+        InvalidArgumentError: It is no URL that a token may be sent to.
+    """
+    from ml_dash.destination import server_url
+
+    return server_url(True if url is None else url)
+
+
+def describe(who: dict[str, Any]) -> str:
+    """Return who a token is, what it may do and until when, on one line."""
+    expires = who.get("expiresAt")
+    until = f"until {str(expires)[:10]}" if expires else "without an end"
+    return visible(f"{who.get('name')}: {grants_text(who)}, {until}")
+
+
+def grants_text(who: dict[str, Any]) -> str:
+    """Return what a token may do, from a server's answer: ``alice:write, bob:read``."""
+    grants = who.get("grants")
+    words = [
+        f"{each.get('owner')}:{each.get('scope')}"
+        for each in (grants if isinstance(grants, list) else [])
+        if isinstance(each, dict)
+    ]
+    return ", ".join((["admin"] if who.get("admin") else []) + words) or "nothing"
+
+
+def _pasted(option: str) -> Token:
+    from ml_dash.auth import Token
+
+    if option != "-":
+        # not shown again: it may be a token
+        raise InvalidArgumentError(
+            "--token takes '-', which reads the token from standard input: on the command line it would stay in the "
+            "shell's history"
+        )
+    if sys.stdin.isatty():
+        return Token(getpass.getpass("Token: "), "from the terminal")
+    return Token(sys.stdin.read(_INPUT_MAX), "from standard input")
+
+
+def _by_device_flow(server: str, *, browser: bool) -> Token:
+    from ml_dash.auth.device_flow import begin
+
+    authorization = asyncio.run(begin(server))
+    typer.echo(
+        f"To log in to {server}, open\n\n    {authorization.where_with_code}\n\n"
+        f"and compare the code: {visible(authorization.user_code)}"
+    )
+    if browser:
+        import webbrowser
+
+        webbrowser.open(authorization.where_with_code)
+    return asyncio.run(_wait(server, authorization))
+
+
+async def _wait(server: str, authorization: Authorization) -> Token:
+    """Wait for the approval; on a terminal, a line shows that something goes on."""
+    from ml_dash.auth.device_flow import finish
+
+    if not sys.stderr.isatty():
+        complain("Waiting for the approval…")
+        return await finish(server, authorization)
+    spinner = asyncio.ensure_future(_spin())
+    try:
+        return await finish(server, authorization)
+    finally:
+        spinner.cancel()
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+async def _spin() -> None:
+    turn = 0
+    while True:
+        sys.stderr.write(f"\r{_FRAMES[turn % len(_FRAMES)]} Waiting for the approval… (Ctrl-C gives up)")
+        sys.stderr.flush()
+        turn += 1
+        await asyncio.sleep(_FRAME_SECONDS)

@@ -1,0 +1,169 @@
+"""`ml-dash ls`: the experiments under a root."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT, AsJson
+from ml_dash.cli.text import age_text, count_text, json_text, size_text, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.text import Text
+
+    from ml_dash.cli.reading import Overview
+    from ml_dash.cli.screen import Screen
+
+__all__ = ["ls"]
+
+
+class Status(str, Enum):
+    """What an experiment's status can be, as an option's value."""
+
+    running = "running"
+    stale = "stale"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+    not_started = "not-started"
+    unreadable = "unreadable"
+
+
+_STATUSES = ", ".join(each.value for each in Status)
+
+
+class Order(str, Enum):
+    """What experiments can be sorted by."""
+
+    prefix = "prefix"
+    status = "status"
+    rows = "rows"
+    metrics = "metrics"
+    size = "size"
+    activity = "activity"
+
+
+_KEYS: dict[Order, Callable[[Overview], Any]] = {
+    Order.prefix: lambda each: each.located.prefix,
+    Order.status: lambda each: each.label,
+    # what is largest or newest comes first
+    Order.rows: lambda each: -each.rows,
+    Order.metrics: lambda each: -each.metrics,
+    Order.size: lambda each: -each.bytes,
+    Order.activity: lambda each: -((each.run and each.run.last_activity) or 0),
+}
+
+
+def ls(
+    root: Annotated[str, typer.Argument(metavar="ROOT", help="Where to look.")] = DEFAULT_ROOT,
+    *,
+    status: Annotated[
+        list[Status],
+        typer.Option(
+            "--status", metavar="STATUS", help=f"Only those of this status: {_STATUSES}. May be repeated."
+        ),
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    sort: Annotated[Order, typer.Option("--sort", "-s", help="What to sort by.")] = Order.prefix,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order round.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the experiments under a directory.
+
+    Rows are those of metrics, tracks and log messages; the size is that of the journal. STALE is a run that
+    says RUNNING, but whose process is dead or silent. A ! marks damage.
+    """
+    from ml_dash.cli.reading import look
+    from ml_dash.cli.screen import Screen, complain
+    from ml_dash.survey import survey
+
+    found = survey(root)
+    overviews = sorted(map(look, found.experiments), key=_KEYS[sort], reverse=reverse)
+    if status:
+        wanted = {each.value for each in status}
+        overviews = [each for each in overviews if each.label.lower().replace(" ", "-") in wanted]
+    if as_json:
+        print(json_text([_record(each) for each in overviews], indent=2))  # noqa: T201 - the command's output
+    elif overviews:
+        _show(Screen(), overviews)
+    else:
+        complain(f"no experiments under {root!r}" + (" of that status" if status else ""))
+    for path, reason in found.refused.items():
+        complain(f"Warning: cannot look into {path!r}: {reason}")
+    for each in overviews:
+        if each.problem:
+            complain(f"Warning: {each.problem}")
+    if found.refused or any(each.problem or each.damage for each in overviews):
+        raise typer.Exit(1)
+
+
+def _record(each: Overview) -> dict[str, Any]:
+    from ml_dash.cli.reading import run_record
+
+    return {
+        "prefix": each.located.prefix,
+        "directory": each.located.directory,
+        **run_record(each.run),
+        "rows": each.rows,
+        "metrics": each.metrics,
+        "bytes": each.bytes,
+        "damaged": bool(each.damage),
+        "problem": each.problem,
+    }
+
+
+def _show(screen: Screen, overviews: Sequence[Overview]) -> None:
+    from ml_dash.cli.screen import table
+
+    now = time.time_ns()
+    drawn = table(
+        [
+            ("experiment", "left"),
+            ("status", "left"),
+            ("rows", "right"),
+            ("metrics", "right"),
+            ("size", "right"),
+            ("last activity", "left"),
+        ],
+        [[each.located.prefix, _status(each), *_numbers(each, now)] for each in overviews],
+    )
+    if screen.fits(drawn):
+        screen.show(drawn)
+    else:
+        screen.show(*(_lines(each, now, screen.width) for each in overviews))
+
+
+def _numbers(each: Overview, now: int) -> list[str]:
+    active = each.run and each.run.last_activity
+    age = age_text(active, now) if active else "-"
+    if each.problem:
+        return ["-", "-", "-", age]
+    return [f"{each.rows:,}", f"{each.metrics:,}", size_text(each.bytes), age]
+
+
+def _status(each: Overview) -> Text:
+    from rich.text import Text
+
+    from ml_dash.cli.screen import status_style
+
+    return Text(visible(each.label) + (" !" if each.damage else ""), style=status_style(each.label))
+
+
+def _lines(each: Overview, now: int, width: int) -> Text:
+    """Return an experiment on two lines, or more, for a screen that is too narrow for the table."""
+    from rich.text import Text
+
+    parts = [_numbers(each, now)[-1]]
+    if not each.problem:
+        parts += [count_text(each.rows, "row"), count_text(each.metrics, "metric"), size_text(each.bytes)]
+    drawn = Text.assemble(visible(each.located.prefix), "\n  ", _status(each), overflow="fold")
+    column = 2 + len(drawn.plain.rpartition("\n  ")[2])
+    for part in parts:
+        fits = column + 2 + len(part) <= width
+        drawn.append(f"  {part}" if fits else f"\n    {part}")
+        column = (column + 2 if fits else 4) + len(part)
+    return drawn

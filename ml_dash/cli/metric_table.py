@@ -1,0 +1,149 @@
+"""Metrics as `show` has them: a line a field, with its course, last value, extremes and mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from ml_dash.cli.choice import UNNAMED
+from ml_dash.cli.sparkline import Sparkline
+from ml_dash.cli.text import count_text, value_text, visible
+from ml_dash.journal.columns import leaf_columns
+from ml_dash.journal.stats import SeriesStats
+from ml_dash.journal.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ml_dash.cli.screen import Screen
+    from ml_dash.events import Series
+    from ml_dash.journal.blocks import Block
+    from ml_dash.journal.index import JournalIndex
+
+__all__ = ["MetricSummary", "metric_table", "summarize_metrics"]
+
+_COURSE_MAX, _COURSE_MIN = 60, 8
+_NAME_MAX = 28
+_TEXT_MAX = 16
+_TITLES = ("last", "min", "max", "mean")
+
+
+@dataclass(slots=True)
+class MetricSummary:
+    """A metric's statistics, and the course of each of its fields that has numbers."""
+
+    series: Series
+    rows: int
+    stats: SeriesStats = field(default_factory=SeriesStats)
+    courses: dict[str, Sparkline] = field(default_factory=dict)
+
+    def add(self, start: int, block: Block) -> None:
+        """Take the block whose first row has number `start`."""
+        self.stats.add(start, block)
+        for column in leaf_columns(block):
+            if column.type in "fi":
+                if column.field not in self.courses:
+                    self.courses[column.field] = Sparkline(self.rows, _COURSE_MAX)
+                self.courses[column.field].add(start, column)
+
+    def fields(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Return each field's name and statistics."""
+        return self.stats.as_dict()["fields"].items()  # type: ignore[no-any-return]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the statistics as `metrics(name).stats()` does."""
+        counts = {"name": self.series.name, "count": self.rows, "totalDataPoints": self.rows}
+        return counts | self.stats.as_dict()
+
+
+def summarize_metrics(index: JournalIndex, metrics: Sequence[Series]) -> list[MetricSummary]:
+    """Read metrics, all in one pass and block by block."""
+    summaries = {series: MetricSummary(series, index.count(series)) for series in metrics}
+    for start, block in sweep(index, metrics):
+        summaries[block.series].add(start, block)
+    return list(summaries.values())
+
+
+def metric_table(screen: Screen, summaries: Sequence[MetricSummary]) -> Text:
+    """Return some metrics, a line a field, as wide as the screen lets them be."""
+    groups = [(each, [_line(name, stats, each) for name, stats in each.fields()]) for each in summaries]
+    layout = _Layout([line for _, lines in groups for line in lines], screen)
+    drawn = Text(no_wrap=True, overflow="ignore")
+    layout.write_titles(drawn)
+    for summary, lines in groups:
+        drawn.append(visible(summary.series.name or UNNAMED), "bold")
+        drawn.append(f"  {count_text(summary.rows, 'row')}\n", "dim")
+        for line in lines:
+            layout.write(drawn, line)
+    drawn.rstrip()
+    return drawn
+
+
+class _Line(NamedTuple):
+    """A field: its name, its course, and its numbers as they are shown, by title."""
+
+    name: str
+    course: Sparkline | None
+    numbers: dict[str, str]
+
+
+def _line(name: str, stats: dict[str, Any], summary: MetricSummary) -> _Line:
+    numbers = {title: _shown(stats[title]) for title in _TITLES if stats[title] is not None}
+    if stats["nan"]:
+        numbers["NaN"] = f"{stats['nan']:,}"
+    return _Line(visible(name), summary.courses.get(name), numbers)
+
+
+def _shown(value: Any) -> str:
+    text = value_text(value)
+    return text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 3] + "..."
+
+
+class _Layout:
+    """Where the columns are. Of what does not fit, the mean goes first, then extremes and course."""
+
+    def __init__(self, lines: Sequence[_Line], screen: Screen) -> None:
+        self._ascii = not screen.draws
+        # a name that is too long has a line of its own, and widens nothing
+        names = [cell_len(line.name) for line in lines]
+        self._name = max((length for length in names if length <= _NAME_MAX), default=0)
+        titles = [title for title in (*_TITLES, "NaN") if any(title in line.numbers for line in lines)]
+        widths = {
+            title: max(len(title), *(cell_len(line.numbers.get(title, "")) for line in lines))
+            for title in titles
+        }
+        longest = max((line.course.parts for line in lines if line.course), default=0)
+        for dropped in ((), ("mean",), ("mean", "min", "max")):
+            self._widths = {title: widths[title] for title in titles if title not in dropped}
+            taken = 2 + self._name + sum(2 + width for width in self._widths.values())
+            self._course = min(screen.width - taken - 2, longest)
+            if self._course >= min(_COURSE_MIN, longest):
+                break
+
+    def write_titles(self, drawn: Text) -> None:
+        """Write the line above all others."""
+        if self._widths:
+            self._write(drawn, "", "", {title: title for title in self._widths}, "dim")
+
+    def write(self, drawn: Text, line: _Line) -> None:
+        """Write a field's line; a name that is too long for its column has a line of its own."""
+        course = (
+            line.course.draw(self._course, ascii_only=self._ascii) if line.course and self._course > 0 else ""
+        )
+        name = line.name
+        if cell_len(name) > self._name:
+            drawn.append(f"  {name}\n")
+            name = ""
+        self._write(drawn, name, course, line.numbers, "")
+
+    def _write(self, drawn: Text, name: str, course: str, numbers: dict[str, str], style: str) -> None:
+        drawn.append(f"  {set_cell_size(name, self._name)}")
+        if self._course > 0:
+            drawn.append(f"  {course.ljust(self._course)}", "cyan")
+        for title, width in self._widths.items():
+            text = numbers.get(title, "")
+            drawn.append("  " + " " * (width - cell_len(text)) + text, style)
+        drawn.append("\n")

@@ -1,0 +1,159 @@
+"""What the commands ask of a journal, beyond single series: how its run stands, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.cli.screen import complain
+from ml_dash.cli.text import count_text
+from ml_dash.errors import JournalError
+from ml_dash.events import Kind
+from ml_dash.journal.index import Damage, JournalIndex
+from ml_dash.journal.run_rows import writer_runs
+from ml_dash.journal.runs import RunInfo, fold_runs
+from ml_dash.journal.times import iso_time
+from ml_dash.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ml_dash.journal.runs import WriterRuns
+    from ml_dash.survey import Located
+
+__all__ = [
+    "Overview",
+    "damage_record",
+    "describe",
+    "look",
+    "open_index",
+    "report_damage",
+    "run_record",
+    "status_label",
+    "status_of",
+    "summarize",
+]
+
+_LOGGED = (Kind.METRIC, Kind.TRACK, Kind.LOG)
+_SHOWN = 5
+_RUN_FIELDS = ("status", "stale", "startedAt", "endedAt", "lastActivity", "host", "pid", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """An experiment in numbers.
+
+    Attributes:
+        located: Which one.
+        run: How its run stands; None where the journal cannot be read.
+        rows: Rows of metrics, tracks and logs.
+        metrics: How many metrics have rows.
+        bytes: The journal's size.
+        damage: What was found wrong without reading all data.
+        problem: Why the journal cannot be read.
+    """
+
+    located: Located
+    run: RunInfo | None = None
+    rows: int = 0
+    metrics: int = 0
+    bytes: int = 0
+    damage: Sequence[Damage] = ()
+    problem: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The status in a word."""
+        return "UNREADABLE" if self.run is None else status_label(self.run)
+
+
+def look(located: Located) -> Overview:
+    """Open an experiment's journal and sum it up; what cannot be read becomes the overview's problem."""
+    try:
+        index = open_index(located)
+    except (JournalError, OSError) as error:
+        return Overview(located, problem=str(error))
+    return summarize(located, index)
+
+
+def summarize(located: Located, index: JournalIndex) -> Overview:
+    """Sum up a journal that is open."""
+    return Overview(
+        located,
+        run=status_of(writer_runs(index)),
+        rows=sum(index.count(series) for kind in _LOGGED for series in index.series(kind)),
+        metrics=len(index.series(Kind.METRIC)),
+        bytes=sum(writer.bytes for writer in index.writers),
+        damage=index.damage,
+    )
+
+
+def open_index(located: Located) -> JournalIndex:
+    """Return the journal's index as of now.
+
+    Raises:
+        JournalVersionError: A later version wrote it.
+        OSError: It cannot be listed.
+    """
+    index = JournalIndex(located.journal)
+    index.refresh()
+    return index
+
+
+def status_of(writers: Iterable[WriterRuns]) -> RunInfo:
+    """Return how the run stands by these rows, the settings and this machine's processes."""
+    return fold_runs(writers, stale_after=Settings.from_environment().stale_after)
+
+
+def status_label(run: RunInfo) -> str:
+    """Return the status in a word."""
+    if run.status is None:
+        return "NOT STARTED"
+    return "STALE" if run.stale else str(run.status)
+
+
+def report_damage(damage: Iterable[Damage]) -> bool:
+    """Say on standard error what could not be read, if anything; return whether something was said."""
+    found = list(damage)
+    for each in found[:_SHOWN]:
+        complain(f"Warning: {describe(each)}")
+    if len(found) > _SHOWN:
+        complain(f"Warning: and {len(found) - _SHOWN} more like these; `ml-dash verify` lists them")
+    return bool(found)
+
+
+def describe(damage: Damage) -> str:
+    """Return where it is, what is wrong and what is lost by it."""
+    lost = "an unknown number of rows" if damage.rows is None else count_text(damage.rows, "row")
+    where = (
+        f"{damage.length:,} bytes at byte {damage.offset:,}"
+        if damage.length
+        else f"at byte {damage.offset:,}"
+    )
+    return f"{damage.path}, {where}: {damage.reason}; {lost} lost"
+
+
+def damage_record(damage: Damage) -> dict[str, Any]:
+    """Return damage for programs."""
+    return damage._asdict()
+
+
+def run_record(run: RunInfo | None) -> dict[str, Any]:
+    """Return how a run stands for programs: times are ISO-8601 UTC."""
+    if run is None:
+        return dict.fromkeys(_RUN_FIELDS)
+    values = (
+        run.status,
+        run.stale,
+        _iso(run.started_at),
+        _iso(run.ended_at),
+        _iso(run.last_activity),
+        run.host,
+        run.pid,
+        run.error,
+    )
+    return dict(zip(_RUN_FIELDS, values, strict=True))
+
+
+def _iso(time_ns: int | None) -> str | None:
+    return None if time_ns is None else iso_time(time_ns)

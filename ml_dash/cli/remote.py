@@ -1,0 +1,94 @@
+"""Servers, as the commands that speak with one have them: which token they get, and an event loop for questions."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ml_dash.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from ml_dash.auth import Token
+    from ml_dash.remote.view import RemoteView
+
+__all__ = ["open_remote", "run_blocking", "token_for_server"]
+
+_T = TypeVar("_T")
+
+
+def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
+    """Return what gives the token for a server.
+
+    ``ML_DASH_TOKEN`` says no server that it is for. It is sent where the user has said to: by an option, by
+    ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
+    """
+    from ml_dash.auth.current import token_for
+    from ml_dash.destination import default_url
+    from ml_dash.remote.address import parse_address
+
+    address = parse_address(url)
+    is_named = named or address.is_loopback or address.origin == parse_address(default_url()).origin
+    return lambda: token_for(url, named=is_named)
+
+
+async def run_blocking(work: Callable[[], _T]) -> _T:
+    """Do what waits for the disk on another thread."""
+    return await asyncio.to_thread(work)
+
+
+@contextmanager
+def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
+    """Give a view of an experiment at a server, for the thread that opens it.
+
+    Args:
+        url: The server's.
+        prefix: The experiment's, in full.
+        named: Whether the user has named this server.
+
+    Raises:
+        InvalidArgumentError: The server has no such experiment, or does not show it.
+        ServerUnavailableError: It cannot be reached.
+    """
+    from ml_dash.remote.client import Client
+    from ml_dash.remote.http import AiohttpTransport, close_session
+    from ml_dash.remote.view import RemoteView
+
+    loop = _Loop()
+    try:
+        client = Client(AiohttpTransport(url, token_for_server(url, named=named)))
+        record = loop.call(client.find(prefix))
+        if record is None:
+            raise InvalidArgumentError(
+                f"{url} has no experiment {prefix!r}, or none that this token may see: give the whole prefix, "
+                "owner/project/name"
+            )
+        id_ = str(record["id"])
+        yield RemoteView(client, loop.call, lambda: id_, prefix)
+    finally:
+        loop.call(close_session())
+        loop.close()
+
+
+class _Loop:
+    """An event loop that runs while its thread waits for something."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    def call(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
+        """Run a coroutine and return what it returns; Ctrl-C ends it."""
+        task = self._loop.create_task(coroutine)
+        try:
+            return self._loop.run_until_complete(task)
+        except BaseException:
+            if not task.done():
+                task.cancel()
+                self._loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            raise
+
+    def close(self) -> None:
+        """Close the loop."""
+        self._loop.close()

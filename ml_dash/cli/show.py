@@ -1,0 +1,219 @@
+"""`ml-dash show`: all about one experiment."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT, AsJson, ExperimentName, MetricNames, Root
+from ml_dash.cli.text import (
+    age_text,
+    count_text,
+    duration_text,
+    json_text,
+    local_time,
+    size_text,
+    value_text,
+    visible,
+)
+from ml_dash.events import Kind, Series
+from ml_dash.journal.params import read_params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Group
+    from rich.text import Text
+
+    from ml_dash.cli.metric_table import MetricSummary
+    from ml_dash.cli.reading import Overview
+    from ml_dash.cli.screen import Screen
+    from ml_dash.journal.index import JournalIndex
+
+__all__ = ["show"]
+
+_LOGS = Series(Kind.LOG, None)
+_METRICS_SHOWN = 20
+_LOGS_SHOWN = 10
+
+
+def show(
+    exp: ExperimentName,
+    *,
+    root: Root = DEFAULT_ROOT,
+    metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
+    all_metrics: Annotated[
+        bool, typer.Option("--all", help=f"Show all metrics; else the first {_METRICS_SHOWN}.")
+    ] = False,
+    logs: Annotated[
+        int, typer.Option("--logs", metavar="N", min=0, help="How many of the last log messages to show.")
+    ] = _LOGS_SHOWN,
+    as_json: AsJson = False,
+) -> None:
+    """Show all about one experiment.
+
+    That is: status, parameters, metrics with their course and statistics, tracks, the newest files, and the last log
+    messages.
+    """
+    from ml_dash.cli.choice import MetricChoice
+    from ml_dash.cli.locate import find_experiment
+    from ml_dash.cli.metric_table import summarize_metrics
+    from ml_dash.cli.newest_files import show_files
+    from ml_dash.cli.reading import open_index, report_damage, summarize
+    from ml_dash.cli.screen import Screen
+
+    located = find_experiment(exp, root)
+    index = open_index(located)
+    overview = summarize(located, index)
+    chosen = MetricChoice(metric).pick(index.series(Kind.METRIC))
+    if as_json:
+        record = _record(overview, index, summarize_metrics(index, chosen), logs)
+        print(json_text(record, indent=2))  # noqa: T201 - the command's output
+    else:
+        screen = Screen()
+        shown = chosen if metric or all_metrics else chosen[:_METRICS_SHOWN]
+        screen.show(_heading(overview))
+        _show_params(screen, index)
+        _show_metrics(screen, summarize_metrics(index, shown), len(chosen))
+        _show_tracks(screen, index)
+        show_files(screen, index)
+        _show_logs(screen, index, logs)
+    if report_damage(index.damage):
+        raise typer.Exit(1)
+
+
+def _record(
+    overview: Overview, index: JournalIndex, summaries: Sequence[MetricSummary], logs: int
+) -> dict[str, Any]:
+    from ml_dash.cli.newest_files import files_record
+    from ml_dash.cli.reading import damage_record, run_record
+    from ml_dash.journal.sweep import last_rows
+    from ml_dash.journal.times import iso_time
+
+    run = overview.run
+    return {
+        "prefix": overview.located.prefix,
+        "directory": overview.located.directory,
+        **run_record(run),
+        "durationSeconds": None if (duration := _duration(overview)) is None else duration / 1e9,
+        "experiment": run and run.experiment,
+        "writers": run and run.writers,
+        "rows": overview.rows,
+        "bytes": overview.bytes,
+        "params": read_params(index),
+        "metrics": [each.as_dict() for each in summaries],
+        "tracks": [
+            {"name": series.name, "count": index.count(series)} for series in index.series(Kind.TRACK)
+        ],
+        "files": files_record(index),
+        "logs": [
+            {"timestamp": iso_time(row.time_ns), **row.fields} for row in last_rows(index, [_LOGS], logs)
+        ],
+        "damage": [damage_record(each) for each in index.damage],
+    }
+
+
+def _duration(overview: Overview) -> int | None:
+    """Return for how long the run has gone on, or went on as far as its rows tell, in nanoseconds."""
+    run = overview.run
+    if run is None or run.started_at is None:
+        return None
+    end = run.ended_at or (run.last_activity if run.stale else time.time_ns())
+    return None if end is None else max(end - run.started_at, 0)
+
+
+def _heading(overview: Overview) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    from ml_dash.cli.screen import status_style, table
+
+    title = Text.assemble(
+        (visible(overview.located.prefix), "bold"),
+        "  ",
+        (visible(overview.label), status_style(overview.label)),
+    )
+    facts = [(name, fact) for name, fact in _facts(overview) if fact]
+    return Group(title, table([("", "left"), ("", "left")], facts, header=False, indent=2))
+
+
+def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
+    run = overview.run
+    if run is None:
+        return
+    said = run.experiment or {}
+    yield "about", _first_line(said.get("readme"))
+    yield "tags", _joined(said.get("tags"))
+    yield "bindrs", _joined(said.get("bindrs"))
+    yield "metadata", value_text(said["metadata"]) if said.get("metadata") else ""
+    if run.started_at is not None:
+        yield "started", local_time(run.started_at)
+    duration = _duration(overview)
+    yield "duration", "" if duration is None else duration_text(duration)
+    yield "host", "" if run.host is None else f"{run.host}, process {run.pid}"
+    yield "error", run.error or ""
+    if run.last_activity is not None:
+        yield "activity", age_text(run.last_activity, time.time_ns())
+    counts = count_text(overview.rows, "row"), size_text(overview.bytes), count_text(run.writers, "writer")
+    yield "journal", ", ".join(counts)
+    yield "directory", overview.located.directory
+
+
+def _first_line(text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        return ""
+    first, *more = text.strip().splitlines()
+    return f"{first} ..." if more else first
+
+
+def _joined(names: Any) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else ""
+
+
+def _show_params(screen: Screen, index: JournalIndex) -> None:
+    from ml_dash.cli.screen import table
+
+    params = read_params(index)
+    if params:
+        rows = [(key, value_text(value)) for key, value in params.items()]
+        screen.show(_title("Parameters"), table([("", "left"), ("", "left")], rows, header=False, indent=2))
+
+
+def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available: int) -> None:
+    from rich.text import Text
+
+    from ml_dash.cli.metric_table import metric_table
+
+    if summaries:
+        screen.show(_title("Metrics"), metric_table(screen, summaries))
+    if len(summaries) < available:
+        hint = f"  and {available - len(summaries):,} more metrics: choose by --metric NAME, or show --all"
+        screen.show(Text(hint, "dim"))
+
+
+def _show_tracks(screen: Screen, index: JournalIndex) -> None:
+    from ml_dash.cli.screen import table
+
+    rows = [(str(series.name), count_text(index.count(series), "row")) for series in index.series(Kind.TRACK)]
+    if rows:
+        screen.show(_title("Tracks"), table([("", "left"), ("", "right")], rows, header=False, indent=2))
+
+
+def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
+    from ml_dash.cli.lines import RowLines
+    from ml_dash.journal.sweep import last_rows
+
+    rows = last_rows(index, [_LOGS], limit)
+    if rows:
+        count = index.count(_LOGS)
+        lines = RowLines(screen)
+        screen.show(_title("Logs" if count <= limit else f"Logs, the last {len(rows)} of {count:,}"))
+        screen.show_lines([lines.line(row) for row in rows])
+
+
+def _title(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(f"\n{text}", "bold")

@@ -1,0 +1,221 @@
+"""`ml-dash sync`: send to a server what it does not have."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT
+from ml_dash.cli.screen import complain
+from ml_dash.cli.text import count_text, visible
+from ml_dash.errors import InvalidArgumentError, MLDashError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ml_dash.remote.sync import SyncReport
+
+__all__ = ["sync"]
+
+
+class _Journal(NamedTuple):
+    """What is to be sent of an experiment.
+
+    Attributes:
+        directory: The experiment's.
+        url: Where to.
+        writers: Whose frames; None for all.
+        outbox: The outbox's root where it lies there.
+    """
+
+    directory: str
+    url: str
+    writers: frozenset[str] | None
+    outbox: str | None
+
+
+def sync(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[PATH]...",
+            help="Experiments' directories, or directories with experiments below; default: .dash and the outbox.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="URL",
+            help="Send to this server, whatever the runs were meant for.",
+            show_default=False,
+        ),
+    ] = None,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Bring back experiments that were deleted at the server.")
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(
+            "--patience", metavar="SECONDS", min=0.0, help="How long a server that fails is tried again."
+        ),
+    ] = 30.0,
+) -> None:
+    """Send to a server what it does not have.
+
+    It may be run twice, by two at once, and while the run goes on: the server stores everything once. Runs of local
+    mode are passed over, unless --to names a server. Exit code 1: something stays behind, in its journal.
+    """
+    from ml_dash.destination import server_url
+
+    target = None if to is None else server_url(to)
+    journals, local, failed = _find(paths, target)
+    if local:
+        complain(f"{count_text(local, 'experiment')} of local mode passed over: --to URL sends them too")
+    reports = asyncio.run(_send(journals, named=target, recreate=recreate, patience=patience))
+    for report in reports:
+        _tell(report)
+    if not journals and not failed:
+        complain("nothing to send")
+    if failed or any(report.left_behind is not None for report in reports):
+        raise typer.Exit(1)
+
+
+# --- what there is to send
+
+
+def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bool]:
+    """Return what is to be sent, how many experiments have rows of local mode, and whether something cannot be read."""
+    from ml_dash.remote.leftovers import meant_for
+    from ml_dash.remote.sync import describe
+
+    journals: list[_Journal] = []
+    seen: set[str] = set()
+    local, failed = 0, False
+    for directory, outbox in _directories(paths):
+        if os.path.realpath(directory) in seen:
+            continue
+        seen.add(os.path.realpath(directory))
+        if target is not None:
+            journals.append(_Journal(directory, target, None, outbox))
+            continue
+        try:
+            meant = meant_for(directory)
+            if outbox is not None and not any(meant.values()):
+                # files that were uploaded from outside: no run says where to, and nothing else waits here
+                meant = dict.fromkeys(meant, describe(directory).get("url"))
+        except (MLDashError, OSError) as error:
+            complain(f"Warning: {error}")
+            failed = True
+            continue
+        local += None in meant.values()
+        for url in dict.fromkeys(url for url in meant.values() if url is not None):
+            writers = frozenset(writer for writer, its in meant.items() if its == url)
+            journals.append(_Journal(directory, url, writers, outbox))
+    return journals, local, failed
+
+
+def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield the directories of experiments, with the outbox's root for those that lie in one."""
+    from ml_dash.survey import survey
+
+    outboxes = _outboxes()
+    for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.isdir(root)]:
+        found = survey(path)
+        for refused, reason in found.refused.items():
+            complain(f"Warning: cannot look into {refused!r}: {reason}")
+        if paths and not found.experiments:
+            raise InvalidArgumentError(
+                f"there is no experiment in {path!r}: name its directory, or one above it"
+            )
+        for each in found.experiments:
+            inside = [root for root in outboxes if _is_below(each.directory, root)]
+            yield each.directory, inside[0] if inside else None
+
+
+def _outboxes() -> list[str]:
+    """Return the roots of the journals that are only kept until a server has them: one a server."""
+    from ml_dash.auth.directory import config_directory
+    from ml_dash.destination import OUTBOX
+
+    outbox = os.path.join(config_directory(), OUTBOX)
+    try:
+        return [entry.path for entry in os.scandir(outbox) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def _is_below(directory: str, root: str) -> bool:
+    return os.path.realpath(directory).startswith(os.path.join(os.path.realpath(root), ""))
+
+
+# --- sending
+
+
+async def _send(
+    journals: list[_Journal], *, named: str | None, recreate: bool, patience: float
+) -> list[SyncReport]:
+    from ml_dash.cli.progress import Bar
+    from ml_dash.cli.remote import run_blocking, token_for_server
+    from ml_dash.remote.client import Client
+    from ml_dash.remote.http import AiohttpTransport, close_session
+    from ml_dash.remote.sync import sync_experiment
+
+    clients: dict[str, Client] = {}
+    reports = []
+    try:
+        with Bar() as bar:
+            for number, journal in enumerate(journals, 1):
+                name = f"{number}/{len(journals)} {os.path.basename(journal.directory)}"
+                if journal.url not in clients:
+                    token = token_for_server(journal.url, named=named is not None)
+                    clients[journal.url] = Client(AiohttpTransport(journal.url, token))
+                report = await sync_experiment(
+                    journal.directory,
+                    clients[journal.url],
+                    run_blocking,
+                    only=lambda writer: journal.writers is None or writer in journal.writers,  # noqa: B023
+                    recreate=recreate,
+                    patience=patience,
+                    on_progress=lambda at: bar.show(name, at.done, at.total),  # noqa: B023 - called meanwhile
+                )
+                reports.append(report)
+                if journal.outbox is not None and report.left_behind is None:
+                    await run_blocking(lambda: _clear(journal))  # noqa: B023 - awaited here
+    finally:
+        await close_session()
+    return reports
+
+
+def _clear(journal: _Journal) -> None:
+    """Remove from the outbox what the server has now, but for writers that may go on."""
+    from ml_dash.remote.leftovers import clear, unsent
+    from ml_dash.remote.sync import gone_writers
+
+    gone: Iterable[str] = gone_writers(os.path.join(journal.directory, "journal"))
+    done = set(gone) - unsent(journal.directory, journal.url)
+    try:
+        clear(str(journal.outbox), journal.directory, done)
+    except OSError as error:
+        complain(f"Warning: {journal.directory} cannot be removed from the outbox: {error}")
+
+
+def _tell(report: SyncReport) -> None:
+    name = report.prefix or report.directory
+    parts = [f"{count_text(report.sent_rows, 'row')} sent"]
+    if report.known_rows:
+        parts.append(f"{count_text(report.known_rows, 'row')} already there")
+    if report.sent_files:
+        parts.append(f"{count_text(report.sent_files, 'file')} sent")
+    if report.rejected_rows:
+        parts.append(f"{count_text(report.rejected_rows, 'row')} refused and set aside in rejected/")
+    if report.lost_frames:
+        parts.append(f"{count_text(report.lost_frames, 'frame')} damaged on this disk")
+    typer.echo(visible(f"{name} -> {report.url}: {', '.join(parts)}"))
+    if report.left_behind is not None:
+        complain(f"{name}: not all of it was sent: {report.left_behind}")

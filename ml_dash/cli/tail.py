@@ -1,0 +1,170 @@
+"""`ml-dash tail`: the last rows and log messages, and those that come."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, MetricNames, Root
+from ml_dash.cli.text import duration_text
+from ml_dash.events import Kind, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml_dash.cli.choice import MetricChoice
+    from ml_dash.journal.blocks import Block
+    from ml_dash.journal.index import JournalIndex
+    from ml_dash.journal.runs import RunInfo, WriterRuns
+
+__all__ = ["tail"]
+
+_POLL_SECONDS = 0.2
+
+
+def tail(
+    exp: ExperimentName,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until the run has ended.")
+    ] = False,
+    count: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many of the last rows to show.")
+    ] = 10,
+    root: Root = DEFAULT_ROOT,
+    metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
+    logs: Annotated[bool, typer.Option("--logs", help="Only log messages, and what --metric names.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="With -f: go on after the run has ended.")] = False,
+) -> None:
+    """Print the last rows and log messages.
+
+    They come by time, those of metrics, tracks and logs together. With -f it goes on until the run has ended
+    and all is shown, or until Ctrl-C.
+    """
+    from ml_dash.cli.choice import MetricChoice
+    from ml_dash.cli.locate import find_experiment
+    from ml_dash.cli.reading import open_index, report_damage
+
+    index = open_index(find_experiment(exp, root))
+    choice = MetricChoice(metric)
+    if metric and not follow:
+        choice.pick(index.series(Kind.METRIC))
+    printer = _Printer(
+        choice, metrics=bool(metric) or not logs, tracks=not (metric or logs), logs=logs or not metric
+    )
+    printer.show_last(index, count)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):  # this is how one leaves
+            _follow(index, printer, keep=keep)
+    if report_damage(index.damage):
+        raise typer.Exit(1)
+
+
+class _Printer:
+    """Prints the rows that were asked for."""
+
+    def __init__(self, choice: MetricChoice, *, metrics: bool, tracks: bool, logs: bool) -> None:
+        from ml_dash.cli.lines import RowLines
+        from ml_dash.cli.screen import Screen
+
+        self._choice = choice
+        self._kinds = {
+            kind
+            for kind, wanted in ((Kind.METRIC, metrics), (Kind.TRACK, tracks), (Kind.LOG, logs))
+            if wanted
+        }
+        self._screen = Screen()
+        self._lines = RowLines(self._screen)
+
+    def show_last(self, index: JournalIndex, count: int) -> None:
+        """Print the last rows."""
+        from ml_dash.journal.sweep import last_rows
+
+        wanted = [series for kind in self._kinds for series in index.series(kind) if self._takes(series)]
+        self._screen.show_lines([self._lines.line(row) for row in last_rows(index, wanted, count)])
+        sys.stdout.flush()
+
+    def show(self, blocks: Iterable[Block]) -> None:
+        """Print the rows of some blocks, by time."""
+        from ml_dash.journal.sweep import rows_of
+
+        rows = rows_of(block for block in blocks if self._takes(block.series))
+        if rows:
+            self._screen.show_lines([self._lines.line(row) for row in rows])
+            sys.stdout.flush()
+
+    def _takes(self, series: Series) -> bool:
+        return series.kind in self._kinds and (series.kind is not Kind.METRIC or self._choice.takes(series))
+
+
+def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
+    """Print what comes, until the run has ended."""
+    from ml_dash.cli.reading import status_label, status_of
+    from ml_dash.cli.screen import complain
+    from ml_dash.journal.follow import Follower
+
+    follower = Follower(index)
+    follower.skip()
+    watch = _Watch(index)
+    while True:
+        for writer, blocks in follower.news():
+            printer.show(blocks)
+            watch.add(writer, blocks)
+        run = status_of(watch.writers)
+        if not keep and run.status is not None and (run.status != "RUNNING" or run.stale):
+            complain(f"-- {status_label(run)}{_after(run)}{': ' + run.error if run.error else ''}")
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _after(run: RunInfo) -> str:
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    return f" after {duration_text(run.ended_at - run.started_at)}"
+
+
+class _Watch:
+    """What the writers say of their runs, kept up to date without reading anything twice."""
+
+    def __init__(self, index: JournalIndex) -> None:
+        from ml_dash.journal.run_rows import writer_runs
+
+        runs = writer_runs(index)
+        self._runs: dict[str, WriterRuns] = {
+            writer.id: _pruned(each) for writer, each in zip(index.writers, runs, strict=True)
+        }
+
+    @property
+    def writers(self) -> list[WriterRuns]:
+        """All writers, in the order of their ids."""
+        return [self._runs[writer] for writer in sorted(self._runs)]
+
+    def add(self, writer: str, blocks: Iterable[Block]) -> None:
+        """Take in a frame."""
+        import numpy as np
+
+        from ml_dash.journal.runs import WriterRuns
+        from ml_dash.journal.sweep import rows_of
+
+        known = self._runs.get(writer, WriterRuns([], None))
+        rows, last_ns = known.rows, known.last_ns
+        for block in blocks:
+            latest = int(np.max(block.times))
+            last_ns = latest if last_ns is None else max(last_ns, latest)
+            if block.series.kind is Kind.RUN:
+                rows = [*rows, *((row.time_ns, row.fields) for row in rows_of([block]))]
+        self._runs[writer] = _pruned(WriterRuns(rows, last_ns))
+
+
+def _pruned(runs: WriterRuns) -> WriterRuns:
+    """Return the rows without old heartbeats: a week has twenty thousand, and only the newest says anything."""
+    beats = [at for at, (_, row) in enumerate(runs.rows) if row.get("event") == "heartbeat"]
+    if len(beats) < 2:
+        return runs
+    newest = max(beats, key=lambda at: runs.rows[at][0])
+    old = set(beats) - {newest}
+    return runs._replace(rows=[row for at, row in enumerate(runs.rows) if at not in old])

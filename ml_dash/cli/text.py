@@ -1,0 +1,127 @@
+"""Values, sizes and times as people read them, and names and messages made safe for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+__all__ = [
+    "age_text",
+    "count_text",
+    "duration_text",
+    "json_text",
+    "local_time",
+    "size_text",
+    "value_text",
+    "visible",
+]
+
+# What does something to a terminal instead of being seen: control characters, line and paragraph separators,
+# marks that turn the direction of the text, and halves of surrogate pairs, which cannot be written at all.
+_ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_DEEPEST = 20
+_MARK = frozenset({"__repr__", "__type__"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_SECOND = 1_000_000_000
+_DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with everything escaped that a terminal would obey, such as ``\x1b``."""
+    return _ACTIVE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def value_text(value: Any, *, exact: bool = False, depth: int = 0) -> str:  # noqa: PLR0911 - one a kind of value
+    """Return a logged value on one line.
+
+    Args:
+        value: Anything that a journal holds.
+        exact: Whether floats keep all their digits; else they are cut to six.
+        depth: How deep in containers the value lies; what lies very deep is left out.
+    """
+    if isinstance(value, float):
+        return repr(value) if exact else f"{value:.6g}"
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict) and value.keys() == _MARK:
+        return visible(str(value["__repr__"]))
+    if depth > _DEEPEST and isinstance(value, (dict, list)):
+        return "…"
+    if isinstance(value, dict):
+        items = [
+            f"{visible(str(key))}: {value_text(item, exact=exact, depth=depth + 1)}"
+            for key, item in value.items()
+        ]
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(value_text(item, exact=exact, depth=depth + 1) for item in value) + "]"
+    return visible(str(value))
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON; NaN and infinities are the literals that Python's `json` reads and writes.
+
+    What msgpack carries and JSON does not (bytes) gets the form of every value that cannot be stored as it is.
+    """
+    return json.dumps(value, default=_unjson, indent=indent)
+
+
+def _unjson(value: Any) -> dict[str, str]:
+    return {"__repr__": repr(value), "__type__": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes with three digits: ``512 B``, ``1.25 kB``, ``64.0 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    for unit, number in (("kB", size / 1e3), ("MB", size / 1e6), ("GB", size / 1e9)):
+        # 999.5 would be rounded to 1000
+        if number < 999.5:
+            digits = 2 if number < 9.995 else 1 if number < 99.95 else 0
+            return f"{number:.{digits}f} {unit}"
+    return f"{size / 1e12:.2f} TB"
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return a number of things: ``1 row``, ``5,000 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Return a duration by its two largest units: ``24 ms``, ``3.2 s``, ``2 min 5 s``, ``3 d 4 h``."""
+    seconds = max(nanoseconds, 0) / _SECOND
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    rest = int(seconds)
+    parts: list[str] = []
+    for length, unit in _DURATIONS:
+        count, rest = divmod(rest, length)
+        if count or parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
+
+
+def age_text(time_ns: int, now_ns: int) -> str:
+    """Return how long ago something was; what is over a month old, or yet to come, is given by its date."""
+    seconds = (now_ns - time_ns) // _SECOND
+    if not 0 <= seconds < 30 * 86_400:
+        return local_time(time_ns)
+    if seconds < 2:
+        return "just now"
+    length, unit = next(each for each in _DURATIONS if seconds >= each[0])
+    return f"{seconds // length} {unit} ago"
+
+
+def local_time(time_ns: int, *, milliseconds: bool = False) -> str:
+    """Return date and time in this machine's time zone."""
+    moment = _EPOCH + timedelta(microseconds=time_ns // 1000)
+    # Windows has no local time before 1970: it stays UTC
+    with contextlib.suppress(OSError, OverflowError):
+        moment = moment.astimezone()
+    return moment.isoformat(" ", "milliseconds" if milliseconds else "seconds")[: 23 if milliseconds else 19]

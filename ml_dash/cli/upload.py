@@ -1,0 +1,193 @@
+"""`ml-dash upload`: files added to an experiment, from outside of its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, Root
+from ml_dash.cli.screen import complain
+from ml_dash.cli.text import size_text
+from ml_dash.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_dash.cli.adding import NewFile
+    from ml_dash.cli.progress import Bar
+    from ml_dash.remote.sync import SyncReport
+
+__all__ = ["upload"]
+
+
+class _Place(NamedTuple):
+    """Where files are added.
+
+    Attributes:
+        directory: The experiment's.
+        prefix: The experiment's.
+        url: The server that gets them; None for none.
+        outbox: The outbox's root where they wait there, and are removed when they are sent.
+    """
+
+    directory: str
+    prefix: str
+    url: str | None
+    outbox: str | None
+
+
+def upload(
+    exp: ExperimentName,
+    paths: Annotated[list[str], typer.Argument(metavar="FILE...", help="The files.")],
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="PATH",
+            help="The name in the experiment; with a slash at its end, or for several files, the path to put them in.",
+            show_default=False,
+        ),
+    ] = "",
+    description: Annotated[
+        str | None, typer.Option("--description", metavar="TEXT", help="For people.", show_default=False)
+    ] = None,
+    tag: Annotated[list[str], typer.Option("--tag", metavar="TAG", help="For search; may be repeated.")] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    root: Root = DEFAULT_ROOT,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            help="Add to an experiment at this server, not on this disk; EXP is a whole prefix then.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Add files to an experiment that there is.
+
+    The status of its runs stays as it is. What the experiment was sent to a server for, the files are, too; exit code
+    1 where they stay behind, which `ml-dash sync` mends.
+    """
+    from ml_dash.cli.progress import Bar
+
+    new = _new_files(paths, to, description, tag)
+    place = _local(exp, root) if url is None else _at_server(exp, url)
+    with Bar() as bar:
+        writer = _add(place, new, bar)
+        report = asyncio.run(_send(place, writer, bar, named=url is not None)) if place.url else None
+    if report is not None:
+        _tell(report, len(new))
+
+
+def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Sequence[str]) -> list[NewFile]:
+    """Return what is to be added; nothing is, where something is wrong with one of them."""
+    from ml_dash.cli.adding import NewFile, check_text
+    from ml_dash.files.details import Details
+    from ml_dash.files.names import Place
+    from ml_dash.identity import file_path
+
+    for name, text in [("--description", description or ""), *(("--tag", each) for each in tags)]:
+        check_text(name, text)
+    into = to.endswith("/") or len(paths) > 1
+    found = []
+    for source in paths:
+        if os.path.isdir(source):
+            raise InvalidArgumentError(
+                f"{source!r} is a directory: name the files in it, such as {os.path.join(source, '*')}"
+            )
+        if not os.path.exists(source):
+            raise InvalidArgumentError(f"there is no file {source!r}: name one that there is")
+        if not os.path.isfile(source) or not os.access(source, os.R_OK):
+            raise InvalidArgumentError(f"{source!r} is no regular file, or may not be read: name one that is")
+        own = os.path.basename(source)
+        *above, filename = file_path(
+            f"{to.rstrip('/')}/{own}" if into else to or own, "--to " if to else "FILE "
+        )
+        details = Details(description, tags)
+        found.append(NewFile(source, Place("/" + "/".join(above), filename), details))
+    names = [each.place.name for each in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidArgumentError(f"several FILEs would be {name!r}: upload them one by one, with --to")
+    return found
+
+
+def _local(exp: str, root: str) -> _Place:
+    from ml_dash.cli.locate import find_experiment
+    from ml_dash.remote.leftovers import meant_for
+
+    located = find_experiment(exp, root)
+    # a writer that begins no run belongs where all the others do
+    urls = set(meant_for(located.directory).values())
+    return _Place(located.directory, located.prefix, urls.pop() if len(urls) == 1 else None, None)
+
+
+def _at_server(exp: str, url: str) -> _Place:
+    from ml_dash.cli.adding import make_experiment
+    from ml_dash.cli.locate import full_prefix
+    from ml_dash.cli.remote import open_remote
+    from ml_dash.destination import destination
+
+    target = destination(url, None)
+    prefix = full_prefix(exp)
+    with open_remote(str(target.url), prefix, named=True):
+        pass  # it is there: what is made here would otherwise become an experiment without a run
+    directory = os.path.join(target.root, *prefix.split("/"))
+    make_experiment(directory, prefix, str(target.url))
+    return _Place(directory, prefix, target.url, target.root)
+
+
+def _add(place: _Place, new: Sequence[NewFile], bar: Bar) -> str:
+    """Add files to the experiment's directory, and return the writer of their rows."""
+    from ml_dash.cli.adding import Addition
+
+    total = sum(os.path.getsize(each.source) for each in new)
+    done = 0
+    with Addition(place.directory, for_server=place.url is not None) as addition:
+        for each in new:
+            name = each.place.name
+            row = addition.add(each, lambda size: bar.show(name, done + size, total))  # noqa: B023 - called at once
+            done += row["sizeBytes"]
+            bar.say(f"{each.source} -> {place.prefix}: {name}  {size_text(row['sizeBytes'])}  {row['id']}")
+    return addition.writer
+
+
+async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncReport:
+    from ml_dash.cli.remote import run_blocking, token_for_server
+    from ml_dash.remote.client import Client
+    from ml_dash.remote.http import AiohttpTransport, close_session
+    from ml_dash.remote.leftovers import clear
+    from ml_dash.remote.sync import sync_experiment
+
+    url = str(place.url)
+    try:
+        report = await sync_experiment(
+            place.directory,
+            Client(AiohttpTransport(url, token_for_server(url, named=named))),
+            run_blocking,
+            only=writer.__eq__,
+            on_progress=lambda at: bar.show(place.prefix, at.done, at.total),
+        )
+    finally:
+        await close_session()
+    outbox = place.outbox
+    if outbox is not None and report.left_behind is None:
+        await run_blocking(lambda: clear(outbox, place.directory, [writer]))
+    return report
+
+
+def _tell(report: SyncReport, count: int) -> None:
+    from ml_dash.cli.text import count_text
+
+    files = count_text(count, "file")
+    if report.left_behind is not None:
+        complain(
+            f"{files} added, and not sent to {report.url}: {report.left_behind}. What is missing there stays in "
+            f"{report.directory}; `ml-dash sync` sends it"
+        )
+        raise typer.Exit(1)
+    complain(f"{files} sent to {report.url}")

@@ -1,0 +1,118 @@
+"""Where an experiment's journal lies, and which server it is sent to: what `dash_url` and `dash_root` mean together.
+
+=============  ===========  =========================================================================
+``dash_url``   `dash_root`  mode
+=============  ===========  =========================================================================
+None           a directory  local: the journal is all there is
+a URL or True  a directory  hybrid: the journal stays, and is sent to the server
+a URL or True  None         remote: the journal lies in the outbox until the server has it
+=============  ===========  =========================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ml_dash.errors import InvalidArgumentError
+
+__all__ = ["DEFAULT_URL", "OUTBOX", "Destination", "default_url", "destination", "make_outbox", "server_url"]
+
+DEFAULT_URL = "https://api.dash.ml"
+"""The server that ``dash_url=True`` means where ``ML_DASH_API_URL`` names none."""
+OUTBOX = "outbox"
+"""The directory, below the configuration's, of journals that wait for their server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a journal goes.
+
+    Attributes:
+        root: the directory in which prefixes begin.
+        url: the server's URL, without a slash at its end; None in local mode.
+        keeps: whether the journal stays in `root` when the server has it.
+    """
+
+    root: str
+    url: str | None
+    keeps: bool
+
+    @property
+    def arguments(self) -> dict[str, str | None]:
+        """The arguments of `Experiment` that mean this, in another process too."""
+        return {"dash_url": self.url, "dash_root": self.root if self.keeps else None}
+
+
+def destination(dash_url: str | bool | None, dash_root: str | os.PathLike[str] | None) -> Destination:
+    """Return what the two arguments of `Experiment` mean.
+
+    Raises:
+        InvalidArgumentError: one of them is no URL or no path, or both say that there is nowhere to write.
+    """
+    url = None if dash_url is None or dash_url is False else server_url(dash_url)
+    if dash_root is not None:
+        return Destination(_directory(dash_root), url, keeps=True)
+    if url is None:
+        msg = (
+            f"dash_url={dash_url!r} and dash_root=None: nowhere to write. Pass dash_root='.dash', or dash_url= for a "
+            "server"
+        )
+        raise InvalidArgumentError(msg)
+    return Destination(_outbox(url), url, keeps=False)
+
+
+def default_url() -> str:
+    """Return the URL of the server that is meant where none is named."""
+    return os.environ.get("ML_DASH_API_URL") or DEFAULT_URL
+
+
+def server_url(given: Any) -> str:
+    """Return a server's URL in the form in which it is compared and stored; True means the default one.
+
+    Raises:
+        InvalidArgumentError: it is no URL that a token may be sent to.
+    """
+    from ml_dash.remote.address import parse_address
+
+    if given is True:
+        given = default_url()
+    if not isinstance(given, str) or not given.strip():
+        msg = f"dash_url={given!r} is not a server's URL: pass 'https://host', or True for {default_url()}"
+        raise InvalidArgumentError(msg)
+    return parse_address(given).url
+
+
+def make_outbox() -> None:
+    """Make the outbox, in a directory that only the user may enter.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    from ml_dash.auth.directory import config_directory, make_private
+    from ml_dash.auth.errors import TokenStoreError
+
+    try:
+        make_private(config_directory())
+    except TokenStoreError as error:
+        raise OSError(f"the outbox in {config_directory()!r} cannot be made ({error.__cause__})") from error
+
+
+def _outbox(url: str) -> str:
+    """Return the root of the journals that wait for one server: a name that tells which, and is a file's."""
+    from ml_dash.auth.directory import config_directory
+
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", url)
+    return os.path.join(config_directory(), OUTBOX, name)
+
+
+def _directory(root: Any) -> str:
+    if not isinstance(root, (str, os.PathLike)) or not os.fspath(root):
+        msg = f"dash_root={root!r} is not a directory's path: pass a string such as '.dash'"
+        raise InvalidArgumentError(msg)
+    if "\0" in os.fspath(root):
+        msg = f"dash_root={root!r} has a NUL character, which no path may have: leave it out"
+        raise InvalidArgumentError(msg)
+    return os.path.abspath(os.fspath(root))

@@ -1,0 +1,105 @@
+"""Every exception that ML-Dash raises, in one tree.
+
+Each is also a subclass of the builtin that a caller would catch::
+
+    MLDashError
+    ├── InvalidPrefixError(ValueError)        a prefix that cannot name an experiment
+    ├── InvalidArgumentError(ValueError)      a level, aggregation, timestamp… that is not known
+    ├── InvalidParameterError(TypeError)      a parameter that cannot be stored
+    ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
+    ├── MissingExtraError(ImportError)        an optional package is not installed
+    ├── FileMissingError(FileNotFoundError)   no such file on this disk, or none with this id or name
+    ├── FileChangedError(RuntimeError)        a file changed while it was copied
+    ├── FileStoreError(OSError)               a file cannot be read or stored: permissions, a full disk
+    ├── ContentError(OSError)                 a content is not what its checksum and its length say
+    ├── RemoteError(RuntimeError)             the server answered, and the answer is an error
+    ├── ServerUnavailableError(ConnectionError)  the server cannot be reached, or does not answer
+    └── JournalError
+        ├── JournalVersionError(RuntimeError) written by a newer version; left untouched
+        └── JournalWriteError(OSError)        the journal's directory cannot be written at all
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ContentError",
+    "FileChangedError",
+    "FileMissingError",
+    "FileStoreError",
+    "InvalidArgumentError",
+    "InvalidParameterError",
+    "InvalidPrefixError",
+    "JournalError",
+    "JournalVersionError",
+    "JournalWriteError",
+    "MLDashError",
+    "MissingExtraError",
+    "NotStartedError",
+    "RemoteError",
+    "ServerUnavailableError",
+]
+
+
+class MLDashError(Exception):
+    """The root of all errors raised by ML-Dash."""
+
+
+class InvalidPrefixError(MLDashError, ValueError):
+    """A prefix (or one segment of it) cannot name an experiment."""
+
+
+class InvalidArgumentError(MLDashError, ValueError):
+    """An argument has a value that is not among those allowed."""
+
+
+class InvalidParameterError(MLDashError, TypeError):
+    """A parameter's value has a type that cannot be stored."""
+
+
+class NotStartedError(MLDashError, RuntimeError):
+    """Something was written before the run started or after it ended."""
+
+
+class MissingExtraError(MLDashError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the package {package!r}, which is not installed: pip install 'ml-dash[{extra}]'"
+        )
+
+
+class FileMissingError(MLDashError, FileNotFoundError):
+    """There is no such file on this disk, or none with this id or name in the experiment, or it was deleted."""
+
+
+class FileChangedError(MLDashError, RuntimeError):
+    """A file changed while it was copied, so that the copy is of no moment at all."""
+
+
+class FileStoreError(MLDashError, OSError):
+    """A file cannot be read, or its copy cannot be stored."""
+
+
+class ContentError(MLDashError, OSError):
+    """A content has another checksum or length than it should have."""
+
+
+class ServerUnavailableError(MLDashError, ConnectionError):
+    """The server cannot be reached, or does not answer in time."""
+
+
+class RemoteError(MLDashError, RuntimeError):
+    """The server answered, and the answer is an error or makes no sense."""
+
+
+class JournalError(MLDashError):
+    """Something is wrong with a journal on disk."""
+
+
+class JournalVersionError(JournalError, RuntimeError):
+    """A journal was written by a newer version of ML-Dash than this one."""
+
+
+class JournalWriteError(JournalError, OSError):
+    """A journal's directory cannot be created or written."""

@@ -1,0 +1,41 @@
+"""What can be said: the vocabulary shared by the managers, the pipeline and the journal.
+
+Everything that a script logs is a row of a *series*. A series is named by its kind and, for metrics and
+tracks, a name; a row is a time in integer nanoseconds since the epoch (UTC) and a dict of fields.
+
+========  ==========================  =====================================================
+kind      name                        fields of a row
+========  ==========================  =====================================================
+METRIC    the metric's, or None       whatever was logged
+TRACK     the topic                   whatever was appended
+LOG       None                        ``level``, ``message``, ``metadata`` (a dict or None)
+PARAMS    None                        ``set``: flat dict of dotted keys
+RUN       None                        ``event`` (start, end, heartbeat), see `ml_dash.run`
+FILE      None                        ``event`` (save, update, delete), see `ml_dash.journal.files`
+========  ==========================  =====================================================
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+__all__ = ["Kind", "Series"]
+
+
+class Kind(IntEnum):
+    """What a series holds. The numbers are part of the journal's format: never reuse one."""
+
+    METRIC = 1
+    TRACK = 2
+    LOG = 3
+    PARAMS = 4
+    RUN = 5
+    FILE = 6
+
+
+class Series(NamedTuple):
+    """The identity of a series: its kind and its name (None is the unnamed one)."""
+
+    kind: Kind
+    name: str | None

@@ -1,0 +1,341 @@
+"""`exp.files(…)`: what is saved to, listed at or done with one path, one file or the files of one pattern."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.files.details import Details
+from ml_dash.files.finding import present
+from ml_dash.files.names import Place, checked_path, name_on_disk, place_of
+from ml_dash.files.staging import Staged
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
+
+    from ml_dash.files.finding import FileFinder
+    from ml_dash.files.saving import FileSaver
+    from ml_dash.files.staging import Staging
+
+__all__ = ["FileBuilder"]
+
+
+class FileBuilder:
+    """Saves files below a path, and lists, downloads, changes and deletes those that its arguments mean.
+
+    What is given here counts for everything that is done with it; what is given to a method counts before that. See
+    `FilesManager` for the arguments.
+
+    Every save returns the file's row: ``id``, ``path``, ``filename``, ``description``, ``tags``, ``bindrs``,
+    ``contentType``, ``sizeBytes``, ``checksum`` (SHA-256), ``metadata``, ``uploadedAt``, ``updatedAt``, ``deletedAt``.
+    Writing raises `NotStartedError` while the run is not open; reading works at any time.
+    """
+
+    __slots__ = ("_dest_path", "_details", "_file_id", "_finder", "_path", "_saver")
+
+    def __init__(
+        self,
+        saver: FileSaver,
+        finder: FileFinder,
+        path: Any,
+        details: Details,
+        file_id: Any,
+        dest_path: Any,
+    ) -> None:
+        if file_id is not None and (not isinstance(file_id, str) or not file_id):
+            raise InvalidArgumentError(f"file_id={file_id!r:.200} is not an id: pass the 'id' of a row")
+        self._saver = saver
+        self._finder = finder
+        self._path = checked_path(path)
+        self._details = details
+        self._file_id = file_id
+        self._dest_path = dest_path
+
+    # --- saving
+
+    def save(
+        self,
+        local_path: str | os.PathLike[str],
+        *,
+        to: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        bindrs: Sequence[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Save a file of this disk as it is now; it may change or go away afterwards.
+
+        Args:
+            local_path: the file; a symbolic link is followed.
+            to: the name in the experiment, below the builder's path; None, or one that ends with a slash, keeps the
+                file's own name.
+            description: for people.
+            tags: for search.
+            bindrs: for organisation.
+            metadata: anything else.
+
+        Raises:
+            FileMissingError: there is no such file.
+            FileStoreError: it cannot be read or stored, as on a full disk.
+            FileChangedError: it is being written all the time.
+            InvalidArgumentError: an argument is of the wrong kind, or the name is one that no file can have.
+            NotStartedError: the run is not open.
+        """
+        details = {"description": description, "tags": tags, "bindrs": bindrs, "metadata": metadata}
+        place = place_of(self._path, to, name_on_disk(local_path))
+        return self._save(place, details, lambda staging: staging.capture(local_path))
+
+    upload = save
+
+    def save_json(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
+        """Save an object as JSON; numpy's scalars and arrays and NaN are taken, too.
+
+        Args:
+            content: the object.
+            to: the name, below the builder's path.
+            **details: `description`, `tags`, `bindrs`, `metadata`, as for `save`.
+        """
+        place = self._begin(to)
+        from ml_dash.files.encoders.json_content import json_bytes
+
+        data = json_bytes(content)
+        return self._write(place, details, lambda file: file.write(data))
+
+    def save_text(self, text: str, to: str, **details: Any) -> dict[str, Any]:
+        """Save a text, in UTF-8."""
+        place = self._begin(to)
+        if not isinstance(text, str):
+            raise InvalidArgumentError(f"save_text() takes a str, not {type(text).__qualname__}: pass str(…)")
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(
+                f"the text cannot be encoded in UTF-8 ({error}): use save_blob(bytes, to=…)"
+            ) from error
+        return self._write(place, details, lambda file: file.write(data))
+
+    def save_blob(self, data: bytes | bytearray | memoryview, to: str, **details: Any) -> dict[str, Any]:
+        """Save bytes as they are."""
+        place = self._begin(to)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise InvalidArgumentError(
+                f"save_blob() takes bytes, not {type(data).__qualname__}: a text goes to save_text(), an object to "
+                "save_json() or save_pkl()"
+            )
+        return self._write(place, details, lambda file: file.write(data))
+
+    def save_torch(self, model: Any, to: str, **details: Any) -> dict[str, Any]:
+        """Save a PyTorch module, a state dict or any such object by ``torch.save``."""
+        place = self._begin(to)
+        from ml_dash.files.encoders.torch_content import write_torch
+
+        return self._write(place, details, lambda file: write_torch(model, file))
+
+    def save_pkl(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
+        """Save an object by ``pickle``. ML-Dash never loads a pickle."""
+        place = self._begin(to)
+        from ml_dash.files.encoders.pickle_content import write_pickle
+
+        return self._write(place, details, lambda file: write_pickle(content, file))
+
+    def save_fig(self, fig: Any = None, to: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """Save a matplotlib figure, in the format that the name's extension says.
+
+        Args:
+            fig: the figure; None for the current one.
+            to: the name, below the builder's path.
+            **kwargs: `description`, `tags` and `bindrs` as for `save`; all others go to ``fig.savefig``.
+        """
+        place = self._begin(to)
+        from ml_dash.files.encoders.figure import write_figure
+
+        details = _taken(kwargs, "description", "tags", "bindrs")
+        extension = kwargs.pop("format", None) or place.extension
+        return self._write(place, details, lambda file: write_figure(fig, file, extension, **kwargs))
+
+    def save_image(self, image: Any, to: str, **kwargs: Any) -> dict[str, Any]:
+        """Save an image: a Pillow image, or an array H×W, H×W×3 or H×W×4 of uint8, or of floats from 0 to 1.
+
+        Args:
+            image: the image.
+            to: the name, below the builder's path; its extension says the format.
+            **kwargs: `description`, `tags`, `bindrs` and `metadata` as for `save`; all others go to Pillow.
+        """
+        place = self._begin(to)
+        from ml_dash.files.encoders.image import write_image
+
+        details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
+        extension = kwargs.pop("format", None) or place.extension
+        return self._write(place, details, lambda file: write_image(image, file, extension, **kwargs))
+
+    def save_video(self, frames: Any, to: str, fps: int = 20, **kwargs: Any) -> dict[str, Any]:
+        """Encode frames as a video.
+
+        Args:
+            frames: a list or an array of frames H×W, H×W×1 or H×W×3, of uint8, or of floats from 0 to 1.
+            to: the name, below the builder's path; its extension says the format.
+            fps: frames a second.
+            **kwargs: `description`, `tags`, `bindrs` and `metadata` as for `save`; `codec`, `quality` and all others
+                go to the encoder.
+        """
+        place = self._begin(to)
+        from ml_dash.files.encoders.video import write_video
+
+        details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
+        suffix = f".{place.extension}" if place.extension else ""
+        return self._save(
+            place,
+            details,
+            lambda staging: staging.encode(suffix, lambda path: write_video(frames, path, fps=fps, **kwargs)),
+        )
+
+    def duplicate(self, source: Any, to: str, **details: Any) -> dict[str, Any]:
+        """Save a file of this experiment under another name, too; its content is neither copied nor sent again.
+
+        Args:
+            source: its full name, its id or its row.
+            to: the new name, below the builder's path; one that ends with a slash keeps the filename.
+            **details: as for `save`; what is not given is as it is in the source.
+        """
+        self._saver.check()
+        given = self._given(details)
+        row = self._finder.source(source)
+        place = place_of(self._path, to, row["filename"])
+        own = {name: row[name] for name in ("description", "tags", "bindrs", "metadata")}
+        content = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
+        return self._saver.log(place, given.over(Details(**own)), content)
+
+    # --- reading
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return the rows of the files that are meant, by path and filename: of each name the newest version.
+
+        A path means what is at or below it, a pattern what it matches: ``*`` and ``?`` within a segment, ``**`` across.
+        Of tags and of bindrs, any is enough. Deleted files are left out.
+        """
+        if self._file_id is not None:
+            row = self._finder.by_id(self._file_id)
+            return [] if row["deletedAt"] else [row]
+        tags, bindrs = tuple(self._details.tags or ()), tuple(self._details.bindrs or ())
+        return self._finder.chosen(self._path, tags, bindrs)
+
+    def exists(self) -> bool:
+        """Whether there is the file of this full name, or with this id, and was not deleted."""
+        if self._file_id is not None:
+            return bool(self.list())
+        row = self._finder.newest(self._named("exists"))
+        return row is not None and row["deletedAt"] is None
+
+    def download(self, dest_path: str | os.PathLike[str] | None = None) -> Any:
+        """Copy a file to this disk, checked: there it is whole, or not at all.
+
+        Args:
+            dest_path: where to; None for the file's own name in the working directory; an existing directory, or a
+                path that ends with a slash, for that name in there. Of a pattern, a directory: the files are put
+                below it under their whole names.
+
+        Returns:
+            The path; of a pattern, the list of paths.
+
+        Raises:
+            FileMissingError: there is no such file, or it was deleted.
+            ContentError: the content is not the one that was saved.
+            FileStoreError: it cannot be written.
+            ServerUnavailableError: it is at the server only, which cannot be reached.
+        """
+        dest = self._dest_path if dest_path is None else dest_path
+        if self._several("download"):
+            return self._finder.download_all(self.list(), dest)
+        return self._finder.download(self._one("download"), dest)
+
+    def read_bytes(self) -> bytes:
+        """Return the content of a file, checked."""
+        return self._finder.read(self._one("read_bytes"))
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Return the content of a file as text."""
+        row = self._one("read_text")
+        data = self._finder.read(row)
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise InvalidArgumentError(
+                f"{row['filename']!r} is no text in {encoding} ({error}): use read_bytes() or download()"
+            ) from error
+
+    # --- changing
+
+    def update(self, **details: Any) -> dict[str, Any]:
+        """Change what is said about a file: what was given to the builder or here, and nothing else.
+
+        Args:
+            **details: `description`, `tags`, `bindrs`, `metadata`.
+
+        Raises:
+            FileMissingError: there is no such file, or it was deleted.
+            InvalidArgumentError: nothing is to be changed, or no file was named.
+        """
+        self._saver.check()
+        given = self._given(details)
+        if not given.given():
+            raise InvalidArgumentError(
+                "update() has nothing to change: pass description=, tags=, bindrs= or metadata= to files(…)"
+            )
+        return self._saver.change(present(self._one("update", own_first=True)), given)
+
+    def delete(self) -> Any:
+        """Mark a file as deleted: it is not listed any more, and its content is kept for a while.
+
+        Returns:
+            Its row; of a pattern, the list of rows.
+
+        Raises:
+            FileMissingError: there is no such file.
+        """
+        self._saver.check()
+        if self._several("delete"):
+            return [self._saver.delete(row) for row in self.list()]
+        row = self._one("delete", own_first=True)
+        return row if row["deletedAt"] is not None else self._saver.delete(row)
+
+    # ---
+
+    def _begin(self, to: Any) -> Place:
+        self._saver.check()
+        return place_of(self._path, to)
+
+    def _write(
+        self, place: Place, details: dict[str, Any], produce: Callable[[BinaryIO], object]
+    ) -> dict[str, Any]:
+        return self._save(place, details, lambda staging: staging.write(produce))
+
+    def _save(
+        self, place: Place, details: dict[str, Any], stage: Callable[[Staging], Staged]
+    ) -> dict[str, Any]:
+        return self._saver.save(place, self._given(details), stage)
+
+    def _given(self, details: dict[str, Any]) -> Details:
+        return Details(**details).over(self._details)
+
+    def _several(self, what: str) -> bool:
+        return self._file_id is None and self._finder.is_pattern(self._named(what))
+
+    def _one(self, what: str, *, own_first: bool = False) -> dict[str, Any]:
+        if self._file_id is not None:
+            return self._finder.by_id(self._file_id, own_first=own_first)
+        return self._finder.by_name(self._named(what))
+
+    def _named(self, what: str) -> str:
+        if self._path is None:
+            raise InvalidArgumentError(
+                f"{what}() does not know which file: pass files(file_id=row['id']), or its full name as in "
+                f"files('models/best.pt')"
+            )
+        return self._path
+
+
+def _taken(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take arguments of ours out of those of an encoder."""
+    return {name: kwargs.pop(name) for name in names if name in kwargs}

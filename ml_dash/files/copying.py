@@ -1,0 +1,234 @@
+"""Copies of a file's content, hashed while they are made, in memory that does not depend on the size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ml_dash.errors import (
+    ContentError,
+    FileChangedError,
+    FileMissingError,
+    FileStoreError,
+    InvalidArgumentError,
+)
+from ml_dash.files.hashing import BLOCK_BYTES, Hasher
+from ml_dash.files.reflink import reflink
+
+__all__ = ["Copied", "Progress", "checksum_of", "copy_content", "copy_file", "store_error", "write_all"]
+
+Progress = Callable[[int], None]
+"""Is called with the number of bytes that are done so far; it starts anew where a copy does."""
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+_PAUSES = (0.05, 0.25, 0.0)
+"""Seconds after each attempt at a file that changed meanwhile; most are complete by then."""
+
+
+class Copied(NamedTuple):
+    """What a copy holds: its SHA-256 in lower-case hexadecimal digits, and its length in bytes."""
+
+    checksum: str
+    size: int
+
+
+def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress | None = None) -> Copied:
+    """Write what a file holds now to a file that is not there yet, sharing its blocks where the disk can.
+
+    Args:
+        source: The file; a symbolic link is followed.
+        copy: The path of the new file. What has been written of it by an error is left to the caller.
+        on_progress: Is told how far it is, in bytes.
+
+    Raises:
+        InvalidArgumentError: `source` is no path, or that of a directory.
+        FileMissingError: There is no such file.
+        FileChangedError: The file was written during each of three attempts.
+        FileStoreError: It cannot be read, is no regular file, or the copy cannot be written.
+    """
+    path = _path(source)
+    with _opened(path) as fd, _created(copy) as copy_fd:
+        if reflink(fd, copy_fd):
+            return checksum_of(copy, on_progress)
+        for pause in _PAUSES:
+            if copied := _copy_once((path, fd), (copy, copy_fd), on_progress):
+                return copied
+            time.sleep(pause)
+            os.lseek(fd, 0, os.SEEK_SET)
+            os.lseek(copy_fd, 0, os.SEEK_SET)
+            os.ftruncate(copy_fd, 0)
+    raise FileChangedError(
+        f"{path!r} changed while it was copied, {len(_PAUSES)} times: save it when nothing writes to it any more, "
+        "or write it beside and rename it, and save it then"
+    )
+
+
+def copy_content(
+    source: str, dest: str, checksum: str, size: int, on_progress: Progress | None = None
+) -> None:
+    """Copy a content and check it; the destination is either complete or as it was before.
+
+    Args:
+        source: The file that should hold it.
+        dest: Where it goes; the directories above are made, what is there already is replaced.
+        checksum: The SHA-256 that it should have, in lower-case hexadecimal digits.
+        size: The length that it should have, in bytes.
+        on_progress: Is told how far it is, in bytes.
+
+    Raises:
+        ContentError: It has another checksum or length.
+        FileMissingError: It is not there.
+        FileStoreError: It cannot be read, or the copy cannot be written.
+    """
+    directory = os.path.dirname(os.path.abspath(dest))
+    temporary = os.path.join(directory, f".ml-dash-{os.urandom(8).hex()}.tmp")
+    try:
+        with storing(dest):
+            os.makedirs(directory, exist_ok=True)
+        copied = copy_file(source, temporary, on_progress)
+        if copied != (checksum, size):
+            raise ContentError(
+                f"{source!r} should hold {size:,} bytes with the SHA-256 {checksum}, and holds {copied.size:,} with "
+                f"{copied.checksum}: it was damaged or changed, {dest!r} was not written"
+            )
+        with storing(dest):
+            os.replace(temporary, dest)
+    finally:
+        with contextlib.suppress(OSError):  # it is gone where it was renamed
+            os.remove(temporary)
+
+
+def checksum_of(path: str, on_progress: Progress | None = None) -> Copied:
+    """Read a file that nobody writes to, and return what it holds."""
+    size = 0
+    with Hasher() as hasher, _opened(path) as fd:
+        while block := _read(fd, path):
+            hasher.update(block)
+            size += len(block)
+            if on_progress is not None:
+                on_progress(size)
+        return Copied(hasher.digest(), size)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of it, or raise OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def store_error(path: str, error: OSError) -> FileStoreError:
+    """Return what a caller is told of a file that cannot be written."""
+    failure = FileStoreError(
+        f"cannot write {path!r}: {error.strerror or error}. Nothing was saved; make room or choose another place, and "
+        "save again"
+    )
+    failure.errno = error.errno
+    return failure
+
+
+@contextlib.contextmanager
+def storing(path: str) -> Iterator[None]:
+    """Let what cannot be written in the block be a FileStoreError that names the path."""
+    try:
+        yield
+    except FileStoreError:
+        raise
+    except OSError as error:
+        raise store_error(path, error) from error
+
+
+def _copy_once(source: tuple[str, int], copy: tuple[str, int], on_progress: Progress | None) -> Copied | None:
+    """Copy from one open file to another, each a path and its descriptor; None where the first changed meanwhile."""
+    path, fd = source
+    before, size = os.fstat(fd), 0
+    with Hasher() as hasher:
+        while block := _read(fd, path):
+            hasher.update(block)
+            with storing(copy[0]):
+                write_all(copy[1], block)
+            size += len(block)
+            if on_progress is not None:
+                on_progress(size)
+            if _state(os.fstat(fd)) != _state(before):
+                return None
+        # a file of the kernel's, such as those in /proc, says that it is empty
+        same = _state(os.fstat(fd)) == _state(before) and before.st_size in {0, size}
+        return Copied(hasher.digest(), size) if same else None
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _read(fd: int, path: str) -> bytes:
+    try:
+        return os.read(fd, BLOCK_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _path(source: str | os.PathLike[str]) -> str:
+    try:
+        path = os.fsdecode(source)
+    except TypeError:
+        raise InvalidArgumentError(
+            f"a file is given by its path, not by {source!r} ({type(source).__name__})"
+        ) from None
+    if "\0" in path:
+        raise InvalidArgumentError(f"no file has a path with a null character: {path!r}")
+    return path
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """Open a regular file for reading; never waits, as opening a pipe would."""
+    try:
+        _check_kind(path, os.stat(path))
+        fd = os.open(path, os.O_RDONLY | _BINARY | _AT_ONCE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        where = "" if os.path.isabs(path) else f" in {os.getcwd()!r}"
+        raise FileMissingError(
+            f"there is no file {path!r}{where}: give the path of one that is there"
+        ) from error
+    except (FileStoreError, InvalidArgumentError):
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        _check_kind(path, os.fstat(fd))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _created(path: str) -> Iterator[int]:
+    with storing(path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _check_kind(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise InvalidArgumentError(
+            f"{path!r} is a directory: save its files one by one, or an archive of it (`shutil.make_archive`)"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise FileStoreError(f"{path!r} is no regular file, but a pipe, a socket or a device: save a file")
+
+
+def _unreadable(path: str, error: OSError) -> FileStoreError:
+    failure = FileStoreError(
+        f"cannot read {path!r}: {error.strerror or error}. Nothing was saved; make it readable, and save it again"
+    )
+    failure.errno = error.errno
+    return failure

@@ -1,0 +1,79 @@
+"""What is said about a file besides its content: description, tags, bindrs and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.values import PACK_ERRORS, DeferredEvent, pack, pack_event, unpack
+
+__all__ = ["Details", "stored_form"]
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What was given; None for what was not.
+
+    Raises:
+        InvalidArgumentError: one of them is of the wrong kind.
+    """
+
+    description: str | None = None
+    tags: Sequence[str] | None = None
+    bindrs: Sequence[str] | None = None
+    metadata: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.description is not None and not isinstance(self.description, str):
+            raise InvalidArgumentError(
+                f"description={self.description!r:.200} is not a string: pass description=str(…)"
+            )
+        object.__setattr__(self, "tags", _texts("tags", self.tags))
+        object.__setattr__(self, "bindrs", _texts("bindrs", self.bindrs))
+        if self.metadata is not None and not isinstance(self.metadata, dict):
+            raise InvalidArgumentError(
+                f"metadata={self.metadata!r:.200} is not a dict: pass metadata={{'key': value}}"
+            )
+
+    def over(self, other: Details) -> Details:
+        """Return these, and for what was not given the others."""
+        return Details(**(other.given() | self.given()))
+
+    def given(self) -> dict[str, Any]:
+        """Return those that were given; an empty list, dict or text is one, too."""
+        every = {
+            "description": self.description,
+            "tags": self.tags,
+            "bindrs": self.bindrs,
+            "metadata": self.metadata,
+        }
+        return {name: value for name, value in every.items() if value is not None}
+
+    def all(self) -> dict[str, Any]:
+        """Return all of them as a new file has them."""
+        return {"description": None, "tags": [], "bindrs": [], "metadata": None} | self.given()
+
+
+def stored_form(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return fields as they are read back, and of which something can only be stored as its `repr`, with its type."""
+    try:
+        return unpack(pack(fields)), {}
+    except PACK_ERRORS:
+        event, unstorable = pack_event(0, 0, fields)
+        return unpack(event.pack() if isinstance(event, DeferredEvent) else event)[2], unstorable
+
+
+def _texts(name: str, value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        raise InvalidArgumentError(
+            f"{name}={value!r:.200} is one string, not a list of them: pass {name}=[{value!r:.200}]"
+        )
+    is_list = isinstance(value, Iterable) and not isinstance(value, (bytes, dict))
+    texts: list[Any] = list(value) if is_list else [None]
+    if not all(isinstance(item, str) for item in texts):
+        raise InvalidArgumentError(f"{name}={value!r:.200} is not a list of strings: pass {name}=['…', '…']")
+    return texts

@@ -1,0 +1,1 @@
+"""Encoders: what turns an object into the bytes of a file. They know nothing of experiments, names or servers."""

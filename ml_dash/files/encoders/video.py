@@ -1,0 +1,149 @@
+"""Videos: frames, encoded by ffmpeg, which runs in a process of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+from itertools import chain
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.files.copying import storing
+from ml_dash.files.encoders.ffmpeg import encode_by_ffmpeg
+from ml_dash.files.encoders.pixels import as_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[np.uint8]
+
+__all__ = ["write_video"]
+
+_BY_FFMPEG = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+_KNOWN = (".gif", *_BY_FFMPEG)
+_CODECS = {".webm": "libvpx-vp9"}
+"""Where the default codec, H.264, does not fit."""
+_OPTIONS = frozenset({"bitrate", "codec", "output_params", "pix_fmt_out", "quality"})
+_BEST = 10
+
+
+def write_video(
+    frames: Any,
+    path: str,
+    *,
+    fps: Any,
+    codec: str | None = None,
+    quality: Any = None,
+    **kwargs: Any,
+) -> None:
+    """Encode frames; the extension of `path` says the format.
+
+    Args:
+        frames: a list, an iterator or a stacked array of frames H×W, H×W×1, H×W×3 or H×W×4 (the alpha is left out), of
+            uint8, of bool, or of floats from 0 to 1; all of one shape. Odd heights and widths grow by one row or
+            column, a copy of the last: the usual codecs halve the resolution of colours.
+        path: where to.
+        fps: frames a second.
+        codec: ffmpeg's name of one.
+        quality: from 1 to 10, the best.
+        **kwargs: ``bitrate`` (bits a second, instead of a quality), ``pix_fmt_out`` (``yuv420p``, which all players
+            know) and ``output_params`` (a list of ffmpeg's options); for GIF, Pillow's.
+
+    Raises:
+        MissingExtraError: ffmpeg (by imageio-ffmpeg) or, for GIF, Pillow is not installed.
+        InvalidArgumentError: there are no frames, one is none, or the format or the codec is not known.
+        FileStoreError: the video cannot be stored, as on a full disk.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _KNOWN:
+        raise InvalidArgumentError(
+            f"a video cannot be saved as {extension or 'a name without an extension'!r}: end the name with one of "
+            f"{', '.join(_KNOWN)}"
+        )
+    rate = _rate_of(fps)
+    if quality is not None and not (isinstance(quality, (int, float)) and 1 <= quality <= _BEST):
+        raise InvalidArgumentError(f"quality={quality!r} is not a number from 1 to {_BEST}, the best")
+    prepared = _prepared(frames)
+    if extension == ".gif":
+        _write_gif(prepared, path, rate, **kwargs)
+    else:
+        codec = codec or _CODECS.get(extension, "libx264")
+        _write_by_ffmpeg(prepared, path, rate, {"codec": codec, "quality": quality, **kwargs})
+
+
+def _rate_of(fps: Any) -> float:
+    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) < math.inf:
+        raise InvalidArgumentError(f"fps={fps!r} is not a number of frames a second: pass one above 0")
+    return float(fps)
+
+
+def _prepared(frames: Any) -> Iterator[Pixels]:
+    """Return the frames as H×W×3, all of one shape; the first of them is looked at now."""
+    shape = getattr(frames, "shape", None)
+    if shape is not None and len(shape) not in {3, 4}:
+        raise InvalidArgumentError(
+            f"frames have the shape {tuple(shape)}: pass T×H×W, T×H×W×1, T×H×W×3 or T×H×W×4, or a list of frames"
+        )
+    try:
+        items = iter(frames)
+    except TypeError:
+        raise InvalidArgumentError(
+            f"frames={type(frames).__qualname__} cannot be iterated over: pass a list or an array of frames"
+        ) from None
+    prepared = _coloured(items)
+    first = next(prepared, None)
+    if first is None:
+        raise InvalidArgumentError("there are no frames: pass at least one")
+    return chain([first], prepared)
+
+
+def _coloured(frames: Iterable[Any]) -> Iterator[Pixels]:
+    import numpy as np
+
+    shape: tuple[int, ...] | None = None
+    for number, frame in enumerate(frames):
+        pixels = as_pixels(frame, f"frame {number}")
+        if shape is not None and pixels.shape != shape:
+            raise InvalidArgumentError(
+                f"frame {number} has the shape {pixels.shape}, and those before it {shape}: all need the same"
+            )
+        shape = pixels.shape
+        layers = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        colours = np.repeat(layers, 3, axis=2) if layers.shape[2] == 1 else layers[:, :, :3]
+        yield np.ascontiguousarray(colours)
+
+
+def _write_gif(frames: Iterator[Pixels], path: str, fps: float, **kwargs: Any) -> None:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError("save_video() of a .gif", "pillow", "video") from error
+    pictures = (Image.fromarray(frame) for frame in frames)
+    first = next(pictures)
+    # GIF counts hundredths of a second, and viewers take less than two of them for ten
+    duration = max(20, round(1000 / fps / 10) * 10)
+    options: dict[str, Any] = {"loop": 0, **kwargs}
+    with storing(path), open(path, "wb") as file:
+        first.save(file, format="GIF", save_all=True, append_images=pictures, duration=duration, **options)
+
+
+def _write_by_ffmpeg(frames: Iterator[Pixels], path: str, fps: float, options: dict[str, Any]) -> None:
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise InvalidArgumentError(
+            f"save_video() does not know {', '.join(sorted(unknown))}: pass some of {', '.join(sorted(_OPTIONS))}"
+        )
+    encode_by_ffmpeg(map(_even, frames), path, fps, **options)
+
+
+def _even(frame: Pixels) -> Pixels:
+    import numpy as np
+
+    height, width = frame.shape[:2]
+    if not height % 2 and not width % 2:
+        return frame
+    return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))

@@ -1,0 +1,174 @@
+"""Finding files by id, by name and by pattern, and getting at their contents."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
+from ml_dash.files.copying import copy_content
+from ml_dash.files.target import target_below, target_of
+from ml_dash.journal.files import FileQuery, full_name, is_pattern
+
+if TYPE_CHECKING:
+    from ml_dash.experiment import Experiment
+    from ml_dash.files.saving import FileSaver
+
+__all__ = ["FileFinder", "present"]
+
+
+class FileFinder:
+    """Reads the files of one experiment, whether its run is open or not; for any thread.
+
+    Args:
+        experiment: whose.
+        saver: knows the contents on this disk.
+    """
+
+    def __init__(self, experiment: Experiment, saver: FileSaver) -> None:
+        self._experiment = experiment
+        self._saver = saver
+
+    def by_id(self, file_id: str, *, own_first: bool = False) -> dict[str, Any]:
+        """Return the row of a file, of an older version or a deleted one too.
+
+        Args:
+            file_id: its id.
+            own_first: whether to look first among what this machine has saved, so that no server is waited for.
+
+        Raises:
+            FileMissingError: there is none with this id.
+        """
+        row = self._experiment.local_view.file(file_id) if own_first else None
+        row = row or self._experiment.view.file(file_id)
+        if row is None:
+            raise FileMissingError(
+                f"{self._experiment.prefix!r} has no file with the id {file_id!r}: exp.files.list() has all"
+            )
+        return row
+
+    def newest(self, name: str) -> dict[str, Any] | None:
+        """Return the newest version of the file of this full name, deleted or not; None where there is none."""
+        rows = self._experiment.view.files(FileQuery(path=name, deleted=True))
+        return next((row for row in rows if full_name(row) == name), None)
+
+    def by_name(self, name: str) -> dict[str, Any]:
+        """Return the newest version of the file of this full name.
+
+        Raises:
+            FileMissingError: there is none, or it was deleted.
+        """
+        row = self.newest(name)
+        if row is None:
+            raise FileMissingError(
+                f"{self._experiment.prefix!r} has no file {name!r}; the files below a path are {name + '/**'!r}, and "
+                "exp.files.list() has all there are"
+            )
+        return present(row)
+
+    def chosen(
+        self, path: str | None, tags: tuple[str, ...], bindrs: tuple[str, ...]
+    ) -> list[dict[str, Any]]:
+        """Return the files at or below a path or of a pattern, with any of the tags and any of the bindrs."""
+        view = self._experiment.view
+        rows = view.files(FileQuery(path=path, tags=tags))
+        if not rows and path is not None and is_pattern(path):  # a name may have such characters in it, too
+            rows = view.files(FileQuery(pattern=path, tags=tags))
+        return [row for row in rows if not bindrs or set(bindrs) & set(row["bindrs"])]
+
+    def is_pattern(self, path: str) -> bool:
+        """Whether a path means several files: it has characters of patterns, and is no file's name as it stands."""
+        return is_pattern(path) and self.newest(path) is None
+
+    def download(self, row: dict[str, Any], dest_path: Any) -> str:
+        """Copy a content to where the user wants it, checked; returns the path."""
+        target = target_of(present(row), dest_path)
+        self.fetch(row, target)
+        return target
+
+    def download_all(self, rows: list[dict[str, Any]], directory: Any) -> list[str]:
+        """Copy contents to below a directory, under their paths; returns the paths."""
+        targets = [target_below(row, directory) for row in rows]
+        times = Counter(targets)
+        for row, target in zip(rows, targets, strict=True):
+            if times[target] > 1:
+                raise FileStoreError(
+                    f"several files would be {target!r} on this disk, {full_name(row)!r} is one: use file_id="
+                )
+            self.fetch(row, target)
+        return targets
+
+    def fetch(self, row: dict[str, Any], dest: str) -> None:
+        """Copy a content to a file: from this disk, or from the server.
+
+        Raises:
+            ContentError: what is there is another content.
+            FileMissingError: it is nowhere.
+            FileStoreError: it cannot be written.
+        """
+        experiment, staging = self._experiment, self._saver.staging
+        _make_parent(dest)
+        if staging.has(row["checksum"], row["sizeBytes"]):
+            try:
+                copy_content(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
+            except (ContentError, FileMissingError):
+                if experiment.url is None:
+                    raise
+            else:
+                return
+        if experiment.url is None:
+            raise FileMissingError(
+                f"the content of {full_name(row)!r} ({row['id']}) is not in {experiment.directory!r} any more: "
+                "somebody has removed it"
+            )
+        experiment.server_view().fetch(row, dest)
+
+    def read(self, row: dict[str, Any]) -> bytes:
+        """Return a content, checked."""
+        with tempfile.TemporaryDirectory(prefix="ml-dash-") as directory:
+            path = os.path.join(directory, "content")
+            self.fetch(present(row), path)
+            with open(path, "rb") as file:
+                return file.read()
+
+    def source(self, given: Any) -> dict[str, Any]:
+        """Return the row of what is to be duplicated: a row, an id or a full name.
+
+        Raises:
+            FileMissingError: there is none.
+            InvalidArgumentError: it is none of these.
+        """
+        if isinstance(given, dict):
+            given = given.get("id")
+        if not isinstance(given, str) or not given.strip("/"):
+            raise InvalidArgumentError(
+                f"source={given!r:.200} is not a file: pass a row, an id or a name like 'models/a.pt'"
+            )
+        if given.startswith("file_") and "/" not in given:
+            row = self._experiment.local_view.file(given) or self._experiment.view.file(given)
+            if row is not None:
+                return present(row)
+        return self.by_name(given.strip("/"))
+
+
+def present(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a file that was not deleted.
+
+    Raises:
+        FileMissingError: it was.
+    """
+    if row["deletedAt"] is not None:
+        raise FileMissingError(f"{full_name(row)!r} ({row['id']}) was deleted at {row['deletedAt']}")
+    return row
+
+
+def _make_parent(dest: str) -> None:
+    parent = os.path.dirname(os.path.abspath(dest))
+    try:
+        os.makedirs(parent, exist_ok=True)
+    except OSError as error:
+        raise FileStoreError(
+            f"cannot make the directory {parent!r}: {error.strerror or error}; choose another dest_path="
+        ) from error

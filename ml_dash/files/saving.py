@@ -1,0 +1,102 @@
+"""Saving: a content is captured, made durable and offered to the server, and then its row is logged."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.events import Kind
+from ml_dash.files.copying import storing
+from ml_dash.files.details import Details, stored_form
+from ml_dash.files.row import save_row
+from ml_dash.files.staging import Staged, Staging
+from ml_dash.journal.files import CHANGEABLE, fold_files
+from ml_dash.journal.times import iso_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.experiment import Experiment
+    from ml_dash.files.names import Place
+
+__all__ = ["FileSaver"]
+
+
+class FileSaver:
+    """Writes the files of one experiment; for any thread.
+
+    Args:
+        experiment: whose.
+
+    Attributes:
+        staging: its contents on this disk.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._port = experiment.port(Kind.FILE, None)
+        self.forked()
+
+    def forked(self) -> None:
+        """Replace, in a forked child, what another thread of the parent may have been in the middle of."""
+        self._lock = threading.RLock()
+        self._latest_ns = -(2**63)
+        self.staging = Staging(self._experiment.directory)
+
+    def check(self) -> None:
+        """Raise `NotStartedError` unless the run is open: before a content is captured that would get no row."""
+        self._port.check()
+
+    def save(self, place: Place, details: Details, stage: Callable[[Staging], Staged]) -> dict[str, Any]:
+        """Save a file.
+
+        Args:
+            place: where.
+            details: what is said about it.
+            stage: captures its content.
+
+        Returns:
+            Its row.
+        """
+        self.check()
+        return self.log(place, details, stage(self.staging))
+
+    def log(self, place: Place, details: Details, content: Staged) -> dict[str, Any]:
+        """Log the row of a file whose content is on this disk, or is known to be at the server."""
+        if os.path.exists(content.path):
+            self._hand_over(content)
+        fields, time_ns = self._put(save_row(place, details, content))
+        return fold_files([(time_ns, fields)]).rows()[0]
+
+    def change(self, row: dict[str, Any], details: Details) -> dict[str, Any]:
+        """Change what is said about a file; returns its row."""
+        fields, time_ns = self._put({"event": "update", "id": row["id"], **details.given()})
+        changed = {name: fields[name] for name in CHANGEABLE if name in fields}
+        return {**row, **changed, "updatedAt": max(row["updatedAt"], iso_time(time_ns))}
+
+    def delete(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Mark a file as deleted; returns its row."""
+        _, time_ns = self._put({"event": "delete", "id": row["id"]})
+        return {**row, "deletedAt": iso_time(time_ns)}
+
+    def _hand_over(self, content: Staged) -> None:
+        """See to it that the row, which comes next, never is where its content is not."""
+        channel = self._experiment.channel
+        if channel is None:  # never started: the row will be refused
+            return
+        if channel.uplink is not None:
+            with storing(content.path):
+                channel.uplink.offer(content.checksum, content.size)
+        channel.secure(content.path)
+
+    def _put(self, fields: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """Log a row, and return it as it is read back, with its time: later than that of the one before."""
+        stored, unstorable = stored_form(fields)
+        with self._lock:
+            self._latest_ns = time_ns = max(SYSTEM_CLOCK.time_ns(), self._latest_ns + 1)
+            self._port.write(time_ns, stored)
+        for name, kind in unstorable.items():
+            self._port.warn(name, kind)
+        return stored, time_ns

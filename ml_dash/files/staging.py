@@ -1,0 +1,144 @@
+"""Contents on this disk: captured as they are at the call, stored once, found by their checksum.
+
+They lie in the experiment's ``files/<first two digits>/<SHA-256>``. A content is written to a temporary file in
+``files/`` and renamed when it is complete, so that nothing half-written is ever found. Equal content is stored once,
+by any number of threads and processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from ml_dash.errors import ContentError
+from ml_dash.files.copying import Copied, Progress, checksum_of, copy_content, copy_file, storing
+from ml_dash.files.hashed_file import write_hashed
+from ml_dash.journal.files import is_checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Staged", "Staging", "copy_content"]
+
+_TEMPORARY = "tmp-"
+_ABANDONED_SECONDS = 24 * 3600
+"""A temporary file that nobody has written to for so long is that of a process that was killed."""
+
+
+class Staged(NamedTuple):
+    """A content that is on this disk: SHA-256 in lower-case hexadecimal digits, length in bytes, path."""
+
+    checksum: str
+    size: int
+    path: str
+
+
+class Staging:
+    """The contents of one experiment, for any thread of any number of processes.
+
+    Args:
+        directory: The experiment's; ``files/`` in it is made when it is first needed.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = os.path.join(directory, "files")
+        self._swept = False
+
+    def capture(self, source: str | os.PathLike[str], on_progress: Progress | None = None) -> Staged:
+        """Store what a file holds now; it is only read, and may change or go away afterwards.
+
+        Args:
+            source: The file; a symbolic link is followed.
+            on_progress: Is told how many bytes are done so far.
+
+        Raises:
+            InvalidArgumentError: `source` is no path, or that of a directory.
+            FileMissingError: There is no such file.
+            FileChangedError: The file was written at each of three attempts.
+            FileStoreError: It cannot be read, is no regular file, or cannot be stored, as on a full disk.
+        """
+        with self._temporary() as temporary:
+            return self._keep(temporary, copy_file(source, temporary, on_progress))
+
+    def write(self, produce: Callable[[BinaryIO], object]) -> Staged:
+        """Store what `produce` writes to the file that it is given.
+
+        Raises:
+            FileStoreError: It cannot be stored, as on a full disk.
+        """
+        with self._temporary() as temporary:
+            return self._keep(temporary, write_hashed(temporary, produce))
+
+    def encode(self, suffix: str, produce: Callable[[str], object]) -> Staged:
+        """Store what `produce` writes to the path that it is given, which ends with `suffix`.
+
+        Raises:
+            FileStoreError: It cannot be stored, as on a full disk.
+        """
+        with self._temporary(suffix) as temporary:
+            produce(temporary)
+            return self._keep(temporary, checksum_of(temporary))
+
+    def path_of(self, checksum: str) -> str:
+        """Return where the content with this checksum lies, or would lie.
+
+        Raises:
+            ContentError: `checksum` is none; a row from elsewhere could name any path by it.
+        """
+        if not is_checksum(checksum):
+            raise ContentError(f"{checksum!r} is no SHA-256 in lower-case hexadecimal digits")
+        return os.path.join(self._directory, checksum[:2], checksum)
+
+    def has(self, checksum: str, size: int) -> bool:
+        """Whether the content is here, with the length in bytes that it should have."""
+        try:
+            status = os.stat(self.path_of(checksum))
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
+
+    def _keep(self, temporary: str, copied: Copied) -> Staged:
+        """Give a complete content its name, unless it is here already."""
+        staged = Staged(*copied, self.path_of(copied.checksum))
+        if not self.has(*copied):
+            with storing(staged.path):
+                os.makedirs(os.path.dirname(staged.path), exist_ok=True)
+                self._rename(temporary, staged)
+        return staged
+
+    def _rename(self, temporary: str, staged: Staged) -> None:
+        try:
+            os.replace(temporary, staged.path)
+        except PermissionError:  # on Windows: another process has just stored it, and has it open
+            if not self.has(staged.checksum, staged.size):
+                raise
+
+    @contextlib.contextmanager
+    def _temporary(self, suffix: str = "") -> Iterator[str]:
+        """Yield the path of a file that may be made, and is gone in the end unless it was renamed."""
+        self._prepare()
+        path = os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}")
+        try:
+            yield path
+        finally:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+
+    def _prepare(self) -> None:
+        with storing(self._directory):
+            os.makedirs(self._directory, exist_ok=True)
+        if not self._swept:
+            self._swept = True
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the temporary files of processes that were killed, but none that one may still write to."""
+        oldest = time.time() - _ABANDONED_SECONDS
+        with contextlib.suppress(OSError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                    with contextlib.suppress(OSError):  # another process removes them, too
+                        os.remove(entry.path)

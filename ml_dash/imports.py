@@ -1,0 +1,63 @@
+"""Imports that nobody asked for at that moment, which a fork must not cut in half.
+
+A child forked while another thread is in the middle of ``import numpy`` has half a numpy for ever: the module
+is there, and whoever imports it in the child gets what had been defined by then, or waits for ever for the import
+to end. So the worker and the journal's readers import under a guard, and a fork waits for it: once a process, for
+a fraction of a second at most.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["guarded_imports", "hook_forks"]
+
+_LONGEST = 2.0
+"""Seconds for which a fork waits; an import that hangs must not hang the program."""
+
+
+class _Guard:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.held_for_fork = False
+
+    def before_fork(self) -> None:
+        self.held_for_fork = self.lock.acquire(timeout=_LONGEST)
+
+    def after_fork_in_parent(self) -> None:
+        if self.held_for_fork:
+            self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.RLock()
+
+
+_GUARD = _Guard()
+
+
+@contextmanager
+def guarded_imports() -> Iterator[None]:
+    """Let no fork begin while the block imports."""
+    lock = _GUARD.lock
+    with lock:
+        yield
+
+
+def hook_forks() -> None:
+    """Have forks wait for the blocks of `guarded_imports`; call it once."""
+    # These two hook forks as well, with locks that an import of asyncio takes, and hooks run in reverse order: had
+    # they come after ours, a fork would hold their locks while it waits for an import that waits for them.
+    import logging  # noqa: F401
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_GUARD.before_fork,
+            after_in_parent=_GUARD.after_fork_in_parent,
+            after_in_child=_GUARD.after_fork_in_child,
+        )

@@ -1,0 +1,109 @@
+"""Reading frames whole: every byte checked, copies tried in turn, and what is bad remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ml_dash.journal.blocks import decode_block
+from ml_dash.journal.catalogue import KNOWN_KINDS, FramePlace
+from ml_dash.journal.damage import Damage
+from ml_dash.journal.reader import BadFrameError, Reader, read_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ml_dash.journal.blocks import Block, BlockHead
+
+__all__ = ["CheckedFrames", "count_rows", "known_blocks"]
+
+_T = TypeVar("_T")
+
+
+def known_blocks(heads: list[BlockHead], data: bytes) -> Iterator[Block]:
+    """Decode the blocks of a frame that have rows, without those of kinds that a later version brought.
+
+    Raises:
+        ValueError: The data is not what the meta says.
+    """
+    offset = 0
+    for head in heads:
+        if head.rows and head.series.kind in KNOWN_KINDS:
+            yield decode_block(head, memoryview(data)[offset : offset + head.nbytes])
+        offset += head.nbytes
+
+
+def count_rows(heads: list[BlockHead], data: bytes) -> int:
+    """Return how many rows these blocks have, once all of them are decoded."""
+    return sum(block.count for block in known_blocks(heads, data))
+
+
+class CheckedFrames:
+    """Gives out the contents of frames, and only of good ones.
+
+    Attributes:
+        bad: What was bad when it was last read, by path and offset.
+        moved: Files that have something else where a frame was: they were changed since they were indexed.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.bad: dict[tuple[str, int], Damage] = {}
+        self.moved: set[str] = set()
+        self._reader = reader
+
+    def first(
+        self,
+        copies: Iterable[FramePlace],
+        use: Callable[[list[BlockHead], bytes], _T],
+        *,
+        check_all: bool = False,
+    ) -> _T | None:
+        """Return what `use` makes of the first good copy of a frame; None if there is none.
+
+        Args:
+            copies: Where the frame is, and where else.
+            use: Gets what the frame's meta says, and its data. Raises ValueError if they do not agree.
+            check_all: Whether to look at the copies after the first good one as well.
+        """
+        result: _T | None = None
+        errors: list[tuple[FramePlace, BadFrameError]] = []
+        for place in copies:
+            try:
+                value = self._use(place, use)
+            except BadFrameError as error:
+                errors.append((place, error))
+                continue
+            result = value if result is None else result
+            if not check_all:
+                break
+        self._note(errors, lost=result is None)
+        return result
+
+    def forget(self, paths: set[str]) -> None:
+        """Forget what was found in these files."""
+        self.bad = {key: damage for key, damage in self.bad.items() if key[0] not in paths}
+        self.moved -= paths
+
+    def _use(self, place: FramePlace, use: Callable[[list[BlockHead], bytes], _T]) -> _T:
+        heads, data = read_frame(self._reader, *place)
+        try:
+            result = use(heads, data)
+        except ValueError as error:
+            raise BadFrameError(f"the frame's data is not what its meta says: {error}", heads) from error
+        self.bad.pop((place.path, place.offset), None)
+        return result
+
+    def _note(self, errors: list[tuple[FramePlace, BadFrameError]], *, lost: bool) -> None:
+        """Remember what is bad. A frame of which all copies are bad is lost once."""
+        for place, error in errors:
+            rows = _rows_lost(error.heads) if lost else 0
+            damage = Damage(place.path, place.offset, place.length, str(error), int(lost), rows)
+            self.bad[place.path, place.offset] = damage
+            if error.moved:
+                self.moved.add(place.path)
+            lost = False
+
+
+def _rows_lost(heads: list[BlockHead] | None) -> int | None:
+    if heads is None:
+        return None
+    return sum(head.rows for head in heads if head.series.kind in KNOWN_KINDS)

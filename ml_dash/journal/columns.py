@@ -1,0 +1,221 @@
+"""Columns for those who compute: the fields of many blocks as one numpy array each.
+
+A nested dict is addressed by dotted paths (``{"a": {"b": 1}}`` is the field ``a.b``); an empty dict and the
+mark of a value that msgpack cannot carry (``__repr__``, ``__type__``) are values, not levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.times import seconds_array
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[Any]
+
+__all__ = ["free_name", "is_level", "leaf_columns", "to_arrays"]
+
+Blocks: TypeAlias = Callable[[], Iterable[tuple[int, Block]]]
+
+_RANK = {"b": 0, "i": 1, "f": 2, "o": 3}
+_DTYPES = {"b": "?", "i": "<i8", "f": "<f8"}
+_MARK = frozenset({"__repr__", "__type__"})
+
+
+def is_level(value: Any) -> bool:
+    """Say whether `value` is a dict whose items are fields of their own."""
+    return isinstance(value, dict) and bool(value) and value.keys() != _MARK
+
+
+def leaf_columns(block: Block) -> Iterator[Column]:
+    """Yield the block's columns by dotted path and by type; columns of numbers come as they are.
+
+    What is yielded as ``"o"`` is neither a float, nor a bool, nor an int64.
+    """
+    for column in block.columns:
+        if column.type == "o":
+            yield from _split(column, block.count)
+        else:
+            yield column
+
+
+def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
+    """Return ``index``, ``_ts`` and every field of these rows, each allocated once and filled block by block.
+
+    A field is int64 or bool where every row has it as that (int64 where some have a bool), and float64 where
+    one is a float or lacks it
+    (NaN; a None among numbers is a lack too). All else makes an array of objects, with None where a row
+    lacks it.
+
+    A field called ``index`` or ``_ts`` gives way to the row's own: it is called ``index_`` or ``_ts_``.
+
+    Args:
+        blocks: Gives the blocks with the index of their first row. It is called a second time where a field
+            turns out to hold objects: only then are its numbers needed as they were logged.
+        count: How many rows there are at most; blocks that cannot be read make it fewer.
+    """
+    import numpy as np
+
+    index, times = np.empty(count, np.int64), np.empty(count, np.float64)
+    fields: dict[str, _Field] = {}
+    end = 0
+    for start, block in blocks():
+        stop = end + block.count
+        index[end:stop] = np.arange(start, start + block.count)
+        times[end:stop] = seconds_array(np.asarray(block.times))
+        for column in _bools_with_ints(leaf_columns(block), block.count):
+            if column.field not in fields:
+                fields[column.field] = _Field(count)
+            fields[column.field].add(end, block.count, column)
+        end = stop
+    index = index[:end]
+    arrays: dict[str, Array] = {"index": index, "_ts": times[:end]}
+    objects = _objects(blocks, index, [name for name, field in fields.items() if field.type == "o"])
+    for name, field in fields.items():
+        arrays[free_name(name, arrays)] = objects[name] if name in objects else field.finish(end)
+    return arrays
+
+
+def _bools_with_ints(columns: Iterable[Column], count: int) -> list[Column]:
+    """Make one column of a field's bools and ints, so that neither looks like a gap in the other."""
+    import numpy as np
+
+    found = list(columns)
+    kinds = {(column.field, column.type): column for column in found}
+    for (field, kind), bools in kinds.items():
+        ints = kinds.get((field, "i"))
+        if kind != "b" or ints is None:
+            continue
+        rows = np.concatenate([np.asarray(column.rows, np.int64) for column in (bools, ints)])
+        values = np.concatenate([np.asarray(column.values, np.int64) for column in (bools, ints)])
+        order = np.argsort(rows)
+        together = Column(field, "i", None if len(rows) == count else rows[order], values[order])
+        found = [column for column in found if column is not bools and column is not ints] + [together]
+    return found
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """Return `name`, with underscores added where a column of that name is there already."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+class _Field:
+    """One field's array while it grows, of the widest type so far. With ``"o"`` it is left to `_objects`."""
+
+    __slots__ = ("_array", "_end", "_size", "type")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._array: Array | None = None
+        self._end = 0
+        self.type = ""
+
+    def add(self, at: int, count: int, column: Column) -> None:
+        """Take the values of the `count` rows from `at` on."""
+        kind = column.type
+        if kind == "o":
+            if all(value is None for value in column.values):
+                return  # as good as missing: it makes an object of no number
+            self.type, self._array = "o", None
+        if self.type == "o":
+            return
+        gap = at > self._end or len(column.values) < count
+        array = self._widen("f" if gap and kind in "bi" else kind)
+        if gap:
+            array[self._end : at + count] = float("nan")
+        if column.rows is None:
+            array[at : at + count] = column.values
+        else:
+            import numpy as np
+
+            array[at + np.asarray(column.rows, np.intp)] = column.values
+        self._end = at + count
+
+    def finish(self, count: int) -> Array:
+        """Return the array of `count` rows."""
+        if self._array is None:
+            return _no_objects(count)
+        if self._end < count:
+            self._widen("f")[self._end : count] = float("nan")
+        return self._array[:count]
+
+    def _widen(self, kind: str) -> Array:
+        import numpy as np
+
+        if self._array is None:
+            self.type, self._array = kind, np.empty(self._size, _DTYPES[kind])
+        elif _RANK[kind] > _RANK[self.type]:
+            wider = np.empty(self._size, _DTYPES[kind])
+            wider[: self._end] = self._array[: self._end]
+            self.type, self._array = kind, wider
+        return self._array
+
+
+def _objects(blocks: Blocks, index: Array, names: list[str]) -> dict[str, Array]:
+    """Return the fields that hold objects, in a pass of their own: with every value as it was logged."""
+    if not names:
+        return {}
+    arrays = {name: _no_objects(len(index)) for name in names}
+    for start, block in blocks():
+        at = int(index.searchsorted(start))
+        if at == len(index) or index[at] != start:
+            continue  # a block that could not be read a moment ago
+        for column in leaf_columns(block):
+            if column.field in arrays:
+                rows = range(block.count) if column.rows is None else column.rows
+                values = column.values if isinstance(column.values, list) else _python_values(column.values)
+                # one by one: an assignment of a list would take lists in it for further dimensions
+                for row, value in zip(rows, values, strict=True):
+                    arrays[column.field][at + row] = value
+    return arrays
+
+
+def _no_objects(count: int) -> Array:
+    import numpy as np
+
+    return np.full(count, None, object)
+
+
+def _python_values(values: Any) -> list[Any]:
+    import numpy as np
+
+    return np.asarray(values).tolist()  # type: ignore[no-any-return]
+
+
+def _split(column: Column, count: int) -> Iterator[Column]:
+    import numpy as np
+
+    leaves: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
+    rows = range(count) if column.rows is None else column.rows
+    for row, value in zip(rows, column.values, strict=True):
+        for path, leaf in _leaves(column.field, value):
+            key = path, _type_of(leaf)
+            if key not in leaves:
+                leaves[key] = [], []
+            leaves[key][0].append(row)
+            leaves[key][1].append(leaf)
+    for (path, kind), (positions, values) in leaves.items():
+        everywhere = None if len(positions) == count else np.array(positions, np.uint32)
+        yield Column(path, kind, everywhere, values if kind == "o" else np.array(values, _DTYPES[kind]))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if is_level(value):
+        for key, item in value.items():
+            yield from _leaves(f"{path}.{key}", item)
+    else:
+        yield path, value
+
+
+def _type_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "b"
+    if isinstance(value, int):
+        return "i" if -(2**63) <= value < 2**63 else "o"
+    return "f" if isinstance(value, float) else "o"

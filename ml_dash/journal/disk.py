@@ -1,0 +1,243 @@
+"""The one way in for the file system, so that tests and the simulation can put a failing disk there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from typing import Protocol
+
+__all__ = ["REAL_DISK", "Disk", "RealDisk", "SegmentFile"]
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
+"""What file systems answer that have no fsync of a directory."""
+
+
+class SegmentFile(Protocol):
+    """A file that is only ever appended to."""
+
+    def write(self, data: bytes) -> None:
+        """Append all of `data`, or raise OSError; then any part of it may have been appended."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all that was written before the call, and the file's name, would survive a power cut.
+
+        Raises:
+            OSError: Nothing is known of what was written since the last call that succeeded, and no later
+                call can prove anything of it: the kernel may have dropped the pages.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the file back to the system, without a sync. Repeated calls do nothing."""
+        ...
+
+
+class Disk(Protocol):
+    """What the journal asks of a file system. Every method may raise OSError."""
+
+    def create(self, path: str) -> SegmentFile:
+        """Create a file that is not there yet, and the directories above it."""
+        ...
+
+    def size(self, path: str) -> int:
+        """Return a file's length in bytes."""
+        ...
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on, fewer only where the file ends."""
+        ...
+
+    def list(self, directory: str) -> list[str]:
+        """Return the names in a directory, sorted; none where there is no such directory."""
+        ...
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Give a file this content, durably; after a crash it has its old content or all of the new."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        ...
+
+    def secure(self, path: str, root: str, *, rewrite: bool = False) -> None:
+        """Return when a file that others have written, and its name from `root` on, would survive a power cut.
+
+        Args:
+            path: The file's.
+            root: A directory above it: the entries of those in between, and its own, are made durable too.
+            rewrite: Whether to write it anew first, as where an earlier call has failed: after that, no fsync of the
+                same file proves anything.
+        """
+        ...
+
+
+class RealDisk:
+    """The machine's file systems."""
+
+    def create(self, path: str) -> SegmentFile:
+        """See `Disk.create`. Names are made durable by the file's first `sync`, off the appending path."""
+        path = os.path.abspath(path)
+        changed = _make_directories(os.path.dirname(path))
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        return _RealSegmentFile(_above_standard(fd), path, changed)
+
+    def size(self, path: str) -> int:
+        """See `Disk.size`."""
+        return os.stat(path).st_size
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """See `Disk.read_at`."""
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            data = file.read(length)
+            while len(data) < length and (more := file.read(length - len(data))):
+                data += more
+            return data
+
+    def list(self, directory: str) -> list[str]:
+        """See `Disk.list`."""
+        try:
+            return sorted(os.listdir(directory))
+        except FileNotFoundError:
+            return []
+
+    def replace(self, path: str, data: bytes) -> None:
+        """See `Disk.replace`."""
+        temporary = f"{path}.{os.urandom(4).hex()}.tmp"
+        file = self.create(temporary)
+        try:
+            try:
+                file.write(data)
+                file.sync()
+            finally:
+                file.close()
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.remove(temporary)
+            raise
+        _sync_directory(os.path.dirname(os.path.abspath(path)))
+
+    def remove(self, path: str) -> None:
+        """See `Disk.remove`."""
+        os.remove(path)
+
+    def secure(self, path: str, root: str, *, rewrite: bool = False) -> None:
+        """See `Disk.secure`."""
+        path, root = os.path.abspath(path), os.path.abspath(root)
+        if rewrite:
+            _write_anew(path)
+        else:
+            with open(path, "r+b", buffering=0) as file:  # Windows syncs only what is open for writing
+                os.fsync(file.fileno())
+        directory = os.path.dirname(path)
+        while directory.startswith(root) and directory != os.path.dirname(root):
+            _sync_directory(directory)
+            directory = os.path.dirname(directory)
+        _sync_directory(os.path.dirname(root))
+
+
+class _RealSegmentFile:
+    """An open file descriptor, and the directories whose entries changed when it was made."""
+
+    __slots__ = ("_changed", "_fd", "_path", "_size")
+
+    def __init__(self, fd: int, path: str, changed: list[str]) -> None:
+        self._fd = fd
+        self._path = path
+        self._changed = changed
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """See `SegmentFile.write`. What a write left that failed half-way is cut off again, if that works."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(data)
+
+    def sync(self) -> None:
+        """See `SegmentFile.sync`. A file that was deleted or moved away under us is not durable: an error."""
+        os.fsync(self._fd)
+        if not self._is_in_place():
+            raise FileNotFoundError(
+                errno.ENOENT, "the file was deleted or moved while it was written", self._path
+            )
+        while self._changed:
+            _sync_directory(self._changed[-1])
+            self._changed.pop()
+
+    def _is_in_place(self) -> bool:
+        if os.name != "posix":
+            return True  # an open file can be neither deleted nor moved there
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """See `SegmentFile.close`."""
+        # forgotten first: should close fail or be interrupted, the number may already be another file's
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _above_standard(fd: int) -> int:
+    """Return a descriptor of the same file above 2: where the standard streams are closed, others write to theirs."""
+    low = []
+    while fd <= 2:
+        low.append(fd)
+        fd = os.dup(fd)
+    for number in low:
+        os.close(number)
+    return fd
+
+
+def _make_directories(directory: str) -> list[str]:
+    """Make a directory and those above it; return those that get a new entry by this and a file in it."""
+    changed = [directory]
+    while not os.path.isdir(changed[-1]) and (above := os.path.dirname(changed[-1])) != changed[-1]:
+        changed.append(above)
+    os.makedirs(directory, exist_ok=True)
+    return changed
+
+
+def _write_anew(path: str) -> None:
+    """Replace a file by a copy of itself that is durable."""
+    temporary = os.path.join(os.path.dirname(path), f"tmp-{os.urandom(8).hex()}")
+    try:
+        with open(path, "rb", buffering=0) as source, open(temporary, "xb", buffering=0) as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+            os.fsync(copy.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+
+
+def _sync_directory(directory: str) -> None:
+    """Make a directory's entries durable, where the system has a way to."""
+    if os.name == "nt":
+        return
+    try:
+        fd = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_SYNC:
+            raise
+
+
+REAL_DISK = RealDisk()

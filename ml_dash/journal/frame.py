@@ -1,0 +1,244 @@
+"""Frames and segment headers: the bytes of a journal, specified in ``docs/journal-format.md``.
+
+A frame is a header, its meta (what blocks it has, and where their columns lie) and its data. The header's
+own checksum covers the meta, and another covers the data, so that an index can be built from headers and
+metas alone without ever trusting a byte that was not checked.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from ml_dash.errors import JournalVersionError
+from ml_dash.events import Kind, Series
+from ml_dash.journal.blocks import (
+    POSITION_BYTES,
+    TIME_BYTES,
+    VALUE_BYTES,
+    Block,
+    BlockHead,
+    ColumnHead,
+    encode_block,
+    pack,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "FORMAT_VERSION",
+    "FRAME_HEADER",
+    "MAGIC",
+    "SEGMENT_HEADER",
+    "SYNC",
+    "BlockHead",
+    "ColumnHead",
+    "FrameHeader",
+    "SegmentHeader",
+    "data_crc",
+    "decode_meta",
+    "decode_segment_header",
+    "encode_frame",
+    "encode_segment_header",
+    "head_crc_ok",
+    "parse_frame_header",
+    "parse_segment_name",
+    "segment_name",
+]
+
+FORMAT_VERSION = 1
+MAGIC = b"MLDJ"
+SEGMENT_HEADER = struct.Struct("<4sHHI")
+"""Magic, format version, length of the whole header, checksum: these 12 bytes are so in every version."""
+
+SYNC = b"\xf1mD\x9a"
+"""Starts every frame. It is not valid UTF-8, so that no logged text holds it."""
+FRAME_HEADER = struct.Struct("<4sIIQII")
+"""Sync marker, length of the meta, length of the data, sequence number, data checksum, head checksum."""
+
+_SEQ = struct.Struct("<Q")
+_CHECKED = FRAME_HEADER.size - 4
+"""The head checksum covers all that precedes it."""
+_LENGTH_MAX = 0xFFFF_FFFF
+_KINDS = {int(kind): kind for kind in Kind}
+_SEGMENT_NAME = re.compile(r"([\w-]+)-(\d{6,})\.mldj", re.ASCII)
+
+
+class FrameHeader(NamedTuple):
+    """The numbers of a frame's header. Lengths are in bytes."""
+
+    meta_len: int
+    data_len: int
+    seq: int
+    data_crc: int
+    head_crc: int
+
+
+class SegmentHeader(NamedTuple):
+    """What the start of a segment file says. `length` is the header's own, in bytes."""
+
+    version: int
+    writer: str
+    segment: int
+    created_ns: int
+    first_seq: int
+    length: int
+
+
+def data_crc(seq: int, data: bytes | memoryview) -> int:
+    """Return a frame's data checksum. It covers the number, so that no frame passes for another."""
+    return zlib.crc32(data, zlib.crc32(_SEQ.pack(seq)))
+
+
+def head_crc_ok(raw_header: bytes | memoryview, meta: bytes | memoryview) -> bool:
+    """Say whether the head checksum in a frame's header is that of its header and meta."""
+    stored = FRAME_HEADER.unpack_from(raw_header)[-1]
+    return bool(zlib.crc32(meta, zlib.crc32(raw_header[:_CHECKED])) == stored)
+
+
+def parse_frame_header(raw: bytes | memoryview) -> FrameHeader | None:
+    """Return the header at the start of `raw`, unchecked; None where no whole header with its marker is."""
+    if len(raw) < FRAME_HEADER.size or raw[: len(SYNC)] != SYNC:
+        return None
+    return FrameHeader._make(FRAME_HEADER.unpack_from(raw)[1:])
+
+
+def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
+    """Return the bytes of the frame with this number.
+
+    Raises:
+        ValueError: A column does not fit its block, or the frame would have 4 GiB of data or more.
+    """
+    entries: list[list[Any]] = []
+    pieces: list[bytes] = []
+    for block in blocks:
+        entry, data = encode_block(block)
+        entries.append(entry)
+        pieces += data
+    meta = pack(entries)
+    data_len = sum(map(len, pieces))
+    if max(len(meta), data_len) > _LENGTH_MAX:
+        raise ValueError(f"a frame of {len(meta)} + {data_len} bytes is longer than its header can say")
+    crc = zlib.crc32(_SEQ.pack(seq))
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    checked = FRAME_HEADER.pack(SYNC, len(meta), data_len, seq, crc, 0)[:_CHECKED]
+    head_crc = zlib.crc32(meta, zlib.crc32(checked))
+    return b"".join((checked, head_crc.to_bytes(4, "little"), meta, *pieces))
+
+
+def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[BlockHead]:
+    """Return what a frame's meta says of its blocks, in order.
+
+    Args:
+        meta: Bytes whose checksum was found right.
+        data_len: The length of the data that the blocks must fill; None leaves that unchecked.
+
+    Raises:
+        ValueError: The meta is not of the form, or its sizes do not agree.
+    """
+    match unpack(meta):
+        case list() as entries:
+            heads = [_block_head(entry) for entry in entries]
+        case _:
+            raise ValueError("a frame's meta is no array of blocks")
+    total = sum(head.nbytes for head in heads)
+    if data_len is not None and total != data_len:
+        raise ValueError(f"the blocks of a frame have {total} bytes, its data {data_len}")
+    return heads
+
+
+def _block_head(entry: object) -> BlockHead:
+    match entry:
+        # `int() as kind`, for `int(kind)` costs ten times as much
+        case [int() as kind, str() | None as name, int() as rows, list() as columns, *_] if rows >= 0:
+            heads = tuple([_column_head(column, rows) for column in columns])
+            nbytes = TIME_BYTES * rows + sum([head.nbytes for head in heads])
+            # an unknown number stays a number: data of a later version, to be skipped and not to be lost
+            return BlockHead(Series(_KINDS.get(kind, cast("Kind", kind)), name), rows, heads, nbytes)
+    raise ValueError(f"not a block's entry: {entry!r:.200}")
+
+
+def _column_head(entry: object, rows: int) -> ColumnHead:
+    match entry:
+        case [str() as field, str() as kind, int() as count, bool() as sparse, int() as nbytes, *_] if (
+            0 <= count <= rows and (sparse or count == rows) and _size_fits(kind, count, sparse, nbytes)
+        ):
+            return ColumnHead(field, kind, count, sparse, nbytes)
+    raise ValueError(f"not a column's entry in a block of {rows} rows: {entry!r:.200}")
+
+
+def _size_fits(kind: str, count: int, sparse: bool, nbytes: int) -> bool:
+    values = nbytes - (POSITION_BYTES * count if sparse else 0)
+    if kind in VALUE_BYTES:
+        return values == VALUE_BYTES[kind] * count
+    # an object is at least a byte, as is the array around them; nothing is known of later types
+    return values > count if kind == "o" else values >= 0
+
+
+def encode_segment_header(writer: str, segment: int, created_ns: int, first_seq: int) -> bytes:
+    """Return the bytes at the start of a segment file."""
+    payload = pack({"writer": writer, "segment": segment, "created_ns": created_ns, "first_seq": first_seq})
+    length = SEGMENT_HEADER.size + len(payload)
+    crc = _segment_crc(FORMAT_VERSION, length, payload)
+    return SEGMENT_HEADER.pack(MAGIC, FORMAT_VERSION, length, crc) + payload
+
+
+def decode_segment_header(raw: bytes, path: str) -> SegmentHeader | None:
+    """Return the header at the start of `raw`; None where it is damaged or incomplete.
+
+    Args:
+        raw: The start of a segment file: 64 KiB hold any header.
+        path: The file's path, for the error.
+
+    Raises:
+        JournalVersionError: A later version of ML-Dash wrote this file.
+    """
+    if len(raw) < SEGMENT_HEADER.size:
+        return None
+    magic, version, length, crc = SEGMENT_HEADER.unpack_from(raw)
+    payload = raw[SEGMENT_HEADER.size : length]
+    whole = SEGMENT_HEADER.size <= length <= len(raw)
+    if magic != MAGIC or not whole or crc != _segment_crc(version, length, payload):
+        return None
+    if version > FORMAT_VERSION:
+        raise JournalVersionError(
+            f"{path} has journal format {version}; this version of ML-Dash reads up to {FORMAT_VERSION}. "
+            "Nothing was changed. To read it: pip install -U ml-dash"
+        )
+    return _segment_fields(version, payload, length)
+
+
+def _segment_crc(version: int, length: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(SEGMENT_HEADER.pack(MAGIC, version, length, 0)[:8]))
+
+
+def _segment_fields(version: int, payload: bytes, length: int) -> SegmentHeader | None:
+    try:
+        fields = unpack(payload)
+    except ValueError:
+        return None
+    match fields:
+        case {
+            "writer": str(writer),
+            "segment": int(number),
+            "created_ns": int(born),
+            "first_seq": int(first),
+        }:
+            return SegmentHeader(version, writer, number, born, first, length)
+    return None
+
+
+def segment_name(writer: str, segment: int) -> str:
+    """Return the name of a segment's file."""
+    return f"{writer}-{segment:06d}.mldj"
+
+
+def parse_segment_name(name: str) -> tuple[str, int] | None:
+    """Return the writer and the segment's number that a file's name says; None for another kind of file."""
+    match = _SEGMENT_NAME.fullmatch(name)
+    return (match[1], int(match[2])) if match else None

@@ -1,0 +1,368 @@
+"""The index of a journal: which blocks of which series lie where, kept up to date as writers append.
+
+Opening and refreshing read headers and metas only; rows are read when asked for, block by block, and checked
+then. Rows of a series are numbered in the order of the writers' ids, which sort by birth, and of the frames'
+numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, decode_block
+from ml_dash.journal.catalogue import KNOWN_KINDS, BlockPlace, Catalogue
+from ml_dash.journal.checked import CheckedFrames, count_rows, known_blocks
+from ml_dash.journal.damage import Damage, writer_damage
+from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.frame import parse_segment_name
+from ml_dash.journal.reader import Reader
+from ml_dash.journal.scan import SegmentScan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ml_dash.events import Kind, Series
+
+__all__ = ["SEGMENT_SUFFIX", "Damage", "JournalIndex", "WriterInfo"]
+
+SEGMENT_SUFFIX = ".mldj"
+"""What the names of segment files end with."""
+
+
+class WriterInfo(NamedTuple):
+    """What one writer left.
+
+    Attributes:
+        id: The writer's id.
+        segments: How many files.
+        frames: How many frames; copies count once.
+        rows: How many rows, of all series.
+        bytes: The files' sizes together.
+        first_ns: The earliest time of a row in the first frame; None if that cannot be read.
+        last_ns: The latest time of a row in the last frame; None if that cannot be read.
+        torn_bytes: Bytes at the end that are no complete frame, yet.
+    """
+
+    id: str
+    segments: int
+    frames: int
+    rows: int
+    bytes: int
+    first_ns: int | None
+    last_ns: int | None
+    torn_bytes: int
+
+
+class JournalIndex:
+    """Reads a journal: a directory of segment files. Not safe for use by several threads at once.
+
+    Nothing that is wrong in a file raises: it is listed in `damage`, and the rest is read. No file is ever
+    changed.
+
+    Args:
+        directory: Where the segments are; it need not exist yet.
+        disk: The file system.
+
+    Example:
+        >>> index = JournalIndex("runs/a/journal")
+        >>> index.refresh()
+        >>> for first, block in index.blocks(Series(Kind.METRIC, "train"), 9_000_000, 9_000_100):
+        ...     rows = block_rows(block)
+    """
+
+    def __init__(self, directory: str, *, disk: Disk = REAL_DISK) -> None:
+        self._directory = directory
+        self._disk = disk
+        self._reader = Reader(disk)
+        self._scans: dict[str, SegmentScan] = {}
+        self._catalogues: dict[str, Catalogue] = {}
+        self._segments: dict[str, list[SegmentScan]] = {}
+        self._next_seqs: dict[str, int] = {}
+        self._series: dict[Series, None] = {}
+        self._listed: list[tuple[Catalogue, int]] = []
+        self._structural: list[Damage] | None = None
+        self._frames = CheckedFrames(self._reader)
+        self._unreadable: dict[str, str] = {}
+        self._times: dict[str, dict[int, tuple[int, int] | None]] = {}
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes were read from files so far."""
+        return self._reader.bytes_read
+
+    def refresh(self) -> None:
+        """Take in what was appended since the last call, and notice what is gone.
+
+        Raises:
+            JournalVersionError: A later version wrote one of the files; the message names it.
+            OSError: The directory cannot be listed.
+        """
+        self._refresh_once()
+        if any(scan.moved for scan in self._scans.values()):
+            self._refresh_once()
+
+    def series(self, kind: Kind) -> list[Series]:
+        """Return the series of a kind, in order of first appearance."""
+        return [series for series in self._series if series.kind == kind]
+
+    def count(self, series: Series) -> int:
+        """Return the number of rows of a series, those included that turn out damaged when they are read."""
+        return sum(catalogue.count(series) for catalogue in self._catalogues.values())
+
+    def fields(self, series: Series) -> list[str]:
+        """Return the names of a series' fields, in order of first appearance; no row is read for it."""
+        catalogues = self._catalogues.values()
+        return list(dict.fromkeys(field for catalogue in catalogues for field in catalogue.fields(series)))
+
+    def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Block]]:
+        """Iterate over the blocks that have any of the rows `start` to `stop`; only these are read.
+
+        A block that is damaged is left out and listed in `damage`; the rows of the others keep their numbers.
+
+        Args:
+            series: Whose rows.
+            start: The first row's number.
+            stop: The number after the last row's; None for all.
+
+        Returns:
+            Pairs of the number of the block's first row, and the block.
+        """
+        spans: list[tuple[int, Catalogue, Iterator[BlockPlace]]] = []
+        base = 0
+        for catalogue in self._catalogues.values():
+            count = catalogue.count(series)
+            last = count if stop is None else min(stop - base, count)
+            spans.append((base, catalogue, catalogue.blocks(series, max(start - base, 0), last)))
+            base += count
+        return self._decoded(series, spans)
+
+    @property
+    def catalogues(self) -> dict[str, Catalogue]:
+        """Where the frames of each writer are, in the order of the writers' ids."""
+        return dict(self._catalogues)
+
+    def read_frame(
+        self, catalogue: Catalogue, at: int, wanted: Sequence[tuple[Series, BlockPlace]] | None = None
+    ) -> list[Block]:
+        """Read one frame, once; `blocks` of several series would read it once for each of them.
+
+        Args:
+            catalogue: One of `catalogues`.
+            at: The frame's index in it.
+            wanted: Which of its blocks; None for all that have rows, of known kinds.
+
+        Returns:
+            The blocks; none where the frame is damaged, which is listed in `damage` then.
+        """
+
+        def decode(heads: list[BlockHead], data: bytes) -> list[Block]:
+            if wanted is None:
+                return list(known_blocks(heads, data))
+            starts = list(accumulate([head.nbytes for head in heads], initial=0))
+            view = memoryview(data)
+            blocks = []
+            for series, place in wanted:
+                head = _head_of(series, place, heads)
+                start = starts[place.position]
+                blocks.append(decode_block(head, view[start : start + head.nbytes]))
+            return blocks
+
+        return self._frames.first(catalogue.copies(at), decode) or []
+
+    @property
+    def damage(self) -> list[Damage]:
+        """All that was found wrong so far, by file and offset. Data is only checked when it is read."""
+        if self._structural is None:
+            self._structural = [
+                damage
+                for writer, catalogue in self._catalogues.items()
+                for damage in writer_damage(self._segments[writer], catalogue, self._next_seqs[writer])
+            ]
+        unreadable = [
+            Damage(path, 0, 0, f"the file cannot be read: {reason}", 0, None)
+            for path, reason in self._unreadable.items()
+        ]
+        found = [*self._frames.bad.values(), *self._structural, *unreadable]
+        return sorted(found, key=lambda damage: damage[:3])
+
+    @property
+    def torn(self) -> dict[str, int]:
+        """How many bytes at the end of a file are no complete frame, for the files that have any."""
+        torn = {scan.path: scan.size - scan.end for scan in self._scans.values() if not scan.foreign}
+        return {path: size for path, size in torn.items() if size > 0}
+
+    @property
+    def files(self) -> dict[str, SegmentScan]:
+        """What is known of the segment files, by path, in the order of their writers and numbers."""
+        return {scan.path: scan for scans in self._segments.values() for scan in scans}
+
+    @property
+    def writers(self) -> list[WriterInfo]:
+        """What each writer left, in the order of their ids. Reads a writer's first and last frame."""
+        return [self._writer_info(writer, catalogue) for writer, catalogue in self._catalogues.items()]
+
+    def check(self) -> tuple[int, int]:
+        """Read all data; what is damaged is in `damage` then.
+
+        Returns:
+            How many frames, and how many rows of all series, can be read.
+        """
+        found = self.check_files().values()
+        return sum(frames for frames, _ in found), sum(rows for _, rows in found)
+
+    def check_files(self) -> dict[str, tuple[int, int]]:
+        """Do as `check` does, and tell the numbers by file.
+
+        A frame that was written twice counts once, where its first good copy is.
+        """
+        found = dict.fromkeys(self.files, (0, 0))
+        for catalogue in self._catalogues.values():
+            for copies in catalogue.all_copies():
+                counted = self._frames.first(copies, count_rows, check_all=True)
+                if counted is not None:
+                    path = next(place.path for place in copies if place[:2] not in self._frames.bad)
+                    frames, rows = found[path]
+                    found[path] = frames + 1, rows + counted
+        return found
+
+    def _refresh_once(self) -> None:
+        sizes, refused = self._sizes()
+        self._forget_changed(sizes)
+        try:
+            for name in sorted(sizes, key=lambda name: (*(parse_segment_name(name) or (name, 0)), name)):
+                self._extend(name, sizes[name])
+        finally:
+            self._unreadable |= refused
+            self._group()
+            self._list_series()
+
+    def _group(self) -> None:
+        """Put segments to their writers, and writers in order."""
+        self._structural = None
+        self._segments = {}
+        for scan in sorted(self._scans.values(), key=lambda scan: (scan.writer, scan.number, scan.path)):
+            self._segments.setdefault(scan.writer, []).append(scan)
+        self._catalogues = {writer: self._catalogues.get(writer) or Catalogue() for writer in self._segments}
+        highest = self._next_seqs
+        self._next_seqs = {}
+        for writer, catalogue in self._catalogues.items():
+            catalogue.settle()
+            self._next_seqs[writer] = max(highest.get(writer, 0), catalogue.next_seq)
+
+    def _list_series(self) -> None:
+        known = [(catalogue, len(catalogue.series)) for catalogue in self._catalogues.values()]
+        if known != self._listed:
+            self._listed = known
+            present = dict.fromkeys(series for catalogue, _ in known for series in catalogue.series)
+            self._series = {series: None for series in self._series if series in present} | present
+
+    def _sizes(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Return the length of every segment file that is there, by name, and why others are out of reach."""
+        sizes = {}
+        refused = {}
+        for name in self._disk.list(self._directory):
+            if name.endswith(SEGMENT_SUFFIX):
+                try:
+                    sizes[name] = self._disk.size(os.path.join(self._directory, name))
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    # there, but out of reach: what is known of it holds until it can be read again
+                    sizes[name] = self._scans[name].size if name in self._scans else 0
+                    refused[os.path.join(self._directory, name)] = str(error)
+        return sizes, refused
+
+    def _forget_changed(self, sizes: dict[str, int]) -> None:
+        """Drop what is known of writers some of whose frames are gone: what is left is read anew."""
+        for name in [name for name in self._scans if name not in sizes]:
+            self._unreadable.pop(self._scans[name].path, None)
+            if self._scans[name].last_seq is None:
+                del self._scans[name]
+        changed = {
+            scan.writer for name, scan in self._scans.items() if self._is_changed(scan, sizes.get(name))
+        }
+        for writer in changed:
+            self._frames.forget({scan.path for scan in self._scans.values() if scan.writer == writer})
+            self._scans = {name: scan for name, scan in self._scans.items() if scan.writer != writer}
+            self._catalogues.pop(writer, None)
+            self._times.pop(writer, None)
+
+    def _is_changed(self, scan: SegmentScan, size: int | None) -> bool:
+        return size is None or size < scan.end or scan.moved or scan.path in self._frames.moved
+
+    def _extend(self, name: str, size: int) -> None:
+        """Read on in one file."""
+        path = os.path.join(self._directory, name)
+        scan = self._scans.setdefault(name, SegmentScan(path, self._reader))
+        catalogue: Catalogue | None = None
+        try:
+            for frame in scan.advance(size):
+                if catalogue is None:
+                    catalogue = self._catalogues.setdefault(scan.writer, Catalogue())
+                catalogue.add(path, frame)
+        except OSError as error:
+            self._unreadable[path] = str(error)
+        else:
+            self._unreadable.pop(path, None)
+
+    def _decoded(
+        self, series: Series, spans: list[tuple[int, Catalogue, Iterator[BlockPlace]]]
+    ) -> Iterator[tuple[int, Block]]:
+        for base, catalogue, places in spans:
+            for place in places:
+                block = self._block(series, catalogue, place)
+                if block is not None:
+                    yield base + place.first, block
+
+    def _block(self, series: Series, catalogue: Catalogue, place: BlockPlace) -> Block | None:
+        def decode(heads: list[BlockHead], data: bytes) -> Block:
+            head = _head_of(series, place, heads)
+            start = sum([head.nbytes for head in heads[: place.position]])
+            return decode_block(head, memoryview(data)[start : start + head.nbytes])
+
+        return self._frames.first(catalogue.copies(place.frame), decode)
+
+    def _writer_info(self, writer: str, catalogue: Catalogue) -> WriterInfo:
+        scans = self._segments[writer]
+        first, last = self._first_and_last(writer, catalogue)
+        size = sum(scan.size for scan in scans)
+        torn = 0 if scans[-1].foreign else scans[-1].size - scans[-1].end
+        return WriterInfo(writer, len(scans), catalogue.frames, catalogue.rows, size, first, last, torn)
+
+    def _first_and_last(self, writer: str, catalogue: Catalogue) -> tuple[int | None, int | None]:
+        ends = catalogue.ends()
+        if ends is None:
+            return None, None
+        known = self._times.get(writer, {})
+        times = {
+            index: known.get(index) or self._frames.first(catalogue.copies(index), _times) for index in ends
+        }
+        self._times[writer] = times
+        first, last = (times[index] for index in ends)
+        return first and first[0], last and last[1]
+
+
+def _head_of(series: Series, place: BlockPlace, heads: list[BlockHead]) -> BlockHead:
+    """Return what a frame's meta says of a block, which was indexed in one copy of it and is read in another."""
+    head = heads[place.position] if place.position < len(heads) else None
+    if head is None or (head.series, head.rows) != (series, place.rows):
+        raise ValueError("a copy of the frame has other blocks")
+    return head
+
+
+def _times(heads: list[BlockHead], data: bytes) -> tuple[int, int] | None:
+    """Return the earliest and the latest time in a frame. It is asked of every run's status: numpy stays out of it."""
+    earliest, latest, offset = [], [], 0
+    for head in heads:
+        if head.rows and head.series.kind in KNOWN_KINDS:
+            times = array("q", data[offset : offset + TIME_BYTES * head.rows])
+            if sys.byteorder == "big":
+                times.byteswap()
+            earliest.append(min(times))
+            latest.append(max(times))
+        offset += head.nbytes
+    return (min(earliest), max(latest)) if earliest else None

@@ -1,0 +1,125 @@
+"""Reading the files of a journal: in windows, counted, and never more than was asked to be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+
+if TYPE_CHECKING:
+    from ml_dash.journal.blocks import BlockHead
+    from ml_dash.journal.disk import Disk
+
+__all__ = ["WINDOW_MAX", "BadFrameError", "Reader", "Window", "read_frame"]
+
+WINDOW_MAX = 1 << 20
+_WINDOW_MIN = 4 << 10
+_NEAR = 32 << 10
+"""Reading this many unwanted bytes costs about as much as another call to the system."""
+_CACHED_METAS = 256 << 10
+
+
+class BadFrameError(Exception):
+    """A frame that was indexed cannot be read whole now.
+
+    Attributes:
+        heads: What its meta says of its blocks; None where header or meta are bad too.
+        moved: Whether the file has something else in that place: it was changed since it was indexed.
+    """
+
+    def __init__(self, reason: str, heads: list[BlockHead] | None = None, *, moved: bool = False) -> None:
+        super().__init__(reason)
+        self.heads = heads
+        self.moved = moved
+
+
+class Reader:
+    """Reads a journal's files, counts the bytes, and remembers metas: a steady run repeats the same one."""
+
+    __slots__ = ("_disk", "_metas", "_metas_size", "bytes_read")
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._metas: dict[tuple[bytes, int], list[BlockHead]] = {}
+        self._metas_size = 0
+        self.bytes_read = 0
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Return `length` bytes, fewer only where the file ends."""
+        data = self._disk.read_at(path, offset, length)
+        self.bytes_read += len(data)
+        return data
+
+    def heads(self, meta: bytes, data_len: int) -> list[BlockHead]:
+        """Return the decoded meta; the very same list for equal metas, as long as it is remembered."""
+        key = (meta, data_len)
+        heads = self._metas.get(key)
+        if heads is None:
+            heads = decode_meta(meta, data_len)
+            self._metas_size += len(meta)
+            if self._metas_size > _CACHED_METAS:
+                self._metas.clear()
+                self._metas_size = len(meta)
+            self._metas[key] = heads
+        return heads
+
+
+def read_frame(
+    reader: Reader, path: str, offset: int, length: int, seq: int
+) -> tuple[list[BlockHead], bytes]:
+    """Read a whole frame that was indexed before, and check all of it again.
+
+    Returns:
+        What its meta says, and its data.
+
+    Raises:
+        BadFrameError: It cannot be read, or it is not what it was.
+    """
+    try:
+        raw = reader.read(path, offset, length)
+    except OSError as error:
+        raise BadFrameError(f"the frame cannot be read: {error}") from error
+    header = parse_frame_header(raw)
+    start = FRAME_HEADER.size + (header.meta_len if header else 0)
+    if header is None or header.seq != seq or start + header.data_len != len(raw):
+        raise BadFrameError("the frame is no longer there", moved=True)
+    meta, data = raw[FRAME_HEADER.size : start], raw[start:]
+    if not head_crc_ok(raw[: FRAME_HEADER.size], meta):
+        raise BadFrameError("the frame's header or meta was damaged after it was indexed", moved=True)
+    try:
+        heads = reader.heads(meta, header.data_len)
+    except ValueError as error:
+        raise BadFrameError(
+            f"the frame's meta was replaced after it was indexed: {error}", moved=True
+        ) from error
+    if data_crc(seq, data) != header.data_crc:
+        raise BadFrameError("the frame's data is damaged", heads)
+    return heads, data
+
+
+class Window:
+    """Some of a file's bytes, kept while they are asked for piece by piece, front to back."""
+
+    __slots__ = ("_ahead", "_data", "_path", "_reader", "_size", "_start")
+
+    def __init__(self, reader: Reader, path: str, size: int) -> None:
+        self._reader = reader
+        self._path = path
+        self._size = size
+        self._start = 0
+        self._data = b""
+        self._ahead = _WINDOW_MIN
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes, fewer only where the file ends."""
+        first = offset - self._start
+        if first < 0 or first + length > len(self._data):
+            self._fill(offset, length)
+            first = 0
+        return self._data[first : first + length]
+
+    def _fill(self, offset: int, length: int) -> None:
+        skipped = offset - self._start - len(self._data)
+        self._ahead = min(4 * self._ahead, WINDOW_MAX) if skipped <= _NEAR else _WINDOW_MIN
+        self._data = self._reader.read(self._path, offset, min(max(length, self._ahead), self._size - offset))
+        self._start = offset

@@ -1,0 +1,170 @@
+"""The status of a run, folded from the RUN rows of all writers of an experiment.
+
+A RUN row says ``event`` (``start``, ``end`` or ``heartbeat``), ``status``, ``host``, ``pid`` and ``handle``,
+which tells apart the runs that one process opens. A start carries the ``experiment``, a failed end may carry
+an ``error``.
+
+A run is open from its start until its end, and dead if it is open and its process cannot be alive any more.
+The experiment is RUNNING while any run is open and alive. Else the newest start or end decides; where that is
+the start of a dead run, the experiment is RUNNING and stale. So what was killed, resumed and completed is
+COMPLETED.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_dash.journal.times import NANOSECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["RunInfo", "WriterRuns", "fold_runs", "process_alive"]
+
+
+if sys.platform == "win32":
+
+    def process_alive(pid: int) -> bool:
+        """Say whether there is a process with this id on this machine; True where that cannot be told."""
+        # Not os.kill(pid, 0): there, that is no question but a Ctrl-C.
+        import ctypes
+
+        query_limited_information, access_denied, still_active = 0x1000, 5, 259
+        kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel32.OpenProcess.restype = ctypes.c_void_p
+        process = ctypes.c_void_p(kernel32.OpenProcess(query_limited_information, 0, pid))
+        if process.value is None:
+            return ctypes.get_last_error() == access_denied
+        try:
+            code = ctypes.c_ulong()
+            return not kernel32.GetExitCodeProcess(process, ctypes.byref(code)) or code.value == still_active
+        finally:
+            kernel32.CloseHandle(process)
+
+else:
+
+    def process_alive(pid: int) -> bool:
+        """Say whether there is a process with this id on this machine; True where that cannot be told."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except (OSError, OverflowError):
+            return True
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a journal says of its experiment's run. Times are nanoseconds since the epoch.
+
+    Attributes:
+        status: RUNNING, COMPLETED, FAILED or CANCELLED; None if no run was ever started.
+        started_at: Time of the first start.
+        ended_at: Time of the end that decides the status; None while it is RUNNING.
+        last_activity: Time of the newest row of any writer.
+        host: Name of the machine of the run that decides the status.
+        pid: Its process there.
+        stale: It is RUNNING by its rows, but its process is dead or silent.
+        writers: How many writers the journal has.
+        error: What made it fail, if its end says so.
+        experiment: What the newest start says of the experiment (prefix, readme, tags, …).
+    """
+
+    status: str | None
+    started_at: int | None
+    ended_at: int | None
+    last_activity: int | None
+    host: str | None
+    pid: int | None
+    stale: bool
+    writers: int
+    error: str | None
+    experiment: dict[str, Any] | None
+
+
+class WriterRuns(NamedTuple):
+    """One writer's RUN rows in the order written, and the time of its newest row of any kind."""
+
+    rows: list[tuple[int, dict[str, Any]]]
+    last_ns: int | None
+
+
+class _Run(NamedTuple):
+    """One run of one writer as its newest start or end left it."""
+
+    time_ns: int
+    row: dict[str, Any]
+    active_ns: int
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.row["event"] == "start")
+
+
+def fold_runs(
+    writers: Iterable[WriterRuns],
+    *,
+    stale_after: float = 90.0,
+    now_ns: int | None = None,
+    host: str | None = None,
+    pid_alive: Callable[[int], bool] = process_alive,
+) -> RunInfo:
+    """Return the status that these writers' rows amount to.
+
+    Args:
+        writers: All writers of the experiment.
+        stale_after: Seconds without any row of a writer after which its open run counts as dead.
+        now_ns: The time now; None asks the machine.
+        host: The name of this machine, on which process ids mean something; None asks the machine.
+        pid_alive: Says whether a process of this machine lives.
+    """
+    writers = list(writers)
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    host = platform.node() if host is None else host
+    runs = sorted((run for writer in writers for run in _latest(writer, now_ns)), key=lambda run: run.time_ns)
+    alive = [run for run in runs if run.is_open and not _is_dead(run, now_ns, stale_after, host, pid_alive)]
+    decides = alive[-1] if alive else runs[-1] if runs else None
+    starts = [start for writer in writers for start in writer.rows if start[1].get("event") == "start"]
+    described = [start for start in starts if isinstance(start[1].get("experiment"), dict)]
+    row = decides.row if decides else {}
+    running = decides is not None and decides.is_open
+    return RunInfo(
+        status="RUNNING" if running else row.get("status"),
+        started_at=min((start[0] for start in starts), default=None),
+        ended_at=None if decides is None or running else decides.time_ns,
+        last_activity=max((writer.last_ns for writer in writers if writer.last_ns is not None), default=None),
+        host=row.get("host"),
+        pid=row.get("pid"),
+        stale=running and not alive,
+        writers=len(writers),
+        error=None if running else row.get("error"),
+        experiment=max(described, key=lambda start: start[0])[1]["experiment"] if described else None,
+    )
+
+
+def _latest(writer: WriterRuns, now_ns: int) -> Iterator[_Run]:
+    """Yield each run of one writer in its latest state, which its last start or end left."""
+    if not writer.rows:
+        return
+    active = max(time_ns for time_ns, _ in writer.rows)
+    # A `_ts` of the caller's own may lie in the future, and would be a sign of life for ever.
+    if writer.last_ns is not None and writer.last_ns <= now_ns:
+        active = max(active, writer.last_ns)
+    runs: dict[Any, _Run] = {}
+    for time_ns, row in writer.rows:
+        if row.get("event") in {"start", "end"}:
+            runs[row.get("handle")] = _Run(time_ns, row, active)
+    yield from runs.values()
+
+
+def _is_dead(run: _Run, now_ns: int, stale_after: float, host: str, pid_alive: Callable[[int], bool]) -> bool:
+    pid = run.row.get("pid")
+    if run.row.get("host") == host and isinstance(pid, int) and not pid_alive(pid):
+        return True
+    return now_ns - run.active_ns > stale_after * NANOSECONDS

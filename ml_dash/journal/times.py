@@ -1,0 +1,50 @@
+"""Times as readers see them: the journal's integer nanoseconds as float seconds and as ISO-8601 text."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["NANOSECONDS", "iso_time", "seconds", "seconds_array"]
+
+NANOSECONDS = 1_000_000_000
+"""In a second."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_SPLIT_FROM = 2**30 * NANOSECONDS
+
+
+def iso_time(time_ns: int) -> str:
+    """Return ISO-8601 UTC with microseconds and ``Z``, made of the integer: no float rounds it."""
+    # datetime.fromtimestamp refuses times before 1970 on Windows; adding to the epoch does not.
+    time = _EPOCH + timedelta(microseconds=time_ns // 1000)
+    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def seconds(time_ns: int) -> float:
+    """Return the float64 that is nearest to this many nanoseconds in seconds (about 0.2 µs apart today)."""
+    return time_ns / NANOSECONDS
+
+
+def seconds_array(times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return `seconds` of every time, bit for bit, without a Python number for each.
+
+    An int64 of today is beyond the 53 bits of a float64, so ``times / 1e9`` would round twice. Whole seconds
+    are exact, the rest is off by 2**-54 s at most, and from 2004 on their sum rounds to multiples of 2**-22 s
+    or coarser. So a tie lies at a multiple of 2**-23 s, from which a rest that is not on it is at least
+    1e-9 * 2**-23 s away: more than it is off, and it never crosses one. Older times, which only a caller's
+    own ``_ts`` can have, go one by one.
+    """
+    import numpy as np
+
+    if not len(times) or times.min() < _SPLIT_FROM:
+        values: list[Any] = times.tolist()
+        return np.fromiter((seconds(time) for time in values), np.float64, len(values))
+    whole = times // NANOSECONDS
+    return whole + (times - whole * NANOSECONDS) / NANOSECONDS

@@ -1,0 +1,208 @@
+"""Tracks: the rows of one topic in the order of their times, and the forms in which they are handed out."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.journal.blocks import Block, block_rows
+from ml_dash.journal.columns import free_name, is_level
+from ml_dash.journal.times import seconds_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["TrackQuery", "find_by_time", "renderer"]
+
+TIMESTAMP = "timestamp"
+
+_MISSING = object()
+_FOREVER = 2.0**64
+"""Seconds: beyond every time that int64 nanoseconds can say."""
+
+
+class TrackQuery:
+    """Which entries of a topic to read, and which of their columns.
+
+    Args:
+        start_timestamp: Seconds since the epoch; an entry of this very time is included. None: no bound.
+        end_timestamp: The same for the last.
+        columns: The fields to keep, dotted for one inside a nested dict; entries that have none of them are
+            left out. None keeps all.
+
+    Raises:
+        InvalidArgumentError: A bound is not a number, or the columns are not strings.
+    """
+
+    def __init__(
+        self,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        self._start = -_FOREVER if start_timestamp is None else _time("start_timestamp", start_timestamp)
+        self._end = _FOREVER if end_timestamp is None else _time("end_timestamp", end_timestamp)
+        self._columns = _column_names(columns)
+
+    def entries(self, blocks: Iterable[tuple[int, Block]]) -> list[dict[str, Any]]:
+        """Return the entries in order of time.
+
+        Rows of the same nanosecond are one entry; where they have the same field, the later row's wins.
+        """
+        import numpy as np
+
+        merged: dict[int, tuple[float, dict[str, Any]]] = {}
+        for _, block in blocks:
+            times = np.asarray(block.times)
+            stamps = seconds_array(times)
+            wanted = np.flatnonzero((stamps >= self._start) & (stamps <= self._end))
+            if not len(wanted):
+                continue
+            first = int(wanted[0])
+            fields = block_rows(block, first, int(wanted[-1]) + 1)
+            for row in wanted.tolist():
+                entry = merged.setdefault(int(times[row]), (float(stamps[row]), {}))
+                entry[1].update(fields[row - first])
+        rows = [merged[time_ns] for time_ns in sorted(merged)]
+        if self._columns is not None:
+            projected = [(stamp, _projected(fields, self._columns)) for stamp, fields in rows]
+            rows = [(stamp, fields) for stamp, fields in projected if fields]
+        return [_entry(stamp, fields) for stamp, fields in rows]
+
+
+def find_by_time(entries: Sequence[dict[str, Any]], timestamp: float) -> dict[str, Any] | None:
+    """Return the entry at `timestamp` (seconds), else the last one before it; None where all are later."""
+    after = bisect_right(entries, _time("timestamp", timestamp), key=lambda entry: entry[TIMESTAMP])
+    return entries[after - 1] if after else None
+
+
+def renderer(format: str) -> Callable[[list[dict[str, Any]]], dict[str, Any] | str | bytes]:
+    """Return what makes ``json`` (a dict), ``jsonl`` (text, a line each) or ``parquet`` (bytes) of entries.
+
+    In jsonl, NaN and infinities are the literals that Python's `json` reads and writes. In parquet the items
+    of nested dicts are columns with dotted names, and a column whose values have no one plain type is JSON
+    text; it raises `MissingExtraError` where pyarrow is not installed.
+
+    Raises:
+        InvalidArgumentError: The format is not known.
+    """
+    if format not in _RENDERERS:
+        raise InvalidArgumentError(f"format={format!r} is not known: use one of {', '.join(_RENDERERS)}")
+    return _RENDERERS[format]
+
+
+def _time(name: str, value: Any) -> float:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or value != value:  # noqa: PLR0124 - NaN
+        raise InvalidArgumentError(f"{name}={value!r} is not a time: give seconds since the epoch")
+    # an infinity means no bound, and an int may be beyond float
+    return _FOREVER if value > _FOREVER else -_FOREVER if value < -_FOREVER else float(value)
+
+
+def _column_names(columns: Any) -> list[str] | None:
+    if columns is None:
+        return None
+    names = [] if isinstance(columns, str) else list(columns)
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgumentError(
+            f"columns={columns!r} is not a list of field names, such as ['x', 'pose.y']"
+        )
+    return names
+
+
+def _projected(fields: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+    """Return these columns of the row, nested as they were."""
+    kept: dict[str, Any] = {}
+    for column in columns:
+        if column in fields:
+            kept[column] = fields[column]
+        elif "." in column:
+            _keep_inner(fields, column.split("."), kept)
+    return kept
+
+
+def _keep_inner(fields: dict[str, Any], path: list[str], kept: dict[str, Any]) -> None:
+    value: Any = fields
+    for name in path:
+        value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
+    if value is _MISSING:
+        return
+    for name in path[:-1]:
+        # a copy: the whole dict may have been kept by a column before this one
+        kept[name] = dict(kept.get(name, {}))
+        kept = kept[name]
+    kept[path[-1]] = value
+
+
+def _entry(stamp: float, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return time and fields together; a field that is called ``timestamp`` gives way: ``timestamp_``."""
+    entry = {TIMESTAMP: stamp}
+    for name, value in fields.items():
+        entry[free_name(name, entry) if name == TIMESTAMP else name] = value
+    return entry
+
+
+def _as_dict(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"entries": entries, "count": len(entries)}
+
+
+def _as_lines(entries: list[dict[str, Any]]) -> str:
+    return "".join(_json(entry) + "\n" for entry in entries)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=_unjson)
+
+
+def _unjson(value: Any) -> Any:
+    """Stand in for what msgpack carries and JSON does not: bytes."""
+    return {"__repr__": repr(value), "__type__": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _parquet(entries: list[dict[str, Any]]) -> bytes:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError("Reading a track as parquet", "pyarrow", "parquet") from error
+    rows = [dict(_flat(entry)) for entry in entries]
+    names = dict.fromkeys((TIMESTAMP, *(name for row in rows for name in row)))
+    arrays = {_utf8(name): _arrow([row.get(name) for row in rows], pa) for name in names}
+    arrays[TIMESTAMP] = arrays[TIMESTAMP].cast(pa.float64())
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _flat(fields: dict[Any, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in fields.items():
+        if is_level(value):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _utf8(name: str) -> str:
+    """Python's strings may hold lone surrogates, Arrow's names may not."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _arrow(values: list[Any], pa: Any) -> Any:
+    try:
+        array = pa.array(values)
+        inner = array.type.value_type if pa.types.is_list(array.type) else array.type
+        if not pa.types.is_nested(inner):
+            return array
+    except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError):
+        pass  # values of several types, or a text that is not UTF-8
+    return pa.array([None if value is None else _json(value) for value in values], pa.string())
+
+
+_RENDERERS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any] | str | bytes]] = {
+    "json": _as_dict,
+    "jsonl": _as_lines,
+    "parquet": _parquet,
+}

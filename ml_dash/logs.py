@@ -1,0 +1,105 @@
+"""Log messages: `exp.log`, and `exp.logs` with one method a level."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.events import Kind
+from ml_dash.journal.logs import level_name
+from ml_dash.tensors import on_device
+from ml_dash.values import represent
+
+if TYPE_CHECKING:
+    from ml_dash.experiment import Experiment
+
+__all__ = ["LogManager"]
+
+_SHOWN_DEPTH = 6
+
+
+class LogManager:
+    """Writes log messages, and reads them back."""
+
+    def __init__(self, experiment: Experiment, *, echo: bool) -> None:
+        self._experiment = experiment
+        self._port = experiment.port(Kind.LOG, None)
+        self._echo = echo
+
+    def debug(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log detailed diagnostic information."""
+        self.write(message, "debug", metadata, kwargs)
+
+    def info(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log a general message."""
+        self.write(message, "info", metadata, kwargs)
+
+    def warn(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log a potential issue."""
+        self.write(message, "warn", metadata, kwargs)
+
+    def error(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log a failure."""
+        self.write(message, "error", metadata, kwargs)
+
+    def fatal(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log an error that ends the run."""
+        self.write(message, "fatal", metadata, kwargs)
+
+    def write(self, message: Any, level: str | None, metadata: Any, more: dict[str, Any]) -> None:
+        """Log a message; see `Experiment.log`."""
+        name = "info" if level is None else level_name(level)
+        if metadata is not None and not isinstance(metadata, dict):
+            msg = f"metadata={metadata!r} is not a dict: pass metadata={{'key': value}}, or keyword arguments"
+            raise InvalidArgumentError(msg)
+        together = {**(metadata or {}), **more}
+        text = message if type(message) is str else str(message)
+        self._port.write(time.time_ns(), {"level": name, "message": text, "metadata": together or None})
+        if self._echo:
+            _echo(name, text, together)
+
+    def read(
+        self, level: str | None = None, search: str | None = None, start_index: int = 0, limit: int = 100
+    ) -> dict[str, Any]:
+        """Read log messages; sees everything logged before it.
+
+        Args:
+            level: only of this level.
+            search: only with this text in the message, in any case.
+            start_index: position among all messages at which to begin.
+            limit: messages to return at most.
+
+        Returns:
+            As `metrics.read`, with rows ``{"index", "timestamp", "level", "message", "metadata"}``.
+        """
+        return self._experiment.view.logs(level, search, start_index, limit)
+
+
+def _echo(level: str, message: str, metadata: dict[str, Any]) -> None:
+    """Print a message on the console; a console that is closed or broken is not the training loop's concern."""
+    is_error = level in {"error", "fatal"}
+    stream = sys.stderr if is_error else sys.stdout
+    try:
+        line = f"[{level}] {message}" + "".join(f" {key}={_shown(item)}" for key, item in metadata.items())
+        if getattr(stream, "encoding", None):
+            line = line.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+        print(line, file=stream, flush=is_error)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not stop the training loop
+        return
+
+
+def _shown(value: Any, depth: int = 0) -> str:
+    """As `repr`, but a tensor on a device, for which it would have to wait, is not read."""
+    if on_device(value):
+        return f"<{type(value).__name__} on a device>"
+    if type(value) not in {dict, list, tuple}:
+        return represent(value)["__repr__"]
+    if depth > _SHOWN_DEPTH:
+        return "…"
+    if type(value) is dict:
+        items = [f"{_shown(key)}: {_shown(item, depth + 1)}" for key, item in value.items()]
+        return "{" + ", ".join(items) + "}"
+    text = ", ".join([_shown(item, depth + 1) for item in value])
+    return f"[{text}]" if type(value) is list else f"({text})"

@@ -1,0 +1,212 @@
+"""What may be stored as a parameter, and the plain value that it becomes.
+
+Stored is None, a bool, an int within 64 bits, a float (NaN and the infinities too), a str, a list of such
+values (a dict within a list stays a dict), or `{}` for an empty dict. All of it is JSON, but for NaN and the
+infinities. What else is taken:
+
+- dicts, and the configuration objects of `ml_dash.config_fields`: each field by itself
+- an enum's member: its value, or its name where the value is not a scalar
+- a path: its text
+- tuples and other sequences: a list
+- sets: a list, sorted where its items can be compared
+- numpy scalars and 0-d arrays: the number; larger arrays: nested lists
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from enum import Enum
+from typing import Any, NoReturn, SupportsIndex
+
+from ml_dash.config_fields import config_fields
+from ml_dash.errors import InvalidParameterError
+
+__all__ = ["Keys", "leaves"]
+
+MAX_DEPTH = 64
+INT_MIN, INT_MAX = -(2**63), 2**64 - 1
+
+REMEDIES = {
+    bytes: "decode it, or store its .hex()",
+    bytearray: "decode it, or store its .hex()",
+    memoryview: "decode it, or store its .hex()",
+    complex: "store its .real and its .imag",
+}
+UNSTORABLE = tuple(REMEDIES)
+OTHER_REMEDY = "store its name, its str() or a dict of plain values instead"
+
+SCALARS = (bool, int, float, str)
+
+Keys = tuple[str, ...]
+
+
+def leaves(values: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
+    """Yield the plain values below `values`, each with the keys that lead to it, dotted keys split.
+
+    Raises:
+        InvalidParameterError: A value, however deep, cannot be stored.
+    """
+    return _Converter().leaves(values, ())
+
+
+class _Converter:
+    """Walks over values that may be nested without end, and turns them into plain ones."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        # The containers that are being walked over, by id, so that a cycle is seen at its first repetition.
+        self._open: dict[int, object] = {}
+
+    def leaves(self, value: Any, path: Keys) -> Iterator[tuple[Keys, Any]]:
+        """Yield the plain values below `value`, each with its path."""
+        where = ".".join(path)
+        _check_depth(len(path), where)
+        is_leaf, leaf = self._leaf(value, where)
+        if is_leaf:
+            yield path, leaf
+            return
+        fields = _fields(value, where)
+        if not fields and path:
+            yield path, {}
+        self._enter(value, where)
+        for key, item in fields.items():
+            yield from self.leaves(item, (*path, *_key(key, where).split(".")))
+        del self._open[id(value)]
+
+    def _leaf(self, value: Any, where: str) -> tuple[bool, Any]:
+        """Return whether `value` is a scalar or a list, and if so its plain form."""
+        if isinstance(value, Enum):
+            value = value.value if isinstance(value.value, SCALARS) else value.name
+        elif isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        elif "numpy" in sys.modules:
+            value = _without_numpy(value, where)
+        if value is None or isinstance(value, SCALARS):
+            return True, _scalar(value, where)
+        if isinstance(value, AbstractSet):
+            return True, _sorted(self._list(value, where))
+        if _is_list(value):
+            return True, self._list(value, where)
+        return False, None
+
+    def _list(self, value: Iterable[Any], where: str) -> list[Any]:
+        self._enter(value, where)
+        items = [self._item(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        del self._open[id(value)]
+        return items
+
+    def _item(self, value: Any, where: str) -> Any:
+        """Return the plain form of a list's item, in which a dict stays a dict."""
+        is_leaf, leaf = self._leaf(value, where)
+        if is_leaf:
+            return leaf
+        fields = _fields(value, where)
+        self._enter(value, where)
+        items = {}
+        for key, item in fields.items():
+            name = _key(key, where)
+            items[name] = self._item(item, f"{where}.{name}")
+        del self._open[id(value)]
+        return items
+
+    def _enter(self, container: object, where: str) -> None:
+        if id(container) in self._open:
+            raise InvalidParameterError(
+                f"parameter {_shown(where)} contains itself: {_type_name(container)}; break the cycle"
+            )
+        _check_depth(len(self._open), where)
+        self._open[id(container)] = container
+
+
+def _check_depth(depth: int, where: str) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidParameterError(
+            f"parameter {_shown(where)} is nested more than {MAX_DEPTH} levels deep; make it flatter"
+        )
+
+
+def _scalar(value: Any, where: str) -> bool | int | float | str | None:
+    """Return the value as exactly one of the builtin types, not as a subclass."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not INT_MIN <= value <= INT_MAX:
+            raise InvalidParameterError(
+                f"parameter {_shown(where)} is an int of {value.bit_length()} bits, not within -2**63 and "
+                "2**64 - 1; store its str() or a float"
+            )
+        return int(value)
+    return float(value) if isinstance(value, float) else str.__str__(value)
+
+
+def _is_list(value: object) -> bool:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return False
+    return isinstance(value, Sequence) and not isinstance(value, UNSTORABLE)
+
+
+def _sorted(items: list[Any]) -> list[Any]:
+    try:
+        return sorted(items)
+    except TypeError:
+        return sorted(items, key=lambda item: (type(item).__name__, repr(item)))
+
+
+def _without_numpy(value: Any, where: str) -> Any:
+    """Return a numpy scalar or array as Python's own numbers; anything else as it is."""
+    # Not imported: a thread may be in the middle of that, in a forked child for ever. Then this is no number of it.
+    np: Any = sys.modules["numpy"]
+    kinds = getattr(np, "generic", ()), getattr(np, "ndarray", ())
+    if not isinstance(value, kinds) or isinstance(value, SCALARS):
+        return value
+    if value.dtype.kind not in "biufUO":
+        _refuse(value, where)
+    if value.dtype.kind == "f":
+        value = value.astype(np.float64, copy=False)  # a longdouble's .tolist() would give longdoubles again
+    return value.tolist()
+
+
+def _fields(value: Any, where: str) -> dict[Any, Any]:
+    fields = None if isinstance(value, UNSTORABLE) else config_fields(value)
+    if fields is None:
+        _refuse(value, where)
+    return fields
+
+
+def _key(key: Any, where: str) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, (bool, float)):
+        return str(key)
+    if isinstance(key, SupportsIndex):
+        return str(key.__index__())
+    raise InvalidParameterError(
+        f"parameter {_shown(where)} has the key {_repr(key)}, a {_type_name(key)}; use str keys"
+    )
+
+
+def _refuse(value: Any, where: str) -> NoReturn:
+    remedy = next((text for kind, text in REMEDIES.items() if isinstance(value, kind)), OTHER_REMEDY)
+    raise InvalidParameterError(
+        f"parameter {_shown(where)} cannot be stored: {_repr(value)} is a {_type_name(value)}; {remedy}"
+    )
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _shown(where: str) -> str:
+    return repr(where) if len(where) <= 200 else f"{where[:100]!r}…"
+
+
+def _repr(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises becomes an error that names the key
+        return f"<its repr raises {type(error).__name__}>"
+    return text if len(text) <= 100 else f"{text[:100]}…"

@@ -1,0 +1,55 @@
+"""Parameters: `exp.params`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.events import Kind
+from ml_dash.flatten import flatten_params, unflatten_params
+
+if TYPE_CHECKING:
+    from ml_dash.experiment import Experiment
+
+__all__ = ["ParametersBuilder"]
+
+
+class ParametersBuilder:
+    """Sets and gets the experiment's parameters."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._port = experiment.port(Kind.PARAMS, None)
+
+    def set(self, /, **values: Any) -> ParametersBuilder:
+        """Set parameters, merging them with those that are set already.
+
+        Args:
+            **values: Numbers, strings, lists; dicts, dataclasses and config classes (or instances of them) are
+                flattened to dotted names. Setting ``model={"a": 5}`` replaces an older ``model.a.b``.
+
+        Raises:
+            InvalidParameterError: a value cannot be stored; nothing of this call is.
+            NotStartedError: the run is not open.
+        """
+        self._port.write(time.time_ns(), {"set": flatten_params(values)})
+        channel = self._experiment.channel
+        if channel is not None:
+            channel.post_snapshot("parameters.json", self._snapshot)
+        return self
+
+    log = set  # noqa: A003 - the public contract: `params.set`, and `params.log` as another name for it
+
+    def get(self, flatten: bool = True) -> dict[str, Any]:
+        """Return the parameters; sees everything set before.
+
+        Args:
+            flatten: True for dotted names, False for nested dicts.
+        """
+        flat = self._experiment.view.params()
+        return flat if flatten else unflatten_params(flat)
+
+    def _snapshot(self) -> bytes:
+        import json
+
+        return json.dumps(self._experiment.written.params(), indent=2, default=str).encode()

@@ -1,0 +1,241 @@
+"""Turning queued events, which are rows, into blocks of columns.
+
+Events whose values are numbers are taken apart by numpy, thousands at a time (see `layout`); what is left, and
+every small batch, goes through msgpack's unpacker one by one. Both ways give the same blocks.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_dash.imports import guarded_imports
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.pipeline.layout import Layout, parse_layout
+from ml_dash.values import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from ml_dash.events import Series
+
+__all__ = ["Batcher", "Packed"]
+
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_FEW = 16
+"""Fewer events than this are not worth numpy's fixed cost."""
+_FEW_WITHOUT_NUMPY = 1024
+"""Fewer events than this are not worth importing numpy for."""
+_SHAPES_A_LENGTH = 8
+"""Layouts looked for among the events of one length before the rest are unpacked one by one."""
+
+
+class Packed(NamedTuple):
+    """Packed events ``[series id, time, fields]``, and the same bytes in one piece."""
+
+    events: Sequence[bytes]
+    joined: bytes
+
+
+class _Part(NamedTuple):
+    """Rows of one series, taken from a batch together."""
+
+    positions: (
+        Sequence[int] | npt.NDArray[np.int64] | None
+    )  # in the batch; None where these are all its events
+    times: Sequence[int] | npt.NDArray[np.int64]
+    columns: list[Column]
+
+
+class Batcher:
+    """Builds blocks for one journal; remembers the layouts that it has seen."""
+
+    def __init__(self) -> None:
+        self._layouts: dict[int, list[Layout]] = {}
+        self._has_numpy = "numpy" in sys.modules
+
+    def blocks(self, packed: Packed, series: Sequence[Series]) -> list[Block]:
+        """Return the events as one block a series, rows in the order in which they were put.
+
+        Args:
+            packed: the events.
+            series: the series by their ids.
+        """
+        parts: dict[int, list[_Part]] = {}
+        for series_id, part in self._parts(*packed):
+            parts.setdefault(series_id, []).append(part)
+        return [_block(series[series_id], found) for series_id, found in parts.items()]
+
+    def _import_numpy(self) -> None:
+        if not self._has_numpy:
+            with guarded_imports():
+                import numpy as np  # noqa: F401 - for all that follows
+
+            self._has_numpy = True
+
+    def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
+        if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY):
+            return _unpacked(enumerate(events))
+        self._import_numpy()
+        if len(joined) == len(events) * len(events[0]):
+            whole = self._whole(events[0], joined)
+            if whole is not None:
+                return iter([whole])
+        return self._parts_by_length(events, joined)
+
+    def _whole(self, row: bytes, joined: bytes) -> tuple[int, _Part] | None:
+        """Return the one part that all events are, the first of them being `row`; None where they are several."""
+        if len(row) not in self._layouts:
+            self._layout_of(row)
+        for layout in self._layouts[len(row)]:
+            # What matches all of them matches the first: asking for that alone would cost as much again.
+            if layout.resembles(row):
+                records = layout.records(joined)
+                if layout.match(records).all():
+                    return layout.series_id, _numbers(layout, records, None)
+        return None
+
+    def _parts_by_length(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
+        import numpy as np
+
+        lengths = np.fromiter(map(len, events), np.int64, len(events))
+        ends = np.cumsum(lengths)
+        rest: list[npt.NDArray[np.int64]] = []
+        # `np.unique` would do as well, but its first call imports `numpy.ma`, which stalls everybody for 15 ms.
+        for length in sorted(set(map(len, events))):
+            positions = np.flatnonzero(lengths == length)
+            first, last = int(positions[0]), int(positions[-1])
+            if last - first + 1 == len(positions):
+                buffer = joined[int(ends[first]) - length : int(ends[last])]
+            else:
+                buffer = b"".join([events[position] for position in positions.tolist()])
+            yield from self._parts_of_length(buffer, positions, rest)
+        if rest:
+            left = np.sort(np.concatenate(rest)).tolist()
+            yield from _unpacked((position, events[position]) for position in left)
+
+    def _parts_of_length(
+        self, buffer: bytes, positions: npt.NDArray[np.int64], rest: list[npt.NDArray[np.int64]]
+    ) -> Iterator[tuple[int, _Part]]:
+        """Yield the parts among events of one length; put the positions of all others into `rest`."""
+        import numpy as np
+
+        length = len(buffer) // len(positions)
+        left = np.arange(len(positions))
+        for _ in range(_SHAPES_A_LENGTH):
+            if len(left) < _FEW:
+                break
+            start = int(left[0]) * length
+            layout = self._layout_of(buffer[start : start + length])
+            if layout is None:
+                break
+            records = layout.records(buffer)
+            if len(left) < len(records):
+                records = records[left]
+            matching = layout.match(records)
+            yield layout.series_id, _numbers(layout, records[matching], positions[left[matching]])
+            left = left[~matching]
+        if len(left):
+            rest.append(positions[left])
+
+    def _layout_of(self, row: bytes) -> Layout | None:
+        known = self._layouts.setdefault(len(row), [])
+        for layout in known:
+            if layout.fits(row):
+                return layout
+        parsed = parse_layout(row)
+        if parsed is not None:
+            # Newest first, oldest forgotten: a script that makes up ever new fields must not fill the memory.
+            known.insert(0, parsed)
+            del known[_SHAPES_A_LENGTH:]
+        return parsed
+
+
+def _numbers(layout: Layout, records: npt.NDArray[Any], positions: npt.NDArray[np.int64] | None) -> _Part:
+    times, *values = layout.columns(records)
+    columns = [
+        Column(name, column_type, None, column)
+        for (name, column_type), column in zip(layout.fields, values, strict=True)
+    ]
+    return _Part(positions, times, columns)
+
+
+def _unpacked(events: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Part]]:
+    """Unpack events one by one; one part a series."""
+    rows: dict[int, tuple[list[int], list[int], list[dict[str, Any]]]] = {}
+    for position, event in events:
+        series_id, time, fields = unpack(event)
+        positions, times, values = rows.setdefault(series_id, ([], [], []))
+        positions.append(position)
+        times.append(time)
+        values.append(fields)
+    for series_id, (positions, times, values) in rows.items():
+        yield series_id, _Part(positions, times, _columns(values))
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[Column]:
+    """Turn dicts into columns: one a field and type of value, sparse where some rows lack it."""
+    found: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
+    for position, fields in enumerate(rows):
+        for name, value in fields.items():
+            positions, values = found.setdefault((name, _column_type(value)), ([], []))
+            positions.append(position)
+            values.append(value)
+    return [
+        Column(name, column_type, None if len(values) == len(rows) else positions, values)
+        for (name, column_type), (positions, values) in found.items()
+    ]
+
+
+def _column_type(value: Any) -> str:
+    kind = type(value)
+    if kind is float:
+        return "f"
+    if kind is bool:
+        return "b"
+    return "i" if kind is int and _INT64_MIN <= value <= _INT64_MAX else "o"
+
+
+def _block(series: Series, parts: list[_Part]) -> Block:
+    if len(parts) == 1:
+        return Block(series, parts[0].times, parts[0].columns)
+    return _merged(series, parts)
+
+
+def _merged(series: Series, parts: list[_Part]) -> Block:
+    """Put parts of one series together, rows in the order of their positions in the batch."""
+    import numpy as np
+
+    positions = np.concatenate([np.asarray(part.positions, np.int64) for part in parts])
+    order = np.argsort(positions)
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    times = np.concatenate([np.asarray(part.times, np.int64) for part in parts])[order]
+    pieces: dict[tuple[str, str], list[tuple[npt.NDArray[np.int64], Any]]] = {}
+    start = 0
+    for part in parts:
+        own = ranks[start : start + len(part.times)]
+        start += len(part.times)
+        for column in part.columns:
+            rows = own if column.rows is None else own[np.asarray(column.rows)]
+            pieces.setdefault((column.field, column.type), []).append((rows, column.values))
+    return Block(series, times, [_joined(key, found, len(times)) for key, found in pieces.items()])
+
+
+def _joined(key: tuple[str, str], pieces: list[tuple[npt.NDArray[np.int64], Any]], count: int) -> Column:
+    """Make one column of its pieces, in the order of their rows."""
+    import numpy as np
+
+    name, column_type = key
+    rows = np.concatenate([found for found, _ in pieces])
+    order = np.argsort(rows)
+    if column_type == "o":
+        flat = [value for _, values in pieces for value in values]
+        values: Any = [flat[index] for index in order.tolist()]
+    else:
+        dtype = {"f": "<f8", "i": "<i8", "b": "?"}[column_type]
+        values = np.concatenate([np.asarray(values, dtype) for _, values in pieces])[order]
+    return Column(name, column_type, None if len(rows) == count else rows[order], values)

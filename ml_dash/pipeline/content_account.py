@@ -1,0 +1,88 @@
+"""What has become of the contents that one writer has saved; read from any thread, and waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+__all__ = ["ContentAccount"]
+
+
+class ContentAccount:
+    """Counts the saves of each content until the server has it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._saves: Counter[str] = Counter()
+        self._sizes: dict[str, int] = {}
+        self._waits: list[threading.Event] = []
+        self._hopeless = False
+        self.damaged_saves = 0
+        """Saves of contents that are damaged on this disk, or gone, so that nobody will have them."""
+
+    def offer(self, checksum: str, size: int) -> None:
+        """Count a save."""
+        with self._lock:
+            self._saves[checksum] += 1
+            self._sizes[checksum] = size
+
+    def withdraw(self, checksum: str) -> None:
+        """Take back a save that was counted, and did not come about."""
+        with self._lock:
+            self._saves[checksum] -= 1
+            if self._saves[checksum] <= 0:
+                del self._saves[checksum]
+                self._sizes.pop(checksum, None)
+        self._release()
+
+    @property
+    def pending_saves(self) -> int:
+        """Saves whose content the server does not have."""
+        with self._lock:
+            return self._saves.total()
+
+    @property
+    def pending_files(self) -> int:
+        """Contents that the server does not have."""
+        return len(self._sizes)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of these."""
+        with self._lock:
+            return sum(self._sizes.values())
+
+    def confirm(self, checksum: str) -> None:
+        """The server has a content."""
+        with self._lock:
+            self._saves.pop(checksum, None)
+            self._sizes.pop(checksum, None)
+        self._release()
+
+    def damage(self, checksum: str) -> None:
+        """A content cannot be had from this disk any more."""
+        with self._lock:
+            self.damaged_saves += self._saves.pop(checksum, 0)
+            self._sizes.pop(checksum, None)
+        self._release()
+
+    def wait(self) -> threading.Event:
+        """Return what is set when the server has all, or as soon as there is no hope that it soon will."""
+        done = threading.Event()
+        with self._lock:
+            self._waits.append(done)
+        self._release()
+        return done
+
+    def hopeless(self, *, is_so: bool = True) -> None:
+        """The server is out of reach, or refuses; or it is not any more."""
+        self._hopeless = is_so
+        self._release()
+
+    def _release(self) -> None:
+        with self._lock:
+            if self._sizes and not self._hopeless:
+                return
+            waits, self._waits = self._waits, []
+        for done in waits:
+            done.set()

@@ -1,0 +1,196 @@
+"""The bounded queue between the threads that log and the worker that writes.
+
+Putting an event is on the hot path of every call: no lock, no system call, no allocation of its own. A list's
+`append`, slice and `del` are atomic under the interpreter's lock and its drain costs two C calls whatever the
+number of events, where a deque costs one call each. The hottest caller, `MetricBuilder.log`, has the three lines
+of `EventQueue.put` in its own body, since a call of a Python function costs as much as they do: so `events`, `limit`
+and `attend` are part of the interface.
+
+One comparison per call serves two ends. While the worker polls, the limit is the capacity; when it goes to
+sleep for want of work the limit is 0, and the first event put after that wakes it.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.settings import Overflow
+    from ml_dash.values import DeferredEvent
+
+__all__ = ["LARGE_EVENT", "Appendable", "Event", "EventQueue", "Queue"]
+
+LARGE_EVENT = 4096
+"""Bytes above which an event is counted by its size and not only by its number."""
+
+_WAIT = 0.02
+"""Seconds between two looks of a caller that waits for room."""
+
+
+Event: TypeAlias = "bytes | DeferredEvent"
+"""What waits in the queue."""
+
+
+class Appendable(Protocol):
+    """Where an event is put: a list, or what behaves like one."""
+
+    def append(self, event: Event, /) -> None:
+        """Take an event."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class Queue(Protocol):
+    """What a caller on the hot path needs: append to `events`, then call `attend` if there are more than `limit`."""
+
+    @property
+    def events(self) -> Appendable:
+        """What waits; look it up for each event, since it may be replaced."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """With more events than this, or with a large one, the caller has to `attend`."""
+        ...
+
+    def attend(self, event: Event) -> None:
+        """See to what an event that was appended brings about."""
+        ...
+
+    def put(self, event: Event) -> None:
+        """Append an event, and attend if need be."""
+        ...
+
+
+class EventQueue:
+    """Events on their way to the journal: bounded in number and, for large ones, in bytes.
+
+    Attributes:
+        events: what waits, oldest first.
+        limit: the number of events beyond which `put` attends.
+
+    Args:
+        capacity: events that may wait.
+        capacity_bytes: bytes of events larger than `LARGE_EVENT` that may wait.
+        overflow: what `put` does at capacity.
+        wake: called, from any thread, when there is work for a worker that sleeps.
+    """
+
+    __slots__ = (
+        "_capacity",
+        "_capacity_bytes",
+        "_large_bytes",
+        "_lock",
+        "_overflow",
+        "_wake",
+        "dropped",
+        "events",
+        "exempt",
+        "failing",
+        "limit",
+        "owner",
+    )
+
+    def __init__(
+        self, capacity: int, capacity_bytes: int, overflow: Overflow, wake: Callable[[], None]
+    ) -> None:
+        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._overflow = overflow
+        self._wake = wake
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, locks included: what a forked child does with its parent's queue."""
+        self.events: list[Event] = []
+        self.limit = 0
+        self._large_bytes = 0
+        self._lock = threading.RLock()
+        self.dropped: Counter[str] = Counter()
+        self.failing = False  # the disk refuses: at capacity events are dropped and counted
+        self.owner = 0  # the thread that drains, which must never wait for itself
+        self.exempt = 0  # the thread that ends the process: it puts its few last events whatever the capacity
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def put(self, event: Event) -> None:
+        """Append an event. At capacity wait for room, or drop it and count it."""
+        events = self.events
+        events.append(event)
+        if len(events) > self.limit or len(event) > LARGE_EVENT:
+            self.attend(event)
+
+    def counts(self) -> tuple[int, Counter[str]]:
+        """Return how many events wait and how many were dropped, by reason, at one moment."""
+        with self._lock:
+            return len(self.events), Counter(self.dropped)
+
+    def drain(self, most: int, most_bytes: int) -> list[Event]:
+        """Take up to `most` events, oldest first, and of large ones about `most_bytes`."""
+        with self._lock:
+            taken = self.events[:most]
+            if self._large_bytes:
+                sizes = list(map(len, taken))
+                taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
+                self._large_bytes -= sum(size for size in sizes[: len(taken)] if size > LARGE_EVENT)
+            del self.events[: len(taken)]
+            if not self.events:
+                # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
+                self._large_bytes = 0
+        return taken
+
+    def rest(self) -> bool:
+        """Ask to be woken by the next event; False where one is there already."""
+        self.limit = 0
+        if self.events:
+            self.limit = self._capacity
+            return False
+        return True
+
+    def work(self) -> None:
+        """Leave the state of `rest`: from now on the worker polls."""
+        self.limit = self._capacity
+
+    def attend(self, event: Event) -> None:
+        """Count a large event, wake the worker if it sleeps, and at capacity wait for room or drop an event."""
+        size = len(event)
+        if size > LARGE_EVENT:
+            with self._lock:
+                self._large_bytes += size
+        if self.limit == 0:
+            self.limit = self._capacity
+            self._wake()
+        while self._is_full() and threading.get_ident() not in {self.owner, self.exempt}:
+            reason = self._refusal()
+            if reason is not None:
+                self._drop_newest(reason)
+                return
+            self._wake()
+            threading.Event().wait(_WAIT)
+
+    def _is_full(self) -> bool:
+        waiting = len(self.events)
+        return waiting > self._capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
+
+    def _refusal(self) -> str | None:
+        if self.failing:
+            return "disk"
+        return "overflow" if self._overflow == "drop" else None
+
+    def _drop_newest(self, reason: str) -> None:
+        """Take back one event: the newest, be it this thread's or one that came just after."""
+        with self._lock:
+            if not self._is_full() or not self.events:
+                return
+            size = len(self.events.pop())
+            if size > LARGE_EVENT:
+                self._large_bytes -= size
+            self.dropped[reason] += 1

@@ -1,0 +1,302 @@
+"""The background thread: one a process, running an anyio event loop, shared by all experiments.
+
+It polls the queues at the linger interval, so that a call need not wake it, and sleeps when nothing has come for
+a while. It moves a slice at a time and lets go of the interpreter between two, so that it never stalls the
+training thread for long. An fsync runs on a second thread, and moving goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+import weakref
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from ml_dash.imports import guarded_imports
+from ml_dash.logger import logger
+from ml_dash.pipeline.channel import SLICE
+from ml_dash.pipeline.work_thread import WorkThread
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from anyio.abc import TaskGroup
+
+    from ml_dash.pipeline.channel import Channel
+    from ml_dash.remote.sender import RunBlocking
+
+__all__ = ["Job", "Worker"]
+
+_T = TypeVar("_T")
+
+_IDLE_AFTER = 20
+"""Polls without work before the worker sleeps until it is woken."""
+_IDLE_SLEEP = 1.0
+"""Seconds after which a sleeping worker looks around all the same: heartbeats, a disk to try again."""
+_BREATH = 0.0005
+"""Seconds between two slices in which the other threads have the interpreter to themselves."""
+
+
+class Job(Protocol):
+    """Something that runs on the worker's loop beside the moving of events, such as an upload."""
+
+    async def run(self, run_blocking: RunBlocking, look_up: RunBlocking, /) -> None:
+        """Do it; never raise. What may wait for the disk, or for a host name, is done on other threads."""
+        ...
+
+
+class Worker:
+    """Moves events from the channels' queues to their journals.
+
+    Args:
+        channels: gives the channels to look after, at each round.
+        linger: gives the seconds between two rounds.
+        tick: called at each round, for what is to be done now and then (heartbeats).
+        jobs: gives what is to be run on the loop, each once.
+    """
+
+    def __init__(
+        self,
+        channels: Callable[[], Iterable[Channel]],
+        linger: Callable[[], float],
+        tick: Callable[[], None],
+        jobs: Callable[[], Iterable[Job]],
+    ) -> None:
+        self._channels = channels
+        self._jobs = jobs
+        self._linger = linger
+        self._tick = tick
+        self._requests: list[tuple[Channel, threading.Event]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = False
+        self._sleeping: asyncio.Future[None] | None = None
+        self._disk = WorkThread("ml-dash-disk")
+        # Another one: what is sent must not wait for an fsync, nor an fsync for what is sent.
+        self._uploads = WorkThread("ml-dash-upload")
+        # And one more: looking up a host name can hang for as long as the network's own time-outs.
+        self._names = WorkThread("ml-dash-names")
+        # The fsync of a large content takes minutes, for which that of the journal must not wait.
+        self._contents = WorkThread("ml-dash-contents")
+        self._contents_started = False
+        self._uploads_started = False
+        self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
+        self._standing = threading.Event()
+        self._syncing: set[Channel] = set()
+        self._securing: set[Channel] = set()
+        self._starting = ExitStack()
+        self._thread = threading.Thread(target=self._run, name="ml-dash", daemon=True)
+
+    def start(self) -> None:
+        """Start the threads; RuntimeError where the interpreter no longer starts any."""
+        self._disk.start()
+        self._thread.start()
+
+    def start_uploads(self) -> None:
+        """Start the threads that uploads need, once; RuntimeError where the interpreter no longer starts any."""
+        if not self._uploads_started:
+            self._uploads.start()
+            self._names.start()
+            self._uploads_started = True
+        self.wake()
+
+    def call(self, work: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
+        """Run a coroutine on the loop, wait for it, and return what it returns; from any thread but the loop's own.
+
+        Raises:
+            TimeoutError: it takes longer than `timeout` seconds.
+            RuntimeError: the loop is not there any more.
+        """
+        import asyncio
+
+        self._standing.wait(timeout)
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the background thread does not run")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def hang_up(self, timeout: float) -> None:
+        """Close the connections to servers, waiting so many seconds at most."""
+        http = sys.modules.get("ml_dash.remote.http")
+        if http is not None and self.ready:
+            import concurrent.futures
+
+            with contextlib.suppress(
+                concurrent.futures.TimeoutError, concurrent.futures.CancelledError, RuntimeError
+            ):
+                self.call(http.close_session(), timeout)
+
+    async def read(self, work: Callable[[], _T]) -> _T:
+        """Do what may wait for the disk, for an upload; see `WorkThread.do`."""
+        return await self._uploads.do(work)
+
+    async def look_up(self, work: Callable[[], _T]) -> _T:
+        """Look up a host name; see `WorkThread.do`."""
+        return await self._names.do(work)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the loop runs and takes requests."""
+        return self._loop is not None and self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this worker's thread."""
+        return self._thread is threading.current_thread()
+
+    def wake(self) -> None:
+        """Begin a round soon; from any thread."""
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._signal)
+            except RuntimeError:
+                self._loop = None  # the loop has closed: the interpreter is ending
+
+    def flush(self, channel: Channel) -> threading.Event:
+        """Have what a channel holds now written and synced, and the event set then."""
+        if not self.ready:
+            return self._disk.begin(channel.flush)
+        done = threading.Event()
+        self._requests.append((channel, done))
+        self.wake()
+        return done
+
+    def _signal(self) -> None:
+        self._woken = True
+        self._end_sleep()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with ExitStack() as self._starting:
+                    # Until the loop stands, and with it all that it imports: `_main` lets go of it.
+                    self._starting.enter_context(guarded_imports())
+                    self._run_loop()
+            except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
+                logger().exception("The background thread met an unexpected error and starts again.")
+                time.sleep(_IDLE_SLEEP)
+
+    def _run_loop(self) -> None:
+        import importlib.util
+        import json  # noqa: F401 - what the side files need, when `channel.sync` writes them
+
+        import anyio
+
+        import ml_dash.journal.view  # noqa: F401 - the same
+
+        uvloop = importlib.util.find_spec("uvloop") is not None
+        anyio.run(self._main, backend_options={"use_uvloop": uvloop})
+
+    async def _main(self) -> None:
+        import asyncio
+
+        import anyio
+
+        self._starting.close()
+        self._loop = asyncio.get_running_loop()
+        quiet = 0
+        self._begun.clear()  # on a loop before this one
+        self._standing.set()
+        async with anyio.create_task_group() as tasks:
+            while True:
+                self._begin_jobs(tasks)
+                while self._requests:
+                    tasks.start_soon(self._serve, *self._requests.pop(0))
+                quiet = 0 if await self._round(tasks) else quiet + 1
+                self._tick()
+                if self._requests:
+                    continue
+                if quiet < _IDLE_AFTER or not self._rest():
+                    await self._sleep(max(_BREATH, self._linger()))
+                else:
+                    quiet = 0 if await self._sleep(_IDLE_SLEEP) else quiet
+                    self._go_on()
+
+    def _begin_jobs(self, tasks: TaskGroup) -> None:
+        for job in self._jobs():
+            if job not in self._begun and self._uploads_started:
+                self._begun.add(job)
+                tasks.start_soon(job.run, self.read, self.look_up)
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Sleep until woken, at most so long; True where woken.
+
+        A bare future and a timer: with anyio's event and cancel scope a round without work would cost twice as much.
+        """
+        import asyncio
+
+        if not self._woken:
+            loop = asyncio.get_running_loop()
+            self._sleeping = loop.create_future()
+            alarm = loop.call_later(seconds, self._end_sleep)
+            try:
+                await self._sleeping
+            finally:
+                alarm.cancel()
+                self._sleeping = None
+        woken, self._woken = self._woken, False
+        return woken
+
+    def _end_sleep(self) -> None:
+        if self._sleeping is not None and not self._sleeping.done():
+            self._sleeping.set_result(None)
+
+    async def _serve(self, channel: Channel, done: threading.Event) -> None:
+        try:
+            await self._disk.do(channel.flush)
+        finally:
+            done.set()
+
+    async def _sync(self, channel: Channel) -> None:
+        try:
+            await self._disk.do(lambda: channel.sync(contents=False))
+        finally:
+            self._syncing.discard(channel)
+
+    async def _secure(self, channel: Channel) -> None:
+        try:
+            await self._thread_of_contents().do(channel.sync_contents)
+        finally:
+            self._securing.discard(channel)
+
+    def _thread_of_contents(self) -> WorkThread:
+        """Return the thread for what is large, started when there is the first of it."""
+        if not self._contents_started:
+            try:
+                self._contents.start()
+            except RuntimeError:
+                return self._disk  # the interpreter is ending, and starts no thread any more
+            self._contents_started = True
+        return self._contents
+
+    async def _round(self, tasks: TaskGroup) -> bool:
+        """Move what waits; True where there was something."""
+        import anyio
+
+        moved = False
+        for channel in self._channels():
+            while not self._requests and channel.backlog and channel.pump(wait=False):
+                moved = True
+                if len(channel.queue) < SLICE:
+                    break  # what has come meanwhile waits for the linger: a frame a row would cost six times as much
+                await anyio.sleep(_BREATH)
+            if channel.wants_sync and channel not in self._syncing:
+                self._syncing.add(channel)
+                tasks.start_soon(self._sync, channel)
+            if channel.wants_secure and channel not in self._securing:
+                self._securing.add(channel)
+                tasks.start_soon(self._secure, channel)
+        return moved
+
+    def _rest(self) -> bool:
+        """Ask all queues to wake us; False where one has work already."""
+        # Every one is asked: `all` of a generator would stop at the first that has work.
+        return False not in [channel.queue.rest() for channel in self._channels()]
+
+    def _go_on(self) -> None:
+        for channel in self._channels():
+            channel.queue.work()

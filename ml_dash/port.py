@@ -1,0 +1,174 @@
+"""A port: where rows of one series go into the pipeline, while the run is open."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from ml_dash.callers import warn_user
+from ml_dash.errors import InvalidArgumentError, NotStartedError
+from ml_dash.events import Kind
+from ml_dash.pipeline.queue import Event, Queue
+from ml_dash.values import PACK_ERRORS, ValueWarning, pack, pack_event
+
+if TYPE_CHECKING:
+    from ml_dash.experiment import Experiment
+    from ml_dash.pipeline.channel import Channel
+
+__all__ = ["LATEST", "ClosedQueue", "Port", "Put", "ThroughQueue", "row_time"]
+
+Put: TypeAlias = Callable[[Event], None]
+
+LATEST = threading.local()
+"""`LATEST.time_ns`: the time of this thread's latest metric or track row, for ``_ts=-1``."""
+
+_MOST_WARNED = 1000
+
+
+class Port:
+    """Takes the rows of one series.
+
+    `id` and `queue` are for those who pack a row themselves, on the hot path: ``queue.put(pack([id, time, fields]))``.
+    While the run is not open, the queue refuses every event with `NotStartedError`.
+    """
+
+    __slots__ = ("_experiment", "_kind", "_name", "_warned", "id", "queue")
+
+    def __init__(self, experiment: Experiment, kind: Kind, name: str | None) -> None:
+        self._experiment = experiment
+        self._kind = kind
+        self._name = name
+        self._warned: set[str] = set()
+        self.id = 0
+        self.queue: Queue = ClosedQueue(experiment)
+
+    def bind(self, channel: Channel, queue: Queue) -> None:
+        """Let rows through."""
+        self.id = channel.series_id(self._kind, self._name)
+        self.queue = queue
+
+    def unbind(self) -> None:
+        """Refuse rows from now on."""
+        self.queue = ClosedQueue(self._experiment)
+
+    def check(self) -> None:
+        """Raise `NotStartedError` unless the run is open."""
+        if isinstance(self.queue, ClosedQueue):
+            self.queue.put(b"")
+
+    def write(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
+        """Put a row, whatever its values: what cannot be stored is stored as its `repr`, with one warning a key.
+
+        Args:
+            time_ns: the row's time.
+            fields: its fields.
+            put: where to put it; None for where the run has rows put.
+        """
+        put = put or self.queue.put
+        try:
+            put(pack([self.id, time_ns, fields]))
+        except PACK_ERRORS:
+            event, unstorable = pack_event(self.id, time_ns, fields)
+            put(event)
+            for name, kind in unstorable.items():
+                self.warn(name, kind)
+
+    def warn(self, name: str, kind: str) -> None:
+        """Say, once a key, that a value is stored as its `repr`, for it is of a type that cannot be stored as it is."""
+        if name not in self._warned and len(self._warned) < _MOST_WARNED:
+            self._warned.add(name)
+            warn_user(
+                f"{name}=… of {self._label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
+                f"(said once). Pass a number, a string, or a dict or list of these.",
+                ValueWarning,
+            )
+
+    @property
+    def _label(self) -> str:
+        kind = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
+        return f"a {kind}" if self._name is None else f"{kind} {self._name!r}"
+
+
+class ClosedQueue:
+    """Stands in a port for the queue while the run is not open, and refuses every event."""
+
+    __slots__ = ("_experiment", "events")
+
+    limit = 0
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self.events = self
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, event: Event) -> NoReturn:
+        """Raise `NotStartedError`."""
+        del event
+        run = self._experiment.run
+        state = "not started" if run.status is None else f"not started again since it ended ({run.status})"
+        msg = (
+            f"the run of {self._experiment.prefix!r} is {state}, so nothing can be logged: call "
+            "experiment.run.start() first, or log inside `with experiment.run:`"
+        )
+        raise NotStartedError(msg)
+
+    put = attend = append
+
+
+class ThroughQueue:
+    """Stands in a port for the queue where each call is to return only when its event is on disk.
+
+    Args:
+        queue: where the events go.
+        flush: returns when they are on disk.
+    """
+
+    __slots__ = ("_flush", "_queue", "events")
+
+    limit = 0
+
+    def __init__(self, queue: Queue, flush: Callable[[], None]) -> None:
+        self._queue = queue
+        self._flush = flush
+        self.events = self
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, event: Event) -> None:
+        """Put an event, and return when it is on disk."""
+        self._queue.put(event)
+        self._flush()
+
+    put = append
+
+    def attend(self, event: Event) -> None:
+        """Do nothing: `append` has seen to it."""
+
+
+def row_time(given: Any) -> int:
+    """Return the nanoseconds of a row whose ``_ts`` is `given`: seconds, -1 for this thread's latest, None for now.
+
+    Raises:
+        InvalidArgumentError: it is no number, NaN, infinite, or beyond what int64 nanoseconds hold.
+    """
+    if given is None:
+        return time.time_ns()
+    try:
+        seconds = given if isinstance(given, (int, float)) else given.item()
+        if seconds == -1:
+            latest: int | None = getattr(LATEST, "time_ns", None)
+            return time.time_ns() if latest is None else latest
+        # Whole seconds apart: their product with 1e9 would lose the last 8 bits of the fraction.
+        whole = int(seconds // 1)
+        time_ns = whole * 1_000_000_000 + round((seconds - whole) * 1e9)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        time_ns = 2**63
+    if not -(2**63) <= time_ns < 2**63:
+        msg = f"_ts={given!r} is not a time: pass seconds since the epoch, -1 for the previous row's, or leave it out"
+        raise InvalidArgumentError(msg)
+    return time_ns

@@ -1,0 +1,339 @@
+"""The calls of the API, typed: what goes out, what comes back, and one tree of errors for all that is neither.
+
+::
+
+    ServerUnavailableError            (ml_dash.errors)
+    └── TransportError                no answer: refused, cut, timed out…
+    RemoteError                       (ml_dash.errors)
+    ├── ServerError                   the server's own answer is an error
+    └── NotMlDashError                the answer is not one of an ML-Dash server: a proxy, a redirect, another version
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.errors import RemoteError
+from ml_dash.journal.blocks import pack, unpack
+from ml_dash.remote.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
+from ml_dash.remote.retry import retry_after_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from ml_dash.remote.transport import Answer, Body, Stream, Transport
+
+__all__ = ["Client", "NotMlDashError", "ServerError", "Upserted", "experiment_path"]
+
+_READ_SECONDS = 60.0
+_STREAM_SECONDS = 3600.0
+_SEND_SECONDS = 60.0
+_SLOWEST_BYTES_A_SECOND = 16 << 10
+"""A line slower than this counts as cut."""
+_ERROR_BYTES_MAX = 64 << 10
+_SHOWN = 200
+_PASSING = frozenset({408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
+"""Statuses of gateways and busy servers, whoever says it: trying again later may help."""
+_MEANT = frozenset({401, 403, 407, 413})
+"""Statuses that mean what they say, be it a proxy that says it."""
+
+
+class ServerError(RemoteError):
+    """An answer that is an error.
+
+    Attributes:
+        status: The HTTP status.
+        code: One of `ErrorCode`, or what a later server says; empty where the answer is not of the API.
+        message: The server's own words.
+        retry_after: Seconds after which it asks to be tried again; None where it does not say.
+        details: What else it says.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{url} answers {status}{f' ({code})' if code else ''}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        self.details = details or {}
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number from the details; None where there is none of this name."""
+        value = self.details.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+class NotMlDashError(RemoteError):
+    """The answer does not come from a server of ML-Dash with this version of the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """An experiment as the server has it now.
+
+    Attributes:
+        id: The server's id.
+        created: Whether it was not there before.
+        watermarks: The number up to which it has all frames, by writer.
+        record: All that it says of the experiment.
+    """
+
+    id: str
+    created: bool
+    watermarks: Mapping[str, int]
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Client:
+    """Speaks the API with one server.
+
+    Args:
+        transport: The way to the server.
+        clock: For answers that name a time.
+
+    Example:
+        >>> client = Client(AiohttpTransport(url, lambda: token_for(url)))
+        >>> experiment = await client.upsert("alice/vision/resnet")
+        >>> await client.send_frames(experiment.id, writer, frames)
+        12
+    """
+
+    def __init__(self, transport: Transport, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._transport = transport
+        self._clock = clock
+
+    @property
+    def url(self) -> str:
+        """The server's URL."""
+        return self._transport.url
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine."""
+        return self._transport.is_loopback
+
+    async def upsert(
+        self, prefix: str, about: Mapping[str, Any] | None = None, *, recreate: bool = False
+    ) -> Upserted:
+        """Have an experiment created, or brought up to date, and return what the server has of it.
+
+        Args:
+            prefix: The experiment's.
+            about: ``readme``, ``tags``, ``bindrs`` and ``metadata``; what is not given stays as it is.
+            recreate: Whether to bring back one that was deleted at the server.
+        """
+        fields = {key: (about or {}).get(key) for key in ("readme", "tags", "bindrs", "metadata")}
+        body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
+        if recreate:
+            body["recreate"] = True
+        answer = await self._post(f"{API}/experiments", pack(body), MSGPACK, timeout=_READ_SECONDS)
+        match answer:
+            case {"id": str(id_), "created": bool(created), "watermarks": dict(watermarks)}:
+                if all(_is_watermark(writer, seq) for writer, seq in watermarks.items()):
+                    return Upserted(id_, created, watermarks, answer)
+        raise self._senseless(answer)
+
+    async def watermarks(self, experiment_id: str) -> Mapping[str, int]:
+        """Return the number up to which the server has all frames, by writer."""
+        answer = await self.get(experiment_path(experiment_id, "writers"))
+        match answer:
+            case {"watermarks": dict(watermarks)} if all(
+                _is_watermark(writer, seq) for writer, seq in watermarks.items()
+            ):
+                return watermarks
+        raise self._senseless(answer)
+
+    async def send_frames(
+        self, experiment_id: str, writer: str, body: bytes, *, encoding: str | None = None
+    ) -> int:
+        """Send frames that lie back to back.
+
+        Args:
+            experiment_id: The server's id of the experiment.
+            writer: Whose frames.
+            body: Their bytes.
+            encoding: How these are compressed, as in Content-Encoding.
+
+        Returns:
+            The number up to which the server has all frames of this writer.
+        """
+        answer = await self._post(
+            frames_path(experiment_id, writer),
+            body,
+            FRAMES,
+            encoding=encoding,
+            timeout=_SEND_SECONDS + len(body) / _SLOWEST_BYTES_A_SECOND,
+        )
+        match answer:
+            case {"watermark": int(watermark)} if watermark >= 0:
+                return watermark
+        raise self._senseless(answer)
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Return what the server answers to a question, as plain data."""
+        answer = await self._transport.request(
+            "GET", path, query=query, headers={"Accept": MSGPACK}, timeout=_READ_SECONDS
+        )
+        return self._content(answer)
+
+    async def frames(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """Yield the pieces of an answer that is frames, back to back; a frame may begin in one and end in the next."""
+        headers = {"Accept": f"{FRAMES}, {MSGPACK};q=0.1"}
+        async with self.stream(
+            path,
+            lambda stream: stream.status == 200 and _media_type(stream.headers) == FRAMES,
+            query=query,
+            headers=headers,
+            timeout=_STREAM_SECONDS,
+        ) as stream:
+            async for piece in stream.pieces:
+                yield piece
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        is_meant: Callable[[Stream], bool],
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> AsyncIterator[Stream]:
+        """Ask for something large, and give the answer as it comes, if it is what was meant.
+
+        Raises:
+            RemoteError: It is something else: the error that this means.
+            TransportError: There is no answer; raised in the block too.
+        """
+        async with self._transport.stream(path, query=query, headers=headers, timeout=timeout) as stream:
+            if not is_meant(stream):
+                await self._refuse(stream)
+            yield stream
+
+    async def find(self, prefix: str) -> Mapping[str, Any] | None:
+        """Return the record of the experiment with this prefix; None where there is none, or it may not be seen."""
+        cursor: str | None = None
+        while True:
+            query = {"prefix": prefix, "limit": "100", **({"cursor": cursor} if cursor else {})}
+            answer = await self.get(f"{API}/experiments", query)
+            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+                raise self._senseless(answer)
+            for record in answer["data"]:
+                if isinstance(record, dict) and record.get("prefix") == prefix:
+                    return record
+            cursor = answer.get("cursor") if answer.get("hasMore") else None
+            if not isinstance(cursor, str):
+                return None
+
+    async def post(self, path: str, value: Mapping[str, Any], *, timeout: float = _READ_SECONDS) -> Any:
+        """Send plain data, and return what the server answers."""
+        return await self._post(path, pack(value), MSGPACK, timeout=timeout)
+
+    async def put(self, path: str, body: Body, *, headers: Mapping[str, str] | None = None) -> Any:
+        """Send bytes, and return what the server answers."""
+        sent = {"Content-Type": OCTETS, "Accept": MSGPACK, **(headers or {})}
+        timeout = _SEND_SECONDS + body.size / _SLOWEST_BYTES_A_SECOND
+        answer = await self._transport.request("PUT", path, body=body, headers=sent, timeout=timeout)
+        return self._content(answer)
+
+    async def _post(
+        self, path: str, body: bytes, media_type: str, *, encoding: str | None = None, timeout: float
+    ) -> Any:
+        headers = {"Content-Type": media_type, "Accept": MSGPACK}
+        if encoding:
+            headers["Content-Encoding"] = encoding
+        answer = await self._transport.request("POST", path, body=body, headers=headers, timeout=timeout)
+        return self._content(answer)
+
+    async def _refuse(self, stream: Stream) -> None:
+        """Raise what an answer means that is not what was asked for."""
+        body = b""
+        async for piece in stream.pieces:
+            body = (body + piece)[:_ERROR_BYTES_MAX]
+            if len(body) == _ERROR_BYTES_MAX:
+                break
+        from ml_dash.remote.transport import Answer
+
+        raise self._senseless(self._content(Answer(stream.status, stream.headers, body)))
+
+    def _content(self, answer: Answer) -> Any:
+        """Return the data of an answer, or raise the error that it is."""
+        data = _decoded(answer)
+        if 200 <= answer.status < 300:
+            if data is None:
+                raise self._foreign(answer)
+            return data
+        match data:
+            case {"error": {"code": str(code), "message": str(message)}}:
+                raise self._error(answer, code, message, data["error"])
+        if answer.status in _PASSING or answer.status in _MEANT:
+            raise self._error(answer, "", f"not an answer of ML-Dash: {_excerpt(answer)}", {})
+        raise self._foreign(answer)
+
+    def _error(self, answer: Answer, code: str, message: str, details: Mapping[str, Any]) -> ServerError:
+        seconds = retry_after_seconds(answer.headers.get("retry-after"), self._clock.time_ns)
+        return ServerError(self.url, answer.status, code, message, retry_after=seconds, details=details)
+
+    def _foreign(self, answer: Answer) -> NotMlDashError:
+        if 300 <= answer.status < 400:
+            target = answer.headers.get("location", "elsewhere").split("?", 1)[0]
+            return NotMlDashError(
+                f"{self.url} redirects to {target:.{_SHOWN}}, and redirects are not followed, for the token is for "
+                f"{self.url} alone. If that is the server's address, use it in place of {self.url}"
+            )
+        return NotMlDashError(
+            f"what answers at {self.url} is not an ML-Dash server with {API}: {answer.status}, {_excerpt(answer)}. "
+            "Check the URL; an older server or a proxy in between answers so too"
+        )
+
+    def _senseless(self, answer: Any) -> NotMlDashError:
+        return NotMlDashError(
+            f"{self.url} answers {answer!r:.{_SHOWN}}, which this version of ML-Dash does not understand: "
+            "pip install -U ml-dash, here or there"
+        )
+
+
+def experiment_path(experiment_id: str, *parts: str) -> str:
+    """Return the path of something that belongs to an experiment."""
+    return "/".join([f"{API}/experiments", quote(experiment_id, safe=""), *parts])
+
+
+def _is_watermark(writer: Any, seq: Any) -> bool:
+    return isinstance(writer, str) and isinstance(seq, int) and seq >= 0
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").split(";", 1)[0].strip().lower()
+
+
+def _decoded(answer: Answer) -> Any:
+    """Return the data in a body of one of the API's media types; None where it is something else."""
+    try:
+        match _media_type(answer.headers):
+            case kind if kind == MSGPACK:
+                return unpack(answer.body)
+            case kind if kind == JSON:
+                return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _excerpt(answer: Answer) -> str:
+    text = answer.body[:_SHOWN].decode("utf-8", "replace")
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return f"{_media_type(answer.headers) or 'no media type'}, {words!r}" if words else "an empty answer"

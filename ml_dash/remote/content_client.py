@@ -1,0 +1,112 @@
+"""The calls of the API that send contents of files."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_dash.errors import RemoteError
+from ml_dash.journal.files import is_checksum
+from ml_dash.remote.client import experiment_path
+from ml_dash.remote.protocol import CONTENTS_ASKED_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml_dash.remote.client import Client
+    from ml_dash.remote.transport import Body
+
+__all__ = ["ContentClient", "Upload"]
+
+_COMPLETE_SECONDS = 60.0
+
+
+class Upload(NamedTuple):
+    """How far an upload in parts is: whether it is over, bytes a part, and the numbers of those that are there."""
+
+    complete: bool
+    part_bytes: int
+    parts: frozenset[int]
+
+
+class ContentClient:
+    """Speaks of the contents of one experiment with one server.
+
+    Args:
+        client: The server.
+        experiment_id: Its id of the experiment.
+
+    Each method raises `ServerUnavailableError` or `RemoteError`, as those of `Client` do.
+    """
+
+    def __init__(self, client: Client, experiment_id: str) -> None:
+        self._client = client
+        self._id = experiment_id
+
+    async def lacking(self, contents: Mapping[str, int]) -> list[str]:
+        """Return which of these contents, by checksum with their sizes, the server does not have."""
+        found: list[str] = []
+        asked = [{"checksum": checksum, "sizeBytes": size} for checksum, size in contents.items()]
+        for start in range(0, len(asked), CONTENTS_ASKED_MAX):
+            some = asked[start : start + CONTENTS_ASKED_MAX]
+            answer = await self._client.post(self._path(), {"contents": some})
+            match answer:
+                case {"lacking": list(lacking)} if all(each in contents for each in lacking):
+                    found += lacking
+                case _:
+                    raise self._senseless(answer)
+        return found
+
+    async def missing(self) -> dict[str, int]:
+        """Return the contents that rows of the experiment name and the server does not have, with their sizes."""
+        found: dict[str, int] = {}
+        cursor: str | None = None
+        while True:
+            answer = await self._client.get(self._path("missing"), {"cursor": cursor} if cursor else None)
+            match answer:
+                case {"data": list(rows), "hasMore": bool(more)} if all(map(_is_content, rows)):
+                    found |= {row["checksum"]: row["sizeBytes"] for row in rows}
+                case _:
+                    raise self._senseless(answer)
+            following = answer.get("cursor")
+            if not more or not isinstance(following, str) or following == cursor:
+                return found
+            cursor = following
+
+    async def put(self, checksum: str, body: Body) -> None:
+        """Send a content in one piece."""
+        await self._client.put(self._path(checksum), body)
+
+    async def begin(self, checksum: str, size: int) -> Upload:
+        """Begin an upload in parts, or go on with it."""
+        answer = await self._client.post(self._path(checksum, "upload"), {"sizeBytes": size})
+        match answer:
+            case {"complete": bool(complete), "partBytes": int(part_bytes), "parts": list(parts)}:
+                if part_bytes > 0 and all(isinstance(part, int) for part in parts):
+                    return Upload(complete, part_bytes, frozenset(parts))
+        raise self._senseless(answer)
+
+    async def put_part(self, checksum: str, number: int, body: Body, digest: bytes) -> None:
+        """Send a part, which has this SHA-256; parts are numbered from 1 on."""
+        path = self._path(checksum, "parts", str(number))
+        headers = {"Content-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
+        await self._client.put(path, body, headers=headers)
+
+    async def complete(self, checksum: str) -> None:
+        """Have the parts checked, and taken for the content."""
+        await self._client.post(self._path(checksum, "complete"), {}, timeout=_COMPLETE_SECONDS)
+
+    def _path(self, *parts: str) -> str:
+        return experiment_path(self._id, "contents", *parts)
+
+    def _senseless(self, answer: Any) -> RemoteError:
+        return RemoteError(
+            f"{self._client.url} answers {answer!r:.200}, which makes no sense as of contents of files"
+        )
+
+
+def _is_content(row: Any) -> bool:
+    # what is no checksum may be the path of any file, which would be sent
+    return (
+        isinstance(row, dict) and is_checksum(row.get("checksum")) and isinstance(row.get("sizeBytes"), int)
+    )

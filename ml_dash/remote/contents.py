@@ -1,0 +1,301 @@
+"""Sends the contents of an experiment's files to a server: those that it lacks, whole or in parts.
+
+Like `Sender`, it has no patience: what cannot be settled at once is raised, and whoever calls again goes on where it
+stopped. In memory are a few pieces of parts, whatever the sizes of the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from ml_dash.errors import MLDashError
+from ml_dash.files.copying import checksum_of
+from ml_dash.files.staging import Staging
+from ml_dash.remote import unsent
+from ml_dash.remote.client import ServerError
+from ml_dash.remote.content_client import ContentClient
+from ml_dash.remote.protocol import PART_BYTES_MIN, ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from io import FileIO
+
+    from ml_dash.remote.blocking import RunBlocking
+    from ml_dash.remote.client import Client
+    from ml_dash.remote.sender import Say
+
+__all__ = ["Contents"]
+
+_T = TypeVar("_T")
+
+_AT_ONCE = 3
+"""Requests under way."""
+_PIECE_BYTES = 256 << 10
+_ROUNDS = 5
+"""How often an upload is begun anew where parts turn out to be missing, or wrong."""
+_CHECK_PAUSE = 1.0
+"""Seconds between two questions whether the server has read an upload back."""
+_CHECKS = 3600
+_REFUSED = frozenset({413, 422, 507})
+
+
+class Contents:
+    """The contents of one experiment on their way to one server. All methods are for one task.
+
+    Args:
+        directory: The experiment's.
+        client: The server.
+        run_blocking: Reads files on another thread.
+        say: Tells people what they should know.
+        only: Whose markers are looked after.
+        on_sent: Called with the checksum of each content that the server has.
+        on_damaged: Called with the checksum of each that cannot be had from this disk any more.
+        on_progress: Called with the bytes that are sent, and all that are to be.
+
+    Attributes:
+        sent: Bytes of each content that was sent, by checksum.
+        refused: Why the server does not take a content, by checksum.
+        nowhere: Contents that rows at the server name, and that are neither there nor on this disk.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        client: Client,
+        run_blocking: RunBlocking,
+        say: Say,
+        *,
+        only: Callable[[str], bool] = lambda _: True,
+        on_sent: Callable[[str], None] = lambda _: None,
+        on_damaged: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> None:
+        self.sent: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
+        self.damaged: set[str] = set()
+        self.nowhere: dict[str, int] = {}
+        self._directory = directory
+        self._client = client
+        self._run = run_blocking
+        self._say = say
+        self._only = only
+        self._on_sent = on_sent
+        self._on_damaged = on_damaged
+        self._on_progress = on_progress
+        self._done = self._total = 0
+        self._staging = Staging(directory)
+        self._marks: dict[str, list[unsent.Marker]] = {}
+
+    async def send(self, experiment_id: str, *, ask: bool = False) -> None:
+        """Send what the server lacks.
+
+        Args:
+            experiment_id: The server's id of the experiment.
+            ask: Whether to ask it, too, which contents its rows name that it lacks.
+
+        Raises:
+            ServerUnavailableError: The server cannot be reached, or an answer was lost.
+            RemoteError: It refuses for now.
+            OSError: The disk cannot be read.
+        """
+        if not await self._run(lambda: os.path.isdir(os.path.join(self._directory, "files"))):
+            return  # nothing was ever saved here, and the server need not be asked
+        calls = ContentClient(self._client, experiment_id)
+        others = await self._run(self._look)
+        missing = await calls.missing() if ask else {}
+        # a marker says whose business it is to send a content: two who send the same would send it twice
+        wanted = {checksum: size for checksum, size in missing.items() if checksum not in others}
+        marked = self._marks.keys()
+        here = await self._run(lambda: self._sizes(marked | wanted.keys()))
+        self.nowhere = {checksum: size for checksum, size in wanted.items() if checksum not in here}
+        for checksum in marked - here.keys():
+            await self._lose(checksum, "is gone from this disk")
+        lacking = await calls.lacking(here) if here else []
+        for checksum in here.keys() - set(lacking):
+            await self._confirm(checksum)
+        self._done, self._total = 0, sum(here[checksum] for checksum in lacking)
+
+        async def send(checksum: str) -> None:
+            size = here[checksum]
+            by = self._send_whole if size <= PART_BYTES_MIN else self._send_parts
+            await self._settled(checksum, size, by(calls, checksum, size))
+
+        await _each([checksum for checksum in lacking if here[checksum] <= PART_BYTES_MIN], send)
+        for checksum in lacking:
+            if here[checksum] > PART_BYTES_MIN:
+                await send(checksum)
+
+    def _look(self) -> set[str]:
+        """Take in the markers that are there now; return the contents that only others are to send."""
+        self._marks = {}
+        others: set[str] = set()
+        for marker in unsent.markers(self._directory):
+            if self._only(marker.writer):
+                self._marks.setdefault(marker.checksum, []).append(marker)
+            else:
+                others.add(marker.checksum)
+        return others - self._marks.keys()
+
+    # --- one content
+
+    async def _send_whole(self, calls: ContentClient, checksum: str, size: int) -> None:
+        await calls.put(checksum, self._part(checksum, 0, size))
+        self._progress(size)
+
+    async def _send_parts(self, calls: ContentClient, checksum: str, size: int) -> None:
+        for _ in range(_ROUNDS):
+            upload = await calls.begin(checksum, size)
+            if upload.complete:
+                return
+            length = upload.part_bytes
+            numbers = [number for number in range(1, -(-size // length) + 1) if number not in upload.parts]
+            self._progress(sum(min(length, size - (number - 1) * length) for number in upload.parts))
+
+            async def send(number: int, length: int = length) -> None:
+                start = (number - 1) * length
+                part = self._part(checksum, start, min(length, size - start))
+                await calls.put_part(checksum, number, part, await self._run(part.digest))
+                self._progress(part.size)
+
+            await _each(numbers, send)
+            if await self._complete(calls, checksum):
+                return
+            self._done = max(0, self._done - size)
+
+    async def _complete(self, calls: ContentClient, checksum: str) -> bool:
+        """Have an upload taken for complete; False where parts of it are missing after all."""
+        for _ in range(_CHECKS):
+            try:
+                await calls.complete(checksum)
+                return True
+            except ServerError as error:
+                if error.code == ErrorCode.PARTS_MISSING:
+                    return False
+                if error.status != 503:
+                    raise
+                # it reads back what was sent, which takes its time
+                await asyncio.sleep(min(error.retry_after or _CHECK_PAUSE, 10 * _CHECK_PAUSE))
+        return False
+
+    async def _settled(self, checksum: str, size: int, sending: Awaitable[None]) -> None:
+        """Send a content, and see what has become of it; what concerns this one alone does not stop the others."""
+        try:
+            await sending
+        except ServerError as error:
+            if error.status not in _REFUSED and error.code != ErrorCode.DAMAGED:
+                raise
+            if error.code == ErrorCode.DISK_FULL:
+                raise
+            if await self._run(lambda: self._is_damaged(checksum, size)):
+                await self._lose(checksum, "is damaged on this disk")
+                return
+            if error.code == ErrorCode.DAMAGED:
+                raise  # on its way: it is sent again
+            self.refused[checksum] = error.message
+            self._say(
+                f"refused-{checksum}",
+                f"{self._client.url} does not take the content {self._staging.path_of(checksum)} "
+                f"({error.message}). It stays here; `ml-dash sync` tries again.",
+            )
+            return
+        self.sent[checksum] = size
+        await self._confirm(checksum)
+
+    async def _confirm(self, checksum: str) -> None:
+        self.refused.pop(checksum, None)
+        await self._unmark(checksum)
+        self._on_sent(checksum)
+
+    async def _lose(self, checksum: str, why: str) -> None:
+        self.damaged.add(checksum)
+        path = self._staging.path_of(checksum)
+        self._say(f"damaged-{checksum}", f"{path} {why}, and cannot be sent to {self._client.url}.")
+        await self._unmark(checksum)
+        self._on_damaged(checksum)
+
+    async def _unmark(self, checksum: str) -> None:
+        def discard() -> None:
+            for marker in self._marks.get(checksum, ()):
+                unsent.discard(self._directory, marker)
+
+        await self._run(discard)
+
+    def _progress(self, size: int) -> None:
+        self._done += size
+        self._on_progress(min(self._done, self._total), self._total)
+
+    # --- the disk
+
+    def _sizes(self, checksums: Iterable[str]) -> dict[str, int]:
+        """Return the sizes of those contents that are here."""
+        found = {}
+        for checksum in sorted(checksums):
+            path = self._staging.path_of(checksum)
+            if os.path.isfile(path):
+                found[checksum] = os.path.getsize(path)
+        return found
+
+    def _part(self, checksum: str, start: int, size: int) -> _Part:
+        return _Part(self._staging.path_of(checksum), start, size, self._run)
+
+    def _is_damaged(self, checksum: str, size: int) -> bool:
+        try:
+            return checksum_of(self._staging.path_of(checksum)) != (checksum, size)
+        except (MLDashError, OSError):
+            return True
+
+
+class _Part:
+    """A part of a content, which is read from the disk while it is sent; see `Body`."""
+
+    def __init__(self, path: str, start: int, size: int, run_blocking: RunBlocking) -> None:
+        self.size = size
+        self._path = path
+        self._start = start
+        self._run = run_blocking
+
+    def digest(self) -> bytes:
+        """Return its SHA-256."""
+        found = hashlib.sha256()
+        with open(self._path, "rb", buffering=0) as file:
+            for offset in range(0, self.size, _PIECE_BYTES):
+                found.update(self._read(file, offset))
+        return found.digest()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """See `Body.pieces`."""
+        for offset in range(0, self.size, _PIECE_BYTES):
+            yield await self._run(lambda: self._read_at(offset))  # noqa: B023 - awaited here
+
+    def _read_at(self, offset: int) -> bytes:
+        with open(self._path, "rb", buffering=0) as file:
+            return self._read(file, offset)
+
+    def _read(self, file: FileIO, offset: int) -> bytes:
+        file.seek(self._start + offset)
+        wanted = min(_PIECE_BYTES, self.size - offset)
+        piece = file.read(wanted)
+        if len(piece) != wanted:
+            raise OSError(errno.EIO, "it has become shorter", self._path)
+        return piece
+
+
+async def _each(items: Iterable[_T], do: Callable[[_T], Awaitable[None]]) -> None:
+    """Do something for each, a few at a time; the first error ends it, when those under way have ended."""
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await do(item)
+
+    workers = [asyncio.ensure_future(work()) for _ in range(_AT_ONCE)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)

@@ -1,0 +1,257 @@
+"""Downloading a content: streamed to a temporary file, checked, resumed after a cut, and renamed when it is whole.
+
+The caller's thread writes and hashes; on the event loop, which is also the one that uploads, nothing is done but to
+wait for the network. What has been read there and not been taken is a few MiB at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError
+from ml_dash.remote.client import ServerError
+from ml_dash.remote.file_client import open_content
+from ml_dash.remote.retry import Backoff
+from ml_dash.remote.transport import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ml_dash.remote.client import Client
+    from ml_dash.remote.transport import Stream
+    from ml_dash.remote.view import Call
+
+__all__ = ["Wanted", "fetch_content"]
+
+_TRIES = 6
+"""Tries in a row that may bring nothing."""
+_LONGEST_WAIT = 10.0
+_TAKEN_BYTES = 2 << 20
+_STEM_BYTES = 100
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses after which a server may work again."""
+
+
+class Wanted(NamedTuple):
+    """A content that is wanted: where it is, and what it has to be.
+
+    Attributes:
+        path: Of the server's API.
+        checksum: Its sha256 in hexadecimal digits.
+        size: Its bytes.
+        name: For messages.
+    """
+
+    path: str
+    checksum: str
+    size: int
+    name: str
+
+
+def fetch_content(
+    client: Client,
+    call: Call,
+    wanted: Wanted,
+    dest: str,
+    on_progress: Callable[[int], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Download a content to a file, which is there when all of it is, and is right.
+
+    Args:
+        client: The server.
+        call: Runs coroutines of the client.
+        wanted: What to get.
+        dest: The file's path; a file of that name is replaced.
+        on_progress: Called with the number of bytes that are there.
+        sleep: How to wait before another try.
+
+    Raises:
+        ContentError: What the server sends has another checksum or length.
+        FileStoreError: It cannot be written.
+        InvalidArgumentError: `dest` is a directory.
+        ServerError: The server has nothing to give.
+        ServerUnavailableError: The server cannot be reached, or not for long enough.
+    """
+    if os.path.isdir(dest):
+        raise InvalidArgumentError(f"cannot download to {dest!r}: it is a directory; name a file in it")
+    with _temporary(dest) as out:
+        download = _Download(client, call, wanted, out, on_progress or (lambda _: None))
+        backoff, failures = Backoff(most=_LONGEST_WAIT), 0
+        while True:
+            before = download.size
+            try:
+                download.go_on()
+                break
+            except (TransportError, ServerError) as error:
+                failures = 1 if download.size > before else failures + 1
+                if not _may_pass(error) or failures >= _TRIES:
+                    raise
+                if failures == 1:
+                    backoff.reset()
+                sleep(backoff.next(getattr(error, "retry_after", None)))
+        download.check()
+
+
+def _may_pass(error: TransportError | ServerError) -> bool:
+    if isinstance(error, TransportError):
+        return error.kind != "tls"
+    return error.status in _PASSING
+
+
+@contextlib.contextmanager
+def _temporary(dest: str) -> Iterator[BinaryIO]:
+    """Open a file beside `dest` that takes its place when the block ends well, and is gone when it does not."""
+    directory, name = os.path.split(os.path.abspath(dest))
+    stem = os.fsencode(name)[:_STEM_BYTES].decode(errors="ignore")
+    path = os.path.join(directory, f".{stem}.{os.urandom(6).hex()}.part")
+    try:
+        try:
+            os.makedirs(directory, exist_ok=True)
+            with open(path, "xb", buffering=0) as out:
+                yield out
+            os.replace(path, dest)
+        except MLDashError:  # some are OSErrors as well, and say what they are
+            raise
+        except OSError as error:
+            raise _cannot_store(dest, error) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        raise
+
+
+def _cannot_store(dest: str, error: OSError) -> FileStoreError:
+    return FileStoreError(
+        f"cannot store {dest!r}: {error.strerror or error}; what had come of it is removed. Make room, or choose "
+        "another place"
+    )
+
+
+class _Download:
+    """A content on its way into an open file."""
+
+    def __init__(
+        self, client: Client, call: Call, wanted: Wanted, out: BinaryIO, on_progress: Callable[[int], None]
+    ) -> None:
+        self._client = client
+        self._call = call
+        self._wanted = wanted
+        self._out = out
+        self._on_progress = on_progress
+        self._begin()
+
+    def _begin(self) -> None:
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._out.seek(0)
+        self._out.truncate()
+
+    def go_on(self) -> None:
+        """Get what is missing in one request.
+
+        Raises:
+            TransportError: It was cut; what has come is kept.
+        """
+        headers: dict[str, str] = {}
+        if self.size:
+            headers = {"Range": f"bytes={self.size}-", "If-Range": f'"{self._wanted.checksum}"'}
+        stack = AsyncExitStack()
+        opened = open_content(self._client, self._wanted.path, headers, self._wanted.size)
+        try:
+            stream = self._call(stack.enter_async_context(opened))
+            self._place(stream)
+            while self._take(stack, stream):
+                pass
+        finally:
+            self._call(stack.aclose())
+        if self.size < self._wanted.size:
+            raise TransportError("cut", f"{self._client.url} sends {self.size} of {self._wanted.size} bytes")
+
+    def check(self) -> None:
+        """Find out whether what has come is what was wanted."""
+        found = self._digest.hexdigest()
+        if found != self._wanted.checksum:
+            raise ContentError(
+                f"{self._client.url} sends another content for {self._wanted.name!r}: its sha256 is {found}, and not "
+                f"{self._wanted.checksum}; nothing was stored"
+            )
+
+    def _place(self, stream: Stream) -> None:
+        """See where the server begins, and whether it means the same content."""
+        start, total = _range_of(stream)
+        if total is not None and total != self._wanted.size:
+            raise self._other_length(f"{total}")
+        if start == 0:
+            self._begin()  # it does not know ranges, or of another content
+        elif start != self.size:
+            raise ContentError(
+                f"{self._client.url} was asked for {self._wanted.name!r} from byte {self.size} on, and answers with "
+                f"{stream.headers.get('content-range', 'no range')!r:.100}; nothing was stored"
+            )
+
+    def _take(self, stack: AsyncExitStack, stream: Stream) -> bool:
+        """Write what comes next; False at the end."""
+        pieces: list[bytes] = []
+        try:
+            more = self._call(_read(stack, stream, pieces))
+        except TransportError:
+            self._write(pieces)
+            raise
+        self._write(pieces)
+        return more
+
+    def _write(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            if self.size + len(piece) > self._wanted.size:
+                raise self._other_length(f"more than {self._wanted.size}")
+            self._digest.update(piece)
+            view = memoryview(piece)
+            while view:
+                view = view[self._out.write(view) :]
+            self.size += len(piece)
+        if pieces:
+            self._on_progress(self.size)
+
+    def _other_length(self, found: str) -> ContentError:
+        return ContentError(
+            f"{self._client.url} sends {found} bytes for {self._wanted.name!r}, and its row says "
+            f"{self._wanted.size}; nothing was stored"
+        )
+
+
+async def _read(stack: AsyncExitStack, stream: Stream, pieces: list[bytes]) -> bool:
+    """Append what comes next to `pieces`, some MiB at most; False at the end.
+
+    An error passes through the context of the stream, which says what it means.
+    """
+    size = 0
+    try:
+        async for piece in stream.pieces:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= _TAKEN_BYTES:
+                return True
+    except Exception as error:  # whatever it is, it is raised again
+        await stack.__aexit__(type(error), error, error.__traceback__)
+        raise
+    return False
+
+
+def _range_of(stream: Stream) -> tuple[int | None, int | None]:
+    """Return at which byte an answer begins, and how many the whole content has; None where it does not say."""
+    if stream.status == 200:
+        length = stream.headers.get("content-length", "")
+        is_plain = "content-encoding" not in stream.headers
+        return 0, int(length) if is_plain and length.isdecimal() else None
+    unit, _, said = stream.headers.get("content-range", "").partition(" ")
+    place, _, total = said.partition("/")
+    start = place.partition("-")[0]
+    if unit != "bytes" or not start.isdecimal():
+        return None, None
+    return int(start), int(total) if total.isdecimal() else None

@@ -1,0 +1,318 @@
+"""The transport over real sockets, by aiohttp.
+
+All experiments of a process share one session, and so its connections, as long as they are on one event loop. Names are
+looked up on a thread that the caller provides: event loops use an executor for it, and those take no work any more
+once the interpreter has begun to shut down.
+
+Proxies are those of the environment (``HTTPS_PROXY`` and ``NO_PROXY``; the system's on macOS and Windows), for servers
+on other machines; a name and password for one may be in its URL. ``.netrc`` is not read: it could put other
+credentials in place of the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import os
+import socket
+import ssl
+import weakref
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from yarl import URL
+
+from ml_dash.remote.address import parse_address
+from ml_dash.remote.transport import Answer, Body, FailureKind, Stream, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from ml_dash.auth.token import Token
+    from ml_dash.remote.blocking import RunBlocking
+
+__all__ = ["AiohttpTransport", "close_session"]
+
+ANSWER_BYTES_MAX = 64 << 20
+"""Bytes of an answer that is kept whole: more is none that was asked for."""
+_ERROR_BYTES_MAX = 1 << 20
+_CONNECT_SECONDS = 10.0
+_SILENCE_SECONDS = 30.0
+"""Seconds without a byte after which an answer is given up."""
+_PIECE_BYTES = 256 << 10
+
+_SESSIONS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+class AiohttpTransport:
+    """Sends requests to one server; see `ml_dash.remote.transport.Transport`.
+
+    Redirects are never followed: an answer that is one is handed out as it is, and the token stays here.
+
+    Args:
+        url: The server's.
+        token: Gives the token to send, at each request; None sends none. It goes to `url`'s origin only.
+        look_up: Runs a look-up of a name on a thread; None leaves that to the event loop. That of the loop's first
+            transport is used by all.
+
+    Raises:
+        InvalidArgumentError: The URL is none, or no token may be sent there.
+
+    Example:
+        >>> transport = AiohttpTransport("http://127.0.0.1:7007", lambda: token_for("http://127.0.0.1:7007"))
+        >>> (await transport.request("GET", "/api/v1/health", timeout=5)).status
+        200
+    """
+
+    def __init__(
+        self, url: str, token: Callable[[], Token | None], look_up: RunBlocking | None = None
+    ) -> None:
+        self._address = parse_address(url)
+        self._base = URL(self._address.url, encoded=True)
+        self._token = token
+        self._look_up = look_up
+        self._proxy = None if self._address.is_loopback else _proxy_for(self._base)
+
+    @property
+    def url(self) -> str:
+        """See `Transport.url`."""
+        return self._address.url
+
+    @property
+    def is_loopback(self) -> bool:
+        """See `Transport.is_loopback`."""
+        return self._address.is_loopback
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> Answer:
+        """See `Transport.request`."""
+        async with self._open(method, path, query, body, headers or {}, timeout) as response:
+            limit = ANSWER_BYTES_MAX if response.status < 400 else _ERROR_BYTES_MAX
+            pieces, size = [], 0
+            async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                size += len(piece)
+                if size > limit:
+                    raise TransportError("too_large", f"{self.url} answers with more than {limit} bytes")
+                pieces.append(piece)
+            return Answer(response.status, _lower(response.headers), b"".join(pieces))
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str] | None, headers: Mapping[str, str], timeout: float
+    ) -> AsyncIterator[Stream]:
+        """See `Transport.stream`."""
+        async with self._open("GET", path, query, None, headers, timeout) as response:
+            pieces = response.content.iter_chunked(_PIECE_BYTES)
+            yield Stream(response.status, _lower(response.headers), aiter(pieces))
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | Body | None,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = URL(self._address.url + path, encoded=True)
+        if query:
+            url = url.update_query(query)
+        if url.origin() != self._base.origin():
+            raise ValueError(f"path {path!r} leads to another server")
+        try:
+            async with self._session().request(
+                method,
+                url,
+                data=_sent(body),
+                headers={**headers, **self._authorization()},
+                allow_redirects=False,
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout,
+                    connect=min(_CONNECT_SECONDS, timeout),
+                    sock_connect=min(_CONNECT_SECONDS, timeout),
+                    sock_read=min(_SILENCE_SECONDS, timeout),
+                ),
+            ) as response:
+                yield response
+        except TransportError:
+            raise
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            kind, text = _classify(error)
+            message = text.format(at=self.url, error=_reason(error))
+            raise TransportError(kind, message) from error
+
+    def _authorization(self) -> dict[str, str]:
+        """Return the header with the token: the one place where it leaves its hiding."""
+        token = self._token()
+        return {"Authorization": f"Bearer {token.reveal()}"} if token is not None else {}
+
+    def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        session = _SESSIONS.get(loop)
+        if session is None or session.closed:
+            from ml_dash import __version__
+
+            # Each experiment has a request or two under way, and none waits for the others': there is no limit.
+            resolver = _ThreadResolver(self._look_up) if self._look_up else None
+            session = _SESSIONS[loop] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, resolver=resolver, keepalive_timeout=30.0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"ml-dash/{__version__}"},
+                auto_decompress=True,
+                trust_env=False,
+            )
+        return session
+
+
+def _sent(body: bytes | Body | None) -> bytes | io.BytesIO | aiohttp.Payload | None:
+    """Return what aiohttp is to send: what is large in pieces, between which the event loop does other things."""
+    if isinstance(body, bytes):
+        return io.BytesIO(body) if len(body) > _PIECE_BYTES else body
+    return None if body is None else _Pieces(body)
+
+
+class _Pieces(aiohttp.Payload):
+    """A body for aiohttp that is read while it is sent."""
+
+    _value: Body
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(body)
+        self._size = body.size
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """See `aiohttp.Payload`: for messages only."""
+        del encoding, errors
+        return f"{self._value.size} bytes"
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send it."""
+        async for piece in self._value.pieces():
+            await writer.write(piece)
+
+
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], FailureKind, str], ...] = (
+    (
+        (aiohttp.ClientConnectorDNSError, socket.gaierror),
+        "dns",
+        "the name in {at} cannot be looked up: {error}",
+    ),
+    (
+        (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError, ssl.CertificateError),
+        "tls",
+        "no secure connection to {at}: {error}",
+    ),
+    ((asyncio.TimeoutError, TimeoutError), "timeout", "{at} does not answer in time"),
+    ((aiohttp.ClientConnectorError,), "refused", "{at} refuses the connection"),
+    (
+        (
+            aiohttp.ServerDisconnectedError,
+            aiohttp.ClientPayloadError,
+            aiohttp.ClientOSError,
+            ConnectionError,
+        ),
+        "cut",
+        "the connection to {at} was cut: {error}",
+    ),
+)
+
+
+def _disown_sessions() -> None:
+    """Have a forked child touch nothing of its parent's connections, not even when its interpreter ends.
+
+    The child's copies would be closed by their finalisers, and those take the sockets out of the epoll instance
+    that parent and child share: the parent would never hear from the server again.
+    """
+    for session in tuple(_SESSIONS.values()):
+        connector = session.connector
+        session.detach()
+        if connector is not None:
+            connector._closed = True  # noqa: SLF001 - there is no public way not to close one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_sessions)
+
+
+async def close_session() -> None:
+    """Close the session of the running event loop, if it has one."""
+    session = _SESSIONS.pop(asyncio.get_running_loop(), None)
+    if session is not None:
+        await session.close()
+
+
+class _ThreadResolver(AbstractResolver):
+    """Looks names up where `run` does it."""
+
+    def __init__(self, run: RunBlocking) -> None:
+        self._run = run
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._run(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+        return list(_results(host, found))
+
+    async def close(self) -> None:
+        pass
+
+
+def _results(host: str, found: list[Any]) -> Iterator[ResolveResult]:
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    for family, _, proto, _, address in found:
+        number = str(address[0])
+        if family == socket.AF_INET6 and len(address) > 3 and address[3] and "%" not in number:
+            number = f"{number}%{address[3]}"
+        yield ResolveResult(
+            hostname=host, host=number, port=int(address[1]), family=family, proto=proto, flags=flags
+        )
+
+
+def _proxy_for(url: URL) -> str | None:
+    """Return the proxy that the environment names for a server."""
+    proxy = getproxies().get(url.scheme) or getproxies().get("all")
+    if not proxy or url.host is None or proxy_bypass(f"{url.host}:{url.port}") or proxy_bypass(url.host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _classify(error: BaseException) -> tuple[FailureKind, str]:
+    """Return what kind of failure this is, and the text for it."""
+    for kinds, kind, text in _FAILURES:
+        if isinstance(error, kinds) and (kind != "refused" or _is_refused(error)):
+            return kind, text
+    return "other", "{at} cannot be reached: {error}"
+
+
+def _is_refused(error: BaseException) -> bool:
+    cause = getattr(error, "os_error", error)
+    # where several addresses were tried, what each of them said is in the text only
+    return isinstance(cause, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(cause)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message}"  # its own text shows the URL of a proxy, and what is in that
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    text = getattr(cause, "strerror", None) or str(cause)
+    return str(text) or type(cause).__name__
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

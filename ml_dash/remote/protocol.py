@@ -1,0 +1,92 @@
+"""What client and server agree on: paths, media types, error codes and limits of the API, version 1.
+
+The unit of upload is the journal's frame (``docs/journal-format.md``): the client sends the bytes that are in its
+journal, the server checks their checksums, and answers with the *watermark*: the number up to which it has all frames
+of that writer, in one transaction with their rows. Frames at or below it are acknowledged again and ignored. So any mix
+of retries, replays, lost answers and restored backups ends in exactly the rows that were logged.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from urllib.parse import quote
+
+__all__ = [
+    "API",
+    "CONTENTS_ASKED_MAX",
+    "FRAMES",
+    "FRAMES_BYTES_MAX",
+    "JSON",
+    "MSGPACK",
+    "OCTETS",
+    "PARTS_MAX",
+    "PART_BYTES_MAX",
+    "PART_BYTES_MIN",
+    "READ_LIMIT_MAX",
+    "ErrorCode",
+    "frames_path",
+    "part_bytes",
+]
+
+API = "/api/v1"
+"""What every path of this version begins with."""
+
+FRAMES = "application/vnd.ml-dash.frames"
+"""Media type of frames, back to back."""
+MSGPACK = "application/msgpack"
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+"""Media type of contents of files, and of parts of them."""
+
+FRAMES_BYTES_MAX = 64 << 20
+"""Bytes of a request with frames, after decompression, that a server takes by default; answered by 413 beyond."""
+
+READ_LIMIT_MAX = 10_000
+"""Rows that one answer has at most: ``limit`` beyond is answered by 400; read on from ``endIndex + 1``."""
+
+CONTENTS_ASKED_MAX = 1000
+"""Contents that one request may ask for."""
+
+PART_BYTES_MIN = 8 << 20
+PART_BYTES_MAX = 64 << 20
+PARTS_MAX = 10_000
+"""A content of up to `PART_BYTES_MIN` bytes is sent in one request; a larger one in parts, see `part_bytes`."""
+_PARTS_WANTED = 2_500
+
+
+class ErrorCode(str, Enum):
+    """The ``code`` of an error's body ``{"error": {"code", "message", …}}``."""
+
+    UNAUTHORIZED = "unauthorized"  # 401: no token, or one that is unknown, expired or revoked
+    FORBIDDEN = "forbidden"  # 403: the token may see this, and not do that
+    NO_ROUTE = "no_route"  # 404: there is no such path in the API
+    NOT_FOUND = "not_found"  # 404: it is not there, or the token may not see it
+    GONE = "gone"  # 410: the experiment was deleted
+    GAP = "gap"  # 409: {"expected"}: frames before these are missing
+    FENCED = "fenced"  # 409: {"seq"}: another client writes other frames under this writer's id
+    MALFORMED = "malformed"  # 422: {"seq", "watermark"}: a frame arrived whole, and its contents are none
+    DAMAGED = "damaged"  # 400: {"watermark"}: a frame did not arrive as it was sent; send it again
+    TOO_LARGE = "too_large"  # 413: {"limit"}, in bytes
+    INVALID = "invalid"  # 400: an argument has a value that is not allowed
+    BUSY = "busy"  # 503, with Retry-After
+    DISK_FULL = "disk_full"  # 507: nothing of the request was stored
+    INTERNAL = "internal"  # 500
+    CONTENT_MISSING = "content_missing"  # 409: the file's content has not been uploaded (yet)
+    PARTS_MISSING = (
+        "parts_missing"  # 409: {"parts"}: the numbers, from 1 on, of parts that are still to be sent
+    )
+    CHECKSUM_MISMATCH = (
+        "checksum_mismatch"  # 422: the content that came is another one; its parts are forgotten
+    )
+    QUOTA_EXCEEDED = "quota_exceeded"  # 507: {"quota", "used"}, in bytes: the owner has no room left
+
+
+def frames_path(experiment_id: str, writer: str) -> str:
+    """Return the path to which a writer's frames are posted."""
+    return f"{API}/experiments/{quote(experiment_id, safe='')}/writers/{quote(writer, safe='')}/frames"
+
+
+def part_bytes(size: int) -> int:
+    """Return how many bytes each part of a content of this size has, but for the last: whole MiB, 8 to 64 of them."""
+    wanted = ((size // _PARTS_WANTED >> 20) + 1) << 20
+    return min(PART_BYTES_MAX, max(PART_BYTES_MIN, wanted))

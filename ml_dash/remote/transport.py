@@ -1,0 +1,105 @@
+"""The one way in for the network: a request goes out, an answer comes back, or a `TransportError`.
+
+Tests and the simulation put their own transport here. What an answer means is for `ml_dash.remote.client`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+
+from ml_dash.errors import ServerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["Answer", "Body", "FailureKind", "Stream", "Transport", "TransportError"]
+
+FailureKind: TypeAlias = Literal["refused", "dns", "tls", "timeout", "cut", "too_large", "other"]
+"""Why there is no answer."""
+
+
+class Answer(NamedTuple):
+    """An answer with its whole body. The names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Stream(NamedTuple):
+    """An answer whose body comes piece by piece."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+
+
+class Body(Protocol):
+    """A request's body that is read while it is sent; from its beginning, each time that it has to be sent."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield it piece by piece."""
+        ...
+
+
+class TransportError(ServerUnavailableError):
+    """No answer, or half of one. Whether the server did what it was asked for is not known.
+
+    Attributes:
+        kind: Why, for programs. The message is for people, and has no secrets in it.
+    """
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Transport(Protocol):
+    """Sends requests to one server, with the token that is for it."""
+
+    @property
+    def url(self) -> str:
+        """The server's URL, as it is shown to people."""
+        ...
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine."""
+        ...
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> Answer:
+        """Send a request and return the whole answer.
+
+        Args:
+            method: As in HTTP.
+            path: From the server's URL on, beginning with a slash, quoted.
+            query: Not quoted.
+            body: The request's body.
+            headers: Besides those that the transport sets.
+            timeout: Seconds for all of it.
+
+        Raises:
+            TransportError: There is no answer.
+        """
+        ...
+
+    def stream(
+        self, path: str, *, query: Mapping[str, str] | None, headers: Mapping[str, str], timeout: float
+    ) -> AbstractAsyncContextManager[Stream]:
+        """Send a GET request and return the answer as it comes; both may raise `TransportError`."""
+        ...

@@ -1,0 +1,296 @@
+"""What a reader asks of an experiment, answered by a server: the questions of `JournalView`, with the same answers."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeVar, overload
+
+from ml_dash.errors import InvalidArgumentError, MissingExtraError, RemoteError
+from ml_dash.events import Kind, Series
+from ml_dash.journal.columns import to_arrays
+from ml_dash.journal.logs import LogFilter
+from ml_dash.journal.pages import page, whole_number
+from ml_dash.journal.runs import RunInfo
+from ml_dash.journal.tracks import TrackQuery, find_by_time, renderer
+from ml_dash.remote.client import Client, ServerError, experiment_path
+from ml_dash.remote.download import Frames
+from ml_dash.remote.protocol import READ_LIMIT_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    import numpy.typing as npt
+    import pandas as pd
+
+    from ml_dash.journal.blocks import Block
+    from ml_dash.journal.files import FileQuery
+    from ml_dash.remote.files import RemoteFiles
+
+__all__ = ["Call", "RemoteView"]
+
+_T = TypeVar("_T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Call(Protocol):
+    """Runs a coroutine on an event loop, waits for it, and returns what it returns."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
+        """Run it."""
+        ...
+
+
+class RemoteView:
+    """Answers questions about one experiment by asking a server; any thread may ask.
+
+    An experiment that the server does not have is an empty one.
+
+    Args:
+        client: The server.
+        call: Runs coroutines of the client, wherever its event loop is.
+        experiment_id: Gives the server's id of the experiment; None where it is not known (yet).
+        prefix: The experiment's, to look up its id by.
+
+    Every method raises `ServerUnavailableError` where the server cannot be reached, and `RemoteError` where it refuses.
+    """
+
+    def __init__(
+        self, client: Client, call: Call, experiment_id: Callable[[], str | None], prefix: str
+    ) -> None:
+        self._client = client
+        self._call = call
+        self._known_id = experiment_id
+        self._prefix = prefix
+        self._found_id: str | None = None
+
+    def refresh(self) -> None:
+        """Do nothing: every question asks the server."""
+
+    def read(
+        self, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
+    ) -> dict[str, Any]:
+        """Return rows of a metric; see `JournalView.read`."""
+        start, most = whole_number("start_index", start_index), whole_number("limit", limit)
+        return self._pages("metrics/rows", _named(series), start, most)
+
+    def stats(self, series: Series) -> dict[str, Any]:
+        """Return statistics of a metric; see `JournalView.stats`."""
+        nothing: dict[str, Any] = {
+            "name": series.name,
+            "count": 0,
+            "totalDataPoints": 0,
+            "firstValue": None,
+            "lastValue": None,
+            "firstDataAt": None,
+            "lastDataAt": None,
+            "fields": {},
+        }
+        return self._ask("metrics/stats", _named(series), nothing)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return what metrics there are; see `JournalView.metrics`."""
+        return list(self._ask("metrics", {}, {"data": []})["data"])
+
+    def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
+        """Return a series as arrays, at full resolution; see `JournalView.to_numpy`."""
+        blocks: list[tuple[int, Block]] = []
+        count = 0
+        for block in self._blocks(series):
+            blocks.append((count, block))
+            count += block.count
+        return to_arrays(lambda: blocks, count)
+
+    def to_pandas(self, series: Series) -> pd.DataFrame:
+        """Return `to_numpy` as a DataFrame; see `JournalView.to_pandas`."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("to_pandas()", "pandas", "pandas") from error
+        return pd.DataFrame(self.to_numpy(series))
+
+    def logs(
+        self,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """Return log rows; see `JournalView.logs`."""
+        LogFilter(level, search)  # says at once what is wrong with them
+        start, most = whole_number("start_index", start_index), whole_number("limit", limit)
+        query = {name: value for name, value in (("level", level), ("search", search)) if value is not None}
+        return self._pages("logs", query, start, most)
+
+    def params(self) -> dict[str, Any]:
+        """Return the flat parameters."""
+        return dict(self._ask("params", {}, {"params": {}})["params"])
+
+    def run(self, **_: Any) -> RunInfo:
+        """Return the run's status as the server sees it: how long a silence is too long, is for the server to say."""
+        answer = self._ask("run", {}, {})
+        return RunInfo(
+            status=answer.get("status"),
+            started_at=_time_ns(answer.get("startedAt")),
+            ended_at=_time_ns(answer.get("endedAt")),
+            last_activity=_time_ns(answer.get("lastActivity")),
+            host=answer.get("host"),
+            pid=answer.get("pid"),
+            stale=bool(answer.get("stale")),
+            writers=_count(answer.get("writers")),
+            error=answer.get("error"),
+            experiment=None,
+        )
+
+    @overload
+    def track(
+        self,
+        topic: str,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: Literal["json"] = "json",
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def track(
+        self,
+        topic: str,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: str = "json",
+    ) -> dict[str, Any] | str | bytes: ...
+
+    def track(
+        self,
+        topic: str,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: str = "json",
+    ) -> dict[str, Any] | str | bytes:
+        """Return a topic's entries in order of time; see `JournalView.track`."""
+        render = renderer(format)
+        return render(self._entries(topic, start_timestamp, end_timestamp, columns))
+
+    def find_by_time(self, topic: str, timestamp: float) -> dict[str, Any] | None:
+        """Return a topic's entry at `timestamp` (seconds), else the last before it; None if there is none."""
+        return find_by_time(self._entries(topic, None, timestamp, None), timestamp)
+
+    def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
+        """Return the rows of files; see `JournalView.files`."""
+        return self._files.list(query)
+
+    def file(self, file_id: str) -> dict[str, Any] | None:
+        """Return the row of a file, one that was deleted too; see `JournalView.file`."""
+        return self._files.get(file_id)
+
+    def fetch(
+        self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Download the content of a file; see `RemoteFiles.fetch`."""
+        self._files.fetch(row, dest, on_progress)
+
+    @property
+    def _files(self) -> RemoteFiles:
+        from ml_dash.remote.files import RemoteFiles
+
+        return RemoteFiles(self._client, self._call, self._id, self._known)
+
+    # --- asking
+
+    def _entries(
+        self, topic: str, start: float | None, end: float | None, columns: Sequence[str] | None
+    ) -> list[dict[str, Any]]:
+        query = TrackQuery(start, end, columns)  # says at once what is wrong with them
+        bounds = {
+            name: repr(float(bound))
+            for name, bound in (("start", start), ("end", end))
+            if bound is not None and math.isfinite(bound)
+        }
+        if not bounds or columns is not None:
+            # made here of the rows: no query string can say every name of a column
+            return query.entries(enumerate(self._blocks(Series(Kind.TRACK, topic))))
+        _named(Series(Kind.TRACK, topic))
+        return list(self._ask("tracks/entries", {"topic": topic, **bounds}, {"entries": []})["entries"])
+
+    def _blocks(self, series: Series) -> list[Block]:
+        id_ = self._id()
+        if id_ is None:
+            return []
+        query = {"kind": str(int(series.kind)), **_named(series)}
+
+        async def download() -> list[Block]:
+            frames = Frames()
+            async for piece in self._client.frames(experiment_path(id_, "blocks"), query):
+                frames.add(piece)
+            return frames.finish()
+
+        return self._known(download, [])
+
+    def _pages(self, what: str, query: dict[str, str], start: int, limit: int) -> dict[str, Any]:
+        """Return one page, in as many requests as the server wants."""
+        rows: list[dict[str, Any]] = []
+        total, has_more, at = 0, False, start
+        while True:
+            least = min(limit - len(rows), READ_LIMIT_MAX)
+            nothing = page([], start, 0, has_more=False)
+            answer = self._ask(what, {**query, "start_index": str(at), "limit": str(least)}, nothing)
+            rows += answer["data"]
+            total, has_more = answer["total"], answer["hasMore"]
+            at = answer["endIndex"] + 1
+            if not has_more or len(rows) >= limit or not answer["data"]:
+                return page(rows, start, total, has_more=has_more)
+
+    def _ask(self, what: str, query: dict[str, str], nothing: dict[str, Any]) -> dict[str, Any]:
+        id_ = self._id()
+        if id_ is None:
+            return nothing
+        answer = self._known(lambda: self._client.get(experiment_path(id_, what), query), nothing)
+        if not isinstance(answer, dict):
+            raise RemoteError(f"{self._client.url} answers {answer!r:.200}, which is not what was asked for")
+        return answer
+
+    def _known(self, ask: Callable[[], Coroutine[Any, Any, _T]], nothing: _T) -> _T:
+        """Ask, and look the id up again where it is not that of the experiment any more."""
+        try:
+            return self._call(ask())
+        except ServerError as error:
+            if error.status not in {404, 410}:
+                raise
+            self._found_id = None
+            return nothing
+
+    def _id(self) -> str | None:
+        known = self._known_id() or self._found_id
+        if known is None:
+            record = self._call(self._client.find(self._prefix))
+            known = self._found_id = str(record["id"]) if record else None
+        return known
+
+
+def _named(series: Series) -> dict[str, str]:
+    if series.name is None:
+        return {}
+    try:
+        series.name.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(
+            f"the name {series.name!r} has a lone surrogate, which no URL can carry: it can only be read locally"
+        ) from None
+    return {"name": series.name}
+
+
+def _time_ns(text: Any) -> int | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        since = datetime.fromisoformat(text.replace("Z", "+00:00")) - _EPOCH
+    except (ValueError, TypeError):
+        return None
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else len(value) if isinstance(value, (list, dict)) else 0

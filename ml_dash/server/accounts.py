@@ -1,0 +1,295 @@
+"""Tokens: created, looked up, listed and revoked.
+
+A token is ``mld_`` and 43 random characters, 256 bits. The database holds its SHA-256 and nothing that the token could
+be made of; a slow hash would protect no more, because there is no dictionary of such tokens. Tokens are found by that
+hash, so what the time of a look-up could tell is about hashes, which helps nobody to a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import secrets
+import string
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.times import NANOSECONDS
+from ml_dash.server.accounts_cache import TokenCache
+from ml_dash.server.accounts_records import CreatedToken, TokenRecord, columns, find_record, find_records
+from ml_dash.server.accounts_schema import TOKEN_GRANTS, TOKENS
+from ml_dash.server.grants import Scope, check_owner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from ml_dash.clock import Clock
+    from ml_dash.server.database import Database
+    from ml_dash.server.grants import Principal
+
+__all__ = ["Accounts", "CreatedToken", "TokenRecord", "check_name", "hash_token", "new_token"]
+
+PREFIX = "mld_"
+TOKEN_CHARACTERS_MAX = 512
+"""A longer text is no token; it is not even hashed."""
+GRANTS_MAX = 1000
+USED_EVERY_NS = 60 * NANOSECONDS
+"""The time of last use is written at most so often."""
+LIFETIME_MAX = 100 * 365 * 86_400
+"""Seconds; who wants more wants a token that never expires."""
+
+_GIVEN_MIN = 16
+_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_ID = re.compile(r"tok_[a-z0-9]{16}")
+_LOGGER = logging.getLogger(__name__)
+
+
+class Accounts:
+    """The tokens of a server.
+
+    Every method reads or writes the database and so belongs on a worker thread, but for `cached` and `was_valid`.
+
+    Args:
+        database: Where they are.
+        clock: Tells the time of creation, expiry and use.
+    """
+
+    def __init__(self, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.database = database
+        self.clock = clock
+        self._cache = TokenCache()
+
+    def first_token(self, given: str | None = None) -> str | None:
+        """See to it that there is an admin token.
+
+        Args:
+            given: The token to use (``ML_DASH_ADMIN_TOKEN``); without it, one is made up, unless there ever was one.
+
+        Returns:
+            The token if it was made up now: it must be shown to whoever started the server, once.
+
+        Raises:
+            InvalidArgumentError: What was given is too weak, or was revoked.
+        """
+        if given:
+            self._ensure(_checked_given(given))
+            return None
+        with self.database.write() as connection:
+            if connection.execute(select(TOKENS.c.id).where(TOKENS.c.admin).limit(1)).first():
+                return None
+            return self.insert(connection, "first admin", {}, admin=True).token
+
+    def create(
+        self,
+        name: str,
+        grants: Mapping[str, Scope],
+        *,
+        admin: bool = False,
+        expires_in: float | None = None,
+        created_by: str | None = None,
+    ) -> CreatedToken:
+        """Make a token.
+
+        Args:
+            name: What to call it in lists.
+            grants: The scope by owner; ``*`` stands for all owners.
+            admin: Whether it may do everything, whatever `grants` says.
+            expires_in: Seconds from now; None: it never expires.
+            created_by: The id of the token of whoever asked for it.
+
+        Raises:
+            InvalidArgumentError: The token could do nothing, or an argument has a value that is not allowed.
+        """
+        if not grants and not admin:
+            raise InvalidArgumentError(
+                f"token {name!r} could do nothing: grant it an owner, such as alice:write, or make it an admin token"
+            )
+        lifetime_ns = _checked_lifetime(expires_in)
+        with self.database.write() as connection:
+            return self.insert(
+                connection, name, grants, admin=admin, lifetime_ns=lifetime_ns, created_by=created_by
+            )
+
+    def insert(
+        self,
+        connection: Connection,
+        name: str,
+        grants: Mapping[str, Scope],
+        *,
+        admin: bool = False,
+        lifetime_ns: int | None = None,
+        created_by: str | None = None,
+        token: str | None = None,
+    ) -> CreatedToken:
+        """Make a token within a transaction.
+
+        Arguments are as for `create`, but the lifetime is in nanoseconds; `token` is the secret, None has one made up.
+        """
+        token = new_token() if token is None else token
+        now = self.clock.time_ns()
+        record = TokenRecord(
+            token_id="tok_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(16)),
+            name=check_name(name),
+            admin=admin,
+            grants=_checked_grants(grants),
+            created_by=created_by,
+            created_ns=now,
+            expires_ns=None if lifetime_ns is None else now + lifetime_ns,
+            revoked_ns=None,
+            used_ns=None,
+        )
+        connection.execute(insert(TOKENS).values(hash=hash_token(token), **columns(record)))
+        rows = [
+            {"token_id": record.token_id, "owner": owner, "scope": int(scope)}
+            for owner, scope in record.grants.items()
+        ]
+        if rows:
+            connection.execute(insert(TOKEN_GRANTS), rows)
+        return CreatedToken(token, record)
+
+    def cached(self, token: str) -> tuple[bool, Principal | None]:
+        """Say whether the answer of `find` is known without the database, and which it is."""
+        known = self._cache.get(hash_token(token), self.clock.monotonic())
+        if known is None:
+            return False, None
+        return True, self._unexpired(known.principal)
+
+    def was_valid(self, token: str) -> bool:
+        """Say whether the token was valid when it was last looked up; it asks no database."""
+        return self._cache.was_valid(hash_token(token))
+
+    def find(self, token: str) -> Principal | None:
+        """Return who is behind a token; None where it is unknown, expired or revoked.
+
+        The answer is kept for less than a second, so this reads the database about once a second and token.
+        """
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            return None
+        digest = hash_token(token)
+        asked_at = self.clock.monotonic()
+        known = self._cache.get(digest, asked_at)
+        if known is not None:
+            return self._unexpired(known.principal)
+        with self.database.read() as connection:
+            record = find_record(connection, TOKENS.c.hash == digest)
+        principal = record.principal() if record and record.is_valid(self.clock.time_ns()) else None
+        self._cache.put(digest, principal, asked_at)
+        if record and principal:
+            self._note_use(record)
+        return principal
+
+    def list(self) -> Sequence[TokenRecord]:
+        """Return every token that was ever made, oldest first."""
+        with self.database.read() as connection:
+            return find_records(connection)
+
+    def revoke(self, token_id: str) -> bool:
+        """Have a token refused from now on; returns whether there is such a token. Twice is as good as once."""
+        if not _ID.fullmatch(token_id):
+            return False
+        with self.database.write() as connection:
+            record = self.record(connection, token_id)
+            if record is None:
+                return False
+            connection.execute(
+                update(TOKENS)
+                .where(TOKENS.c.id == token_id, TOKENS.c.revoked_ns.is_(None))
+                .values(revoked_ns=self.clock.time_ns())
+            )
+        self._cache.clear()
+        return True
+
+    def record(self, connection: Connection, token_id: str) -> TokenRecord | None:
+        """Return what is known of the token with this id."""
+        return find_record(connection, TOKENS.c.id == token_id)
+
+    def _unexpired(self, principal: Principal | None) -> Principal | None:
+        if principal and principal.expires_ns is not None and self.clock.time_ns() >= principal.expires_ns:
+            return None
+        return principal
+
+    def _ensure(self, given: str) -> None:
+        with self.database.read() as connection:
+            record = find_record(connection, TOKENS.c.hash == hash_token(given))
+        if record is None:
+            try:
+                with self.database.write() as connection:
+                    self.insert(connection, "ML_DASH_ADMIN_TOKEN", {}, admin=True, token=given)
+            except IntegrityError:
+                # another process that starts at this moment was given the same, and was faster
+                return
+        elif record.revoked_ns is not None:
+            raise InvalidArgumentError(
+                f"the token in ML_DASH_ADMIN_TOKEN was revoked (it is {record.token_id}): give another, or unset it"
+            )
+        elif not record.admin:
+            raise InvalidArgumentError(
+                f"the token in ML_DASH_ADMIN_TOKEN is {record.token_id} ({record.name!r}), which is no admin token: "
+                "give another, or unset it"
+            )
+
+    def _note_use(self, record: TokenRecord) -> None:
+        now = self.clock.time_ns()
+        if record.used_ns is not None and now - record.used_ns < USED_EVERY_NS:
+            return
+        try:
+            with self.database.write() as connection:
+                connection.execute(update(TOKENS).where(TOKENS.c.id == record.token_id).values(used_ns=now))
+        except SQLAlchemyError as error:
+            # a full disk must not lock out who comes to read, or to make room
+            _LOGGER.warning("cannot note that token %s was used: %s", record.token_id, error)
+
+
+def new_token() -> str:
+    """Return a token that nobody has."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """Return what is kept of a token: its SHA-256 in hexadecimal."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """Return a token's name, or raise `InvalidArgumentError`."""
+    if not name.strip() or len(name) > 255 or not name.isprintable():
+        raise InvalidArgumentError(
+            f"name {name[:300]!r} is not allowed for a token: give 1 to 255 printable characters"
+        )
+    return name
+
+
+def _checked_grants(grants: Mapping[str, Scope]) -> dict[str, Scope]:
+    if len(grants) > GRANTS_MAX:
+        raise InvalidArgumentError(
+            f"{len(grants)} owners are too many for one token: grant at most {GRANTS_MAX}, or '*'"
+        )
+    return {check_owner(owner): Scope(scope) for owner, scope in sorted(grants.items())}
+
+
+def _checked_lifetime(expires_in: float | None) -> int | None:
+    if expires_in is None:
+        return None
+    if not 0 < expires_in <= LIFETIME_MAX:
+        raise InvalidArgumentError(
+            f"a token cannot expire in {expires_in!r} s: give more than 0 and at most {LIFETIME_MAX} s, or nothing "
+            "for one that never expires"
+        )
+    return int(expires_in * NANOSECONDS)
+
+
+def _checked_given(given: str) -> str:
+    visible = given.isascii() and given.isprintable() and " " not in given
+    if not visible or not _GIVEN_MIN <= len(given) <= TOKEN_CHARACTERS_MAX:
+        raise InvalidArgumentError(
+            f"ML_DASH_ADMIN_TOKEN is not usable as a token: give {_GIVEN_MIN} to {TOKEN_CHARACTERS_MAX} visible ASCII "
+            "characters that nobody can guess, or unset it to have one made up"
+        )
+    return given

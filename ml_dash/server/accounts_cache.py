@@ -1,0 +1,59 @@
+"""What is known of tokens that were just looked up, so that a request costs no read of the database."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ml_dash.server.grants import Principal
+
+__all__ = ["FRESH_SECONDS", "TokenCache"]
+
+FRESH_SECONDS = 0.75
+"""For so long an answer holds: a revocation, by another process too, is seen within a second."""
+_TOKENS_MAX = 4096
+
+
+class Known(NamedTuple):
+    """An answer of the database. `principal` is None where it knows no such token, or none that is valid."""
+
+    principal: Principal | None
+    asked_at: float
+
+
+class TokenCache:
+    """Answers by the token's hash; bounded, and safe to use from several threads.
+
+    Valid and invalid tokens are kept apart, so that whoever tries many tokens displaces none that is in use.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._valid: dict[str, Known] = {}
+        self._invalid: dict[str, Known] = {}
+
+    def get(self, digest: str, now: float) -> Known | None:
+        """Return a fresh answer; None where the database must be asked. `now` is in monotonic seconds."""
+        known = self._valid.get(digest) or self._invalid.get(digest)
+        return known if known and now - known.asked_at < FRESH_SECONDS else None
+
+    def was_valid(self, digest: str) -> bool:
+        """Say whether the last answer, however old, was that the token is valid."""
+        return digest in self._valid
+
+    def put(self, digest: str, principal: Principal | None, asked_at: float) -> None:
+        """Keep an answer; `asked_at` is from before the database was asked."""
+        with self._lock:
+            self._valid.pop(digest, None)
+            self._invalid.pop(digest, None)
+            kept = self._invalid if principal is None else self._valid
+            if len(kept) >= _TOKENS_MAX:
+                kept.pop(next(iter(kept)))
+            kept[digest] = Known(principal, asked_at)
+
+    def clear(self) -> None:
+        """Forget everything: a token was created or revoked."""
+        with self._lock:
+            self._valid.clear()
+            self._invalid.clear()

@@ -1,0 +1,81 @@
+"""How often somebody may guess wrong: counted by address, in a window of time, in bounded memory."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from ml_dash.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ml_dash.clock import Clock
+
+__all__ = ["Attempts", "address_of"]
+
+_ADDRESSES_MAX = 4096
+_IPV6_BITS_OF_A_SITE = 64
+
+
+class Attempts:
+    """Wrong guesses of each address within the last seconds.
+
+    The same guess counts once, however often it is made: a client that goes on with a token that was revoked is no
+    attacker, and must not lock out others behind its address.
+
+    Args:
+        most: Different wrong guesses that an address has within the window.
+        seconds: The window's length.
+        clock: Gives monotonic seconds.
+    """
+
+    def __init__(self, most: int, seconds: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        # address → guess → when it was first made; the address that guessed longest ago comes first
+        self._guesses: OrderedDict[str, dict[str, float]] = OrderedDict()
+
+    def wait(self, address: str) -> int:
+        """Return for how many seconds an address is to be refused; 0: it may try."""
+        with self._lock:
+            guesses = self._recent(address)
+            if len(guesses) < self._most:
+                return 0
+            oldest = next(iter(guesses.values()))
+            return max(1, round(oldest + self._seconds - self._clock.monotonic()))
+
+    def count(self, address: str, guess: str) -> None:
+        """Count a wrong guess; `guess` is a hash of it, or what is no secret."""
+        with self._lock:
+            guesses = self._recent(address)
+            if guess not in guesses and len(guesses) < self._most:
+                guesses[guess] = self._clock.monotonic()
+            self._guesses[address] = guesses
+            self._guesses.move_to_end(address)
+            if len(self._guesses) > _ADDRESSES_MAX:
+                self._guesses.popitem(last=False)
+
+    def _recent(self, address: str) -> dict[str, float]:
+        since = self._clock.monotonic() - self._seconds
+        recent = {guess: at for guess, at in self._guesses.get(address, {}).items() if at > since}
+        if not recent:
+            self._guesses.pop(address, None)
+        return recent
+
+
+def address_of(request: web.BaseRequest) -> str:
+    """Return whom to count guesses for: an IPv4 address, or the network that an IPv6 address's site has."""
+    try:
+        address = ipaddress.ip_address((request.remote or "").partition("%")[0])
+    except ValueError:
+        return request.remote or "unknown"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, _IPV6_BITS_OF_A_SITE), strict=False))
+    return str(address)

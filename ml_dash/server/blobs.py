@@ -1,0 +1,270 @@
+"""The blob store: immutable objects, in a directory or in a bucket, through obstore.
+
+An object is whole or not there: obstore writes a local one to a temporary file and renames it. It does not
+fsync, so that is done here; `put` has returned when the object would survive a power cut.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from ml_dash.errors import InvalidArgumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["BlobError", "BlobWriter", "Blobs"]
+
+
+_LOG = logging.getLogger("ml_dash.server")
+_BUFFER_BYTES = 5 << 20
+"""The least that a bucket takes as a part of an upload of several."""
+_BUFFERS = 1
+_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"})
+# A request waits for this, and so does its client: it is better asked to come again.
+_CLIENT: Any = {"timeout": "30s", "connect_timeout": "5s"}
+_RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
+
+
+class BlobError(OSError):
+    """The blob store cannot do what it was asked now."""
+
+
+class Blobs:
+    """Objects by name. Any thread may use it.
+
+    Args:
+        where: A directory, which is made, or a URL: ``file:///…``, ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Keys
+            and regions of a bucket come from the environment (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT``,
+            ``AWS_ALLOW_HTTP``, …).
+
+    Raises:
+        InvalidArgumentError: The URL is none of a store that is supported.
+        OSError: The directory cannot be made.
+    """
+
+    def __init__(self, where: str) -> None:
+        try:
+            import obstore
+            from obstore.store import LocalStore, from_url
+        except ImportError as error:
+            raise MissingExtraError("The server", "obstore", "server") from error
+        self._obstore: Any = obstore
+        self._directory = _local_directory(where)
+        if self._directory is not None:
+            os.makedirs(self._directory, exist_ok=True)
+            self._store: Any = LocalStore(self._directory)
+            return
+        try:
+            if urlsplit(where).scheme not in _SCHEMES:
+                raise ValueError(f"there is no store {where.partition(':')[0]}:")
+            options: Any = {**_CLIENT, "allow_http": _allows_http()}
+            self._store = from_url(where, client_options=options, retry_config=_RETRIES)
+        except Exception as error:  # obstore's own errors have no base below this
+            raise InvalidArgumentError(
+                f"blobs={where!r} is no store that can be used: {_first_line(error)}. "
+                "Give a directory, or a URL such as s3://bucket/prefix"
+            ) from error
+
+    @staticmethod
+    def new_name(experiment_id: str) -> str:
+        """Return a name that no other object has."""
+        return f"{experiment_id}/{secrets.token_hex(16)}"
+
+    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
+        """Store an object, durably.
+
+        Raises:
+            OSError: It could not be stored; ENOSPC where the disk is full.
+        """
+        try:
+            self._obstore.put(self._store, name, data, use_multipart=False)
+        except Exception as error:  # obstore's own errors have no base below this
+            raise _as_os_error(error, f"storing {name}") from error
+        if self._directory is not None:
+            self._sync(name)
+
+    @staticmethod
+    def new_content_name() -> str:
+        """Return a name for a part of a content that no other object has."""
+        name = secrets.token_hex(16)
+        return f"contents/{name[:2]}/{name}"
+
+    def writer(self, name: str) -> BlobWriter:
+        """Return what stores an object piece by piece.
+
+        A local one grows in its place: until a transaction has listed its name, which nobody can guess, it is one of
+        those that nothing refers to.
+
+        Raises:
+            OSError: It cannot be stored.
+        """
+        if self._directory is None:
+            return BlobWriter(self, name, self._open_remote(name))
+        path = os.path.join(self._directory, *name.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return BlobWriter(self, name, open(path, "xb", buffering=0))
+
+    def finish(self, name: str) -> None:
+        """Have an object that was written piece by piece survive a power cut."""
+        if self._directory is not None:
+            self._sync(name)
+
+    def get(self, name: str, offset: int, length: int) -> bytes:
+        """Return a part of an object.
+
+        Raises:
+            OSError: It is not there, or out of reach.
+        """
+        if self._directory is not None:
+            return _read_at(os.path.join(self._directory, *name.split("/")), offset, length)
+        try:
+            return bytes(self._obstore.get_range(self._store, name, start=offset, length=length))
+        except Exception as error:
+            raise _as_os_error(error, f"reading {name}") from error
+
+    def delete(self, names: list[str]) -> None:
+        """Remove objects; those that are not there are as good as removed."""
+        for name in names:
+            try:
+                self._obstore.delete(self._store, name)
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                raise _as_os_error(error, f"removing {name}") from error
+
+    def older_than(self, age: float) -> Iterator[list[str]]:
+        """Yield the names of the objects that were stored more than `age` seconds ago, some at a time."""
+        before = datetime.now(timezone.utc) - timedelta(seconds=age)
+        pages = iter(self._obstore.list(self._store, chunk_size=500))
+        while True:
+            try:
+                found = next(pages, None)
+            except Exception as error:
+                raise _as_os_error(error, "listing objects") from error
+            if found is None:
+                return
+            names = [entry["path"] for entry in found if entry["last_modified"] < before]
+            if names:
+                yield names
+
+    def _open_remote(self, name: str) -> Any:
+        try:
+            return self._obstore.open_writer(
+                self._store, name, buffer_size=_BUFFER_BYTES, max_concurrency=_BUFFERS
+            )
+        except Exception as error:
+            raise _as_os_error(error, f"storing {name}") from error
+
+    def _sync(self, name: str) -> None:
+        path = os.path.join(str(self._directory), *name.split("/"))
+        _fsync(path)
+        # the name, and those of the directories that it is in, are entries of the directories above
+        for _ in name.split("/"):
+            path = os.path.dirname(path)
+            _fsync(path)
+
+
+class BlobWriter:
+    """Stores one object, piece by piece. One thread at a time may use it.
+
+    Args:
+        blobs: The store.
+        name: The object's name.
+        file: What takes the bytes.
+    """
+
+    def __init__(self, blobs: Blobs, name: str, file: Any) -> None:
+        self._blobs = blobs
+        self._name = name
+        self._file = file
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take a piece.
+
+        Raises:
+            OSError: It could not be stored; ENOSPC where the disk is full.
+        """
+        view = memoryview(data)
+        while view:
+            view = view[self._call("write", view) :]
+
+    def finish(self) -> None:
+        """Have the object whole, and durable.
+
+        Raises:
+            OSError: It could not be stored.
+        """
+        self._call("close")
+        self._blobs.finish(self._name)
+
+    def discard(self) -> None:
+        """Leave nothing behind; what cannot be removed now is left to the collector.
+
+        In a bucket, an upload that is not ended would stay there unseen: so it is ended, and removed then.
+        """
+        for end in (self._file.close, lambda: self._blobs.delete([self._name])):
+            try:
+                end()
+            except Exception as error:  # noqa: BLE001 - obstore's own errors have no base below this
+                _LOG.info("an object that is not wanted is left to the collector: %s", error)
+
+    def _call(self, method: str, *args: Any) -> Any:
+        try:
+            return getattr(self._file, method)(*args)
+        except OSError:
+            raise
+        except Exception as error:  # obstore's own errors have no base below this
+            raise _as_os_error(error, f"storing {self._name}") from error
+
+
+def _allows_http() -> bool:
+    """Say whether the environment allows plain http: options that are given replace it, also in this."""
+    names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
+    return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in names)
+
+
+def _local_directory(where: str) -> str | None:
+    if "://" not in where:
+        return os.path.abspath(where)
+    url = urlsplit(where)
+    return unquote(url.path) if url.scheme == "file" else None
+
+
+def _read_at(path: str, offset: int, length: int) -> bytes:
+    # the file itself: for a local range, obstore's round trip costs several times the read
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _fsync(path: str) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if os.name == "nt":  # where a directory cannot be opened, and need not be
+            return
+        raise
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _as_os_error(error: Exception, what: str) -> OSError:
+    text = str(error)
+    if "os error 28" in text or "No space left" in text:
+        return OSError(errno.ENOSPC, f"no space left while {what}")
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, f"{what} failed: it is not there")
+    return BlobError(f"{what} failed: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,74 @@
+"""How many bytes of requests may be in memory at once."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Budget", "Memory"]
+
+
+class Memory:
+    """What all requests share. Used on the event loop only.
+
+    Args:
+        limit: In bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """How many bytes are taken."""
+        return self._used
+
+    @contextmanager
+    def budget(self) -> Iterator[Budget]:
+        """Give one request's share, which is returned at the end."""
+        share = Budget(self)
+        try:
+            yield share
+        finally:
+            self._used -= share.taken
+
+    def take(self, size: int) -> None:
+        """Take bytes, or refuse. Alone, one request always gets what it asks for.
+
+        Raises:
+            ApiError: 503.
+        """
+        if self._used and self._used + size > self._limit:
+            raise ApiError(
+                503,
+                ErrorCode.BUSY,
+                f"{self._used} bytes of requests are being worked on: send it again in a second",
+                retryAfter=1,
+            )
+        self._used += size
+
+
+class Budget:
+    """One request's share of the memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Take so many bytes more."""
+        self._memory.take(size)
+        self.taken += size
+
+    def cover(self, size: int) -> None:
+        """See that so many bytes are taken in all."""
+        if size > self.taken:
+            # in steps, so that not every chunk asks
+            self.take(max(size - self.taken, self.taken, 1 << 16))

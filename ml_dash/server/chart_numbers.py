@@ -1,0 +1,90 @@
+"""The numbers of a field in a block, as float64: what charts are made of.
+
+Ints and bools become float64 too, so ints beyond 2**53 are rounded to the nearest one. An int beyond int64, which
+the journal stores as an object, is a number all the same; strings, None and lists are none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ml_dash.journal.columns import leaf_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    from ml_dash.journal.blocks import Block, Column
+
+    Array: TypeAlias = npt.NDArray[Any]
+
+__all__ = ["Numbers", "all_numbers", "numbers_of"]
+
+
+class Numbers(NamedTuple):
+    """The numbers of one field in a block of rows.
+
+    Attributes:
+        rows: Positions of the rows that have a number, ascending; None when all of them have.
+        values: One float64 for each of these rows, NaN and infinities included.
+    """
+
+    rows: Array | None
+    values: Array
+
+
+def all_numbers(block: Block) -> dict[str, Numbers]:
+    """Return the numbers of every field of `block` that has any, nested ones by their dotted path."""
+    return _by_field(leaf_columns(block), block.count)
+
+
+def numbers_of(block: Block, fields: Iterable[str]) -> Mapping[str, Numbers]:
+    """Return the numbers of those of `fields` that have any; no other column is touched."""
+    wanted = set(fields)
+    columns = [column for column in block.columns if _may_hold(column, wanted)]
+    found = _by_field(leaf_columns(block._replace(columns=columns)), block.count)
+    return {name: numbers for name, numbers in found.items() if name in wanted}
+
+
+def _may_hold(column: Column, wanted: set[str]) -> bool:
+    if column.field in wanted:
+        return True
+    return column.type == "o" and any(name.startswith(f"{column.field}.") for name in wanted)
+
+
+def _by_field(columns: Iterable[Column], count: int) -> dict[str, Numbers]:
+    parts: dict[str, list[Numbers]] = {}
+    for column in columns:
+        part = _objects(column, count) if column.type == "o" else _numbers(column)
+        if len(part.values):
+            parts.setdefault(column.field, []).append(part)
+    return {name: found[0] if len(found) == 1 else _joined(found, count) for name, found in parts.items()}
+
+
+def _numbers(column: Column) -> Numbers:
+    rows = None if column.rows is None else np.asarray(column.rows)
+    return Numbers(rows, np.asarray(column.values).astype(np.float64, copy=False))
+
+
+def _objects(column: Column, count: int) -> Numbers:
+    """Return the ints among a column of objects."""
+    rows = range(count) if column.rows is None else column.rows
+    found = [(row, value) for row, value in zip(rows, column.values, strict=True) if isinstance(value, int)]
+    positions = np.array([row for row, _ in found], np.int64)
+    return Numbers(positions, np.array([float(value) for _, value in found], np.float64))
+
+
+def _joined(parts: Sequence[Numbers], count: int) -> Numbers:
+    """Make one of the columns of a field that has several types."""
+    everywhere = np.arange(count)
+    rows = np.concatenate([everywhere if part.rows is None else part.rows for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    order = np.argsort(rows, kind="stable")
+    rows, values = rows[order], values[order]
+    # A row that has both a field "a.b" and a dict "a" with an item "b": as for numpy columns, the later one counts.
+    last = np.append(rows[1:] != rows[:-1], True)
+    return Numbers(rows[last], values[last])

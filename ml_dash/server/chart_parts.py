@@ -1,0 +1,171 @@
+"""Parts of a chart: rows, and runs of rows of which only a summary is known, in one form, and made into pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[Any]
+
+__all__ = ["COLUMNS", "Parts", "concatenate", "into_pixels", "of_rows"]
+
+COLUMNS = (
+    "x",
+    "xMin",
+    "xMax",
+    "count",
+    "min",
+    "max",
+    "mean",
+    "first",
+    "last",
+    "nan",
+    "posInf",
+    "negInf",
+)
+"""What is told of a pixel."""
+
+_LARGEST = np.finfo(np.float64).max
+
+
+class Parts(NamedTuple):
+    """Arrays of one item a part. A part is a row, or a run of rows.
+
+    `x_min` and `x_max` are the lowest and the highest x of its rows, `row` the index of its first one. The others are
+    as in `ml_dash.server.bucket.STATS`: `min` to `last` are of the finite values, and NaN where `count` is 0.
+    """
+
+    row: Array
+    x_min: Array
+    x_max: Array
+    count: Array  # type: ignore[assignment]  # `tuple.count` means nothing here
+    nan: Array
+    pos_inf: Array
+    neg_inf: Array
+    min: Array
+    max: Array
+    mean: Array
+    first: Array
+    last: Array
+
+    def where(self, chosen: Array) -> Parts:
+        """Return the parts that a mask or an index array chooses."""
+        return Parts(*(column[chosen] for column in self))
+
+    @property
+    def points(self) -> int:
+        """How many rows with a value there are."""
+        return int(sum(column.sum() for column in (self.count, self.nan, self.pos_inf, self.neg_inf)))
+
+
+def of_rows(row: Array, x: Array, values: Array) -> Parts:
+    """Return a part for each row: its index, its x and its value."""
+    finite = np.isfinite(values)
+    number = np.where(finite, values, np.nan)
+    others = np.isnan(values), values == np.inf, values == -np.inf
+    return Parts(row, x, x, finite, *others, number, number, number, number, number)
+
+
+def concatenate(parts: Sequence[Parts]) -> Parts:
+    """Return all the parts, in the order of their rows."""
+    found = parts[0] if len(parts) == 1 else Parts(*map(np.concatenate, zip(*parts, strict=True)))
+    if (found.row[1:] < found.row[:-1]).any():
+        found = found.where(np.argsort(found.row, kind="stable"))
+    return found
+
+
+def into_pixels(parts: Parts, width: int) -> dict[str, list[Any]]:
+    """Merge parts by the pixel that their x lies in.
+
+    Args:
+        parts: In the order of their rows.
+        width: Into how many pixels of equal width the extent of x is divided.
+
+    Returns:
+        A list for each of `COLUMNS`, of one item for each pixel that any part lies in, from left to right.
+    """
+    if not len(parts.row):
+        return {name: [] for name in COLUMNS}
+    pixel = _pixels(parts, width)
+    if (pixel[1:] < pixel[:-1]).any():
+        order = np.argsort(pixel, kind="stable")
+        pixel, parts = pixel[order], parts.where(order)
+    return _merged(parts, np.flatnonzero(np.diff(pixel, prepend=-1)))
+
+
+def _pixels(parts: Parts, width: int) -> Array:
+    """Return the number of the pixel in which the middle of each part lies."""
+    low, high = parts.x_min.min(), parts.x_max.max()
+    if low == high:
+        return np.zeros(len(parts.row), np.int64)
+    middle = _middle(parts.x_min, parts.x_max)
+    if low < 0 < high and high / 2 - low / 2 > _LARGEST / 2:
+        # halves, since the difference would be beyond the largest float
+        middle, low, high = middle / 2, low / 2, high / 2
+    pixel: Array = ((middle - low) / (high - low) * width).astype(np.int64)
+    return np.clip(pixel, 0, width - 1)
+
+
+def _middle(low: Array, high: Array) -> Array:
+    # a single x is its own middle, to the last bit
+    middle: Array = np.where(low == high, low, low / 2 + high / 2)
+    return middle
+
+
+def _merged(parts: Parts, starts: Array) -> dict[str, list[Any]]:
+    """Return a pixel for the parts between each of `starts` and the next."""
+    count = np.add.reduceat(parts.count, starts, dtype=np.int64)
+    known = parts.count > 0
+    position = np.arange(len(known))
+    first = np.minimum.reduceat(np.where(known, position, len(known)), starts)
+    last = np.maximum.reduceat(np.where(known, position, -1), starts)
+    lowest = np.minimum.reduceat(np.where(known, parts.min, np.inf), starts)
+    highest = np.maximum.reduceat(np.where(known, parts.max, -np.inf), starts)
+    mean = _means(np.where(known, parts.mean, 0.0), parts.count, count, starts)
+    x_min, x_max = np.minimum.reduceat(parts.x_min, starts), np.maximum.reduceat(parts.x_max, starts)
+    numbers = {
+        "min": lowest,
+        "max": highest,
+        # rounding must not put a mean outside
+        "mean": np.clip(mean, lowest, highest, where=count > 0, out=mean),
+        "first": parts.first[np.minimum(first, len(known) - 1)],
+        "last": parts.last[last],
+    }
+    columns = {
+        "x": _middle(x_min, x_max).tolist(),
+        "xMin": x_min.tolist(),
+        "xMax": x_max.tolist(),
+        "count": count.tolist(),
+        **{name: _or_none(column, count) for name, column in numbers.items()},
+        "nan": np.add.reduceat(parts.nan, starts, dtype=np.int64).tolist(),
+        "posInf": np.add.reduceat(parts.pos_inf, starts, dtype=np.int64).tolist(),
+        "negInf": np.add.reduceat(parts.neg_inf, starts, dtype=np.int64).tolist(),
+    }
+    return {name: columns[name] for name in COLUMNS}
+
+
+def _means(means: Array, counts: Array, count: Array, starts: Array) -> Array:
+    """Return the mean of each pixel, whose parts have `means` of `counts` values, `count` together."""
+    count = np.maximum(count, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        merged: Array = np.add.reduceat(means * counts, starts) / count
+        if not np.isfinite(merged).all():
+            # the sum was beyond the largest float, which a mean is not
+            share = counts / np.repeat(count, np.diff(starts, append=len(means)))
+            merged = np.add.reduceat(means * share, starts)
+    return merged
+
+
+def _or_none(numbers: Array, count: Array) -> list[float | None]:
+    """Return numbers, with None where there is no finite value of which they could tell."""
+    values: list[float | None] = numbers.tolist()
+    for pixel in np.flatnonzero(count == 0).tolist():
+        values[pixel] = None
+    return values

@@ -1,0 +1,94 @@
+"""Where a chart's data comes from, and the rows of it that are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ml_dash.journal.times import seconds_array
+from ml_dash.server.chart_numbers import numbers_of
+from ml_dash.server.chart_parts import Parts, concatenate, of_rows
+from ml_dash.server.chart_request import INDEX, TIME, ChartRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeAlias
+
+    import numpy.typing as npt
+
+    from ml_dash.journal.blocks import Block
+    from ml_dash.server.chart_numbers import Numbers
+
+    Array: TypeAlias = npt.NDArray[Any]
+
+__all__ = ["ChartSource", "read_parts"]
+
+_BRIDGED = 8192
+"""Rows between two wanted runs up to which they are asked for at once: they are probably in the same block."""
+
+
+class ChartSource(Protocol):
+    """One series, as a chart needs it: what does not change while the chart is made."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows the series has; their indexes are 0 to `rows` - 1."""
+        ...
+
+    def summaries(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the first row's index, the number of rows and `summarize`'s bytes of each block.
+
+        Blocks are those that have rows from `start` to `stop` (exclusive), in the order of their rows. None is read.
+        """
+        ...
+
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
+        """Yield the first row's index and the rows of the blocks that have rows from `start` to `stop` (exclusive)."""
+        ...
+
+
+def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: Array) -> Parts:
+    """Read runs of rows, and return those that have a value and an x in range.
+
+    Args:
+        source: The series.
+        request: What is asked for.
+        start: Index of the first row of each run, ascending.
+        rows: How many rows each run has; runs do not overlap.
+    """
+    stop = start + rows
+    found = [of_rows(np.empty(0, np.int64), np.empty(0), np.empty(0))]
+    cuts = np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1
+    for runs in np.split(np.arange(len(start)), cuts):
+        if len(runs):
+            for first, block in source.blocks(int(start[runs[0]]), int(stop[runs[-1]])):
+                found.append(_block_parts(block, first, request, start, stop))
+    return concatenate(found)
+
+
+def _block_parts(block: Block, first: int, request: ChartRequest, start: Array, stop: Array) -> Parts:
+    """Return the block's rows that are wanted."""
+    numbers = numbers_of(block, request.fields)
+    rows, values = _dense_rows(numbers.get(request.field), block.count)
+    if request.x == INDEX:
+        x = (rows + first).astype(np.float64)
+    elif request.x == TIME:
+        x = seconds_array(np.asarray(block.times, np.int64)[rows])
+    else:
+        positions, found = _dense_rows(numbers.get(request.x), block.count)
+        every = np.full(block.count, np.nan)
+        every[positions] = found
+        x = every[rows]
+    run = np.searchsorted(start, rows + first, side="right") - 1
+    wanted = (run >= 0) & (rows + first < stop[run])
+    wanted &= np.isfinite(x) & (x >= request.start) & (x < request.stop)
+    return of_rows(rows[wanted] + first, x[wanted], values[wanted])
+
+
+def _dense_rows(numbers: Numbers | None, count: int) -> tuple[Array, Array]:
+    """Return the positions and the values of a field's numbers."""
+    if numbers is None:
+        return np.empty(0, np.int64), np.empty(0)
+    rows = np.arange(count) if numbers.rows is None else numbers.rows.astype(np.int64)
+    return rows, numbers.values

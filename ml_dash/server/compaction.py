@@ -1,0 +1,326 @@
+"""Upkeep in the background: small blocks become large ones, and objects that nothing refers to are removed.
+
+Blocks of a few rows lie in the database, where they are cheap to add and dear to read. When enough rows of a
+series are together, they are merged, written to the blob store as one object, and then swapped for references
+to it, in one transaction. A crash before it leaves an object that nothing refers to; nobody can tell that there
+was a merge but by the speed. Row indices, watermarks and checksums of frames stay what they are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ml_dash.events import Kind
+from ml_dash.journal.blocks import encode_block, pack
+from ml_dash.journal.catalogue import KNOWN_KINDS
+from ml_dash.server.errors import ApiError
+from ml_dash.server.file_schema import CONTENT_PARTS
+from ml_dash.server.frames import block_crc
+from ml_dash.server.merge import can_merge, merge_blocks
+from ml_dash.server.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
+from ml_dash.server.reading import StoredBlock, head_of, load_block
+from ml_dash.server.schema import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ml_dash.clock import Clock
+    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.database import Database
+    from ml_dash.server.settings import ServerSettings
+    from ml_dash.server.telemetry import Telemetry
+
+__all__ = ["Compactor"]
+
+_LOG = logging.getLogger("ml_dash.server")
+_OBJECT_BYTES = 16 << 20
+_KEPT_IN_ROW = frozenset({int(Kind.PARAMS)})
+"""Read writer by writer, which a merged block could not tell."""
+_COMPACTED = sorted({int(kind) for kind in KNOWN_KINDS} - _KEPT_IN_ROW)
+
+
+class _Small(NamedTuple):
+    """A block in the database."""
+
+    stored: StoredBlock
+    min_ns: int
+    max_ns: int
+
+
+class _Chunk(NamedTuple):
+    """One new block, of those that it replaces."""
+
+    first: int
+    rows: int
+    min_ns: int
+    max_ns: int
+    entry: bytes
+    data: bytes
+    summary: bytes | None
+
+
+class Compactor:
+    """Merges and removes, on a thread of its own. One for a server process; those of several do not disturb each other.
+
+    Args:
+        database: Where the blocks are.
+        blobs: Where chunks go.
+        settings: When it is time.
+        clock: The time.
+        telemetry: Counts what is done.
+        upkeep: What else is to be done now and then.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        settings: ServerSettings,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        upkeep: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = telemetry
+        self._upkeep = upkeep
+        self._hot: dict[tuple[str, int], None] = {}
+        self._changed = threading.Condition()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="ml-dash-compact", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread, when it has finished the chunk at hand."""
+        with self._changed:
+            self._end.set()
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def notice(self, experiment_id: str, series: int) -> None:
+        """Take note of a series that has enough small blocks. Any thread may call it."""
+        with self._changed:
+            self._hot[experiment_id, series] = None
+            self._changed.notify()
+
+    def compact_all(self) -> int:
+        """Merge what is to be merged in all series now; return the number of rows merged."""
+        query = select(SERIES.c.experiment_id, SERIES.c.number).where(
+            SERIES.c.hot_rows >= self._settings.compact_rows, SERIES.c.kind.in_(_COMPACTED)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return sum(self.compact(experiment_id, number) for experiment_id, number in found)
+
+    def compact(self, experiment_id: str, series: int) -> int:
+        """Merge the small blocks of one series; return the number of rows merged.
+
+        Raises:
+            OSError: The blob store cannot be written.
+            SQLAlchemyError: The database cannot.
+        """
+        merged = after = 0
+        while small := self._small(experiment_id, series, after):
+            after = small[-1].stored.first + small[-1].stored.rows
+            merged += self._replace(experiment_id, series, small)
+        self._telemetry.compacted.inc(merged)
+        return merged
+
+    def collect(self) -> int:
+        """Remove the objects that are old, and that nothing refers to; return how many."""
+        removed = 0
+        for names in self._blobs.older_than(self._settings.orphan_age):
+            with self._database.read() as connection:
+                used = {
+                    name
+                    for column in (OBJECTS.c.name, CONTENT_PARTS.c.object)
+                    for name in connection.execute(select(column).where(column.in_(names))).scalars()
+                }
+            unused = [name for name in names if name not in used]
+            self._blobs.delete(unused)
+            removed += len(unused)
+        self._telemetry.orphans.inc(removed)
+        return removed
+
+    def _work(self) -> None:
+        self._guarded(self.compact_all)
+        while not self._end.is_set():
+            hot = self._next()
+            if not hot and not self._end.is_set():
+                self._guarded(self._upkeep)
+                self._guarded(self.collect)
+            for experiment_id, series in hot:
+                if not self._end.is_set():
+                    self._guarded(self.compact, experiment_id, series)
+
+    def _next(self) -> list[tuple[str, int]]:
+        """Wait for series that are to be merged; none when the time for other upkeep has come."""
+        with self._changed:
+            if not self._hot and not self._end.is_set():
+                self._changed.wait(self._settings.upkeep_interval)
+            hot, self._hot = list(self._hot), {}
+            return hot
+
+    def _guarded(self, function: Any, *args: Any) -> None:
+        """Call a function; whatever it meets, upkeep can wait, and is tried again."""
+        try:
+            function(*args)
+        except (OSError, SQLAlchemyError, ApiError, ValueError) as error:
+            _LOG.warning("upkeep is put off: %s", error)
+
+    def _small(self, experiment_id: str, series: int, after: int) -> list[_Small]:
+        """Return the next small blocks of a series that together make an object."""
+        query = (
+            select(
+                BLOCKS.c.first,
+                BLOCKS.c.rows,
+                BLOCKS.c.head,
+                BLOCKS.c.data,
+                BLOCKS.c.object,
+                BLOCKS.c.offset,
+                BLOCKS.c.length,
+                BLOCKS.c.crc,
+                BLOCKS.c.min_ns,
+                BLOCKS.c.max_ns,
+            )
+            .join(
+                SERIES,
+                (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),
+            )
+            .where(
+                BLOCKS.c.experiment_id == experiment_id,
+                BLOCKS.c.series == series,
+                BLOCKS.c.first >= after,
+                BLOCKS.c.data.is_not(None),
+                SERIES.c.kind.in_(_COMPACTED),
+            )
+            .order_by(BLOCKS.c.first)
+        )
+        found: list[_Small] = []
+        size = 0
+        with self._database.read() as connection:
+            for row in connection.execution_options(yield_per=256).execute(query):
+                found.append(_Small(StoredBlock(*row[:8]), row.min_ns, row.max_ns))
+                size += row.length
+                if size >= _OBJECT_BYTES:
+                    break
+        return found
+
+    def _replace(self, experiment_id: str, series: int, small: list[_Small]) -> int:
+        chunks = [_chunk(self._blobs, group) for group in _groups(small)]
+        name = self._blobs.new_name(experiment_id)
+        self._blobs.put(name, b"".join(chunk.data for chunk in chunks))
+        try:
+            swapped = self._swap(experiment_id, series, small, chunks, name)
+        except SQLAlchemyError:
+            self._blobs.delete([name])
+            raise
+        if not swapped:
+            self._blobs.delete([name])
+            return 0
+        return sum(chunk.rows for chunk in chunks)
+
+    def _swap(
+        self, experiment_id: str, series: int, small: list[_Small], chunks: list[_Chunk], name: str
+    ) -> bool:
+        """Put references to the chunks in the place of the small blocks; False where another process did so."""
+        own = (BLOCKS.c.experiment_id == experiment_id, BLOCKS.c.series == series)
+        last = small[-1].stored
+        with self._database.write() as connection:
+            # as who stores rows does: the number of hot rows is changed by one at a time
+            connection.execute(
+                select(EXPERIMENTS.c.id).where(EXPERIMENTS.c.id == experiment_id).with_for_update()
+            )
+            in_the_way = BLOCKS.c.first.between(small[0].stored.first, last.first)
+            still_there = connection.execute(
+                select(BLOCKS.c.first).where(*own, in_the_way, BLOCKS.c.data.is_not(None))
+            ).scalars()
+            if set(still_there) != {each.stored.first for each in small}:
+                return False
+            connection.execute(delete(BLOCKS).where(*own, in_the_way, BLOCKS.c.data.is_not(None)))
+            connection.execute(
+                insert(OBJECTS),
+                {
+                    "name": name,
+                    "experiment_id": experiment_id,
+                    "bytes": sum(len(chunk.data) for chunk in chunks),
+                    "created_ns": self._clock.time_ns(),
+                },
+            )
+            connection.execute(insert(BLOCKS), list(_rows(experiment_id, series, chunks, name)))
+            connection.execute(
+                update(SERIES)
+                .where(SERIES.c.experiment_id == experiment_id, SERIES.c.number == series)
+                .values(hot_rows=SERIES.c.hot_rows - sum(chunk.rows for chunk in chunks))
+            )
+        return True
+
+
+def _rows(experiment_id: str, series: int, chunks: Sequence[_Chunk], name: str) -> Iterator[dict[str, Any]]:
+    offset = 0
+    for chunk in chunks:
+        yield {
+            "experiment_id": experiment_id,
+            "series": series,
+            "first": chunk.first,
+            "rows": chunk.rows,
+            "min_ns": chunk.min_ns,
+            "max_ns": chunk.max_ns,
+            "head": chunk.entry,
+            "object": name,
+            "offset": offset,
+            "length": len(chunk.data),
+            "crc": block_crc(chunk.data),
+            "summary": chunk.summary,
+        }
+        offset += len(chunk.data)
+
+
+def _groups(small: list[_Small]) -> Iterator[list[_Small]]:
+    """Yield the blocks that become one: they follow one another, and are not too large together."""
+    group: list[_Small] = []
+    rows = size = 0
+    for each in small:
+        first, count, length = each.stored.first, each.stored.rows, each.stored.length
+        follows = bool(group) and first == group[-1].stored.first + group[-1].stored.rows
+        fits = rows + count <= MERGED_ROWS and size + length <= MERGED_BYTES
+        if group and not (
+            follows and fits and can_merge(head_of(each.stored)) and can_merge(head_of(group[0].stored))
+        ):
+            yield group
+            group, rows, size = [], 0, 0
+        group.append(each)
+        rows, size = rows + count, size + length
+    yield group
+
+
+def _chunk(blobs: Blobs, group: list[_Small]) -> _Chunk:
+    first = group[0].stored
+    blocks = [load_block(blobs, each.stored) for each in group]
+    if len(group) == 1:
+        entry, data, block = first.entry, first.data or b"", blocks[0]
+    else:
+        block = merge_blocks(blocks)
+        head, pieces = encode_block(block)
+        entry, data = pack(head), b"".join(pieces)
+    return _Chunk(
+        first.first,
+        sum(each.stored.rows for each in group),
+        min(each.min_ns for each in group),
+        max(each.max_ns for each in group),
+        entry,
+        data,
+        summary_of(block, least=1),
+    )

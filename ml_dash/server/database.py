@@ -1,0 +1,214 @@
+"""The database: SQLite in a file, or PostgreSQL by URL, behind one synchronous engine.
+
+It is synchronous because a hop to another thread for every statement costs more than most statements do. Callers on an
+event loop hand over a whole function, with `Database.run`.
+
+An SQLite file is in WAL mode with ``synchronous=FULL``: readers never wait for the writer, and when `Database.write`
+has left its block, what was written is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    TimeoutError as PoolTimeoutError,
+)
+
+from ml_dash.errors import InvalidArgumentError, MissingExtraError, MLDashError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy.engine import URL
+
+__all__ = ["Database", "DatabaseError", "is_disk_full", "may_pass"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_THREADS = 8
+_BUSY_SECONDS = 15
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-16384",
+    f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
+)
+
+
+class DatabaseError(MLDashError, RuntimeError):
+    """A database cannot be used: it is out of reach, or a newer version of ML-Dash has changed it."""
+
+
+class Database:
+    """One engine, and the way in and out of it. Any thread may use it.
+
+    Make one with `open`.
+
+    Attributes:
+        engine: SQLAlchemy's engine.
+        commits: How many transactions were committed by `write` so far.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.commits = 0
+        # SQLite has one writer at a time: better to wait here, in turn, than in its busy handler, by sleeping
+        self._writing = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-db")
+
+    @classmethod
+    def open(cls, url: str) -> Database:
+        """Open a database, and bring its schema up to date.
+
+        Args:
+            url: ``sqlite:///path/of/file`` or ``postgresql://user@host/name``.
+
+        Raises:
+            InvalidArgumentError: The URL is none of a database that is supported.
+            MissingExtraError: A package is not installed.
+            DatabaseError: The database is out of reach, or its schema is newer than this version knows.
+        """
+        from ml_dash.server.migrate import migrate
+
+        parsed = _parse(url)
+        engine = _engine(parsed)
+        try:
+            migrate(engine)
+        except DBAPIError as error:
+            engine.dispose()
+            shown = parsed.render_as_string(hide_password=True)
+            raise DatabaseError(f"the database {shown} cannot be opened: {_reason(error)}") from error
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees one state of the database, whatever is written meanwhile."""
+        options: Any = {} if self.dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection in a transaction, which is on the disk when the block is left; undone if it raises."""
+        if self._writing is None:
+            with self.engine.begin() as connection:
+                yield connection
+        else:
+            with (
+                self._writing,
+                self.engine.connect().execution_options(ml_dash_write=True) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        self.commits += 1
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function on a worker thread, and wait for what it returns."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for what runs, and close all connections."""
+        self._pool.shutdown()
+        self.engine.dispose()
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Say whether this is what a full disk (or quota) looks like, to Python, SQLite or PostgreSQL."""
+    if isinstance(error, DBAPIError):
+        error = error.orig
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if isinstance(error, sqlite3.OperationalError):
+        return "database or disk is full" in str(error)
+    return getattr(error, "sqlstate", None) == "53100"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Say whether a statement failed for a reason that may be gone in a moment: a lock, a connection, a restart."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError))
+
+
+def _parse(url: str) -> URL:
+    example = "give sqlite:///path/of/file or postgresql://user:password@host/name"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidArgumentError(f"database={url!r} is not a database's URL: {example}") from None
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
+        raise InvalidArgumentError(f"database={parsed.drivername!r}… is not supported: {example}")
+    if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise InvalidArgumentError(f"database={url!r} names no file: {example}")
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    try:
+        if url.drivername == "sqlite":
+            return _sqlite(url)
+        # a pooled connection may have been cut by the server meanwhile
+        return create_engine(url, pool_size=_THREADS + 2, max_overflow=2 * _THREADS, pool_pre_ping=True)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise MissingExtraError("PostgreSQL", "psycopg", "server") from error
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
+        pool_size=_THREADS + 2,
+        max_overflow=2 * _THREADS,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        # We say ourselves when a transaction begins: the driver would begin it late, and never for DDL.
+        connection.isolation_level = None
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        # A transaction that reads first and then writes fails if another one has written in between.
+        writes = connection.get_execution_options().get("ml_dash_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _reason(error: DBAPIError) -> str:
+    """Return the driver's message, on one line."""
+    reason = " ".join(str(error.orig).split())
+    if isinstance(error.orig, sqlite3.OperationalError) and "unable to open" in reason:
+        return f"{reason}: does its directory exist, and may this user ({os.name}) write there?"
+    return reason

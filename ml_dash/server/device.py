@@ -1,0 +1,186 @@
+"""The device flow's routes (RFC 8628): a device asks, a person approves on a page, the device gets its token.
+
+Errors of the two endpoints for devices are as the RFCs say, ``{"error", "error_description"}``, and not as elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.times import NANOSECONDS
+from ml_dash.remote.protocol import API
+from ml_dash.server.access import public
+from ml_dash.server.account_bodies import FORM, read_form
+from ml_dash.server.accounts import check_name, hash_token
+from ml_dash.server.attempts import Attempts, address_of
+from ml_dash.server.device_approval import ApprovalPage
+from ml_dash.server.device_grants import parse_asked, scope_text
+from ml_dash.server.device_logins import (
+    CODE_SECONDS,
+    POLL_SECONDS,
+    DeviceLogins,
+    Refusal,
+    show_user_code,
+)
+from ml_dash.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from ml_dash.clock import Clock
+    from ml_dash.server.accounts import Accounts
+
+__all__ = ["CLIENT_ID", "GRANT_TYPE", "PAGE", "device_routes"]
+
+CLIENT_ID = "ml-dash"
+"""The one client; it needs no registration, because it proves nothing about itself."""
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
+PAGE = "/device"
+
+_WINDOW_SECONDS = 60
+_WRONG_DEVICE_CODES = 30
+_LOGINS = 30
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class _RefusedError(Exception):
+    """A request of a device that ends here."""
+
+    def __init__(self, error: str, description: str, status: int = 400, wait: int = 0) -> None:
+        super().__init__(description)
+        self.error = error
+        self.description = description
+        self.status = status
+        self.wait = wait
+
+    def response(self) -> web.Response:
+        headers = {**_NO_STORE, "Retry-After": str(self.wait)} if self.wait else _NO_STORE
+        body = {"error": self.error, "error_description": self.description}
+        return web.json_response(body, status=self.status, headers=headers)
+
+
+def device_routes(accounts: Accounts, clock: Clock, public_url: str | None = None) -> list[web.RouteDef]:
+    """Return the routes of the device flow.
+
+    Args:
+        accounts: The tokens.
+        clock: Tells when codes expire.
+        public_url: Where people reach this server; None: where the device does.
+    """
+    device = _Device(accounts, clock, public_url)
+    page = ApprovalPage(accounts, clock)
+    return [
+        web.post(f"{API}/device/authorize", device.authorize),
+        web.post(f"{API}/device/token", device.token),
+        web.get(PAGE, page.show, allow_head=False),
+        web.post(PAGE, page.decide),
+    ]
+
+
+class _Device:
+    """What devices ask."""
+
+    def __init__(self, accounts: Accounts, clock: Clock, public_url: str | None) -> None:
+        self._logins = DeviceLogins(accounts, clock)
+        self._run = accounts.database.run
+        self._public_url = public_url
+        self._begun = Attempts(_LOGINS, _WINDOW_SECONDS, clock)
+        self._wrong = Attempts(_WRONG_DEVICE_CODES, _WINDOW_SECONDS, clock)
+
+    @public
+    async def authorize(self, request: web.Request) -> web.Response:
+        try:
+            return await self._authorize(request)
+        except _RefusedError as refused:
+            return refused.response()
+
+    @public
+    async def token(self, request: web.Request) -> web.Response:
+        try:
+            return await self._token(request)
+        except _RefusedError as refused:
+            return refused.response()
+
+    async def _authorize(self, request: web.Request) -> web.Response:
+        form = await _device_form(request)
+        address = address_of(request)
+        if wait := self._begun.wait(address):
+            raise _RefusedError("temporarily_unavailable", "too many logins from this address", 429, wait)
+        try:
+            client = check_name(form.get("client_name", "a device without a name"))
+        except InvalidArgumentError as error:
+            raise _RefusedError("invalid_request", str(error)) from None
+        try:
+            asked = parse_asked(form.get("scope", ""))
+        except ValueError as error:
+            raise _RefusedError("invalid_scope", str(error)) from None
+        begun = await self._run(self._logins.begin, client, request.remote or "unknown", asked)
+        if begun is None:
+            raise _RefusedError("temporarily_unavailable", "too many logins are under way", 503, 60)
+        self._begun.count(address, hash_token(begun.device_code))
+        where = (self._public_url or f"{request.scheme}://{request.host}").rstrip("/") + PAGE
+        code = show_user_code(begun.user_code)
+        return _told(
+            {
+                "device_code": begun.device_code,
+                "user_code": code,
+                "verification_uri": where,
+                "verification_uri_complete": f"{where}?user_code={code}",
+                "expires_in": CODE_SECONDS,
+                "interval": POLL_SECONDS,
+            }
+        )
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = await _device_form(request)
+        if form.get("grant_type") != GRANT_TYPE:
+            known = "grant_type" in form
+            raise _RefusedError(
+                "unsupported_grant_type" if known else "invalid_request", f"grant_type must be {GRANT_TYPE}"
+            )
+        if "device_code" not in form:
+            raise _RefusedError("invalid_request", "device_code is missing")
+        address = address_of(request)
+        if wait := self._wrong.wait(address):
+            raise _RefusedError(Refusal.SLOW_DOWN.value, "too many wrong codes from this address", 429, wait)
+        got = await self._run(self._logins.collect, form["device_code"])
+        if isinstance(got, Refusal):
+            if got is Refusal.UNKNOWN:
+                self._wrong.count(address, hash_token(form["device_code"]))
+            raise _RefusedError(got.value, _DESCRIPTIONS[got])
+        body: dict[str, Any] = {
+            "access_token": got.token,
+            "token_type": "Bearer",
+            "scope": scope_text(got.record.grants),
+        }
+        if got.record.expires_ns is not None:
+            body["expires_in"] = (got.record.expires_ns - got.record.created_ns) // NANOSECONDS
+        return _told(body)
+
+
+_DESCRIPTIONS = {
+    Refusal.PENDING: "nobody has decided yet",
+    Refusal.SLOW_DOWN: f"asked too soon: wait {POLL_SECONDS} s longer between two questions from now on",
+    Refusal.DENIED: "the login was denied",
+    Refusal.EXPIRED: f"nobody decided within {CODE_SECONDS // 60} minutes: begin again",
+    Refusal.UNKNOWN: "the device code is unknown, or was used already: begin again",
+}
+
+
+async def _device_form(request: web.Request) -> dict[str, str]:
+    try:
+        form = await read_form(request)
+    except ApiError as error:
+        raise _RefusedError("invalid_request", error.message, error.status) from None
+    if form is None:
+        raise _RefusedError("invalid_request", f"the body must be a form ({FORM}) that names each field once")
+    if "client_id" not in form:
+        raise _RefusedError("invalid_request", f"client_id is missing: it must be {CLIENT_ID!r}")
+    if form["client_id"] != CLIENT_ID:
+        raise _RefusedError("invalid_client", f"client_id must be {CLIENT_ID!r}")
+    return form
+
+
+def _told(body: dict[str, Any]) -> web.Response:
+    return web.json_response(body, headers=_NO_STORE)

@@ -1,0 +1,29 @@
+"""What the server answers where it cannot do what it was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["ApiError"]
+
+
+class ApiError(Exception):
+    """An answer that is an error: raised anywhere below a route, told to the client by the application.
+
+    Args:
+        status: the HTTP status.
+        code: a word for programs, one of `ml_dash.remote.protocol.ErrorCode`.
+        message: a sentence for people; it names the value and the remedy.
+        **details: what else the client needs, such as ``expected=``; part of the answer.
+    """
+
+    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+
+    def body(self) -> dict[str, Any]:
+        """Return the answer's body."""
+        return {"error": {"code": self.code, "message": self.message, **self.details}}

@@ -1,0 +1,387 @@
+"""The catalogue of experiments: created, found, listed, deleted and brought back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.times import NANOSECONDS, iso_time
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.append import gone, no_such_experiment
+from ml_dash.server.errors import ApiError
+from ml_dash.server.run_state import open_runs
+from ml_dash.server.schema import EXPERIMENTS, TAGS, WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+    from ml_dash.clock import Clock
+    from ml_dash.identity import Identity
+    from ml_dash.server.database import Database
+
+__all__ = ["Description", "Experiments", "Found", "Wanted"]
+
+_ALPHABET = string.ascii_lowercase + string.digits
+_ID_LENGTH = 20
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a client says of an experiment; None leaves what is stored."""
+
+    readme: str | None = None
+    tags: tuple[str, ...] | None = None
+    bindrs: tuple[str, ...] | None = None
+    metadata: dict[Any, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which experiments to list; None asks for nothing.
+
+    Attributes:
+        owners: Only of these owners.
+        prefix: Only these: the experiment of this prefix, and those below it.
+        owner: Only of this owner.
+        project: Only of a project of this name.
+        folder: Only in this folder, and below it.
+        tag: Only with this tag.
+        status: Only with this status; ``STALE`` is RUNNING without a sign of life.
+        search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
+    """
+
+    owners: frozenset[str] | None = None
+    prefix: str | None = None
+    owner: str | None = None
+    project: str | None = None
+    folder: str | None = None
+    tag: str | None = None
+    status: str | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An experiment that is there: enough to say who may see it."""
+
+    id: str
+    prefix: str
+    owner: str
+    deleted: bool
+
+
+class Experiments:
+    """The catalogue.
+
+    Args:
+        database: Where it is stored.
+        clock: The time.
+        stale_after: Seconds without a sign of life, after which a running run counts as dead.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock, stale_after: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._stale_after = stale_after
+
+    def upsert(
+        self, identity: Identity, description: Description, *, recreate: bool = False
+    ) -> dict[str, Any]:
+        """Create an experiment, or change what is said of it.
+
+        Args:
+            identity: Its prefix.
+            description: What is said of it.
+            recreate: Whether to bring it back, with all its data, if it was deleted.
+
+        Returns:
+            Its record, with ``created`` and the ``watermarks`` of its writers.
+
+        Raises:
+            ApiError: 410: it was deleted, and is not to be brought back.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._upsert(identity, description, recreate=recreate)
+            except IntegrityError:
+                continue  # another process created it at this very moment
+        return self._upsert(identity, description, recreate=recreate)
+
+    def find(self, experiment_id: str) -> Found | None:
+        """Return the experiment with this id, a deleted one too; None if there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(
+                    EXPERIMENTS.c.id, EXPERIMENTS.c.prefix, EXPERIMENTS.c.owner, EXPERIMENTS.c.deleted_ns
+                ).where(EXPERIMENTS.c.id == experiment_id)
+            ).one_or_none()
+        return None if row is None else Found(row.id, row.prefix, row.owner, row.deleted_ns is not None)
+
+    def record(self, experiment_id: str) -> dict[str, Any]:
+        """Return an experiment's record.
+
+        Raises:
+            ApiError: 404 or 410.
+        """
+        with self._database.read() as connection:
+            return self._record(connection, experiment_id)
+
+    def listing(self, wanted: Wanted, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Return a page of records, newest first.
+
+        Args:
+            wanted: Which.
+            limit: How many at most.
+            cursor: What the page before said; None for the first page.
+
+        Raises:
+            ApiError: 400: the cursor is none.
+        """
+        now = self._clock.time_ns()
+        conditions = self._conditions(wanted, now)
+        after = [] if cursor is None else [_behind(cursor)]
+        query = select(EXPERIMENTS).where(*conditions, *after)
+        order = (EXPERIMENTS.c.created_ns.desc(), EXPERIMENTS.c.id.desc())
+        with self._database.read() as connection:
+            total = connection.execute(
+                select(func.count()).select_from(EXPERIMENTS).where(*conditions)
+            ).scalar_one()
+            rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
+            records = self._records(connection, rows[:limit], now)
+        has_more = len(rows) > limit
+        return {
+            "data": records,
+            "total": total,
+            "hasMore": has_more,
+            "cursor": _cursor(rows[limit - 1]) if has_more and limit else None,
+        }
+
+    def delete(self, experiment_id: str) -> dict[str, Any]:
+        """Mark an experiment as deleted, and return its record; its data stays.
+
+        Raises:
+            ApiError: 404 or 410.
+        """
+        now = self._clock.time_ns()
+        with self._database.write() as connection:
+            self._record(connection, experiment_id)
+            connection.execute(
+                update(EXPERIMENTS)
+                .where(EXPERIMENTS.c.id == experiment_id)
+                .values(deleted_ns=now, updated_ns=now)
+            )
+            row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).one()
+            return self._records(connection, [row], now)[0]
+
+    def watermarks(self, experiment_id: str) -> dict[str, int]:
+        """Return how far the frames of each writer are stored.
+
+        Raises:
+            ApiError: 404 or 410.
+        """
+        with self._database.read() as connection:
+            self._record(connection, experiment_id)
+            return _watermarks(connection, experiment_id)
+
+    def _upsert(self, identity: Identity, description: Description, *, recreate: bool) -> dict[str, Any]:
+        now = self._clock.time_ns()
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(EXPERIMENTS).where(EXPERIMENTS.c.prefix == identity.prefix).with_for_update()
+            ).one_or_none()
+            if row is None:
+                experiment_id = _create(connection, identity, description, now)
+            else:
+                if row.deleted_ns is not None and not recreate:
+                    raise gone(identity.prefix)
+                experiment_id = row.id
+                _change(connection, row, description, now)
+            record = self._record(connection, experiment_id)
+            return {
+                **record,
+                "created": row is None,
+                "watermarks": _watermarks(connection, experiment_id),
+            }
+
+    def _record(self, connection: Connection, experiment_id: str) -> dict[str, Any]:
+        row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).one_or_none()
+        if row is None:
+            raise no_such_experiment(experiment_id)
+        if row.deleted_ns is not None:
+            raise gone(row.prefix)
+        return self._records(connection, [row], self._clock.time_ns())[0]
+
+    def _records(self, connection: Connection, rows: Sequence[Row[Any]], now: int) -> list[dict[str, Any]]:
+        since = self._alive_since(now)
+        alive = [row.id for row in rows if row.alive_ns is not None and row.alive_ns >= since]
+        runs = open_runs(connection, alive, stale_after=self._stale_after, now_ns=now) if alive else {}
+        return [_as_record(row, runs.get(row.id)) for row in rows]
+
+    def _alive_since(self, now: int) -> int:
+        return now - int(self._stale_after * NANOSECONDS)
+
+    def _conditions(self, wanted: Wanted, now: int) -> list[ColumnElement[bool]]:
+        columns = EXPERIMENTS.c
+        conditions: list[ColumnElement[bool]] = [columns.deleted_ns.is_(None)]
+        if wanted.owners is not None:
+            conditions.append(columns.owner.in_(sorted(wanted.owners)))
+        for column, value in ((columns.owner, wanted.owner), (columns.project, wanted.project)):
+            if value is not None:
+                conditions.append(column == value)
+        for column, value in ((columns.prefix, wanted.prefix), (columns.folder, wanted.folder)):
+            if value is not None:
+                conditions.append(or_(column == value, column.startswith(value + "/", autoescape=True)))
+        if wanted.tag is not None:
+            with_tag = select(TAGS.c.experiment_id).where(TAGS.c.tag == wanted.tag)
+            conditions.append(columns.id.in_(with_tag))
+        if wanted.status is not None:
+            conditions.append(self._has_status(wanted.status, now))
+        words = (wanted.search or "").split()
+        conditions += [columns.words.contains(_findable(word), autoescape=True) for word in words]
+        return conditions
+
+    def _has_status(self, status: str, now: int) -> ColumnElement[bool]:
+        columns = EXPERIMENTS.c
+        is_alive = and_(columns.alive_ns.is_not(None), columns.alive_ns >= self._alive_since(now))
+        if status == "STALE":
+            return and_(columns.status == "RUNNING", ~is_alive)
+        if status == "RUNNING":
+            return or_(columns.status == "RUNNING", is_alive)
+        return and_(columns.status == status, ~is_alive)
+
+
+def _create(connection: Connection, identity: Identity, description: Description, now: int) -> str:
+    experiment_id = "exp_" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
+    tags = list(dict.fromkeys(description.tags or ()))
+    connection.execute(
+        insert(EXPERIMENTS).values(
+            id=experiment_id,
+            prefix=identity.prefix,
+            owner=identity.owner,
+            project=identity.project,
+            folder=identity.folder,
+            name=identity.name,
+            readme=description.readme,
+            tags=tags,
+            bindrs=list(description.bindrs or ()),
+            metadata=description.metadata,
+            words=_words(identity.prefix, tags, description.readme),
+            created_ns=now,
+            updated_ns=now,
+            rows=0,
+        )
+    )
+    _tag(connection, experiment_id, tags)
+    return experiment_id
+
+
+def _change(connection: Connection, row: Row[Any], description: Description, now: int) -> None:
+    """Store what is said anew; what is said again changes nothing."""
+    said = {
+        "readme": description.readme,
+        "tags": None if description.tags is None else list(dict.fromkeys(description.tags)),
+        "bindrs": None if description.bindrs is None else list(description.bindrs),
+        "metadata": description.metadata,
+    }
+    news: dict[str, Any] = {
+        name: value
+        for name, value in said.items()
+        # as bytes: NaN is unequal to itself, and True is not 1
+        if value is not None and pack(value) != pack(row._mapping[name])  # noqa: SLF001 - its public name
+    }
+    if not news and row.deleted_ns is None:
+        return
+    tags = news.get("tags", row.tags)
+    words = _words(row.prefix, tags, news.get("readme", row.readme))
+    connection.execute(
+        update(EXPERIMENTS)
+        .where(EXPERIMENTS.c.id == row.id)
+        .values(**news, words=words, updated_ns=now, deleted_ns=None)
+    )
+    if "tags" in news:
+        connection.execute(delete(TAGS).where(TAGS.c.experiment_id == row.id))
+        _tag(connection, row.id, tags)
+
+
+def _tag(connection: Connection, experiment_id: str, tags: Collection[str]) -> None:
+    if tags:
+        connection.execute(insert(TAGS), [{"experiment_id": experiment_id, "tag": tag} for tag in tags])
+
+
+def _words(prefix: str, tags: Sequence[str], readme: str | None) -> str:
+    return _findable("\n".join([prefix, *tags, readme or ""]))
+
+
+def _findable(text: str) -> str:
+    """Return a text in one case, without what databases refuse."""
+    return text.encode("utf-8", "replace").decode().replace("\0", " ").casefold()
+
+
+def _watermarks(connection: Connection, experiment_id: str) -> dict[str, int]:
+    query = select(WRITERS.c.writer, WRITERS.c.watermark).where(WRITERS.c.experiment_id == experiment_id)
+    return {row.writer: row.watermark for row in connection.execute(query.order_by(WRITERS.c.writer))}
+
+
+def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the public form of an experiment; `run` is that of its runs that is alive, if one is."""
+    running = run is not None or row.status == "RUNNING"
+    return {
+        "id": row.id,
+        "prefix": row.prefix,
+        "owner": row.owner,
+        "project": row.project,
+        "folder": row.folder,
+        "name": row.name,
+        "readme": row.readme,
+        "tags": row.tags,
+        "bindrs": row.bindrs,
+        "metadata": row.metadata,
+        "status": "RUNNING" if running else row.status,
+        "stale": running and run is None,
+        "createdAt": iso_time(row.created_ns),
+        "updatedAt": iso_time(row.updated_ns),
+        "startedAt": time_or_none(row.started_ns),
+        "endedAt": None if running else time_or_none(row.status_ns),
+        "lastActivity": time_or_none(row.activity_ns),
+        "host": row.host if run is None else run["host"],
+        "error": None if running else row.error,
+        "rows": row.rows,
+        "deletedAt": time_or_none(row.deleted_ns),
+    }
+
+
+def time_or_none(time_ns: int | None) -> str | None:
+    """Return a time in its public form."""
+    return None if time_ns is None else iso_time(time_ns)
+
+
+def _cursor(row: Row[Any]) -> str:
+    return base64.urlsafe_b64encode(pack([row.created_ns, row.id])).decode().rstrip("=")
+
+
+def _behind(cursor: str) -> ColumnElement[bool]:
+    try:
+        match unpack(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)):
+            case [int() as created, str() as last] if (
+                0 <= created < 2**63 and last.isascii() and last.isprintable()
+            ):
+                return or_(
+                    EXPERIMENTS.c.created_ns < created,
+                    and_(EXPERIMENTS.c.created_ns == created, EXPERIMENTS.c.id < last),
+                )
+    except (ValueError, binascii.Error):
+        pass
+    raise ApiError(
+        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is none: give what the page before had as its cursor"
+    )

@@ -1,0 +1,251 @@
+"""Files, as readers ask for them: listed by one query, or one by its id; each with whether its content is here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import LargeBinary, and_, func, or_, select
+
+from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.files import FileQuery
+from ml_dash.journal.times import iso_time
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.errors import ApiError
+from ml_dash.server.file_schema import CONTENTS, FILES
+from ml_dash.server.schema import EXPERIMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery
+
+    from ml_dash.server.database import Database
+
+__all__ = ["FileListing"]
+
+
+class FileListing:
+    """The files of one experiment.
+
+    Args:
+        database: Where their rows are.
+        experiment_id: Which experiment.
+    """
+
+    def __init__(self, database: Database, experiment_id: str) -> None:
+        self._database = database
+        self._id = experiment_id
+
+    def all(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
+        """Return the rows that are asked for, by path and filename, and of each name the newest first."""
+        query = query or FileQuery()
+        matches = _matcher(query)
+        ordered = _ordered(self._kept(query))
+        with self._database.read() as connection:
+            return [_as_row(row) for row in connection.execute(ordered) if matches(row)]
+
+    def page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Return some of these rows.
+
+        Args:
+            query: Which.
+            limit: How many at most.
+            cursor: What the page before said; None for the first page.
+
+        Raises:
+            ApiError: 400: the cursor is none.
+            InvalidArgumentError: The pattern is none.
+        """
+        after = None if cursor is None else _parse_cursor(cursor)
+        with self._database.read() as connection:
+            if query.pattern is None and not query.tags:
+                rows, total = self._database_page(connection, query, limit, after)
+            else:
+                rows, total = self._filtered_page(connection, query, limit, after)
+        has_more = len(rows) > limit
+        return {
+            "data": [_as_row(row) for row in rows[:limit]],
+            "total": total,
+            "hasMore": has_more,
+            "cursor": _cursor(rows[limit - 1]) if has_more and limit else None,
+        }
+
+    def get(self, file_id: str) -> dict[str, Any] | None:
+        """Return a file's row, whichever version, deleted or not; None where there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(self._rows(FILES.c.id == file_id)).one_or_none()
+        return None if row is None else _as_row(row)
+
+    def missing(self, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Return a page of the contents that files name which are not deleted, and that are not here.
+
+        Args:
+            limit: How many at most.
+            cursor: The checksum before the first.
+        """
+        query = (
+            select(FILES.c.checksum, func.max(FILES.c.size).label("size"))
+            .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
+            .outerjoin(CONTENTS, _HERE)
+            .where(
+                FILES.c.experiment_id == self._id,
+                FILES.c.saved_ns.is_not(None),
+                FILES.c.deleted_ns.is_(None),
+                CONTENTS.c.checksum.is_(None),
+                FILES.c.checksum > (cursor or ""),
+            )
+            .group_by(FILES.c.checksum)
+            .order_by(FILES.c.checksum)
+            .limit(limit + 1)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        has_more = len(rows) > limit
+        return {
+            "data": [{"checksum": row.checksum, "sizeBytes": row.size} for row in rows[:limit]],
+            "hasMore": has_more,
+            "cursor": rows[limit - 1].checksum if has_more and limit else None,
+        }
+
+    def _rows(self, *conditions: ColumnElement[bool]) -> Select[Any]:
+        newest = func.row_number().over(
+            partition_by=(FILES.c.path, FILES.c.filename),
+            order_by=(FILES.c.saved_ns.desc(), FILES.c.seen.desc()),
+        )
+        return (
+            select(*FILES.c, CONTENTS.c.checksum.is_not(None).label("available"), newest.label("rank"))
+            .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
+            .outerjoin(CONTENTS, _HERE)
+            .where(FILES.c.experiment_id == self._id, FILES.c.saved_ns.is_not(None), *conditions)
+        )
+
+    def _kept(self, query: FileQuery) -> Subquery:
+        """Return what is asked for, but for patterns and tags."""
+        ranked = self._rows(*_place(query.path)).subquery()
+        conditions: list[ColumnElement[bool]] = []
+        if not query.versions:
+            conditions.append(ranked.c.rank == 1)
+        if not query.deleted:
+            conditions.append(ranked.c.deleted_ns.is_(None))
+        return select(ranked).where(*conditions).subquery()
+
+    def _database_page(
+        self, connection: Connection, query: FileQuery, limit: int, after: list[Any] | None
+    ) -> tuple[list[Row[Any]], int]:
+        kept = self._kept(query)
+        total = connection.execute(select(func.count()).select_from(kept)).scalar_one()
+        behind = [] if after is None else [_behind(kept, after)]
+        rows = connection.execute(_ordered(kept).where(*behind).limit(limit + 1))
+        return list(rows), total
+
+    def _filtered_page(
+        self, connection: Connection, query: FileQuery, limit: int, after: list[Any] | None
+    ) -> tuple[list[Row[Any]], int]:
+        matches = _matcher(query)
+        kept = self._kept(query)
+        found: Iterator[Row[Any]] = iter(connection.execution_options(yield_per=1000).execute(_ordered(kept)))
+        rows: list[Row[Any]] = []
+        total = 0
+        for row in found:
+            if matches(row):
+                total += 1
+                if len(rows) <= limit and (after is None or _sorted_by(row) > _sort_key(after)):
+                    rows.append(row)
+        return rows, total
+
+
+_HERE = and_(
+    CONTENTS.c.owner == EXPERIMENTS.c.owner,
+    CONTENTS.c.checksum == FILES.c.checksum,
+    CONTENTS.c.complete_ns.is_not(None),
+)
+
+
+def _place(path: str | None) -> list[ColumnElement[bool]]:
+    place = (path or "").strip("/")
+    if not place:
+        return []
+    below = f"{place}/".encode("utf-8", "surrogatepass")
+    beginning = func.substr(FILES.c.name, 1, len(below), type_=LargeBinary)
+    return [or_(FILES.c.name == place, beginning == below)]
+
+
+def _matcher(query: FileQuery) -> Callable[[Row[Any]], bool]:
+    """Return what tells whether pattern and tags ask for a row."""
+    by_name = None if query.pattern is None else FileQuery(pattern=query.pattern).matcher()
+    tags = set(query.tags)
+
+    def matches(row: Row[Any]) -> bool:
+        return (by_name is None or by_name(row.name)) and (not tags or not tags.isdisjoint(row.tags))
+
+    return matches
+
+
+def _ordered(kept: Subquery) -> Select[Any]:
+    columns = kept.c
+    return select(kept).order_by(columns.path, columns.filename, columns.saved_ns.desc(), columns.seen.desc())
+
+
+def _behind(kept: Subquery, after: list[Any]) -> ColumnElement[bool]:
+    path, filename, saved_ns, seen = after
+    columns = kept.c
+    same = and_(columns.path == path, columns.filename == filename)
+    return or_(
+        columns.path > path,
+        and_(columns.path == path, columns.filename > filename),
+        and_(same, columns.saved_ns < saved_ns),
+        and_(same, columns.saved_ns == saved_ns, columns.seen < seen),
+    )
+
+
+def _sorted_by(row: Row[Any]) -> tuple[bytes, bytes, int, int]:
+    return _sort_key([row.path, row.filename, row.saved_ns, row.seen])
+
+
+def _sort_key(place: list[Any]) -> tuple[bytes, bytes, int, int]:
+    """Return what sorts as the database does: it compares bytes."""
+    path, filename, saved_ns, seen = place
+    encoded = (text.encode("utf-8", "surrogatepass") for text in (path, filename))
+    return (*encoded, -saved_ns, -seen)
+
+
+def _cursor(row: Row[Any]) -> str:
+    place = pack([row.path, row.filename, row.saved_ns, row.seen])
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str) -> list[Any]:
+    try:
+        match unpack(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)):
+            case [str(), str(), int() as saved_ns, int() as seen] as place if (
+                -(2**63) <= saved_ns < 2**63 and 0 <= seen < 2**63
+            ):
+                return list(place)
+    except (ValueError, binascii.Error):
+        pass
+    raise ApiError(
+        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is none: give what the page before had as its cursor"
+    )
+
+
+def _as_row(row: Row[Any]) -> dict[str, Any]:
+    """Return the public form of a file."""
+    updated = row.saved_ns if row.updated_ns is None else max(row.saved_ns, row.updated_ns)
+    return {
+        "id": row.id,
+        "path": row.path,
+        "filename": row.filename,
+        "description": row.description,
+        "tags": row.tags,
+        "bindrs": row.bindrs,
+        "contentType": row.content_type,
+        "sizeBytes": row.size,
+        "checksum": row.checksum,
+        "metadata": row.metadata,
+        "uploadedAt": iso_time(row.saved_ns),
+        "updatedAt": iso_time(updated),
+        "deletedAt": None if row.deleted_ns is None else iso_time(row.deleted_ns),
+        "available": bool(row.available),
+    }

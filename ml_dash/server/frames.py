@@ -1,0 +1,291 @@
+"""Frames as they arrive: checked byte by byte before anything is stored.
+
+Nothing that a client sends is trusted: lengths are compared with what there is, checksums are computed, every block is
+decoded once, and counts, names and depths are limited. The limits are far beyond what ML-Dash itself writes.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_dash.events import Kind
+from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, block_rows, decode_block, pack, unpack
+from ml_dash.journal.catalogue import KNOWN_KINDS
+from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+from ml_dash.remote.protocol import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["FrameBlock", "ParsedFrame", "ParsedFrames", "Problem", "parse_frames"]
+
+NAME_BYTES_MAX = 1024
+FIELD_BYTES_MAX = 65_536
+COLUMNS_MAX = 65_536
+BLOCKS_MAX = 65_536
+DEPTH_MAX = 128
+SEQ_MAX = 2**63 - 1
+KIND_MAX = 2**31 - 1
+_CACHED_BYTES = 1 << 20
+
+
+class FrameBlock(NamedTuple):
+    """A block of a frame that has rows.
+
+    Attributes:
+        head: What the meta says of it.
+        entry: Its entry in the meta, as bytes.
+        offset: Where its data begins in the request's body.
+        block: The block, decoded; None where its kind is of a later version.
+        min_ns: The earliest time of its rows.
+        max_ns: The latest.
+        first_ns: That of its first row.
+        last_ns: That of its last row.
+    """
+
+    head: BlockHead
+    entry: bytes
+    offset: int
+    block: Block | None
+    min_ns: int
+    max_ns: int
+    first_ns: int
+    last_ns: int
+
+
+class ParsedFrame(NamedTuple):
+    """A frame that is good. `start` and `end` are where it lies in the body."""
+
+    seq: int
+    crc: int
+    start: int
+    end: int
+    blocks: list[FrameBlock]
+
+    @property
+    def rows(self) -> int:
+        """How many rows its blocks have together."""
+        return sum(block.head.rows for block in self.blocks)
+
+
+class Problem(NamedTuple):
+    """Why parsing ended before the end of the body: what is to be answered once the frames before are stored."""
+
+    status: int
+    code: ErrorCode
+    message: str
+    seq: int | None
+
+
+class ParsedFrames(NamedTuple):
+    """The good frames at the start of a body, numbered without a gap, and what came then."""
+
+    frames: list[ParsedFrame]
+    problem: Problem | None
+
+
+class _Meta(NamedTuple):
+    """A meta, decoded and found in order."""
+
+    heads: list[BlockHead]
+    entries: list[bytes]
+
+
+class _Metas:
+    """Decoded metas by their bytes: a steady run repeats the same one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[bytes, int], _Meta] = {}
+        self._size = 0
+
+    def decode(self, meta: bytes, data_len: int) -> _Meta:
+        key = meta, data_len
+        found = self._known.get(key)
+        if found is None:
+            found = _decode_meta(meta, data_len)
+            with self._lock:
+                self._size += len(meta)
+                if self._size > _CACHED_BYTES:
+                    self._known.clear()
+                    self._size = len(meta)
+                self._known[key] = found
+        return found
+
+
+_METAS = _Metas()
+
+
+def parse_frames(body: bytes | bytearray | memoryview) -> ParsedFrames:
+    """Check frames that lie back to back.
+
+    Returns:
+        All frames up to the first problem.
+    """
+    view = memoryview(body)
+    frames: list[ParsedFrame] = []
+    at = 0
+    try:
+        while at < len(view):
+            frames.append(_parse_frame(view, at, frames[-1].seq if frames else None))
+            at = frames[-1].end
+    except _UnfitError as error:
+        return ParsedFrames(frames, error.problem)
+    return ParsedFrames(frames, None)
+
+
+def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
+    header = parse_frame_header(view[at : at + FRAME_HEADER.size])
+    if header is None:
+        raise _damaged(f"no frame begins at byte {at} of {len(view)}")
+    data_at = at + FRAME_HEADER.size + header.meta_len
+    end = data_at + header.data_len
+    if end > len(view):
+        raise _damaged(
+            f"the frame at byte {at} says that it ends at byte {end}, and the body has {len(view)}"
+        )
+    meta = bytes(view[at + FRAME_HEADER.size : data_at])
+    if not head_crc_ok(view[at : at + FRAME_HEADER.size], meta):
+        raise _damaged(f"the head checksum of the frame at byte {at} is wrong")
+    data = view[data_at:end]
+    if data_crc(header.seq, data) != header.data_crc:
+        raise _damaged(f"the data checksum of frame {header.seq} is wrong", header.seq)
+    if not 1 <= header.seq <= SEQ_MAX:
+        raise _malformed(header.seq, "frames are numbered from 1 on")
+    if before is not None and header.seq != before + 1:
+        text = f"frame {header.seq} follows frame {before}: send them in order, without a gap"
+        raise _UnfitError(Problem(409, ErrorCode.GAP, text, header.seq))
+    try:
+        blocks = list(_blocks(meta, data, data_at))
+    except ValueError as error:
+        raise _malformed(header.seq, str(error)) from error
+    return ParsedFrame(header.seq, header.data_crc, at, end, blocks)
+
+
+class _UnfitError(Exception):
+    """A frame that cannot be stored."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def _damaged(message: str, seq: int | None = None) -> _UnfitError:
+    text = f"{message}: what arrived is not what was sent; send it again"
+    return _UnfitError(Problem(400, ErrorCode.DAMAGED, text, seq))
+
+
+def _malformed(seq: int, message: str) -> _UnfitError:
+    text = f"frame {seq} arrived whole, and its contents are not those of a frame: {message}; send an empty one instead"
+    return _UnfitError(Problem(422, ErrorCode.MALFORMED, text, seq))
+
+
+def _blocks(meta: bytes, data: memoryview, data_at: int) -> Iterator[FrameBlock]:
+    decoded = _METAS.decode(meta, len(data))
+    offset = 0
+    for head, entry in zip(decoded.heads, decoded.entries, strict=True):
+        if head.rows:
+            yield _block(head, entry, data[offset : offset + head.nbytes], data_at + offset)
+        offset += head.nbytes
+
+
+def _block(head: BlockHead, entry: bytes, data: memoryview, offset: int) -> FrameBlock:
+    if head.series.kind not in KNOWN_KINDS:
+        return FrameBlock(head, entry, offset, None, *_times(_int64s(data[: TIME_BYTES * head.rows])))
+    block = decode_block(head, data)
+    _check_values(block)
+    return FrameBlock(head, entry, offset, block, *_times(block.times))
+
+
+def _times(times: Any) -> tuple[int, int, int, int]:
+    if len(times) == 1:
+        only = int(times[0])
+        return only, only, only, only
+    if isinstance(times, list):
+        return min(times), max(times), times[0], times[-1]
+    return int(times.min()), int(times.max()), int(times[0]), int(times[-1])
+
+
+def _int64s(data: memoryview) -> Any:
+    import numpy as np
+
+    return np.frombuffer(data, "<i8")
+
+
+def _decode_meta(meta: bytes, data_len: int) -> _Meta:
+    heads = decode_meta(meta, data_len)
+    entries = unpack(meta)
+    if len(heads) > BLOCKS_MAX:
+        raise ValueError(f"{len(heads)} blocks in a frame, more than {BLOCKS_MAX}")
+    for head in heads:
+        _check_head(head)
+    return _Meta(heads, [pack(entry) for entry in entries])
+
+
+def _check_head(head: BlockHead) -> None:
+    # of a later version, the kind may be a number that is no Kind
+    kind: Any = head.series.kind
+    name = head.series.name
+    if not 0 < kind <= KIND_MAX:
+        raise ValueError(f"a kind of series is a number from 1 on, not {kind}")
+    if isinstance(head.rows, bool):
+        raise ValueError("a number of rows is no bool")  # noqa: TRY004 - as all that is wrong with a frame
+    if name is not None and len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES_MAX:
+        raise ValueError(f"the name of series {name[:40]!r}… has over {NAME_BYTES_MAX} bytes")
+    if len(head.columns) > COLUMNS_MAX:
+        raise ValueError(f"{len(head.columns)} columns in a block, more than {COLUMNS_MAX}")
+    seen = set()
+    for column in head.columns:
+        if (
+            len(column.field) * 3 > FIELD_BYTES_MAX
+            and len(column.field.encode("utf-8", "surrogatepass")) > FIELD_BYTES_MAX
+        ):
+            raise ValueError(f"the name of field {column.field[:40]!r}… has over {FIELD_BYTES_MAX} bytes")
+        if (column.field, column.type) in seen:
+            raise ValueError(f"two columns of field {column.field!r:.80} and type {column.type!r:.20}")
+        seen.add((column.field, column.type))
+
+
+def _check_values(block: Block) -> None:
+    fields = set()
+    for column in block.columns:
+        if column.field in fields:
+            _check_apart(block, column.field)
+        fields.add(column.field)
+        if column.type == "o":
+            _check_depth(column.values)
+    if block.series.kind in {Kind.RUN, Kind.FILE}:
+        block_rows(block)
+
+
+def _check_apart(block: Block, field: str) -> None:
+    """A row has one value of a field: its columns, one for each type, share no row."""
+    seen: set[int] = set()
+    for column in block.columns:
+        if column.field == field:
+            rows = set(range(block.count) if column.rows is None else map(int, column.rows))
+            if seen & rows:
+                raise ValueError(f"field {field!r:.80} has two values in one row")
+            seen |= rows
+
+
+def _check_depth(values: Iterable[Any]) -> None:
+    level = [value for value in values if isinstance(value, (dict, list))]
+    for _ in range(DEPTH_MAX):
+        if not level:
+            return
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, (dict, list))
+        ]
+    if level:
+        raise ValueError(f"a value is nested more than {DEPTH_MAX} levels deep")
+
+
+def block_crc(data: bytes | memoryview) -> int:
+    """Return the checksum under which a block's data is kept."""
+    return zlib.crc32(data)

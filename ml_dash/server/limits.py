@@ -1,0 +1,158 @@
+"""What each owner has stored, and may store.
+
+The row of an owner is the lock of all that changes how much it has: who adds a content holds it from before looking
+until after adding, so that no two of them together overshoot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ml_dash.remote.protocol import PART_BYTES_MAX, PARTS_MAX, ErrorCode
+from ml_dash.server.errors import ApiError
+from ml_dash.server.file_schema import OWNER_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from ml_dash.server.database import Database
+    from ml_dash.server.settings import ServerSettings
+
+__all__ = ["NO_LIMIT", "OwnerLimits", "Room", "add_used", "lock_owner"]
+
+NO_LIMIT = 2**63 - 1
+"""Bytes that stand for as many as one likes."""
+_FILE_BYTES_MAX = PART_BYTES_MAX * PARTS_MAX
+
+
+class Room(NamedTuple):
+    """What an owner has stored, and may store, in bytes; None is no limit.
+
+    Attributes:
+        used: What all its contents have, those included whose upload is under way.
+        quota: What they may have.
+        file_bytes: What one of them may have.
+    """
+
+    used: int
+    quota: int | None
+    file_bytes: int | None
+
+    def check(self, size: int, instead_of: int = 0) -> None:
+        """Refuse a content that does not fit.
+
+        Args:
+            size: Its bytes.
+            instead_of: How many of those in use it replaces.
+
+        Raises:
+            ApiError: 413 or 507.
+        """
+        most = _FILE_BYTES_MAX if self.file_bytes is None else min(self.file_bytes, _FILE_BYTES_MAX)
+        if size > most:
+            raise ApiError(
+                413,
+                ErrorCode.TOO_LARGE,
+                f"a file of {size} bytes is over this server's limit of {most} bytes: save less, or ask who runs the "
+                "server to raise it (`ml-dash server --file-limit`)",
+                limit=most,
+            )
+        if self.quota is not None and self.used - instead_of + size > self.quota:
+            raise ApiError(
+                507,
+                ErrorCode.QUOTA_EXCEEDED,
+                f"{size} bytes more are over the quota: {self.used} of {self.quota} bytes are used; delete files, or "
+                "ask who runs the server to raise it (`ml-dash server --quota`)",
+                quota=self.quota,
+                used=self.used,
+            )
+
+
+class OwnerLimits:
+    """The limits of all owners.
+
+    Args:
+        database: Where they are stored.
+        settings: What goes for owners that have no limits of their own.
+    """
+
+    def __init__(self, database: Database, settings: ServerSettings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def room(self, row: Any) -> Room:
+        """Return what an owner's row says; None where it has none."""
+        if row is None:
+            return Room(0, self._settings.quota_bytes, self._settings.file_bytes)
+        return Room(
+            row.used_bytes,
+            _effective(row.quota_bytes, self._settings.quota_bytes),
+            _effective(row.file_bytes, self._settings.file_bytes),
+        )
+
+    def record(self, owner: str) -> dict[str, Any]:
+        """Return what an owner has stored and may store."""
+        with self._database.read() as connection:
+            row = connection.execute(select(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner)).one_or_none()
+        return _record(owner, self.room(row))
+
+    def change(self, owner: str, limits: Mapping[str, int | None]) -> dict[str, Any]:
+        """Change the limits of an owner, and return its record.
+
+        Args:
+            owner: Whose.
+            limits: ``quota_bytes`` and ``file_bytes``, or one of them; None is no limit.
+        """
+        values = {name: NO_LIMIT if value is None else value for name, value in limits.items()}
+        with self._database.write() as connection:
+            row = lock_owner(connection, owner)
+            if values:
+                connection.execute(update(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner).values(values))
+                row = connection.execute(select(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner)).one()
+            return _record(owner, self.room(row))
+
+
+def lock_owner(connection: Connection, owner: str) -> Any:
+    """Return an owner's row, which nobody else changes before this transaction ends."""
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    row = _locked(connection, owner)
+    if row is None:
+        connection.execute(
+            dialect.insert(OWNER_LIMITS).on_conflict_do_nothing(), {"owner": owner, "used_bytes": 0}
+        )
+        row = _locked(connection, owner)
+    return row
+
+
+def _locked(connection: Connection, owner: str) -> Any:
+    return connection.execute(
+        select(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner).with_for_update()
+    ).one_or_none()
+
+
+def add_used(connection: Connection, owner: str, size: int) -> None:
+    """Count so many bytes more (or fewer) as used. The owner is locked."""
+    connection.execute(
+        update(OWNER_LIMITS)
+        .where(OWNER_LIMITS.c.owner == owner)
+        .values(used_bytes=OWNER_LIMITS.c.used_bytes + size)
+    )
+
+
+def _effective(own: int | None, default: int | None) -> int | None:
+    limit = default if own is None else own
+    return None if limit is None or limit >= NO_LIMIT else limit
+
+
+def _record(owner: str, room: Room) -> dict[str, Any]:
+    return {
+        "owner": owner,
+        "usedBytes": room.used,
+        "quotaBytes": room.quota,
+        "fileBytes": room.file_bytes,
+    }

@@ -1,0 +1,54 @@
+"""Bringing a database's schema up to date: alembic's migrations, run when a server starts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from ml_dash.server.database import DatabaseError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["migrate"]
+
+_LOCK = 0x6D6C64617368
+"""PostgreSQL's name of the lock: "mldash"."""
+
+
+def migrate(engine: Engine) -> None:
+    """Apply the migrations that a database lacks, in one transaction. One server at a time does so.
+
+    Raises:
+        DatabaseError: A newer version of ML-Dash has changed the schema.
+    """
+    config = Config()
+    config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "migrations"))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect().execution_options(ml_dash_write=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if _is_current(connection, scripts):
+            return
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _is_current(connection: Connection, scripts: ScriptDirectory) -> bool:
+    """Say whether nothing is to be done; refuse what cannot be done."""
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    known = {script.revision for script in scripts.walk_revisions()}
+    if found - known:
+        raise DatabaseError(
+            f"the database has schema {', '.join(sorted(found - known))}, which is newer than this version of "
+            f"ML-Dash knows ({', '.join(scripts.get_heads())}). Nothing was changed. To use it: "
+            "pip install -U 'ml-dash[server]'"
+        )
+    return found == set(scripts.get_heads())

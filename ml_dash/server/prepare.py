@@ -1,0 +1,306 @@
+"""From the frames of a request to what a transaction stores: done on worker threads, outside of any lock.
+
+A request with much data becomes one object in the blob store, to which the blocks refer; so their bytes are
+written once, and not to the database's log and then to the database as well. Many small blocks of one series
+become one.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_dash.events import Kind
+from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
+from ml_dash.server.bucket import summarize
+from ml_dash.server.frames import FrameBlock, block_crc
+from ml_dash.server.merge import can_merge, merge_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ml_dash.events import Series
+    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.frames import ParsedFrame
+
+__all__ = [
+    "MERGED_BYTES",
+    "MERGED_ROWS",
+    "NewBlock",
+    "NewObject",
+    "NewRows",
+    "name_key",
+    "prepare",
+    "summary_of",
+]
+
+MERGED_ROWS = 16_384
+MERGED_BYTES = 2 << 20
+"""How large a block is made of small ones at most: a read of a few rows reads the whole."""
+_SMALL_ROWS = 1024
+_SUMMARY_ROWS = 256
+"""Blocks of fewer rows are summarised when a chart asks for them."""
+_IN_ROW = frozenset({Kind.PARAMS, Kind.RUN})
+"""Few and small, and asked for as a whole: they stay in the database, by writer."""
+_MERGED_KINDS = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG, Kind.FILE})
+
+
+class NewBlock(NamedTuple):
+    """A block that is to be stored. Either `data` is there, or `offset` in the object."""
+
+    kind: int
+    name: bytes
+    fields: list[str]
+    rows: int
+    seq: int
+    min_ns: int
+    max_ns: int
+    first_ns: int
+    last_ns: int
+    entry: bytes
+    data: bytes | None
+    offset: int | None
+    length: int
+    crc: int
+    summary: bytes | None
+
+
+class NewObject(NamedTuple):
+    """An object that is stored already, and belongs to the blocks of one request."""
+
+    name: str
+    size: int
+
+
+class NewRows(NamedTuple):
+    """What one request stores, if the writer's watermark still is `after`.
+
+    Attributes:
+        experiment_id: Whose rows.
+        writer: Who wrote them.
+        after: The watermark that these frames follow.
+        checks: The data checksum of each frame.
+        blocks: What the frames hold.
+        run_rows: The RUN rows among it, with their times.
+        file_rows: The FILE rows among it, with theirs.
+        last_ns: The latest time in the last frame that has rows; None if none has.
+        object: Where the data of blocks is that have none.
+        rows: How many rows there are.
+        nbytes: How many bytes of data are to be written to the database.
+    """
+
+    experiment_id: str
+    writer: str
+    after: int
+    checks: list[int]
+    blocks: list[NewBlock]
+    run_rows: list[tuple[int, dict[str, Any]]]
+    file_rows: list[tuple[int, dict[str, Any]]]
+    last_ns: int | None
+    object: NewObject | None
+    rows: int
+    nbytes: int
+
+    @property
+    def watermark(self) -> int:
+        """The number of the last frame."""
+        return self.after + len(self.checks)
+
+
+class _Piece(NamedTuple):
+    """A block on its way: as it arrived, or merged of several (then with bytes of its own)."""
+
+    first: FrameBlock
+    last: FrameBlock
+    seq: int
+    block: Block | None
+    rows: int
+    min_ns: int
+    max_ns: int
+    entry: bytes
+    merged: bytes | None
+
+    @property
+    def length(self) -> int:
+        return self.first.head.nbytes if self.merged is None else len(self.merged)
+
+
+def name_key(name: str | None) -> bytes:
+    """Return a series' name as the database has it."""
+    return b"" if name is None else b"=" + name.encode("utf-8", "surrogatepass")
+
+
+def summary_of(block: Block, *, least: int = _SUMMARY_ROWS) -> bytes | None:
+    """Return the summary that is stored with a block; None for those that get none."""
+    return summarize(block) if block.series.kind is Kind.METRIC and block.count >= least else None
+
+
+def prepare(
+    experiment_id: str,
+    writer: str,
+    body: bytes | bytearray | memoryview,
+    frames: Sequence[ParsedFrame],
+    *,
+    blobs: Blobs,
+    object_bytes: int,
+) -> NewRows:
+    """Make of these frames what is to be stored; write their object, if they are worth one.
+
+    Args:
+        experiment_id: Whose frames.
+        writer: Who wrote them.
+        body: The bytes that they were parsed from.
+        frames: At least one.
+        blobs: Where objects go.
+        object_bytes: How much data is worth an object.
+
+    Raises:
+        OSError: The object cannot be stored.
+    """
+    view = memoryview(body)
+    pieces = list(_pieces(frames))
+    far = [piece for piece in pieces if piece.first.head.series.kind not in _IN_ROW]
+    stored: NewObject | None = None
+    offsets: dict[int, int] = {}
+    if sum(piece.length for piece in far) >= object_bytes:
+        stored, offsets = _write_object(experiment_id, view, frames, far, blobs)
+    blocks = [_new_block(piece, view, offsets.get(id(piece))) for piece in pieces]
+    return NewRows(
+        experiment_id,
+        writer,
+        frames[0].seq - 1,
+        [frame.crc for frame in frames],
+        blocks,
+        list(_rows_of(Kind.RUN, frames)),
+        list(_rows_of(Kind.FILE, frames)),
+        _last_ns(frames),
+        stored,
+        sum(frame.rows for frame in frames),
+        sum(len(block.data) for block in blocks if block.data is not None),
+    )
+
+
+def _pieces(frames: Iterable[ParsedFrame]) -> Iterator[_Piece]:
+    """Yield the blocks, those of a series in the order of its rows, small ones together."""
+    by_series: dict[Series, list[tuple[int, FrameBlock]]] = {}
+    for frame in frames:
+        for block in frame.blocks:
+            by_series.setdefault(block.head.series, []).append((frame.seq, block))
+    for series, found in by_series.items():
+        if series.kind not in _MERGED_KINDS or len(found) == 1:
+            yield from (_single(seq, block) for seq, block in found)
+            continue
+        for small, group in groupby(found, key=_is_small):
+            together = list(group)
+            if small and len(together) > 1:
+                yield from _merged(together)
+            else:
+                yield from (_single(seq, block) for seq, block in together)
+
+
+def _is_small(numbered: tuple[int, FrameBlock]) -> bool:
+    head = numbered[1].head
+    return head.rows < _SMALL_ROWS and head.nbytes < MERGED_BYTES // 4 and can_merge(head)
+
+
+def _single(seq: int, block: FrameBlock) -> _Piece:
+    return _Piece(
+        block, block, seq, block.block, block.head.rows, block.min_ns, block.max_ns, block.entry, None
+    )
+
+
+def _merged(found: list[tuple[int, FrameBlock]]) -> Iterator[_Piece]:
+    batch: list[tuple[int, FrameBlock]] = []
+    rows = size = 0
+    for numbered in found:
+        head = numbered[1].head
+        if batch and (rows + head.rows > MERGED_ROWS or size + head.nbytes > MERGED_BYTES):
+            yield _one_of(batch)
+            batch, rows, size = [], 0, 0
+        batch.append(numbered)
+        rows, size = rows + head.rows, size + head.nbytes
+    yield _one_of(batch)
+
+
+def _one_of(found: list[tuple[int, FrameBlock]]) -> _Piece:
+    if len(found) == 1:
+        return _single(*found[0])
+    blocks = [block for _, block in found]
+    merged = merge_blocks([block.block for block in blocks if block.block is not None])
+    entry, data = encode_block(merged)
+    return _Piece(
+        blocks[0],
+        blocks[-1],
+        found[0][0],
+        merged,
+        merged.count,
+        min(block.min_ns for block in blocks),
+        max(block.max_ns for block in blocks),
+        pack(entry),
+        b"".join(data),
+    )
+
+
+def _write_object(
+    experiment_id: str, view: memoryview, frames: Sequence[ParsedFrame], pieces: list[_Piece], blobs: Blobs
+) -> tuple[NewObject, dict[int, int]]:
+    """Store the data of these pieces; return where it is, by the id of each piece."""
+    if any(piece.merged is not None for piece in pieces):
+        parts = [_data(piece, view) for piece in pieces]
+        content: bytes | memoryview = b"".join(parts)
+        offsets, at = {}, 0
+        for piece, part in zip(pieces, parts, strict=True):
+            offsets[id(piece)] = at
+            at += len(part)
+    else:
+        # the frames as they came: nothing is copied
+        start = frames[0].start
+        content = view[start : frames[-1].end]
+        offsets = {id(piece): piece.first.offset - start for piece in pieces}
+    name = blobs.new_name(experiment_id)
+    blobs.put(name, content)
+    return NewObject(name, len(content)), offsets
+
+
+def _data(piece: _Piece, view: memoryview) -> bytes | memoryview:
+    if piece.merged is not None:
+        return piece.merged
+    return view[piece.first.offset : piece.first.offset + piece.first.head.nbytes]
+
+
+def _new_block(piece: _Piece, view: memoryview, offset: int | None) -> NewBlock:
+    series, head = piece.first.head.series, piece.first.head
+    data = _data(piece, view)
+    columns = head.columns if piece.merged is None or piece.block is None else piece.block.columns
+    return NewBlock(
+        int(series.kind),
+        name_key(series.name),
+        list(dict.fromkeys(column.field for column in columns)),
+        piece.rows,
+        piece.seq,
+        piece.min_ns,
+        piece.max_ns,
+        piece.first.first_ns,
+        piece.last.last_ns,
+        piece.entry,
+        bytes(data) if offset is None else None,
+        offset,
+        len(data),
+        block_crc(data),
+        None if piece.block is None else summary_of(piece.block),
+    )
+
+
+def _rows_of(kind: Kind, frames: Iterable[ParsedFrame]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for frame in frames:
+        for each in frame.blocks:
+            if each.block is not None and each.head.series.kind is kind:
+                yield from zip(map(int, each.block.times), block_rows(each.block), strict=True)
+
+
+def _last_ns(frames: Sequence[ParsedFrame]) -> int | None:
+    for frame in reversed(frames):
+        times = [block.max_ns for block in frame.blocks if block.block is not None]
+        if times:
+            return max(times)
+    return None

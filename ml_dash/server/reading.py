@@ -1,0 +1,339 @@
+"""Reading stored blocks: what `ml_dash.journal`'s functions ask of an index, answered by the store.
+
+No read holds a transaction while it waits for its consumer. That is safe since rows are only ever added: how
+many there are is read once, blocks are then fetched some at a time, and where the compactor has put other
+blocks in their place meanwhile, the rows and their indices are the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from ml_dash.events import Kind, Series
+from ml_dash.journal.blocks import decode_block, pack, unpack
+from ml_dash.journal.frame import decode_meta
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.bucket import summarize
+from ml_dash.server.errors import ApiError
+from ml_dash.server.merge import merge_blocks, slice_block
+from ml_dash.server.prepare import name_key
+from ml_dash.server.schema import BLOCKS, SERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Row, Select
+
+    from ml_dash.journal.blocks import Block, BlockHead
+    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.database import Database
+
+__all__ = ["SeriesInfo", "StoreIndex", "StoredBlock", "WriterRows", "load_block", "series_name"]
+
+_FEW, _MANY = 16, 256
+"""Blocks fetched by the first statement, and by later ones."""
+_CACHED_BYTES = 4096
+"""Longer entries are decoded each time: what is cached must stay small, whatever clients send."""
+
+
+class SeriesInfo(NamedTuple):
+    """What is stored of a series. Times are nanoseconds since the epoch, of the first and the last row by index."""
+
+    number: int
+    series: Series
+    rows: int
+    fields: list[str]
+    first_ns: int
+    last_ns: int
+
+
+class StoredBlock(NamedTuple):
+    """Where a block is."""
+
+    first: int
+    rows: int
+    entry: bytes
+    data: bytes | None
+    object: str | None
+    offset: int | None
+    length: int
+    crc: int
+
+
+class WriterRows(NamedTuple):
+    """How many rows of the parameters a writer has: as much of a catalogue as their reader asks for."""
+
+    id: str
+    rows: int
+
+    def count(self, _series: Series) -> int:
+        """Return how many rows the writer has."""
+        return self.rows
+
+
+def series_name(name: bytes) -> str | None:
+    """Return a series' name, of what the database has."""
+    return bytes(name[1:]).decode("utf-8", "surrogatepass") if name else None
+
+
+def load_block(blobs: Blobs, stored: StoredBlock) -> Block:
+    """Return a block, every byte of which was checked.
+
+    Raises:
+        ApiError: It is damaged, or out of reach.
+    """
+    return decode_block(head_of(stored), load_data(blobs, stored))
+
+
+def head_of(stored: StoredBlock) -> BlockHead:
+    """Return what a block's entry says."""
+    # the small blocks of a series all say the same
+    return _cached_head(stored.entry) if len(stored.entry) <= _CACHED_BYTES else _head(stored.entry)
+
+
+def _head(entry: bytes) -> BlockHead:
+    # a meta is an array of entries: here of this one
+    return decode_meta(pack([unpack(entry)]))[0]
+
+
+_cached_head = lru_cache(1024)(_head)
+
+
+def load_data(blobs: Blobs, stored: StoredBlock) -> bytes:
+    """Return a block's bytes, checked.
+
+    Raises:
+        ApiError: They are damaged, or out of reach.
+    """
+    data = stored.data
+    if data is None:
+        if stored.object is None or stored.offset is None:
+            raise _unreadable("the database does not say where they are")
+        try:
+            data = blobs.get(stored.object, stored.offset, stored.length)
+        except OSError as error:
+            raise _unreadable(str(error)) from error
+    if zlib.crc32(data) != stored.crc:
+        raise _unreadable(f"their checksum is wrong (object {stored.object})")
+    return data
+
+
+def _unreadable(reason: str) -> ApiError:
+    return ApiError(
+        500,
+        ErrorCode.INTERNAL,
+        f"rows that are stored cannot be read: {reason}; restore the blob store from its backup",
+    )
+
+
+class StoreIndex:
+    """One experiment's rows. Any thread may ask.
+
+    Args:
+        database: Where the blocks are.
+        blobs: Where the data of large ones is.
+        experiment_id: Whose rows.
+    """
+
+    def __init__(self, database: Database, blobs: Blobs, experiment_id: str) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._id = experiment_id
+        self._found: dict[Series, SeriesInfo | None] = {}
+
+    def all_series(self, kind: int) -> list[SeriesInfo]:
+        """Return the series of a kind, in order of first appearance."""
+        query = select(SERIES).where(SERIES.c.experiment_id == self._id, SERIES.c.kind == int(kind))
+        with self._database.read() as connection:
+            return [_info(row) for row in connection.execute(query.order_by(SERIES.c.number))]
+
+    def info(self, series: Series) -> SeriesInfo | None:
+        """Return what is stored of a series; None if it has no rows. It is read once."""
+        if series not in self._found:
+            query = select(SERIES).where(
+                SERIES.c.experiment_id == self._id,
+                SERIES.c.kind == int(series.kind),
+                SERIES.c.name == name_key(series.name),
+            )
+            with self._database.read() as connection:
+                row = connection.execute(query).one_or_none()
+            self._found[series] = None if row is None else _info(row)
+        return self._found[series]
+
+    def count(self, series: Series) -> int:
+        """Return how many rows a series has."""
+        info = self.info(series)
+        return info.rows if info else 0
+
+    def blocks(
+        self,
+        series: Series,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> Iterator[tuple[int, Block]]:
+        """Iterate over the blocks that have any of the rows `start` to `stop`; only these are read.
+
+        Args:
+            series: Whose rows.
+            start: The first row's index.
+            stop: The index after the last row's; None for all that there are now.
+            since_ns: Leave out blocks that have nothing from then on.
+            until_ns: Leave out blocks that have nothing up to then.
+
+        Returns:
+            Pairs of the index of the block's first row, and the block.
+        """
+        bounds = []
+        if since_ns is not None:
+            bounds.append(BLOCKS.c.max_ns >= since_ns)
+        if until_ns is not None:
+            bounds.append(BLOCKS.c.min_ns <= until_ns)
+        for first, stored in self._stored(series, start, stop, bounds):
+            block = load_block(self._blobs, stored)
+            # rows before `first` were given out as part of a block that has been merged with this one since
+            yield first, slice_block(block, first - stored.first, block.count)
+
+    def summaries(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+        """Iterate over the summaries of the blocks that have any of the rows `start` to `stop`.
+
+        Small blocks have none, and are summarised together.
+
+        Returns:
+            The index of the first row, the number of rows, and the summary.
+        """
+        columns = [BLOCKS.c.first, BLOCKS.c.rows, BLOCKS.c.summary]
+        found = self._pages(series, start, stop, columns, [])
+        for has_summary, group in groupby(found, key=lambda each: each[1].summary is not None):
+            if has_summary:
+                for first, row in group:
+                    if first != row.first:
+                        yield from self._summarised(series, first, row.first + row.rows)
+                    else:
+                        yield first, row.rows, bytes(row.summary)
+            else:
+                together = list(group)
+                yield from self._summarised(
+                    series, together[0][0], together[-1][1].first + together[-1][1].rows
+                )
+
+    def _summarised(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+        blocks: list[Block] = []
+        first = start
+        for at, block in self.blocks(series, start, stop):
+            kept = slice_block(block, max(start - at, 0), min(stop - at, block.count))
+            blocks.append(kept)
+            if sum(each.count for each in blocks) >= 8192:
+                yield first, (rows := sum(each.count for each in blocks)), summarize(merge_blocks(blocks))
+                first, blocks = first + rows, []
+        if blocks:
+            yield first, sum(each.count for each in blocks), summarize(merge_blocks(blocks))
+
+    def _stored(
+        self, series: Series, start: int, stop: int | None, bounds: list[Any]
+    ) -> Iterator[tuple[int, StoredBlock]]:
+        columns = [
+            BLOCKS.c.first,
+            BLOCKS.c.rows,
+            BLOCKS.c.head,
+            BLOCKS.c.data,
+            BLOCKS.c.object,
+            BLOCKS.c.offset,
+            BLOCKS.c.length,
+            BLOCKS.c.crc,
+        ]
+        for first, row in self._pages(series, start, stop, columns, bounds):
+            yield first, StoredBlock._make(row)
+
+    def _pages(
+        self, series: Series, start: int, stop: int | None, columns: list[Any], bounds: list[Any]
+    ) -> Iterator[tuple[int, Row[Any]]]:
+        """Yield the rows of the blocks, each with the index of the first of its rows that was not yielded yet."""
+        info = self.info(series)
+        if info is None:
+            return
+        stop = info.rows if stop is None else min(stop, info.rows)
+        at, limit = start, _FEW
+        is_first = True
+        while at < stop:
+            with self._database.read() as connection:
+                rows = connection.execute(self._page(info, at, stop, columns, bounds, limit)).all()
+            for row in rows:
+                yield (row.first if is_first else max(at, row.first)), row
+                at, is_first = row.first + row.rows, False
+            if len(rows) < limit:
+                return
+            limit = _MANY
+
+    def _page(
+        self, info: SeriesInfo, start: int, stop: int, columns: list[Any], bounds: list[Any], limit: int
+    ) -> Select[Any]:
+        own = (BLOCKS.c.experiment_id == self._id, BLOCKS.c.series == info.number)
+        holds_start = select(func.max(BLOCKS.c.first)).where(*own, BLOCKS.c.first <= start).scalar_subquery()
+        return (
+            select(*columns)
+            .where(*own, BLOCKS.c.first >= holds_start, BLOCKS.c.first < stop, *bounds)
+            .order_by(BLOCKS.c.first)
+            .limit(limit)
+        )
+
+
+class WriterOrder:
+    """The rows of a series that is never compacted, writer by writer: in the order in which a journal has them."""
+
+    def __init__(self, connection: Connection, blobs: Blobs, experiment_id: str, series: Series) -> None:
+        found = connection.execute(
+            select(
+                BLOCKS.c.writer,
+                BLOCKS.c.first,
+                BLOCKS.c.rows,
+                BLOCKS.c.head,
+                BLOCKS.c.data,
+                BLOCKS.c.object,
+                BLOCKS.c.offset,
+                BLOCKS.c.length,
+                BLOCKS.c.crc,
+            )
+            .join(
+                SERIES,
+                (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),
+            )
+            .where(
+                BLOCKS.c.experiment_id == experiment_id,
+                SERIES.c.kind == int(series.kind),
+                SERIES.c.name == name_key(series.name),
+            )
+            .order_by(BLOCKS.c.writer, BLOCKS.c.first)
+        )
+        self._blobs = blobs
+        self._blocks: list[tuple[int, StoredBlock]] = []
+        self.writers: list[WriterRows] = []
+        self.catalogues: dict[str, WriterRows] = {}
+        start = 0
+        for writer, group in groupby(found, key=attrgetter("writer")):
+            begin = start
+            for row in group:
+                self._blocks.append((start, StoredBlock._make(tuple(row)[1:])))
+                start += row.rows
+            self.catalogues[writer] = WriterRows(writer, start - begin)
+        self.writers = list(self.catalogues.values())
+
+    def blocks(self, _series: Series, start: int, stop: int) -> Iterator[tuple[int, Block]]:
+        """Iterate over the blocks that have any of the rows `start` to `stop`."""
+        for first, stored in self._blocks:
+            if first < stop and first + stored.rows > start:
+                yield first, load_block(self._blobs, stored)
+
+
+def _info(row: Row[Any]) -> SeriesInfo:
+    known = {int(kind): kind for kind in Kind}
+    series = Series(known.get(row.kind, row.kind), series_name(row.name))
+    return SeriesInfo(row.number, series, row.rows, row.fields, row.first_ns, row.last_ns)

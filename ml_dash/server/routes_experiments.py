@@ -1,0 +1,168 @@
+"""Routes about experiments: create, list, look at, delete."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from ml_dash.errors import InvalidPrefixError
+from ml_dash.identity import parse_prefix
+from ml_dash.remote.protocol import API
+from ml_dash.server.access import Scope, not_found, principal, require
+from ml_dash.server.append import gone
+from ml_dash.server.arguments import Arguments, invalid
+from ml_dash.server.experiments import Description, Wanted
+from ml_dash.server.media import answer, read_object
+from ml_dash.server.openapi_schemas import STATUSES
+from ml_dash.server.routes_limits import LISTED_DEFAULT, LISTED_MAX
+
+if TYPE_CHECKING:
+    from ml_dash.identity import Identity
+    from ml_dash.server.experiments import Found
+    from ml_dash.server.store import Store
+
+__all__ = ["experiment_routes", "found_experiment"]
+
+TEXTS_MAX = 1000
+TEXT_MAX = 1024
+README_MAX = 1 << 20
+_KEYS = frozenset({"prefix", "readme", "tags", "bindrs", "metadata", "recreate"})
+_ID = re.compile(r"exp_[a-z0-9]{20}")
+
+
+async def found_experiment(request: web.Request, store: Store, scope: Scope) -> Found:
+    """Return the experiment that a path names, if the request may do with it what it wants to.
+
+    Raises:
+        ApiError: 403, 404 or 410.
+    """
+    experiment_id = request.match_info["id"]
+    found = None
+    if _ID.fullmatch(experiment_id):
+        found = await store.query(store.experiments.find, experiment_id)
+    if found is None:
+        raise not_found(request)
+    require(request, found.owner, scope)
+    if found.deleted:
+        raise gone(found.prefix)
+    return found
+
+
+def experiment_routes(store: Store) -> list[web.RouteDef]:
+    """Return the routes."""
+    experiments = store.experiments
+
+    async def upsert(request: web.Request) -> web.Response:
+        Arguments(request)
+        body = await read_object(request, store.settings.json_bytes, store.settings.body_timeout)
+        identity = _identity(body)
+        require(request, identity.owner, Scope.WRITE)
+        description = _description(body)
+        recreate = body.get("recreate", False)
+        if not isinstance(recreate, bool):
+            raise invalid("recreate", recreate, "give true or false")
+        record = await store.database.run(experiments.upsert, identity, description, recreate=recreate)
+        return answer(request, record, status=201 if record["created"] else 200)
+
+    async def listing(request: web.Request) -> web.Response:
+        given = Arguments(
+            request, "prefix", "owner", "project", "folder", "tag", "status", "search", "limit", "cursor"
+        )
+        status = given.text("status")
+        if status is not None and status not in STATUSES:
+            raise invalid("status", status, f"give one of {', '.join(STATUSES)}")
+        wanted = Wanted(
+            owners=principal(request).owners(),
+            prefix=_plain(given, "prefix", "/"),
+            owner=_plain(given, "owner"),
+            project=_plain(given, "project"),
+            folder=_plain(given, "folder", "/"),
+            tag=given.text("tag"),
+            status=status,
+            search=given.text("search", most=1000),
+        )
+        limit = given.whole("limit", LISTED_DEFAULT, LISTED_MAX)
+        return answer(
+            request, await store.query(experiments.listing, wanted, limit, given.text("cursor", most=200))
+        )
+
+    async def record(request: web.Request) -> web.Response:
+        Arguments(request)
+        found = await found_experiment(request, store, Scope.READ)
+        return answer(request, await store.query(experiments.record, found.id))
+
+    async def delete(request: web.Request) -> web.Response:
+        Arguments(request)
+        found = await found_experiment(request, store, Scope.ADMIN)
+        return answer(request, await store.database.run(experiments.delete, found.id))
+
+    return [
+        web.post(f"{API}/experiments", upsert),
+        web.get(f"{API}/experiments", listing, allow_head=False),
+        web.get(f"{API}/experiments/{{id}}", record, allow_head=False),
+        web.delete(f"{API}/experiments/{{id}}", delete),
+    ]
+
+
+def _plain(given: Arguments, name: str, strip: str = "") -> str | None:
+    """Return a text that is looked for among prefixes: what no prefix has, databases refuse to look for."""
+    text = given.text(name)
+    if text is None:
+        return None
+    if "\0" in text or text.encode("utf-8", "replace").decode() != text:
+        raise invalid(name, text, "no prefix has such characters")
+    return text.strip(strip) if strip else text
+
+
+def _identity(body: dict[str, Any]) -> Identity:
+    for name, value in body.items():
+        if name not in _KEYS:
+            raise invalid(str(name), value, f"there is no such field: give {', '.join(sorted(_KEYS))}")
+    prefix = body.get("prefix")
+    if not isinstance(prefix, str):
+        raise invalid("prefix", prefix, "give a text such as 'owner/project/name'")
+    try:
+        identity = parse_prefix(prefix, user=str, now_ns=time.time_ns)
+    except InvalidPrefixError as error:
+        raise invalid("prefix", prefix, str(error)) from None
+    if identity.prefix != prefix:
+        raise invalid("prefix", prefix, "give it in full: 'owner/project/name', without slashes at its ends")
+    return identity
+
+
+def _description(body: dict[str, Any]) -> Description:
+    readme, metadata = body.get("readme"), body.get("metadata")
+    if readme is not None and (not isinstance(readme, str) or len(readme) > README_MAX):
+        raise invalid("readme", readme, f"give a text of at most {README_MAX} characters")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise invalid("metadata", metadata, "give an object")
+    if metadata is not None:
+        _check_packable(metadata)
+    return Description(readme, _texts(body, "tags"), _texts(body, "bindrs"), metadata)
+
+
+def _texts(body: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    texts = body.get(name)
+    if texts is None:
+        return None
+    good = isinstance(texts, list) and len(texts) <= TEXTS_MAX
+    if not good or not all(isinstance(text, str) and len(text) <= TEXT_MAX for text in texts):
+        raise invalid(
+            name, texts, f"give a list of at most {TEXTS_MAX} texts of at most {TEXT_MAX} characters"
+        )
+    return tuple(texts)
+
+
+def _check_packable(metadata: dict[str, Any]) -> None:
+    """Refuse what can be said in JSON and not be stored: integers beyond 64 bits."""
+    from ml_dash.journal.blocks import pack
+
+    try:
+        pack(metadata)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise invalid(
+            "metadata", metadata, f"it cannot be stored ({error}): integers have at most 64 bits"
+        ) from None

@@ -1,0 +1,197 @@
+"""Routes that read files: their rows, and their contents, in whole or in part."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from aiohttp import web
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.files import FileQuery
+from ml_dash.remote.protocol import API, OCTETS, READ_LIMIT_MAX, ErrorCode
+from ml_dash.server.access import Scope
+from ml_dash.server.arguments import TEXT_MAX, Arguments, invalid
+from ml_dash.server.content_store import pieces
+from ml_dash.server.errors import ApiError
+from ml_dash.server.file_listing import FileListing
+from ml_dash.server.ingest import busy
+from ml_dash.server.media import answer
+from ml_dash.server.routes_experiments import found_experiment
+from ml_dash.server.routes_limits import FILES_DEFAULT, TAGS_MAX
+from ml_dash.server.streaming import stream
+
+if TYPE_CHECKING:
+    from ml_dash.server.contents import Content
+    from ml_dash.server.experiments import Found
+    from ml_dash.server.store import Store
+
+__all__ = ["file_routes"]
+
+_SHOWN = frozenset(
+    {
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "video/mp4",
+        "video/webm",
+        "text/plain",
+        "text/csv",
+        "text/markdown",
+        "application/json",
+    }
+)
+"""What a browser may show in place. Everything else it is told to save: it might run it."""
+_TEXTS = frozenset({"text/csv", "text/markdown", "application/json"})
+"""Of these, what is shown as the text that it is."""
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,100}")
+_CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox; frame-ancestors 'none'"
+
+
+class _Span(NamedTuple):
+    """The bytes of an answer: from `start` to before `stop`."""
+
+    start: int
+    stop: int
+    partial: bool
+
+
+def file_routes(store: Store) -> list[web.RouteDef]:
+    """Return the routes."""
+
+    async def listing(request: web.Request) -> web.Response:
+        query, limit, cursor = _wanted(request)
+        found = await found_experiment(request, store, Scope.READ)
+        files = FileListing(store.database, found.id)
+        try:
+            return answer(request, await store.query(files.page, query, limit, cursor))
+        except InvalidArgumentError as error:
+            raise ApiError(400, ErrorCode.INVALID, str(error)) from None
+
+    async def record(request: web.Request) -> web.Response:
+        Arguments(request)
+        found = await found_experiment(request, store, Scope.READ)
+        return answer(request, await _row(store, found, request))
+
+    async def content(request: web.Request) -> web.StreamResponse:
+        Arguments(request)
+        found = await found_experiment(request, store, Scope.READ)
+        row = await _row(store, found, request)
+        if row["deletedAt"] is not None:
+            raise ApiError(
+                410,
+                ErrorCode.GONE,
+                f"the file {row['id']} was deleted at {row['deletedAt']}: an older version may be there",
+                deletedAt=row["deletedAt"],
+            )
+        stored = await store.query(store.contents.find, found.owner, row["checksum"])
+        if stored is None or not stored.complete:
+            raise ApiError(
+                409,
+                ErrorCode.CONTENT_MISSING,
+                f"the content of the file {row['id']} is not here yet: whoever saved it has still to send it "
+                "(`ml-dash sync`)",
+            )
+        return await _send(request, store, row, stored)
+
+    path = f"{API}/experiments/{{id}}/files"
+    return [
+        web.get(path, listing, allow_head=False),
+        web.get(f"{path}/{{file}}", record, allow_head=False),
+        web.get(f"{path}/{{file}}/content", content, allow_head=False),
+    ]
+
+
+def _wanted(request: web.Request) -> tuple[FileQuery, int, str | None]:
+    names = ("path", "pattern", "tag", "versions", "deleted", "limit", "cursor")
+    given = Arguments(request, *names, several=("tag",))
+    tags = given.all("tag")
+    if len(tags) > TAGS_MAX or any(len(tag) > TEXT_MAX for tag in tags):
+        raise invalid("tag", f"{len(tags)} tags", f"give at most {TAGS_MAX} of at most {TEXT_MAX} characters")
+    query = FileQuery(
+        path=given.text("path"),
+        pattern=given.text("pattern"),
+        tags=tags,
+        versions=given.flag("versions"),
+        deleted=given.flag("deleted"),
+    )
+    return query, given.whole("limit", FILES_DEFAULT, READ_LIMIT_MAX), given.text("cursor", most=16_384)
+
+
+async def _row(store: Store, found: Found, request: web.Request) -> dict[str, Any]:
+    file_id = request.match_info["file"]
+    row = await store.query(FileListing(store.database, found.id).get, file_id)
+    if row is None:
+        raise ApiError(
+            404, ErrorCode.NOT_FOUND, f"the experiment has no file {file_id!r:.80}: GET …/files lists all"
+        )
+    return row
+
+
+async def _send(
+    request: web.Request, store: Store, row: dict[str, Any], content: Content
+) -> web.StreamResponse:
+    """Send a content, or the range of it that was asked for: in memory is a piece at a time."""
+    etag = f'"{content.checksum}"'
+    span = _span(request, content.size, etag)
+    response = web.StreamResponse(status=206 if span.partial else 200, headers=_headers(row, etag))
+    if span.partial:
+        response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{content.size}"
+    response.content_length = span.stop - span.start
+    found = pieces(content, span.start, span.stop)
+
+    async def following() -> bytes:
+        piece = next(found, None)
+        data = b"" if piece is None else await store.content_store.read(piece)
+        store.telemetry.content_sent.inc(len(data))
+        return data
+
+    try:
+        first = await following()
+    except OSError as error:
+        raise busy("the content cannot be read at this moment") from error
+    return await stream(request, response, first, following)
+
+
+def _span(request: web.Request, size: int, etag: str) -> _Span:
+    """Return which bytes a request asks for; what is no range of bytes asks for all (RFC 9110, section 14)."""
+    match = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if match is None or match.group(0) == "bytes=-" or request.headers.get("If-Range", etag).strip() != etag:
+        return _Span(0, size, partial=False)
+    first, last = match.groups()
+    if first:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+    else:
+        start, stop = max(0, size - int(last)), size
+    if last and first and int(last) < start:
+        return _Span(0, size, partial=False)
+    if start >= size or start >= stop:
+        raise ApiError(
+            416, ErrorCode.INVALID, f"Range={match.group(0)}: the content has {size} bytes", size=size
+        )
+    return _Span(start, stop, partial=True)
+
+
+def _headers(row: dict[str, Any], etag: str) -> dict[str, str]:
+    kind = row["contentType"].lower() if isinstance(row["contentType"], str) else OCTETS
+    kind = kind if _MEDIA_TYPE.fullmatch(kind) else OCTETS
+    shown = kind in _SHOWN
+    if kind in _TEXTS:
+        kind = "text/plain"
+    return {
+        "Content-Type": f"{kind}; charset=utf-8" if kind == "text/plain" else kind,
+        "Content-Disposition": _disposition(row["filename"], "inline" if shown else "attachment"),
+        "Content-Security-Policy": _CONTENT_POLICY,
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+    }
+
+
+def _disposition(filename: str, kind: str) -> str:
+    """Return the header of RFC 6266: the name in ASCII for old readers, and as it is for all others."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\/%;' else "_" for c in filename)
+    exact = quote(filename.encode("utf-8", "replace"), safe="")
+    return f"{kind}; filename=\"{plain[:200]}\"; filename*=UTF-8''{exact[:2000]}"

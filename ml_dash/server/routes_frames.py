@@ -1,0 +1,75 @@
+"""Routes of uploads: frames in, and how far they have come."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from ml_dash.remote.protocol import API, FRAMES, ErrorCode
+from ml_dash.server.access import Scope, require
+from ml_dash.server.arguments import Arguments, invalid
+from ml_dash.server.budget import Memory
+from ml_dash.server.errors import ApiError
+from ml_dash.server.media import answer, read_body
+from ml_dash.server.routes_experiments import found_experiment
+from ml_dash.server.routes_limits import WRITER_PATTERN
+
+if TYPE_CHECKING:
+    from ml_dash.server.store import Store
+
+__all__ = ["frame_routes"]
+
+_OWNERS = 65_536
+
+
+def frame_routes(store: Store) -> list[web.RouteDef]:
+    """Return the routes."""
+    memory = Memory(store.settings.memory_bytes)
+    store.telemetry.memory.set_function(lambda: memory.used)
+    # whose an experiment is never changes; whether it was deleted is looked up when its frames are stored
+    owners: dict[str, str] = {}
+
+    async def authorized(request: web.Request) -> str:
+        experiment_id = request.match_info["id"]
+        owner = owners.get(experiment_id)
+        if owner is None:
+            found = await found_experiment(request, store, Scope.WRITE)
+            if len(owners) >= _OWNERS:
+                owners.clear()
+            owners[experiment_id] = found.owner
+        else:
+            require(request, owner, Scope.WRITE)
+        return experiment_id
+
+    async def frames(request: web.Request) -> web.Response:
+        Arguments(request)
+        experiment_id = await authorized(request)
+        writer = request.match_info["writer"]
+        if not re.fullmatch(WRITER_PATTERN, writer):
+            raise invalid("writer", writer, "a writer's id has 1 to 128 of A-Z a-z 0-9 _ -")
+        if request.content_type != FRAMES:
+            raise invalid("Content-Type", request.content_type, f"frames are sent as {FRAMES}")
+        settings = store.settings
+        with memory.budget() as budget:
+            try:
+                body = await read_body(request, settings.request_bytes, budget, settings.body_timeout)
+            except ApiError as error:
+                if error.code == ErrorCode.DAMAGED:
+                    known = await store.query(store.experiments.watermarks, experiment_id)
+                    error.details["watermark"] = known.get(writer, 0)
+                raise
+            store.telemetry.body_bytes.inc(len(body))
+            watermark = await store.ingest.submit(experiment_id, writer, body)
+        return answer(request, {"watermark": watermark})
+
+    async def writers(request: web.Request) -> web.Response:
+        Arguments(request)
+        found = await found_experiment(request, store, Scope.READ)
+        return answer(request, {"watermarks": await store.query(store.experiments.watermarks, found.id)})
+
+    return [
+        web.post(f"{API}/experiments/{{id}}/writers/{{writer}}/frames", frames),
+        web.get(f"{API}/experiments/{{id}}/writers", writers, allow_head=False),
+    ]

@@ -1,0 +1,206 @@
+"""The status of runs, kept up to date as RUN rows arrive, so that nobody who lists experiments reads rows.
+
+The rules are those of `ml_dash.journal.runs.fold_runs`, with one difference: a process id of another machine says
+nothing here, so only silence tells that a run is dead. What time alone decides (is it still alive?) is decided when
+somebody asks; the rest is in three places:
+
+- ``runs`` has the latest start or end of each run;
+- ``writers`` has how many of a writer's runs are open, and its newest sign of life;
+- ``experiments`` has the newest start or end of all its runs, and the newest sign of life of those that are open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ml_dash.journal.blocks import pack
+from ml_dash.journal.runs import RunInfo, WriterRuns, fold_runs
+from ml_dash.server.schema import EXPERIMENTS, RUNS, WRITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import Connection
+
+__all__ = ["RunChange", "open_runs", "run_changes", "run_info", "store_runs"]
+
+_HANDLE_BYTES = 256
+_TEXT = 10_000
+_EVENTS = frozenset({"start", "end"})
+
+
+class RunChange(NamedTuple):
+    """The latest start or end of a run; and the earliest start among the rows that this one is the last of."""
+
+    experiment_id: str
+    writer: str
+    handle: bytes
+    event: str
+    time_ns: int
+    row: dict[str, Any]
+    started_ns: int | None
+
+    def after(self, before: RunChange | None) -> RunChange:
+        """Return this change, which came after another one of the same run."""
+        starts = [
+            each.started_ns for each in (before, self) if each is not None and each.started_ns is not None
+        ]
+        return self._replace(started_ns=min(starts, default=None))
+
+
+def run_changes(
+    experiment_id: str, writer: str, rows: Iterable[tuple[int, dict[str, Any]]]
+) -> dict[bytes, RunChange]:
+    """Return what these RUN rows, in the order written, amount to: the last start or end of each run."""
+    changes: dict[bytes, RunChange] = {}
+    for time_ns, row in rows:
+        event = row.get("event")
+        if isinstance(event, str) and event in _EVENTS:
+            handle = pack(row.get("handle"))[:_HANDLE_BYTES]
+            started = time_ns if event == "start" else None
+            change = RunChange(experiment_id, writer, handle, event, time_ns, _cleaned(row), started)
+            changes[handle] = change.after(changes.get(handle))
+    return changes
+
+
+def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is used of a row; a client may have sent anything."""
+    pid = row.get("pid")
+    texts = {key: _text(row.get(key)) for key in ("event", "status", "host", "error")}
+    is_id = isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**63
+    return {**texts, "pid": pid if is_id else None}
+
+
+def _text(value: Any) -> str | None:
+    return value[:_TEXT] if isinstance(value, str) else None
+
+
+def store_runs(connection: Connection, changes: list[RunChange], now_ns: int) -> None:
+    """Store starts and ends, and what follows from them. The rows of the writers must be there.
+
+    Args:
+        connection: In a transaction that has these experiments to itself.
+        changes: One for each run at most.
+        now_ns: The time now.
+    """
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(RUNS)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=list(RUNS.primary_key),
+            set_={name: statement.excluded[name] for name in ("event", "time_ns", "row")},
+        ),
+        [
+            {name: value for name, value in change._asdict().items() if name != "started_ns"}
+            for change in changes
+        ],
+    )
+    for experiment_id in sorted({change.experiment_id for change in changes}):
+        own = [change for change in changes if change.experiment_id == experiment_id]
+        _count_open(connection, experiment_id, {change.writer for change in own})
+        _settle(connection, experiment_id, own, now_ns)
+
+
+def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -> None:
+    is_open = (
+        select(func.count())
+        .where(
+            RUNS.c.experiment_id == WRITERS.c.experiment_id,
+            RUNS.c.writer == WRITERS.c.writer,
+            RUNS.c.event == "start",
+        )
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(WRITERS)
+        .where(WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer.in_(writers))
+        .values(open_runs=is_open)
+    )
+
+
+def _settle(connection: Connection, experiment_id: str, changes: list[RunChange], now_ns: int) -> None:
+    newest = connection.execute(
+        select(RUNS.c.event, RUNS.c.time_ns, RUNS.c.row)
+        .where(RUNS.c.experiment_id == experiment_id)
+        .order_by(RUNS.c.time_ns.desc(), RUNS.c.writer.desc())
+        .limit(1)
+    ).one()
+    writers = connection.execute(
+        select(WRITERS.c.run_ns, WRITERS.c.last_ns).where(
+            WRITERS.c.experiment_id == experiment_id, WRITERS.c.open_runs > 0
+        )
+    )
+    started = connection.execute(
+        select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
+    ).scalar_one()
+    starts = [change.started_ns for change in changes if change.started_ns is not None]
+    starts += [] if started is None else [started]
+    is_open = newest.event == "start"
+    connection.execute(
+        update(EXPERIMENTS)
+        .where(EXPERIMENTS.c.id == experiment_id)
+        .values(
+            status="RUNNING" if is_open else newest.row["status"],
+            status_ns=newest.time_ns,
+            host=newest.row["host"],
+            pid=newest.row["pid"],
+            error=None if is_open else newest.row["error"],
+            started_ns=min(starts, default=None),
+            alive_ns=max((active_ns(each.run_ns, each.last_ns, now_ns) for each in writers), default=None),
+        )
+    )
+
+
+def active_ns(run_ns: int | None, last_ns: int | None, now_ns: int) -> int:
+    """Return a writer's newest sign of life. A row's time that lies in the future is none."""
+    return max(run_ns or 0, last_ns if last_ns is not None and last_ns <= now_ns else 0)
+
+
+def run_info(connection: Connection, experiment_id: str, *, stale_after: float, now_ns: int) -> RunInfo:
+    """Return the status of an experiment's run, of all of its writers."""
+    writers = connection.execute(
+        select(WRITERS.c.writer, WRITERS.c.run_ns, WRITERS.c.last_ns)
+        .where(WRITERS.c.experiment_id == experiment_id)
+        .order_by(WRITERS.c.writer)
+    ).all()
+    rows: dict[str, list[tuple[int, dict[str, Any]]]] = {each.writer: [] for each in writers}
+    for run in connection.execute(select(RUNS).where(RUNS.c.experiment_id == experiment_id)):
+        rows[run.writer].append((run.time_ns, {**run.row, "handle": bytes(run.handle)}))
+    folded = [WriterRuns([*rows[each.writer], *_heartbeat(each.run_ns)], each.last_ns) for each in writers]
+    info = fold_runs(folded, stale_after=stale_after, now_ns=now_ns, host="", pid_alive=lambda _pid: True)
+    started = connection.execute(
+        select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
+    ).scalar_one_or_none()
+    return RunInfo(**{**_as_dict(info), "started_at": started})
+
+
+def _heartbeat(run_ns: int | None) -> list[tuple[int, dict[str, Any]]]:
+    return [] if run_ns is None else [(run_ns, {"event": "heartbeat"})]
+
+
+def _as_dict(info: RunInfo) -> dict[str, Any]:
+    return {name: getattr(info, name) for name in RunInfo.__slots__}
+
+
+def open_runs(
+    connection: Connection, experiment_ids: list[str], *, stale_after: float, now_ns: int
+) -> dict[str, dict[str, Any]]:
+    """Return, for those of the experiments that have a run that is alive, the newest such run's row."""
+    silent_since = now_ns - int(stale_after * 1_000_000_000)
+    found = connection.execute(
+        select(RUNS.c.experiment_id, RUNS.c.row, WRITERS.c.run_ns, WRITERS.c.last_ns)
+        .join(
+            WRITERS,
+            and_(WRITERS.c.experiment_id == RUNS.c.experiment_id, WRITERS.c.writer == RUNS.c.writer),
+        )
+        .where(RUNS.c.experiment_id.in_(experiment_ids), RUNS.c.event == "start")
+        .order_by(RUNS.c.time_ns, RUNS.c.writer)
+    )
+    return {
+        run.experiment_id: run.row
+        for run in found
+        if active_ns(run.run_ns, run.last_ns, now_ns) >= silent_since
+    }

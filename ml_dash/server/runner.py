@@ -1,0 +1,268 @@
+"""Running the server: until a signal comes, or on a thread of its own.
+
+A shutdown is in this order: nothing new is accepted, and `/api/v1/ready` says so; what was accepted is answered; what
+was accepted for storing is stored; the database is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from ml_dash.errors import MLDashError
+from ml_dash.server.accounts import Accounts
+from ml_dash.server.app import build_app
+from ml_dash.server.settings import ServerSettings
+from ml_dash.server.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ml_dash.clock import Clock
+
+__all__ = ["EmbeddedServer", "RunningServer", "ServerStartError", "serve"]
+
+_LOG = logging.getLogger("ml_dash.server")
+_BACKLOG = 1024
+_ACCEPTING_TURNS = 8
+"""Turns of the event loop that a connection takes from being accepted to waiting for its first request."""
+_READ_BUFFER = 512 << 10
+
+
+class ServerStartError(MLDashError, OSError):
+    """The server cannot listen where it was told to."""
+
+
+class RunningServer:
+    """A server that listens, on the running event loop. Make one with `start`.
+
+    Attributes:
+        url: Where it is.
+        admin_token: The admin token, if it was made up now; it is not told again.
+        store: What it keeps.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        runner: web.AppRunner,
+        listening: socket.socket,
+        admin_token: str | None,
+    ) -> None:
+        self.store = store
+        self.url = _url(listening)
+        self.admin_token = admin_token
+        self._runner = runner
+        self._listening = listening
+
+    @classmethod
+    async def start(cls, settings: ServerSettings, clock: Clock | None = None) -> RunningServer:
+        """Open the store, and listen.
+
+        Raises:
+            MLDashError: The settings cannot be followed; the message says which, and what to do.
+            OSError: The data directory cannot be made or written.
+        """
+        listening = _listen(settings.host, settings.port)
+        try:
+            store = await asyncio.to_thread(_open, settings, clock)
+        except BaseException:
+            listening.close()
+            raise
+        try:
+            accounts = Accounts(store.database, store.clock)
+            admin_token = await asyncio.to_thread(accounts.first_token, settings.admin_token)
+            runner = web.AppRunner(
+                build_app(store, accounts, settings),
+                access_log=None,
+                auto_decompress=False,
+                handler_cancellation=False,
+                keepalive_timeout=75.0,
+                read_bufsize=_READ_BUFFER,
+                shutdown_timeout=settings.shutdown_timeout,
+            )
+            await runner.setup()
+            store.start()
+            await web.SockSite(runner, listening, backlog=_BACKLOG).start()
+        except BaseException:
+            listening.close()
+            await asyncio.to_thread(store.close)
+            raise
+        return cls(store, runner, listening, admin_token)
+
+    async def stop(self) -> None:
+        """Finish what was accepted, and close everything."""
+        self.store.closing = True
+        await self._accept_no_more()
+        await self._runner.cleanup()
+        await asyncio.to_thread(self.store.close)
+
+    async def _accept_no_more(self) -> None:
+        """Accept no connection any more, and let those that are being accepted come to where they wait.
+
+        One that is between the two when the server closes would be leaked, or waited for until the time is over.
+        """
+        try:
+            asyncio.get_running_loop().remove_reader(self._listening.fileno())
+        except NotImplementedError:
+            return  # Windows' event loop has no readers, and accepts in another way
+        for _ in range(_ACCEPTING_TURNS):
+            await asyncio.sleep(0)
+
+
+async def serve(settings: ServerSettings, ready: Callable[[str, str | None], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: Where, and with what limits.
+        ready: Called when the server listens, with its URL, and with the admin token if it was made up now.
+
+    Raises:
+        MLDashError: The settings cannot be followed.
+        OSError: The data directory cannot be made or written.
+    """
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, end.set)
+        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt, which ends the loop
+            continue
+    server = await RunningServer.start(settings)
+    try:
+        ready(server.url, server.admin_token)
+        await end.wait()
+    finally:
+        await server.stop()
+
+
+class EmbeddedServer:
+    """A whole server on a thread of its own, for tests and demos.
+
+    Args:
+        data: Its data directory.
+        port: The port; 0 takes a free one, and keeps it over `stop` and `start`.
+        clock: The time; None is the machine's.
+        **settings: Any other field of `ServerSettings`.
+
+    Attributes:
+        url: Where it listens.
+        admin_token: A token that may do everything.
+        store: What it keeps; None while it is stopped.
+
+    Example:
+        >>> with EmbeddedServer(data="/tmp/dash") as server:
+        ...     Experiment("alice/project/run", dash_url=server.url)
+    """
+
+    def __init__(
+        self, data: str | os.PathLike[str], port: int = 0, *, clock: Clock | None = None, **settings: Any
+    ) -> None:
+        self._settings = ServerSettings(**{"data": os.fspath(data), "port": port, **settings})
+        self._clock = clock
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+        self.store: Store | None = None
+        self.url = ""
+        self.admin_token = settings.get("admin_token") or ""
+
+    def start(self) -> EmbeddedServer:
+        """Start it, or start it again: on the same port, with the same data."""
+        if self._thread is not None:
+            raise RuntimeError(f"the server at {self.url} runs already: stop() it first")
+        started: list[BaseException | None] = []
+        listening = threading.Event()
+
+        def tell(error: BaseException | None = None) -> None:
+            started.append(error)
+            listening.set()
+
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(tell)), name="ml-dash-server", daemon=True
+        )
+        self._thread.start()
+        listening.wait()
+        if started[0] is not None:
+            self._thread.join()
+            self._thread = None
+            raise started[0]
+        return self
+
+    def stop(self) -> None:
+        """Finish what was accepted, and stop; nothing if it does not run."""
+        if self._thread is None or self._loop is None or self._end is None:
+            return
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
+        self._thread = self._loop = self._end = self.store = None
+
+    def __enter__(self) -> EmbeddedServer:  # noqa: PYI034 - typing has no Self before Python 3.11
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def _run(self, tell: Callable[..., None]) -> None:
+        try:
+            server = await RunningServer.start(self._settings, self._clock)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that called `start`
+            tell(error)
+            return
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self.store, self.url = server.store, server.url
+        self.admin_token = server.admin_token or self.admin_token
+        self._settings = replace(self._settings, port=int(server.url.rpartition(":")[2]))
+        tell()
+        try:
+            await self._end.wait()
+        finally:
+            await server.stop()
+
+
+def _open(settings: ServerSettings, clock: Clock | None) -> Store:
+    return Store.open(settings) if clock is None else Store.open(settings, clock)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound: who cannot listen need not open a database."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise ServerStartError(f"cannot listen on {host}:{port}: {_reason(error)}") from None
+    try:
+        if os.name == "posix":
+            # a port whose old connections are still being closed may be taken again
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        remedy = "choose another --port (0 takes a free one), or stop what uses it"
+        raise ServerStartError(f"cannot listen on {host}:{port}: {_reason(error)}; {remedy}") from None
+    return listening
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,78 @@
+"""What a server can be told: where it listens, where it keeps its data, and its limits, each with its unit."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ml_dash.remote.protocol import FRAMES_BYTES_MAX
+
+__all__ = ["DEFAULT_DATA", "ServerSettings"]
+
+DEFAULT_DATA = ".dash-server"
+"""The default data directory, below the current one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The tunables of one server process; times in seconds, sizes in bytes.
+
+    Attributes:
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        data: The directory for what has no URL of its own: the SQLite file and the blobs.
+        database: The database's URL; None is ``<data>/catalogue.sqlite``.
+        blobs: The blob store's URL (``s3://…``, ``gs://…``, ``az://…``, ``file:///…``); None is ``<data>/blobs``.
+        admin_token: The first admin token, where there is none yet; None makes one up.
+        request_bytes: How large a request with frames may be, after decompression.
+        json_bytes: How large any other request may be.
+        memory_bytes: How many bytes of requests may be in memory at once; beyond, 503.
+        waiting_jobs: How many requests may wait for the next commit; beyond, 503.
+        commit_jobs: How many requests share a commit at most.
+        commit_bytes: How many bytes share a commit at most, unless one request has more.
+        object_bytes: From how many bytes on a request's rows go to the blob store, and not into the database.
+        compact_rows: How many rows of a series, in small blocks, are merged into large ones.
+        stale_after: Without a sign of life for so long, a running run counts as dead.
+        orphan_age: After so long, an object that nothing refers to is removed. Longer than any request takes, by far:
+            an object is written before the transaction that refers to it.
+        upkeep_interval: Between two looks for what is to be merged and removed.
+        quota_bytes: How much the contents of an owner's files may have together; None is no limit. Owners may have
+            limits of their own.
+        file_bytes: How large the content of a file may be; None is no limit.
+        file_grace: How long the content of a deleted file is kept.
+        shutdown_timeout: How long a shutdown waits for requests that have been accepted.
+        body_timeout: How long a request's body may make no progress.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7007
+    data: str = DEFAULT_DATA
+    database: str | None = None
+    blobs: str | None = None
+    admin_token: str | None = None
+    request_bytes: int = FRAMES_BYTES_MAX
+    json_bytes: int = 4 << 20
+    memory_bytes: int = 256 << 20
+    waiting_jobs: int = 1024
+    commit_jobs: int = 256
+    commit_bytes: int = 64 << 20
+    object_bytes: int = 256 << 10
+    compact_rows: int = 10_000
+    stale_after: float = 90.0
+    orphan_age: float = 3600.0
+    upkeep_interval: float = 60.0
+    quota_bytes: int | None = None
+    file_bytes: int | None = None
+    file_grace: float = 30 * 86_400.0
+    shutdown_timeout: float = 30.0
+    body_timeout: float = 60.0
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database."""
+        return self.database or f"sqlite:///{os.path.join(os.path.abspath(self.data), 'catalogue.sqlite')}"
+
+    @property
+    def blobs_url(self) -> str:
+        """The URL of the blob store, or the path of its directory."""
+        return self.blobs or os.path.join(os.path.abspath(self.data), "blobs")

@@ -1,0 +1,194 @@
+"""The store: database, blob store, ingest and upkeep of one server process, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.errors import MLDashError
+from ml_dash.server.blobs import Blobs
+from ml_dash.server.compaction import Compactor
+from ml_dash.server.content_collector import ContentCollector
+from ml_dash.server.content_store import ContentStore
+from ml_dash.server.contents import Contents
+from ml_dash.server.database import Database
+from ml_dash.server.experiments import Experiments
+from ml_dash.server.ingest import Ingest, busy
+from ml_dash.server.limits import OwnerLimits
+from ml_dash.server.telemetry import Telemetry
+from ml_dash.server.view import StoreView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.server.settings import ServerSettings
+
+__all__ = ["Store", "StoreDirectoryError"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_READERS = 4
+_WAITING_READS = 256
+_LOG = logging.getLogger("ml_dash.server")
+_PROBE = "probe/ready"
+_PROBE_SECONDS = 1.0
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if os.path.isfile(path) else error.strerror or str(error)
+        raise StoreDirectoryError(
+            f"the data directory {path!r} cannot be made: {reason}; name another one with --data"
+        ) from error
+
+
+class StoreDirectoryError(MLDashError, OSError):
+    """The data directory cannot be made."""
+
+
+class Store:
+    """Everything that is kept.
+
+    Args:
+        database: An open database; it is closed with the store.
+        blobs: The blob store.
+        settings: The limits.
+        clock: The time.
+
+    Attributes:
+        experiments: The catalogue.
+        ingest: Takes frames in.
+        limits: What owners may store.
+        contents: The contents of files, as the database has them.
+        content_store: Their bytes.
+        content_collector: Removes those that nobody needs.
+        compactor: Merges and removes in the background.
+        telemetry: What is counted.
+    """
+
+    def __init__(
+        self, database: Database, blobs: Blobs, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self.database = database
+        self.blobs = blobs
+        self.settings = settings
+        self.clock = clock
+        self.telemetry = Telemetry()
+        self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
+        self.limits = OwnerLimits(database, settings)
+        self.contents = Contents(database, self.limits, clock)
+        self.content_store = ContentStore(self.contents, blobs, self.telemetry)
+        self.content_collector = ContentCollector(
+            database, blobs, settings, clock=clock, telemetry=self.telemetry
+        )
+        self.compactor = Compactor(
+            database,
+            blobs,
+            settings,
+            clock=clock,
+            telemetry=self.telemetry,
+            upkeep=self.content_collector.collect_hourly,
+        )
+        self.ingest = Ingest(
+            database,
+            blobs,
+            settings,
+            clock=clock,
+            telemetry=self.telemetry,
+            on_hot=self.compactor.notice,
+        )
+        self.closing = False
+        """Whether the end has begun: nothing new is taken."""
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ml-dash-read")
+        self._reading = 0
+        self._probed_at = -_PROBE_SECONDS
+        self._probe_passed = True
+
+    @classmethod
+    def open(cls, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK) -> Store:
+        """Open database and blob store as the settings say. Call `start` then.
+
+        Raises:
+            MLDashError: A URL is none, a package is missing, or the database is newer or out of reach.
+            OSError: The directory cannot be made or written.
+        """
+        if settings.database is None or settings.blobs is None:
+            _make_directory(settings.data)
+        blobs = Blobs(settings.blobs_url)
+        return cls(Database.open(settings.database_url), blobs, settings, clock)
+
+    def start(self) -> None:
+        """Start the threads that store and merge."""
+        self.ingest.start()
+        self.compactor.start()
+
+    def close(self) -> None:
+        """Store what was accepted, stop the threads, close the database."""
+        self.closing = True
+        self.ingest.stop()
+        self.content_store.close()
+        self.compactor.stop()
+        self._readers.shutdown()
+        self.database.close()
+
+    def view(self, experiment_id: str) -> StoreView:
+        """Return what answers questions about an experiment's rows."""
+        return StoreView(
+            self.database,
+            self.blobs,
+            experiment_id,
+            clock=self.clock,
+            stale_after=self.settings.stale_after,
+        )
+
+    async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function that reads rows, on threads of their own: a long one must not hold up who stores.
+
+        Raises:
+            ApiError: 503: too many wait already.
+        """
+        if self._reading >= _WAITING_READS:
+            raise busy(f"{self._reading} questions wait to be answered")
+        self._reading += 1
+        try:
+            call = partial(function, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        finally:
+            self._reading -= 1
+
+    def is_ready(self) -> bool:
+        """Say whether rows can be stored. Where the last attempt failed, another one is made, once a second."""
+        if self.closing:
+            return False
+        if self.ingest.failure is None:
+            return True
+        now = time.monotonic()
+        if now - self._probed_at >= _PROBE_SECONDS:
+            self._probed_at = now
+            self._probe_passed = self._probe()
+        return self._probe_passed
+
+    def _probe(self) -> bool:
+        try:
+            self.blobs.put(_PROBE, b"\0" * 4096)
+            self.blobs.delete([_PROBE])
+            with self.database.write() as connection:
+                # changes nothing, and is written and synced all the same
+                connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+        except (OSError, SQLAlchemyError) as error:
+            _LOG.info("the store cannot be written: %s", error)
+            return False
+        self.ingest.failure = None
+        return True

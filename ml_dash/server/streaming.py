@@ -1,0 +1,49 @@
+"""Answers that are sent as they are read: in memory is a piece at a time."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ml_dash.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+__all__ = ["stream"]
+
+_LOG = logging.getLogger("ml_dash.server")
+
+
+async def stream(
+    request: web.Request,
+    response: web.StreamResponse,
+    first: bytes,
+    following: Callable[[], Awaitable[bytes]],
+) -> web.StreamResponse:
+    """Send pieces until there is an empty one, and return the response.
+
+    Args:
+        request: Who asked.
+        response: What is sent before them.
+        first: The first piece: what is wrong with that can still be told, and so it is read before.
+        following: Reads the next one. Where that fails, all that can be done is to break off.
+    """
+    await response.prepare(request)
+    piece = first
+    try:
+        while piece:
+            await response.write(piece)
+            piece = await following()
+    except ConnectionError:
+        return response  # the client went away
+    except (ApiError, OSError) as error:
+        # an answer that ends without its end: the client must not take it for all there is
+        _LOG.error("%s breaks off: %s", request.path, error)
+        if request.transport is not None:
+            request.transport.abort()
+    else:
+        await response.write_eof()
+    return response

@@ -1,0 +1,65 @@
+"""What the server counts and times, for Prometheus. Each server has a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["Telemetry"]
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Telemetry:
+    """The metrics of one server process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        counted = self._counter
+        self.requests = Counter(
+            "mldash_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
+        )
+        self.seconds = Histogram(
+            "mldash_request_seconds",
+            "How long requests took, from their head to their answer.",
+            ["route", "method"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.in_flight = Gauge(
+            "mldash_requests_in_flight", "Requests that are being answered.", registry=self._registry
+        )
+        self.memory = Gauge(
+            "mldash_request_memory_bytes", "Bytes of requests that are in memory.", registry=self._registry
+        )
+        self.body_bytes = counted("mldash_ingest_bytes", "Bytes of frames received, after decompression.")
+        self.rows = counted("mldash_ingest_rows", "Rows stored.")
+        self.frames = counted("mldash_ingest_frames", "Frames stored.")
+        self.duplicates = counted("mldash_ingest_duplicate_frames", "Frames that were stored already.")
+        self.commits = counted("mldash_ingest_commits", "Transactions that stored frames.")
+        self.shared = Histogram(
+            "mldash_ingest_commit_requests",
+            "Requests that share a transaction, when it begins.",
+            buckets=_REQUESTS,
+            registry=self._registry,
+        )
+        self.compacted = counted("mldash_compacted_rows", "Rows merged into chunks.")
+        self.orphans = counted("mldash_removed_objects", "Objects removed, to which nothing referred.")
+        self.parts = counted(
+            "mldash_content_parts", "Parts of contents of files stored, whole ones included."
+        )
+        self.content_bytes = counted("mldash_content_received_bytes", "Bytes of contents of files received.")
+        self.content_sent = counted("mldash_content_sent_bytes", "Bytes of contents of files sent.")
+        self.content_removed = counted(
+            "mldash_removed_contents", "Contents removed that no file named any more, and uploads given up."
+        )
+        self.errors = counted(
+            "mldash_internal_errors", "Requests that failed for a reason of the server's own."
+        )
+
+    def render(self) -> bytes:
+        """Return all metrics as text, in Prometheus' format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, registry=self._registry)

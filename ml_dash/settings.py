@@ -1,0 +1,139 @@
+"""Every tunable and every environment variable, in one place, each with its unit.
+
+==========================  =========  ======================================================================
+variable                    default    meaning
+==========================  =========  ======================================================================
+ML_DASH_LINGER              0.05 s     how long a row may wait in memory before it is written
+ML_DASH_FLUSH_INTERVAL      –          the same, under the name that earlier users know
+ML_DASH_SYNC_INTERVAL       1 s        at most this long between two fsyncs while rows arrive
+ML_DASH_QUEUE_EVENTS        262144     events that may wait for the journal
+ML_DASH_QUEUE_BYTES         33554432   bytes of large events (over 4 KiB each) that may wait
+ML_DASH_OVERFLOW            block      at capacity: ``block`` the caller, or ``drop`` the event and count it
+ML_DASH_SEGMENT_BYTES       67108864   size at which a journal segment is closed and the next one begun
+ML_DASH_HEARTBEAT           30 s       between two signs of life of an open run
+ML_DASH_STALE_AFTER         90 s       without a sign of life, after which a running run counts as dead
+ML_DASH_EXIT_TIMEOUT        10 s       that the interpreter's exit may wait for the journal and the server
+ML_DASH_START_TIMEOUT       5 s        that `run.start()` may wait for the server
+ML_DASH_FLUSH_TIMEOUT       10 s       that `flush()` may wait for a server that can be reached
+ML_DASH_SIGTERM_TIMEOUT     0.5 s      that SIGTERM may wait for the journal
+ML_DASH_BUFFER_ENABLED      true       ``false``: every call returns only when it is on disk
+ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the console
+ML_DASH_PREFIX              –          the prefix of an experiment that is given none
+ML_DASH_USER                login      the owner of a prefix that names none
+ML_DASH_API_URL             –          the server that ``dash_url=True`` means, see `ml_dash.destination`
+ML_DASH_TOKEN               –          the token for the server that the user named, see `ml_dash.auth.current`
+ML_DASH_CONFIG_DIR          ~/.dash    where tokens and the outbox lie, see `ml_dash.auth.directory`
+==========================  =========  ======================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_dash.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Overflow", "Settings", "check_overflow"]
+
+Overflow = Literal["block", "drop"]
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The tunables of one experiment; times in seconds, sizes in bytes."""
+
+    linger: float = 0.05
+    sync_interval: float = 1.0
+    queue_events: int = 262_144
+    queue_bytes: int = 32 * 1024 * 1024
+    overflow: Overflow = "block"
+    segment_bytes: int = 64 * 1024 * 1024
+    heartbeat: float = 30.0
+    stale_after: float = 90.0
+    exit_timeout: float = 10.0
+    start_timeout: float = 5.0
+    flush_timeout: float = 10.0
+    sigterm_timeout: float = 0.5
+    buffered: bool = True
+    echo: bool = True
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings; a value that cannot be read raises `InvalidArgumentError` naming it."""
+        read = _Environment(environ)
+        default = cls()
+        linger = read.number("ML_DASH_FLUSH_INTERVAL", default.linger)
+        return cls(
+            linger=read.number("ML_DASH_LINGER", linger),
+            sync_interval=read.number("ML_DASH_SYNC_INTERVAL", default.sync_interval),
+            queue_events=read.count("ML_DASH_QUEUE_EVENTS", default.queue_events),
+            queue_bytes=read.count("ML_DASH_QUEUE_BYTES", default.queue_bytes),
+            overflow=check_overflow(environ.get("ML_DASH_OVERFLOW") or default.overflow, "ML_DASH_OVERFLOW"),
+            segment_bytes=read.count("ML_DASH_SEGMENT_BYTES", default.segment_bytes),
+            heartbeat=read.number("ML_DASH_HEARTBEAT", default.heartbeat),
+            stale_after=read.number("ML_DASH_STALE_AFTER", default.stale_after),
+            exit_timeout=read.number("ML_DASH_EXIT_TIMEOUT", default.exit_timeout),
+            start_timeout=read.number("ML_DASH_START_TIMEOUT", default.start_timeout),
+            flush_timeout=read.number("ML_DASH_FLUSH_TIMEOUT", default.flush_timeout),
+            sigterm_timeout=read.number("ML_DASH_SIGTERM_TIMEOUT", default.sigterm_timeout),
+            buffered=read.boolean("ML_DASH_BUFFER_ENABLED", default.buffered),
+            echo=read.boolean("ML_DASH_ECHO", default.echo),
+        )
+
+
+def check_overflow(value: Any, name: str = "overflow") -> Overflow:
+    """Return `value` if it is a way to overflow, else raise `InvalidArgumentError` naming the argument."""
+    if value == "block":
+        return "block"
+    if value == "drop":
+        return "drop"
+    msg = f"{name}={value!r} is not known: use 'block' (wait for the disk) or 'drop' (count what is left out)"
+    raise InvalidArgumentError(msg)
+
+
+class _Environment:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def number(self, name: str, default: float) -> float:
+        """Seconds: a finite number, not negative."""
+        text = self._environ.get(name)
+        if not text:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            msg = f"{name}={text!r} is not a number of seconds: set it to 0 or more, or unset it"
+            raise InvalidArgumentError(msg)
+        return value
+
+    def count(self, name: str, default: int) -> int:
+        """A positive whole number."""
+        text = self._environ.get(name)
+        if not text:
+            return default
+        if not text.isdecimal() or int(text) == 0:
+            msg = f"{name}={text!r} is not a positive whole number: mend it, or unset it"
+            raise InvalidArgumentError(msg)
+        return int(text)
+
+    def boolean(self, name: str, default: bool) -> bool:
+        """A yes or a no."""
+        text = self._environ.get(name)
+        if not text:
+            return default
+        if text.lower() in _TRUE:
+            return True
+        if text.lower() in _FALSE:
+            return False
+        msg = f"{name}={text!r} is neither true nor false: use 1/true/yes/on or 0/false/no/off"
+        raise InvalidArgumentError(msg)

@@ -1,0 +1,62 @@
+"""What has become of the rows that were logged, as users are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ExperimentStatus", "FlushResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """What `Experiment.flush` can vouch for; counts are of rows.
+
+    Attributes:
+        durable: rows that an fsync has confirmed on the local disk.
+        acknowledged: rows that reached their last destination: the server, or in local mode the disk.
+        pending: rows that have not.
+        dropped: rows left out, for whatever reason.
+        online: whether the server is reachable; False in local mode.
+        reason: why something is pending, or None.
+    """
+
+    durable: int
+    acknowledged: int
+    pending: int
+    dropped: int
+    online: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentStatus:
+    """What has become of the rows logged by this process; see `FlushResult`.
+
+    Attributes:
+        status: RUNNING, COMPLETED, FAILED or CANCELLED; of a run that this object did not start, what its journal
+            says; None before the first start.
+        logged: rows that the script logged: ``logged == acknowledged + pending + dropped``.
+        durable: rows confirmed on disk.
+        acknowledged: rows that reached their last destination.
+        pending: rows that have not, yet.
+        dropped: rows left out, by reason.
+        pending_bytes: bytes written and not yet acknowledged, those of files too.
+        pending_frames: frames, of at least one row each, written and not yet acknowledged by the server.
+        pending_files: contents of files that the server does not have yet; a row that saves one is pending, too.
+        online: whether the server is reachable; False in local mode.
+        offline_since: since when it is not, ISO 8601; None while it is, and in local mode.
+        last_error: the last refusal of the disk or of the server, or None.
+    """
+
+    status: str | None
+    logged: int
+    durable: int
+    acknowledged: int
+    pending: int
+    dropped: dict[str, int]
+    pending_bytes: int
+    pending_frames: int
+    pending_files: int
+    online: bool
+    offline_since: str | None
+    last_error: str | None

@@ -1,0 +1,111 @@
+"""Tracks: `exp.tracks(topic)`, values sampled at times of their own (a robot's pose, a sensor)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.events import Kind
+from ml_dash.metrics import check_name
+from ml_dash.port import LATEST, row_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_dash.experiment import Experiment
+
+__all__ = ["TrackBuilder", "TrackSlice", "TracksManager"]
+
+
+class TracksManager:
+    """`exp.tracks`: gives the tracks by their topics."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._lock = threading.RLock()
+        self._builders: dict[str, TrackBuilder] = {}
+
+    def __call__(self, topic: str, /) -> TrackBuilder:
+        """Return the track of a topic; the same names are allowed as for metrics."""
+        check_name("topic", topic)
+        with self._lock:
+            known = self._builders.get(topic)
+            if known is None:
+                known = self._builders[topic] = TrackBuilder(self._experiment, topic)
+            return known
+
+    def flush(self) -> None:
+        """Wait until everything logged so far is on disk."""
+        self._experiment.flush()
+
+    def forked(self) -> None:
+        """Replace, in a forked child, a lock that another thread of the parent may have held."""
+        self._lock = threading.RLock()
+
+
+class TrackBuilder:
+    """One track: entries of the same time are merged when they are read, and the later one's fields win."""
+
+    __slots__ = ("_experiment", "_port", "topic")
+
+    def __init__(self, experiment: Experiment, topic: str) -> None:
+        self._experiment = experiment
+        self._port = experiment.port(Kind.TRACK, topic)
+        self.topic = topic
+
+    def append(self, /, **fields: Any) -> TrackBuilder:
+        """Append an entry.
+
+        Args:
+            **fields: as for `MetricBuilder.log`; ``_ts`` is its time in seconds since the epoch.
+
+        Raises:
+            NotStartedError: the run is not open.
+            InvalidArgumentError: ``_ts`` is not a time.
+        """
+        time = row_time(fields.pop("_ts", None))
+        self._port.write(time, fields)
+        LATEST.time_ns = time
+        return self
+
+    def flush(self) -> None:
+        """Wait until everything logged so far is on disk."""
+        self._experiment.flush()
+
+    def read(
+        self,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: str = "json",
+    ) -> Any:
+        """Read entries in order of time; sees everything appended before.
+
+        Args:
+            start_timestamp: the first time, in seconds, included.
+            end_timestamp: the last time, included.
+            columns: only these fields.
+            format: ``"json"`` gives ``{"entries": [{"timestamp", fields…}], "count"}``, ``"jsonl"`` a string of
+                lines, ``"parquet"`` bytes (needs the extra ``ml-dash[parquet]``).
+        """
+        return self._experiment.view.track(self.topic, start_timestamp, end_timestamp, columns, format)
+
+    def slice(self, start: float | None = None, end: float | None = None) -> TrackSlice:
+        """Return the entries from `start` to `end`, in seconds, both included, for looking up by time."""
+        return TrackSlice(self.read(start, end)["entries"])
+
+
+class TrackSlice:
+    """Entries of a track, read once, in order of time."""
+
+    def __init__(self, entries: list[dict[str, Any]]) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def findByTime(self, timestamp: float) -> dict[str, Any] | None:  # noqa: N802 - the public contract
+        """Return the entry at a time, else the last one before it; None where there is none."""
+        from ml_dash.journal.tracks import find_by_time
+
+        return find_by_time(self.entries, timestamp)

@@ -1,0 +1,187 @@
+"""The device flow, client against real server, by one clock that both live by."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from ml_dash.auth import LoginError
+from ml_dash.auth.device_flow import Authorization, begin, client_name, finish
+from ml_dash.errors import ServerUnavailableError
+from ml_dash.server.accounts import Accounts
+from ml_dash.server.grants import Scope
+from tests.auth.answering import answering, closed_port, http
+from tests.server_accounts.serving import Hands
+
+
+async def decide(url: str, authorization: Authorization, token: str, decision: str = "approve") -> None:
+    form = {
+        "user_code": authorization.user_code,
+        "token": token,
+        "decision": decision,
+        "scope": "write",
+        "lifetime": "30",
+    }
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/device", data=form) as response:
+        assert response.status == 200, await response.text()
+
+
+def waking(
+    clock: Hands, after: int, then: Callable[[], Awaitable[Any]]
+) -> Callable[[float], Awaitable[None]]:
+    """A sleep by the clock; after so many sleeps, something happens."""
+    count = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal count
+        clock.turn(seconds)
+        count += 1
+        if count == after:
+            await then()
+
+    return sleep
+
+
+async def test_a_login_that_is_approved_gives_a_token(url: str, accounts: Accounts, clock: Hands) -> None:
+    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    authorization = await begin(url)
+    assert authorization.where == f"{url}/device"
+    assert authorization.where_with_code == f"{url}/device?user_code={authorization.user_code}"
+    sleep = waking(clock, 3, lambda: decide(url, authorization, mine))
+    token = await finish(url, authorization, sleep=sleep, monotonic=clock.monotonic)
+    who = accounts.find(token.reveal())
+    assert who is not None
+    assert (who.name, who.grants) == (client_name(), {"alice": Scope.WRITE})
+
+
+async def test_a_login_that_is_denied_ends_at_once(url: str, accounts: Accounts, clock: Hands) -> None:
+    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    authorization = await begin(url)
+    sleep = waking(clock, 2, lambda: decide(url, authorization, mine, "deny"))
+    with pytest.raises(LoginError, match="the login was denied"):
+        await finish(url, authorization, sleep=sleep, monotonic=clock.monotonic)
+
+
+async def test_a_login_that_nobody_approves_ends(url: str, clock: Hands) -> None:
+    authorization = await begin(url)
+    with pytest.raises(LoginError, match="nobody approved the login in time: run `ml-dash login` again"):
+        await finish(url, authorization, sleep=clock.sleep, monotonic=clock.monotonic)
+
+
+async def test_the_client_slows_down_when_told_to(url: str, clock: Hands) -> None:
+    authorization = (await begin(url))._replace(interval=2.0)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await clock.sleep(seconds)
+
+    with pytest.raises(LoginError):
+        await finish(url, authorization, sleep=sleep, monotonic=clock.monotonic)
+    assert slept[:3] == [2.0, 2.0, 7.0]
+    assert set(slept[3:]) == {7.0}, "and then it is slow enough"
+
+
+async def test_a_server_that_is_away_for_a_while_does_not_end_the_login(
+    url: str, accounts: Accounts, clock: Hands
+) -> None:
+    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    authorization = await begin(url)
+    away = closed_port()
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.turn(seconds)
+
+    with pytest.raises(LoginError, match="nobody approved"):
+        await finish(away, authorization, sleep=sleep, monotonic=clock.monotonic)
+    assert slept[:5] == [5.0, 10.0, 20.0, 40.0, 60.0]
+    assert max(slept) == 60.0
+
+    authorization = await begin(url)
+    await decide(url, authorization, mine)
+    await finish(url, authorization, sleep=clock.sleep, monotonic=clock.monotonic)
+
+
+@pytest.mark.parametrize("status", ["500 Internal", "503 Busy"])
+async def test_a_server_in_trouble_is_asked_again(status: str, clock: Hands) -> None:
+    authorization = Authorization("secret", "BCDF-GHJK", "", "", 60, 5)
+    with (
+        answering(http(status, b"{}")) as (url, received),
+        pytest.raises(LoginError, match="nobody approved"),
+    ):
+        await finish(url, authorization, sleep=clock.sleep, monotonic=clock.monotonic)
+    assert len(received) == 4
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "http://evil.example", "expires_in": 9}',
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "javascript:x", "expires_in": 9}',
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "https://a:b@evil.example", "expires_in": 9}',
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "https://x\\u001b[2J", "expires_in": 9}',
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "https://[", "expires_in": 9}',
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "https://x.example", "expires_in": "soon"}',
+        b'{"device_code": "d", "user_code": "u", "verification_uri": "https://x.example", "expires_in": null}',
+    ],
+)
+async def test_an_answer_that_cannot_be_trusted_ends_the_login(body: bytes) -> None:
+    with answering(http("200 OK", body)) as (url, _), pytest.raises(LoginError):
+        await begin(url)
+
+
+async def test_behind_a_proxy_the_page_is_where_the_user_reaches_the_server() -> None:
+    """The server believes that it is reached by plain http, at a port that nobody else can reach."""
+    body = (
+        b'{"device_code": "d", "user_code": "u", "expires_in": 9, "verification_uri": "http://127.0.0.1:1/device",'
+        b'"verification_uri_complete": "http://127.0.0.1:1/device?user_code=u", "interval": 0}'
+    )
+    with answering(http("200 OK", body)) as (url, _):
+        authorization = await begin(url)
+    assert authorization.where_with_code == f"{url}/device?user_code=u"
+    assert authorization.interval == 1.0, "a server cannot make its clients hammer it"
+
+
+async def test_below_a_path_the_page_is_below_it_too() -> None:
+    """The proxy leaves the path out, or hands it on: the server names its page without it, or with it."""
+    for named in ("/device", "/tools/dash/device"):
+        body = (
+            '{"device_code": "d", "user_code": "u", "expires_in": 9,'
+            f'"verification_uri": "http://127.0.0.1:1{named}"}}'
+        )
+        with answering(http("200 OK", body.encode())) as (url, received):
+            authorization = await begin(f"{url}/tools/dash/")
+        assert received[0].startswith(b"POST /tools/dash/api/v1/device/authorize ")
+        assert authorization.where == f"{url}/tools/dash/device"
+
+
+async def test_a_server_without_the_device_flow_is_told_apart_from_one_out_of_reach() -> None:
+    with (
+        answering(http("404 Not Found", b'{"error": {"message": "no such path"}}')) as (url, _),
+        pytest.raises(LoginError, match="does not begin a login: no such path"),
+    ):
+        await begin(url)
+    with pytest.raises(ServerUnavailableError):
+        await begin(closed_port())
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"access_token": "a b"}', b'{"access_token": ""}'])
+async def test_an_approval_without_a_usable_token_is_an_error(body: bytes, clock: Hands) -> None:
+    authorization = Authorization("secret", "BCDF-GHJK", "", "", 60, 5)
+    with (
+        answering(http("200 OK", body)) as (url, _),
+        pytest.raises(LoginError, match="no token that can be used"),
+    ):
+        await finish(url, authorization, sleep=clock.sleep, monotonic=clock.monotonic)
+
+
+async def test_secrets_are_in_no_repr(url: str) -> None:
+    authorization = await begin(url)
+    assert authorization.device_code not in repr(authorization)
+    assert authorization.device_code not in str(authorization)

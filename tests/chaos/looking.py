@@ -1,0 +1,85 @@
+"""Asking the server itself, past the proxy: what it has of an experiment, every row of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
+
+from ml_dash.events import Kind, Series
+from ml_dash.journal.blocks import block_rows, decode_block
+from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
+from ml_dash.remote.protocol import API
+from tests.chaos.book import Found
+from tests.simulation.rows import Row, as_text
+
+__all__ = ["Server"]
+
+_TIMEOUT = 30.0
+
+
+class Server:
+    """A server at this address, asked with this token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._address = urlsplit(url).netloc
+        self._token = token
+
+    def experiment(self, prefix: str) -> dict[str, Any]:
+        """Return the record of the one experiment with this prefix."""
+        (record,) = [
+            record for record in self.get("/experiments", prefix=prefix)["data"] if record["prefix"] == prefix
+        ]
+        return cast("dict[str, Any]", record)
+
+    def found(self, prefix: str) -> Found:
+        """Return all rows and watermarks of an experiment."""
+        there = f"/experiments/{self.experiment(prefix)['id']}"
+        names = [
+            *((Kind.METRIC, metric["name"]) for metric in self.get(f"{there}/metrics")["data"]),
+            *((Kind.TRACK, track["topic"]) for track in self.get(f"{there}/tracks")["data"]),
+            *((kind, None) for kind in (Kind.LOG, Kind.PARAMS, Kind.RUN)),
+        ]
+        rows = {Series(*name): [*self._rows(there, Series(*name))] for name in names}
+        return Found(rows, self.get(f"{there}/writers")["watermarks"])
+
+    def get(self, path: str, **query: str) -> Any:
+        """Return the answer to a question, from JSON."""
+        return json.loads(self._get(path, query))
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        """Return status and body of the answer to any request."""
+        connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, API + path, body, {"Authorization": f"Bearer {self._token}", **named})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def _get(self, path: str, query: dict[str, str]) -> bytes:
+        status, body = self.request("GET", f"{path}?{urlencode(query)}")
+        assert status == 200, f"{path}: {status} {body!r:.300}"
+        return body
+
+    def _rows(self, there: str, series: Series) -> Iterator[Row]:
+        query = {"kind": str(int(series.kind))}
+        if series.name is not None:
+            query["name"] = series.name
+        raw = memoryview(self._get(f"{there}/blocks", query))
+        while raw:
+            header = parse_frame_header(raw)
+            assert header
+            data_at = FRAME_HEADER.size + header.meta_len
+            end = data_at + header.data_len
+            at = data_at
+            for head in decode_meta(raw[FRAME_HEADER.size : data_at], header.data_len):
+                assert head.series == series
+                block = decode_block(head, raw[at : at + head.nbytes])
+                at += head.nbytes
+                for time, fields in zip(block.times, block_rows(block), strict=True):
+                    yield Row(series, int(time), as_text(fields))
+            raw = raw[end:]

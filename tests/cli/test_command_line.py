@@ -1,0 +1,179 @@
+"""The command as a whole: help, errors, exit codes, pipes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ml_dash
+from ml_dash import Experiment
+from ml_dash.cli import main
+from tests.cli.experiments import make, training
+from tests.cli.shell import COMMAND, SECONDS, environment, invoke, shell
+
+SCRIPT = Path(sys.executable).with_name("ml-dash")
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the package is not installed in this environment")
+def test_the_console_script_is_the_command(root: Path) -> None:
+    """As installed; `python -m ml_dash.cli` is the same."""
+    arguments = ["ls", str(root), "--json"]
+    one = subprocess.run([str(SCRIPT), *arguments], capture_output=True, check=True, timeout=SECONDS)
+    assert one.stdout.decode() == shell(*arguments).out
+    assert b"alice/vision/failed" in one.stdout
+
+
+def test_the_version_is_told_without_loading_what_it_does_not_need() -> None:
+    """Scripts ask for it again and again."""
+    code = (
+        "import sys; from ml_dash.cli import main; assert main(['--version']) == 0\n"
+        "print(sorted({'typer', 'rich', 'numpy', 'anyio', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert done.stdout == f"ml-dash {ml_dash.__version__}\n[]\n"
+    assert invoke("--version") == (0, f"ml-dash {ml_dash.__version__}\n", "")
+
+
+def test_help_needs_neither_numpy_nor_tables() -> None:
+    """Commands load what they use when they run."""
+    code = (
+        "import sys; from ml_dash.cli import main; assert main(['show', '--help']) == 0\n"
+        "print(sorted({'numpy', 'anyio', 'pyarrow', 'rich.table'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["ls"], ["show"], ["tail"], ["export"], ["files"], ["download"], ["upload"], ["verify"]]
+)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    """In plain text, for a pipe or a narrow window."""
+    code, out, err = invoke(*command, "--help")
+    assert (code, err) == (0, "")
+    assert "Usage: " in out
+    assert out.isascii()
+    assert invoke(*command, "-h").out == out
+
+
+@pytest.mark.parametrize("command", ["ls", "show", "tail", "export", "files", "download", "upload", "verify"])
+def test_every_option_is_in_the_guide(command: str) -> None:
+    """And every command has a section of its own."""
+    guide = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert f"\n## {command}\n" in guide
+    options = set(re.findall(r"--[a-z-]+", invoke(command, "--help").out))
+    assert [option for option in sorted(options) if option not in guide] == []
+
+
+def test_without_a_command_there_is_help() -> None:
+    """Of which all commands are a part."""
+    done = invoke()
+    text = done.out + done.err
+    assert all(name in text for name in ("ls", "show", "tail", "export", "verify"))
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["ls", "--nonsense"], ["show"], ["ls", "a", "b"]])
+def test_a_command_line_that_cannot_be_followed_ends_with_two(arguments: list[str]) -> None:
+    """And with a word of help on standard error."""
+    code, out, err = invoke(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage: " in err
+
+
+def test_an_error_is_one_line_without_a_traceback(root: Path, newer: Path) -> None:
+    """Whatever the name that it shows."""
+    for command, name, where, code in (
+        ("show", "nothing\n\x1b[2J", root, 2),
+        ("tail", "newer", root, 1),
+        ("export", "nothing", root, 2),
+        ("show", "first", root / "nowhere", 2),
+    ):
+        done = shell(command, name, "--root", where)
+        assert (done.code, done.out) == (code, "")
+        assert done.err.startswith("Error: ")
+        assert done.err.count("\n") == 1
+        assert "\x1b" not in done.err
+
+
+def test_a_setting_that_cannot_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like an argument."""
+    monkeypatch.setenv("ML_DASH_STALE_AFTER", "soon")
+    code, _, err = invoke("ls", root)
+    assert code == 2
+    assert "ML_DASH_STALE_AFTER='soon'" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "long"],
+        ["export", "long", "--format", "jsonl"],
+        ["tail", "long", "-n", "100000"],
+        ["show", "long", "--json"],
+        ["ls"],
+    ],
+)
+def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path, arguments: list[str]) -> None:
+    """As in `ml-dash ls | head -1`."""
+    make(tmp_path, "a/p/long", lambda exp: training(exp, 5000))
+    where = [str(tmp_path)] if arguments == ["ls"] else ["--root", str(tmp_path)]
+    ours, theirs = os.pipe()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, *where], stdout=theirs, stderr=subprocess.PIPE, env=environment()
+    )
+    os.close(theirs)
+    os.close(ours)
+    _, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_main_returns_the_exit_code(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For one who calls it from Python."""
+    assert main(["ls", str(root)]) == 0
+    assert main(["show", "nothing", "--root", str(root)]) == 2
+    assert main(["--version"]) == 0
+    assert "alice/vision/first" in capsys.readouterr().out
+
+
+def test_output_in_an_encoding_that_lacks_characters_has_escapes(tmp_path: Path) -> None:
+    """And courses are drawn of other ones."""
+
+    def script(exp: Experiment) -> None:
+        for value in range(8):
+            exp.metrics("损失").log(x=value)
+
+    make(tmp_path, "a/p/one", script)
+    done = shell("show", "one", "--root", tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert (done.code, done.err) == (0, "")
+    assert r"\u635f\u5931" in done.out
+    assert "_.-~=+*#" in done.out
+
+
+@pytest.mark.slow
+def test_ten_thousand_metrics_are_no_trouble(tmp_path: Path) -> None:
+    """Each frame is read once, not once for each metric; and only some are shown."""
+
+    def script(exp: Experiment) -> None:
+        for _ in range(2):
+            for number in range(10_000):
+                exp.metrics(f"layer/{number}").log(x=number)
+
+    make(tmp_path, "a/p/wide", script)
+    assert "10,000" in invoke("ls", tmp_path).out
+    assert "and 9,980 more metrics" in invoke("show", "wide", "--root", tmp_path).out
+    out = invoke("export", "wide", "--root", tmp_path, "--format", "jsonl").out
+    assert out.count("\n") == 20_000
+    assert "layer/9999" in invoke("tail", "wide", "--root", tmp_path, "-n", "1").out
+    code, _, err = invoke("show", "wide", "--root", tmp_path, "--metric", "layer/99999")
+    assert code == 2
+    assert len(err) < 300

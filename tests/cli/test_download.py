@@ -1,0 +1,200 @@
+"""`ml-dash download`: every file below the directory, whole, and nothing overwritten by surprise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.journal.files import FILES
+from tests.cli.experiments import make
+from tests.cli.shell import invoke, succeed
+from tests.cli.test_files import PREFIX, content_of, rows, saving
+from tests.journal.view_journals import block_of, write
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A root with an experiment that has files."""
+    make(tmp_path / "dash", PREFIX, saving)
+    return tmp_path / "dash"
+
+
+def below(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+ALL = {"models/best.pt": b"newer", "configs/config.json": b'{"lr": 0.1}', "empty.bin": b""}
+
+
+def test_all_files_keep_their_paths_below_the_directory(saved: Path, tmp_path: Path) -> None:
+    """Which is made; each is named."""
+    out = succeed("download", PREFIX, "-o", tmp_path / "a" / "b", "--root", saved)
+    got = below(tmp_path / "a" / "b")
+    assert {name: got[name] for name in ("models/best.pt", "empty.bin")} == {
+        "models/best.pt": b"newer",
+        "empty.bin": b"",
+    }
+    assert set(got) == set(ALL)
+    assert str(tmp_path / "a" / "b" / "models" / "best.pt") in out
+
+
+@pytest.mark.parametrize("glob", ["*.pt", "models", "models/best.pt", "mod*/*"])
+def test_some_are_chosen_by_path_or_pattern(saved: Path, tmp_path: Path, glob: str) -> None:
+    succeed("download", PREFIX, glob, "-o", tmp_path / "out", "--root", saved)
+    assert below(tmp_path / "out") == {"models/best.pt": b"newer"}
+
+
+def test_an_older_version_is_had_by_its_id(saved: Path, tmp_path: Path) -> None:
+    new, old = rows(saved, "models", "--versions")
+    succeed("download", PREFIX, "--id", str(old["id"]), "-o", tmp_path / "out", "--root", saved)
+    assert below(tmp_path / "out") == {"models/best.pt": b"old"}
+    assert new["id"] != old["id"]
+
+
+def test_nothing_that_is_meant_is_an_error(saved: Path, tmp_path: Path) -> None:
+    """Exit code 1, and the way to what there is; so is a deleted file, with the time."""
+    (gone,) = rows(saved, "gone.txt", "--deleted")
+    for arguments, told in [
+        (("*.gif",), "'*.gif'"),
+        (("--id", "file_0"), "'file_0'"),
+        (("--id", str(gone["id"])), str(gone["deletedAt"])),
+    ]:
+        done = invoke("download", PREFIX, *arguments, "-o", tmp_path / "out", "--root", saved)
+        assert (done.code, done.out) == (1, "")
+        assert told in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_there_is_passed_over_or_kept(saved: Path, tmp_path: Path) -> None:
+    """The same one is passed over; another one is only replaced by force."""
+    out = tmp_path / "out"
+    succeed("download", PREFIX, "-o", out, "--root", saved)
+    assert succeed("download", PREFIX, "-o", out, "--root", saved).count("is there already") == 3
+    (out / "models" / "best.pt").write_bytes(b"mine!")
+
+    kept = invoke("download", PREFIX, "-o", out, "--root", saved)
+    assert kept.code == 1
+    assert "models/best.pt" in kept.err
+    assert "--force" in kept.err
+    assert (out / "models" / "best.pt").read_bytes() == b"mine!"
+
+    succeed("download", PREFIX, "-o", out, "--force", "--root", saved)
+    assert (out / "models" / "best.pt").read_bytes() == b"newer"
+
+
+def test_a_content_that_is_missing_or_damaged_is_told_and_the_others_come(
+    saved: Path, tmp_path: Path
+) -> None:
+    content_of(saved, "configs").unlink()
+    model = content_of(saved, "models")
+    os.chmod(model, 0o644)
+    model.write_bytes(b"never")
+    done = invoke("download", PREFIX, "-o", tmp_path / "out", "--root", saved)
+    assert done.code == 1
+    assert "configs/config.json" in done.err
+    assert "not on this disk" in done.err
+    assert "models/best.pt" in done.err
+    assert below(tmp_path / "out") == {"empty.bin": b""}
+
+
+def hostile(root: Path, *names: tuple[str, str]) -> None:
+    """An experiment whose journal has rows that no library of ours writes, all of one content."""
+    make(root, PREFIX, lambda exp: exp.files.save_text("content", to="ok.txt"))
+    (row,) = rows(root, "ok.txt")
+    saves = [
+        (
+            i,
+            {
+                **row,
+                "event": "save",
+                "id": f"file_{i}",
+                "path": path,
+                "filename": filename,
+            },
+        )
+        for i, (path, filename) in enumerate(names, 1)
+    ]
+    write(root / PREFIX / "journal", [[block_of(FILES, saves)]], "0000000000000001-1-00000001")
+
+
+def test_no_name_leads_out_of_the_directory(tmp_path: Path) -> None:
+    """Whoever wrote it."""
+    hostile(
+        tmp_path / "dash",
+        ("/", "../../x"),
+        ("/../..", "y"),
+        ("/a/../../../b", "z"),
+        ("//etc", "passwd"),
+        ("/", "C:\\windows\\w"),
+        ("/n\x00ul", "n\x1bame"),
+        ("/long", "n" * 300 + ".json"),
+        ("/ü/日本", "naïve 🙂.txt"),
+    )
+    out = tmp_path / "deep" / "er" / "out"
+    done = invoke("download", PREFIX, "-o", out, "--root", tmp_path / "dash")
+    assert done.code == 0, done.err
+    assert "\x1b" not in done.out
+    outside = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and not path.is_relative_to(out) and not path.is_relative_to(tmp_path / "dash")
+    ]
+    assert outside == []
+    got = below(out)
+    assert set(got.values()) == {b"content"}
+    assert len(got) == 9
+    assert {"x", "y", "a/b/z", "etc/passwd", "ü/日本/naïve 🙂.txt"} <= set(got)
+
+
+def test_no_link_leads_out_of_the_directory(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "models").symlink_to(tmp_path / "elsewhere")
+    done = invoke("download", PREFIX, "-o", tmp_path / "out", "--root", saved)
+    assert done.code == 1
+    assert "link" in done.err
+    assert below(tmp_path / "elsewhere") == {}
+    assert set(below(tmp_path / "out")) == set(ALL) - {"models/best.pt"}
+
+
+def folds_not(directory: Path) -> bool:
+    """Whether names that differ in case are two on this disk."""
+    (directory / "case").write_bytes(b"")
+    return not (directory / "CASE").exists()
+
+
+def test_two_files_of_one_name_on_this_disk_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    hostile(tmp_path / "dash", ("/", "a/x.txt"), ("/", "b/x.txt"), ("/d", "File"), ("/D", "file"))
+    done = invoke("download", PREFIX, "-o", tmp_path / "out", "--root", tmp_path / "dash")
+    assert done.code == 1
+    assert "b/x.txt: on this disk it would have the name of 'a/x.txt'" in done.err
+    assert done.err.count("on this disk it would have the name of") == (1 if folds_not(tmp_path) else 2)
+
+
+def test_a_directory_in_the_way_is_named(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "empty.bin").mkdir(parents=True)
+    (tmp_path / "out" / "models").write_bytes(b"a file")
+    done = invoke("download", PREFIX, "--force", "-o", tmp_path / "out", "--root", saved)
+    assert done.code == 1
+    assert "empty.bin" in done.err
+    assert "models" in done.err
+    assert (tmp_path / "out" / "models").read_bytes() == b"a file"
+
+
+def test_an_id_and_a_pattern_are_not_both_meant(saved: Path) -> None:
+    done = invoke("download", PREFIX, "*.pt", "--id", "file_1", "--root", saved)
+    assert done.code == 2
+    assert "file_1" in done.err
+
+
+def test_a_run_that_goes_on_is_read(tmp_path: Path) -> None:
+    with Experiment(PREFIX, dash_root=tmp_path / "dash", echo=False).run as exp:
+        exp.files.save_text("now", to="now.txt")
+        exp.flush()
+        succeed("download", PREFIX, "-o", tmp_path / "out", "--root", tmp_path / "dash")
+    assert below(tmp_path / "out") == {"now.txt": b"now"}

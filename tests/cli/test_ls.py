@@ -1,0 +1,151 @@
+"""`ml-dash ls`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from tests.cli.experiments import make
+from tests.cli.shell import invoke, succeed
+
+EVERYTHING = [
+    "alice/vision/failed",
+    "alice/vision/first",
+    "bob/nlp/cancelled",
+    "bob/nlp/empty",
+    "bob/nlp/killed",
+]
+
+
+def listed(*arguments: str | Path) -> list[str]:
+    """The first column, without the title."""
+    return [line.split()[0] for line in succeed("ls", *arguments).splitlines()[1:]]
+
+
+def test_a_line_for_each_experiment(root: Path) -> None:
+    """With status, rows, metrics, size and last activity under their titles."""
+    title, *lines = succeed("ls", root).splitlines()
+    assert title.split() == ["experiment", "status", "rows", "metrics", "size", "last", "activity"]
+    cells = {line.split()[0]: line.split()[1:] for line in lines}
+    assert list(cells) == EVERYTHING
+    assert cells["alice/vision/first"][:3] == ["COMPLETED", "108", "2"]
+    assert cells["alice/vision/failed"][:3] == ["FAILED", "1", "0"]
+    assert cells["bob/nlp/cancelled"][:3] == ["CANCELLED", "0", "0"]
+    assert cells["bob/nlp/empty"] == ["NOT", "STARTED", "0", "0", "0", "B", "-"]
+    assert cells["bob/nlp/killed"][:3] == ["STALE", "2", "1"]
+    assert all(line.endswith(("ago", "now", "-")) for line in lines)
+
+
+def test_the_root_is_dot_dash_by_default(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is in a script."""
+    root.rename(tmp_path / ".dash")
+    monkeypatch.chdir(tmp_path)
+    assert listed() == EVERYTHING
+
+
+def test_a_root_without_experiments_is_said_to_be_so(tmp_path: Path) -> None:
+    """Standard output stays empty; JSON is an empty list."""
+    assert invoke("ls", tmp_path) == (0, "", f"no experiments under {str(tmp_path)!r}\n")
+    assert succeed("ls", tmp_path, "--json") == "[]\n"
+
+
+def test_a_root_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    """In one line that names it."""
+    code, out, err = invoke("ls", tmp_path / "nowhere")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert "nowhere" in err
+    assert err.count("\n") == 1
+
+
+def test_experiments_are_chosen_by_status(root: Path) -> None:
+    """By one or several."""
+    assert listed(root, "--status", "completed") == ["alice/vision/first"]
+    assert listed(root, "--status", "stale", "--status", "not-started") == ["bob/nlp/empty", "bob/nlp/killed"]
+    done = invoke("ls", root, "--status", "running")
+    assert (done.code, done.out) == (0, "")
+    assert "of that status" in done.err
+    assert invoke("ls", root, "--status", "sleeping").code == 2
+
+
+def test_a_run_that_goes_on_is_running(root: Path) -> None:
+    """Its rows are counted up to now."""
+    exp = Experiment("dora/p/live", dash_root=root, echo=False)
+    with exp.run:
+        exp.metrics("train").log(loss=1.0)
+        exp.flush()
+        assert listed(root, "--status", "running") == ["dora/p/live"]
+    assert invoke("ls", root, "--status", "running").out == ""
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [
+        ("prefix", "alice/vision/failed"),
+        ("status", "bob/nlp/cancelled"),
+        ("rows", "alice/vision/first"),
+        ("metrics", "alice/vision/first"),
+        ("size", "alice/vision/first"),
+        ("activity", "bob/nlp/killed"),
+    ],
+)
+def test_experiments_are_sorted_by_any_column(root: Path, order: str, first: str) -> None:
+    """What is largest or newest comes first; --reverse turns it round."""
+    forwards = listed(root, "--sort", order)
+    backwards = listed(root, "--sort", order, "--reverse")
+    assert forwards[0] == first
+    assert sorted(forwards) == sorted(backwards) == EVERYTHING
+    assert backwards[-1] == first
+
+
+def test_json_has_everything_for_programs(root: Path) -> None:
+    """Numbers as numbers, times as ISO-8601 UTC."""
+    records = json.loads(succeed("ls", root, "--json"))
+    assert [record["prefix"] for record in records] == EVERYTHING
+    first = records[1]
+    assert first["status"] == "COMPLETED"
+    assert not first["stale"]
+    assert (first["rows"], first["metrics"]) == (108, 2)
+    assert first["bytes"] == sum(path.stat().st_size for path in root.glob("alice/vision/first/journal/*"))
+    assert first["startedAt"] <= first["endedAt"]
+    assert first["endedAt"].endswith("Z")
+    assert first["directory"] == str(root / "alice/vision/first")
+    assert records[0]["error"] == "ValueError: loss is NaN"
+    assert (records[4]["status"], records[4]["stale"]) == ("RUNNING", True)
+    assert records[3]["status"] is None
+
+
+def test_damage_is_marked_as_far_as_it_is_seen(root: Path, damaged: Path) -> None:
+    """Data is not read for a listing, headers are."""
+    raw = bytearray((damaged / "journal" / os.listdir(damaged / "journal")[0]).read_bytes())
+    assert invoke("ls", root).code == 0
+    raw[len(raw) // 2 : len(raw) // 2 + 40] = bytes(40)
+    (damaged / "journal" / os.listdir(damaged / "journal")[0]).write_bytes(raw)
+    code, out, _ = invoke("ls", root)
+    assert code == 1
+    assert "COMPLETED !" in out
+
+
+def test_a_journal_of_a_later_version_is_listed_with_the_others(root: Path, newer: Path) -> None:
+    """Standard error says what to do about it."""
+    code, out, err = invoke("ls", root)
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [*EVERYTHING, "carol/p/newer"]
+    assert out.splitlines()[-1].split() == ["carol/p/newer", "UNREADABLE", "-", "-", "-", "-"]
+    assert "pip install -U ml-dash" in err
+    (record,) = json.loads(invoke("ls", root, "--status", "unreadable", "--json").out)
+    assert record["status"] is None
+    assert "pip install" in record["problem"]
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
+    """A directory may be called anything, by whoever made it."""
+    make(tmp_path, "a/p/one")
+    (tmp_path / "a" / "p" / "one").rename(tmp_path / "a" / "p" / "\x1b[2J\n[red]one")
+    out = succeed("ls", tmp_path)
+    assert r"a/p/\x1b[2J\n[red]one" in out
+    assert "\x1b" not in out

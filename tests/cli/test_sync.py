@@ -1,0 +1,277 @@
+"""`ml-dash sync`: what was written offline arrives, once, and what does not arrive stays where it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.server.runner import EmbeddedServer
+from tests.cli.shell import invoke
+from tests.scripts import python
+
+ROWS = 300
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedServer]:
+    """A server that has been started once, so that it has an address and a token, and is down."""
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    embedded = EmbeddedServer(data=tmp_path / "server").start()
+    monkeypatch.setenv("ML_DASH_TOKEN", embedded.admin_token)
+    embedded.stop()
+    yield embedded
+    embedded.stop()
+
+
+def log_offline(url: str | None, prefix: str, root: str | None = ".dash", *, end: str = "") -> None:
+    """Log in a process of its own, while the server is down."""
+    python(
+        f"""
+        import os
+        from ml_dash import Experiment
+
+        exp = Experiment({prefix!r}, dash_url={url!r}, dash_root={root!r}, echo=False, tags=["t"]).run.start()
+        for step in range({ROWS}):
+            exp.metrics("train").log(step=step)
+        exp.flush()
+        {end}
+        """,
+        Path.cwd(),
+    )
+
+
+def steps_at(server: EmbeddedServer, prefix: str) -> list[int]:
+    """Return what the server has, by its own word."""
+    remote = Experiment(prefix, dash_url=server.url, dash_root=None)
+    rows = remote.metrics("train").read(limit=10 * ROWS)["data"]
+    return [row["data"]["step"] for row in rows]
+
+
+def test_what_was_logged_offline_arrives_once(server: EmbeddedServer) -> None:
+    """Completed or killed; a second sync sends nothing, and both say what they did."""
+    log_offline(server.url, "alice/p/whole")
+    log_offline(server.url, "alice/p/killed", end="os._exit(0)")
+    server.start()
+
+    first = invoke("sync")
+    second = invoke("sync")
+
+    assert (first.code, second.code) == (0, 0)
+    for prefix in ("alice/p/whole", "alice/p/killed"):
+        assert f"{prefix} -> {server.url}: {ROWS} rows sent" in first.out
+        assert f"{prefix} -> {server.url}: 0 rows sent, {ROWS} rows already there" in second.out
+        assert steps_at(server, prefix) == list(range(ROWS))
+
+
+def test_what_cannot_be_sent_is_said_and_stays(server: EmbeddedServer) -> None:
+    """Exit code 1; the next sync sends it."""
+    log_offline(server.url, "alice/p/exp")
+
+    failed = invoke("sync", "--patience", "0")
+
+    assert failed.code == 1
+    assert "alice/p/exp: not all of it was sent" in failed.err
+    assert "refuses the connection" in failed.err
+    server.start()
+    assert invoke("sync", ".dash/alice").code == 0
+    assert steps_at(server, "alice/p/exp") == list(range(ROWS))
+
+
+def test_the_outbox_is_empty_when_the_server_has_it_all(server: EmbeddedServer) -> None:
+    """Remote mode keeps a journal only until then."""
+    log_offline(server.url, "alice/p/remote", root=None)
+    outbox = Path("config", "outbox")
+    assert list(outbox.rglob("*.mldj"))
+    server.start()
+
+    sent = invoke("sync")
+
+    assert sent.code == 0
+    assert [path for path in outbox.rglob("*") if path.is_file()] == []
+    assert steps_at(server, "alice/p/remote") == list(range(ROWS))
+
+
+def test_a_run_of_local_mode_is_sent_where_it_is_told_to(server: EmbeddedServer) -> None:
+    """Without --to it is passed over, and that is said."""
+    log_offline(None, "alice/p/local")
+    server.start()
+
+    passed_over = invoke("sync")
+    sent = invoke("sync", ".dash/alice/p/local", "--to", server.url)
+
+    assert passed_over.code == 0
+    assert "1 experiment of local mode passed over" in passed_over.err
+    assert sent.code == 0
+    assert steps_at(server, "alice/p/local") == list(range(ROWS))
+
+
+def test_a_journal_may_go_to_another_server_than_it_was_meant_for(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each server has its own cursor."""
+    log_offline(server.url, "alice/p/exp")
+    server.start()
+    assert invoke("sync").code == 0
+
+    with EmbeddedServer(data=tmp_path / "other") as other:
+        monkeypatch.setenv("ML_DASH_TOKEN", other.admin_token)
+        moved = invoke("sync", ".dash", "--to", other.url)
+        assert moved.code == 0
+        assert f"{ROWS} rows sent" in moved.out
+        assert steps_at(other, "alice/p/exp") == list(range(ROWS))
+
+
+def test_a_run_is_synced_while_it_goes_on(server: EmbeddedServer) -> None:
+    """Its own uploader and `sync` may send the same frames: the server stores them once."""
+    server.start()
+    with Experiment("alice/p/live", dash_url=server.url, echo=False).run as exp:
+        for step in range(ROWS):
+            exp.metrics("train").log(step=step)
+            if step % 100 == 0:
+                assert invoke("sync").code == 0
+        assert exp.flush().pending == 0
+    assert steps_at(server, "alice/p/live") == list(range(ROWS))
+
+
+def test_an_experiment_that_was_deleted_comes_back_on_demand(server: EmbeddedServer) -> None:
+    """Without --recreate it stays deleted, which is said with the remedy."""
+    log_offline(server.url, "alice/p/exp")
+    server.start()
+    assert invoke("sync").code == 0
+    assert server.store is not None
+    remote = Experiment("alice/p/exp", dash_url=server.url, echo=False)
+    with remote.run:
+        server.store.experiments.delete(str(remote.id))
+    refused = invoke("sync")
+    back = invoke("sync", "--recreate")
+
+    assert refused.code == 1
+    assert "--recreate" in refused.err
+    assert back.code == 0
+    assert steps_at(server, "alice/p/exp") == list(range(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nowhere",), "there is no directory 'nowhere'"),
+        (("empty",), "there is no experiment in 'empty'"),
+        (("--to", "ftp://dash.example.com"), "ftp://dash.example.com"),
+        (("--to", "http://dash.example.com"), "use https://"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments: tuple[str, ...], told: str, server: EmbeddedServer) -> None:
+    """Exit code 2, and nothing is sent."""
+    Path("empty").mkdir()
+    refused = invoke("sync", *arguments)
+    assert refused.code == 2
+    assert told in refused.err
+
+
+def test_there_may_be_nothing_to_send(server: EmbeddedServer) -> None:
+    """No .dash and no outbox: that is no error."""
+    finished = invoke("sync")
+    assert finished.code == 0
+    assert "nothing to send" in finished.err
+
+
+def test_a_journal_says_no_address_to_which_the_token_of_the_environment_goes(
+    server: EmbeddedServer,
+) -> None:
+    """A journal may come from anywhere; ML_DASH_TOKEN is for servers that the user has named."""
+    from ml_dash.cli.remote import token_for_server
+
+    assert token_for_server("https://elsewhere.example.com", named=False)() is None
+    assert token_for_server("https://elsewhere.example.com", named=True)() is not None
+    assert token_for_server("https://api.dash.ml", named=False)() is not None
+    assert token_for_server(server.url, named=False)() is not None
+
+
+def test_two_copies_of_a_journal_are_one_experiment(server: EmbeddedServer) -> None:
+    """A laptop's and a cluster's copy of the same directory: the second sends nothing."""
+    log_offline(server.url, "alice/p/exp")
+    shutil.copytree(".dash", "copy")
+    for cursor in Path("copy").rglob("*.cursor"):
+        os.remove(cursor)
+    server.start()
+
+    assert invoke("sync").code == 0
+    assert invoke("sync", "copy").code == 0
+    assert steps_at(server, "alice/p/exp") == list(range(ROWS))
+
+
+def test_rows_go_only_where_their_own_run_was_meant_to(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One prefix and root, and three runs: a local one, one for this server and one for another."""
+    with EmbeddedServer(data=tmp_path / "other", admin_token=server.admin_token) as other:
+        server.start()
+        for step, url in enumerate([None, other.url, server.url]):
+            with Experiment("alice/p/exp", dash_url=url, echo=False).run as exp:
+                exp.metrics("train").log(step=step)
+        for cursor in Path(".dash").rglob("*.cursor"):
+            os.remove(cursor)
+
+        assert invoke("sync").code == 0
+
+        assert steps_at(server, "alice/p/exp") == [2]
+        assert steps_at(other, "alice/p/exp") == [1]
+        assert invoke("sync", "--to", server.url).code == 0
+        assert sorted(steps_at(server, "alice/p/exp")) == [0, 1, 2]
+
+
+def test_a_forked_childs_rows_go_where_those_of_its_parent_go(server: EmbeddedServer) -> None:
+    """A child begins no run, and so says nothing of where its rows belong."""
+    log_offline(server.url, "alice/p/exp")
+    python(
+        f"""
+        import os
+        from ml_dash import Experiment
+
+        with Experiment("alice/p/exp", dash_url={server.url!r}, echo=False).run as exp:
+            if os.fork() == 0:
+                exp.metrics("train").log(step={ROWS})
+                exp.flush()
+                os._exit(0)
+            os.wait()
+        """,
+        Path.cwd(),
+    )
+    server.start()
+    assert invoke("sync").code == 0
+    assert steps_at(server, "alice/p/exp") == list(range(ROWS + 1))
+
+
+def test_nothing_is_told_to_be_sent_that_was_not(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server had before, or has refused, was not sent now."""
+    log_offline(server.url, "alice/p/exp")
+    server.start()
+    assert invoke("sync").code == 0
+    shutil.copytree(".dash", "copy")
+    for cursor in Path("copy").rglob("*.cursor"):
+        os.remove(cursor)
+
+    assert f"0 rows sent, {ROWS} rows already there" in invoke("sync", "copy").out
+    monkeypatch.setenv("ML_DASH_TOKEN", "mld_wrong")
+    refused = invoke("sync")
+    assert refused.code == 1
+    assert f"0 rows sent, {ROWS} rows already there" in refused.out
+    assert "valid" in refused.err
+
+
+def test_a_path_in_the_url_that_is_wrong_is_told_from_a_right_that_is_missing(server: EmbeddedServer) -> None:
+    """No login would help."""
+    log_offline(None, "alice/p/exp")
+    server.start()
+    refused = invoke("sync", ".dash", "--to", f"{server.url}/elsewhere")
+    assert refused.code == 1
+    assert "is the path in the URL right?" in refused.err
+    assert "login" not in refused.err

@@ -1,0 +1,145 @@
+"""How values, sizes and times are shown, and that nothing logged can command a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, strategies as st
+
+from ml_dash.cli.text import (
+    age_text,
+    count_text,
+    duration_text,
+    json_text,
+    local_time,
+    size_text,
+    value_text,
+    visible,
+)
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@given(st.text(st.characters()))
+def test_visible_text_has_nothing_that_a_terminal_obeys(text: str) -> None:
+    """Neither control characters nor those that turn the direction, and it can always be encoded."""
+    shown = visible(text)
+    shown.encode()
+    assert not any(ord(each) < 32 or 127 <= ord(each) < 160 for each in shown)
+    assert not set(shown) & set(
+        "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2069"
+    )
+
+
+def test_what_is_harmless_is_shown_as_it_is() -> None:
+    """Accents, emoji made of several characters, and backslashes."""
+    text = "Größe 损失 👩‍🔬 C:\\runs [red]"
+    assert visible(text) == text
+    assert visible("\x1b[2J\r\n\x00\x9b\u202e\ud800") == r"\x1b[2J\r\n\x00\x9b\u202e\ud800"
+
+
+def test_values_are_shown_on_one_line() -> None:
+    """In six digits, or exactly."""
+    values = {"a\n": [1, 2.5, None, True], "b": {"__repr__": "<Model\x1b>", "__type__": "m.Model"}}
+    assert value_text(values) == r"{a\n: [1, 2.5, None, True], b: <Model\x1b>}"
+    assert value_text(1 / 3) == "0.333333"
+    assert value_text(1 / 3, exact=True) == "0.3333333333333333"
+    assert value_text(2**64 - 1) == "18446744073709551615"
+    assert value_text(b"\x1b") == r"b'\x1b'"
+    assert [value_text(value) for value in (math.nan, math.inf, -math.inf)] == ["nan", "inf", "-inf"]
+
+
+def test_json_carries_what_msgpack_does() -> None:
+    """NaN as Python's own module writes it, and bytes by their representation."""
+    text = json_text({"x": math.nan, "y": -math.inf, "z": b"\x00"})
+    assert (
+        text == '{"x": NaN, "y": -Infinity, "z": {"__repr__": "b\'\\\\x00\'", "__type__": "builtins.bytes"}}'
+    )
+    assert math.isnan(json.loads(text)["x"])
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (9_994, "9.99 kB"),
+        (9_996, "10.0 kB"),
+        (99_960, "100 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.00 MB"),
+        (67_108_864, "67.1 MB"),
+        (12_345_678_901, "12.3 GB"),
+        (5 * 10**12, "5.00 TB"),
+    ],
+)
+def test_sizes_have_three_digits(size: int, text: str) -> None:
+    """And the unit in which that is so."""
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 ms"),
+        (0.0241, "24 ms"),
+        (3.21, "3.2 s"),
+        (60, "1 min"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (3605, "1 h"),
+        (4320, "1 h 12 min"),
+        (3 * 86_400 + 4 * 3600 + 59, "3 d 4 h"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    """The third says nothing any more."""
+    assert duration_text(int(seconds * SECOND)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1, "just now"),
+        (2, "2 s ago"),
+        (59, "59 s ago"),
+        (61, "1 min ago"),
+        (7300, "2 h ago"),
+        (86_400, "1 d ago"),
+    ],
+)
+def test_ages_have_one_unit(seconds: int, text: str) -> None:
+    """It is the largest."""
+    assert age_text(0, seconds * SECOND) == text
+
+
+def test_what_is_old_or_yet_to_come_has_a_date(in_utc: None) -> None:
+    """A row's time may be any that the script gives."""
+    assert age_text(0, 31 * 86_400 * SECOND) == "1970-01-01 00:00:00"
+    assert age_text(2 * SECOND, 0) == "1970-01-01 00:00:02"
+
+
+@pytest.mark.parametrize("time_ns", [-(2**63), -1, 0, 2**63 - 1])
+def test_every_time_that_can_be_logged_has_a_date(time_ns: int) -> None:
+    """Int64 nanoseconds are the years 1677 to 2262."""
+    assert len(local_time(time_ns)) == 19
+    assert len(local_time(time_ns, milliseconds=True)) == 23
+
+
+def test_counts_agree_with_their_nouns() -> None:
+    """One row, but two rows."""
+    assert [count_text(count, "row") for count in (0, 1, 1000)] == ["0 rows", "1 row", "1,000 rows"]

@@ -1,0 +1,39 @@
+"""Settings that hold for every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from ml_dash import Experiment
+
+# A deadline would be a timed assert, and the machines that run these tests are shared.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may use ML-Dash: their environment must not decide what a test sees."""
+    for name in tuple(os.environ):
+        if name.startswith("ML_DASH_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """A directory for journals."""
+    return str(tmp_path / "dash")
+
+
+@pytest.fixture
+def exp(root: str) -> Iterator[Experiment]:
+    """An experiment that is open, and quiet. At its end every row must be accounted for."""
+    with Experiment("alice/proj/exp", dash_root=root, echo=False).run as experiment:
+        yield experiment
+    status = experiment.status()
+    assert status.logged == status.acknowledged + status.pending + sum(status.dropped.values())

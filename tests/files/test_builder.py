@@ -1,0 +1,543 @@
+"""`exp.files`: saving, listing, reading, changing and deleting, row by row of the reference and of the notes."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.errors import (
+    ContentError,
+    FileMissingError,
+    FileStoreError,
+    InvalidArgumentError,
+    NotStartedError,
+)
+from ml_dash.files.builder import FileBuilder
+from ml_dash.files.manager import FilesManager
+from ml_dash.values import ValueWarning
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture
+def model(here: Path) -> Path:
+    """A file to be saved."""
+    path = here / "model.pt"
+    path.write_bytes(b"weights")
+    return path
+
+
+def content_path(exp: Experiment, row: dict[str, Any]) -> Path:
+    """Where a content lies."""
+    return Path(exp.directory, "files", row["checksum"][:2], row["checksum"])
+
+
+# --- saving
+
+
+def test_save_returns_the_whole_row_and_list_gives_the_same(exp: Experiment, model: Path) -> None:
+    """Complete at once, with an id that the client gave."""
+    row = exp.files("models").save(
+        "./model.pt", description="Best", tags=["best"], metadata={"epoch": 50}, bindrs=["v1", "production"]
+    )
+
+    assert row["id"].startswith("file_")
+    assert len(row["id"]) == 25
+    assert (row["path"], row["filename"]) == ("/models", "model.pt")
+    assert (row["description"], row["tags"], row["bindrs"]) == ("Best", ["best"], ["v1", "production"])
+    assert row["metadata"] == {"epoch": 50}
+    assert row["sizeBytes"] == 7
+    assert row["checksum"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert row["contentType"]
+    assert row["uploadedAt"] == row["updatedAt"]
+    assert row["deletedAt"] is None
+    assert exp.files("models").list() == [row]
+
+
+def test_a_file_without_details_has_empty_ones(exp: Experiment, model: Path) -> None:
+    """Lists, and no description."""
+    row = exp.files().save(str(model))
+    assert (row["path"], row["description"], row["tags"], row["bindrs"]) == ("/", None, [], [])
+
+
+def test_the_source_is_left_alone_and_may_change_afterwards(
+    exp: Experiment, model: Path, tmp_path: Path
+) -> None:
+    """What counts is what the file held at the call."""
+    before = model.stat()
+    row = exp.files("models").save(model)
+    assert model.stat().st_mtime_ns == before.st_mtime_ns
+
+    model.write_bytes(b"other weights")
+    model.unlink()
+    path = exp.files(file_id=row["id"]).download(str(tmp_path / "back.pt"))
+    assert Path(path).read_bytes() == b"weights"
+
+
+def test_equal_contents_are_stored_once(exp: Experiment, model: Path) -> None:
+    """Under their checksum."""
+    first, second = exp.files("a").save(model), exp.files("b").save(model, to="other.pt")
+    assert first["id"] != second["id"]
+    files = [path for path in Path(exp.directory, "files").rglob("*") if path.is_file()]
+    assert files == [content_path(exp, first)]
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "expected"),
+    [
+        (None, None, "/model.pt"),
+        ("models", None, "/models/model.pt"),
+        ("/models/", "best.pt", "/models/best.pt"),
+        ("models", "sub/best.pt", "/models/sub/best.pt"),
+        ("models", "sub/", "/models/sub/model.pt"),
+        ("", "best.pt", "/best.pt"),
+        ("/", None, "/model.pt"),
+        ("models", ".hidden", "/models/.hidden"),
+        ("ünï/コード", "😀.pt", "/ünï/コード/😀.pt"),
+        ("models", "CON", "/models/CON"),
+        ("a.txt", "[x]*.pt", "/a.txt/[x]*.pt"),
+    ],
+)
+def test_path_and_to_are_joined(
+    exp: Experiment, model: Path, path: str | None, to: str | None, expected: str
+) -> None:
+    """With a leading slash in the row; it may be left out or not when it is given."""
+    row = exp.files(path).save(model, to=to)
+    assert f"{row['path'].rstrip('/')}/{row['filename']}" == expected
+    assert exp.files(expected).list() == [row]
+    assert exp.files(expected.lstrip("/")).exists()
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("/etc/passwd", "begins at the root"),
+        ("../x", "step in a path"),
+        ("a/../../x", "step in a path"),
+        ("a//b", "is empty"),
+        ("a\\b", "backslash"),
+        ("a\0b", "control character"),
+        ("a\nb", "control character"),
+        ("x" * 300, "300 bytes"),
+        ("/".join(["y" * 200] * 6), "1205 bytes"),
+        ("\ud800", "surrogate"),
+        ("", "names nothing"),
+        (5, "is a int"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_stored(
+    exp: Experiment, model: Path, to: Any, said: str
+) -> None:
+    """With the value and the remedy."""
+    with pytest.raises(InvalidArgumentError, match=said):
+        exp.files("models").save(model, to=to)
+    with pytest.raises(InvalidArgumentError, match=said):
+        exp.files("models").save_json({}, to=to)
+    assert exp.files().list() == []
+    assert not Path(exp.directory, "files").exists()
+
+
+@pytest.mark.parametrize("path", ["../up", "a/../b", "a//b", "a\\b", "a\x01", "z" * 300, 5])
+def test_a_path_that_no_file_can_have_is_refused_at_once(exp: Experiment, path: Any) -> None:
+    """By `exp.files` itself."""
+    with pytest.raises(InvalidArgumentError, match="path="):
+        exp.files(path)
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({"tags": "best"}, r"pass tags=\['best'\]"),
+        ({"bindrs": "v1"}, r"pass bindrs=\['v1'\]"),
+        ({"tags": [1]}, "not a list of strings"),
+        ({"tags": {"a": 1}}, "not a list of strings"),
+        ({"metadata": [1]}, "not a dict"),
+        ({"description": 5}, "not a string"),
+    ],
+)
+def test_details_of_the_wrong_kind_are_refused(exp: Experiment, model: Path, details: Any, said: str) -> None:
+    """Given to the builder or to the method."""
+    with pytest.raises(InvalidArgumentError, match=said):
+        exp.files("models", **details)
+    with pytest.raises(InvalidArgumentError, match=said):
+        exp.files("models").save(model, **details)
+    assert exp.files().list() == []
+
+
+def test_what_the_builder_was_given_counts_where_the_method_was_given_nothing(
+    exp: Experiment, model: Path
+) -> None:
+    """An empty list is something."""
+    builder = exp.files("models", tags=["a"], description="d", metadata={"x": 1})
+    assert builder.save(model)["tags"] == ["a"]
+    row = builder.save(model, tags=[], description="other")
+    assert (row["tags"], row["description"], row["metadata"]) == ([], "other", {"x": 1})
+
+
+def test_metadata_that_cannot_be_stored_is_stored_as_its_repr_with_one_warning(exp: Experiment) -> None:
+    """And the row says so at once."""
+    with pytest.warns(ValueWarning, match=r"metadata\.o"):
+        row = exp.files.save_text("x", to="x.txt", metadata={"o": object, "n": 1})
+    exp.files.save_text("x", to="y.txt", metadata={"o": object})  # a second warning would be an error
+    assert row["metadata"]["n"] == 1
+    assert row["metadata"]["o"]["__type__"] == "builtins.type"
+    assert exp.files("x.txt").list() == [row]
+
+
+def test_a_missing_file_and_a_directory_are_refused(exp: Experiment, here: Path) -> None:
+    """As Python's own errors, and nothing is listed."""
+    with pytest.raises(FileNotFoundError, match=r"nothing\.pt"):
+        exp.files("models").save("nothing.pt")
+    with pytest.raises((FileStoreError, InvalidArgumentError), match="directory"):
+        exp.files("models").save(here)
+    with pytest.raises(InvalidArgumentError, match="local_path=None"):
+        exp.files("models").save(None)  # type: ignore[arg-type]
+    assert exp.files().list() == []
+
+
+def test_a_file_of_no_bytes_is_a_file(exp: Experiment, here: Path, tmp_path: Path) -> None:
+    """Saved and read as any other."""
+    (here / "empty").touch()
+    row = exp.files().save("empty")
+    assert row["sizeBytes"] == 0
+    path = exp.files(file_id=row["id"]).download(tmp_path / "back")
+    assert Path(path).read_bytes() == b""
+
+
+def test_upload_is_another_name_of_save(exp: Experiment, model: Path) -> None:
+    """Of builders and of `exp.files`."""
+    assert exp.files("m").upload(model)["path"] == "/m"
+    assert exp.files.upload(model, to="dir/name.pt")["filename"] == "name.pt"
+
+
+# --- contents made here
+
+
+def test_json_text_bytes_and_pickles_are_saved(exp: Experiment) -> None:
+    """Read back as they were."""
+    exp.files("configs").save_json({"lr": 0.001}, to="config.json")
+    exp.files("notes").save_text("grüße\n", to="a.txt")
+    exp.files("raw").save_blob(b"\0\1", "b.bin")
+    exp.files("data").save_pkl({"results": [1, 2, 3]}, to="data.pkl")
+
+    assert json.loads(exp.files("configs/config.json").read_text()) == {"lr": 0.001}
+    assert exp.files("notes/a.txt").read_text() == "grüße\n"
+    assert exp.files("raw/b.bin").read_bytes() == b"\0\1"
+    assert pickle.loads(exp.files.read_bytes("data/data.pkl")) == {"results": [1, 2, 3]}
+
+
+def test_what_is_no_text_and_no_bytes_is_refused(exp: Experiment) -> None:
+    """With what to do instead."""
+    with pytest.raises(InvalidArgumentError, match="takes a str"):
+        exp.files.save_text(b"x", to="a")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="save_text"):
+        exp.files.save_blob("x", to="a")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="save_blob"):
+        exp.files.save_text("\ud800", to="a")
+    with pytest.raises(InvalidArgumentError, match="to= is missing"):
+        exp.files.save_fig()
+    assert exp.files.list() == []
+
+
+def test_positional_arguments_are_those_of_the_reference() -> None:
+    """In its order and with its names, and the direct forms have them too."""
+    documented = {
+        "save": ["local_path"],
+        "save_json": ["content", "to"],
+        "save_torch": ["model", "to"],
+        "save_pkl": ["content", "to"],
+        "save_fig": ["fig", "to"],
+        "save_video": ["frames", "to", "fps"],
+        "save_text": ["text", "to"],
+        "save_image": ["image", "to"],
+        "duplicate": ["source", "to"],
+    }
+    for owner in (FileBuilder, FilesManager):
+        for name, expected in documented.items():
+            parameters = inspect.signature(getattr(owner, name)).parameters.values()
+            positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+            assert positional[1:] == expected, name
+
+
+# --- before and after the run
+
+
+def test_a_write_needs_an_open_run_and_copies_nothing_without(root: str, model: Path) -> None:
+    """Before the start and after the end, and by a builder that was kept from before."""
+    exp = Experiment("alice/proj/exp", dash_root=root, echo=False)
+    kept = exp.files("models")
+    for _ in range(2):
+        for write in (
+            lambda: kept.save(model),
+            lambda: kept.save_json({}, to="a.json"),
+            lambda: kept.save_video([], to="a.mp4"),
+            lambda: kept.duplicate("x", to="y"),
+            lambda: exp.files(file_id="x", tags=[]).update(),
+            lambda: exp.files(file_id="x").delete(),
+        ):
+            with pytest.raises(NotStartedError, match="not started"):
+                write()
+        assert not Path(exp.directory, "files").exists()
+        with exp.run:
+            pass
+
+
+def test_reading_needs_no_open_run(root: str, model: Path) -> None:
+    """That is how an ended run is read."""
+    with Experiment("alice/proj/exp", dash_root=root, echo=False).run as exp:
+        row = exp.files("models").save(model)
+    other = Experiment("alice/proj/exp", dash_root=root, echo=False)
+    assert other.files.list() == [row]
+    assert other.files("models/model.pt").exists()
+    assert Path(other.files(file_id=row["id"]).download("copy.pt")).read_bytes() == b"weights"
+    assert other.run.status is None
+
+
+# --- listing
+
+
+def test_files_are_listed_by_path_segments_tags_and_bindrs(exp: Experiment) -> None:
+    """`models` does not match `models2`; of tags, any is enough."""
+    for name, tags in [("models/a.pt", ["checkpoint"]), ("models/x/b.pt", ["best"]), ("models2/c.pt", [])]:
+        exp.files.save_text(name, to=name, tags=tags, bindrs=[name[-4]])
+
+    def names(rows: list[dict[str, Any]]) -> list[str]:
+        return [row["filename"] for row in rows]
+
+    assert names(exp.files().list()) == ["a.pt", "b.pt", "c.pt"]
+    assert names(exp.files("models").list()) == names(exp.files("/models/").list()) == ["a.pt", "b.pt"]
+    assert names(exp.files(tags=["checkpoint", "best"]).list()) == ["a.pt", "b.pt"]
+    assert names(exp.files("models", tags=["best"]).list()) == ["b.pt"]
+    assert names(exp.files(bindrs=["c"]).list()) == ["c.pt"]
+    assert names(exp.files("models/*.pt").list()) == ["a.pt"]
+    assert names(exp.files.list("**/b.*")) == ["b.pt"]
+    assert names(exp.files.list("nothing")) == []
+
+
+def test_the_newest_version_is_listed_and_older_ones_stay_readable(exp: Experiment) -> None:
+    """By their ids."""
+    first = exp.files.save_text("one", to="notes.txt")
+    second = exp.files.save_text("two", to="notes.txt")
+    assert exp.files.list() == [second]
+    assert exp.files("notes.txt").read_text() == "two"
+    assert exp.files(file_id=first["id"]).read_text() == "one"
+
+    exp.files(file_id=second["id"]).delete()
+    assert exp.files.list() == []
+    assert not exp.files("notes.txt").exists()
+    third = exp.files.save_text("three", to="notes.txt")
+    assert exp.files.list() == [third]
+
+
+# --- downloading
+
+
+def test_a_download_without_a_destination_has_the_files_own_name(
+    exp: Experiment, model: Path, here: Path
+) -> None:
+    """In the working directory."""
+    row = exp.files("models").save(model)
+    model.unlink()
+    path = exp.files(file_id=row["id"]).download()
+    assert path == "model.pt"
+    assert (here / "model.pt").read_bytes() == b"weights"
+
+
+def test_a_download_goes_where_it_is_asked_to(exp: Experiment, model: Path, here: Path) -> None:
+    """A file's path, an existing directory, or one that is made for it."""
+    exp.files("models").save(model)
+    by_name = exp.files("models/model.pt")
+    (here / "there").mkdir()
+    assert by_name.download("there") == os.path.join("there", "model.pt")
+    assert by_name.download("new/") == os.path.join("new/", "model.pt")
+    assert by_name.download(dest_path="deep/er/x.pt") == "deep/er/x.pt"
+    assert exp.files("models/model.pt", dest_path="y.pt").download() == "y.pt"
+    assert exp.files.download("models/model.pt", "z.pt") == "z.pt"
+    for path in ("there/model.pt", "new/model.pt", "deep/er/x.pt", "y.pt", "z.pt"):
+        assert (here / path).read_bytes() == b"weights"
+    with pytest.raises(InvalidArgumentError, match="dest_path=5"):
+        by_name.download(5)  # type: ignore[arg-type]
+
+
+def test_a_pattern_downloads_all_below_a_directory(exp: Experiment, here: Path) -> None:
+    """Under their paths."""
+    for name in ("models/a.pt", "models/x/b.pt", "notes.txt"):
+        exp.files.save_text(name, to=name)
+    paths = exp.files("models/**").download("out")
+    assert sorted(paths) == [
+        os.path.join("out", "models", "a.pt"),
+        os.path.join("out", "models", "x", "b.pt"),
+    ]
+    assert (here / "out/models/x/b.pt").read_text() == "models/x/b.pt"
+    assert not (here / "out/notes.txt").exists()
+    assert exp.files("*.nothing").download("out") == []
+
+
+def test_a_pattern_never_writes_outside_the_directory_through_a_link(exp: Experiment, here: Path) -> None:
+    """Where somebody put one there."""
+    exp.files.save_text("x", to="models/a.pt")
+    (here / "out").mkdir()
+    (here / "elsewhere").mkdir()
+    (here / "out" / "models").symlink_to(here / "elsewhere", target_is_directory=True)
+    with pytest.raises(FileStoreError, match="leads out"):
+        exp.files("models/*").download("out")
+    assert list((here / "elsewhere").iterdir()) == []
+
+
+def test_a_damaged_content_is_not_given_out(exp: Experiment, model: Path, here: Path) -> None:
+    """And an existing file at the destination stays as it is."""
+    row = exp.files("models").save(model)
+    content_path(exp, row).chmod(0o600)
+    content_path(exp, row).write_bytes(b"WEIGHTS")
+    (here / "x.pt").write_bytes(b"before")
+    with pytest.raises(ContentError):
+        exp.files(file_id=row["id"]).download("x.pt")
+    with pytest.raises(ContentError):
+        exp.files(file_id=row["id"]).read_bytes()
+    assert (here / "x.pt").read_bytes() == b"before"
+    assert sorted(path.name for path in here.iterdir()) == ["model.pt", "x.pt"]
+
+
+def test_a_content_that_was_removed_from_the_disk_is_missed(exp: Experiment, model: Path) -> None:
+    """With its name."""
+    row = exp.files("models").save(model)
+    exp.flush()
+    content_path(exp, row).unlink()
+    with pytest.raises(FileMissingError, match=r"models/model\.pt"):
+        exp.files(file_id=row["id"]).download("x.pt")
+
+
+def test_what_is_not_there_is_missed_with_what_to_do(exp: Experiment, model: Path) -> None:
+    """Ids, names, and what is named by neither."""
+    exp.files("models").save(model)
+    with pytest.raises(FileMissingError, match="no file with the id 'abc123'"):
+        exp.files(file_id="abc123").download()
+    with pytest.raises(FileMissingError, match=r"no file 'models'.*'models/\*\*'"):
+        exp.files("models").download()
+    with pytest.raises(InvalidArgumentError, match="does not know which file"):
+        exp.files().download()
+    with pytest.raises(InvalidArgumentError, match="file_id=''"):
+        exp.files(file_id="")
+    assert not exp.files("models").exists()
+    assert not exp.files("x/y").exists()
+
+
+def test_text_that_is_none_says_so(exp: Experiment) -> None:
+    """And how to get at it."""
+    exp.files.save_blob(b"\xff", to="b.bin")
+    with pytest.raises(InvalidArgumentError, match="read_bytes"):
+        exp.files("b.bin").read_text()
+
+
+# --- changing
+
+
+def test_update_changes_only_what_was_given(exp: Experiment, model: Path) -> None:
+    """By id or by name; the row that it returns is the one that is listed."""
+    row = exp.files("models").save(model, description="d", tags=["a"], metadata={"x": 1}, bindrs=["b"])
+
+    updated = exp.files(
+        file_id=row["id"], description="Updated", tags=["new"], metadata={"version": "2.0"}
+    ).update()
+    assert (updated["description"], updated["tags"], updated["metadata"]) == (
+        "Updated",
+        ["new"],
+        {"version": "2.0"},
+    )
+    assert updated["bindrs"] == ["b"]
+    assert updated["uploadedAt"] == row["uploadedAt"]
+    assert updated["updatedAt"] > row["updatedAt"]
+    assert exp.files.list() == [updated]
+
+    emptied = exp.files.update("models/model.pt", description="", tags=[], metadata={})
+    assert (emptied["description"], emptied["tags"], emptied["metadata"]) == ("", [], {})
+    assert exp.files.list() == [emptied]
+
+
+def test_update_needs_a_file_and_something_to_change(exp: Experiment, model: Path) -> None:
+    """And says so."""
+    row = exp.files("models").save(model)
+    with pytest.raises(InvalidArgumentError, match="does not know which file"):
+        exp.files(tags=["x"]).update()
+    with pytest.raises(InvalidArgumentError, match="nothing to change"):
+        exp.files(file_id=row["id"]).update()
+    with pytest.raises(FileMissingError):
+        exp.files(file_id="unknown", tags=["x"]).update()
+
+
+def test_a_deleted_file_is_not_listed_and_its_download_says_since_when(exp: Experiment, model: Path) -> None:
+    """Deleting again changes nothing; its content stays on this disk."""
+    row = exp.files("models").save(model)
+    deleted = exp.files(file_id=row["id"]).delete()
+    assert deleted["deletedAt"] is not None
+    assert {**deleted, "deletedAt": None} == row
+    assert exp.files(file_id=row["id"]).delete() == deleted
+    assert exp.files.list() == []
+    for builder in (exp.files(file_id=row["id"]), exp.files("models/model.pt")):
+        with pytest.raises(FileNotFoundError, match=f"deleted at {deleted['deletedAt']}"):
+            builder.download("x")
+    with pytest.raises(FileMissingError, match="deleted at"):
+        exp.files(file_id=row["id"], tags=["x"]).update()
+    assert content_path(exp, row).exists()
+
+
+def test_a_pattern_deletes_all_that_it_matches(exp: Experiment) -> None:
+    """And returns their rows; a path without a pattern is one file's."""
+    for name in ("tmp/a", "tmp/b", "kept"):
+        exp.files.save_text(name, to=name)
+    rows = exp.files.delete("tmp/*")
+    assert [row["filename"] for row in rows] == ["a", "b"]
+    assert all(row["deletedAt"] for row in rows)
+    assert [row["filename"] for row in exp.files.list()] == ["kept"]
+    assert exp.files("kept").delete()["filename"] == "kept"
+    with pytest.raises(InvalidArgumentError, match="which file"):
+        exp.files().delete()
+
+
+def test_a_name_with_characters_of_patterns_is_that_files(exp: Experiment) -> None:
+    """Before it is a pattern."""
+    exp.files.save_text("x", to="a[1].txt")
+    exp.files.save_text("y", to="a1.txt")
+    assert exp.files("a[1].txt").read_text() == "x"
+    assert [row["filename"] for row in exp.files("a[1].txt").list()] == ["a[1].txt"]
+    assert exp.files("a[1].txt").delete()["filename"] == "a[1].txt"
+
+
+def test_a_duplicate_has_the_content_and_the_details_of_its_source(exp: Experiment, model: Path) -> None:
+    """By row, id or name; what is given wins."""
+    row = exp.files("models").save(model, tags=["a"], metadata={"x": 1}, description="d")
+    for source in (row, row["id"], "models/model.pt", "/models/model.pt"):
+        copy = exp.files("best").duplicate(source, to="final.pt", description="best")
+        assert copy["id"] != row["id"]
+        assert (copy["path"], copy["filename"], copy["checksum"]) == ("/best", "final.pt", row["checksum"])
+        assert (copy["tags"], copy["metadata"], copy["description"]) == (["a"], {"x": 1}, "best")
+    assert exp.files.duplicate(row, to="kept/")["filename"] == "model.pt"
+    assert exp.files("best/final.pt").read_bytes() == b"weights"
+    with pytest.raises(FileMissingError):
+        exp.files.duplicate("nothing", to="x")
+    with pytest.raises(InvalidArgumentError, match="source="):
+        exp.files.duplicate(5, to="x")
+
+
+def test_every_row_is_accounted_for(exp: Experiment, model: Path) -> None:
+    """Rows of files are rows as any others."""
+    exp.files("models").save(model)
+    exp.files.delete("models/model.pt")
+    result = exp.flush()
+    assert (result.durable, result.pending) == (2, 0)
+    assert exp.status().logged == 2

@@ -1,0 +1,620 @@
+"""A channel on a disk and a clock that do what the test says: what is written, counted, said, and tried again."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ml_dash.events import Kind, Series
+from ml_dash.journal.index import JournalIndex
+from ml_dash.journal.verify import verify
+from ml_dash.journal.view import JournalView
+from ml_dash.pipeline import channel as channel_module, queue as queue_module
+from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.settings import Settings
+from ml_dash.values import pack
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.disk import InterruptError, SimulatedDisk
+from tests.simulation.weather import Weather
+
+TRAIN = Series(Kind.METRIC, "train")
+RUN = Series(Kind.RUN, None)
+WRITER = "0123456789abcdef-1f-00000001"
+CHILD = "0123456789abcdf0-2f-00000002"
+UNSYNCED_BYTES = 16 * 1024 * 1024
+
+
+class Bench:
+    """A channel, and what it stands on."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = SimulatedClock()
+        self.disk = SimulatedDisk(random.Random(0), self.clock)
+        self.woken = 0
+        self.on_wake: Callable[[], object] = lambda: None
+        self.channel = Channel(
+            "exp", WRITER, Settings(**settings), self._wake, clock=self.clock, disk=self.disk
+        )
+        self.train = self.channel.series_id(*TRAIN)
+
+    def _wake(self) -> None:
+        self.woken += 1
+        self.on_wake()
+
+    def put(self, *numbers: int, series: int | None = None) -> None:
+        """Log a row for each number, with that time."""
+        for number in numbers:
+            self.channel.queue.put(pack([self.train if series is None else series, number, {"n": number}]))
+
+    def read(self, series: Series = TRAIN) -> list[int]:
+        """The field `n` of what a reader finds, warnings about damage being errors."""
+        with self.disk.calm():
+            rows = JournalView("exp/journal", disk=self.disk).read(series, limit=1_000_000)
+        return [row["data"]["n"] for row in rows["data"]]
+
+    def counters(self) -> Counters:
+        """The counters, once the law is found to hold."""
+        counters = self.channel.counters()
+        assert counters.logged == counters.durable + counters.pending + sum(counters.dropped.values())
+        return counters
+
+    def let_a_second_pass(self) -> None:
+        self.clock.advance(1.01)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def small() -> Bench:
+    """A queue of ten events."""
+    return Bench(queue_events=10)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def is_failing(bench: Bench) -> bool:
+    return bench.channel.failing
+
+
+# --- a disk that works
+
+
+def test_what_is_put_is_pending_until_an_fsync_has_returned_behind_it(bench: Bench) -> None:
+    bench.put(1, 2, 3)
+    assert bench.counters() == Counters(logged=3, pending=3)
+
+    bench.channel.pump()
+    counters = bench.counters()
+    assert (counters.durable, counters.pending) == (0, 3)
+    assert counters.pending_bytes > 0
+    assert bench.read() == [1, 2, 3]
+
+    bench.channel.sync()
+    assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
+
+
+def test_run_rows_are_written_with_the_others_and_not_counted(bench: Bench) -> None:
+    bench.channel.put_control({"n": 7})
+    bench.put(1)
+    bench.channel.flush()
+    assert (bench.read(RUN), bench.read()) == ([7], [1])
+    assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
+
+
+def test_settle_lets_a_reader_find_everything_without_waiting_for_an_fsync(bench: Bench) -> None:
+    bench.put(*range(20_000))
+    bench.channel.settle()
+    assert bench.read() == list(range(20_000))
+    assert bench.counters().durable == 0
+
+
+def test_a_queue_that_is_full_waits_for_a_disk_that_is_only_slow(
+    small: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "_WAIT", 0.0)
+    small.disk.weather = Weather(seconds=5.0)
+    small.on_wake = small.channel.pump
+    small.put(*range(100))
+    assert small.counters().dropped == {}
+    small.channel.flush()
+    assert small.read() == list(range(100))
+
+
+def test_a_queue_that_is_full_drops_the_newest_where_that_was_asked_for() -> None:
+    bench = Bench(queue_events=10, overflow="drop")
+    bench.put(*range(25))
+    counters = bench.counters()
+    assert (counters.pending, counters.dropped) == (10, {"overflow": 15})
+    bench.channel.flush()
+    assert bench.read() == list(range(10))
+    assert bench.counters().durable == 10
+
+
+def test_flush_ends_when_rows_that_it_waited_for_are_dropped(small: Bench) -> None:
+    """Another thread may be about to drop the row that did not fit, just when `flush` counts what waits."""
+    small.put(*range(10))
+    small.channel.queue.events.append(pack([small.train, 10, {"n": 10}]))
+    looks = 0
+
+    def until() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            small.channel.queue._drop_newest("overflow")
+        return looks > 50
+
+    small.channel.post_snapshot("side.json", lambda: b"{}")
+    small.channel.flush(until)
+    assert looks < 50
+    assert small.counters() == Counters(logged=11, durable=10, acknowledged=10, dropped={"overflow": 1})
+    assert bytes(small.disk.files["exp/side.json"].data) == b"{}"
+
+
+# --- a full disk
+
+
+def test_a_full_disk_costs_rows_only_at_capacity_and_one_warning(
+    small: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The training goes on, the warning names the remedy, and when space returns so does everything that waited."""
+    small.put(1, 2)
+    small.channel.flush()
+    small.disk.weather = Weather(free=20)
+    small.put(3, 4)
+    for _ in range(5):
+        assert not small.channel.pump()
+        small.let_a_second_pass()
+    assert is_failing(small)
+    assert small.channel.last_error == "[Errno 28] No space left on device"
+    assert small.counters().dropped == {}
+
+    small.put(*range(5, 25))
+    counters = small.counters()
+    # 3 and 4 wait outside of the queue, in the batch that could not be written.
+    assert (counters.pending, counters.dropped) == (12, {"disk": 10})
+    (warning,) = said(caplog)
+    assert "exp/journal cannot be written ([Errno 28] No space left on device)" in warning
+    assert "up to 10 rows wait" in warning
+    assert "free space" in warning
+    caplog.clear()
+
+    small.disk.clear_up()
+    small.let_a_second_pass()
+    small.channel.flush()
+    assert not small.channel.failing
+    (warning,) = said(caplog)
+    assert warning == "The journal in exp/journal can be written again; 10 rows were dropped meanwhile."
+    assert small.read() == list(range(1, 15))
+    assert small.counters() == Counters(logged=24, durable=14, acknowledged=14, dropped={"disk": 10})
+
+
+def test_segments_before_and_after_a_full_disk_are_intact(small: Bench) -> None:
+    """A torn frame is followed by a new segment, so that nothing is damaged and nothing is written twice."""
+    small.put(1, 2)
+    small.channel.pump()
+    small.disk.weather = Weather(free=50)
+    small.put(3)
+    small.channel.pump()
+    small.disk.clear_up()
+    small.let_a_second_pass()
+    small.channel.flush()
+    small.put(4)
+    small.channel.flush()
+    report = verify("exp/journal", disk=small.disk)
+    assert (report.frames, report.rows, report.damage) == (3, 4, ())
+    assert list(report.torn.values()) == [50]
+    assert len(small.disk.files) == 2
+    assert small.disk.copies_of(WRITER) == 1
+
+
+def test_every_outage_is_said_once(small: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        small.disk.weather = Weather(write=1.0, create=1.0)
+        small.put(number)
+        for _ in range(4):
+            small.channel.flush()
+        small.disk.clear_up()
+        small.channel.flush()
+    assert [("cannot be written" in message) for message in said(caplog)] == [True, False] * 3
+
+
+def test_a_disk_that_refuses_is_tried_again_once_a_second(bench: Bench) -> None:
+    bench.disk.weather = Weather(create=1.0)
+    bench.put(1)
+    tries = []
+    for _ in range(101):
+        if bench.channel.backlog:
+            bench.channel.pump()
+        tries.append(bench.disk.seen["create"])
+        bench.clock.advance(0.1)
+    assert 9 <= tries[-1] <= 12
+
+
+def test_run_rows_survive_an_outage(small: Bench) -> None:
+    small.disk.weather = Weather(create=1.0)
+    small.channel.put_control({"n": 1})
+    small.channel.pump()
+    small.channel.put_control({"n": 2})
+    small.put(*range(30))
+    small.disk.clear_up()
+    small.channel.flush()
+    assert small.read(RUN) == [1, 2]
+
+
+def test_flush_tries_at_once_what_waits_for_the_next_try(bench: Bench) -> None:
+    """At exit nobody comes back in a second."""
+    bench.disk.weather = Weather(create=1.0)
+    bench.put(1)
+    bench.channel.pump()
+    bench.disk.clear_up()
+    bench.channel.flush()
+    assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
+
+
+def test_flush_returns_from_a_disk_that_refuses(bench: Bench) -> None:
+    bench.disk.weather = Weather(create=1.0)
+    bench.put(1)
+    bench.channel.flush()
+    assert bench.channel.failing
+    assert bench.counters() == Counters(logged=1, pending=1)
+
+
+def test_a_batch_without_rows_does_not_prove_that_the_disk_works(bench: Bench) -> None:
+    bench.put(1)
+    bench.channel.pump()
+    bench.disk.weather = Weather(sync=1.0)
+    bench.channel.sync()
+    bench.channel.queue.put(b"\xc1")
+    bench.let_a_second_pass()
+    bench.channel.pump()
+    assert bench.channel.failing
+
+
+# --- an fsync that fails
+
+
+def test_rows_whose_fsync_failed_are_not_acknowledged_and_written_again(bench: Bench) -> None:
+    bench.put(1, 2)
+    bench.channel.pump()
+    bench.disk.weather = Weather(sync=1.0)
+    bench.channel.sync()
+    assert bench.channel.failing
+    assert bench.counters().durable == 0
+
+    bench.disk.clear_up()
+    bench.channel.flush()
+    bench.disk.cut_power()
+    assert bench.read() == [1, 2]
+    assert bench.counters() == Counters(logged=2, durable=2, acknowledged=2)
+
+
+def test_a_sync_that_succeeds_ends_an_outage_although_nothing_is_logged_any_more(bench: Bench) -> None:
+    """Else a run would leave no more signs of life, and be taken for dead."""
+    bench.put(1)
+    bench.channel.pump()
+    bench.disk.weather = Weather(sync=1.0)
+    bench.channel.sync()
+    bench.disk.clear_up()
+    bench.let_a_second_pass()
+    assert bench.channel.wants_sync
+    bench.channel.sync()
+    assert not bench.channel.failing
+
+
+def test_a_sync_that_ends_an_outage_is_followed_by_what_waited_in_the_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush that first has to make room for unsynced bytes does not stop there."""
+    monkeypatch.setattr(channel_module, "_UNSYNCED_BYTES", 100)
+    bench.put(1, 2)
+    bench.channel.pump()
+    bench.disk.weather = Weather(sync=1.0)
+    bench.channel.sync()
+    bench.put(3)
+    bench.disk.clear_up()
+    bench.let_a_second_pass()
+    bench.channel.flush()
+    assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
+
+
+def test_a_failing_fsync_is_tried_again_once_a_second_however_much_waits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every try writes everything that is not durable anew, so that trying all the time would fill the disk."""
+    monkeypatch.setattr(channel_module, "_UNSYNCED_BYTES", 100)
+    bench.disk.weather = Weather(sync=1.0)
+    bench.put(1, 2)
+    bench.channel.pump()
+    for _ in range(101):
+        if bench.channel.wants_sync:
+            bench.channel.sync()
+        bench.clock.advance(0.1)
+    assert 9 <= bench.disk.seen["sync"] <= 12
+
+
+def test_what_is_not_durable_takes_16_mib_at_most(bench: Bench) -> None:
+    """Behind that and a slice the rows wait in the queue, which is bounded itself."""
+    bench = Bench(queue_bytes=64 * 1024 * 1024)
+    bench.disk.weather = Weather(sync=1.0)
+    text = "x" * 100_000
+    for number in range(300):
+        bench.channel.queue.put(pack([bench.train, number, {"n": number, "text": text}]))
+    for _ in range(20):
+        while bench.channel.pump():
+            pass
+        bench.channel.sync()
+        bench.let_a_second_pass()
+    assert UNSYNCED_BYTES <= bench.counters().pending_bytes < UNSYNCED_BYTES + 5 * 1024 * 1024
+    assert len(bench.channel.queue) > 50
+
+    bench.disk.clear_up()
+    bench.channel.flush()
+    assert bench.counters() == Counters(logged=300, durable=300, acknowledged=300)
+    assert bench.read() == list(range(300))
+
+
+# --- rows that cannot be stored
+
+MALFORMED = {
+    "not msgpack": b"\xc1",
+    "not an event": pack(None),
+    "cut off": pack([0, 1, {"n": 1}])[:-1],
+    "of an unknown series": pack([99, 1, {"n": 1}]),
+    "without fields": pack([0, 1, 2.0]),
+    "without a time": pack([0, None, {"n": 1}]),
+    "of a time beyond int64": pack([0, 2**63, {"n": 1}]),
+    "with a field whose name is no string": pack([0, 1, {7: 1.0}]),
+}
+
+
+@pytest.mark.parametrize("others", [3, 300])
+@pytest.mark.parametrize("event", MALFORMED.values(), ids=MALFORMED)
+def test_an_event_that_cannot_be_stored_is_counted_and_takes_no_other_with_it(
+    bench: Bench, event: bytes, others: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No manager puts such an event; a defect in one must not cost the rows of all others."""
+    bench.channel.put_control({"n": 1})
+    bench.put(*range(others))
+    bench.channel.queue.put(event)
+    bench.put(*range(others, 2 * others))
+    bench.channel.flush()
+    assert bench.counters() == Counters(
+        logged=2 * others + 1, durable=2 * others, acknowledged=2 * others, dropped={"malformed": 1}
+    )
+    assert (bench.read(), bench.read(RUN)) == (list(range(2 * others)), [1])
+    assert "counted as dropped['malformed']" in caplog.text
+
+
+def test_rows_that_cannot_be_stored_together_are_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame of more than 4 GiB, say. Trying for ever would hold up everything behind it."""
+    append = bench.channel.writer.append
+
+    def refuse(blocks: Any) -> int:
+        if len(blocks[0].times) == 1 and len(blocks) == 1:
+            return append(blocks)
+        raise ValueError("a frame is longer than its header can say")
+
+    monkeypatch.setattr(bench.channel.writer, "append", refuse)
+    bench.put(1, 2)
+    bench.channel.pump()
+    bench.channel.pump()
+    bench.put(3)
+    bench.channel.flush()
+    assert bench.counters() == Counters(logged=3, durable=1, acknowledged=1, dropped={"malformed": 2})
+
+
+# --- Ctrl-C, where the main thread writes
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync"])
+@pytest.mark.parametrize("attempt", range(8))
+def test_an_interrupt_loses_nothing_and_doubles_nothing(operation: str, attempt: int) -> None:
+    """Whether the bytes had arrived by then or not."""
+    bench = Bench()
+    bench.disk._rng.seed(attempt)
+    interrupt_next(bench, operation)
+    bench.put(1, 2)
+    with pytest.raises(InterruptError):
+        bench.channel.flush()
+    bench.disk.interruptible = False
+    assert bench.counters().logged == 2
+    bench.put(3)
+    bench.channel.flush()
+    assert bench.read() == [1, 2, 3]
+    assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
+
+
+def interrupt_next(bench: Bench, operation: str) -> None:
+    """Have the next such operation be interrupted."""
+    begin = bench.disk._operate
+
+    def operate(name: str) -> None:
+        if bench.disk.interruptible and name == operation:
+            raise InterruptError(name)
+        begin(name)
+
+    bench.disk.interruptible = True
+    bench.disk._operate = operate  # type: ignore[method-assign]
+
+
+def test_an_interrupt_while_rows_are_encoded_loses_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise InterruptError
+
+    bench.put(1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.channel._batcher, "blocks", interrupt)
+        with pytest.raises(InterruptError):
+            bench.channel.flush()
+    assert bench.counters() == Counters(logged=2, pending=2)
+    bench.channel.flush()
+    assert bench.read() == [1, 2]
+
+
+# --- side files
+
+
+def side_file(bench: Bench, name: str = "side.json") -> bytes | None:
+    file = bench.disk.files.get(f"exp/{name}")
+    return bytes(file.data) if file else None
+
+
+def test_a_side_file_is_written_behind_the_rows_that_were_queued_before_it(bench: Bench) -> None:
+    bench.put(1)
+    seen: list[int] = []
+
+    def produce() -> bytes:
+        seen.extend(bench.read())
+        return b"{}"
+
+    bench.channel.post_snapshot("side.json", produce)
+    assert bench.channel.wants_sync
+    bench.channel.sync()
+    assert side_file(bench) is None
+    bench.channel.flush()
+    assert (side_file(bench), seen) == (b"{}", [1])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("damaged")])
+def test_a_side_file_that_fails_is_tried_again_after_a_second(bench: Bench, error: Exception) -> None:
+    errors = [error]
+
+    def produce() -> bytes:
+        if errors:
+            raise errors.pop()
+        return b"{}"
+
+    bench.channel.post_snapshot("side.json", produce)
+    bench.channel.sync()
+    assert (side_file(bench), bench.channel.last_error) == (None, str(error))
+    assert not is_failing(bench), "rows can be written all the same"
+    bench.channel.sync()
+    assert side_file(bench) is None
+    bench.let_a_second_pass()
+    bench.channel.sync()
+    assert side_file(bench) == b"{}"
+
+
+def test_a_side_file_that_can_never_be_written_holds_up_no_other(bench: Bench) -> None:
+    bench.channel.post_snapshot("bad.json", lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    bench.channel.post_snapshot("good.json", lambda: b"good")
+    for _ in range(3):
+        bench.channel.sync()
+        bench.let_a_second_pass()
+    assert side_file(bench, "good.json") == b"good"
+    assert not bench.channel.quiet_for(0.0), "the bad one is still tried"
+
+
+def test_of_two_contents_of_a_side_file_the_later_is_written(bench: Bench) -> None:
+    bench.channel.post_snapshot("side.json", lambda: b"old")
+    bench.channel.post_snapshot("side.json", lambda: b"new")
+    bench.channel.flush()
+    assert side_file(bench) == b"new"
+
+
+def test_a_content_posted_while_an_older_one_is_written_is_written_as_well(bench: Bench) -> None:
+    def produce() -> bytes:
+        bench.channel.post_snapshot("side.json", lambda: b"new")
+        return b"old"
+
+    bench.channel.post_snapshot("side.json", produce)
+    bench.channel.flush()
+    assert side_file(bench) == b"new"
+
+
+# --- closing, resting, forking
+
+
+def test_rows_logged_after_a_close_go_to_a_new_segment(bench: Bench) -> None:
+    bench.put(1)
+    bench.channel.flush()
+    bench.channel.close()
+    assert not bench.disk.opened
+    bench.put(2)
+    bench.channel.flush()
+    assert bench.read() == [1, 2]
+    assert len(bench.disk.files) == 2
+
+
+def test_a_close_makes_durable_what_is_written(bench: Bench) -> None:
+    bench.put(1)
+    bench.channel.pump()
+    bench.channel.close()
+    assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
+
+
+def test_a_close_that_fails_leaves_the_rows_pending(bench: Bench) -> None:
+    bench.put(1)
+    bench.channel.pump()
+    bench.disk.weather = Weather(sync=1.0)
+    bench.channel.close()
+    assert is_failing(bench)
+    assert bench.counters().pending == 1
+    bench.disk.clear_up()
+    bench.channel.flush()
+    assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
+
+
+def test_a_channel_is_quiet_once_nothing_has_been_done_for_a_while(bench: Bench) -> None:
+    bench.put(1)
+    bench.clock.advance(10)
+    assert not bench.channel.quiet_for(5)
+    bench.channel.flush()
+    assert not bench.channel.quiet_for(5)
+    bench.clock.advance(6)
+    assert bench.channel.quiet_for(5)
+
+
+def test_a_reset_channel_begins_anew_as_another_writer(bench: Bench) -> None:
+    """In a forked child: the parent's rows are the parent's, and the names of the series are still known."""
+    bench.put(1)
+    bench.channel.flush()
+    bench.put(2, 3)
+    bench.channel.pump()
+    bench.put(4)
+    bench.channel.put_control({"n": 5})
+    bench.channel.post_snapshot("side.json", lambda: b"{}")
+    before = {path: bytes(file.data) for path, file in bench.disk.files.items()}
+
+    bench.channel.reset(CHILD)
+    assert bench.counters() == Counters()
+    assert not bench.channel.backlog
+    assert not bench.channel.wants_sync
+    bench.channel.flush()
+    assert {path: bytes(file.data) for path, file in bench.disk.files.items()} == before
+
+    assert bench.channel.series_id(*TRAIN) == bench.train
+    bench.put(6)
+    bench.channel.flush()
+    assert bench.read() == [1, 2, 3, 6]
+    index = JournalIndex("exp/journal", disk=bench.disk)
+    index.refresh()
+    assert [writer.id for writer in index.writers] == [WRITER, CHILD]
+    assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
+
+
+def test_a_reset_forgets_that_the_disk_failed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.disk.weather = Weather(create=1.0)
+    bench.put(1)
+    bench.channel.pump()
+    bench.channel.reset(CHILD)
+    assert not bench.channel.failing
+    bench.disk.clear_up()
+    bench.put(2)
+    bench.channel.flush()
+    assert bench.read() == [2]
+    assert len(said(caplog)) == 1

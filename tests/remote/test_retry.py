@@ -1,0 +1,70 @@
+"""Waits grow to a bound, are drawn at random, and are never shorter than the server asks for."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ml_dash.remote.retry import RETRY_AFTER_MAX, Backoff, retry_after_seconds
+
+NOON = 1_700_000_000 * 1_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+class Highest:
+    """Draws the upper bound, always."""
+
+    def uniform(self, _a: float, b: float, /) -> float:
+        return b
+
+
+def test_the_bound_doubles_up_to_a_minute_and_begins_anew_after_success() -> None:
+    backoff = Backoff(rng=Highest())
+
+    assert [backoff.next() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    backoff.reset()
+    assert backoff.next() == 0.5
+
+
+def test_it_goes_on_for_ever() -> None:
+    backoff = Backoff(rng=Highest())
+    for _ in range(5000):
+        last = backoff.next()
+    assert last == 60
+
+
+def test_jitter_is_drawn_from_nothing_to_the_bound() -> None:
+    waits = [Backoff(rng=random.Random(seed)).next() for seed in range(500)]
+
+    assert min(waits) < 0.05
+    assert max(waits) > 0.45
+
+
+@pytest.mark.parametrize("asked", [0.0, 3.0, 120.0, 10_000.0])
+def test_a_server_that_asks_for_time_gets_it_but_no_more_than_ten_minutes(asked: float) -> None:
+    for seed in range(50):
+        wait = Backoff(rng=random.Random(seed)).next(asked)
+        assert min(asked, RETRY_AFTER_MAX) <= wait <= RETRY_AFTER_MAX + 60
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("nan", None),
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("999999999999999999999999", RETRY_AFTER_MAX),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+        ("Tue, 14 Nov 2073 22:00:00 GMT", RETRY_AFTER_MAX),
+        ("Tue, 99 Nov 2023 22:13:50 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, lambda: NOON) == seconds

@@ -1,0 +1,63 @@
+"""Thousands of uploads in which everything goes wrong. See `tests.remote.upload_story` for what is told and checked.
+
+==============  =======  =======================================================
+variable        default  meaning
+==============  =======  =======================================================
+UPLOAD_SEEDS    1000     how many stories to tell
+UPLOAD_FIRST    0        the first one's seed
+UPLOAD_SEED     –        tell only this one, with all its steps (``-s`` shows them)
+==============  =======  =======================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from tests.remote.faulty_line import FAULTS
+from tests.remote.upload_story import Story
+
+pytestmark = pytest.mark.simulation
+
+CHUNK = 50
+"""Stories a test: small enough to be shared among several workers."""
+
+
+def seeds() -> list[range]:
+    """The seeds to run, in chunks."""
+    if one := os.environ.get("UPLOAD_SEED"):
+        return [range(int(one), int(one) + 1)]
+    first = int(os.environ.get("UPLOAD_FIRST", "0"))
+    stop = first + int(os.environ.get("UPLOAD_SEEDS", "1000"))
+    return [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
+
+
+@pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
+def test_the_server_has_exactly_what_was_written(chunk: range) -> None:
+    """Whatever happens on the way: each row once, in order, and every one accounted for."""
+    for seed in chunk:
+        Story(seed, aloud=len(chunk) == 1).run()
+
+
+def test_every_kind_of_fault_comes_often() -> None:
+    """A simulation in which nothing happens proves nothing."""
+    seen: Counter[str] = Counter()
+    for seed in range(150):
+        story = Story(seed)
+        story.run()
+        seen += story.seen
+
+    rare = {name: seen[name] for name in (*FAULTS, *Story.EVENTS) if seen[name] < 5}
+    assert not rare, f"{rare} in 150 stories"
+
+
+def test_a_seed_tells_the_same_story_every_time() -> None:
+    """Otherwise a failing seed could not be looked into."""
+    one, other = Story(4711), Story(4711)
+    one.run()
+    other.run()
+
+    assert one.steps == other.steps
+    assert one.seen == other.seen

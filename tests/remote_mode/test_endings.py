@@ -1,0 +1,73 @@
+"""The end of a run with a server that answers nothing: it is waited for once, and Ctrl-C ends the wait for good."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+from tests.process.processes import expect_line, finish
+from tests.remote_mode.conftest import remote_scripts
+from tests.remote_mode.frozen import server_process
+
+MARGIN = 12.0
+"""Seconds that a busy machine may take besides."""
+
+RUN = """
+    import sys
+    from ml_dash import Experiment
+
+    exp = Experiment("alice/vision/resnet", dash_url=True).run.start()
+    exp.metrics("train").log(step=0)
+    assert exp.flush().pending == 0
+    print("ready", flush=True)
+    sys.stdin.readline()
+    exp.metrics("train").log(step=1)
+    exp.run.complete()
+    """
+
+
+def test_the_end_of_a_run_and_the_exit_wait_for_a_stalled_server_once(tmp_path: Path) -> None:
+    """Not for one time-out after the other; a line says what is waited for."""
+    with server_process(tmp_path / "server") as server:
+        scripts = remote_scripts(tmp_path / "home", server.url)
+        seconds = 20.0
+        process = scripts.start(
+            RUN, env={"ML_DASH_FLUSH_TIMEOUT": str(seconds), "ML_DASH_EXIT_TIMEOUT": str(seconds)}
+        )
+        expect_line(process)
+        server.freeze()
+        started = time.monotonic()
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        finished = finish(process)
+        assert time.monotonic() - started < seconds + MARGIN
+        server.thaw()
+    assert finished.returncode == 0
+    assert finished.stderr.count("Ctrl-C leaves at once") == 1
+    assert finished.stderr.count("`ml-dash sync /") == 1
+    assert scripts.journal().values("step") == [0, 1]
+    assert scripts.journal().ends() == ["COMPLETED"]
+
+
+def test_ctrl_c_at_the_end_of_a_run_ends_the_waiting_at_exit_too(tmp_path: Path) -> None:
+    """One is enough, and nothing is lost."""
+    with server_process(tmp_path / "server") as server:
+        scripts = remote_scripts(tmp_path / "home", server.url)
+        process = scripts.start(RUN, env={"ML_DASH_FLUSH_TIMEOUT": "50", "ML_DASH_EXIT_TIMEOUT": "50"})
+        expect_line(process)
+        server.freeze()
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        assert process.stderr
+        assert b"Ctrl-C leaves at once" in process.stderr.readline()
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        finished = finish(process)
+        assert time.monotonic() - started < MARGIN
+        server.thaw()
+    assert finished.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in finished.stderr
+    assert "Exception ignored" not in finished.stderr
+    assert scripts.journal().values("step") == [0, 1]
+    assert scripts.journal().ends() == ["COMPLETED"]

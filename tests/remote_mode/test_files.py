@@ -1,0 +1,278 @@
+"""Files of runs with a server: their contents get there, whatever happens on the way, and the law holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.cli import main
+from ml_dash.errors import ContentError, FileMissingError, ServerUnavailableError
+from ml_dash.files.staging import Staging
+from ml_dash.remote import unsent
+from ml_dash.server.runner import EmbeddedServer
+from tests.process.processes import PREFIX, Scripts, finish
+from tests.remote_mode.seen import TOKEN, law, until
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+LARGE = os.urandom(9 << 20) * 2
+"""A content of three parts."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the journals lie."""
+    return tmp_path / "dash"
+
+
+@pytest.fixture(params=["hybrid", "remote"])
+def exp(request: pytest.FixtureRequest, server: EmbeddedServer, root: Path) -> Experiment:
+    """An experiment with a server, with a journal that is kept and without."""
+    return Experiment(PREFIX, dash_url=server.url, dash_root=root if request.param == "hybrid" else None)
+
+
+def parts_received(server: EmbeddedServer) -> float:
+    """How many parts the server has stored since it started."""
+    assert server.store is not None
+    return float(server.store.telemetry.parts._value.get())
+
+
+def at_server(server: EmbeddedServer) -> Experiment:
+    """The experiment as the server has it."""
+    return Experiment(PREFIX, dash_url=server.url, dash_root=None)
+
+
+def test_files_are_at_the_server_when_flush_says_so(
+    exp: Experiment, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Large ones, small ones and empty ones; whatever is read is read as it was saved."""
+    with exp.run:
+        large = exp.files("models").save_blob(LARGE, to="large.bin", tags=["best"])
+        small = exp.files("configs").save_json({"lr": 0.1}, to="config.json")
+        empty = exp.files.save_blob(b"", to="empty.bin")
+        law(exp)
+        result = exp.flush(60)
+        assert (result.pending, result.acknowledged) == (0, 3)
+        assert exp.status().pending_files == 0
+        law(exp)
+        assert exp.files.list() == [empty, small, large]
+
+    there = at_server(server)
+    assert there.files.list() == [empty, small, large]
+    assert there.files(tags=["best"]).list() == [large]
+    assert there.files("configs/*.json").list() == [small]
+    path = there.files(file_id=large["id"]).download(str(tmp_path / "got.bin"))
+    assert Path(path).read_bytes() == LARGE
+    assert there.files("configs/config.json").read_text() == '{\n  "lr": 0.1\n}'
+    assert there.files("empty.bin").read_bytes() == b""
+
+
+def test_files_are_changed_and_deleted_at_the_server(exp: Experiment, server: EmbeddedServer) -> None:
+    with exp.run:
+        row = exp.files("models").save_blob(b"weights", to="a.pt")
+        exp.files("models").save_blob(b"newer", to="a.pt")
+        exp.files(file_id=row["id"], description="old", tags=["x"]).update()
+        exp.files("notes").save_text("x", to="x.txt")
+        deleted = exp.files("notes/x.txt").delete()
+        exp.flush(60)
+    there = at_server(server)
+    assert [each["filename"] for each in there.files.list()] == ["a.pt"]
+    assert there.files("models/a.pt").read_bytes() == b"newer"
+    assert there.files(file_id=row["id"]).list()[0]["description"] == "old"
+    with pytest.raises(FileMissingError, match="was deleted at"):
+        there.files(file_id=deleted["id"]).download()
+
+
+def test_equal_contents_are_sent_once(exp: Experiment, server: EmbeddedServer) -> None:
+    with exp.run:
+        for number in range(5):
+            exp.files("copies").save_blob(b"the same" * 1000, to=f"{number}.bin")
+        exp.files.duplicate("copies/0.bin", to="another.bin")
+        assert exp.flush(60).pending == 0
+    assert parts_received(server) == 1
+    assert len(at_server(server).files.list()) == 6
+
+
+def test_files_saved_in_an_outage_are_sent_when_it_is_over(server: EmbeddedServer, root: Path) -> None:
+    """They are pending until then, and nobody waits for them."""
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    exp.files.save_text("before", to="before.txt")
+    assert exp.flush(60).pending == 0
+    server.stop()
+    row = exp.files.save_blob(LARGE, to="large.bin")
+    exp.metrics("train").log(step=0)
+    result = exp.flush(60)
+    law(exp)
+    # a file whose row has not arrived either is taken off twice: never is too much said to have arrived
+    assert (result.durable, result.acknowledged, result.pending) == (3, 0, 3)
+    assert exp.status().pending_files == 1
+    assert exp.status().pending_bytes >= len(LARGE)
+    assert unsent.markers(exp.directory) == [(row["checksum"], exp.channel.writer_id if exp.channel else "")]
+    server.start()
+    until(lambda: exp.status().pending == 0, "all that was saved in the outage to be sent")
+    law(exp)
+    exp.run.complete()
+    assert at_server(server).files("large.bin").read_bytes() == LARGE
+    assert unsent.markers(exp.directory) == []
+
+
+@pytest.mark.crash
+def test_files_of_a_killed_run_are_sent_by_sync(
+    server: EmbeddedServer, scripts: Scripts, home: Path, server_down: None
+) -> None:
+    """Its rows and its contents; a second `sync` sends nothing."""
+    process = scripts.start(
+        """
+        import os, signal
+        from ml_dash import Experiment
+
+        exp = Experiment("alice/vision/resnet", dash_root=".dash", dash_url=True).run.start()
+        exp.files("models").save_blob(bytes(range(256)) * 80_000, to="large.bin")
+        exp.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    finish(process)
+    server.start()
+    assert main(["sync", str(home)]) == 0
+    assert at_server(server).files("models/large.bin").read_bytes() == bytes(range(256)) * 80_000
+    before = parts_received(server)
+    assert main(["sync", str(home)]) == 0
+    assert parts_received(server) == before
+
+
+@pytest.mark.crash
+def test_the_next_run_sends_the_contents_that_a_killed_one_left_though_its_rows_had_arrived(
+    server: EmbeddedServer, scripts: Scripts, home: Path
+) -> None:
+    """Markers on the disk are what is looked for."""
+    finished = scripts.run(
+        """
+        from ml_dash import Experiment
+
+        with Experiment("alice/vision/resnet", dash_root=".dash", dash_url=True).run as exp:
+            row = exp.files.save_text("killed", to="a.txt")
+            assert exp.flush(60).pending == 0
+            print(exp.channel.writer_id)
+        """
+    )
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=home)
+    (row,) = exp.files.list()
+    assert server.store is not None
+    with server.store.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM content_parts")
+        connection.exec_driver_sql("DELETE FROM contents")
+    unsent.add(exp.directory, row["checksum"], finished.stdout.strip())
+    with pytest.raises(FileMissingError, match=r"not been uploaded|not here"):
+        at_server(server).files("a.txt").read_bytes()
+
+    with Experiment("alice/vision/other", dash_url=server.url, dash_root=home).run:
+        until(lambda: not unsent.markers(exp.directory), "the replay of what the earlier run left")
+    assert at_server(server).files("a.txt").read_text() == "killed"
+
+
+def test_a_server_that_has_lost_contents_gets_them_from_sync(server: EmbeddedServer, root: Path) -> None:
+    """A backup that was restored, for instance: it is asked what it lacks."""
+    with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
+        exp.files.save_blob(LARGE, to="large.bin")
+        assert exp.flush(60).pending == 0
+    assert server.store is not None
+    with server.store.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM content_parts")
+        connection.exec_driver_sql("DELETE FROM contents")
+    assert main(["sync", str(root)]) == 0
+    assert at_server(server).files("large.bin").read_bytes() == LARGE
+
+
+def test_a_content_that_is_damaged_on_this_disk_is_counted_and_not_sent_for_ever(
+    server: EmbeddedServer, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before it could be sent; the others are sent."""
+    server.stop()
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    bad = exp.files.save_text("it was so", to="bad.txt")
+    exp.files.save_text("good", to="good.txt")
+    exp.flush(60)
+    path = Path(Staging(exp.directory).path_of(bad["checksum"]))
+    path.write_text("it is not")
+    server.start()
+    until(lambda: exp.status().pending == 0, "the contents to be sent, or given up")
+    law(exp)
+    assert exp.status().dropped == {"damaged": 1}
+    assert "is damaged on this disk" in caplog.text
+    exp.run.complete()
+    assert at_server(server).files("good.txt").read_text() == "good"
+    with pytest.raises((ContentError, FileMissingError)):
+        exp.files("bad.txt").download(str(root / "x"))
+    assert main(["sync", str(root)]) == 1
+
+
+def test_a_quota_keeps_a_file_back_and_nothing_else(
+    tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told once; rows and smaller files go on, and the content is sent when there is room."""
+    with EmbeddedServer(data=tmp_path / "small", admin_token=TOKEN, quota_bytes=1000) as server:
+        exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+        exp.files.save_blob(bytes(2000), to="too-large.bin")
+        exp.files.save_blob(b"fits", to="fits.bin")
+        exp.metrics("train").log(step=0)
+        until(lambda: exp.status().pending == 1, "all but the large file to be sent")
+        law(exp)
+        result = exp.flush(30)
+        assert (result.pending, result.acknowledged) == (1, 2)
+        exp.run.complete()
+        assert caplog.text.count("does not take the content") == 1
+        assert at_server(server).files("fits.bin").read_bytes() == b"fits"
+        assert main(["sync", str(root)]) == 1
+        assert server.store is not None
+        server.store.limits.change("alice", {"quota_bytes": None})
+        assert main(["sync", str(root)]) == 0
+        assert at_server(server).files("too-large.bin").read_bytes() == bytes(2000)
+
+
+def test_remote_only_leaves_nothing_behind_when_all_has_arrived(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    with Experiment(PREFIX, dash_url=server.url, dash_root=None).run as exp:
+        exp.files.save_blob(LARGE, to="large.bin")
+    until(lambda: not os.path.exists(exp.directory), "the outbox to be emptied")
+
+
+def test_remote_only_keeps_its_files_until_the_server_is_back(server: EmbeddedServer, tmp_path: Path) -> None:
+    server.stop()
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=None).run.start()
+    exp.files.save_blob(LARGE, to="large.bin")
+    exp.run.complete()
+    with pytest.raises(ServerUnavailableError):
+        exp.files.list()
+    server.start()
+    until(lambda: exp.status().pending == 0, "what was saved to be sent")
+    assert at_server(server).files("large.bin").read_bytes() == LARGE
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_sends_its_own_files(server: EmbeddedServer, scripts: Scripts) -> None:
+    finished = scripts.run(
+        """
+        import os
+        from ml_dash import Experiment
+
+        exp = Experiment("alice/vision/resnet", dash_root=".dash", dash_url=True)
+        with exp.run:
+            exp.files.save_text("parent", to="parent.txt")
+            child = os.fork()
+            if child == 0:
+                exp.files.save_text("child", to="child.txt")
+                assert exp.flush(60).pending == 0
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            assert exp.flush(60).pending == 0
+        """
+    )
+    assert finished.returncode == 0, finished.stderr
+    there = at_server(server)
+    assert [row["filename"] for row in there.files.list()] == ["child.txt", "parent.txt"]
+    assert there.files("child.txt").read_text() == "child"

@@ -1,0 +1,301 @@
+"""The server goes away, comes back, has forgotten or refuses: every row that it can have is there once in the end."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.server.runner import EmbeddedServer
+from tests.process.processes import PREFIX, Journal
+from tests.remote_mode.seen import TOKEN, Seen, law, until
+from tests.remote_mode.silent import silent_server
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+SOON = 20.0
+"""Seconds: what returns at once has returned by then, on the busiest of machines."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where the journals lie."""
+    return tmp_path / "dash"
+
+
+def log(exp: Experiment, start: int, stop: int) -> None:
+    """Log steps."""
+    for step in range(start, stop):
+        exp.metrics("train").log(step=step)
+
+
+def arrived(exp: Experiment) -> bool:
+    """Whether the server has all; the law holds in any case."""
+    law(exp)
+    return exp.status().pending == 0
+
+
+def test_a_run_that_starts_without_its_server_joins_it_later(
+    server: EmbeddedServer, seen: Seen, root: Path
+) -> None:
+    server.stop()
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    log(exp, 0, 100)
+    started = time.monotonic()
+    result = exp.flush()
+    assert time.monotonic() - started < SOON
+    assert (result.durable, result.acknowledged, result.pending, result.online) == (100, 0, 100, False)
+    assert result.reason is not None
+    assert server.url in result.reason
+    status = exp.status()
+    assert status.offline_since is not None
+    assert status.last_error is not None
+    until(lambda: exp.status().pending_frames > 0 and exp.status().pending_bytes > 0, "the backlog measured")
+    law(exp)
+    assert exp.id is None
+    server.start()
+    until(lambda: arrived(exp), "all rows at the server")
+    status = exp.status()
+    assert (status.online, status.offline_since, status.last_error) == (True, None, None)
+    assert (status.pending_frames, status.pending_bytes) == (0, 0)
+    assert exp.id == seen.record["id"]
+    exp.run.complete()
+    assert seen.values("step") == list(range(100))
+    assert seen.status == "COMPLETED"
+    seen.equals(root)
+
+
+async def test_aflush_returns_at_once_while_the_server_is_away(server: EmbeddedServer, root: Path) -> None:
+    server.stop()
+    async with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
+        log(exp, 0, 10)
+        started = time.monotonic()
+        result = await exp.aflush()
+        assert time.monotonic() - started < SOON
+        assert (result.durable, result.pending, result.online) == (10, 10, False)
+        assert result.reason is not None
+        law(exp)
+
+
+def test_start_waits_for_a_silent_server_no_longer_than_its_timeout(
+    settings: pytest.MonkeyPatch, root: Path
+) -> None:
+    settings.setenv("ML_DASH_START_TIMEOUT", "0.5")
+    with silent_server() as url:
+        exp = Experiment(PREFIX, dash_url=url, dash_root=root)
+        started = time.monotonic()
+        exp.run.start()
+        assert time.monotonic() - started < 0.5 + 5.0
+        log(exp, 0, 10)
+        assert exp.flush(timeout=0.5).pending == 10
+        law(exp)
+    exp.run.complete()
+    assert Journal(root).values("step") == list(range(10))
+
+
+def test_flush_does_not_wait_for_a_server_that_start_has_waited_for_in_vain(
+    settings: pytest.MonkeyPatch, root: Path
+) -> None:
+    """An epoch's end must not hang in an outage, of whatever kind."""
+    settings.setenv("ML_DASH_START_TIMEOUT", "3")
+    settings.setenv("ML_DASH_FLUSH_TIMEOUT", "60")
+    with silent_server() as url:
+        exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
+        log(exp, 0, 10)
+        started = time.monotonic()
+        result = exp.flush()
+        assert time.monotonic() - started < SOON
+        assert (result.durable, result.pending) == (10, 10)
+        assert result.reason is not None
+    exp.run.complete()
+
+
+def test_flush_waits_for_a_silent_server_no_longer_than_its_timeout(
+    settings: pytest.MonkeyPatch, server: EmbeddedServer, root: Path
+) -> None:
+    """Be it the setting's or the argument's."""
+    settings.setenv("ML_DASH_FLUSH_TIMEOUT", "0.5")
+    settings.setenv("ML_DASH_START_TIMEOUT", "0")
+    with silent_server() as url:
+        exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
+        log(exp, 0, 10)
+        for timeout in (None, 0.5, 0.0):
+            started = time.monotonic()
+            assert exp.flush(timeout).pending == 10
+            assert time.monotonic() - started < 5.0
+        started = time.monotonic()
+        exp.run.complete()
+        assert time.monotonic() - started < 5.0
+        law(exp)
+
+
+def test_rows_arrive_when_something_silent_gives_way_to_the_server(
+    settings: pytest.MonkeyPatch, tmp_path: Path, root: Path
+) -> None:
+    settings.setenv("ML_DASH_START_TIMEOUT", "0.2")
+    settings.setenv("ML_DASH_FLUSH_TIMEOUT", "0.2")
+    with silent_server() as url:
+        exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
+        log(exp, 0, 10)
+        exp.flush()
+    port = int(url.rpartition(":")[2])
+    with EmbeddedServer(data=tmp_path / "server", port=port, admin_token=TOKEN) as server:
+        until(lambda: arrived(exp), "all rows at the server")
+        exp.run.complete()
+        seen = Seen(server)
+        until(lambda: seen.status == "COMPLETED", "the end at the server")
+        seen.equals(root)
+
+
+def test_an_outage_in_the_middle_costs_no_row_and_doubles_none(
+    server: EmbeddedServer, seen: Seen, root: Path
+) -> None:
+    """Three of them, with four threads that log all the time."""
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    over = threading.Event()
+    counts = dict.fromkeys("abcd", 0)
+
+    def train(name: str) -> None:
+        while not over.is_set():
+            exp.metrics(name).log(step=counts[name])
+            counts[name] += 1
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in counts]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        before = counts["a"]
+        until(lambda before=before: counts["a"] > before + 100, "rows logged while it is there")  # type: ignore[misc]
+        server.stop()
+        until(lambda: not exp.status().online, "the outage noticed")
+        started = time.monotonic()
+        exp.flush()
+        assert time.monotonic() - started < SOON
+        law(exp)
+        server.start()
+        until(lambda: exp.status().online, "the server found again")
+    over.set()
+    for thread in threads:
+        thread.join()
+    until(lambda: arrived(exp), "all rows at the server")
+    exp.run.complete()
+    for name, count in counts.items():
+        assert seen.values("step", name) == list(range(count))
+    seen.equals(root)
+
+
+def test_a_server_restored_from_a_backup_is_sent_the_rest_again(
+    server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    log(exp, 0, 100)
+    assert exp.flush().pending == 0
+    server.stop()
+    shutil.copytree(tmp_path / "server", tmp_path / "backup")
+    server.start()
+    log(exp, 100, 200)
+    until(lambda: exp.flush().pending == 0, "the second hundred at the server")
+    server.stop()
+    shutil.rmtree(tmp_path / "server")
+    shutil.copytree(tmp_path / "backup", tmp_path / "server")
+    server.start()
+    assert seen.count() == 100
+    log(exp, 200, 300)
+    until(lambda: seen.count() == 300, "all rows at the restored server")
+    until(lambda: arrived(exp), "nothing pending")
+    exp.run.complete()
+    assert seen.values("step") == list(range(300))
+    seen.equals(root)
+    assert sum("restored from a backup" in message for message in caplog.messages) == 1
+
+
+def test_a_server_that_has_lost_everything_is_sent_everything(
+    server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
+) -> None:
+    exp = Experiment(PREFIX, readme="why", dash_url=server.url, dash_root=root).run.start()
+    log(exp, 0, 100)
+    assert exp.flush().pending == 0
+    old = exp.id
+    server.stop()
+    shutil.rmtree(tmp_path / "server")
+    server.start()
+    log(exp, 100, 200)
+    until(lambda: seen.has(200), "all rows at the new server")
+    until(lambda: arrived(exp), "nothing pending")
+    exp.run.complete()
+    assert exp.id == seen.record["id"] != old
+    assert seen.record["readme"] == "why"
+    seen.equals(root)
+
+
+def test_an_experiment_deleted_at_the_server_is_kept_in_the_journal_and_told_once(
+    server: EmbeddedServer, seen: Seen, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    log(exp, 0, 10)
+    assert exp.flush().pending == 0
+    status, _ = seen.api.request("DELETE", f"/experiments/{exp.id}")
+    assert status == 200
+    started = time.monotonic()
+    for start in range(10, 100, 10):
+        log(exp, start, start + 10)
+        exp.flush()
+        law(exp)
+    assert exp.status().pending == 90
+    result = exp.flush()
+    assert result.reason is not None
+    assert "deleted" in result.reason
+    exp.run.complete()
+    assert time.monotonic() - started < SOON
+    told = [message for message in caplog.messages if "deleted" in message]
+    assert len(told) == 1
+    assert f"ml-dash sync --recreate {exp.directory}" in told[0]
+    assert Journal(root).values("step") == list(range(100))
+    assert Journal(root).ends() == ["COMPLETED"]
+
+
+def test_rows_that_the_server_refuses_are_set_aside_and_counted(
+    tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A frame larger than the server takes: those before and after it arrive."""
+    with EmbeddedServer(data=tmp_path / "small", admin_token=TOKEN, request_bytes=64 << 10) as server:
+        seen = Seen(server)
+        exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
+        log(exp, 0, 10)
+        exp.flush()
+        exp.log("x" * (200 << 10))
+        exp.flush()
+        log(exp, 10, 20)
+        until(lambda: arrived(exp), "nothing pending")
+        assert exp.status().dropped == {"rejected": 1}
+        assert exp.status().acknowledged == 20
+        exp.run.complete()
+        assert seen.values("step") == list(range(20))
+        assert seen.get("logs")["data"] == []
+        assert seen.status == "COMPLETED"
+    assert len(Journal(root).messages()) == 1
+    assert [*(root / PREFIX / "rejected").rglob("*")]
+    assert sum("dropped['rejected']" in message for message in caplog.messages) == 1
+
+
+def test_each_kind_of_trouble_and_its_end_are_told_once(
+    server: EmbeddedServer, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    server.stop()
+    for step in range(20):
+        log(exp, step, step + 1)
+        exp.flush()
+        time.sleep(0.1)
+    until(lambda: exp.status().last_error, "the outage noticed")
+    server.start()
+    until(lambda: arrived(exp), "all rows at the server")
+    exp.run.complete()
+    outage, end = [message for message in caplog.messages if PREFIX in message]
+    assert "stay in the journal" in outage
+    assert "in touch with" in end

@@ -1,0 +1,192 @@
+"""Remote mode without a journal that stays, and what earlier runs have left to be sent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment, ServerUnavailableError
+from ml_dash.server.runner import EmbeddedServer
+from tests.process.processes import PREFIX, Scripts
+from tests.remote_mode.seen import Seen, law, until
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+ROWS = 200
+
+LOG_OFFLINE = f"""
+    import os
+    from ml_dash import Experiment
+
+    exp = Experiment({PREFIX!r}, dash_url=True, dash_root={{root}}, echo=False).run.start()
+    for step in range({ROWS}):
+        exp.metrics("train").log(step=step)
+    exp.flush()
+    {{end}}
+    """
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Path:
+    """Where journals lie that are only kept until the server has them."""
+    return tmp_path / "config" / "outbox"
+
+
+@pytest.fixture
+def remote(server: EmbeddedServer) -> Experiment:
+    """An experiment of remote mode, not started."""
+    return Experiment(PREFIX, dash_url=server.url, dash_root=None, echo=False)
+
+
+def files_in(directory: Path) -> list[str]:
+    """Return the names of all files below a directory."""
+    return sorted(path.name for path in directory.rglob("*") if path.is_file())
+
+
+def test_reads_see_what_was_logged_before_them(remote: Experiment, seen: Seen) -> None:
+    """All of it, by the server's word, in the shapes of local mode."""
+    with remote.run:
+        remote.params.set(lr=0.1, model={"layers": 3})
+        for step in range(ROWS):
+            remote.metrics("train").log(step=step, loss=float("nan") if step == 1 else step / 2)
+        page = remote.metrics("train").read(start_index=1, limit=2)
+        assert (page["total"], page["startIndex"], page["endIndex"], page["hasMore"]) == (ROWS, 1, 2, True)
+        assert [row["data"]["step"] for row in page["data"]] == [1, 2]
+        assert remote.params.get(flatten=False) == {"lr": 0.1, "model": {"layers": 3}}
+        remote.log("beginning", level="warn", lr=0.1)
+        assert remote.logs.read(level="warn")["data"][0]["metadata"] == {"lr": 0.1}
+        remote.tracks("pose").append(x=1.0, _ts=2.0)
+        assert remote.tracks("pose").read()["entries"] == [{"timestamp": 2.0, "x": 1.0}]
+        assert remote.metrics("train").stats()["fields"]["loss"]["nan"] == 1
+        assert remote.metrics("train").to_numpy()["step"].tolist() == list(range(ROWS))
+        assert [metric["name"] for metric in remote.metrics.list()] == ["train"]
+        assert remote.metrics("none").read()["total"] == 0
+        law(remote)
+    assert remote.view.run().status == "COMPLETED"
+    assert seen.values("step") == list(range(ROWS))
+
+
+def test_an_experiment_is_read_without_a_start(remote: Experiment, server: EmbeddedServer) -> None:
+    """And one that the server does not have is an empty one."""
+    assert remote.metrics("train").read()["total"] == 0
+    assert remote.params.get() == {}
+    with Experiment(PREFIX, dash_url=server.url, dash_root=None, echo=False).run as exp:
+        exp.metrics("train").log(step=1)
+    assert remote.metrics("train").read()["total"] == 1
+    assert remote.run.status is None
+
+
+def test_the_journal_is_gone_when_the_server_has_it_and_the_run_has_ended(
+    remote: Experiment, outbox: Path, seen: Seen
+) -> None:
+    """Until then it is there; and a run that begins again in the same process goes on as if nothing had been."""
+    remote.run.start()
+    remote.metrics("train").log(step=0)
+    assert remote.flush().pending == 0
+    assert any(name.endswith(".mldj") for name in files_in(outbox))
+    remote.run.complete()
+    assert files_in(outbox) == []
+
+    with remote.run:
+        remote.metrics("train").log(step=1)
+        assert remote.metrics("train").read()["total"] == 2
+        assert remote.status().acknowledged == remote.status().logged == 2
+        law(remote)
+    assert files_in(outbox) == []
+    assert seen.values("step") == [0, 1]
+
+
+def test_a_read_says_why_the_server_does_not_answer(
+    remote: Experiment, server: EmbeddedServer, outbox: Path, seen: Seen
+) -> None:
+    """And what waits, and where; nothing is lost, and a later read has it all."""
+    remote.run.start()
+    server.stop()
+    remote.metrics("train").log(step=0)
+    with pytest.raises(ServerUnavailableError, match=r"1 rows are not there yet.*since") as caught:
+        remote.metrics("train").read()
+    assert isinstance(caught.value, ConnectionError)
+    law(remote)
+    assert any(name.endswith(".mldj") for name in files_in(outbox))
+    server.start()
+    until(lambda: remote.status().online, "the client found the server again")
+    assert remote.metrics("train").read()["total"] == 1
+    remote.run.complete()
+    assert seen.values("step") == [0]
+
+
+def test_a_reader_of_a_server_that_is_away_is_told_so(remote: Experiment, server: EmbeddedServer) -> None:
+    """There is nothing here that could answer."""
+    server.stop()
+    with pytest.raises(ServerUnavailableError, match="refuses the connection"):
+        remote.metrics("train").read()
+
+
+@pytest.mark.parametrize("end", ["", "os._exit(0)"], ids=["completed", "killed"])
+@pytest.mark.parametrize("root", ["'.dash'", "None"], ids=["hybrid", "remote"])
+def test_the_next_run_sends_what_earlier_ones_left(
+    root: str, end: str, server: EmbeddedServer, scripts: Scripts, seen: Seen
+) -> None:
+    """In the background, once; with the same root and server, whatever its own name is."""
+    environment = {"ML_DASH_CONFIG_DIR": str(scripts.home / "config")}
+    server.stop()
+    assert scripts.run(LOG_OFFLINE.format(root=root, end=end), env=environment).returncode == 0
+    server.start()
+    next_run = f"""
+        import sys, time
+        from ml_dash import Experiment
+        from ml_dash.pipeline.runtime import RUNTIME
+
+        with Experiment("alice/vision/next", dash_url=True, dash_root={root}, echo=False).run as exp:
+            exp.metrics("train").log(step=0)
+            for replay in RUNTIME._replays.values():
+                assert replay.finished.wait(60)
+        """
+    finished = scripts.run(next_run, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    assert seen.values("step") == list(range(ROWS))
+    if root == "None":
+        assert files_in(scripts.home / "config" / "outbox") == []
+
+
+def test_a_run_of_local_mode_is_not_sent_because_another_of_its_name_was(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path
+) -> None:
+    """Who asks for local mode gets it, in the same process and the same directory."""
+    root = tmp_path / "dash"
+    with Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run as sent:
+        sent.metrics("train").log(step=0)
+    with Experiment(PREFIX, dash_root=root, echo=False).run as local:
+        local.metrics("train").log(step=1)
+        assert local.url is None
+        assert local.flush().acknowledged == 1
+        assert local.metrics("train").read()["total"] == 2
+    assert seen.values("step") == [0]
+
+
+def test_the_configuration_directory_is_private(remote: Experiment, tmp_path: Path) -> None:
+    """Journals in the outbox are as private as the tokens beside them."""
+    with remote.run:
+        remote.metrics("train").log(step=0)
+    assert os.stat(tmp_path / "config").st_mode & 0o077 == 0
+
+
+def test_what_was_left_for_another_server_stays(
+    server: EmbeddedServer, seen: Seen, scripts: Scripts, tmp_path: Path
+) -> None:
+    """A replay sends only what was meant for the server that it replays to."""
+    log = LOG_OFFLINE.format(root="'.dash'", end="")
+    assert scripts.run(log, env={"ML_DASH_API_URL": "http://127.0.0.1:9"}).returncode == 0
+    next_run = """
+        from ml_dash import Experiment
+        from ml_dash.pipeline.runtime import RUNTIME
+
+        with Experiment("alice/vision/next", dash_url=True, echo=False).run as exp:
+            for replay in RUNTIME._replays.values():
+                assert replay.finished.wait(60)
+        """
+    assert scripts.run(next_run).returncode == 0
+    assert not seen.known

@@ -1,0 +1,154 @@
+"""The database: opened, migrated, refused; its transactions are what they promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.server.accounts_schema import TOKENS
+from ml_dash.server.database import Database, DatabaseError, is_disk_full
+from ml_dash.server.metadata import METADATA
+from ml_dash.server.schema import EXPERIMENTS, OBJECTS
+from ml_dash.server.store import Store
+
+_ROW = {
+    "id": "exp_" + "0" * 20,
+    "prefix": "a/b/c",
+    "owner": "a",
+    "project": "b",
+    "folder": "",
+    "name": "c",
+    "tags": [],
+    "bindrs": [],
+    "words": "a/b/c",
+    "created_ns": 1,
+    "updated_ns": 1,
+    "rows": 0,
+}
+
+
+def test_the_migrations_make_the_tables_that_the_code_has(store: Store) -> None:
+    assert {TOKENS.name, EXPERIMENTS.name} <= set(METADATA.tables)
+    with store.database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'x.sqlite'}"
+    database = Database.open(url)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    before = (tmp_path / "x.sqlite").read_bytes()
+    with pytest.raises(DatabaseError, match=r"schema 9999, which is newer .* pip install -U"):
+        Database.open(url)
+    assert (tmp_path / "x.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "is not a database's URL"),
+        ("mysql://x/y", "is not supported"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_urls_of_no_database_are_refused(url: str, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        Database.open(url)
+
+
+def test_a_database_out_of_reach_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="cannot be opened: unable to open database file"):
+        Database.open(f"sqlite:///{tmp_path}/missing/x.sqlite")
+    with pytest.raises(DatabaseError) as caught:
+        Database.open("postgresql://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_servers_that_start_at_once_migrate_once(postgres_database: str) -> None:
+    def start() -> None:
+        opened.append(Database.open(postgres_database))
+
+    opened: list[Database] = []
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for database in opened:
+        database.close()
+    assert len(opened) == 4
+
+
+def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.database.write() as connection:
+        connection.execute(insert(EXPERIMENTS), [_ROW, _ROW])
+    with store.database.read() as connection:
+        assert connection.execute(select(EXPERIMENTS)).all() == []
+
+
+def test_references_are_enforced(store: Store) -> None:
+    with pytest.raises(IntegrityError), store.database.write() as connection:
+        connection.execute(
+            insert(OBJECTS), {"name": "x", "experiment_id": "exp_missing", "bytes": 1, "created_ns": 1}
+        )
+
+
+def test_a_reader_sees_one_state_while_others_write(store: Store) -> None:
+    with store.database.read() as reading:
+        assert reading.execute(select(EXPERIMENTS)).all() == []
+        with store.database.write() as writing:
+            writing.execute(insert(EXPERIMENTS), _ROW)
+        assert reading.execute(select(EXPERIMENTS)).all() == []
+    with store.database.read() as reading:
+        assert len(reading.execute(select(EXPERIMENTS)).all()) == 1
+
+
+def test_an_sqlite_file_is_synced_at_every_commit(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    with database.read() as connection:
+        found = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    database.close()
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_what_a_full_disk_looks_like() -> None:
+    import errno
+    import sqlite3
+
+    assert is_disk_full(OSError(errno.ENOSPC, "x"))
+    assert is_disk_full(sqlite3.OperationalError("database or disk is full"))
+    assert not is_disk_full(sqlite3.OperationalError("database is locked"))
+    assert not is_disk_full(OSError(errno.EIO, "x"))
+    assert not is_disk_full(None)
+
+
+def test_importing_ml_dash_and_its_command_loads_nothing_of_the_server() -> None:
+    script = (
+        "import sys, ml_dash, ml_dash.cli.server; "
+        "print([name for name in ('sqlalchemy', 'alembic', 'obstore', 'aiohttp', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,319 @@
+"""The catalogue: created, described, found, listed, deleted, brought back; and the status of runs in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash.journal.times import iso_time
+from ml_dash.server.runner import EmbeddedServer
+from tests.server.serving import (
+    NOON,
+    SECOND,
+    TOKEN,
+    Client,
+    expected,
+    frame,
+    frames,
+    numbers,
+    run_row,
+)
+
+FIELDS = [
+    "id", "prefix", "owner", "project", "folder", "name", "readme", "tags", "bindrs", "metadata", "status", "stale",
+    "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows", "deletedAt",
+]  # fmt: skip
+
+
+class HandClock:
+    """A clock that a test turns."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+
+    def time_ns(self) -> int:
+        return self.now_ns
+
+    def monotonic(self) -> float:
+        return self.now_ns / SECOND
+
+
+def listed(client: Client, **query: object) -> list[str]:
+    """The names of the experiments in a listing."""
+    return [record["name"] for record in client.get("/experiments", **query)["data"]]
+
+
+def test_an_experiment_is_created_once_and_described_again(client: Client, owner: str) -> None:
+    prefix = f"{owner}/vision/nets/resnet"
+    first = client.post("/experiments", {"prefix": prefix, "readme": "one", "tags": ["a", "b", "a"]})
+    assert (first.status, first.body["created"], first.body["watermarks"]) == (201, True, {})
+    assert [*FIELDS, "created", "watermarks"] == list(first.body)
+    again = client.post(
+        "/experiments", {"prefix": prefix, "readme": None, "bindrs": ["x"], "metadata": {"k": 1}}
+    )
+    assert (again.status, again.body["created"]) == (200, False)
+    record = client.get(f"/experiments/{first.body['id']}")
+    assert list(record) == FIELDS
+    assert [record[name] for name in ("owner", "project", "folder", "name")] == [
+        owner,
+        "vision",
+        "nets",
+        "resnet",
+    ]
+    assert (record["readme"], record["tags"], record["bindrs"], record["metadata"]) == (
+        "one",
+        ["a", "b"],
+        ["x"],
+        {"k": 1},
+    )
+    assert record["createdAt"] == first.body["createdAt"]
+    assert record["updatedAt"] >= record["createdAt"]
+
+
+def test_saying_the_same_again_changes_nothing(client: Client, owner: str) -> None:
+    said = {"prefix": f"{owner}/p/n", "readme": "r", "tags": ["t"], "metadata": {"a": [1, None]}}
+    first = client.post("/experiments", said).body
+    again = client.post("/experiments", said).body
+    assert again == {**first, "created": False}
+
+
+def test_an_upsert_tells_the_watermarks(client: Client, owner: str) -> None:
+    experiment = client.create(f"{owner}/p/n")
+    client.stored(experiment, *frames(1, 3))
+    client.stored(experiment, *frames(1, 1), writer="other")
+    found = client.post("/experiments", {"prefix": f"{owner}/p/n"}).body["watermarks"]
+    assert sorted(found.values()) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"prefix": None},
+        {"prefix": 5},
+        {"prefix": "a"},
+        {"prefix": "a/b"},
+        {"prefix": "/a/b/c"},
+        {"prefix": "a//c"},
+        {"prefix": "a/../c"},
+        {"prefix": "a/b/journal"},
+        {"prefix": "a/b/\ud800"},
+        {"prefix": "a/b/c", "tags": "x"},
+        {"prefix": "a/b/c", "tags": [1]},
+        {"prefix": "a/b/c", "bindrs": ["x" * 2000]},
+        {"prefix": "a/b/c", "readme": 1},
+        {"prefix": "a/b/c", "metadata": []},
+        {"prefix": "a/b/c", "metadata": {"a": 2**70}},
+        {"prefix": "a/b/c", "recreate": "yes"},
+        {"prefix": "a/b/c", "name": "c"},
+    ],
+)
+def test_a_description_that_is_none_is_refused(client: Client, body: object) -> None:
+    answer = client.post("/experiments", body)
+    assert (answer.status, answer.error["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"prefix": "a/b/c", "metadata": ' + b'{"a":' * 90 + b"1" + b"}" * 91,
+    ],
+)
+def test_a_body_that_is_no_object_is_refused(client: Client, raw: bytes) -> None:
+    answer = client.ask("POST", "/experiments", raw, headers={"Content-Type": "application/json"})
+    assert (answer.status, answer.error["code"]) == (400, "invalid")
+
+
+def test_texts_that_databases_refuse_are_kept(client: Client, owner: str) -> None:
+    odd = "nul \0, lone \udcff, ü"
+    experiment = client.create(f"{owner}/p/n", readme=odd, tags=[odd], bindrs=[odd], metadata={odd: odd})
+    record = client.get(f"/experiments/{experiment}")
+    assert (record["readme"], record["tags"], record["bindrs"], record["metadata"]) == (
+        odd,
+        [odd],
+        [odd],
+        {odd: odd},
+    )
+    assert listed(client, owner=owner, search="LONE") == ["n"]
+
+
+def test_experiments_are_listed_newest_first_in_pages(client: Client, owner: str) -> None:
+    for number in range(5):
+        client.create(f"{owner}/p/n{number}")
+    first = client.get("/experiments", owner=owner, limit=2)
+    assert [record["name"] for record in first["data"]] == ["n4", "n3"]
+    assert (first["total"], first["hasMore"]) == (5, True)
+    second = client.get("/experiments", owner=owner, limit=2, cursor=first["cursor"])
+    third = client.get("/experiments", owner=owner, limit=2, cursor=second["cursor"])
+    assert [record["name"] for page in (second, third) for record in page["data"]] == ["n2", "n1", "n0"]
+    assert (third["total"], third["hasMore"], third["cursor"]) == (5, False, None)
+    assert client.get("/experiments", owner=owner, limit=0)["data"] == []
+
+
+def test_experiments_are_found_by_what_they_are(client: Client, owner: str) -> None:
+    client.create(f"{owner}/vision/nets/a", tags=["cifar", "base"], readme="A ResNet\nfor CIFAR-10")
+    client.create(f"{owner}/vision/nets/deep/b", tags=["cifar"])
+    client.create(f"{owner}/vision/netsy/c")
+    client.create(f"{owner}/nlp/d", tags=["base"], readme="100% of_it")
+    own = {"owner": owner}
+    assert listed(client, **own) == ["d", "c", "b", "a"]
+    assert listed(client, **own, project="vision") == ["c", "b", "a"]
+    assert listed(client, **own, folder="nets") == ["b", "a"]
+    assert listed(client, **own, folder="nets/deep") == ["b"]
+    assert listed(client, **own, tag="base") == ["d", "a"]
+    assert listed(client, **own, tag="bas") == []
+    assert listed(client, prefix=f"{owner}/vision/nets") == ["b", "a"]
+    assert listed(client, prefix=f"{owner}/nlp/d") == ["d"]
+    assert listed(client, **own, search="resnet cifar") == ["a"]
+    assert listed(client, **own, search="NETS") == ["c", "b", "a"]
+    assert listed(client, **own, search="100% of_it") == ["d"]
+    assert listed(client, **own, search="100_") == []
+    assert listed(client, **own, search="'; DROP TABLE experiments; --") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "x"},
+        {"limit": "-1"},
+        {"limit": "1001"},
+        {"limit": "1.0"},
+        {"status": "running"},
+        {"cursor": "nonsense"},
+        {"cursor": "gqNhYmOjYWJj"},
+        {"owner": "\0"},
+        {"prefix": "x" * 5000},
+        {"colour": "red"},
+    ],
+)
+def test_arguments_that_are_none_are_refused(client: Client, query: dict[str, Any]) -> None:
+    answer = client.ask("GET", "/experiments", **query)
+    assert (answer.status, answer.error["code"]) == (400, "invalid")
+    assert next(iter(query)) in answer.error["message"]
+
+
+def test_a_deleted_experiment_is_gone_and_comes_back_with_its_data(client: Client, owner: str) -> None:
+    prefix = f"{owner}/p/n"
+    experiment = client.create(prefix, tags=["t"])
+    client.stored(experiment, *frames(1, 2))
+    deleted = client.ask("DELETE", f"/experiments/{experiment}")
+    assert deleted.status == 200
+    assert deleted.body["deletedAt"] is not None
+    assert listed(client, owner=owner) == []
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/metrics"),
+        ("GET", "/writers"),
+        ("GET", "/blocks?kind=1"),
+        ("DELETE", ""),
+    ):
+        answer = client.ask(method, f"/experiments/{experiment}{path}")
+        assert (answer.status, answer.error["code"]) == (410, "gone")
+    answer = client.post("/experiments", {"prefix": prefix})
+    assert (answer.status, answer.error["code"]) == (410, "gone")
+    assert "--recreate" in answer.error["message"]
+    back = client.post("/experiments", {"prefix": prefix, "recreate": True})
+    assert (back.status, back.body["id"], back.body["created"]) == (200, experiment, False)
+    assert (back.body["deletedAt"], back.body["tags"], list(back.body["watermarks"].values())) == (
+        None,
+        ["t"],
+        [2],
+    )
+    assert client.rows(experiment) == expected(0, 2)
+    assert listed(client, owner=owner) == ["n"]
+
+
+def test_an_experiment_that_is_not_there_is_not_found(client: Client) -> None:
+    for path in ("exp_" + "0" * 20, "x", "%00", "exp_" + "é" * 20):
+        for rest in ("", "/run", "/metrics/rows", "/writers"):
+            answer = client.ask("GET", f"/experiments/{path.replace('é', '%C3%A9')}{rest}")
+            assert (answer.status, answer.error["code"]) == (404, "not_found")
+
+
+def test_the_status_of_a_run_follows_its_rows_and_the_time(tmp_path: Path) -> None:
+    clock = HandClock(NOON)
+    with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create("alice/p/n")
+
+        def status() -> tuple[object, ...]:
+            record = client.get(f"/experiments/{experiment}")
+            run = client.get(f"/experiments/{experiment}/run")
+            same = ("status", "stale", "startedAt", "endedAt", "host", "error")
+            assert [record[name] for name in same] == [run[name] for name in same]
+            word = "STALE" if record["stale"] else record["status"]
+            for each in ("RUNNING", "STALE", "COMPLETED", "FAILED", "CANCELLED"):
+                found = bool(listed(client, status=each))
+                assert found is (each in {word, record["status"]}), (each, record)
+            return record["status"], record["stale"], record["endedAt"], record["error"]
+
+        assert status() == (None, False, None, None)
+        client.stored(experiment, frame(1, run_row(NOON, "start", status="RUNNING")))
+        assert status() == ("RUNNING", False, None, None)
+        clock.now_ns += 91 * SECOND
+        assert status() == ("RUNNING", True, None, None)
+        client.stored(experiment, frame(2, run_row(clock.now_ns, "heartbeat")))
+        assert status() == ("RUNNING", False, None, None)
+        clock.now_ns += 89 * SECOND
+        client.stored(experiment, frame(3, numbers(180, 1)))  # any row is a sign of life
+        clock.now_ns += 89 * SECOND
+        assert status() == ("RUNNING", False, None, None)
+        ended = clock.now_ns
+        client.stored(experiment, frame(4, run_row(ended, "end", status="FAILED", error="ValueError: x")))
+        assert status() == ("FAILED", False, iso_time(ended), "ValueError: x")
+        client.stored(experiment, frame(5, run_row(ended + 1, "start", status="RUNNING")))
+        assert status() == ("RUNNING", False, None, None)
+        assert client.get(f"/experiments/{experiment}")["startedAt"] == iso_time(NOON)
+        client.close()
+
+
+def test_a_run_that_is_alive_counts_more_than_a_newer_one_that_ended(tmp_path: Path) -> None:
+    clock = HandClock(NOON)
+    with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create("alice/p/n")
+        client.stored(experiment, frame(1, run_row(NOON, "start", status="RUNNING", host="a")), writer="a")
+        client.stored(
+            experiment,
+            frame(
+                1,
+                run_row(NOON + 1, "start", status="RUNNING", host="b"),
+                run_row(NOON + 2, "end", status="COMPLETED", host="b"),
+            ),
+            writer="b",
+        )
+        record = client.get(f"/experiments/{experiment}")
+        assert (record["status"], record["stale"], record["host"], record["endedAt"]) == (
+            "RUNNING",
+            False,
+            "a",
+            None,
+        )
+        assert client.get(f"/experiments/{experiment}/run")["host"] == "a"
+        clock.now_ns += 91 * SECOND
+        record = client.get(f"/experiments/{experiment}")
+        assert (record["status"], record["stale"], record["host"]) == ("COMPLETED", False, "b")
+        assert listed(client, status="COMPLETED") == ["n"]
+        assert client.get(f"/experiments/{experiment}/run")["writers"] == 2
+        client.close()
+
+
+def test_run_rows_with_anything_in_them_do_no_harm(client: Client, experiment: str) -> None:
+    odd = [
+        run_row(NOON, "start", status=5, host=["x"], pid=2**63 - 1, handle={"a": b"\0"}, error=1),
+        run_row(NOON + 1, "start", status="x\0\udcff", host="h\0\udcff", pid=True, handle="h" * 5000),
+        run_row(NOON + 2, "end", status="ODD", error="e\0\udcff"),
+        run_row(NOON + 3, "nonsense"),
+    ]
+    for seq, block in enumerate(odd, 1):
+        client.stored(experiment, frame(seq, block))
+    run = client.get(f"/experiments/{experiment}/run")
+    assert (run["status"], run["host"], run["pid"]) == ("ODD", "node1", 7)
+    assert client.get(f"/experiments/{experiment}")["error"] == "e\0\udcff"

@@ -1,0 +1,136 @@
+"""Frames that arrive: whatever bytes come, they are parsed, or there is a problem that says what and where."""
+
+from __future__ import annotations
+
+import zlib
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from ml_dash.events import Kind, Series
+from ml_dash.journal.blocks import Block, Column, pack
+from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.frames import Problem, parse_frames
+from tests.server.serving import TRAIN, frame, frames, numbers, objects
+
+GOOD = b"".join(frames(1, 3, rows=2))
+
+
+def made(seq: int, meta: bytes, data: bytes = b"") -> bytes:
+    """A frame with right checksums around any meta and data."""
+    checked = FRAME_HEADER.pack(SYNC, len(meta), len(data), seq, data_crc(seq, data), 0)[:-4]
+    return checked + zlib.crc32(meta, zlib.crc32(checked)).to_bytes(4, "little") + meta + data
+
+
+def problem_of(body: bytes) -> Problem:
+    parsed = parse_frames(body)
+    assert parsed.problem is not None
+    return parsed.problem
+
+
+def test_good_frames_are_parsed_with_their_places_and_times() -> None:
+    parsed = parse_frames(GOOD)
+    assert parsed.problem is None
+    assert [each.seq for each in parsed.frames] == [1, 2, 3]
+    assert [GOOD[each.start : each.end] for each in parsed.frames] == frames(1, 3, rows=2)
+    block = parsed.frames[1].blocks[0]
+    assert (block.head.series, block.head.rows) == (TRAIN, 2)
+    assert (block.min_ns, block.max_ns) == (int(numbers(2, 2).times[0]), int(numbers(2, 2).times[1]))
+
+
+def test_nothing_has_no_frames() -> None:
+    assert parse_frames(b"") == ([], None)
+
+
+def test_an_empty_frame_has_no_blocks() -> None:
+    assert [each.blocks for each in parse_frames(frame(1)).frames] == [[]]
+
+
+@pytest.mark.parametrize("at", range(0, len(GOOD), 7))
+def test_a_flipped_byte_is_damage_and_the_frames_before_it_are_good(at: int) -> None:
+    body = bytearray(GOOD)
+    body[at] ^= 0x40
+    parsed = parse_frames(body)
+    assert parsed.problem is not None
+    assert parsed.problem.code is ErrorCode.DAMAGED
+    whole = [each for each in parse_frames(GOOD).frames if each.end <= at]
+    assert [each.seq for each in parsed.frames] == [each.seq for each in whole]
+
+
+@pytest.mark.parametrize("length", range(1, len(frame(1, numbers(0, 1)))))
+def test_a_cut_frame_is_damage(length: int) -> None:
+    assert problem_of(frame(1, numbers(0, 1))[:length]).code is ErrorCode.DAMAGED
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_answered(body: bytes) -> None:
+    parsed = parse_frames(body)
+    assert not body or parsed.problem is not None
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_any_meta_and_data_with_right_checksums_are_parsed_or_malformed(meta: bytes, data: bytes) -> None:
+    parsed = parse_frames(made(1, meta, data))
+    assert parsed.problem is None or parsed.problem.code is ErrorCode.MALFORMED
+
+
+def test_numbers_must_ascend_by_one() -> None:
+    problem = problem_of(frame(1) + frame(3))
+    assert (problem.status, problem.code, problem.seq) == (409, ErrorCode.GAP, 3)
+
+
+def test_a_frame_is_not_numbered_zero() -> None:
+    assert problem_of(frame(0)).code is ErrorCode.MALFORMED
+
+
+DEEP: object = 1
+for _ in range(200):
+    DEEP = [DEEP]
+
+MALFORMED = {
+    "no array": made(1, pack({"a": 1})),
+    "data that the meta does not tell of": made(1, pack([]), b"x"),
+    "a block's name that is too long": frame(1, numbers(0, 1, Series(Kind.METRIC, "x" * 1025))),
+    "a field's name that is too long": frame(1, Block(TRAIN, [1], [Column("x" * 70_000, "i", None, [1])])),
+    "a kind below 1": made(1, pack([[0, None, 0, []]])),
+    "a number of rows that is True": made(1, pack([[1, None, True, []]]), bytes(8)),
+    "a bool of 2": made(1, pack([[1, None, 1, [["x", "b", 1, False, 1]]]]), bytes(8) + b"\2"),
+    "positions that do not ascend": made(
+        1, pack([[1, None, 2, [["x", "b", 2, True, 10]]]]), bytes(16) + bytes(8) + b"\1\1"
+    ),
+    "objects that are no msgpack": made(
+        1, pack([[1, None, 1, [["x", "o", 1, False, 2]]]]), bytes(8) + b"\xc1\xc1"
+    ),
+    "a column twice": frame(1, Block(TRAIN, [1], [Column("x", "i", None, [1]), Column("x", "i", None, [2])])),
+    "two values in one row": frame(
+        1, Block(TRAIN, [1, 2], [Column("x", "i", None, [1, 2]), Column("x", "f", [1], [2.0])])
+    ),
+    "a value that is nested too deep": frame(1, objects(TRAIN, [(1, {"x": DEEP})])),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_contents_that_are_none_are_malformed(body: bytes) -> None:
+    problem = problem_of(body)
+    assert (problem.status, problem.code, problem.seq) == (422, ErrorCode.MALFORMED, 1)
+
+
+def test_the_frames_before_a_malformed_one_are_good() -> None:
+    parsed = parse_frames(frame(1) + made(2, b"\xc1") + frame(3))
+    assert [each.seq for each in parsed.frames] == [1]
+    assert parsed.problem is not None
+    assert parsed.problem.seq == 2
+
+
+def test_what_a_later_version_brings_is_kept_and_not_interpreted() -> None:
+    later_kind = made(1, pack([[77, "x", 1, [["f", "?", 1, False, 3]], "more"]]), bytes(8) + b"abc")
+    blocks = parse_frames(later_kind).frames[0].blocks
+    assert [(block.head.series.kind, block.block) for block in blocks] == [(77, None)]
+    assert blocks[0].entry == pack([77, "x", 1, [["f", "?", 1, False, 3]], "more"])
+
+
+def test_a_field_may_have_values_of_several_types_in_several_rows() -> None:
+    mixed = Block(TRAIN, [1, 2], [Column("x", "i", [0], [1]), Column("x", "f", [1], [2.0])])
+    assert parse_frames(frame(1, mixed)).problem is None

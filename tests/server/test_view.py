@@ -1,0 +1,194 @@
+"""The store answers as the journal does: whatever rows were logged, in whatever frames, from however many writers."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from ml_dash.events import Kind, Series
+from ml_dash.identity import parse_prefix
+from ml_dash.journal.blocks import Block
+from ml_dash.journal.frame import encode_frame
+from ml_dash.journal.view import JournalView
+from ml_dash.server.append import Appended, append
+from ml_dash.server.compaction import Compactor
+from ml_dash.server.experiments import Description
+from ml_dash.server.frames import parse_frames
+from ml_dash.server.prepare import prepare
+from ml_dash.server.settings import ServerSettings
+from ml_dash.server.store import Store
+from ml_dash.server.view import StoreView
+from tests.journal.view_journals import block_of, write
+from tests.server.serving import LOGS, NOON, PARAMS, RUN, SECOND
+
+TRAIN = Series(Kind.METRIC, "train")
+UNNAMED = Series(Kind.METRIC, None)
+POSE = Series(Kind.TRACK, "pose")
+_NAMES = itertools.count()
+
+values = st.one_of(
+    st.floats(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=4),
+    st.binary(max_size=4),
+    st.lists(st.integers(0, 9), max_size=2),
+    st.dictionaries(st.sampled_from(["a", "b.c"]), st.one_of(st.floats(), st.integers(-5, 5)), max_size=2),
+)
+times = st.one_of(st.integers(NOON, NOON + 20 * SECOND), st.integers(-(2**63), 2**63 - 1))
+metric_row = st.dictionaries(st.sampled_from(["loss", "step", "x", "_ts", "n.m"]), values, max_size=4)
+log_row = st.fixed_dictionaries(
+    {
+        "level": st.sampled_from(["debug", "info", "warn", "error", "fatal"]),
+        "message": st.text("aBcß", max_size=4),
+        "metadata": st.none() | st.dictionaries(st.text(max_size=2), values, max_size=1),
+    }
+)
+set_row = st.fixed_dictionaries(
+    {"set": st.dictionaries(st.sampled_from(["a", "a.b", "a.b.c", "d"]), st.integers(0, 9), max_size=3)}
+)
+run_row = st.fixed_dictionaries(
+    {
+        "event": st.sampled_from(["start", "end", "heartbeat"]),
+        "handle": st.sampled_from(["h", "i"]),
+        "status": st.sampled_from(["RUNNING", "COMPLETED", "FAILED"]),
+        "host": st.sampled_from(["node1", "node2"]),
+        "pid": st.integers(1, 9),
+    },
+    optional={"error": st.text(max_size=3)},
+)
+
+
+def blocks_of(series: Series, row: Any) -> Any:
+    return st.lists(st.tuples(times, row), min_size=1, max_size=6).map(lambda rows: block_of(series, rows))
+
+
+frame_of_blocks = st.lists(
+    st.one_of(
+        blocks_of(TRAIN, metric_row),
+        blocks_of(UNNAMED, metric_row),
+        blocks_of(POSE, metric_row),
+        blocks_of(LOGS, log_row),
+        blocks_of(PARAMS, set_row),
+        blocks_of(RUN, run_row),
+    ),
+    min_size=1,
+    max_size=3,
+)
+writers = st.lists(st.lists(frame_of_blocks, min_size=1, max_size=5), min_size=1, max_size=3)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A store for all examples, on each database: each takes an experiment of its own."""
+    database = None
+    if request.param == "postgresql":
+        from tests.server.conftest import new_postgres_database
+
+        database = new_postgres_database(request.getfixturevalue("postgres"))
+    store = Store.open(
+        ServerSettings(data=str(tmp_path_factory.mktemp("store")), database=database, compact_rows=1)
+    )
+    yield store
+    store.close()
+
+
+def fill(store: Store, written: list[list[list[Block]]], *, object_bytes: int, per_request: int) -> str:
+    """Store the frames of each writer, and return the experiment's id."""
+    identity = parse_prefix(f"alice/p/n{next(_NAMES)}", user=str, now_ns=int)
+    experiment = str(store.experiments.upsert(identity, Description())["id"])
+    for number, its_frames in enumerate(written):
+        encoded = [encode_frame(seq, blocks) for seq, blocks in enumerate(its_frames, 1)]
+        for start in range(0, len(encoded), per_request):
+            body = b"".join(encoded[start : start + per_request])
+            parsed = parse_frames(body)
+            assert parsed.problem is None
+            rows = prepare(
+                experiment,
+                f"writer{number}",
+                body,
+                parsed.frames,
+                blobs=store.blobs,
+                object_bytes=object_bytes,
+            )
+            with store.database.write() as connection:
+                outcome = append(connection, [rows], NOON)
+            assert isinstance(outcome[0], Appended)
+            assert outcome[0].stored
+    return experiment
+
+
+def text(value: Any) -> str:
+    """A value in which NaN is equal to itself, and True is not to 1; dicts are equal in any order."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(sorted(f"{key!r}: {text(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(text, value)) + "]"
+    return repr(value)
+
+
+def answers(view: JournalView | StoreView) -> dict[str, str]:
+    """What a view answers to everything."""
+    found: dict[str, Any] = {"metrics": view.metrics(), "params": view.params()}
+    for series in (TRAIN, UNNAMED, Series(Kind.METRIC, "missing")):
+        found[f"stats {series.name}"] = view.stats(series)
+        for start, limit in ((0, 100), (3, 2), (7, 0), (1000, 5)):
+            found[f"rows {series.name} {start} {limit}"] = view.read(series, start, limit)
+    for level, search in ((None, None), ("Warning", None), (None, "SS"), ("info", "b")):
+        for start, limit in ((0, 100), (2, 1)):
+            found[f"logs {level} {search} {start} {limit}"] = view.logs(level, search, start, limit)
+    for start_time, end_time in ((None, None), (NOON / SECOND, NOON / SECOND + 9)):
+        for columns in (None, ["loss", "n.m"]):
+            found[f"track {start_time} {columns}"] = view.track("pose", start_time, end_time, columns)
+    return {question: text(answer) for question, answer in found.items()}
+
+
+@pytest.mark.parametrize("object_bytes", [1 << 30, 1], ids=["in rows", "in objects"])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=writers, per_request=st.integers(1, 6))
+def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
+    open_store: Store, object_bytes: int, written: list[list[list[Block]]], per_request: int
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for number, its_frames in enumerate(written):
+            write(Path(directory), its_frames, f"writer{number}")
+        journal = JournalView(directory)
+        by_journal = answers(journal)
+        run = journal.run(now_ns=NOON + 60 * SECOND, host="")
+    experiment = fill(open_store, written, object_bytes=object_bytes, per_request=per_request)
+    clock = Noon()
+
+    def ask() -> StoreView:
+        return StoreView(open_store.database, open_store.blobs, experiment, clock=clock, stale_after=90.0)
+
+    assert answers(ask()) == by_journal
+    stored = ask().run()
+    assert [getattr(stored, name) for name in SAME] == [getattr(run, name) for name in SAME]
+    Compactor(
+        open_store.database,
+        open_store.blobs,
+        open_store.settings,
+        clock=clock,
+        telemetry=open_store.telemetry,
+    ).compact_all()
+    assert answers(ask()) == by_journal
+
+
+SAME = ("status", "started_at", "ended_at", "last_activity", "host", "pid", "stale", "writers", "error")
+
+
+class Noon:
+    """A clock that stands still, a minute after noon."""
+
+    def time_ns(self) -> int:
+        return NOON + 60 * SECOND
+
+    def monotonic(self) -> float:
+        return 0.0

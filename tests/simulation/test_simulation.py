@@ -1,0 +1,136 @@
+"""Thousands of stories in which everything goes wrong. See `tests.simulation.world` for what is told and checked.
+
+Environment:
+
+==================  =======  =====================================================================
+variable            default  meaning
+==================  =======  =====================================================================
+SIMULATION_SEEDS    2000     how many stories to tell
+SIMULATION_FIRST    0        the first one's seed
+SIMULATION_SEED     –        tell only this one, with all its steps (``-s`` shows them)
+==================  =======  =====================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_dash.journal.index import JournalIndex
+from ml_dash.pipeline.channel import Channel
+from ml_dash.settings import Settings
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.disk import SimulatedDisk
+from tests.simulation.process import DIRECTORY
+from tests.simulation.rows import SERIES, random_row
+from tests.simulation.world import World
+
+pytestmark = pytest.mark.simulation
+
+ROOT = Path(__file__).parents[2]
+CHUNK = 100
+"""Stories a test: small enough to be shared among several workers."""
+
+
+def seeds() -> list[range]:
+    """The seeds to run, in chunks."""
+    if one := os.environ.get("SIMULATION_SEED"):
+        return [range(int(one), int(one) + 1)]
+    first = int(os.environ.get("SIMULATION_FIRST", "0"))
+    stop = first + int(os.environ.get("SIMULATION_SEEDS", "2000"))
+    return [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """Nobody reads the warnings of thousands of failing disks."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
+def test_every_promise_is_kept_whatever_the_disk_does(chunk: range) -> None:
+    """Nothing that was acknowledged is lost, nothing is there twice or wrong, and the counters add up."""
+    for seed in chunk:
+        World(seed, aloud=len(chunk) == 1).run()
+
+
+def test_every_kind_of_fault_comes_often() -> None:
+    """A simulation in which nothing happens proves nothing."""
+    seen: Counter[str] = Counter()
+    for seed in range(200):
+        world = World(seed)
+        world.run()
+        seen += world.seen
+    rare = {name: seen[name] for name in FAULTS if seen[name] < 2}
+    assert not rare, f"{rare} in 200 stories"
+
+
+FAULTS = (
+    *(
+        "power cuts",
+        "power cut in write",
+        "power cut in sync",
+        "power cut in create",
+        "files that lost bytes",
+    ),
+    *("write ENOSPC", "write EIO", "create EACCES", "create ENOSPC", "sync EIO", "size EIO", "close EIO"),
+    *("remove EIO", "replace EIO", "read EIO", "evicted", "bits flipped", "interrupts", "forks", "kills"),
+    *("dropped: disk", "dropped: overflow", "malformed", "frames reported missing", "frames written again"),
+)
+
+
+def test_a_seed_tells_the_same_story_every_time() -> None:
+    """So that a failure can be looked at again: in this process and in another one, whose hashes are others."""
+    stories = set()
+    for _ in range(2):
+        world = World(7)
+        world.run()
+        stories.add(world.story())
+    script = "from tests.simulation.world import World; world = World(7); world.run(); print(world.story())"
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert {*stories, told.stdout.rstrip("\n")} == stories
+    assert len(stories) == 1
+
+
+def test_bytes_are_written_once_and_read_once() -> None:
+    """On a disk that works, the cost of a row does not depend on how many there are."""
+    once, twice = cost_of(100), cost_of(200)
+    assert max(now / before for before, now in zip(once, twice, strict=True)) < 2.1
+
+
+def cost_of(flushes: int) -> tuple[int, int, int]:
+    """Bytes written for so many flushes, read by a reader that looks after each, and by one that opens the journal."""
+    rng, clock = random.Random(0), SimulatedClock()
+    disk = SimulatedDisk(rng, clock)
+    channel = Channel(DIRECTORY, "writer", Settings(), lambda: None, clock=clock, disk=disk)
+    for series in SERIES:
+        channel.series_id(*series)
+    follower = JournalIndex(channel.journal, disk=disk)
+    for number in range(flushes):
+        for _ in range(10):
+            channel.queue.put(random_row(rng, clock, number)[1])
+        channel.flush()
+        follower.refresh()
+    assert disk.bytes_written == sum(len(file.data) for file in disk.files.values())
+    assert follower.bytes_read <= disk.bytes_written
+    opened = JournalIndex(channel.journal, disk=disk)
+    opened.refresh()
+    return disk.bytes_written, follower.bytes_read, opened.bytes_read

@@ -1,0 +1,179 @@
+"""What the package shows to the outside, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import types
+from pathlib import Path
+
+import pytest
+
+import ml_dash
+
+from .scripts import python
+
+HEAVY = [
+    "aiohttp",
+    "anyio",
+    "cryptography",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "torch",
+    "typer",
+    "asyncio",
+]
+
+RUN_AT_IMPORT = {"ml_dash.auto_start", "ml_dash.cli.__main__"}
+
+MIGRATIONS = "ml_dash.server.migrations."
+"""Scripts that alembic loads, each by its file."""
+ON_DEMAND = (
+    "ml_dash.auth.api",
+    "ml_dash.auth.device_flow",
+    "ml_dash.cli",
+    "ml_dash.remote",
+    "ml_dash.server",
+)
+"""What is loaded by whoever wants it, on the background thread or in a command, with all that it needs."""
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(ml_dash.__path__, "ml_dash.")
+    if module.name not in RUN_AT_IMPORT and not module.name.startswith(MIGRATIONS)
+)
+
+
+def public_names(module: types.ModuleType) -> list[str]:
+    """Public names that are there, other than modules."""
+    names = [name for name, value in vars(module).items() if not isinstance(value, types.ModuleType)]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def test_all_names_are_sorted_and_are_the_public_ones() -> None:
+    """Nothing public is missing from `__all__`, and nothing in it is missing."""
+    assert ml_dash.__all__ == sorted(ml_dash.__all__)
+    assert ml_dash.__all__ == public_names(ml_dash)
+
+
+def test_the_public_names_are_these() -> None:
+    """A name that is added or removed is a change that users notice."""
+    assert set(ml_dash.__all__) == {
+        "ContentError",
+        "Experiment",
+        "ExperimentStatus",
+        "FileChangedError",
+        "FileMissingError",
+        "FileStoreError",
+        "FlushResult",
+        "InvalidArgumentError",
+        "InvalidParameterError",
+        "InvalidPrefixError",
+        "JournalError",
+        "JournalVersionError",
+        "JournalWriteError",
+        "MLDashError",
+        "MissingExtraError",
+        "NotStartedError",
+        "RemoteError",
+        "ServerUnavailableError",
+        "ml_dash_experiment",
+    }
+
+
+def test_there_is_a_version() -> None:
+    """As numbers with dots."""
+    assert all(part.isdecimal() for part in ml_dash.__version__.split("."))
+
+
+def test_auto_start_exposes_dxp_only() -> None:
+    """Seen without importing it, for that would start a run here."""
+    path = Path(ml_dash.__path__[0], "auto_start.py")
+    (names,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert names == ["dxp"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_says_what_it_is_for_and_has_the_names_that_it_lists(name: str) -> None:
+    """Each of them once."""
+    module = importlib.import_module(name)
+    names = getattr(module, "__all__", [])
+
+    assert module.__doc__
+    assert all(hasattr(module, name) for name in names)
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", ml_dash.__all__)
+def test_each_public_name_is_documented(name: str) -> None:
+    """Methods and properties too."""
+    public = getattr(ml_dash, name)
+    assert inspect.getdoc(public)
+    if inspect.isclass(public) and not issubclass(public, Exception):
+        for member, value in vars(public).items():
+            if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+                assert inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_the_import_loads_nothing_heavy(tmp_path: Path) -> None:
+    """Neither numpy nor anyio nor any other package that takes its time."""
+    printed = python(
+        f"""
+        import sys
+        import ml_dash
+
+        exp = ml_dash.Experiment("a/b/c")
+        exp.metrics("train"), exp.tracks("pose"), exp.params, exp.logs, exp.files("models"), exp.status(), exp.tags
+        print(*[name for name in {HEAVY} if name in sys.modules])
+        """,
+        tmp_path,
+    )
+    assert printed.split() == []
+
+
+def test_no_module_loads_anything_heavy_by_itself(tmp_path: Path) -> None:
+    """But those that are only loaded on demand."""
+    printed = python(
+        f"""
+        import importlib, sys
+
+        for module in {[name for name in MODULES if not name.startswith(ON_DEMAND)]}:
+            importlib.import_module(module)
+            loaded = [name for name in {HEAVY} if name in sys.modules]
+            if loaded:
+                print(module, "loads", *loaded)
+                break
+        """,
+        tmp_path,
+    )
+    assert printed == ""
+
+
+def test_the_calling_thread_never_loads_numpy_to_log(tmp_path: Path) -> None:
+    """Logging plain values needs no numpy; the background thread loads it when there are many rows."""
+    printed = python(
+        """
+        import sys
+        from ml_dash import Experiment
+
+        with Experiment("a/b/c", echo=False).run as exp:
+            exp.params.set(lr=0.1)
+            exp.log("x", epoch=1)
+            for step in range(100):
+                exp.metrics("train").log(step=step, loss=0.5)
+            exp.metrics("train").buffer(loss=1)
+            exp.metrics.buffer.log_summary("mean", "std", "p50")
+            exp.flush()
+        print("numpy" in sys.modules, exp.status().durable)
+        """,
+        tmp_path,
+    )
+    assert printed.split() == ["False", "103"]
