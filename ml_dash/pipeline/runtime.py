@@ -97,6 +97,7 @@ class Runtime:
         self._worker: Worker | None = None
         self._beat_at = float("inf")
         self._hooked = False
+        self._over = False  # whether the last handler has run: there is no worker any more
         self.closing = False
         """Whether the process is about to end: what is still logged is written before the call returns."""
         self._replays: dict[Destination, Replay] = {}
@@ -318,7 +319,7 @@ class Runtime:
 
     def _ensure_worker(self, *, even_idle: bool = False) -> Worker | None:
         with self._lock:
-            if self._worker is None and (self._channels or even_idle):
+            if self._worker is None and not self._over and (self._channels or even_idle):
                 worker = Worker(self._open_channels, self._linger, self._tick, self._jobs)
                 try:
                     worker.start()
@@ -355,7 +356,9 @@ class Runtime:
             self._hooked = True
             hook_forks()
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._after_fork)
+                # Such hooks are freed when little of the interpreter is left: ours keeps nothing alive till then.
+                after_fork = weakref.WeakMethod(self._after_fork)
+                os.register_at_fork(after_in_child=lambda: (begin_anew := after_fork()) and begin_anew())
             atexit.register(self._at_exit)
             # Private, and there since 3.9; where it is not, `atexit` does.
             register: Any = getattr(threading, "_register_atexit", atexit.register)
@@ -371,7 +374,7 @@ class Runtime:
         self._worker = None
         self._runs = {}
         self._replays = {}
-        self.closing = False
+        self.closing = self._over = False
         self._waited = 0.0
         self._told = {}
         self._termination.forked()
@@ -399,6 +402,7 @@ class Runtime:
         """Close the connections to servers, so that nothing complains of them while the interpreter goes down."""
         with contextlib.suppress(KeyboardInterrupt):  # the interpreter closes them, then, with a complaint
             self._hang_up_all()
+            self._end_worker()
 
     def _hang_up_all(self) -> None:
         uplinks = [channel.uplink for channel in self._channels.values() if channel.uplink is not None]
@@ -412,6 +416,14 @@ class Runtime:
             self._worker.hang_up(_LAST_WORD)
         for channel in self._channels.values():
             channel.tidy()
+
+    def _end_worker(self) -> None:
+        """End the threads; what is logged after that is written by whoever logs it."""
+        with self._lock:
+            self._over = True
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop(_LAST_WORD)
 
     def _terminate(self, timeout: float) -> None:
         deadline = SYSTEM_CLOCK.monotonic() + timeout

@@ -30,12 +30,16 @@ class WorkThread:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread; RuntimeError where the interpreter no longer starts any."""
-        threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        self.thread.start()
+
+    def end(self) -> None:
+        """Have the thread end after the work that it was given."""
+        self._work.put(None)
 
     def begin(self, work: Callable[[], object]) -> threading.Event:
         """Have this done; the event is set when it is, be it by an error."""
@@ -79,10 +83,9 @@ class WorkThread:
         return await result
 
     def _run(self) -> None:
-        while True:
-            do = self._work.get()
+        while (do := self._work.get()) is not None:
             try:
                 do()
             except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
-                logger().exception("The thread %s met an unexpected error.", self._name)
+                logger().exception("The thread %s met an unexpected error.", self.thread.name)
             del do  # what it refers to must not stay in memory until the next piece of work

@@ -88,6 +88,7 @@ class Worker:
         self._syncing: set[Channel] = set()
         self._securing: set[Channel] = set()
         self._starting = ExitStack()
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name="ml-dash", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +129,22 @@ class Worker:
                 concurrent.futures.TimeoutError, concurrent.futures.CancelledError, RuntimeError
             ):
                 self.call(http.close_session(), timeout)
+
+    def stop(self, timeout: float) -> None:
+        """End the loop and the threads, waiting so many seconds at most; what they have not begun is not done.
+
+        An interpreter that goes down under threads of ours frees what they are using. So they end before it does,
+        but for one that hangs, such as on a disk that answers nothing.
+        """
+        deadline = time.monotonic() + timeout
+        others = (self._disk, self._uploads, self._names, self._contents)
+        self._ending = True
+        self.wake()
+        for other in others:
+            other.end()
+        for thread in (self._thread, *(other.thread for other in others)):
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     async def read(self, work: Callable[[], _T]) -> _T:
         """Do what may wait for the disk, for an upload; see `WorkThread.do`."""
@@ -170,7 +187,7 @@ class Worker:
         self._end_sleep()
 
     def _run(self) -> None:
-        while True:
+        while not self._ending:
             try:
                 with ExitStack() as self._starting:
                     # Until the loop stands, and with it all that it imports: `_main` lets go of it.
@@ -202,7 +219,7 @@ class Worker:
         self._begun.clear()  # on a loop before this one
         self._standing.set()
         async with anyio.create_task_group() as tasks:
-            while True:
+            while not self._ending:
                 self._begin_jobs(tasks)
                 while self._requests:
                     tasks.start_soon(self._serve, *self._requests.pop(0))
@@ -215,6 +232,8 @@ class Worker:
                 else:
                     quiet = 0 if await self._sleep(_IDLE_SLEEP) else quiet
                     self._go_on()
+            self._loop = None  # nobody asks it for anything any more
+            tasks.cancel_scope.cancel()
 
     def _begin_jobs(self, tasks: TaskGroup) -> None:
         for job in self._jobs():

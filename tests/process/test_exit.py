@@ -538,6 +538,31 @@ def test_exit_with_nothing_pending_waits_for_nothing(scripts: Scripts) -> None:
     assert finished == (0, "", "")
 
 
+def test_no_thread_is_left_when_the_interpreter_goes_down(scripts: Scripts) -> None:
+    """One that still ran would use what the interpreter frees: a crash in one of some thousand exits."""
+    finished = scripts.run(
+        """
+        import atexit, threading
+
+        @atexit.register
+        def last():
+            print([thread.name for thread in threading.enumerate()])
+
+        from ml_dash import Experiment
+
+        exp = Experiment("alice/vision/resnet", dash_root=".dash", dash_url="http://127.0.0.1:9", echo=False)
+        exp.run.start()
+        exp.files("notes").save_text("so that the thread for contents has work", to="a.txt")
+        exp.metrics("train").log(loss=0.5)
+        """,
+        env={"ML_DASH_START_TIMEOUT": "0", "ML_DASH_EXIT_TIMEOUT": "0.5"},
+    )
+    assert finished.returncode == 0
+    assert finished.stdout == "['MainThread']\n"
+    assert scripts.journal().rows() == [{"loss": 0.5}]
+    assert scripts.journal().ends() == ["COMPLETED"]
+
+
 def test_an_experiment_can_be_started_from_an_atexit_handler(scripts: Scripts) -> None:
     """A report written at the very end, where some versions of Python start no thread any more."""
     finished = scripts.run(
