@@ -22,6 +22,7 @@ from ml_dash.cli.server import server_commands
 from ml_dash.cli.show import show
 from ml_dash.cli.sync import sync
 from ml_dash.cli.tail import tail
+from ml_dash.cli.ui import ui
 from ml_dash.cli.upload import upload
 from ml_dash.cli.verify import verify
 from ml_dash.cli.whoami import whoami
@@ -66,7 +67,7 @@ def _main(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Look at experiments, copy them out, check and repair them; send them to a server, or be one.
+    """Look at experiments, also in a browser, copy them out, check and repair them; send them to a server, or be one.
 
     EXP is a prefix under --root (owner/project/name), the path of an experiment's directory, or the last part
     of a prefix if no other ends so.
@@ -105,6 +106,6 @@ def _abandon_output() -> None:
     os.close(devnull)
 
 
-for _command in (ls, show, tail, export, files, download, upload, verify, sync, login, logout, whoami):
+for _command in (ls, show, ui, tail, export, files, download, upload, verify, sync, login, logout, whoami):
     app.command(_command.__name__)(_guarded(_command))
 app.add_typer(server_commands(_guarded), name="server")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["NANOSECONDS", "iso_time", "seconds", "seconds_array"]
+__all__ = ["NANOSECONDS", "iso_time", "nearest_ns", "seconds", "seconds_array"]
 
 NANOSECONDS = 1_000_000_000
 """In a second."""
@@ -30,6 +30,11 @@ def iso_time(time_ns: int) -> str:
 def seconds(time_ns: int) -> float:
     """Return the float64 that is nearest to this many nanoseconds in seconds (about 0.2 µs apart today)."""
     return time_ns / NANOSECONDS
+
+
+def nearest_ns(seconds: float) -> int:
+    """Return a time that int64 holds: what lies beyond is no bound."""
+    return int(max(min(seconds * NANOSECONDS, 2**63 - 2048), -(2**63)))
 
 
 def seconds_array(times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -65,7 +65,7 @@ class JournalView:
 
     def refresh(self) -> None:
         """Take in what was written since the last look. Every question does so by itself."""
-        with self._reading():
+        with self.reading():
             pass
 
     def read(
@@ -88,7 +88,7 @@ class JournalView:
             InvalidArgumentError: An argument is not a whole number from 0 on.
         """
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        with self._reading() as index:
+        with self.reading() as index:
             rows = read_rows(index, series, start, most)
             total = index.count(series)
         after = rows[-1]["index"] + 1 if rows else start
@@ -103,7 +103,7 @@ class JournalView:
         or a dict where it has several. First and last are so by index.
         """
         statistics = SeriesStats()
-        with self._reading() as index:
+        with self.reading() as index:
             count = index.count(series)
             for start, block in index.blocks(series):
                 statistics.add(start, block)
@@ -115,7 +115,7 @@ class JournalView:
         They come in order of first appearance, and so do the fields: the names as they were logged, where a
         nested dict is one field.
         """
-        with self._reading() as index:
+        with self.reading() as index:
             metrics = index.series(Kind.METRIC)
             # one by one, ten thousand metrics would read each frame ten thousand times
             times = end_times(index, metrics)
@@ -126,7 +126,7 @@ class JournalView:
 
         See `ml_dash.journal.columns.to_arrays` for types, missing values and names.
         """
-        with self._reading() as index:
+        with self.reading() as index:
             return to_arrays(lambda: index.blocks(series), index.count(series))
 
     def to_pandas(self, series: Series) -> pd.DataFrame:
@@ -165,13 +165,13 @@ class JournalView:
         """
         wanted = LogFilter(level, search)
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        with self._reading() as index:
+        with self.reading() as index:
             rows, total, has_more = _read_logs(index, wanted, start, most)
         return page(rows, start, total, has_more=has_more)
 
     def params(self) -> dict[str, Any]:
         """Return the flat parameters that all writers' settings amount to, in order of their times."""
-        with self._reading() as index:
+        with self.reading() as index:
             return read_params(index)
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
@@ -180,12 +180,12 @@ class JournalView:
         Args:
             query: Which ones; None for the newest version of every name, without those that were deleted.
         """
-        with self._reading() as index:
+        with self.reading() as index:
             return self._files.table(index).rows(query)
 
     def file(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of one file, of an older version or a deleted one too; None where there is none."""
-        with self._reading() as index:
+        with self.reading() as index:
             return self._files.table(index).get(file_id)
 
     def run(
@@ -197,7 +197,7 @@ class JournalView:
         pid_alive: Callable[[int], bool] = process_alive,
     ) -> RunInfo:
         """Return the run's status, see `ml_dash.journal.runs.fold_runs` for the rules and the arguments."""
-        with self._reading() as index:
+        with self.reading() as index:
             writers = writer_runs(index)
         return fold_runs(writers, stale_after=stale_after, now_ns=now_ns, host=host, pid_alive=pid_alive)
 
@@ -252,11 +252,12 @@ class JournalView:
         return find_by_time(self._entries(topic, TrackQuery(end_timestamp=timestamp)), timestamp)
 
     def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
-        with self._reading() as index:
+        with self.reading() as index:
             return query.entries(index.blocks(Series(Kind.TRACK, topic)))
 
     @contextmanager
-    def _reading(self) -> Iterator[JournalIndex]:
+    def reading(self) -> Iterator[JournalIndex]:
+        """Give the index as of now, for as long as the block takes; nobody else uses it meanwhile."""
         with self._lock:
             self.index.refresh()
             yield self.index

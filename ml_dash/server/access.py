@@ -1,43 +1,48 @@
 """Who may do what: every route demands a token, and each handler says which scope on which owner it needs.
 
-What a token may not read does not exist for it: the answer is the same 404, so that names do not leak.
+Programs show their token in a header. A browser shows the cookie of a session, which was opened with a token; it may
+read what that token may read, and change nothing. What a token may not read does not exist for it: the answer is the
+same 404, so that names do not leak.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from aiohttp import web
 
-from ml_dash.errors import InvalidArgumentError
-from ml_dash.remote.protocol import API, ErrorCode
-from ml_dash.server.account_bodies import created_body, read_new_token, token_body, whoami_body
-from ml_dash.server.accounts import TOKEN_CHARACTERS_MAX, hash_token
-from ml_dash.server.arguments import Arguments
+from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.attempts import Attempts, address_of
 from ml_dash.server.errors import ApiError
 from ml_dash.server.grants import EVERY_OWNER, Principal, Scope
-from ml_dash.server.media import answer
+from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from ml_dash.server.accounts import Accounts
-
+    from ml_dash.clock import Clock
 
 __all__ = [
+    "BY_PAGE",
     "EVERY_OWNER",
     "PRINCIPAL",
+    "Access",
     "Principal",
     "Scope",
-    "account_routes",
+    "Secrets",
+    "Sessions",
     "authenticate",
+    "check_attempts",
+    "demand_page",
     "is_public",
     "not_found",
     "principal",
     "public",
+    "reading",
+    "recognize",
+    "refused",
     "require",
     "require_admin",
 ]
@@ -48,22 +53,77 @@ H = TypeVar("H", bound="Callable[..., Any]")
 PRINCIPAL: Any = web.RequestKey("principal", Principal) if hasattr(web, "RequestKey") else "ml_dash_principal"
 """Under which a request holds its `Principal`."""
 
-_PUBLIC = "_ml_dash_public"
+BY_PAGE = "X-ML-Dash"
+"""A header that our pages send. A page of another origin cannot: its browser asks first, and is never allowed to."""
+_PUBLIC, _READING = "_ml_dash_public", "_ml_dash_reading"
 _WRONG_TOKENS = 60
 _WINDOW_SECONDS = 60
 
 
-def authenticate(accounts: Accounts) -> Middleware:
-    """Return the middleware that lets nobody without a valid token to any route, but those marked `public`.
+class Secrets(Protocol):
+    """Secrets of one kind, tokens or cookies, and who is behind each."""
 
-    A path that does not exist demands a token as well: without one, nothing can be learnt about paths.
+    def cached(self, secret: str) -> tuple[bool, Principal | None]:
+        """Say whether the answer of `find` is known already, and which it is."""
+        ...
+
+    def was_valid(self, secret: str) -> bool:
+        """Say whether the secret was valid when it was last looked up."""
+        ...
+
+    async def look_up(self, secret: str) -> Principal | None:
+        """Return who is behind a secret; None where it is unknown or no longer valid."""
+        ...
+
+
+class Sessions(Secrets, Protocol):
+    """Who is signed in with a browser. The secrets are what the cookies hold."""
+
+    mode: str
+    """``"server"`` or ``"local"``: what the pages are told."""
+    cookie: str
+    """The cookie's name."""
+    lifetime: int | None
+    """Seconds for which a browser keeps the cookie; None: until it is closed."""
+
+    async def open(self, token: str) -> tuple[str, Principal] | None:
+        """Return what a new cookie holds, and who is behind it; None where the token is unknown or no longer valid."""
+        ...
+
+    async def close(self, secret: str) -> None:
+        """Have the cookie refused from now on."""
+        ...
+
+
+class Access(NamedTuple):
+    """Who is let in.
+
+    Attributes:
+        tokens: What programs show; None lets no program in.
+        sessions: What browsers show.
+        attempts: Counts wrong ones, of both.
     """
-    attempts = Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, accounts.clock)
+
+    tokens: Secrets | None
+    sessions: Sessions
+    attempts: Attempts
+
+    @classmethod
+    def of(cls, tokens: Secrets | None, sessions: Sessions, clock: Clock) -> Access:
+        """Return the usual one."""
+        return cls(tokens, sessions, Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, clock))
+
+
+def authenticate(access: Access) -> Middleware:
+    """Return the middleware that lets nobody without a valid token or session to any route, but those marked `public`.
+
+    A path that does not exist demands one as well: without, nothing can be learnt about paths.
+    """
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_public(request.match_info.handler):
-            request[PRINCIPAL] = await _identify(request, accounts, attempts)
+            request[PRINCIPAL] = await _identify(request, access)
         return await handler(request)
 
     return authenticated
@@ -78,6 +138,27 @@ def public(handler: H) -> H:
 def is_public(handler: Callable[..., Any]) -> bool:
     """Say whether a handler is marked as needing no token."""
     return getattr(handler, _PUBLIC, False) is True
+
+
+def reading(handler: H) -> H:
+    """Mark a handler that changes nothing, though it is no GET: sessions may use it."""
+    setattr(handler, _READING, True)
+    return handler
+
+
+def demand_page(request: web.Request) -> None:
+    """Let a request pass only if it is our own page that makes it.
+
+    Raises:
+        ApiError: 403: it may be another site's, in the name of somebody who is signed in.
+    """
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if BY_PAGE not in request.headers or site not in {"same-origin", "none"}:
+        raise ApiError(
+            403,
+            ErrorCode.FORBIDDEN.value,
+            f"this needs the header {BY_PAGE!r}, from a page of this origin; programs show a token instead",
+        )
 
 
 def principal(request: web.Request) -> Principal:
@@ -130,84 +211,64 @@ def not_found(request: web.Request) -> ApiError:
     )
 
 
-def account_routes(accounts: Accounts) -> list[web.RouteDef]:
-    """Return the routes about tokens: who am I, log out, and for admins list, create, revoke."""
-    run = accounts.database.run
-
-    async def whoami(request: web.Request) -> web.Response:
-        Arguments(request)
-        return answer(request, whoami_body(principal(request)))
-
-    async def revoke_self(request: web.Request) -> web.Response:
-        Arguments(request)
-        token_id = principal(request).token_id
-        await run(accounts.revoke, token_id)
-        return answer(request, {"tokenId": token_id, "revoked": True})
-
-    async def list_tokens(request: web.Request) -> web.Response:
-        require_admin(request)
-        Arguments(request)
-        records = await run(accounts.list)
-        return answer(request, {"data": [token_body(record) for record in records]})
-
-    async def create_token(request: web.Request) -> web.Response:
-        require_admin(request)
-        Arguments(request)
-        new = await read_new_token(request)
-        try:
-            created = await run(
-                accounts.create,
-                new.name,
-                new.grants,
-                admin=new.admin,
-                expires_in=new.expires_in,
-                created_by=principal(request).token_id,
+async def _identify(request: web.Request, access: Access) -> Principal:
+    secret = request.cookies.get(access.sessions.cookie)
+    if secret is None or (access.tokens is not None and "Authorization" in request.headers):
+        if access.tokens is None:
+            raise _unauthorized(
+                "this needs a browser that is signed in", "open the address that `ml-dash ui` prints"
             )
-        except InvalidArgumentError as error:
-            raise ApiError(400, ErrorCode.INVALID.value, str(error)) from None
-        return answer(request, created_body(created), status=201)
-
-    async def revoke_token(request: web.Request) -> web.Response:
-        require_admin(request)
-        Arguments(request)
-        token_id = request.match_info["tokenId"]
-        if not await run(accounts.revoke, token_id):
+        return await recognize(request, access.tokens, _bearer(request), access.attempts)
+    who = await recognize(request, access.sessions, secret, access.attempts)
+    if request.method != "GET":
+        demand_page(request)
+        if not getattr(request.match_info.handler, _READING, False):
             raise ApiError(
-                404, ErrorCode.NOT_FOUND.value, f"token {token_id!r} does not exist: see GET {API}/tokens"
+                403,
+                ErrorCode.FORBIDDEN.value,
+                "whoever is signed in with a browser can only read: use a token",
             )
-        return answer(request, {"tokenId": token_id, "revoked": True})
-
-    return [
-        web.get(f"{API}/whoami", whoami, allow_head=False),
-        # before the one below, which would take "self" for an id
-        web.delete(f"{API}/tokens/self", revoke_self),
-        web.get(f"{API}/tokens", list_tokens, allow_head=False),
-        web.post(f"{API}/tokens", create_token),
-        web.delete(f"{API}/tokens/{{tokenId}}", revoke_token),
-    ]
+    return who
 
 
-async def _identify(request: web.Request, accounts: Accounts, attempts: Attempts) -> Principal:
-    token = _bearer(request)
-    known, who = accounts.cached(token)
+async def recognize(request: web.Request, secrets: Secrets, secret: str, attempts: Attempts) -> Principal:
+    """Return who is behind a secret; wrong ones are counted by address.
+
+    Raises:
+        ApiError: 401, or 429 where there were too many wrong ones.
+    """
+    known, who = secrets.cached(secret)
     if who:
         return who
-    address = address_of(request)
-    seconds = attempts.wait(address)
     # whoever is in already is not locked out by others behind the same address
-    if seconds and not accounts.was_valid(token):
+    check_attempts(request, attempts, unless=secrets.was_valid(secret))
+    if not known:
+        who = await secrets.look_up(secret)
+    if who is None:
+        raise refused(request, attempts, secret)
+    return who
+
+
+def check_attempts(request: web.Request, attempts: Attempts, *, unless: bool = False) -> None:
+    """Refuse an address that tried too many secrets.
+
+    Raises:
+        ApiError: 429.
+    """
+    seconds = attempts.wait(address_of(request))
+    if seconds and not unless:
         raise ApiError(
             429,
             ErrorCode.BUSY.value,
             f"too many different tokens that are not valid came from this address: try again in {seconds} s",
             retryAfter=seconds,
         )
-    if not known:
-        who = await accounts.database.run(accounts.find, token)
-    if who is None:
-        attempts.count(address, hash_token(token))
-        raise _unauthorized("the token is unknown, expired or revoked")
-    return who
+
+
+def refused(request: web.Request, attempts: Attempts, secret: str) -> ApiError:
+    """Count a secret that is wrong, and return the answer to it."""
+    attempts.count(address_of(request), hash_token(secret))
+    return _unauthorized("the token is unknown, expired or revoked")
 
 
 def _bearer(request: web.Request) -> str:
@@ -221,5 +282,5 @@ def _bearer(request: web.Request) -> str:
     return token
 
 
-def _unauthorized(problem: str) -> ApiError:
-    return ApiError(401, ErrorCode.UNAUTHORIZED.value, f"{problem}: get one with `ml-dash login`")
+def _unauthorized(problem: str, remedy: str = "get one with `ml-dash login`") -> ApiError:
+    return ApiError(401, ErrorCode.UNAUTHORIZED.value, f"{problem}: {remedy}")

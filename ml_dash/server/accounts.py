@@ -7,7 +7,6 @@ hash, so what the time of a look-up could tell is about hashes, which helps nobo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import secrets
@@ -24,6 +23,7 @@ from ml_dash.server.accounts_cache import TokenCache
 from ml_dash.server.accounts_records import CreatedToken, TokenRecord, columns, find_record, find_records
 from ml_dash.server.accounts_schema import TOKEN_GRANTS, TOKENS
 from ml_dash.server.grants import Scope, check_owner
+from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +34,9 @@ if TYPE_CHECKING:
     from ml_dash.server.database import Database
     from ml_dash.server.grants import Principal
 
-__all__ = ["Accounts", "CreatedToken", "TokenRecord", "check_name", "hash_token", "new_token"]
+__all__ = ["Accounts", "CreatedToken", "TokenRecord", "check_name", "new_token"]
 
 PREFIX = "mld_"
-TOKEN_CHARACTERS_MAX = 512
-"""A longer text is no token; it is not even hashed."""
 GRANTS_MAX = 1000
 USED_EVERY_NS = 60 * NANOSECONDS
 """The time of last use is written at most so often."""
@@ -185,6 +183,10 @@ class Accounts:
             self._note_use(record)
         return principal
 
+    async def look_up(self, token: str) -> Principal | None:
+        """Return what `find` does; for the event loop."""
+        return await self.database.run(self.find, token)
+
     def list(self) -> Sequence[TokenRecord]:
         """Return every token that was ever made, oldest first."""
         with self.database.read() as connection:
@@ -250,11 +252,6 @@ class Accounts:
 def new_token() -> str:
     """Return a token that nobody has."""
     return PREFIX + secrets.token_urlsafe(32)
-
-
-def hash_token(token: str) -> str:
-    """Return what is kept of a token: its SHA-256 in hexadecimal."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_name(name: str) -> str:

@@ -1,4 +1,7 @@
-"""The tables of accounts: tokens, what each may do, and logins under way. Times are nanoseconds since the epoch."""
+"""The tables of accounts: tokens, what each may do, who is signed in by one, and logins under way.
+
+Times are nanoseconds since the epoch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sqlalchemy import (
 
 from ml_dash.server.metadata import METADATA
 
-__all__ = ["DEVICE_REQUESTS", "TOKENS", "TOKEN_GRANTS"]
+__all__ = ["DEVICE_REQUESTS", "SESSIONS", "TOKENS", "TOKEN_GRANTS"]
 
 TOKENS = Table(
     "tokens",
@@ -39,6 +42,17 @@ TOKEN_GRANTS = Table(
     Column("token_id", String(24), ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
     Column("owner", String(255), primary_key=True),
     Column("scope", SmallInteger, nullable=False),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    # of what the browser keeps as its cookie; of the cookie itself nothing is kept
+    Column("hash", String(64), primary_key=True),
+    Column("token_id", String(24), ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Index(None, "expires_ns"),
 )
 
 DEVICE_REQUESTS = Table(

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.catalogue import gone, no_such_experiment
 from ml_dash.server.checks import CheckTail
-from ml_dash.server.errors import ApiError
 from ml_dash.server.file_rows import FileRows, store_files
 from ml_dash.server.run_state import RunChange, active_ns, run_changes, store_runs
 from ml_dash.server.schema import BLOCKS, EXPERIMENTS, FRAME_CHECKS, OBJECTS, SERIES, WRITERS
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ml_dash.server.errors import ApiError
     from ml_dash.server.prepare import NewBlock, NewRows
 
-__all__ = ["Appended", "append", "gone", "no_such_experiment"]
+__all__ = ["Appended", "append"]
 
 FIELDS_MAX = 10_000
 """So many names of fields are listed for a series. There may be more; their rows are stored all the same."""
@@ -83,25 +83,6 @@ class _Writer:
         self.run_ns: int | None = None
         self.open_runs = 0
         self.new = True
-
-
-def no_such_experiment(experiment_id: str) -> ApiError:
-    """Return what is answered for an id that is not there."""
-    return ApiError(
-        404,
-        ErrorCode.NOT_FOUND,
-        f"there is no experiment {experiment_id!r:.80}: create it by POST /api/v1/experiments",
-    )
-
-
-def gone(prefix: str) -> ApiError:
-    """Return what is answered for an experiment that was deleted."""
-    return ApiError(
-        410,
-        ErrorCode.GONE,
-        f"the experiment {prefix!r} was deleted: bring it back with all its data by POST /api/v1/experiments with "
-        '"recreate": true (`ml-dash sync --recreate`)',
-    )
 
 
 def append(connection: Connection, requests: Sequence[NewRows], now_ns: int) -> list[Appended | ApiError]:
@@ -347,6 +328,7 @@ class _Batch:
                     "added": added,
                     "activity_ns": _latest(known.activity_ns, activity.get(key)),
                     "alive_ns": _latest(known.alive_ns, alive.get(key)),
+                    "changed_ns": self._now_ns,
                 }
             )
         self._connection.execute(_UPDATE_EXPERIMENT, values)
@@ -394,6 +376,7 @@ _UPDATE_EXPERIMENT = (
             "rows": EXPERIMENTS.c.rows + bindparam("added"),
             "activity_ns": bindparam("activity_ns"),
             "alive_ns": bindparam("alive_ns"),
+            "changed_ns": bindparam("changed_ns"),
         }
     )
 )

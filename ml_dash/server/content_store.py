@@ -18,15 +18,14 @@ from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.blobs import BlobError, Blobs
 from ml_dash.server.contents import Content, Contents, Part, no_upload
 from ml_dash.server.database import is_disk_full
-from ml_dash.server.errors import ApiError
-from ml_dash.server.ingest import busy, disk_full
+from ml_dash.server.errors import ApiError, busy, disk_full
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from ml_dash.server.telemetry import Telemetry
 
-__all__ = ["PIECE_BYTES", "ContentStore", "Piece"]
+__all__ = ["PIECE_BYTES", "ContentStore", "Piece", "ReadableContent"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -149,6 +148,14 @@ class ContentStore:
         """
         return await self._run(self._read, piece)
 
+    def readable(self, content: Content) -> ReadableContent:
+        """Return a content that is here as a whole, to be read."""
+        return ReadableContent(self, content)
+
+    def sent(self, size: int) -> None:
+        """Count bytes that a reader was given."""
+        self._telemetry.content_sent.inc(size)
+
     async def _fill(self, sink: _Sink, size: int, chunks: AsyncIterator[bytes]) -> None:
         pending = bytearray()
         async for chunk in chunks:
@@ -243,6 +250,33 @@ class ContentStore:
             self._blobs.delete(names)
         except OSError as error:
             _LOG.info("an unused object is left to the collector: %s", error)
+
+
+class ReadableContent:
+    """A content, as those who send it ask for it.
+
+    Args:
+        store: What reads it.
+        content: Which.
+    """
+
+    def __init__(self, store: ContentStore, content: Content) -> None:
+        self._store = store
+        self._content = content
+        self.checksum = content.checksum
+        self.size = content.size
+
+    def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
+        """See `StoredContent.reader`; OSError where the bytes are not there."""
+        found = pieces(self._content, start, stop)
+
+        async def following() -> bytes:
+            piece = next(found, None)
+            data = b"" if piece is None else await self._store.read(piece)
+            self._store.sent(len(data))
+            return data
+
+        return following
 
 
 def pieces(content: Content, start: int, stop: int) -> Iterator[Piece]:

@@ -18,9 +18,9 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.times import NANOSECONDS
-from ml_dash.server.accounts import hash_token
 from ml_dash.server.accounts_schema import DEVICE_REQUESTS as REQUESTS
 from ml_dash.server.grants import Scope
+from ml_dash.server.secret import hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ApiError"]
+from ml_dash.remote.protocol import ErrorCode
+
+__all__ = ["ApiError", "busy", "disk_full"]
 
 
 class ApiError(Exception):
@@ -27,3 +29,18 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the answer's body."""
         return {"error": {"code": self.code, "message": self.message, **self.details}}
+
+
+def busy(what: str) -> ApiError:
+    """Return what is answered where a limit on work in progress is reached."""
+    return ApiError(503, ErrorCode.BUSY, f"{what}: send it again in a second", retryAfter=1)
+
+
+def disk_full() -> ApiError:
+    """Return what is answered when there is no space left."""
+    return ApiError(
+        507,
+        ErrorCode.DISK_FULL,
+        "the server's disk is full: nothing of this request was stored, and everything acknowledged before is; "
+        "make room there, and send it again",
+    )

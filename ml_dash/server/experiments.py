@@ -6,7 +6,6 @@ import base64
 import binascii
 import secrets
 import string
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
@@ -15,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from ml_dash.journal.blocks import pack, unpack
 from ml_dash.journal.times import NANOSECONDS, iso_time
 from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.append import gone, no_such_experiment
+from ml_dash.server.catalogue import Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.run_state import open_runs
 from ml_dash.server.schema import EXPERIMENTS, TAGS, WRITERS
@@ -27,58 +26,15 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
     from ml_dash.identity import Identity
+    from ml_dash.server.catalogue import Description, Wanted
     from ml_dash.server.database import Database
 
-__all__ = ["Description", "Experiments", "Found", "Wanted"]
+__all__ = ["Experiments"]
 
 _ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a client says of an experiment; None leaves what is stored."""
-
-    readme: str | None = None
-    tags: tuple[str, ...] | None = None
-    bindrs: tuple[str, ...] | None = None
-    metadata: dict[Any, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which experiments to list; None asks for nothing.
-
-    Attributes:
-        owners: Only of these owners.
-        prefix: Only these: the experiment of this prefix, and those below it.
-        owner: Only of this owner.
-        project: Only of a project of this name.
-        folder: Only in this folder, and below it.
-        tag: Only with this tag.
-        status: Only with this status; ``STALE`` is RUNNING without a sign of life.
-        search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
-    """
-
-    owners: frozenset[str] | None = None
-    prefix: str | None = None
-    owner: str | None = None
-    project: str | None = None
-    folder: str | None = None
-    tag: str | None = None
-    status: str | None = None
-    search: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An experiment that is there: enough to say who may see it."""
-
-    id: str
-    prefix: str
-    owner: str
-    deleted: bool
+_LONGEST_COMMIT_NS = 30 * NANOSECONDS
 
 
 class Experiments:
@@ -137,19 +93,18 @@ class Experiments:
         with self._database.read() as connection:
             return self._record(connection, experiment_id)
 
-    def listing(self, wanted: Wanted, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return a page of records, newest first.
-
-        Args:
-            wanted: Which.
-            limit: How many at most.
-            cursor: What the page before said; None for the first page.
+    def listing(
+        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of records, see `ml_dash.server.library.Library.listing`.
 
         Raises:
-            ApiError: 400: the cursor is none.
+            ApiError: 400: the cursor or `changed_since` is none.
         """
         now = self._clock.time_ns()
         conditions = self._conditions(wanted, now)
+        if changed_since is not None:
+            conditions = [*conditions[1:], self._changed(_parse_as_of(changed_since))]
         after = [] if cursor is None else [_behind(cursor)]
         query = select(EXPERIMENTS).where(*conditions, *after)
         order = (EXPERIMENTS.c.created_ns.desc(), EXPERIMENTS.c.id.desc())
@@ -165,6 +120,7 @@ class Experiments:
             "total": total,
             "hasMore": has_more,
             "cursor": _cursor(rows[limit - 1]) if has_more and limit else None,
+            "asOf": _as_of(now),
         }
 
     def delete(self, experiment_id: str) -> dict[str, Any]:
@@ -179,7 +135,7 @@ class Experiments:
             connection.execute(
                 update(EXPERIMENTS)
                 .where(EXPERIMENTS.c.id == experiment_id)
-                .values(deleted_ns=now, updated_ns=now)
+                .values(deleted_ns=now, updated_ns=now, changed_ns=now)
             )
             row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).one()
             return self._records(connection, [row], now)[0]
@@ -231,9 +187,14 @@ class Experiments:
     def _alive_since(self, now: int) -> int:
         return now - int(self._stale_after * NANOSECONDS)
 
+    def _changed(self, since: int) -> ColumnElement[bool]:
+        """Ask for what was written since then, or has become stale by silence alone."""
+        silent = EXPERIMENTS.c.alive_ns >= since - int(self._stale_after * NANOSECONDS)
+        return or_(EXPERIMENTS.c.changed_ns >= since, silent)
+
     def _conditions(self, wanted: Wanted, now: int) -> list[ColumnElement[bool]]:
         columns = EXPERIMENTS.c
-        conditions: list[ColumnElement[bool]] = [columns.deleted_ns.is_(None)]
+        conditions: list[ColumnElement[bool]] = [columns.deleted_ns.is_(None)]  # the first: see `listing`
         if wanted.owners is not None:
             conditions.append(columns.owner.in_(sorted(wanted.owners)))
         for column, value in ((columns.owner, wanted.owner), (columns.project, wanted.project)):
@@ -279,6 +240,7 @@ def _create(connection: Connection, identity: Identity, description: Description
             words=_words(identity.prefix, tags, description.readme),
             created_ns=now,
             updated_ns=now,
+            changed_ns=now,
             rows=0,
         )
     )
@@ -307,7 +269,7 @@ def _change(connection: Connection, row: Row[Any], description: Description, now
     connection.execute(
         update(EXPERIMENTS)
         .where(EXPERIMENTS.c.id == row.id)
-        .values(**news, words=words, updated_ns=now, deleted_ns=None)
+        .values(**news, words=words, updated_ns=now, changed_ns=now, deleted_ns=None)
     )
     if "tags" in news:
         connection.execute(delete(TAGS).where(TAGS.c.experiment_id == row.id))
@@ -361,9 +323,19 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def time_or_none(time_ns: int | None) -> str | None:
-    """Return a time in its public form."""
-    return None if time_ns is None else iso_time(time_ns)
+def _as_of(now_ns: int) -> str:
+    """Return from when on a later question looks for changes: a transaction has a while from its time to its commit."""
+    return str(max(0, now_ns - _LONGEST_COMMIT_NS))
+
+
+def _parse_as_of(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) < 2**63:
+        return int(text)
+    raise ApiError(
+        400,
+        ErrorCode.INVALID,
+        f"changed_since={text!r:.100} is none: give what a list before had as its asOf",
+    )
 
 
 def _cursor(row: Row[Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,11 @@ class Principal:
     def scope_on(self, owner: str) -> int:
         """Return the scope granted on an owner; 0 where there is none."""
         return max(self.grants.get(owner, 0), self.grants.get(EVERY_OWNER, 0))
+
+    def reader(self) -> Principal:
+        """Return who may read what this one may, and no more."""
+        owners = {EVERY_OWNER, *self.grants} if self.admin else self.grants
+        return replace(self, admin=False, grants=dict.fromkeys(owners, Scope.READ))
 
     def owners(self) -> frozenset[str] | None:
         """Return the owners whose experiments the token may read; None: all."""

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from sqlalchemy import select
 
 from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.append import Appended, append, gone, no_such_experiment
+from ml_dash.server.append import Appended, append
+from ml_dash.server.catalogue import gone, no_such_experiment
 from ml_dash.server.checks import CheckTail, stored_checks
 from ml_dash.server.database import is_disk_full, may_pass
-from ml_dash.server.errors import ApiError
+from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
 from ml_dash.server.prepare import NewRows, prepare
 from ml_dash.server.schema import EXPERIMENTS, WRITERS
@@ -67,21 +68,6 @@ class _Round(NamedTuple):
 
     tail: CheckTail
     rows: NewRows | None
-
-
-def busy(what: str) -> ApiError:
-    """Return what is answered where a limit on work in progress is reached."""
-    return ApiError(503, ErrorCode.BUSY, f"{what}: send it again in a second", retryAfter=1)
-
-
-def disk_full() -> ApiError:
-    """Return what is answered when there is no space left."""
-    return ApiError(
-        507,
-        ErrorCode.DISK_FULL,
-        "the server's disk is full: nothing of this request was stored, and everything acknowledged before is; "
-        "make room there, and send it again",
-    )
 
 
 class Ingest:

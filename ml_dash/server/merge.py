@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.journal.blocks import VALUE_BYTES, Block, BlockHead, Column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["can_merge", "merge_blocks", "slice_block"]
+__all__ = ["can_merge", "merge_blocks", "slice_block", "within"]
 
 _TYPES = frozenset({*VALUE_BYTES, "o"})
 
@@ -67,3 +67,21 @@ def slice_block(block: Block, start: int, stop: int) -> Block:
             kept = values[first:last]
             columns.append(Column(field, kind, None if len(kept) == stop - start else moved, kept))
     return Block(block.series, block.times[start:stop], columns)
+
+
+def within(
+    blocks: Iterator[tuple[int, Block]], since_ns: int | None, until_ns: int | None
+) -> Iterator[tuple[int, Block]]:
+    """Yield the runs of rows whose times lie in the bounds, with their indices; None bounds nothing."""
+    import numpy as np
+
+    for first, block in blocks:
+        times = np.asarray(block.times)
+        kept = np.ones(len(times), bool)
+        if since_ns is not None:
+            kept &= times >= since_ns
+        if until_ns is not None:
+            kept &= times <= until_ns
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], kept, [False]))))
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            yield first + start, slice_block(block, start, stop)

@@ -23,6 +23,7 @@ from ml_dash.remote.protocol import (
     PARTS_MAX,
     READ_LIMIT_MAX,
 )
+from ml_dash.server.access import BY_PAGE
 from ml_dash.server.arguments import INDEX_MAX, TEXT_MAX
 from ml_dash.server.openapi_schemas import SCHEMAS, STATUSES, ref
 from ml_dash.server.routes_limits import (
@@ -34,6 +35,7 @@ from ml_dash.server.routes_limits import (
     WIDTH_DEFAULT,
     WRITER_PATTERN,
 )
+from ml_dash.server.sessions import StoreSessions
 
 __all__ = ["document"]
 
@@ -102,12 +104,18 @@ def document() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"token": []}],
+        "security": [{"token": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "A token, mld_…."}
+                "token": {"type": "http", "scheme": "bearer", "description": "A token, mld_…."},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": StoreSessions.cookie,
+                    "description": "A browser that is signed in: it may read.",
+                },
             },
         },
     }
@@ -244,6 +252,43 @@ _ACCOUNTS = (
     ),
 )
 
+_BY_PAGE = {
+    "name": BY_PAGE,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "enum": ["1"]},
+    "description": "Anything: that a page of another origin cannot send it is what counts.",
+}
+_SESSION = (
+    _Operation(
+        "get",
+        f"{API}/session",
+        "Who is signed in with this browser.",
+        {200: "Session"},
+        (400, 500, 503),
+        public=True,
+    ),
+    _Operation(
+        "post",
+        f"{API}/session",
+        "Sign in: a token is exchanged for a cookie, which may read what the token may.",
+        {200: "Session"},
+        (*_ALWAYS, 403, 408, 413, 507),
+        (_BY_PAGE,),
+        body=_Body({each: {"schema": ref("NewSession")} for each in (JSON, MSGPACK)}),
+        public=True,
+    ),
+    _Operation(
+        "delete",
+        f"{API}/session",
+        "Sign out.",
+        {200: "Session"},
+        (400, 403, 500, 503, 507),
+        (_BY_PAGE,),
+        public=True,
+    ),
+)
+
 
 def _form(required: tuple[str, ...], **fields: dict[str, Any]) -> _Body:
     schema = {"type": "object", "properties": fields, "required": list(required)}
@@ -339,7 +384,20 @@ _EXPERIMENTS = (
             ),
             _given("limit", _whole(LISTED_DEFAULT, LISTED_MAX), "How many at most."),
             _given("cursor", _text(200), "What the page before said."),
+            _given(
+                "changed_since",
+                {"type": "string", "pattern": "^[0-9]{1,18}$"},
+                "What a list before had as asOf: only what may have changed since, deleted ones included.",
+            ),
         ),
+    ),
+    _Operation(
+        "post",
+        f"{API}/experiments/values",
+        "Parameters and last values of several experiments, of those that are there; it changes nothing.",
+        {200: "Values"},
+        (*_ALWAYS, 403, 408, 413),
+        body=_Body({each: {"schema": ref("AskedValues")} for each in (JSON, MSGPACK)}),
     ),
     _Operation("get", _EXPERIMENT, "One experiment.", {200: "Experiment"}, _OF_EXPERIMENT),
     _Operation(
@@ -393,7 +451,14 @@ _READING = (
             _given("until", _NUMBER, "Only up to this time; seconds since the epoch."),
         ),
     ),
-    _Operation("get", f"{_EXPERIMENT}/metrics", "All metrics.", {200: "Metrics"}, _OF_EXPERIMENT),
+    _Operation(
+        "get",
+        f"{_EXPERIMENT}/metrics",
+        "The metrics, in order of first appearance.",
+        {200: "Metrics"},
+        _OF_EXPERIMENT,
+        (_given("start", _whole(0), "How many to leave out: those that are known already."),),
+    ),
     _Operation(
         "get",
         f"{_EXPERIMENT}/metrics/rows",
@@ -582,6 +647,7 @@ _OWNERS = (
 _OPERATIONS = (
     *_SYSTEM,
     *_ACCOUNTS,
+    *_SESSION,
     *_DEVICE,
     *_EXPERIMENTS,
     *_FRAMES,

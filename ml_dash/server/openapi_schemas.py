@@ -6,6 +6,9 @@ from typing import Any
 
 from ml_dash.journal.files import CHECKSUM_PATTERN
 from ml_dash.remote.protocol import CONTENTS_ASKED_MAX, ErrorCode
+from ml_dash.server.arguments import TEXT_MAX
+from ml_dash.server.routes_limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
+from ml_dash.server.secret import TOKEN_CHARACTERS_MAX
 
 __all__ = ["SCHEMAS", "STATUSES", "ref"]
 
@@ -120,6 +123,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Tokens": shape(data=several(ref("Token"))),
     "CreatedToken": shape(token=TEXT, **_TOKEN_RECORD),
     "Revoked": shape(tokenId=TEXT, revoked=BOOLEAN),
+    "Session": shape(
+        signedIn=BOOLEAN,
+        mode={"type": "string", "enum": ["server", "local"]},
+        name=optional(TEXT),
+        version=TEXT,
+    ),
+    "NewSession": {
+        "type": "object",
+        "required": ["token"],
+        "additionalProperties": False,
+        "properties": {"token": {"type": "string", "minLength": 1, "maxLength": TOKEN_CHARACTERS_MAX}},
+    },
     "NewToken": {
         "type": "object",
         "required": ["name"],
@@ -158,7 +173,38 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "required": [*_RECORD["required"], "created", "watermarks"],
     },
     "Experiments": shape(
-        data=several(ref("Experiment")), total=COUNT, hasMore=BOOLEAN, cursor=optional(TEXT)
+        data=several(ref("Experiment")), total=COUNT, hasMore=BOOLEAN, cursor=optional(TEXT), asOf=TEXT
+    ),
+    "AskedValues": {
+        "type": "object",
+        "required": ["ids"],
+        "additionalProperties": False,
+        "properties": {
+            "ids": {**several({"type": "string", "maxLength": 64}), "maxItems": VALUES_EXPERIMENTS_MAX},
+            "metrics": {
+                **several(
+                    {
+                        **shape(
+                            name={"type": ["string", "null"], "minLength": 1, "maxLength": TEXT_MAX},
+                            field={"type": "string", "minLength": 1, "maxLength": TEXT_MAX},
+                        ),
+                        "additionalProperties": False,
+                    }
+                ),
+                "maxItems": VALUES_METRICS_MAX,
+            },
+        },
+    },
+    "Values": shape(
+        data=several(
+            shape(
+                id=TEXT,
+                params={"type": "object"},
+                metrics=several(shape(name=optional(TEXT), fields=several(TEXT))),
+                metricsTotal=COUNT,
+                values={"type": "array"},
+            )
+        )
     ),
     "NewExperiment": {
         "type": "object",
@@ -219,7 +265,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                 firstDataAt=TIME,
                 lastDataAt=TIME,
             )
-        )
+        ),
+        total=COUNT,
     ),
     "File": _FILE,
     "Files": shape(data=several(_FILE), total=COUNT, hasMore=BOOLEAN, cursor=optional(TEXT)),

@@ -26,7 +26,7 @@ from ml_dash.server.budget import Memory
 from ml_dash.server.contents import no_upload
 from ml_dash.server.file_listing import FileListing
 from ml_dash.server.media import answer, chunks, read_body, read_object, too_large
-from ml_dash.server.routes_experiments import found_experiment
+from ml_dash.server.routes_catalogue import found_experiment
 
 if TYPE_CHECKING:
     from ml_dash.server.store import Store

@@ -1,8 +1,7 @@
-"""Routes about experiments: create, list, look at, delete."""
+"""Routes that change experiments: create, describe, delete."""
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,44 +10,22 @@ from aiohttp import web
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.remote.protocol import API
-from ml_dash.server.access import Scope, not_found, principal, require
-from ml_dash.server.append import gone
+from ml_dash.server.access import Scope, require
 from ml_dash.server.arguments import Arguments, invalid
-from ml_dash.server.experiments import Description, Wanted
+from ml_dash.server.catalogue import Description
 from ml_dash.server.media import answer, read_object
-from ml_dash.server.openapi_schemas import STATUSES
-from ml_dash.server.routes_limits import LISTED_DEFAULT, LISTED_MAX
+from ml_dash.server.routes_catalogue import found_experiment
 
 if TYPE_CHECKING:
     from ml_dash.identity import Identity
-    from ml_dash.server.experiments import Found
     from ml_dash.server.store import Store
 
-__all__ = ["experiment_routes", "found_experiment"]
+__all__ = ["experiment_routes"]
 
 TEXTS_MAX = 1000
 TEXT_MAX = 1024
 README_MAX = 1 << 20
 _KEYS = frozenset({"prefix", "readme", "tags", "bindrs", "metadata", "recreate"})
-_ID = re.compile(r"exp_[a-z0-9]{20}")
-
-
-async def found_experiment(request: web.Request, store: Store, scope: Scope) -> Found:
-    """Return the experiment that a path names, if the request may do with it what it wants to.
-
-    Raises:
-        ApiError: 403, 404 or 410.
-    """
-    experiment_id = request.match_info["id"]
-    found = None
-    if _ID.fullmatch(experiment_id):
-        found = await store.query(store.experiments.find, experiment_id)
-    if found is None:
-        raise not_found(request)
-    require(request, found.owner, scope)
-    if found.deleted:
-        raise gone(found.prefix)
-    return found
 
 
 def experiment_routes(store: Store) -> list[web.RouteDef]:
@@ -67,33 +44,6 @@ def experiment_routes(store: Store) -> list[web.RouteDef]:
         record = await store.database.run(experiments.upsert, identity, description, recreate=recreate)
         return answer(request, record, status=201 if record["created"] else 200)
 
-    async def listing(request: web.Request) -> web.Response:
-        given = Arguments(
-            request, "prefix", "owner", "project", "folder", "tag", "status", "search", "limit", "cursor"
-        )
-        status = given.text("status")
-        if status is not None and status not in STATUSES:
-            raise invalid("status", status, f"give one of {', '.join(STATUSES)}")
-        wanted = Wanted(
-            owners=principal(request).owners(),
-            prefix=_plain(given, "prefix", "/"),
-            owner=_plain(given, "owner"),
-            project=_plain(given, "project"),
-            folder=_plain(given, "folder", "/"),
-            tag=given.text("tag"),
-            status=status,
-            search=given.text("search", most=1000),
-        )
-        limit = given.whole("limit", LISTED_DEFAULT, LISTED_MAX)
-        return answer(
-            request, await store.query(experiments.listing, wanted, limit, given.text("cursor", most=200))
-        )
-
-    async def record(request: web.Request) -> web.Response:
-        Arguments(request)
-        found = await found_experiment(request, store, Scope.READ)
-        return answer(request, await store.query(experiments.record, found.id))
-
     async def delete(request: web.Request) -> web.Response:
         Arguments(request)
         found = await found_experiment(request, store, Scope.ADMIN)
@@ -101,20 +51,8 @@ def experiment_routes(store: Store) -> list[web.RouteDef]:
 
     return [
         web.post(f"{API}/experiments", upsert),
-        web.get(f"{API}/experiments", listing, allow_head=False),
-        web.get(f"{API}/experiments/{{id}}", record, allow_head=False),
         web.delete(f"{API}/experiments/{{id}}", delete),
     ]
-
-
-def _plain(given: Arguments, name: str, strip: str = "") -> str | None:
-    """Return a text that is looked for among prefixes: what no prefix has, databases refuse to look for."""
-    text = given.text(name)
-    if text is None:
-        return None
-    if "\0" in text or text.encode("utf-8", "replace").decode() != text:
-        raise invalid(name, text, "no prefix has such characters")
-    return text.strip(strip) if strip else text
 
 
 def _identity(body: dict[str, Any]) -> Identity:

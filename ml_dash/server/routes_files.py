@@ -13,19 +13,15 @@ from ml_dash.journal.files import FileQuery
 from ml_dash.remote.protocol import API, OCTETS, READ_LIMIT_MAX, ErrorCode
 from ml_dash.server.access import Scope
 from ml_dash.server.arguments import TEXT_MAX, Arguments, invalid
-from ml_dash.server.content_store import pieces
-from ml_dash.server.errors import ApiError
-from ml_dash.server.file_listing import FileListing
-from ml_dash.server.ingest import busy
+from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.media import answer
-from ml_dash.server.routes_experiments import found_experiment
+from ml_dash.server.routes_catalogue import found_experiment
 from ml_dash.server.routes_limits import FILES_DEFAULT, TAGS_MAX
 from ml_dash.server.streaming import stream
 
 if TYPE_CHECKING:
-    from ml_dash.server.contents import Content
-    from ml_dash.server.experiments import Found
-    from ml_dash.server.store import Store
+    from ml_dash.server.catalogue import Found
+    from ml_dash.server.library import Library, StoredContent
 
 __all__ = ["file_routes"]
 
@@ -59,27 +55,27 @@ class _Span(NamedTuple):
     partial: bool
 
 
-def file_routes(store: Store) -> list[web.RouteDef]:
+def file_routes(library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
     async def listing(request: web.Request) -> web.Response:
         query, limit, cursor = _wanted(request)
-        found = await found_experiment(request, store, Scope.READ)
-        files = FileListing(store.database, found.id)
+        found = await found_experiment(request, library, Scope.READ)
+        files = library.view(found.id).files_page
         try:
-            return answer(request, await store.query(files.page, query, limit, cursor))
+            return answer(request, await library.query(files, query, limit, cursor))
         except InvalidArgumentError as error:
             raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
     async def record(request: web.Request) -> web.Response:
         Arguments(request)
-        found = await found_experiment(request, store, Scope.READ)
-        return answer(request, await _row(store, found, request))
+        found = await found_experiment(request, library, Scope.READ)
+        return answer(request, await _row(library, found, request))
 
     async def content(request: web.Request) -> web.StreamResponse:
         Arguments(request)
-        found = await found_experiment(request, store, Scope.READ)
-        row = await _row(store, found, request)
+        found = await found_experiment(request, library, Scope.READ)
+        row = await _row(library, found, request)
         if row["deletedAt"] is not None:
             raise ApiError(
                 410,
@@ -87,15 +83,15 @@ def file_routes(store: Store) -> list[web.RouteDef]:
                 f"the file {row['id']} was deleted at {row['deletedAt']}: an older version may be there",
                 deletedAt=row["deletedAt"],
             )
-        stored = await store.query(store.contents.find, found.owner, row["checksum"])
-        if stored is None or not stored.complete:
+        stored = await library.query(library.content, found, row)
+        if stored is None:
             raise ApiError(
                 409,
                 ErrorCode.CONTENT_MISSING,
                 f"the content of the file {row['id']} is not here yet: whoever saved it has still to send it "
                 "(`ml-dash sync`)",
             )
-        return await _send(request, store, row, stored)
+        return await _send(request, row, stored)
 
     path = f"{API}/experiments/{{id}}/files"
     return [
@@ -121,9 +117,9 @@ def _wanted(request: web.Request) -> tuple[FileQuery, int, str | None]:
     return query, given.whole("limit", FILES_DEFAULT, READ_LIMIT_MAX), given.text("cursor", most=16_384)
 
 
-async def _row(store: Store, found: Found, request: web.Request) -> dict[str, Any]:
+async def _row(library: Library, found: Found, request: web.Request) -> dict[str, Any]:
     file_id = request.match_info["file"]
-    row = await store.query(FileListing(store.database, found.id).get, file_id)
+    row = await library.query(library.view(found.id).file, file_id)
     if row is None:
         raise ApiError(
             404, ErrorCode.NOT_FOUND, f"the experiment has no file {file_id!r:.80}: GET …/files lists all"
@@ -131,9 +127,7 @@ async def _row(store: Store, found: Found, request: web.Request) -> dict[str, An
     return row
 
 
-async def _send(
-    request: web.Request, store: Store, row: dict[str, Any], content: Content
-) -> web.StreamResponse:
+async def _send(request: web.Request, row: dict[str, Any], content: StoredContent) -> web.StreamResponse:
     """Send a content, or the range of it that was asked for: in memory is a piece at a time."""
     etag = f'"{content.checksum}"'
     span = _span(request, content.size, etag)
@@ -141,14 +135,7 @@ async def _send(
     if span.partial:
         response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{content.size}"
     response.content_length = span.stop - span.start
-    found = pieces(content, span.start, span.stop)
-
-    async def following() -> bytes:
-        piece = next(found, None)
-        data = b"" if piece is None else await store.content_store.read(piece)
-        store.telemetry.content_sent.inc(len(data))
-        return data
-
+    following = content.reader(span.start, span.stop)
     try:
         first = await following()
     except OSError as error:

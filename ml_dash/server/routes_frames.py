@@ -13,7 +13,7 @@ from ml_dash.server.arguments import Arguments, invalid
 from ml_dash.server.budget import Memory
 from ml_dash.server.errors import ApiError
 from ml_dash.server.media import answer, read_body
-from ml_dash.server.routes_experiments import found_experiment
+from ml_dash.server.routes_catalogue import found_experiment
 from ml_dash.server.routes_limits import WRITER_PATTERN
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ __all__ = [
     "LISTED_MAX",
     "READ_DEFAULT",
     "TAGS_MAX",
+    "VALUES_EXPERIMENTS_MAX",
+    "VALUES_METRICS_MAX",
     "WIDTH_DEFAULT",
     "WRITER_PATTERN",
 ]
@@ -24,3 +26,5 @@ FILES_DEFAULT = 1000
 """Files in a page."""
 TAGS_MAX = 100
 """Tags that one question for files may name."""
+VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX = 200, 32
+"""Experiments, and fields of metrics, that one question for values may name."""

@@ -12,10 +12,10 @@ from ml_dash.journal.frame import encode_frame
 from ml_dash.remote.protocol import API, FRAMES, READ_LIMIT_MAX, ErrorCode
 from ml_dash.server.access import Scope
 from ml_dash.server.arguments import Arguments, invalid
+from ml_dash.server.catalogue import time_or_none
 from ml_dash.server.errors import ApiError
-from ml_dash.server.experiments import time_or_none
 from ml_dash.server.media import encoded_answer, encoder
-from ml_dash.server.routes_experiments import found_experiment
+from ml_dash.server.routes_catalogue import found_experiment
 from ml_dash.server.routes_limits import READ_DEFAULT, WIDTH_DEFAULT
 from ml_dash.server.streaming import stream
 
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.runs import RunInfo
-    from ml_dash.server.store import Store
-    from ml_dash.server.view import StoreView
+    from ml_dash.server.library import Library, View
 
-    Question = Callable[[Arguments, StoreView], Any]
+    Question = Callable[[Arguments, View], Any]
 
 __all__ = ["reading_routes"]
 
 
-def reading_routes(store: Store) -> list[web.RouteDef]:
+def reading_routes(library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
     def asking(ask: Question, *known: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -40,11 +39,11 @@ def reading_routes(store: Store) -> list[web.RouteDef]:
 
         async def handler(request: web.Request) -> web.StreamResponse:
             given = Arguments(request, *known)
-            found = await found_experiment(request, store, Scope.READ)
-            view, encode = store.view(found.id), encoder(request)
+            found = await found_experiment(request, library, Scope.READ)
+            view, encode = library.view(found.id), encoder(request)
             try:
                 # ten thousand rows take a while to write down as well: not on the event loop
-                return encoded_answer(request, await store.query(lambda: encode(ask(given, view))))
+                return encoded_answer(request, await library.query(lambda: encode(ask(given, view))))
             except InvalidArgumentError as error:
                 raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
@@ -52,24 +51,24 @@ def reading_routes(store: Store) -> list[web.RouteDef]:
 
     async def blocks(request: web.Request) -> web.StreamResponse:
         given = Arguments(request, "kind", "name", "start", "stop")
-        found = await found_experiment(request, store, Scope.READ)
+        found = await found_experiment(request, library, Scope.READ)
         kind = given.whole("kind", 0)
         if kind not in set(Kind):
             known = ", ".join(f"{int(each)} ({each.name.lower()})" for each in Kind)
             raise invalid("kind", kind, f"give one of {known}")
         series = Series(Kind(kind), _name(given))
         start, stop = given.whole("start", 0), given.optional_whole("stop")
-        frames = _frames(store.view(found.id).blocks(series, start, stop))
-        first = await store.query(next, frames, b"")
+        frames = _frames(library.view(found.id).blocks(series, start, stop))
+        first = await library.query(next, frames, b"")
         response = web.StreamResponse(headers={"Content-Type": FRAMES})
-        return await stream(request, response, first, lambda: store.query(next, frames, b""))
+        return await stream(request, response, first, lambda: library.query(next, frames, b""))
 
     path = f"{API}/experiments/{{id}}"
     questions: list[tuple[str, Question, tuple[str, ...]]] = [
         ("params", lambda _, view: {"params": view.params()}, ()),
         ("run", lambda _, view: _run(view.run()), ()),
         ("logs", _logs, ("level", "search", "start_index", "limit", "since", "until")),
-        ("metrics", lambda _, view: {"data": view.metrics()}, ()),
+        ("metrics", _metrics, ("start",)),
         ("metrics/rows", _rows, ("name", "start_index", "limit")),
         ("metrics/stats", lambda given, view: view.stats(_metric(given)), ("name",)),
         ("metrics/series", _chart, ("name", "field", "x", "start", "stop", "width")),
@@ -93,12 +92,18 @@ def _metric(given: Arguments) -> Series:
     return Series(Kind.METRIC, _name(given))
 
 
-def _rows(given: Arguments, view: StoreView) -> dict[str, Any]:
+def _metrics(given: Arguments, view: View) -> dict[str, Any]:
+    """Return the metrics, or only those that have come since there were `start` of them."""
+    metrics = view.metrics()
+    return {"data": metrics[given.whole("start", 0) :], "total": len(metrics)}
+
+
+def _rows(given: Arguments, view: View) -> dict[str, Any]:
     start, limit = given.whole("start_index", 0), given.whole("limit", READ_DEFAULT, READ_LIMIT_MAX)
     return view.read(_metric(given), start, limit)
 
 
-def _logs(given: Arguments, view: StoreView) -> dict[str, Any]:
+def _logs(given: Arguments, view: View) -> dict[str, Any]:
     return view.logs(
         given.text("level"),
         given.text("search"),
@@ -109,7 +114,7 @@ def _logs(given: Arguments, view: StoreView) -> dict[str, Any]:
     )
 
 
-def _chart(given: Arguments, view: StoreView) -> dict[str, Any]:
+def _chart(given: Arguments, view: View) -> dict[str, Any]:
     field = given.text("field")
     if field is None:
         raise invalid("field", None, "give the name of a field of the metric")
@@ -123,7 +128,7 @@ def _chart(given: Arguments, view: StoreView) -> dict[str, Any]:
     )
 
 
-def _entries(given: Arguments, view: StoreView) -> dict[str, Any]:
+def _entries(given: Arguments, view: View) -> dict[str, Any]:
     topic = given.text("topic", most=1024)
     if not topic:
         raise invalid("topic", topic, "give the name of a track")

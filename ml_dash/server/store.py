@@ -8,7 +8,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,8 +21,9 @@ from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.content_store import ContentStore
 from ml_dash.server.contents import Contents
 from ml_dash.server.database import Database
+from ml_dash.server.errors import busy
 from ml_dash.server.experiments import Experiments
-from ml_dash.server.ingest import Ingest, busy
+from ml_dash.server.ingest import Ingest
 from ml_dash.server.limits import OwnerLimits
 from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.view import StoreView
@@ -30,6 +31,8 @@ from ml_dash.server.view import StoreView
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_dash.server.catalogue import Found, Wanted
+    from ml_dash.server.content_store import ReadableContent
     from ml_dash.server.settings import ServerSettings
 
 __all__ = ["Store", "StoreDirectoryError"]
@@ -142,6 +145,25 @@ class Store:
         self.compactor.stop()
         self._readers.shutdown()
         self.database.close()
+
+    def find(self, experiment_id: str) -> Found | None:
+        """See `Library.find`."""
+        return self.experiments.find(experiment_id)
+
+    def record(self, experiment_id: str) -> dict[str, Any]:
+        """See `Library.record`."""
+        return self.experiments.record(experiment_id)
+
+    def listing(
+        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+    ) -> dict[str, Any]:
+        """See `Library.listing`."""
+        return self.experiments.listing(wanted, limit, cursor, changed_since)
+
+    def content(self, found: Found, row: dict[str, Any]) -> ReadableContent | None:
+        """See `Library.content`."""
+        stored = self.contents.find(found.owner, row["checksum"])
+        return self.content_store.readable(stored) if stored is not None and stored.complete else None
 
     def view(self, experiment_id: str) -> StoreView:
         """Return what answers questions about an experiment's rows."""

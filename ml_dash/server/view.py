@@ -14,11 +14,11 @@ from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, read_rows, whole_number
 from ml_dash.journal.params import read_params
 from ml_dash.journal.stats import SeriesStats
-from ml_dash.journal.times import NANOSECONDS, iso_time
+from ml_dash.journal.times import iso_time, nearest_ns
 from ml_dash.journal.tracks import TrackQuery
 from ml_dash.server.chart import chart
 from ml_dash.server.file_listing import FileListing
-from ml_dash.server.merge import slice_block
+from ml_dash.server.merge import slice_block, within
 from ml_dash.server.reading import StoreIndex, WriterOrder
 from ml_dash.server.run_state import run_info
 
@@ -116,8 +116,8 @@ class StoreView:
         """
         wanted = LogFilter(level, search)
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        since_ns = None if since is None else _nanoseconds(since)
-        until_ns = None if until is None else _nanoseconds(until)
+        since_ns = None if since is None else nearest_ns(since)
+        until_ns = None if until is None else nearest_ns(until)
         unbounded = since_ns is None and until_ns is None
         blocks = self._index.blocks(
             _LOGS,
@@ -126,7 +126,7 @@ class StoreView:
             until_ns=until_ns,
         )
         if not unbounded:
-            blocks = _within(blocks, since_ns, until_ns)
+            blocks = within(blocks, since_ns, until_ns)
         if wanted.keeps_all and unbounded:
             return self._all_logs(wanted, blocks, start, most)
         rows: list[dict[str, Any]] = []
@@ -162,8 +162,8 @@ class StoreView:
         blocks = self._index.blocks(
             Series(Kind.TRACK, topic),
             # a microsecond more: what is compared in the end are floats of seconds
-            since_ns=None if start_timestamp is None else _nanoseconds(start_timestamp) - 1000,
-            until_ns=None if end_timestamp is None else _nanoseconds(end_timestamp) + 1000,
+            since_ns=None if start_timestamp is None else nearest_ns(start_timestamp) - 1000,
+            until_ns=None if end_timestamp is None else nearest_ns(end_timestamp) + 1000,
         )
         entries = query.entries(blocks)
         return {"entries": entries, "count": len(entries)}
@@ -177,6 +177,10 @@ class StoreView:
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """Return the rows of files, as `JournalView.files` does, and of each whether its content is ``available``."""
         return FileListing(self._database, self._id).all(query)
+
+    def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Return some of these rows, see `FileListing.page`."""
+        return FileListing(self._database, self._id).page(query, limit, cursor)
 
     def file(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of a file, whichever version, deleted or not; None where there is none."""
@@ -224,26 +228,3 @@ class _Source:
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
         return self._index.blocks(self._series, start, stop)
-
-
-def _nanoseconds(seconds: float) -> int:
-    """Return a time that int64 holds: what lies beyond is no bound."""
-    return int(max(min(seconds * NANOSECONDS, 2**63 - 2048), -(2**63)))
-
-
-def _within(
-    blocks: Iterator[tuple[int, Block]], since_ns: int | None, until_ns: int | None
-) -> Iterator[tuple[int, Block]]:
-    """Yield the runs of rows whose times lie in the bounds, with their indices."""
-    import numpy as np
-
-    for first, block in blocks:
-        times = np.asarray(block.times)
-        kept = np.ones(len(times), bool)
-        if since_ns is not None:
-            kept &= times >= since_ns
-        if until_ns is not None:
-            kept &= times <= until_ns
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], kept, [False]))))
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            yield first + start, slice_block(block, start, stop)

@@ -24,6 +24,8 @@ from ml_dash.server.store import Store
 from tests.server.serving import NOON, PARAMS, TOKEN, Client, frame, frames, objects, run_row
 from tests.server.test_frames import made
 
+PAGES = {"/", "/experiments/{prefix}", "/compare", "/sign-in", "/assets/{name}"}
+"""They are for people: no program asks for them."""
 _METHODS = {"get", "post", "put", "delete", "patch"}
 
 
@@ -31,7 +33,7 @@ def routes_of(app: web.Application) -> set[tuple[str, str]]:
     return {
         (route.method.lower(), route.resource.canonical)
         for route in app.router.routes()
-        if route.resource is not None
+        if route.resource is not None and route.resource.canonical not in PAGES
     }
 
 

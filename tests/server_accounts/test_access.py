@@ -9,11 +9,12 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ml_dash.server.access import authenticate, is_public, not_found, principal, public, require
+from ml_dash.server.access import Access, authenticate, is_public, not_found, principal, public, require
 from ml_dash.server.accounts import Accounts
 from ml_dash.server.errors import ApiError
 from ml_dash.server.grants import Scope
 from ml_dash.server.media import error_answer
+from ml_dash.server.sessions import StoreSessions
 from tests.server_accounts.conftest import Client, connected
 from tests.server_accounts.serving import Hands
 
@@ -240,7 +241,9 @@ async def test_a_handler_is_public_only_where_it_says_so(accounts: Accounts, adm
     handlers = Handlers()
     assert not is_public(handlers.marked_later)
     public(handlers.marked_later)
-    app = web.Application(middlewares=[told, authenticate(accounts)])
+    app = web.Application(
+        middlewares=[told, authenticate(Access.of(accounts, StoreSessions(accounts), accounts.clock))]
+    )
     app.router.add_get("/open", handlers.open)
     app.router.add_get("/later", handlers.marked_later)
     app.router.add_get("/curious", handlers.curious)

@@ -1,0 +1,61 @@
+"""`ml-dash ui`: the dashboard over a local root."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from ml_dash.cli.arguments import DEFAULT_ROOT
+from ml_dash.errors import InvalidArgumentError
+
+__all__ = ["ui"]
+
+
+def ui(
+    root: Annotated[
+        str, typer.Argument(metavar="ROOT", help="The directory with the experiments.")
+    ] = DEFAULT_ROOT,
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65_535,
+            help="The port; 0 takes a free one. Without, 7008 or one of the next.",
+            show_default=False,
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Whether to open the browser.")] = True,
+) -> None:
+    """Show the experiments below a directory in the browser, until Ctrl-C.
+
+    Nothing is imported: the pages are drawn from the journals as they lie. Only this machine can reach them, and only
+    who opens the address that is printed.
+    """
+    from ml_dash.server.local.app import serve_local
+
+    if not os.path.isdir(root):
+        raise InvalidArgumentError(
+            f"there is no directory {root!r}: name the one that experiments are in, or log one first"
+        )
+
+    def ready(address: str) -> None:
+        _say(f"Dashboard: {address}")
+        if browser:
+            # some browsers are waited for until they end
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    asyncio.run(serve_local(root, port, ready, lambda address: _say(f"For another browser: {address}")))
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

@@ -1,0 +1,97 @@
+"""What goes for every answer of any of the servers: its id, its headers, and what becomes of errors."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.errors import ApiError
+from ml_dash.server.media import error_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+__all__ = ["REQUEST_ID", "add_headers", "answered", "internal_error", "numbered"]
+
+_LOG = logging.getLogger("ml_dash.server")
+REQUEST_ID: Any = web.RequestKey("request_id", str) if hasattr(web, "RequestKey") else "ml_dash_request_id"
+"""Under which a request holds its id, which its answer tells."""
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@web.middleware
+async def numbered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give a request its id."""
+    request[REQUEST_ID] = secrets.token_hex(8)
+    return await handler(request)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers that every answer has."""
+    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    # versions are nobody's business but those of who may ask /health
+    response.headers["Server"] = "ml-dash"
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def answered(explained: Callable[[web.Request, Exception], ApiError]) -> Middleware:
+    """Return the middleware that makes answers of errors.
+
+    Args:
+        explained: Makes an answer of one that no handler has foreseen.
+    """
+
+    @web.middleware
+    async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return error_answer(request, error)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = error_answer(request, _of_http(request, error))
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+        except (ConnectionError, web.RequestPayloadError):
+            # nobody is there to be answered: this is for the log and the counters
+            return error_answer(request, ApiError(400, ErrorCode.DAMAGED, "the connection was cut"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer that tells nothing
+            return error_answer(request, explained(request, error))
+
+    return answering
+
+
+def internal_error(request: web.Request, error: Exception) -> ApiError:
+    """Log an error, and return an answer that tells nothing but where it is logged."""
+    _LOG.error("request %s: %s %s failed", request[REQUEST_ID], request.method, request.path, exc_info=error)
+    return ApiError(
+        500,
+        ErrorCode.INTERNAL,
+        f"the server failed: its log says why, under request {request[REQUEST_ID]}",
+        request=request[REQUEST_ID],
+    )
+
+
+def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:
+    if error.status == 404:
+        return ApiError(
+            404, ErrorCode.NO_ROUTE, f"{request.path}: there is nothing here; see GET /api/v1/openapi.json"
+        )
+    if error.status == 413:
+        return ApiError(413, ErrorCode.TOO_LARGE, "the body is too large: send less at once")
+    return ApiError(error.status, ErrorCode.INVALID, f"{request.method} {request.path}: {error.reason}")

@@ -1,0 +1,89 @@
+"""What is said of experiments, asked of them and answered where there is none: for every kind of library."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ml_dash.journal.times import iso_time
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.errors import ApiError
+
+__all__ = ["Description", "Found", "Wanted", "gone", "is_id", "no_such_experiment", "time_or_none"]
+
+_ID = re.compile(r"exp_[a-z0-9]{20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a client says of an experiment; None leaves what is stored."""
+
+    readme: str | None = None
+    tags: tuple[str, ...] | None = None
+    bindrs: tuple[str, ...] | None = None
+    metadata: dict[Any, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which experiments to list; None asks for nothing.
+
+    Attributes:
+        owners: Only of these owners.
+        prefix: Only these: the experiment of this prefix, and those below it.
+        owner: Only of this owner.
+        project: Only of a project of this name.
+        folder: Only in this folder, and below it.
+        tag: Only with this tag.
+        status: Only with this status; ``STALE`` is RUNNING without a sign of life.
+        search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
+    """
+
+    owners: frozenset[str] | None = None
+    prefix: str | None = None
+    owner: str | None = None
+    project: str | None = None
+    folder: str | None = None
+    tag: str | None = None
+    status: str | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An experiment that is there: enough to say who may see it."""
+
+    id: str
+    prefix: str
+    owner: str
+    deleted: bool
+
+
+def is_id(text: str) -> bool:
+    """Say whether a text could be an experiment's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def no_such_experiment(experiment_id: str) -> ApiError:
+    """Return what is answered for an id that is not there."""
+    return ApiError(
+        404,
+        ErrorCode.NOT_FOUND,
+        f"there is no experiment {experiment_id!r:.80}: create it by POST /api/v1/experiments",
+    )
+
+
+def gone(prefix: str) -> ApiError:
+    """Return what is answered for an experiment that was deleted."""
+    return ApiError(
+        410,
+        ErrorCode.GONE,
+        f"the experiment {prefix!r} was deleted: bring it back with all its data by POST /api/v1/experiments with "
+        '"recreate": true (`ml-dash sync --recreate`)',
+    )
+
+
+def time_or_none(time_ns: int | None) -> str | None:
+    """Return a time in its public form."""
+    return None if time_ns is None else iso_time(time_ns)

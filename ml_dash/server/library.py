@@ -1,0 +1,157 @@
+"""What the pages and the reading routes ask of experiments, whatever they are kept in.
+
+There are two: `ml_dash.server.store.Store`, which is a server's, and `ml_dash.server.local.library.LocalLibrary`, which
+is a root of journals on this disk. What reads experiments knows no more of either than is written here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from ml_dash.events import Series
+    from ml_dash.journal.blocks import Block
+    from ml_dash.journal.files import FileQuery
+    from ml_dash.journal.runs import RunInfo
+    from ml_dash.server.catalogue import Found, Wanted
+
+__all__ = ["Library", "StoredContent", "View"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class View(Protocol):
+    """Answers questions about one experiment; see `ml_dash.journal.view.JournalView` for what they mean."""
+
+    def read(self, series: Series, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
+        """Return rows of a series."""
+        ...
+
+    def stats(self, series: Series) -> dict[str, Any]:
+        """Return counts, first and last values and times, and the statistics of each field."""
+        ...
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the metrics, in order of first appearance."""
+        ...
+
+    def tracks(self) -> list[dict[str, Any]]:
+        """Return each track's ``topic`` and ``count`` of rows."""
+        ...
+
+    def track(
+        self,
+        topic: str,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """Return a topic's entries in order of time."""
+        ...
+
+    def logs(
+        self,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: int = 0,
+        limit: int = 100,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> dict[str, Any]:
+        """Return log rows."""
+        ...
+
+    def params(self) -> dict[str, Any]:
+        """Return the flat parameters."""
+        ...
+
+    def run(self) -> RunInfo:
+        """Return the run's status."""
+        ...
+
+    def chart(
+        self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
+    ) -> dict[str, Any]:
+        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.chart`."""
+        ...
+
+    def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Return some of the rows of files, each with whether its content is ``available``."""
+        ...
+
+    def file(self, file_id: str) -> dict[str, Any] | None:
+        """Return the row of a file, whichever version, deleted or not; None where there is none."""
+        ...
+
+    def count(self, series: Series) -> int:
+        """Return how many rows a series has."""
+        ...
+
+    def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        """Iterate over exactly the rows `start` to `stop`, in blocks."""
+        ...
+
+
+class StoredContent(Protocol):
+    """The content of a file that is here as a whole."""
+
+    @property
+    def checksum(self) -> str:
+        """Its SHA-256."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
+        """Return what gives the bytes from `start` to `stop`, a piece at a time, and nothing behind the last."""
+        ...
+
+
+class Library(Protocol):
+    """Experiments that can be read. Methods that are not coroutines may wait for the disk: call them by `query`."""
+
+    async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function that reads, on another thread."""
+        ...
+
+    def find(self, experiment_id: str) -> Found | None:
+        """Return the experiment with this id, a deleted one too; None if there is none."""
+        ...
+
+    def record(self, experiment_id: str) -> dict[str, Any]:
+        """Return an experiment's record.
+
+        Raises:
+            ApiError: 404 or 410.
+        """
+        ...
+
+    def listing(
+        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of records, newest first, and ``asOf``, with which to ask later for what has changed.
+
+        Args:
+            wanted: Which.
+            limit: How many at most.
+            cursor: What the page before said; None for the first page.
+            changed_since: The ``asOf`` of an earlier answer: only what may have changed since, deleted ones included.
+
+        Raises:
+            ApiError: 400: the cursor or `changed_since` is none.
+        """
+        ...
+
+    def view(self, experiment_id: str) -> View:
+        """Return what answers questions about an experiment's rows."""
+        ...
+
+    def content(self, found: Found, row: dict[str, Any]) -> StoredContent | None:
+        """Return the content of a file; None where it is not here."""
+        ...

@@ -1,0 +1,169 @@
+"""`ml-dash ui`: the pages and the reading routes over a local root, for a browser on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import web
+
+from ml_dash import __version__
+from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.errors import MLDashError
+from ml_dash.remote.protocol import API, ErrorCode
+from ml_dash.server.access import Access, authenticate, public
+from ml_dash.server.answering import add_headers, answered, internal_error, numbered
+from ml_dash.server.arguments import Arguments
+from ml_dash.server.errors import ApiError
+from ml_dash.server.local.library import LocalLibrary
+from ml_dash.server.local.sessions import OneTimeSessions
+from ml_dash.server.media import answer, error_answer
+from ml_dash.server.routes_catalogue import catalogue_routes
+from ml_dash.server.routes_files import file_routes
+from ml_dash.server.routes_pages import page_routes
+from ml_dash.server.routes_reading import reading_routes
+from ml_dash.server.routes_session import session_routes
+from ml_dash.server.routes_values import value_routes
+from ml_dash.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+__all__ = ["PORT", "LocalStartError", "build_local_app", "serve_local"]
+
+PORT = 7008
+"""The default port; the next ones are tried where it is taken."""
+_PORTS = 20
+_ADDRESS = "127.0.0.1"
+_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_BODY_BYTES = 1 << 20
+
+
+class LocalStartError(MLDashError, OSError):
+    """The pages cannot be served where they were to be."""
+
+
+class _Opened(NamedTuple):
+    """What listens."""
+
+    runner: web.AppRunner
+    library: LocalLibrary
+
+
+def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int) -> web.Application:
+    """Return the application.
+
+    Args:
+        library: The experiments.
+        sessions: Who is signed in.
+        port: Where it listens: requests for another host's name are refused.
+    """
+    access = Access.of(None, sessions, SYSTEM_CLOCK)
+
+    @public
+    async def health(request: web.Request) -> web.Response:
+        Arguments(request)
+        return answer(
+            request, {"status": "ok", "server": "ml-dash ui", "version": __version__, "api": ["v1"]}
+        )
+
+    app = web.Application(
+        middlewares=[numbered, answered(internal_error), _only_here(port), authenticate(access)],
+        client_max_size=_BODY_BYTES,
+    )
+    app.add_routes(
+        [
+            web.get(f"{API}/health", health, allow_head=False),
+            *session_routes(access),
+            *value_routes(library),
+            *catalogue_routes(library),
+            *reading_routes(library),
+            *file_routes(library),
+            *page_routes(),
+        ]
+    )
+    app.on_response_prepare.append(add_headers)
+    return app
+
+
+async def serve_local(
+    root: str, port: int | None, ready: Callable[[str], None], again: Callable[[str], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        root: The directory with the experiments.
+        port: Where to listen; 0 takes a free port, None the default one or one of the next.
+        ready: Called with the address when it listens.
+        again: Called with the address for another browser, each time that one was used.
+
+    Raises:
+        LocalStartError: The port is taken.
+    """
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, end.set)
+        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt, which ends the loop
+            continue
+    listening = _listen(port)
+    bound = listening.getsockname()[1]
+
+    def address(token: str) -> str:
+        return f"http://{_ADDRESS}:{bound}/#token={token}"
+
+    sessions = OneTimeSessions(bound, lambda token: again(address(token)))
+    library = LocalLibrary(root, Settings.from_environment().stale_after)
+    runner = web.AppRunner(
+        build_local_app(library, sessions, bound),
+        access_log=None,
+        auto_decompress=False,
+        shutdown_timeout=1.0,
+    )
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listening).start()
+        ready(address(sessions.token))
+        await end.wait()
+    finally:
+        await runner.cleanup()
+        library.close()
+
+
+def _only_here(port: int) -> Middleware:
+    """Return the middleware that refuses what was sent to a name that only resolves to this machine (DNS rebinding)."""
+    hosts = {f"{name}:{port}" for name in _NAMES}
+
+    @web.middleware
+    async def only_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.host.lower() not in hosts:
+            refused = ApiError(
+                403, ErrorCode.FORBIDDEN, f"this is {_ADDRESS}:{port}, and not {request.host!r:.100}"
+            )
+            return error_answer(request, refused)
+        return await handler(request)
+
+    return only_here
+
+
+def _listen(port: int | None) -> socket.socket:
+    """Return a socket that is bound to this machine's own address."""
+    ports = range(PORT, PORT + _PORTS) if port is None else (port,)
+    for each in ports:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listening.bind((_ADDRESS, each))
+        except (OSError, OverflowError) as error:
+            listening.close()
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        else:
+            return listening
+    shown = f"{ports[0]}" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}"
+    raise LocalStartError(
+        f"cannot listen on port {shown} of {_ADDRESS}: {reason}; choose another --port (0 takes a free one)"
+    )

@@ -1,0 +1,295 @@
+"""The experiments below a root on this disk, as the pages and the reading routes ask for them.
+
+Nothing is imported: journals are read as they lie, while others write them. What was read of an experiment is kept
+until one of its files changes, so that looking again at thousands of them opens none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.times import iso_time
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.catalogue import Found, no_such_experiment
+from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.local.contents import find_content
+from ml_dash.server.local.records import (
+    Signature,
+    experiment_id,
+    full_record,
+    side_record,
+    signature_of,
+)
+from ml_dash.server.local.view import LocalView
+from ml_dash.survey import survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.server.catalogue import Wanted
+    from ml_dash.server.local.contents import LocalContent
+    from ml_dash.survey import Located
+
+__all__ = ["LocalLibrary"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_READERS = 4
+_WAITING = 256
+_LOOK_SECONDS = 1.0
+"""Between two looks for experiments that have come, gone or changed."""
+_FRESH_SECONDS = 5.0
+"""For so long it holds whether a run that is open is alive."""
+_OPEN_VIEWS = 128
+"""Journals that are kept open."""
+
+
+@dataclass(slots=True)
+class _Experiment:
+    """What is known of one experiment.
+
+    Attributes:
+        located: Where it is.
+        signature: Of its files, when they were last looked at.
+        version: The library's version when they had last changed.
+        side: What its side file says; None: not read since.
+        record: What its journal says, too; None: not read since.
+        read_at: When `record` was read, in monotonic seconds.
+    """
+
+    located: Located
+    signature: Signature
+    version: int
+    side: dict[str, Any] | None = None
+    record: dict[str, Any] | None = None
+    read_at: float = 0.0
+
+
+class LocalLibrary:
+    """Experiments below a directory; see `ml_dash.server.library.Library`.
+
+    Args:
+        root: The directory.
+        stale_after: Seconds without a sign of life, after which a running run counts as dead.
+
+    Attributes:
+        opened: How many journals were opened so far.
+    """
+
+    def __init__(self, root: str, stale_after: float) -> None:
+        self._root = root
+        self._stale_after = stale_after
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ml-dash-read")
+        self._waiting = 0
+        self._lock = threading.RLock()
+        self._known: dict[str, _Experiment] = {}
+        self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._views: OrderedDict[str, LocalView] = OrderedDict()
+        self._version = 0
+        self._looked_at = float("-inf")
+        # versions of another process say nothing here
+        self._epoch = secrets.token_hex(4)
+        self.opened = 0
+
+    def close(self) -> None:
+        """Stop the threads that read."""
+        self._readers.shutdown(cancel_futures=True)
+
+    async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See `Library.query`.
+
+        Raises:
+            ApiError: 503: too many wait already.
+        """
+        if self._waiting >= _WAITING:
+            raise busy(f"{self._waiting} questions wait to be answered")
+        self._waiting += 1
+        try:
+            call = partial(function, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        finally:
+            self._waiting -= 1
+
+    def find(self, experiment_id: str) -> Found | None:
+        """See `Library.find`."""
+        found = self._find(experiment_id)
+        if found is None:
+            return None
+        prefix = found.located.prefix
+        return Found(experiment_id, prefix, prefix.partition("/")[0], deleted=False)
+
+    def record(self, experiment_id: str) -> dict[str, Any]:
+        """See `Library.record`."""
+        found = self._find(experiment_id)
+        if found is None:
+            raise no_such_experiment(experiment_id)
+        with self._lock:
+            found.signature, changed = signature_of(found.located), found.signature
+            if found.signature != changed:
+                self._note_change(found)
+        return self._record(experiment_id, found)
+
+    def listing(
+        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+    ) -> dict[str, Any]:
+        """See `Library.listing`."""
+        start = 0 if cursor is None else _whole(cursor, "cursor")
+        with self._lock:
+            self._look()
+            version, known = self._version, list(self._known.items())
+            gone = list(self._gone.values())
+        since = None if changed_since is None else self._parse_as_of(changed_since)
+        chosen = [
+            (id_, each)
+            for id_, each in known
+            if (since is None or each.version > since or self._may_be_stale(each))
+            and _matches(self._side(each), wanted)
+        ]
+        chosen.sort(key=lambda item: (self._side(item[1])["createdAt"], item[0]), reverse=True)
+        if wanted.status is None:
+            records, total = [self._record(*each) for each in chosen[start : start + limit]], len(chosen)
+        else:
+            # only the journals tell: all of them are asked
+            every = (self._record(*each) for each in chosen)
+            with_status = [each for each in every if _has_status(each, wanted.status)]
+            records, total = with_status[start : start + limit], len(with_status)
+        deleted = [] if since is None or start else [told for when, told in gone if when > since]
+        has_more = start + limit < total
+        return {
+            "data": [*records, *deleted],
+            "total": total + len(deleted),
+            "hasMore": has_more,
+            "cursor": str(start + limit) if has_more and limit else None,
+            "asOf": f"{self._epoch}.{version}",
+        }
+
+    def view(self, experiment_id: str) -> LocalView:
+        """See `Library.view`."""
+        found = self._find(experiment_id)
+        if found is None:
+            raise no_such_experiment(experiment_id)
+        with self._lock:
+            view = self._views.get(experiment_id)
+            if view is None:
+                view = self._views[experiment_id] = LocalView(found.located, self._stale_after)
+                self.opened += 1
+            self._views.move_to_end(experiment_id)
+            if len(self._views) > _OPEN_VIEWS:
+                self._views.popitem(last=False)
+            return view
+
+    def content(self, found: Found, row: dict[str, Any]) -> LocalContent | None:
+        """See `Library.content`."""
+        return find_content(self, self.view(found.id).staging, row["checksum"], row["sizeBytes"])
+
+    def _find(self, experiment_id: str) -> _Experiment | None:
+        with self._lock:
+            if experiment_id not in self._known:
+                self._look()
+            return self._known.get(experiment_id)
+
+    def _look(self) -> None:
+        """See which experiments there are, and which have changed; not more than once a second."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
+        try:
+            located = {experiment_id(each.prefix): each for each in survey(self._root).experiments}
+        except InvalidArgumentError:
+            located = {}  # the root itself has gone
+        for id_ in self._known.keys() - located.keys():
+            self._forget(id_)
+        for id_, each in located.items():
+            signature = signature_of(each)
+            known = self._known.get(id_)
+            if known is None:
+                self._gone.pop(id_, None)
+                known = self._known[id_] = _Experiment(each, signature, 0)
+                self._note_change(known)
+            elif known.signature != signature:
+                known.signature = signature
+                self._note_change(known)
+        self._looked_at = time.monotonic()
+
+    def _note_change(self, known: _Experiment) -> None:
+        self._version += 1
+        known.version, known.side, known.record = self._version, None, None
+
+    def _forget(self, id_: str) -> None:
+        known = self._known.pop(id_)
+        self._views.pop(id_, None)
+        self._version += 1
+        deleted = {**self._side(known), **(known.record or {}), "deletedAt": iso_time(time.time_ns())}
+        self._gone[id_] = self._version, deleted
+
+    def _side(self, known: _Experiment) -> dict[str, Any]:
+        side = known.side
+        if side is None:
+            side = known.side = side_record(known.located)
+        return side
+
+    def _record(self, id_: str, known: _Experiment) -> dict[str, Any]:
+        record = known.record
+        if record is None or (
+            record["status"] == "RUNNING" and time.monotonic() - known.read_at > _FRESH_SECONDS
+        ):
+            version = known.version
+            record = full_record(known.located, self.view(id_), self._stale_after)
+            with self._lock:
+                if known.version == version:
+                    known.record, known.read_at = record, time.monotonic()
+        return record
+
+    def _may_be_stale(self, known: _Experiment) -> bool:
+        """Say whether the run may have died since: that changes no file."""
+        return known.record is not None and known.record["status"] == "RUNNING"
+
+    def _parse_as_of(self, text: str) -> int:
+        epoch, dot, version = text.partition(".")
+        number = _whole(version, "changed_since") if dot else _whole("", "changed_since")
+        return number if epoch == self._epoch else -1
+
+
+def _whole(text: str, name: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        return int(text)
+    raise ApiError(
+        400,
+        ErrorCode.INVALID,
+        f"{name}={text!r:.100} is none: give what an answer before had, or leave it out",
+    )
+
+
+def _matches(record: dict[str, Any], wanted: Wanted) -> bool:
+    """Say whether an experiment is asked for, but for its status."""
+    words = (wanted.search or "").casefold().split()
+    text = "\n".join([record["prefix"], *record["tags"], record["readme"] or ""]).casefold() if words else ""
+    return (
+        (wanted.owners is None or record["owner"] in wanted.owners)
+        and (wanted.owner is None or record["owner"] == wanted.owner)
+        and (wanted.project is None or record["project"] == wanted.project)
+        and _is_in(record["prefix"], wanted.prefix)
+        and _is_in(record["folder"], wanted.folder)
+        and (wanted.tag is None or wanted.tag in record["tags"])
+        and all(word in text for word in words)
+    )
+
+
+def _is_in(place: str, wanted: str | None) -> bool:
+    return wanted is None or place == wanted or place.startswith(f"{wanted}/")
+
+
+def _has_status(record: dict[str, Any], status: str) -> bool:
+    if status == "STALE":
+        return bool(record["stale"])
+    return bool(record["status"] == status)

@@ -1,0 +1,72 @@
+"""Who is signed in at `ml-dash ui`: whoever opened the address that it printed, whose token is good once."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from typing import TYPE_CHECKING
+
+from ml_dash.server.grants import EVERY_OWNER, Principal, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["OneTimeSessions"]
+
+_SESSIONS_MAX = 64
+
+
+class OneTimeSessions:
+    """Sessions of this process; see `ml_dash.server.access.Sessions`.
+
+    Args:
+        port: Where it listens: cookies of two of these on one machine must not be taken for each other's.
+        on_used: Called with a fresh token when the one before was used.
+
+    Attributes:
+        token: What the next browser must show.
+    """
+
+    mode = "local"
+    lifetime: int | None = None
+
+    def __init__(self, port: int, on_used: Callable[[str], None]) -> None:
+        self.cookie = f"ml_dash_ui_{port}"
+        self.token = secrets.token_urlsafe(24)
+        self._on_used = on_used
+        self._lock = threading.Lock()
+        self._open: dict[str, Principal] = {}
+
+    def cached(self, secret: str) -> tuple[bool, Principal | None]:
+        """See `Secrets.cached`."""
+        return True, self._open.get(secret)
+
+    def was_valid(self, secret: str) -> bool:
+        """See `Secrets.was_valid`."""
+        return secret in self._open
+
+    async def look_up(self, secret: str) -> Principal | None:
+        """See `Secrets.look_up`."""
+        return self._open.get(secret)
+
+    async def open(self, token: str) -> tuple[str, Principal] | None:
+        """See `Sessions.open`."""
+        with self._lock:
+            if not hmac.compare_digest(token.encode(), self.token.encode()):
+                return None
+            self.token = secrets.token_urlsafe(24)
+            secret, who = secrets.token_urlsafe(32), _you()
+            self._open[secret] = who
+            if len(self._open) > _SESSIONS_MAX:
+                self._open.pop(next(iter(self._open)))
+        self._on_used(self.token)
+        return secret, who
+
+    async def close(self, secret: str) -> None:
+        """See `Sessions.close`."""
+        self._open.pop(secret, None)
+
+
+def _you() -> Principal:
+    return Principal("local", "you", admin=False, grants={EVERY_OWNER: Scope.READ})

@@ -1,0 +1,132 @@
+"""Summaries of a journal's metrics, made once and kept, so that a chart of millions of rows reads hardly any of them.
+
+A server stores them as rows come (`ml_dash.server.bucket`). Here they are made when a chart first needs them, are kept
+in memory, and go on where they stopped when the journal has grown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.server.bucket import summarize
+from ml_dash.server.merge import merge_blocks, slice_block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ml_dash.events import Series
+    from ml_dash.journal.blocks import Block
+    from ml_dash.journal.catalogue import Catalogue
+    from ml_dash.journal.index import JournalIndex
+
+__all__ = ["JournalSeries", "Summaries"]
+
+_ROWS = 8192
+"""Rows that are summarised together, at least: a slow run has a block for each few rows."""
+
+
+class _Part(NamedTuple):
+    """The summary of consecutive rows of one writer."""
+
+    start: int
+    rows: int
+    summary: bytes
+
+
+class _Summarised:
+    """What was summarised of one writer's rows of a series."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.gaps = list(catalogue.gaps)
+        self.parts: list[_Part] = []
+
+    @property
+    def stop(self) -> int:
+        """How many of the writer's rows need not be read again."""
+        return self.parts[-1].start + self.parts[-1].rows if self.parts else 0
+
+    def holds(self, catalogue: Catalogue) -> bool:
+        """Say whether the rows are still those that were summarised."""
+        return catalogue is self.catalogue and catalogue.gaps == self.gaps
+
+
+class Summaries:
+    """The summaries of one journal; used with the journal's view held (`JournalView.reading`)."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Series, str], _Summarised] = {}
+
+    def of(
+        self, index: JournalIndex, series: Series, start: int, stop: int
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the first row's number, the number of rows and the summary of what has rows from `start` to `stop`."""
+        base = 0
+        for writer, catalogue in index.catalogues.items():
+            count = catalogue.count(series)
+            if base < stop and base + count > start:
+                for part in self._parts(index, series, writer, base, count):
+                    if base + part.start < stop and base + part.start + part.rows > start:
+                        yield base + part.start, part.rows, part.summary
+            base += count
+
+    def _parts(
+        self, index: JournalIndex, series: Series, writer: str, base: int, count: int
+    ) -> Iterator[_Part]:
+        catalogue = index.catalogues[writer]
+        known = self._known.get((series, writer))
+        if known is None or not known.holds(catalogue):
+            known = self._known[series, writer] = _Summarised(catalogue)
+        yield from known.parts
+        for part in _summarised(index, series, base, known.stop, count):
+            # the rest, behind the last full part, is made anew each time
+            if part.rows >= _ROWS and part.start >= known.stop:
+                known.parts.append(part)
+            yield part
+
+
+def _summarised(index: JournalIndex, series: Series, base: int, start: int, stop: int) -> Iterator[_Part]:
+    """Summarise a writer's rows `start` to `stop`, which are numbered from `base` on; what is damaged is left out."""
+    blocks: list[Block] = []
+    first = rows = 0
+    for at, block in index.blocks(series, base + start, base + stop):
+        skipped = max(base + start - at, 0)
+        kept = slice_block(block, skipped, min(base + stop - at, block.count))
+        begin = at + skipped - base
+        if blocks and (rows >= _ROWS or begin != first + rows):
+            yield _Part(first, rows, summarize(merge_blocks(blocks)))
+            blocks, rows = [], 0
+        if not blocks:
+            first = begin
+        blocks.append(kept)
+        rows += kept.count
+    if blocks:
+        yield _Part(first, rows, summarize(merge_blocks(blocks)))
+
+
+class JournalSeries:
+    """A metric of a journal, as charts ask for it; see `ml_dash.server.chart_rows.ChartSource`.
+
+    Args:
+        index: The journal, held.
+        series: The metric.
+        known: What was summarised of the journal before.
+    """
+
+    def __init__(self, index: JournalIndex, series: Series, known: Summaries) -> None:
+        self._index = index
+        self._series = series
+        self._known = known
+
+    @property
+    def rows(self) -> int:
+        """How many rows the series has."""
+        return self._index.count(self._series)
+
+    def summaries(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the summaries of these rows."""
+        return self._known.of(self._index, self._series, start, stop)
+
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
+        """Yield the blocks that have any of these rows."""
+        return self._index.blocks(self._series, start, stop)

@@ -1,0 +1,98 @@
+"""The dashboard's pages: static files, the same for everybody. What they show they ask the other routes for."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import NamedTuple
+
+from aiohttp import web
+
+from ml_dash.server.access import public
+
+__all__ = ["DIST", "page_routes"]
+
+DIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dashboard", "dist")
+"""Where the built pages are."""
+_PATHS = ("/", "/experiments/{prefix:.+}", "/compare", "/sign-in")
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".woff2": "font/woff2",
+}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HTML = "text/html; charset=utf-8"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_UNBUILT = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>ML-Dash</title>
+<h1>The dashboard's pages are not here</h1>
+<p>They are built when the package is, which needs Node 20 or newer with npm. Everything else works.</p>
+<p>Install them (<a href="https://nodejs.org">nodejs.org</a>), and then:</p>
+<pre>
+make dashboard                          in a clone of the repository
+pip install --force-reinstall ml-dash   elsewhere: a released wheel has the pages
+</pre>
+<p>Then start this server again.</p>
+</html>
+"""
+
+
+class _Pages(NamedTuple):
+    """The built pages: what every address is answered with, and what that loads, by name."""
+
+    html: bytes
+    assets: dict[str, bytes]
+
+
+def page_routes(directory: str = DIST) -> list[web.RouteDef]:
+    """Return the routes.
+
+    Args:
+        directory: Where the built pages are.
+    """
+
+    @public
+    async def page(_request: web.Request) -> web.Response:
+        pages = _read(directory)
+        if pages is None:
+            return web.Response(body=_UNBUILT, status=503, headers={"Content-Type": _HTML})
+        headers = {"Content-Type": _HTML, "Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
+        return web.Response(body=pages.html, headers=headers)
+
+    @public
+    async def asset(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        pages = _read(directory)
+        body = None if pages is None else pages.assets.get(name)
+        if body is None:
+            raise web.HTTPNotFound
+        kind = _TYPES.get(os.path.splitext(name)[1], "application/octet-stream")
+        # their names change with what is in them
+        return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": _FOR_EVER})
+
+    return [
+        *(web.get(path, page, allow_head=False) for path in _PATHS),
+        web.get("/assets/{name}", asset, allow_head=False),
+    ]
+
+
+@cache
+def _read(directory: str) -> _Pages | None:
+    """Read all of it, once: it is small. None where it is not built."""
+    try:
+        with open(os.path.join(directory, "index.html"), "rb") as file:
+            html = file.read()
+        assets = {}
+        for entry in os.scandir(os.path.join(directory, "assets")):
+            with open(entry.path, "rb") as file:
+                assets[entry.name] = file.read()
+    except OSError:
+        return None
+    return _Pages(html, assets)

@@ -1,0 +1,174 @@
+"""What a table of experiments shows beside their records: parameters, and the last values of metrics."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiohttp import web
+
+from ml_dash.events import Kind, Series
+from ml_dash.remote.protocol import API
+from ml_dash.server.access import principal, reading
+from ml_dash.server.arguments import TEXT_MAX, Arguments, invalid
+from ml_dash.server.catalogue import is_id
+from ml_dash.server.errors import ApiError
+from ml_dash.server.grants import Scope
+from ml_dash.server.media import encoded_answer, encoder, read_object
+from ml_dash.server.routes_limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml_dash.server.grants import Principal
+    from ml_dash.server.library import Library, View
+
+__all__ = ["value_routes"]
+
+_BODY_BYTES = 1 << 20
+_BODY_SECONDS = 30.0
+_PARAMS_MAX = 500
+_METRICS_MAX = 100
+_LOOK_BACK = 16
+"""Rows from the end in which a field is looked for: not every row has every field."""
+_KEPT_EXPERIMENTS, _KEPT_VALUES = 4096, 256
+
+
+class _Wanted(NamedTuple):
+    """A field of a metric."""
+
+    name: str | None
+    field: str
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was read of an experiment when it had so many rows."""
+
+    rows: int
+    params: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    metrics_total: int
+    values: dict[_Wanted, Any] = field(default_factory=dict)
+
+
+def value_routes(library: Library) -> list[web.RouteDef]:
+    """Return the route."""
+    values = _Values(library)
+
+    @reading
+    async def ask(request: web.Request) -> web.Response:
+        Arguments(request)
+        ids, wanted = _read(await read_object(request, _BODY_BYTES, _BODY_SECONDS))
+        who, encode = principal(request), encoder(request)
+        return encoded_answer(
+            request, await library.query(lambda: encode({"data": list(values.of(ids, wanted, who))}))
+        )
+
+    return [web.post(f"{API}/experiments/values", ask)]
+
+
+class _Values:
+    """Reads values, and keeps them for as long as an experiment has no more rows. Any thread may ask.
+
+    Args:
+        library: Where the experiments are.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def of(self, ids: Iterable[str], wanted: list[_Wanted], who: Principal) -> Iterable[dict[str, Any]]:
+        """Yield what is known of each experiment that is there and may be read."""
+        for id_ in ids:
+            try:
+                record = self._library.record(id_)
+                if who.may(record["owner"], Scope.READ):
+                    yield {"id": id_, **self._values(id_, record["rows"], wanted)}
+            except ApiError:
+                continue  # deleted, or damaged: the table has the others all the same
+
+    def _values(self, id_: str, rows: int, wanted: list[_Wanted]) -> dict[str, Any]:
+        view = self._library.view(id_)
+        with self._lock:
+            known = self._known.get(id_)
+        if known is None or known.rows != rows:
+            known = _look(view, rows)
+        values = []
+        for each in wanted:
+            if each not in known.values and len(known.values) < _KEPT_VALUES:
+                known.values[each] = _last(view, each)
+            values.append(known.values[each] if each in known.values else _last(view, each))
+        with self._lock:
+            self._known[id_] = known
+            self._known.move_to_end(id_)
+            if len(self._known) > _KEPT_EXPERIMENTS:
+                self._known.popitem(last=False)
+        return {
+            "params": known.params,
+            "metrics": known.metrics,
+            "metricsTotal": known.metrics_total,
+            "values": values,
+        }
+
+
+def _look(view: View, rows: int) -> _Known:
+    params = {name: value for name, value in view.params().items() if _is_plain(value)}
+    metrics = view.metrics()
+    return _Known(
+        rows,
+        dict(list(params.items())[:_PARAMS_MAX]),
+        [{"name": each["name"], "fields": each["fields"]} for each in metrics[:_METRICS_MAX]],
+        len(metrics),
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _last(view: View, wanted: _Wanted) -> Any:
+    """Return the field's last value; None where the last rows have none that a table could show."""
+    series = Series(Kind.METRIC, wanted.name)
+    count = view.count(series)
+    for row in reversed(view.read(series, max(0, count - _LOOK_BACK), _LOOK_BACK)["data"]):
+        value = _field(row["data"], wanted.field)
+        if value is not None and _is_plain(value):
+            return value
+    return None
+
+
+def _field(data: dict[str, Any], name: str) -> Any:
+    """Return a field, or an item of a dict by its dotted path."""
+    if name in data:
+        return data[name]
+    first, _, rest = name.partition(".")
+    inside = data.get(first)
+    return _field(inside, rest) if rest and isinstance(inside, dict) else None
+
+
+def _read(body: dict[str, Any]) -> tuple[list[str], list[_Wanted]]:
+    if unknown := sorted(str(name) for name in body.keys() - {"ids", "metrics"}):
+        raise invalid(unknown[0], body.get(unknown[0]), "there is no such field: give ids, metrics")
+    ids, metrics = body.get("ids"), body.get("metrics", [])
+    if (
+        not isinstance(ids, list)
+        or len(ids) > VALUES_EXPERIMENTS_MAX
+        or not all(isinstance(id_, str) and len(id_) <= 64 for id_ in ids)
+    ):
+        raise invalid("ids", ids, f"give a list of at most {VALUES_EXPERIMENTS_MAX} ids of experiments")
+    if not isinstance(metrics, list) or len(metrics) > VALUES_METRICS_MAX:
+        raise invalid("metrics", metrics, f"give a list of at most {VALUES_METRICS_MAX} fields of metrics")
+    return [id_ for id_ in dict.fromkeys(ids) if is_id(id_)], [_wanted(each) for each in metrics]
+
+
+def _wanted(given: Any) -> _Wanted:
+    match given:
+        case {"name": str() | None as name, "field": str() as wanted, **rest} if not rest:
+            if name != "" and len(name or "") <= TEXT_MAX and 0 < len(wanted) <= TEXT_MAX:
+                return _Wanted(name, wanted)
+    raise invalid("metrics", given, 'give objects {"name": text or null, "field": text}')

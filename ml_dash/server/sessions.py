@@ -1,0 +1,97 @@
+"""Who is signed in at a server with a browser.
+
+A session is opened with a token, and lives no longer than it: who revokes a token ends its sessions. What the browser
+keeps is a secret of its own, of which the database has the hash; the token itself is nowhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select
+
+from ml_dash.journal.times import NANOSECONDS
+from ml_dash.server.accounts_cache import TokenCache
+from ml_dash.server.accounts_schema import SESSIONS
+from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
+
+if TYPE_CHECKING:
+    from ml_dash.server.accounts import Accounts
+    from ml_dash.server.grants import Principal
+
+__all__ = ["StoreSessions"]
+
+_LIFETIME = 30 * 86_400
+
+
+class StoreSessions:
+    """The sessions of a server; see `ml_dash.server.access.Sessions`.
+
+    Args:
+        accounts: The tokens.
+    """
+
+    mode = "server"
+    cookie = "ml_dash_session"
+    lifetime: int | None = _LIFETIME
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._database = accounts.database
+        self._clock = accounts.clock
+        self._cache = TokenCache()
+
+    def cached(self, secret: str) -> tuple[bool, Principal | None]:
+        """See `Secrets.cached`."""
+        known = self._cache.get(hash_token(secret), self._clock.monotonic())
+        return (False, None) if known is None else (True, known.principal)
+
+    def was_valid(self, secret: str) -> bool:
+        """See `Secrets.was_valid`."""
+        return self._cache.was_valid(hash_token(secret))
+
+    async def look_up(self, secret: str) -> Principal | None:
+        """See `Secrets.look_up`."""
+        return None if len(secret) > TOKEN_CHARACTERS_MAX else await self._database.run(self._find, secret)
+
+    async def open(self, token: str) -> tuple[str, Principal] | None:
+        """See `Sessions.open`."""
+        who = await self._accounts.look_up(token)
+        if who is None:
+            return None
+        secret = secrets.token_urlsafe(32)
+        await self._database.run(self._insert, secret, who)
+        return secret, who.reader()
+
+    async def close(self, secret: str) -> None:
+        """See `Sessions.close`."""
+        await self._database.run(self._delete, secret)
+
+    def _insert(self, secret: str, who: Principal) -> None:
+        now = self._clock.time_ns()
+        with self._database.write() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_ns <= now))
+            connection.execute(
+                insert(SESSIONS).values(
+                    hash=hash_token(secret),
+                    token_id=who.token_id,
+                    created_ns=now,
+                    expires_ns=now + _LIFETIME * NANOSECONDS,
+                )
+            )
+
+    def _delete(self, secret: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.hash == hash_token(secret)))
+        self._cache.clear()
+
+    def _find(self, secret: str) -> Principal | None:
+        digest, asked_at, now = hash_token(secret), self._clock.monotonic(), self._clock.time_ns()
+        query = select(SESSIONS.c.token_id).where(SESSIONS.c.hash == digest, SESSIONS.c.expires_ns > now)
+        with self._database.read() as connection:
+            token_id = connection.execute(query).scalar_one_or_none()
+            record = None if token_id is None else self._accounts.record(connection, token_id)
+        who = record.principal().reader() if record is not None and record.is_valid(now) else None
+        self._cache.put(digest, who, asked_at)
+        return who
