@@ -8,22 +8,40 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 POSTGRES := .venv/.postgresql
+CHROMIUM := .venv/.chromium
 
-.PHONY: bench coverage demo docs format lint setup test types
+PAGES := ml_dash/server/dashboard
+BUILT := $(PAGES)/dist/index.html
+# the sources, without what npm and the build put beside them
+SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
+
+.PHONY: bench coverage dashboard demo docs format lint setup test test-dashboard types
 
 setup: $(STAMP)
 
-demo: $(STAMP)
+demo: $(STAMP) dashboard
 	$(BIN)/python docs/examples/digits.py $(ARGS)
 
-test: $(STAMP) $(POSTGRES)
+test: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-coverage: $(STAMP) $(POSTGRES)
+coverage: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# The pages, into the package. Without Node everything else works, and the server says what to install.
+dashboard:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(BUILT); \
+	else echo "The dashboard's pages are not built: that needs Node 20 or newer, with npm"; fi
+
+$(BUILT): $(SOURCES)
+	cd $(PAGES) && npm ci --no-audit --no-fund --loglevel=error && npm run build --silent
+	@touch $@
+
+test-dashboard: $(BUILT)
+	cd $(PAGES) && npm run check --silent && npm test --silent
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -54,6 +72,15 @@ $(POSTGRES): $(STAMP)
 	@if [ -z "$$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		echo "Installing Debian's package postgresql, for the tests of the server"; \
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql) >/dev/null \
+			|| echo "It cannot be installed: tests that need it are skipped"; \
+	fi
+	@touch $@
+
+# The tests of the dashboard walk its pages with Debian's package `chromium`; without it they are skipped and say so.
+$(CHROMIUM): $(STAMP)
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing Debian's package chromium, for the tests of the dashboard"; \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null \
 			|| echo "It cannot be installed: tests that need it are skipped"; \
 	fi
 	@touch $@

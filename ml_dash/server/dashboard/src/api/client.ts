@@ -1,0 +1,83 @@
+/** Asking the server: JSON in and out, and what became of the connection. */
+
+import { connection, signedOut } from "../state/connection";
+
+const API = "/api/v1";
+
+type Argument = string | number | boolean | null | undefined;
+
+/** An answer that is an error; status 0 where there was no answer. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Ask for `path` below /api/v1; arguments that are null or undefined are left out. */
+export function get<T>(path: string, params: Record<string, Argument> = {}, signal?: AbortSignal): Promise<T> {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined) query.append(name, String(value));
+  }
+  return send<T>("GET", query.size ? `${path}?${query}` : path, undefined, signal);
+}
+
+export function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  return send<T>("POST", path, body, signal);
+}
+
+export function remove<T>(path: string): Promise<T> {
+  return send<T>("DELETE", path);
+}
+
+export function contentUrl(experimentId: string, fileId: string): string {
+  return `${API}/experiments/${experimentId}/files/${encodeURIComponent(fileId)}/content`;
+}
+
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+async function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json", "X-ML-Dash": "1" };
+  const init: RequestInit = { method, headers, credentials: "same-origin", signal: signal ?? null };
+  if (body !== undefined) {
+    headers["Content-Type"] = "application/json";
+    init.body = JSON.stringify(body);
+  }
+  let answer: Response;
+  let text: string;
+  try {
+    answer = await fetch(`${API}/${path}`, init);
+    text = await answer.text();
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    if (connection.value.online) connection.value = { online: false, since: Date.now() };
+    throw new ApiError(0, "offline", "the server does not answer");
+  }
+  if (!connection.value.online) connection.value = { online: true, since: null };
+  if (!answer.ok) throw failed(path, answer.status, text);
+  return decode(text) as T;
+}
+
+function failed(path: string, status: number, text: string): ApiError {
+  if (status === 401 && path !== "session") signedOut.value = true;
+  try {
+    const { code, message } = (JSON.parse(text) as { error: { code: string; message: string } }).error;
+    return new ApiError(status, code, message);
+  } catch {
+    return new ApiError(status, "unknown", `the server answers with status ${status}`);
+  }
+}
+
+/** Parse JSON in which {"__float__": "NaN"} stands for what JSON lacks. */
+export function decode(text: string): unknown {
+  if (!text.includes('"__float__"')) return JSON.parse(text);
+  return JSON.parse(text, (_, value: unknown) =>
+    typeof value === "object" && value !== null && "__float__" in value ? Number(value.__float__) : value,
+  );
+}

@@ -1,0 +1,232 @@
+/** One chart: fetches its lines when it is in sight, goes on with them while a run does, and lets people look closer. */
+
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+
+import { isAbort } from "../api/client";
+import { theme } from "../state/theme";
+import { ChartTable } from "./ChartTable";
+import { Legend } from "./Legend";
+import { goOn, type Line, loadLine, type Window } from "./load";
+import { drawMarks, keyed, plotData, plotOptions, xText } from "./plot";
+import { saveCsv, savePng } from "./save";
+import { drawn as draw, type Drawn, type LineData } from "./series";
+import { Tooltip, type Told, tell } from "./Tooltip";
+
+export type { Line } from "./load";
+
+export interface ChartProps {
+  title: string;
+  lines: readonly Line[];
+  /** "index", "time", "relative" (time since the first point), or a field of the metric. */
+  x: string;
+  /** 0 to below 1. */
+  smoothing: number;
+  log: boolean;
+  range: readonly [number, number] | null;
+  onRange: (range: [number, number] | null) => void;
+  /** Charts with the same key move their cursors together. */
+  syncKey?: string;
+  height?: number;
+  /** Changes when the experiment has more rows: what is new is asked for then. */
+  revision?: number;
+  /** Enlarges the chart, or makes it small again. */
+  onEnlarge?: () => void;
+}
+
+const WIDTH_MAX = 1200;
+const SETTLE = 150;
+
+export function Chart(props: ChartProps): JSX.Element {
+  const { lines, x, smoothing, log, range, height = 220 } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const target = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const [width, setWidth] = useState(0);
+  const [visible, setVisible] = useState(false);
+  const [data, setData] = useState<ReadonlyMap<string, LineData>>(new Map());
+  const [loading, setLoading] = useState(true);
+  const [problem, setProblem] = useState("");
+  const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
+  const [asTable, setAsTable] = useState(false);
+  const [told, setTold] = useState<Told | null>(null);
+  const relative = x === "relative";
+  const axis = relative ? "time" : x;
+  const keys = lines.map((line) => `${line.key}:${line.experimentId}`).join("\n");
+  const latest = useRef(data);
+  latest.current = data;
+
+  useEffect(() => {
+    const seen = new IntersectionObserver(([entry]) => setVisible(entry!.isIntersecting), { rootMargin: "200px" });
+    const sized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
+    seen.observe(box.current!);
+    sized.observe(box.current!);
+    return () => (seen.disconnect(), sized.disconnect());
+  }, []);
+
+  // A range of relative times means another one for each line: the whole line is asked for, and cut here.
+  const window: Window = useMemo(
+    () => ({ x: axis, range: relative ? null : range, width: Math.min(WIDTH_MAX, Math.max(200, width)) }),
+    [axis, relative, range?.[0], range?.[1], width],
+  );
+
+  // The whole: when it first comes into sight, and when what is asked for changes.
+  useEffect(() => {
+    if (!visible || !width) return;
+    const end = new AbortController();
+    const began = performance.now();
+    const timer = setTimeout(() => {
+      void (async () => {
+        try {
+          const found = await Promise.all(
+            lines.map(async (line) => [line.key, await loadLine(line, window, end.signal)] as const),
+          );
+          setData(new Map(found));
+          setProblem("");
+          setLoading(false);
+          requestAnimationFrame(() => performance.measure("ml-dash:chart", { start: began, detail: props.title }));
+        } catch (error) {
+          if (!isAbort(error)) setProblem((error as Error).message);
+        }
+      })();
+    }, latest.current.size ? SETTLE : 0);
+    return () => (end.abort(), clearTimeout(timer));
+  }, [visible, width > 0, keys, window]);
+
+  // What is new: when the experiment has more rows.
+  useEffect(() => {
+    if (!visible || !latest.current.size) return;
+    const end = new AbortController();
+    void (async () => {
+      try {
+        const found = await Promise.all(
+          lines.map(async (line) => {
+            const known = latest.current.get(line.key);
+            const next = known ? goOn(line, known, window, end.signal) : loadLine(line, window, end.signal);
+            return [line.key, await next] as const;
+          }),
+        );
+        setData(new Map(found));
+      } catch (error) {
+        if (!isAbort(error)) console.debug(error);
+      }
+    })();
+    return () => end.abort();
+  }, [props.revision]);
+
+  const shown = useMemo(() => lines.filter((line) => data.has(line.key)), [keys, data, lines]);
+  const drawn: Drawn[] = useMemo(
+    () => shown.map((line) => draw(data.get(line.key)!, { smoothing, log, relative })),
+    [shown, data, smoothing, log, relative],
+  );
+  const empty = !loading && drawn.every((line) => !line.x.length);
+  const left = drawn.reduce((sum, line) => sum + line.left, 0);
+  const ready = !empty && !loading && !asTable && width > 0;
+  const current = useRef({ shown, drawn, hidden, x: axis, relative });
+  current.current = { shown, drawn, hidden, x: axis, relative };
+
+  useEffect(() => {
+    if (!ready || !target.current) return;
+    const options = plotOptions({
+      lines: shown,
+      hidden,
+      log,
+      smoothing,
+      x: axis,
+      relative,
+      syncKey: props.syncKey,
+      width,
+      height,
+      onRange: props.onRange,
+      onCursor: (moved) => setTold(tell(moved, current.current)),
+      onMarks: (moved) => drawMarks(moved, current.current.shown, current.current.drawn, current.current.hidden),
+    });
+    plot.current = new uPlot(options, plotData(drawn), target.current);
+    limit(plot.current, range);
+    return () => {
+      plot.current?.destroy();
+      plot.current = null;
+      setTold(null);
+    };
+  }, [ready, shown.length, keys, hidden, log, smoothing, axis, relative, width, height, theme.value, props.syncKey]);
+
+  useEffect(() => {
+    if (!plot.current) return;
+    plot.current.setData(plotData(drawn), !range);
+    limit(plot.current, range);
+  }, [drawn, range?.[0], range?.[1]]);
+
+  function onKey(event: KeyboardEvent): void {
+    const scale = plot.current?.scales.x;
+    if (scale?.min == null || scale.max == null || event.ctrlKey || event.metaKey) return;
+    const next = keyed(event.key, [scale.min, scale.max]);
+    if (next === undefined) return;
+    event.preventDefault();
+    props.onRange(next);
+  }
+
+  const summary = shown.map((line, at) => `${line.label}: ${lastText(drawn[at]!)}`).join("; ");
+  return (
+    <figure class="chart" ref={box} data-chart={props.title}>
+      <figcaption>
+        <span class="chart-title" title={props.title}>
+          {props.title}
+        </span>
+        <span class="chart-tools">
+          {range && (
+            <button type="button" class="quiet" onClick={() => props.onRange(null)}>
+              All
+            </button>
+          )}
+          <button type="button" class="quiet" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+            Table
+          </button>
+          <button type="button" class="quiet" onClick={() => plot.current && savePng(plot.current, props.title)}>
+            PNG
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => saveCsv(props.title, x, shown.map((line) => line.label), drawn)}
+          >
+            CSV
+          </button>
+          {props.onEnlarge && (
+            <button type="button" class="quiet" aria-label={`Enlarge ${props.title}`} onClick={props.onEnlarge}>
+              ⤢
+            </button>
+          )}
+        </span>
+      </figcaption>
+      {problem && <p class="problem">{problem}</p>}
+      {loading && !problem && <div class="chart-wait" style={{ height: `${height}px` }} />}
+      {empty && <p class="chart-none">There are no numbers {range ? "in this range" : "in this field"}.</p>}
+      {asTable && !empty && <ChartTable x={x} lines={shown} drawn={drawn} />}
+      {ready && (
+        <div class="chart-area">
+          <div
+            ref={target}
+            class="chart-plot"
+            role="img"
+            tabIndex={0}
+            aria-label={`Chart of ${props.title}. ${summary}`}
+            onKeyDown={onKey}
+          />
+          {told && <Tooltip told={told} x={(value) => xText(value, { x: axis, relative })} />}
+        </div>
+      )}
+      {left > 0 && <p class="chart-note">{left} values are not above 0, and have no logarithm.</p>}
+      {lines.length > 1 && <Legend lines={lines} hidden={hidden} onHide={setHidden} />}
+    </figure>
+  );
+}
+
+function limit(plot: uPlot, range: readonly [number, number] | null): void {
+  if (range) plot.setScale("x", { min: range[0], max: range[1] });
+}
+
+function lastText(line: Drawn): string {
+  const last = line.raw.findLast((value) => value !== null);
+  return last === undefined || last === null ? "no number" : `last ${last}`;
+}

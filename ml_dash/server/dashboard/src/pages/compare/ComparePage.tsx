@@ -1,0 +1,183 @@
+/** Several runs on top of one another: their charts, their parameters, and parameters against results. */
+
+import type { JSX } from "preact";
+import { useEffect, useMemo } from "preact/hooks";
+
+import type { MetricField } from "../../api/types";
+import { Chart } from "../../charts/Chart";
+import { colorOf } from "../../charts/palette";
+import { query, setQuery } from "../../state/url";
+import { Empty, Link, Select } from "../../ui/basic";
+import { whole } from "../../ui/format";
+import { ChartControls, chartView, setRange } from "../experiment/ChartControls";
+import { AXES, axes, axisOf } from "../experiment/groups";
+import { metricTitle } from "../experiments/columns";
+import { Parallel } from "./Parallel";
+import { ParamTable } from "./ParamTable";
+import { fieldsOf, paramRows, type Run, shortNames, useRuns } from "./runs";
+import { Scatter } from "./Scatter";
+
+const CHARTS_MAX = 60;
+const DIMENSIONS_MAX = 10;
+
+export function ComparePage(): JSX.Element {
+  const prefixes = query.value.getAll("e");
+  const given = parseField(query.value.get("result"));
+  const { runs, missing, loaded } = useRuns(prefixes, given ? [given] : []);
+  const fields = useMemo(() => fieldsOf(runs), [runs]);
+  const labels = useMemo(() => shortNames(runs.map((run) => run.record.prefix)), [runs]);
+  const colors = runs.map((run) => colorOf(prefixes.indexOf(run.record.prefix)));
+  useEffect(() => {
+    document.title = "Compare · ML-Dash";
+  }, []);
+
+  if (!prefixes.length) {
+    return (
+      <Empty title="Nothing is compared yet.">
+        <p>
+          Tick runs in <Link href="/">the list</Link>, and press Compare.
+        </p>
+      </Empty>
+    );
+  }
+  if (!loaded) return <p class="loading">Loading…</p>;
+  const leave = (prefix: string): void => setQuery({ e: prefixes.filter((each) => each !== prefix) });
+  return (
+    <div class="compare-page">
+      <h1>Compare {whole(runs.length)} runs</h1>
+      {missing.map((prefix) => (
+        <p key={prefix} class="problem">
+          There is no experiment {prefix}, or you may not see it.{" "}
+          <button type="button" class="quiet" onClick={() => leave(prefix)}>
+            Leave it out
+          </button>
+        </p>
+      ))}
+      <ParamTable runs={runs} labels={labels} colors={colors} onRemove={leave} />
+      <Results runs={runs} labels={labels} colors={colors} fields={fields} chosen={given} />
+      <Overlays runs={runs} labels={labels} colors={colors} fields={fields} />
+    </div>
+  );
+}
+
+interface Compared {
+  runs: readonly Run[];
+  labels: readonly string[];
+  colors: readonly string[];
+  fields: readonly (MetricField & { fields: string[] })[];
+}
+
+/** Parameters against the last value of a metric. */
+function Results(props: Compared & { chosen: MetricField | null }): JSX.Element | null {
+  const { runs, labels, colors, fields, chosen } = props;
+  const usable = fields.filter((each) => !AXES.includes(each.field));
+  const rows = paramRows(runs).filter((row) => row.differs);
+  const named = query.value.get("param") ?? rows[0]?.name;
+  const row = rows.find((each) => each.name === named);
+  useEffect(() => {
+    if (!chosen && usable[0]) setQuery({ result: writeField(usable[0]) });
+  }, [chosen, usable.length]);
+  if (runs.length < 2 || !rows.length || !chosen) return null;
+  const results = runs.map((run) => run.results[0]);
+  const title = metricTitle(chosen);
+  return (
+    <section class="card" aria-labelledby="results-title">
+      <div class="section-head">
+        <h2 id="results-title">Parameters against results</h2>
+        <Select
+          label="Parameter"
+          value={row?.name ?? ""}
+          options={rows.map((each) => [each.name, each.name] as const)}
+          onChange={(name) => setQuery({ param: name })}
+        />
+        <Select
+          label="Result"
+          value={writeField(chosen)}
+          options={usable.map((each) => [writeField(each), metricTitle(each)] as const)}
+          onChange={(value) => setQuery({ result: value })}
+        />
+      </div>
+      <div class="results">
+        {row && (
+          <Scatter
+            x={row.name}
+            y={title}
+            points={runs.map((run, at) => ({
+              label: labels[at]!,
+              prefix: run.record.prefix,
+              color: colors[at]!,
+              x: row.values[at],
+              y: results[at],
+            }))}
+          />
+        )}
+        <Parallel
+          dimensions={[...rows.slice(0, DIMENSIONS_MAX), { name: title, values: results }]}
+          labels={labels}
+          colors={colors}
+        />
+      </div>
+    </section>
+  );
+}
+
+/** A chart for each field that any run has, with a line for each run. */
+function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
+  const choices = axes(fields.map((each) => ({ name: each.name, fields: each.fields, count: 0 })));
+  const view = chartView(choices[0]![0]);
+  const words = view.search.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = fields.filter(
+    (each) => !AXES.includes(each.field) && words.every((word) => metricTitle(each).toLowerCase().includes(word)),
+  );
+  const revision = runs.reduce((sum, run) => sum + run.record.rows, 0);
+  return (
+    <>
+      <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
+      <div class="charts">
+        {found.slice(0, CHARTS_MAX).map((each) => {
+          const axis = axisOf(view.x, each.fields);
+          const having = runs.flatMap((run, at) =>
+            run.metrics.some((metric) => metric.name === each.name && metric.fields.includes(each.field)) ? [at] : [],
+          );
+          return (
+            <Chart
+              key={writeField(each)}
+              title={axis === view.x ? metricTitle(each) : `${metricTitle(each)} (by index)`}
+              lines={having.map((at) => ({
+                key: runs[at]!.record.prefix,
+                label: labels[at]!,
+                experimentId: runs[at]!.record.id,
+                name: each.name,
+                field: each.field,
+                color: colors[at]!,
+              }))}
+              x={axis}
+              smoothing={view.smoothing}
+              log={view.log}
+              range={axis === view.x ? view.range : null}
+              onRange={setRange}
+              syncKey={axis}
+              revision={revision}
+            />
+          );
+        })}
+      </div>
+      {found.length > CHARTS_MAX && (
+        <p class="muted">and {whole(found.length - CHARTS_MAX)} more: search for what you want to see</p>
+      )}
+    </>
+  );
+}
+
+function writeField({ name, field }: MetricField): string {
+  return JSON.stringify([name, field]);
+}
+
+function parseField(text: string | null): MetricField | null {
+  try {
+    const [name, field] = JSON.parse(text ?? "") as [unknown, unknown];
+    return (name === null || typeof name === "string") && typeof field === "string" ? { name, field } : null;
+  } catch {
+    return null;
+  }
+}

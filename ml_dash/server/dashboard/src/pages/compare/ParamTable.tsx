@@ -1,0 +1,71 @@
+/** Parameters and results of the runs, side by side. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { experimentPath } from "../../state/url";
+import { Link, Status, Toggle } from "../../ui/basic";
+import { text, whole } from "../../ui/format";
+import { paramRows, type Run } from "./runs";
+
+export function ParamTable(props: {
+  runs: readonly Run[];
+  labels: readonly string[];
+  colors: readonly string[];
+  onRemove: (prefix: string) => void;
+}): JSX.Element {
+  const { runs, labels, colors } = props;
+  const [onlyDifferent, setOnlyDifferent] = useState(true);
+  const rows = paramRows(runs);
+  const shown = onlyDifferent && runs.length > 1 ? rows.filter((row) => row.differs) : rows;
+  return (
+    <section class="card" aria-labelledby="params-title">
+      <div class="section-head">
+        <h2 id="params-title">Parameters</h2>
+        <Toggle label="only what differs" value={onlyDifferent} onChange={setOnlyDifferent} />
+        <span class="muted">
+          {whole(shown.length)} of {whole(rows.length)}
+        </span>
+      </div>
+      <div class="scroll-x" tabIndex={0} role="region" aria-label="Parameters of the runs">
+        <table class="compare">
+          <thead>
+            <tr>
+              <td />
+              {runs.map((run, at) => (
+                <th key={run.record.id} scope="col">
+                  <span class="swatch" style={{ background: colors[at] }} />{" "}
+                  <Link href={experimentPath(run.record.prefix)}>{labels[at]}</Link>{" "}
+                  <button
+                    type="button"
+                    class="quiet"
+                    aria-label={`Leave out ${labels[at]}`}
+                    onClick={() => props.onRemove(run.record.prefix)}
+                  >
+                    ×
+                  </button>
+                  <div>
+                    <Status of={run.record} />
+                  </div>
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((row) => (
+              <tr key={row.name} class={row.differs ? "differs" : ""}>
+                <th scope="row">{row.name}</th>
+                {row.values.map((value, at) => (
+                  <td key={at} class="value">
+                    {value === undefined ? <span class="muted">not set</span> : text(value)}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {!shown.length && <p class="muted">No parameter differs.</p>}
+    </section>
+  );
+}

@@ -1,0 +1,93 @@
+/** The runs that are compared, with their parameters and metrics. */
+
+import { useState } from "preact/hooks";
+
+import { post } from "../../api/client";
+import type { ExperimentRecord, MetricField, Values } from "../../api/types";
+import { usePoll } from "../../state/poll";
+import { findExperiment } from "../experiment/experiment";
+
+const AGAIN = 5000;
+
+export interface Run {
+  record: ExperimentRecord;
+  params: Record<string, unknown>;
+  metrics: { name: string | null; fields: string[] }[];
+  /** Last values, in the order of what was asked for. */
+  results: unknown[];
+}
+
+export interface Runs {
+  runs: Run[];
+  /** Prefixes under which there is nothing. */
+  missing: string[];
+  loaded: boolean;
+}
+
+/** Return the runs of these prefixes, as they are now, with the last values of these metrics. */
+export function useRuns(prefixes: readonly string[], results: readonly MetricField[]): Runs {
+  const [state, setState] = useState<Runs>({ runs: [], missing: [], loaded: false });
+  usePoll(
+    async (signal) => {
+      const found = await Promise.all(prefixes.map((prefix) => findExperiment(prefix, signal)));
+      const records = found.filter((record): record is ExperimentRecord => record !== null);
+      const { data } = records.length
+        ? await post<{ data: Values[] }>(
+            "experiments/values",
+            { ids: records.map((record) => record.id), metrics: results },
+            signal,
+          )
+        : { data: [] };
+      const byId = new Map(data.map((each) => [each.id, each]));
+      const runs = records.flatMap((record) => {
+        const known = byId.get(record.id);
+        return known ? [{ record, params: known.params, metrics: known.metrics, results: known.values }] : [];
+      });
+      const missing = prefixes.filter((_, at) => found[at] === null);
+      const next = { runs, missing, loaded: true };
+      setState((before) => (JSON.stringify(before) === JSON.stringify(next) ? before : next));
+    },
+    AGAIN,
+    [prefixes.join("\n"), JSON.stringify(results)],
+  );
+  return state;
+}
+
+/** Return every field of every metric of any run, each once. */
+export function fieldsOf(runs: readonly Run[]): (MetricField & { fields: string[] })[] {
+  const found = new Map<string, MetricField & { fields: string[] }>();
+  for (const run of runs) {
+    for (const { name, fields } of run.metrics) {
+      for (const field of fields) found.set(JSON.stringify([name, field]), { name, field, fields });
+    }
+  }
+  return [...found.values()];
+}
+
+/** Names under which the runs can be told apart: the shortest ends of their prefixes that differ. */
+export function shortNames(prefixes: readonly string[]): string[] {
+  const parts = prefixes.map((prefix) => prefix.split("/"));
+  const longest = Math.max(0, ...parts.map((each) => each.length));
+  for (let length = 1; length <= longest; length++) {
+    const names = parts.map((each) => each.slice(-length).join("/"));
+    if (new Set(names).size === names.length) return names;
+  }
+  return [...prefixes];
+}
+
+export interface ParamRow {
+  name: string;
+  values: unknown[];
+  differs: boolean;
+}
+
+/** Return the parameters of all runs, by name; a run that lacks one has undefined. */
+export function paramRows(runs: readonly Run[]): ParamRow[] {
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.params)))].sort((a, b) =>
+    a.localeCompare(b, "en", { numeric: true }),
+  );
+  return names.map((name) => {
+    const values = runs.map((run) => run.params[name]);
+    return { name, values, differs: new Set(values.map((value) => JSON.stringify(value))).size > 1 };
+  });
+}

@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+
+import { axisOf } from "./scale";
+
+test("numbers lie by their size, and over several powers of ten by their logarithm", () => {
+  expect([0, 5, 10].map(axisOf([0, 10]).at)).toEqual([0, 0.5, 1]);
+  expect(axisOf([0.001, 1]).at(0.0316227766)).toBeCloseTo(0.5);
+});
+
+test("texts lie side by side, and what is not there nowhere", () => {
+  const axis = axisOf(["sgd", "adam", null, "sgd"]);
+  expect([axis.at("adam"), axis.at("sgd"), axis.at(null), axis.at("other")]).toEqual([0, 1, null, null]);
+  expect(axis.ticks.map((tick) => tick.label)).toEqual(["adam", "sgd"]);
+});
+
+test("one value lies in the middle", () => {
+  expect(axisOf([3, 3]).at(3)).toBe(0.5);
+  expect(axisOf([Number.NaN, 3]).at(Number.NaN)).not.toBeNull();
+});

@@ -1,0 +1,79 @@
+/** What goes for all charts of a page; it is all in the address. */
+
+import type { JSX } from "preact";
+
+import { query, setQuery } from "../../state/url";
+import { SearchField, Select, Toggle } from "../../ui/basic";
+
+export interface ChartView {
+  x: string;
+  smoothing: number;
+  log: boolean;
+  range: readonly [number, number] | null;
+  search: string;
+}
+
+export function chartView(defaultX: string): ChartView {
+  const given = query.value;
+  const smoothing = Number(given.get("smooth") ?? 0);
+  const [low, high] = [Number(given.get("from") ?? Number.NaN), Number(given.get("to") ?? Number.NaN)];
+  return {
+    x: given.get("x") ?? defaultX,
+    smoothing: smoothing >= 0 && smoothing < 1 ? smoothing : 0,
+    log: given.get("log") === "1",
+    range: low < high ? [low, high] : null,
+    search: given.get("m") ?? "",
+  };
+}
+
+export function setRange(range: readonly [number, number] | null): void {
+  setQuery({ from: range ? short(range[0]) : null, to: range ? short(range[1]) : null });
+}
+
+/** Six digits of the place are more than there are pixels. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(12)));
+}
+
+export function ChartControls(props: {
+  view: ChartView;
+  axes: readonly (readonly [string, string])[];
+  searchLabel: string;
+}): JSX.Element {
+  const { view } = props;
+  return (
+    <div class="controls chart-controls">
+      <SearchField
+        main
+        label={props.searchLabel}
+        placeholder="Find metrics"
+        value={view.search}
+        onInput={(value) => setQuery({ m: value })}
+      />
+      <Select
+        label="x"
+        value={view.x}
+        options={props.axes}
+        onChange={(x) => setQuery({ x, from: null, to: null })}
+      />
+      <label class="field">
+        <span>Smoothing</span>
+        <input
+          type="range"
+          min="0"
+          max="0.99"
+          step="0.01"
+          value={view.smoothing}
+          onInput={(event) => setQuery({ smooth: event.currentTarget.value === "0" ? null : event.currentTarget.value })}
+        />
+        <output>{view.smoothing.toFixed(2)}</output>
+      </label>
+      <Toggle label="log y" value={view.log} onChange={(on) => setQuery({ log: on ? "1" : null })} />
+      {view.range && (
+        <button type="button" onClick={() => setRange(null)}>
+          Show all
+        </button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,134 @@
+/** The charts of an experiment, by groups; those far below are made when somebody scrolls there. */
+
+import type { JSX } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+
+import type { ExperimentRecord, MetricInfo } from "../../api/types";
+import { Chart } from "../../charts/Chart";
+import { colorOf } from "../../charts/palette";
+import { query, setQuery } from "../../state/url";
+import { Empty } from "../../ui/basic";
+import { whole } from "../../ui/format";
+import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
+import { axes, axisOf, type ChartOf, chartGroups, type Group } from "./groups";
+
+const STEP = 24;
+const OPEN_MAX = 60;
+const FIRST = `exp.metrics("train").log(step=step, loss=loss)`;
+
+export function ChartsTab(props: { record: ExperimentRecord; metrics: MetricInfo[] | null }): JSX.Element {
+  const { record, metrics } = props;
+  const choices = useMemo(() => axes(metrics ?? []), [metrics]);
+  const view = chartView(choices[0]![0]);
+  const groups = useMemo(() => chartGroups(metrics ?? [], view.search), [metrics, view.search]);
+  const all = groups.flatMap((group) => group.charts);
+  const enlarged = all.find((chart) => chart.key === query.value.get("chart"));
+  if (metrics && !metrics.length) return <Empty title="This experiment has no metrics." code={FIRST} />;
+  return (
+    <>
+      <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
+      {metrics && (
+        <p class="muted" role="status">
+          {whole(all.length)} charts of {whole(metrics.length)} metrics
+        </p>
+      )}
+      {enlarged ? (
+        <OneChart key={enlarged.key} record={record} chart={enlarged} view={view} height={460} />
+      ) : (
+        <Groups key={view.search} groups={groups} record={record} view={view} />
+      )}
+    </>
+  );
+}
+
+/** Groups one after the other, more of them as the end comes into sight. */
+function Groups(props: { groups: Group[]; record: ExperimentRecord; view: ChartView }): JSX.Element {
+  const [shown, setShown] = useState(STEP);
+  const end = useRef<HTMLDivElement>(null);
+  const count = props.groups.reduce((sum, group) => sum + group.charts.length, 0);
+  useEffect(() => {
+    const observer = new IntersectionObserver(
+      ([entry]) => entry!.isIntersecting && setShown((before) => before + STEP),
+      { rootMargin: "600px" },
+    );
+    observer.observe(end.current!);
+    return () => observer.disconnect();
+  }, [shown]);
+  return (
+    <>
+      {props.groups.slice(0, shown).map((group, index) => (
+        <ChartGroup
+          key={group.name}
+          group={group}
+          record={props.record}
+          view={props.view}
+          open={count <= OPEN_MAX || index === 0}
+        />
+      ))}
+      <div ref={end} class="end" />
+    </>
+  );
+}
+
+function ChartGroup(props: { group: Group; record: ExperimentRecord; view: ChartView; open: boolean }): JSX.Element {
+  const { group } = props;
+  const [open, setOpen] = useState(props.open);
+  const [shown, setShown] = useState(STEP);
+  return (
+    <details class="chart-group" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        {group.name} <span class="count">{whole(group.charts.length)}</span>
+      </summary>
+      {open && (
+        <div class="charts">
+          {group.charts.slice(0, shown).map((chart) => (
+            <OneChart key={chart.key} record={props.record} chart={chart} view={props.view} />
+          ))}
+        </div>
+      )}
+      {open && group.charts.length > shown && (
+        <button type="button" onClick={() => setShown(shown + 4 * STEP)}>
+          Show more of {whole(group.charts.length)}
+        </button>
+      )}
+    </details>
+  );
+}
+
+function OneChart(props: {
+  record: ExperimentRecord;
+  chart: ChartOf;
+  view: ChartView;
+  height?: number;
+}): JSX.Element {
+  const { record, chart, view } = props;
+  const axis = axisOf(view.x, chart.fields);
+  const lines = useMemo(
+    () => [
+      {
+        key: chart.key,
+        label: chart.field,
+        experimentId: record.id,
+        name: chart.name,
+        field: chart.field,
+        color: colorOf(0),
+      },
+    ],
+    [chart.key, record.id],
+  );
+  return (
+    <Chart
+      title={axis === view.x ? chart.title : `${chart.title} (by index)`}
+      lines={lines}
+      x={axis}
+      smoothing={view.smoothing}
+      log={view.log}
+      range={axis === view.x ? view.range : null}
+      onRange={setRange}
+      syncKey={axis}
+      revision={record.rows}
+      onEnlarge={() => setQuery({ chart: props.height ? null : chart.key }, { push: true })}
+      {...(props.height ? { height: props.height } : {})}
+    />
+  );
+}

@@ -1,0 +1,130 @@
+/** The files of an experiment, with their versions and a look into them. */
+
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { contentUrl, get } from "../../api/client";
+import type { ExperimentRecord, FileRow, Page } from "../../api/types";
+import { usePoll } from "../../state/poll";
+import { query, setQuery } from "../../state/url";
+import { Empty, SearchField, Tags, Time } from "../../ui/basic";
+import { bytes, text, whole } from "../../ui/format";
+import { Preview } from "./Preview";
+
+const AGAIN = 30_000;
+const LIMIT = 1000;
+const FIRST = `exp.files("models").save("model.pt")`;
+
+export function FilesTab({ record }: { record: ExperimentRecord }): JSX.Element {
+  const [page, setPage] = useState<Page<FileRow> | null>(null);
+  const [search, setSearch] = useState("");
+  usePoll(
+    async (signal) => setPage(await get<Page<FileRow>>(`experiments/${record.id}/files`, { limit: LIMIT }, signal)),
+    AGAIN,
+    [record.id, record.rows],
+  );
+  if (!page) return <p class="loading">Loading…</p>;
+  if (!page.data.length) return <Empty title="This experiment has no files." code={FIRST} />;
+  const found = page.data.filter((row) => fullName(row).toLowerCase().includes(search.toLowerCase()));
+  const chosen = page.data.find((row) => fullName(row) === query.value.get("file"));
+  return (
+    <>
+      <div class="controls">
+        <SearchField main label="Find files" value={search} onInput={setSearch} />
+        <span class="muted" role="status">
+          {whole(found.length)} of {whole(page.total)}
+          {page.hasMore && `, of which the first ${whole(LIMIT)} are here`}
+        </span>
+      </div>
+      <div class="files">
+        <ul class="file-list card" aria-label="Files">
+          {found.map((row) => (
+            <li key={row.id}>
+              <button
+                type="button"
+                class="file"
+                aria-current={row === chosen ? "true" : undefined}
+                onClick={() => setQuery({ file: fullName(row) })}
+              >
+                <span class="file-name">
+                  <span class="muted">{row.path === "/" ? "" : `${row.path.slice(1)}/`}</span>
+                  {row.filename}
+                </span>
+                <span class="muted">{bytes(row.sizeBytes)}</span>
+              </button>
+            </li>
+          ))}
+        </ul>
+        {chosen ? (
+          <FileDetails key={chosen.id} record={record} row={chosen} />
+        ) : (
+          <p class="muted file-hint">Choose a file to look into it.</p>
+        )}
+      </div>
+    </>
+  );
+}
+
+function FileDetails({ record, row }: { record: ExperimentRecord; row: FileRow }): JSX.Element {
+  const [versions, setVersions] = useState<FileRow[]>([row]);
+  const [version, setVersion] = useState(row);
+  useEffect(() => {
+    const end = new AbortController();
+    get<Page<FileRow>>(`experiments/${record.id}/files`, { path: fullName(row), versions: true }, end.signal).then(
+      // the path of a folder has all below it, too
+      (page) => setVersions(page.data.filter((each) => fullName(each) === fullName(row))),
+      () => undefined,
+    );
+    return () => end.abort();
+  }, [row.id]);
+  return (
+    <section class="card file-details" aria-label={fullName(row)}>
+      <h2>{row.filename}</h2>
+      <p>
+        <a class="button" href={contentUrl(record.id, version.id)} download={row.filename}>
+          Download
+        </a>{" "}
+        <span class="muted">
+          {bytes(version.sizeBytes)} · {version.contentType} · <Time at={version.uploadedAt} />
+        </span>{" "}
+        <Tags tags={version.tags} />
+      </p>
+      {version.description && <p>{version.description}</p>}
+      {versions.length > 1 && (
+        <label class="field">
+          <span>Version</span>
+          <select
+            value={version.id}
+            onChange={(event) =>
+              setVersion(versions.find((each) => each.id === event.currentTarget.value) ?? version)
+            }
+          >
+            {versions.map((each, at) => (
+              <option key={each.id} value={each.id}>
+                {versions.length - at}: {each.uploadedAt.slice(0, 19).replace("T", " ")}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <Preview key={version.id} experimentId={record.id} row={version} />
+      <p class="muted checksum">SHA-256 {version.checksum}</p>
+      {version.metadata && (
+        <table class="pairs">
+          <tbody>
+            {Object.entries(version.metadata).map(([name, value]) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                <td>{text(value)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+function fullName(row: FileRow): string {
+  return `${row.path === "/" ? "" : row.path.slice(1)}${row.path === "/" ? "" : "/"}${row.filename}`;
+}

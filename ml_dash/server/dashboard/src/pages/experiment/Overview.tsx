@@ -1,0 +1,82 @@
+/** What the experiment says of itself, and what it has. */
+
+import type { JSX } from "preact";
+import { useMemo, useState } from "preact/hooks";
+
+import { get } from "../../api/client";
+import type { ExperimentRecord, MetricInfo, Page, Rows, RunInfo } from "../../api/types";
+import { usePoll } from "../../state/poll";
+import { Empty } from "../../ui/basic";
+import { text, whole } from "../../ui/format";
+import { readmeHtml } from "./markdown";
+
+const AGAIN = 30_000;
+
+interface Counts {
+  logs: number;
+  files: number;
+  run: RunInfo;
+}
+
+export function Overview(props: { record: ExperimentRecord; metrics: MetricInfo[] | null }): JSX.Element {
+  const { record, metrics } = props;
+  const [counts, setCounts] = useState<Counts | null>(null);
+  usePoll(
+    async (signal) => {
+      const path = `experiments/${record.id}`;
+      const [logs, files, run] = await Promise.all([
+        get<Rows<unknown>>(`${path}/logs`, { limit: 0 }, signal),
+        get<Page<unknown>>(`${path}/files`, { limit: 0 }, signal),
+        get<RunInfo>(`${path}/run`, {}, signal),
+      ]);
+      setCounts({ logs: logs.total, files: files.total, run });
+    },
+    AGAIN,
+    [record.id, record.rows],
+  );
+  const html = useMemo(() => (record.readme ? readmeHtml(record.readme) : null), [record.readme]);
+  const facts: [string, string][] = [
+    ["Prefix", record.prefix],
+    ["Id", record.id],
+    ["Rows", whole(record.rows)],
+    ["Metrics", metrics ? whole(metrics.length) : "…"],
+    ["Log messages", counts ? whole(counts.logs) : "…"],
+    ["Files", counts ? whole(counts.files) : "…"],
+    ["Processes that wrote", counts ? whole(counts.run.writers) : "…"],
+    ["Host", record.host ?? "–"],
+    ["Process id", counts?.run.pid == null ? "–" : String(counts.run.pid)],
+    ["Created", record.createdAt],
+    ["Started", record.startedAt ?? "–"],
+    ["Ended", record.endedAt ?? "–"],
+    ["Binders", record.bindrs.join(", ") || "–"],
+  ];
+  return (
+    <div class="overview">
+      <section aria-label="Readme" class="card readme">
+        {html === null ? (
+          <Empty title="There is no readme." code={`Experiment("${record.prefix}", readme="# What this is")`} />
+        ) : (
+          <div class="markdown" dangerouslySetInnerHTML={{ __html: html }} />
+        )}
+      </section>
+      <section aria-label="Facts" class="card">
+        <table class="pairs">
+          <tbody>
+            {facts.map(([name, value]) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                <td>{value}</td>
+              </tr>
+            ))}
+            {Object.entries(record.metadata ?? {}).map(([name, value]) => (
+              <tr key={`metadata ${name}`}>
+                <th scope="row">{name}</th>
+                <td>{text(value)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+/** A look into a file: pictures, videos and texts are shown, and nothing is ever run. */
+
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import { contentUrl } from "../../api/client";
+import type { FileRow } from "../../api/types";
+import { bytes } from "../../ui/format";
+
+const TEXT_BYTES = 256 * 1024;
+const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+const VIDEOS = ["video/mp4", "video/webm"];
+
+type Kind = "image" | "video" | "text" | "none";
+
+export function kindOf(contentType: string): Kind {
+  if (IMAGES.includes(contentType)) return "image";
+  if (VIDEOS.includes(contentType)) return "video";
+  return contentType.startsWith("text/") || contentType === "application/json" ? "text" : "none";
+}
+
+export function Preview({ experimentId, row }: { experimentId: string; row: FileRow }): JSX.Element {
+  const [failed, setFailed] = useState(false);
+  const url = contentUrl(experimentId, row.id);
+  const kind = kindOf(row.contentType);
+  if (!row.available) return <p class="problem">Its content has not arrived here yet.</p>;
+  if (failed) return <p class="problem">It says that it is {row.contentType}, and is none that can be shown.</p>;
+  if (kind === "image") return <img class="preview" src={url} alt={row.filename} onError={() => setFailed(true)} />;
+  if (kind === "video") return <video class="preview" src={url} controls onError={() => setFailed(true)} />;
+  if (kind === "text") return <TextPreview url={url} row={row} />;
+  return <p class="muted">There is no preview of {row.contentType}.</p>;
+}
+
+function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
+  const [text, setText] = useState<string | null>(null);
+  useEffect(() => {
+    const end = new AbortController();
+    void (async () => {
+      try {
+        if (!row.sizeBytes) return setText("");
+        const answer = await fetch(url, { headers: { Range: `bytes=0-${TEXT_BYTES - 1}` }, signal: end.signal });
+        const found = answer.ok ? await answer.text() : `The server answers with status ${answer.status}.`;
+        setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? pretty(found) : found);
+      } catch {
+        if (!end.signal.aborted) setText("The server does not answer.");
+      }
+    })();
+    return () => end.abort();
+  }, [url]);
+  return (
+    <>
+      <pre class="code preview-text" tabIndex={0}>
+        {text ?? "Loading…"}
+      </pre>
+      {row.sizeBytes > TEXT_BYTES && (
+        <p class="muted">
+          The first {bytes(TEXT_BYTES)} of {bytes(row.sizeBytes)}.
+        </p>
+      )}
+    </>
+  );
+}
+
+function pretty(json: string): string {
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2);
+  } catch {
+    return json;
+  }
+}

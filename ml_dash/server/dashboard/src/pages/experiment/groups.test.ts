@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+
+import type { MetricInfo } from "../../api/types";
+import { axes, axisOf, chartGroups } from "./groups";
+
+const metrics: MetricInfo[] = [
+  { name: "train", count: 3, fields: ["step", "loss", "acc"] },
+  { name: "layers/1/grad", count: 3, fields: ["norm"] },
+  { name: "layers/1/weight", count: 3, fields: ["norm"] },
+  { name: null, count: 3, fields: ["step"] },
+];
+
+test("charts are grouped by the beginning of the metric's name", () => {
+  expect(chartGroups(metrics, "").map((group) => [group.name, group.charts.map((chart) => chart.title)])).toEqual([
+    ["train", ["train/loss", "train/acc"]],
+    ["layers/1", ["layers/1/grad/norm", "layers/1/weight/norm"]],
+    ["(unnamed)", ["step"]],
+  ]);
+});
+
+test("a search keeps what has all of its words", () => {
+  expect(chartGroups(metrics, "Grad layers").flatMap((group) => group.charts.map((chart) => chart.title))).toEqual([
+    "layers/1/grad/norm",
+  ]);
+});
+
+test("a metric without the chosen field is drawn by its index", () => {
+  expect(axisOf("step", ["step", "loss"])).toBe("step");
+  expect(axisOf("epoch", ["step", "loss"])).toBe("index");
+  expect(axisOf("time", [])).toBe("time");
+  expect(axes(metrics).map(([name]) => name)).toEqual(["step", "index", "time", "relative"]);
+});

@@ -1,0 +1,35 @@
+import { expect, test, vi } from "vitest";
+
+vi.stubGlobal("location", { pathname: "/", search: "" });
+vi.stubGlobal("window", { addEventListener: () => undefined });
+const { columnOf, metricColumn, namedColumn, ordered, paramColumn } = await import("./columns");
+
+test("an address names a column, whatever is in its name", () => {
+  for (const column of [
+    paramColumn("a/b:c d"),
+    metricColumn({ name: "train/x y", field: "loss/é" }),
+    metricColumn({ name: null, field: "loss" }),
+  ]) {
+    expect(columnOf(column.key)).toEqual(column);
+  }
+  for (const key of ["", "p:", "m:", "m:x", "nothing", "m:%/x"]) expect(columnOf(key)).toBeNull();
+});
+
+test("a comparison's name is a parameter where there is one of that name, else what it looks like", () => {
+  expect(namedColumn("lr", new Set(["lr"])).key).toBe("p:lr");
+  expect(namedColumn("status", new Set()).key).toBe("status");
+  expect(namedColumn("status", new Set(["status"])).key).toBe("p:status");
+  expect(namedColumn("tag", new Set()).key).toBe("tags");
+  expect(namedColumn("train/loss", new Set()).key).toBe("m:train/loss");
+  expect(namedColumn("train/loss", new Set(["train/loss"])).key).toBe("p:train/loss");
+});
+
+test("what is not there comes last in both directions", () => {
+  const values = [2, null, 10, Number.NaN, 1];
+  expect([...values].sort((a, b) => ordered(a, b, false)).slice(0, 3)).toEqual([1, 2, 10]);
+  expect([...values].sort((a, b) => ordered(a, b, true)).slice(0, 3)).toEqual([10, 2, 1]);
+});
+
+test("texts with numbers sort as people count", () => {
+  expect(["run10", "run9", "Run1"].sort((a, b) => ordered(a, b, false))).toEqual(["Run1", "run9", "run10"]);
+});

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+
+import type { ExperimentRecord } from "../../api/types";
+import { merged } from "./store";
+
+function record(id: string, change: Partial<ExperimentRecord> = {}): ExperimentRecord {
+  return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as ExperimentRecord;
+}
+
+const known = new Map([record("1"), record("2")].map((each) => [each.id, each]));
+
+test("changes are put in, new ones added, deleted ones taken out", () => {
+  const next = merged(known, [record("1", { rows: 5 }), record("2", { deletedAt: "2026-01-01" }), record("3")]);
+  expect([...next.values()].map((each) => [each.id, each.rows])).toEqual([
+    ["1", 5],
+    ["3", 1],
+  ]);
+});
+
+test("where nothing differs nothing is drawn again", () => {
+  expect(merged(known, [record("1"), record("9", { deletedAt: "2026-01-01" })])).toBe(known);
+});

@@ -1,0 +1,119 @@
+/** The experiments as this page knows them: listed once, then only what has changed. */
+
+import { signal } from "@preact/signals";
+
+import { get, post } from "../../api/client";
+import type { ExperimentRecord, Listing, MetricField, Values } from "../../api/types";
+
+/** Parameters and last values of one experiment, when it had so many rows. */
+export interface Known {
+  rows: number;
+  params: Record<string, unknown>;
+  metrics: { name: string | null; fields: string[] }[];
+  /** By the column's key. */
+  values: Map<string, unknown>;
+}
+
+export interface WantedMetric {
+  key: string;
+  metric: MetricField;
+}
+
+const FIRST_PAGE = 100;
+const PAGE = 1000;
+const BATCH = 200;
+const METRICS_MAX = 32;
+
+export const records = signal<ReadonlyMap<string, ExperimentRecord>>(new Map());
+export const values = signal<ReadonlyMap<string, Known>>(new Map());
+export const total = signal<number | null>(null);
+
+let asOf: string | null = null;
+let loading: Promise<void> | null = null;
+
+/** List everything, a page at a time: the first one is short, so that something is shown soon. */
+export function loadAll(signal: AbortSignal): Promise<void> {
+  loading ??= list(signal).catch((error: unknown) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
+async function list(signal: AbortSignal): Promise<void> {
+  let cursor: string | null = null;
+  let first: string | null = null;
+  const found = new Map<string, ExperimentRecord>();
+  do {
+    const limit = first === null ? FIRST_PAGE : PAGE;
+    const page: Listing = await get<Listing>("experiments", { limit, cursor }, signal);
+    for (const record of page.data) found.set(record.id, record);
+    first ??= page.asOf;
+    cursor = page.hasMore ? page.cursor : null;
+    total.value = page.total;
+    records.value = new Map(found);
+  } while (cursor);
+  // what has changed since the first page was asked for may be missing on a later one
+  asOf = first;
+}
+
+/** Take in what has changed since the last time. */
+export async function refresh(signal: AbortSignal): Promise<void> {
+  await loadAll(signal);
+  let cursor: string | null = null;
+  let latest: string | null = null;
+  do {
+    const page: Listing = await get<Listing>("experiments", { limit: PAGE, cursor, changed_since: asOf }, signal);
+    records.value = merged(records.value, page.data);
+    latest ??= page.asOf;
+    cursor = page.hasMore ? page.cursor : null;
+  } while (cursor);
+  total.value = records.value.size;
+  asOf = latest;
+}
+
+/** Return the records with changes put in and deleted ones taken out; the same ones where nothing differs. */
+export function merged(
+  known: ReadonlyMap<string, ExperimentRecord>,
+  changes: readonly ExperimentRecord[],
+): ReadonlyMap<string, ExperimentRecord> {
+  const news = changes.filter((record) =>
+    record.deletedAt ? known.has(record.id) : JSON.stringify(known.get(record.id)) !== JSON.stringify(record),
+  );
+  if (!news.length) return known;
+  const next = new Map(known);
+  for (const record of news) {
+    if (record.deletedAt) next.delete(record.id);
+    else next.set(record.id, record);
+  }
+  return next;
+}
+
+/** Ask for parameters and last values of those experiments of which they are not known as they are now. */
+export async function loadValues(ids: readonly string[], wanted: readonly WantedMetric[], signal: AbortSignal): Promise<void> {
+  const asked = wanted.slice(0, METRICS_MAX);
+  const lacking = ids.filter((id) => lacks(values.value.get(id), records.value.get(id), asked));
+  for (let start = 0; start < lacking.length; start += BATCH) {
+    const batch = lacking.slice(start, start + BATCH);
+    const body = { ids: batch, metrics: asked.map((each) => each.metric) };
+    const { data } = await post<{ data: Values[] }>("experiments/values", body, signal);
+    const next = new Map(values.value);
+    // those that cannot be read are left out of the answer: they are not asked for again as they are
+    for (const id of batch) {
+      const rows = records.value.get(id)?.rows ?? 0;
+      next.set(id, { rows, params: {}, metrics: [], values: new Map(asked.map(({ key }) => [key, undefined])) });
+    }
+    for (const each of data) {
+      const rows = records.value.get(each.id)?.rows ?? 0;
+      const before = values.value.get(each.id);
+      const kept = before?.rows === rows ? before.values : [];
+      const found = asked.map((metric, at) => [metric.key, each.values[at]] as const);
+      next.set(each.id, { rows, params: each.params, metrics: each.metrics, values: new Map([...kept, ...found]) });
+    }
+    values.value = next;
+  }
+}
+
+function lacks(known: Known | undefined, record: ExperimentRecord | undefined, wanted: readonly WantedMetric[]): boolean {
+  return !known || known.rows !== record?.rows || wanted.some((each) => !known.values.has(each.key));
+}

@@ -1,0 +1,73 @@
+/** The address is where the state of a view lives, so that a view can be shared. */
+
+import { computed, signal } from "@preact/signals";
+
+interface Place {
+  path: string;
+  search: string;
+}
+
+export type Change = Record<string, string | string[] | null>;
+
+const here = (): Place => ({ path: location.pathname, search: location.search });
+
+export const place = signal<Place>(typeof location === "undefined" ? { path: "/", search: "" } : here());
+export const query = computed(() => new URLSearchParams(place.value.search));
+
+if (typeof window !== "undefined") {
+  window.addEventListener("popstate", () => {
+    place.value = here();
+  });
+}
+
+/** Go to another page; `path` may have a query. */
+export function navigate(path: string, options: { replace?: boolean } = {}): void {
+  if (options.replace) history.replaceState(null, "", path);
+  else {
+    history.pushState(null, "", path);
+    window.scrollTo(0, 0);
+  }
+  place.value = here();
+}
+
+/** Change arguments of the address; null removes one. */
+export function setQuery(change: Change, options: { push?: boolean } = {}): void {
+  const search = changed(place.value.search, change);
+  if (search === place.value.search) return;
+  const path = `${place.value.path}${search}`;
+  if (options.push) history.pushState(null, "", path);
+  else history.replaceState(null, "", path);
+  place.value = here();
+}
+
+/** Return a query with arguments changed, the others as they were. */
+export function changed(search: string, change: Change): string {
+  const next = new URLSearchParams(search);
+  for (const [name, value] of Object.entries(change)) {
+    next.delete(name);
+    if (Array.isArray(value)) for (const each of value) next.append(name, each);
+    else if (value !== null && value !== "") next.set(name, value);
+  }
+  const text = next.toString();
+  return text ? `?${text}` : "";
+}
+
+/** The address of an experiment's page. */
+export function experimentPath(prefix: string): string {
+  return `/experiments/${prefix.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/** The prefix that the address of a page names; null where it is none. */
+export function prefixOf(path: string): string | null {
+  const rest = path.startsWith("/experiments/") ? path.slice("/experiments/".length) : "";
+  try {
+    return rest ? rest.split("/").map(decodeURIComponent).join("/") : null;
+  } catch {
+    return null;
+  }
+}
+
+export function comparePath(prefixes: string[]): string {
+  const search = new URLSearchParams(prefixes.map((each) => ["e", each]));
+  return `/compare?${search}`;
+}

@@ -1,0 +1,109 @@
+/** What surrounds every page: the head with the way home, the theme, and who is signed in. */
+
+import { signal } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+
+import { session, signOut } from "../state/session";
+import { switchTheme, theme } from "../state/theme";
+import { navigate } from "../state/url";
+import { Banner, Link } from "./basic";
+
+const keysShown = signal(false);
+
+const KEYS: readonly (readonly [string, string])[] = [
+  ["/", "go to the search field"],
+  ["j  k", "down and up in the list of experiments"],
+  ["Enter", "open the experiment"],
+  ["x", "tick the experiment, to compare it"],
+  ["c", "compare what is ticked"],
+  ["+  −  ←  →  0", "zoom, move and reset a chart that has the focus"],
+  ["Esc", "close, or leave a field"],
+  ["?", "these keys"],
+];
+
+export function Frame(props: { children: ComponentChildren }): JSX.Element {
+  useEffect(() => {
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, []);
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <header class="head">
+        <Link href="/" class="brand">
+          <span class="mark" aria-hidden="true" />
+          ML-Dash
+        </Link>
+        <div class="head-end">
+          <button type="button" class="quiet" title="Keys" aria-label="Keys" onClick={() => (keysShown.value = true)}>
+            ?
+          </button>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={theme.value === "dark" ? "Light theme" : "Dark theme"}
+            title={theme.value === "dark" ? "Light theme" : "Dark theme"}
+            onClick={switchTheme}
+          >
+            {theme.value === "dark" ? "☀" : "☾"}
+          </button>
+          {session.value?.signedIn && session.value.mode === "server" && (
+            <>
+              <span class="muted who">{session.value.name}</span>
+              <button type="button" class="quiet" onClick={() => void leave()}>
+                Sign out
+              </button>
+            </>
+          )}
+        </div>
+      </header>
+      <Banner />
+      <main id="main">{props.children}</main>
+      {keysShown.value && <Keys />}
+    </>
+  );
+}
+
+async function leave(): Promise<void> {
+  await signOut();
+  navigate("/sign-in");
+}
+
+function onKey(event: KeyboardEvent): void {
+  const field = event.target as HTMLElement;
+  const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(field.tagName) && (field as HTMLInputElement).type !== "checkbox";
+  if (event.key === "Escape" && typing) field.blur();
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    document.querySelector<HTMLInputElement>("[data-main-search]")?.focus();
+  } else if (event.key === "?") {
+    keysShown.value = true;
+  }
+}
+
+function Keys(): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} class="keys" aria-labelledby="keys-title" onClose={() => (keysShown.value = false)}>
+      <h2 id="keys-title">Keys</h2>
+      <dl>
+        {KEYS.map(([key, what]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <button type="button" onClick={() => dialog.current?.close()}>
+        Close
+      </button>
+    </dialog>
+  );
+}

@@ -1,0 +1,71 @@
+/** Numbers, times and values as people read them. */
+
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const grouped = new Intl.NumberFormat("en");
+
+/** "3 minutes ago"; a time ahead, which a wrong clock gives, is told as one. */
+export function ago(iso: string, now: number): string {
+  const seconds = (Date.parse(iso) - now) / 1000;
+  if (!Number.isFinite(seconds)) return iso;
+  if (Math.abs(seconds) < 10) return "just now";
+  for (const [unit, size] of UNITS) {
+    if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
+  }
+  return relative.format(Math.round(seconds), "second");
+}
+
+/** "1 h 02 min"; a negative one, which a wrong clock gives, is "–". */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds < 0) return "–";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${two(Math.floor(seconds % 60))} s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${two(minutes % 60)} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+export function bytes(size: number): string {
+  if (size < 1000) return `${size} B`;
+  for (const [unit, scale] of [["kB", 1e3], ["MB", 1e6], ["GB", 1e9]] as const) {
+    if (size < scale * 1000) return `${(size / scale).toPrecision(3)} ${unit}`;
+  }
+  return `${(size / 1e12).toPrecision(3)} TB`;
+}
+
+export function whole(count: number): string {
+  return grouped.format(count);
+}
+
+/** A number in few characters, without losing what tells two apart. */
+export function number(value: number): string {
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e7) return String(value);
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
+  return String(Number(value.toPrecision(5)));
+}
+
+/** Any value that was logged, as one line of text. */
+export function text(value: unknown): string {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "number") return number(value);
+  if (typeof value === "string") return value;
+  if (typeof value === "boolean") return String(value);
+  if (typeof value === "object" && "__repr__" in value && typeof value.__repr__ === "string") return value.__repr__;
+  return JSON.stringify(value);
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, "0");
+}
