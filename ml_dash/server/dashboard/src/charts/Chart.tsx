@@ -98,6 +98,7 @@ export function Chart(props: ChartProps): JSX.Element {
   useEffect(() => {
     if (!visible || !latest.current.size) return;
     const end = new AbortController();
+    const began = performance.now();
     void (async () => {
       try {
         const found = await Promise.all(
@@ -108,6 +109,7 @@ export function Chart(props: ChartProps): JSX.Element {
           }),
         );
         setData(new Map(found));
+        performance.measure("ml-dash:more", { start: began, detail: props.title });
       } catch (error) {
         if (!isAbort(error)) console.debug(error);
       }

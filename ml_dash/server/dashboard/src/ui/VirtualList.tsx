@@ -60,8 +60,8 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
       ref={box}
       class={`virtual ${props.class ?? ""}`}
       tabIndex={0}
-      role={props.role === "rowgroup" ? undefined : (props.role ?? "list")}
-      aria-label={props.label}
+      role={props.role ?? "list"}
+      aria-label={props.role === "rowgroup" ? undefined : props.label}
       onScroll={(event) => {
         const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
         atEnd.current = scrollHeight - scrollTop - clientHeight < rowHeight * 2;

@@ -45,6 +45,11 @@ export function whole(count: number): string {
   return grouped.format(count);
 }
 
+/** "1 run", "2 runs". */
+export function several(count: number, what: string): string {
+  return `${whole(count)} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** A number in few characters, without losing what tells two apart. */
 export function number(value: number): string {
   if (Number.isNaN(value)) return "NaN";

@@ -8,7 +8,7 @@ import { Chart } from "../../charts/Chart";
 import { colorOf } from "../../charts/palette";
 import { query, setQuery } from "../../state/url";
 import { Empty, Link, Select } from "../../ui/basic";
-import { whole } from "../../ui/format";
+import { several, whole } from "../../ui/format";
 import { ChartControls, chartView, setRange } from "../experiment/ChartControls";
 import { AXES, axes, axisOf } from "../experiment/groups";
 import { metricTitle } from "../experiments/columns";
@@ -19,6 +19,8 @@ import { Scatter } from "./Scatter";
 
 const CHARTS_MAX = 60;
 const DIMENSIONS_MAX = 10;
+/** What people look at first, where it is there. */
+const RESULTS = /(eval|val|test).*(acc|loss)|acc|loss|reward|score/i;
 
 export function ComparePage(): JSX.Element {
   const prefixes = query.value.getAll("e");
@@ -44,7 +46,7 @@ export function ComparePage(): JSX.Element {
   const leave = (prefix: string): void => setQuery({ e: prefixes.filter((each) => each !== prefix) });
   return (
     <div class="compare-page">
-      <h1>Compare {whole(runs.length)} runs</h1>
+      <h1>Compare {several(runs.length, "run")}</h1>
       {missing.map((prefix) => (
         <p key={prefix} class="problem">
           There is no experiment {prefix}, or you may not see it.{" "}
@@ -75,7 +77,8 @@ function Results(props: Compared & { chosen: MetricField | null }): JSX.Element 
   const named = query.value.get("param") ?? rows[0]?.name;
   const row = rows.find((each) => each.name === named);
   useEffect(() => {
-    if (!chosen && usable[0]) setQuery({ result: writeField(usable[0]) });
+    const first = usable.find((each) => RESULTS.test(metricTitle(each))) ?? usable[0];
+    if (!chosen && first) setQuery({ result: writeField(first) });
   }, [chosen, usable.length]);
   if (runs.length < 2 || !rows.length || !chosen) return null;
   const results = runs.map((run) => run.results[0]);

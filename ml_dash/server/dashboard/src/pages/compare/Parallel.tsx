@@ -25,11 +25,11 @@ export function Parallel(props: {
   const x = (index: number): number => SIDE + index * GAP;
   const y = (at: number): number => HEIGHT - BOTTOM - at * (HEIGHT - TOP - BOTTOM);
   return (
-    <div class="scroll-x">
+    <div class="scroll-x" tabIndex={0} role="region" aria-label="Parallel coordinates">
       <svg
         viewBox={`0 0 ${width} ${HEIGHT}`}
         class="parallel"
-        style={{ minWidth: `${width * 0.8}px` }}
+        style={{ width: `${width}px` }}
         role="img"
         aria-label={`Runs over ${dimensions.map((each) => each.name).join(", ")}; the table of parameters has the values`}
       >

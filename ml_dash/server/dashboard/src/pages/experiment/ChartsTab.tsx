@@ -8,7 +8,7 @@ import { Chart } from "../../charts/Chart";
 import { colorOf } from "../../charts/palette";
 import { query, setQuery } from "../../state/url";
 import { Empty } from "../../ui/basic";
-import { whole } from "../../ui/format";
+import { several, whole } from "../../ui/format";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
 import { axes, axisOf, type ChartOf, chartGroups, type Group } from "./groups";
 
@@ -29,7 +29,7 @@ export function ChartsTab(props: { record: ExperimentRecord; metrics: MetricInfo
       <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
       {metrics && (
         <p class="muted" role="status">
-          {whole(all.length)} charts of {whole(metrics.length)} metrics
+          {several(all.length, "chart")} of {several(metrics.length, "metric")}
         </p>
       )}
       {enlarged ? (

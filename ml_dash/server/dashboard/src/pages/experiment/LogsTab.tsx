@@ -7,7 +7,7 @@ import { get, isAbort } from "../../api/client";
 import type { ExperimentRecord, LogRow, Rows } from "../../api/types";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Select, Toggle } from "../../ui/basic";
-import { text, whole } from "../../ui/format";
+import { several, text } from "../../ui/format";
 import { VirtualList } from "../../ui/VirtualList";
 
 const PAGE = 200;
@@ -85,7 +85,7 @@ function All({ record, follow }: { record: ExperimentRecord; follow: boolean }):
   return (
     <>
       <p class="muted" role="status">
-        {whole(total)} messages
+        {several(total, "message")}
       </p>
       <VirtualList
         class="logs"
@@ -145,7 +145,7 @@ function Filtered(props: {
   return (
     <>
       <p class="muted" role="status">
-        {state.loaded ? `${whole(state.total)} messages` : "Searching…"}
+        {state.loaded ? several(state.total, "message") : "Searching…"}
       </p>
       <VirtualList
         class="logs"

@@ -1,6 +1,6 @@
 /** Finding an experiment by its prefix, and keeping its record as it is now. */
 
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { ApiError, get } from "../../api/client";
 import type { ExperimentRecord, Listing, MetricInfo } from "../../api/types";
@@ -53,11 +53,13 @@ export function useExperiment(prefix: string): Found {
 /** Return the experiment's metrics; as it goes on, only new ones are asked for. */
 export function useMetrics(record: ExperimentRecord): MetricInfo[] | null {
   const [metrics, setMetrics] = useState<MetricInfo[] | null>(null);
+  const known = useRef<MetricInfo[]>([]);
   usePoll(
     async (signal) => {
-      const start = metrics?.length ?? 0;
+      const start = known.current.length;
       const { data } = await get<{ data: MetricInfo[] }>(`experiments/${record.id}/metrics`, { start }, signal);
-      if (data.length || !metrics) setMetrics([...(metrics ?? []), ...data]);
+      known.current = [...known.current, ...data];
+      setMetrics(known.current);
     },
     60_000,
     [record.id, record.rows],

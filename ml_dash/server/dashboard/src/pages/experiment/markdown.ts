@@ -1,9 +1,11 @@
 /** A readme as HTML in which nothing runs and nothing is loaded from elsewhere. */
 
 import DOMPurify from "dompurify";
-import { marked } from "marked";
+import { Marked } from "marked";
 
 const purify = DOMPurify(window);
+/** HTML in a readme is shown as the text that it is. */
+const markdown = new Marked({ async: false, gfm: true, renderer: { html: ({ text }) => escaped(text) } });
 
 purify.addHook("afterSanitizeAttributes", (node) => {
   if (node.tagName === "A") {
@@ -22,11 +24,14 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 });
 
 export function readmeHtml(text: string): string {
-  const html = marked.parse(text, { async: false, gfm: true });
-  return purify.sanitize(html, {
+  return purify.sanitize(markdown.parse(text, { async: false }), {
     USE_PROFILES: { html: true },
     FORBID_TAGS: ["style", "form", "input", "button", "textarea", "select", "iframe", "video", "audio"],
     FORBID_ATTR: ["style", "class", "id", "name", "srcset"],
     ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpe?g|gif|webp);|#)/i,
   });
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

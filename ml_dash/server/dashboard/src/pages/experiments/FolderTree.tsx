@@ -1,7 +1,7 @@
 /** The tree at the side of the list. */
 
 import type { JSX } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 
 import type { ExperimentRecord } from "../../api/types";
 import { whole } from "../../ui/format";
@@ -28,24 +28,39 @@ interface BranchProps {
   depth: number;
 }
 
-function Branch({ folders, chosen, onChoose, depth }: BranchProps): JSX.Element {
+function Branch(props: BranchProps): JSX.Element {
   return (
     <ul>
-      {folders.map((folder) => (
-        <li key={folder.path}>
-          {folder.folders.length ? (
-            <details open={depth < 1 || isIn(`${chosen}/`, folder.path)}>
-              <summary>
-                <Entry folder={folder} chosen={chosen} onChoose={onChoose} />
-              </summary>
-              <Branch folders={folder.folders} chosen={chosen} onChoose={onChoose} depth={depth + 1} />
-            </details>
-          ) : (
-            <Entry folder={folder} chosen={chosen} onChoose={onChoose} />
-          )}
-        </li>
+      {props.folders.map((folder) => (
+        <Twig key={folder.path} {...props} folder={folder} />
       ))}
     </ul>
+  );
+}
+
+function Twig({ folder, chosen, onChoose, depth }: BranchProps & { folder: Folder }): JSX.Element {
+  const [toggled, setToggled] = useState<boolean | null>(null);
+  const open = toggled ?? (depth < 1 || isIn(`${chosen}/`, folder.path));
+  return (
+    <li>
+      <div class="tree-row">
+        {folder.folders.length > 0 && (
+          <button
+            type="button"
+            class="quiet tree-toggle"
+            aria-expanded={open}
+            aria-label={`Folders in ${folder.path}`}
+            onClick={() => setToggled(!open)}
+          >
+            {open ? "▾" : "▸"}
+          </button>
+        )}
+        <Entry folder={folder} chosen={chosen} onChoose={onChoose} />
+      </div>
+      {open && folder.folders.length > 0 && (
+        <Branch folders={folder.folders} chosen={chosen} onChoose={onChoose} depth={depth + 1} />
+      )}
+    </li>
   );
 }
 
@@ -56,10 +71,7 @@ function Entry(props: { folder: Folder; chosen: string; onChoose: (path: string)
       type="button"
       class="tree-entry"
       aria-current={folder.path === props.chosen ? "true" : undefined}
-      onClick={(event) => {
-        event.preventDefault();
-        props.onChoose(folder.path);
-      }}
+      onClick={() => props.onChoose(folder.path)}
     >
       <span>{folder.name}</span>
       <span class="count">{whole(folder.count)}</span>

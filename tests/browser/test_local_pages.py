@@ -1,0 +1,150 @@
+"""The pages of `ml-dash ui`, over a root of journals: the same pages, and nothing imported."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from docs.examples.digits_network import Config
+from ml_dash import Experiment
+from tests.browser.conftest import Window
+from tests.browser.training import train
+from tests.process.processes import expect_line
+
+MANY = 3000
+NAMES = 10_000
+
+
+class Ui:
+    """`ml-dash ui` in a process of its own."""
+
+    def __init__(self, root: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ml_dash.cli", "ui", root, "--port", "0", "--no-browser"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+
+    def address(self) -> str:
+        """Return the next address that it prints."""
+        return expect_line(self.process).rpartition(" ")[2]
+
+    def stop(self) -> int:
+        """End it, and return its exit code."""
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = str(tmp_path_factory.mktemp("dash"))
+    with Experiment("alice/vision/digits", dash_root=root, tags=["local"], echo=False).run as exp:
+        train(exp, Config(epochs=3, hidden=(32,)))
+    return root
+
+
+@pytest.fixture
+def ui(trained: str) -> Iterator[Ui]:
+    ui = Ui(trained)
+    yield ui
+    assert ui.stop() == 0
+
+
+def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
+    ui: Ui, open_window: Callable[..., Window]
+) -> None:
+    address = ui.address()
+    first = open_window()
+    first.page.goto(address)
+    expect(first.page.get_by_role("link", name="digits")).to_be_visible()
+    assert "token" not in first.page.url
+    assert first.page.get_by_role("button", name="Sign out").count() == 0
+    first.page.reload()
+    expect(first.page.get_by_role("link", name="digits")).to_be_visible()
+
+    second = open_window()
+    second.expected = ["401"]
+    second.page.goto(address)
+    expect(second.page.get_by_role("heading", name="Open the address of the terminal")).to_be_visible()
+    second.page.goto("about:blank")
+    second.page.goto(ui.address())
+    expect(second.page.get_by_role("link", name="digits")).to_be_visible()
+
+
+def test_a_local_run_is_shown_as_it_lies_and_followed_as_it_goes_on(
+    ui: Ui, open_window: Callable[..., Window], trained: str
+) -> None:
+    page = open_window().page
+    page.goto(ui.address())
+    page.get_by_role("link", name="digits").click()
+    expect(page.locator('figure[data-chart="train/loss"] canvas')).to_be_visible()
+    page.get_by_role("tab", name="Files").click()
+    page.get_by_role("button", name="plots/weights.png").click()
+    expect(page.get_by_role("img", name="weights.png")).to_be_visible()
+    page.get_by_role("link", name="Experiments", exact=True).click()
+    with Experiment("alice/vision/live", dash_root=trained, echo=False).run as exp:
+        exp.metrics("train").log(loss=1.0)
+        exp.flush()
+        page.get_by_role("link", name="live").click()
+        expect(page.locator(".status-running")).to_be_visible()
+        expect(page.get_by_role("img", name=re.compile("last 1$"))).to_be_visible()
+        exp.metrics("train").log(loss=0.25)
+        exp.flush()
+        expect(page.get_by_role("img", name=re.compile("last 0.25"))).to_be_visible()
+    expect(page.locator(".status-completed")).to_be_visible()
+
+
+def test_thousands_of_experiments_are_a_table_of_a_few_rows(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    """What the page has in memory of rows does not follow their number; each can be reached all the same."""
+    for number in range(MANY):
+        journal = tmp_path / "alice" / f"project{number % 7}" / f"run-{number:04}" / "journal"
+        journal.mkdir(parents=True)
+    ui = Ui(str(tmp_path))
+    try:
+        page = open_window().page
+        page.goto(ui.address())
+        expect(page.get_by_role("status")).to_have_text("3,000 in all")
+        table = page.get_by_role("table", name="Experiments")
+        assert table.get_by_role("row").count() < 60
+        page.get_by_role("button", name="Name").click()
+        page.locator(".table .virtual").evaluate("box => box.scrollTop = box.scrollHeight")
+        expect(page.get_by_role("link", name="run-2995")).to_be_visible()
+        assert table.get_by_role("row").count() < 60
+        page.get_by_label("Search and filter").fill("run-1234")
+        expect(page.get_by_role("status")).to_have_text("1 of 3,000")
+    finally:
+        assert ui.stop() == 0
+
+
+def test_ten_thousand_metrics_are_a_few_charts_at_a_time(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    with Experiment("alice/p/wide", dash_root=str(tmp_path), echo=False).run as exp:
+        for number in range(NAMES):
+            exp.metrics(f"layer{number // 20}/unit{number % 20}").log(norm=float(number))
+    ui = Ui(str(tmp_path))
+    try:
+        page = open_window().page
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url) if "/series" in request.url else None)
+        page.goto(ui.address())
+        page.get_by_role("link", name="wide").click()
+        expect(page.locator("p[role=status]")).to_have_text("10,000 charts of 10,000 metrics")
+        expect(page.locator("canvas").first).to_be_visible()
+        assert page.locator("figure.chart").count() <= 60
+        assert len(requests) <= 60
+        page.get_by_label("Find metrics").fill("layer499 unit19")
+        expect(page.locator("p[role=status]")).to_have_text("1 chart of 10,000 metrics")
+        expect(page.get_by_role("img", name=re.compile("last 9999"))).to_be_visible()
+    finally:
+        assert ui.stop() == 0

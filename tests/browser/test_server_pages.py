@@ -1,0 +1,400 @@
+"""The pages of `ml-dash server`, walked by a person who has a token, with real training data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from docs.examples.digits_network import Config
+from ml_dash import Experiment
+from ml_dash.server.runner import EmbeddedServer
+from tests.browser.conftest import Window, keep, sign_in
+from tests.browser.training import README, SCRIPT, hostile, train, training
+from tests.remote_mode.seen import TOKEN
+
+RATES = {"lr-0.08": 0.08, "lr-0.02": 0.02, "lr-0.005": 0.005}
+
+
+@pytest.fixture(scope="module")
+def trained(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server with three trainings, one that failed, and one that says nothing."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patched.setenv("ML_DASH_TOKEN", TOKEN)
+        root = str(tmp_path_factory.mktemp("dash"))
+
+        def experiment(prefix: str, *tags: str, readme: str | None = None) -> Experiment:
+            return Experiment(
+                prefix, dash_url=server.url, dash_root=root, readme=readme, tags=list(tags), echo=False
+            )
+
+        for name, rate in RATES.items():
+            tag = "baseline" if rate > 0.05 else "sweep"
+            exp = experiment(f"alice/vision/digits/{name}", tag, readme=README)
+            with exp.run:
+                train(exp, Config(epochs=4, hidden=(64, 32), learning_rate=rate))
+        broken = experiment("bob/nlp/broken", readme=f"# {SCRIPT}\n\n[x](javascript:alert(1))\n{SCRIPT}")
+        broken.run.start()
+        hostile(broken)
+        broken.run.fail(f"ValueError: loss is NaN {SCRIPT}")
+        with experiment("alice/vision/empty").run:
+            pass
+        yield server
+
+
+@pytest.fixture
+def page(trained: EmbeddedServer, window: Window) -> Page:
+    """A page of somebody who is signed in."""
+    return window.page
+
+
+def rows(page: Page) -> list[str]:
+    """The names in the table of experiments, in order."""
+    return page.get_by_role("table", name="Experiments").locator(".name a").all_inner_texts()
+
+
+def test_nobody_sees_anything_without_a_token_and_a_wrong_one_is_told(
+    open_window: Callable[..., Window], trained: EmbeddedServer
+) -> None:
+    window = open_window()
+    window.expected = ["401"]
+    page = window.page
+    page.goto(f"{trained.url}/experiments/alice/vision/digits/lr-0.08?tab=logs")
+    expect(page).to_have_url(re.compile(r"/sign-in\?to=%2Fexperiments"))
+    page.get_by_label("Token").fill("mld_" + "x" * 43)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("tab", name="Logs")).to_have_attribute("aria-selected", "true")
+    assert TOKEN not in page.url
+    assert TOKEN not in page.evaluate(
+        "JSON.stringify({...localStorage, ...sessionStorage, c: document.cookie})"
+    )
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(f"{trained.url}/")
+    expect(page).to_have_url(re.compile("/sign-in"))
+
+
+def test_a_code_that_somebody_approves_signs_in(
+    open_window: Callable[..., Window], trained: EmbeddedServer
+) -> None:
+    window = open_window()
+    window.expected = ["400"]  # the answer to who asks before it is approved
+    page = window.page
+    page.goto(f"{trained.url}/")
+    page.get_by_role("button", name="Sign in with a code").click()
+    with window.context.expect_page() as opened:
+        page.get_by_role("link", name="Approve it").click()
+    approval = opened.value
+    approval.get_by_label("Your own token").fill(TOKEN)
+    approval.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
+
+
+def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page: Page) -> None:
+    expect(page.get_by_role("status")).to_have_text("5 in all")
+    assert rows(page)[0] == "empty"
+    search = page.get_by_label("Search and filter")
+    search.fill("digits tag:sweep")
+    expect(page.get_by_role("status")).to_have_text("2 of 5")
+    search.fill("training.learning_rate < 0.05 eval/accuracy > 0.1")
+    expect(page.get_by_role("status")).to_have_text("2 of 5")
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("Find a column").fill("eval/acc")
+    page.get_by_label("eval/accuracy").check()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="eval/accuracy").click()
+    expect(page.get_by_role("columnheader", name="eval/accuracy")).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    assert rows(page) == ["lr-0.02", "lr-0.005"]
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("2 of 5")
+    expect(page.get_by_role("columnheader", name="eval/accuracy")).to_have_attribute(
+        "aria-sort", "descending"
+    )
+    search.fill("status:failed")
+    expect(page.get_by_role("status")).to_have_text("1 of 5")
+    search.fill("nothing is called so")
+    expect(page.get_by_text("No experiment is what the filter asks for.")).to_be_visible()
+    search.fill("")
+    page.get_by_role("navigation", name="Folders").get_by_text("bob").click()
+    expect(page.get_by_role("heading", name="bob")).to_be_visible()
+    assert rows(page) == ["broken"]
+    page.go_back()
+    expect(page.get_by_role("status")).to_have_text("5 in all")
+    keep(page, "experiments")
+
+
+def test_the_keyboard_alone_finds_ticks_and_opens(page: Page) -> None:
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search and filter")).to_be_focused()
+    page.keyboard.type("digits")
+    expect(page.get_by_role("status")).to_have_text("3 of 5")
+    page.keyboard.press("Escape")
+    for key in ("j", "j", "x", "k", "x"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Compare 2")).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="Charts")).to_be_visible()
+
+
+def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/experiments/alice/vision/digits/lr-0.08")
+    loss = page.locator('figure[data-chart="train/loss"]')
+    expect(loss.locator("canvas")).to_be_visible()
+    keep(page, "charts")
+    plot = loss.locator(".u-over")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
+    expect(loss.locator(".tooltip")).to_contain_text("loss")
+    expect(page.locator('figure[data-chart="train/accuracy"] .tooltip')).to_be_visible()
+
+    with page.expect_request(re.compile(r"series.*field=loss.*start=.*stop=")):
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2, steps=5)
+        page.mouse.up()
+    expect(page).to_have_url(re.compile(r"from=\d+.*to=\d+"))
+    loss.get_by_role("button", name="All").click()
+    expect(page).not_to_have_url(re.compile("from="))
+
+    loss.get_by_role("img").focus()
+    page.keyboard.press("+")
+    expect(page).to_have_url(re.compile("from="))
+    page.keyboard.press("0")
+    expect(page).not_to_have_url(re.compile("from="))
+
+    page.get_by_label("log y").check()
+    page.get_by_label("Smoothing").fill("0.9")
+    page.get_by_role("combobox", name="x").select_option("relative")
+    expect(page).to_have_url(re.compile(r"log=1.*smooth=0\.9.*x=relative"))
+    page.reload()
+    expect(page.get_by_label("log y")).to_be_checked()
+    loss.hover()
+    loss.get_by_role("button", name="Table").click()
+    expect(loss.get_by_role("table", name="Values")).to_contain_text("0")
+    with page.expect_download() as saved:
+        loss.get_by_role("button", name="CSV").click()
+    lines = Path(saved.value.path()).read_text().splitlines()
+    assert lines[0] == "relative,loss,loss (min),loss (max)"
+    assert len(lines) > 100
+    loss.get_by_role("button", name="Table").click()
+    expect(loss.locator("canvas")).to_be_visible()
+    with page.expect_download() as saved:
+        loss.get_by_role("button", name="PNG").click()
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/experiments/alice/vision/digits/lr-0.02")
+    page.get_by_role("tab", name="Overview").click()
+    expect(page.get_by_role("heading", name="Handwritten digits")).to_be_visible()
+    expect(page.get_by_role("link", name="scikit-learn")).to_have_attribute("rel", re.compile("noopener"))
+    page.get_by_role("tab", name="Logs").click()
+    expect(page.get_by_role("log")).to_contain_text("Epoch done")
+    page.get_by_label("Level").select_option("error")
+    expect(page.get_by_text("No message is what was asked for.")).to_be_visible()
+    page.get_by_role("tab", name="Params").click()
+    expect(page.get_by_role("row", name="training.learning_rate")).to_contain_text("0.02")
+    page.get_by_role("tab", name="Files").click()
+    page.get_by_role("button", name="plots/weights.png").click()
+    expect(page.get_by_role("img", name="weights.png")).to_be_visible()
+    width = page.get_by_role("img", name="weights.png").evaluate("image => image.naturalWidth")
+    assert width > 0
+    page.get_by_role("button", name="configs/config.json").click()
+    expect(page.locator(".preview-text")).to_contain_text('"lr": 0.02')
+    page.get_by_role("button", name="videos/weights.mp4").click()
+    expect(page.locator("video.preview")).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Download").click()
+    assert saved.value.suggested_filename == "weights.mp4"
+    keep(page, "files")
+    page.get_by_role("tab", name="Tracks").click()
+    expect(page.get_by_text("This experiment has no tracks.")).to_be_visible()
+
+
+def test_runs_are_laid_on_top_of_one_another(trained: EmbeddedServer, page: Page) -> None:
+    page.get_by_label("Search and filter").fill("digits")
+    for name in RATES:
+        page.get_by_label(f"Tick alice/vision/digits/{name}").check()
+    page.get_by_role("button", name="Compare 3").click()
+    expect(page.get_by_role("heading", name="Compare 3 runs")).to_be_visible()
+    table = page.get_by_role("region", name="Parameters of the runs")
+    expect(table.get_by_role("row", name="training.learning_rate")).to_contain_text("0.005")
+    expect(table.get_by_role("row", name="training.batch_size")).to_have_count(0)
+    page.get_by_label("only what differs").uncheck()
+    expect(table.get_by_role("row", name="training.batch_size")).to_contain_text("16")
+    page.get_by_label("only what differs").check()
+    expect(page.locator("svg.scatter circle")).to_have_count(3)
+    expect(page.locator("svg.parallel polyline")).to_have_count(3)
+    overlay = page.locator('figure[data-chart="train/loss"]')
+    overlay.scroll_into_view_if_needed()
+    expect(overlay.locator("canvas")).to_be_visible()
+    expect(overlay.get_by_role("group", name="Lines").get_by_role("button")).to_have_count(3)
+    page.evaluate("window.scrollTo(0, 0)")
+    keep(page, "compare")
+    page.get_by_role("button", name="Leave out lr-0.02").click()
+    expect(page.get_by_role("heading", name="Compare 2 runs")).to_be_visible()
+
+
+def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/?columns=p%3Anote,tags")
+    expect(page.get_by_role("table", name="Experiments")).to_contain_text("window.hacked")
+    page.goto(f"{trained.url}/experiments/bob/nlp/broken")
+    expect(page.locator(".error-text")).to_contain_text("<script>")
+    expect(page.locator("canvas").first).to_be_visible()
+    for tab in ("Overview", "Logs", "Params", "Files"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator("#panel")).to_contain_text("window.hacked" if tab != "Files" else "page.html")
+    assert page.locator("a[href^='javascript:']").count() == 0
+    page.get_by_role("button", name="evil/page.html").click()
+    expect(page.locator(".file-details")).to_contain_text(re.compile("window.hacked|no preview"))
+    page.get_by_role("button", name="evil/drawing.svg").click()
+    expect(page.get_by_text("There is no preview of image/svg+xml.")).to_be_visible()
+    page.get_by_role("button", name="evil/not-an-image.png").click()
+    expect(page.get_by_text("and is none that can be shown")).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_what_is_no_number_is_marked_and_not_hidden(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=odd")
+    plot = page.locator('figure[data-chart="odd/value (by index)"] .u-over')
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2)
+    expect(page.locator(".tooltip").first).to_contain_text("1 × NaN")
+
+
+def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/experiments/alice/vision/empty")
+    for tab, hint in (
+        ("Charts", "exp.metrics"),
+        ("Logs", "exp.log"),
+        ("Params", "exp.params"),
+        ("Files", "exp.files"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator("#panel .code")).to_contain_text(hint)
+    page.goto(f"{trained.url}/experiments/alice/nothing/here")
+    expect(page.get_by_text("There is no experiment alice/nothing/here")).to_be_visible()
+    page.goto(f"{trained.url}/compare")
+    expect(page.get_by_text("Nothing is compared yet.")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/experiments/alice/vision/digits/lr-0.08",
+        "/compare?e=alice/vision/digits/lr-0.08&e=alice/vision/digits/lr-0.02",
+    ],
+)
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
+def test_the_pages_can_be_used_by_everybody(
+    open_window: Callable[..., Window], trained: EmbeddedServer, path: str, width: int, dark: bool
+) -> None:
+    """What axe finds nothing serious in, and what does not need to be scrolled sideways."""
+    window = open_window(width, 844, dark=dark)
+    page = window.page
+    sign_in(page, trained.url, path)
+    expect(page.locator("h1")).to_be_visible()
+    if path != "/":
+        page.locator("figure.chart").first.scroll_into_view_if_needed()
+        expect(page.locator("canvas").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    axe = Path(__file__).parents[2] / "ml_dash/server/dashboard/node_modules/axe-core/axe.min.js"
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = [
+        (each["id"], each["nodes"][0]["html"][:200], each["nodes"][0]["failureSummary"][:300])
+        for each in found["violations"]
+        if each["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+    keep(
+        page, f"{path.strip('/').split('/')[0].split('?')[0] or 'list'}-{width}-{'dark' if dark else 'light'}"
+    )
+
+
+def test_a_live_run_is_followed_without_asking_for_all_again(
+    at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
+) -> None:
+    """While it logs, charts ask for what is new; at its end all is there."""
+    exp = Experiment("carol/live/run", dash_url=trained.url, dash_root=str(tmp_path / "live"), echo=False)
+    series: list[str] = []
+    page.on("request", lambda request: series.append(request.url) if "/series" in request.url else None)
+    with exp.run:
+        steps = training(exp, Config(epochs=6, hidden=(32,)))
+        for _ in range(50):
+            next(steps)
+        exp.flush()
+        page.goto(f"{trained.url}/experiments/carol/live/run?x=index")
+        expect(page.locator(".status-running")).to_be_visible()
+        expect(page.locator('figure[data-chart="train/loss"] canvas')).to_be_visible()
+        first = len(series)
+        for _ in range(100):
+            next(steps)
+        exp.flush()
+        expect(page.locator(".facts")).to_contain_text(re.compile(r"Rows\s*15\d"))
+        page.wait_for_function("n => performance.getEntriesByName('ml-dash:more').length >= n", arg=1)
+        known = [url for url in series[first:] if "name=train" in url]
+        assert known
+        assert all("start=50" in url for url in known), known
+        for _ in steps:
+            pass
+    expect(page.locator(".status-completed")).to_be_visible()
+
+
+def test_the_page_outlives_its_server_and_catches_up(
+    at_home: None, open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    window = open_window()
+    window.expected = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "503"]
+    page = window.page
+    server = EmbeddedServer(data=tmp_path / "own", admin_token=TOKEN).start()
+    try:
+        exp = Experiment("alice/p/run", dash_url=server.url, dash_root=str(tmp_path / "dash"), echo=False)
+        with exp.run:
+            exp.metrics("train").log(loss=1.0)
+            exp.flush()
+            sign_in(page, server.url, "/experiments/alice/p/run")
+            expect(page.locator("canvas")).to_be_visible()
+            server.stop()
+            expect(page.get_by_role("alert")).to_contain_text("does not answer")
+            expect(page.locator("canvas")).to_be_visible()
+            exp.metrics("train").log(loss=2.0)
+            server.start()
+            exp.flush(timeout=30)
+            expect(page.get_by_role("alert")).to_have_count(0)
+            expect(page.get_by_role("img", name=re.compile("last 2"))).to_be_visible()
+    finally:
+        server.stop()
+
+
+def test_an_experiment_that_is_deleted_while_it_is_open_is_told(
+    at_home: None, trained: EmbeddedServer, window: Window, tmp_path: Path
+) -> None:
+    window.expected = ["410"]
+    page = window.page
+    exp = Experiment("dave/p/doomed", dash_url=trained.url, dash_root=str(tmp_path / "dash"), echo=False)
+    with exp.run:
+        exp.metrics("train").log(loss=1.0)
+        exp.flush()
+        page.goto(f"{trained.url}/experiments/dave/p/doomed")
+        expect(page.locator("canvas")).to_be_visible()
+        assert trained.store is not None
+        assert exp.id is not None
+        trained.store.experiments.delete(exp.id)
+        expect(page.get_by_role("alert")).to_contain_text("was deleted")
+        expect(page.locator("canvas")).to_be_visible()
