@@ -50,6 +50,7 @@ class JournalView:
     Args:
         directory: The journal's directory; it need not exist.
         disk: The file system.
+        warns: Whether damage is told as a warning; where not, `index` lists it.
 
     Example:
         >>> view = JournalView(".dash/alice/project/run/journal")
@@ -57,8 +58,9 @@ class JournalView:
         1000
     """
 
-    def __init__(self, directory: str, *, disk: Disk = REAL_DISK) -> None:
+    def __init__(self, directory: str, *, disk: Disk = REAL_DISK, warns: bool = True) -> None:
         self.index = JournalIndex(directory, disk=disk)
+        self._warns = warns
         self._lock = threading.Lock()
         self._told: set[tuple[str, int]] = set()
         self._files = FilesReader()
@@ -261,6 +263,8 @@ class JournalView:
         with self._lock:
             self.index.refresh()
             yield self.index
+            if not self._warns:
+                return
             news = [damage for damage in self.index.damage if damage[:2] not in self._told]
             self._told.update(damage[:2] for damage in news)
         for damage in news:

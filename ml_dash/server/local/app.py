@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ml_dash import __version__
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.errors import MLDashError
+from ml_dash.errors import JournalError, MLDashError
 from ml_dash.remote.protocol import API, ErrorCode
 from ml_dash.server.access import Access, authenticate, public
 from ml_dash.server.answering import add_headers, answered, internal_error, numbered
@@ -72,7 +72,7 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
         )
 
     app = web.Application(
-        middlewares=[numbered, answered(internal_error), _only_here(port), authenticate(access)],
+        middlewares=[numbered, answered(_explained), _only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
     )
     app.add_routes(
@@ -133,6 +133,15 @@ async def serve_local(
     finally:
         await runner.cleanup()
         library.close()
+
+
+def _explained(request: web.Request, error: Exception) -> ApiError:
+    """Return an answer to an error that no handler has foreseen: here it is mostly a file's."""
+    if isinstance(error, JournalError):
+        return ApiError(409, ErrorCode.DAMAGED, str(error))
+    if isinstance(error, OSError):
+        return ApiError(503, ErrorCode.BUSY, f"it cannot be read at this moment: {error}", retryAfter=1)
+    return internal_error(request, error)
 
 
 def _only_here(port: int) -> Middleware:

@@ -40,7 +40,7 @@ class LocalView:
     """
 
     def __init__(self, located: Located, stale_after: float) -> None:
-        self.journal = JournalView(located.journal)
+        self.journal = JournalView(located.journal, warns=False)
         self.staging = Staging(located.directory)
         self._stale_after = stale_after
         self._summaries = Summaries()

@@ -1,0 +1,141 @@
+"""`ml-dash ui`: what it prints, whom it lets in, and what it can do without."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from tests.process.processes import expect_line
+
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/#token=([\w-]{32})")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    with Experiment("alice/p/run", dash_root=str(tmp_path), echo=False).run as exp:
+        exp.metrics("train").log(loss=1.0)
+    return str(tmp_path)
+
+
+@contextmanager
+def ui(*arguments: str, before: Sequence[str] = ("-m", "ml_dash.cli")) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, *before, "ui", *arguments, "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def printed(process: subprocess.Popen[bytes]) -> tuple[int, str]:
+    """Return port and token of the next address."""
+    found = ADDRESS.search(expect_line(process))
+    assert found is not None
+    return int(found[1]), found[2]
+
+
+def ask(
+    port: int, method: str, path: str, body: object = None, host: str | None = None, **headers: str
+) -> tuple[int, str | None]:
+    """Return the status, and the cookie that is set."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    given = {"X-ML-Dash": "1", "Content-Type": "application/json", **headers}
+    if host is not None:
+        given["Host"] = host
+    connection.request(method, path, None if body is None else json.dumps(body), given)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers.get("Set-Cookie")
+
+
+def test_it_prints_an_address_whose_token_is_good_once(root: str) -> None:
+    with ui(root, "--port", "0") as process:
+        port, token = printed(process)
+        assert ask(port, "GET", "/api/v1/experiments")[0] == 401
+        assert ask(port, "POST", "/api/v1/session", {"token": "x" * 32})[0] == 401
+        status, cookie = ask(port, "POST", "/api/v1/session", {"token": token})
+        assert status == 200
+        assert cookie is not None
+        assert cookie.startswith(f"ml_dash_ui_{port}=")
+        assert "HttpOnly" in cookie
+        assert "Max-Age" not in cookie
+        assert ask(port, "GET", "/api/v1/experiments", Cookie=cookie.partition(";")[0])[0] == 200
+        assert ask(port, "POST", "/api/v1/session", {"token": token})[0] == 401
+        again, fresh = printed(process)
+        assert again == port
+        assert fresh != token
+        assert ask(port, "POST", "/api/v1/session", {"token": fresh})[0] == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order(root: str, number: signal.Signals) -> None:
+    with ui(root, "--port", "0") as process:
+        printed(process)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=30)
+        assert (process.returncode, stderr) == (0, b"")
+
+
+def test_a_page_of_another_host_that_resolves_to_this_machine_is_refused(root: str) -> None:
+    with ui(root, "--port", "0") as process:
+        port, token = printed(process)
+        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}"):
+            assert ask(port, "POST", "/api/v1/session", {"token": token}, host=host)[0] == 403
+        for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"LOCALHOST:{port}"):
+            assert ask(port, "GET", "/api/v1/health", host=host)[0] == 200
+
+
+def test_nothing_but_the_core_is_needed(root: str) -> None:
+    """The server's extra is for the server: its packages may be absent."""
+    script = (
+        "import sys\n"
+        "for name in ('sqlalchemy', 'alembic', 'obstore', 'prometheus_client', 'psycopg'):\n"
+        "    sys.modules[name] = None\n"
+        "from ml_dash.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    with ui(root, "--port", "0", before=("-c", script)) as process:
+        port, token = printed(process)
+        assert ask(port, "POST", "/api/v1/session", {"token": token})[0] == 200
+
+
+def test_the_default_port_gives_way_and_a_chosen_one_does_not(root: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with ui(root, "--port", str(port)) as process:
+            stdout, stderr = process.communicate(timeout=30)
+            assert process.returncode == 1
+            assert stdout == b""
+            assert f"cannot listen on port {port}".encode() in stderr
+            assert b"choose another --port" in stderr
+    with ui(root) as first, ui(root) as second:
+        ports = {printed(first)[0], printed(second)[0]}
+        assert len(ports) == 2
+        assert all(7008 <= each < 7028 for each in ports)
+
+
+def test_a_root_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with ui(str(tmp_path / "nothing")) as process:
+        stdout, stderr = process.communicate(timeout=30)
+        assert process.returncode == 2
+        assert stdout == b""
+        assert b"there is no directory" in stderr
