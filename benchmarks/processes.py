@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +18,7 @@ __all__ = [
     "child",
     "command",
     "environment",
+    "listening",
     "load",
     "python",
     "save",
@@ -79,3 +82,19 @@ def save(name: str, results: dict[str, Any], text: str) -> None:
         json.dump(results, file, indent=1)
     with open(os.path.join(RESULTS, f"{name}.md"), "w", encoding="utf-8") as file:
         file.write(text)
+
+
+@contextmanager
+def listening(module: str, **job: Any) -> Iterator[dict[str, Any]]:
+    """Run a job that is a server, and give what it says of itself."""
+    unwanted = ("ML_DASH_",)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    line = command(module, **job)
+    with subprocess.Popen(
+        line, cwd=ROOT, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        where: dict[str, Any] = json.loads(process.stdout.readline())
+        yield where
+        process.stdin.close()

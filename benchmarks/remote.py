@@ -16,21 +16,19 @@ import argparse
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 # Run as a script: its neighbours, and the package that it measures, are found from the project's root.
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from benchmarks.measure_remote import PREFIX, TOKEN  # noqa: E402
-from benchmarks.processes import ROOT, child, command, environment, load, python, save  # noqa: E402
-from benchmarks.report import Table, mark, markdown, number, print_tables  # noqa: E402
+from benchmarks.processes import child, environment, listening, load, python, save  # noqa: E402
+from benchmarks.report import Figure, Table, figures, mark, markdown, number, print_tables  # noqa: E402
 from benchmarks.summary import SLOWDOWN_TARGET, slowdown  # noqa: E402
 
 SECTIONS = ("replay", "ingest", "chart", "paced", "exit")
@@ -113,7 +111,7 @@ def _replay(options: argparse.Namespace, directory: str) -> dict[str, Any]:
     }
     for number_ in range(options.rounds):
         _say(f"replay, round {number_ + 1} of {options.rounds}")
-        with _listening("count") as bare:
+        with listening("benchmarks.measure_remote", job="count") as bare:
             found["bare"].append(_job("post", directory=root, url=bare["url"]))
         with _serving(directory, f"replay-{number_}") as server:
             found["ours"].append(_job("replay", directory=root, **server))
@@ -174,23 +172,7 @@ def _exit_ms(root: str, url: str, work: str) -> float:
 
 def _serving(directory: str, name: str) -> Any:
     data = os.path.join(directory, name)
-    return _listening("serve", directory=data)
-
-
-@contextmanager
-def _listening(job: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-    """Run a job that is a server, and give what it says of itself."""
-    unwanted = ("ML_DASH_",)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    line = command("benchmarks.measure_remote", job=job, **arguments)
-    with subprocess.Popen(
-        line, cwd=ROOT, env=kept, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        where: dict[str, Any] = json.loads(process.stdout.readline())
-        yield where
-        process.stdin.close()
+    return listening("benchmarks.measure_remote", job="serve", directory=data)
 
 
 @contextmanager
@@ -218,33 +200,6 @@ def _say(text: str) -> None:
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-class _Figure(NamedTuple):
-    """Values of some rounds, and those of the baseline in the same rounds."""
-
-    title: str
-    values: Sequence[float]
-    digits: int
-    target: float | None = None
-    more_is_better: bool = False
-    baseline: Sequence[float] = ()
-
-    def row(self) -> list[str]:
-        """Return the cells of a table's row."""
-        middle = median(self.values)
-        best = max(self.values) if self.more_is_better else min(self.values)
-        cells = [self.title, number(middle, self.digits), number(best, self.digits)]
-        if self.baseline:
-            ratios = [ours / base for ours, base in zip(self.values, self.baseline, strict=True)]
-            cells += [number(median(self.baseline), self.digits), number(median(ratios), 2)]
-        else:
-            cells += ["–", "–"]
-        if self.target is None:
-            return [*cells, "–", ""]
-        reached = middle >= self.target if self.more_is_better else middle <= self.target
-        sign = "≥" if self.more_is_better else "≤"
-        return [*cells, f"{sign} {number(self.target, 0)}", mark(reached)]
-
-
 def _tables(results: dict[str, Any]) -> list[Table]:
     tables = {
         "replay": _replay_table,
@@ -254,11 +209,6 @@ def _tables(results: dict[str, Any]) -> list[Table]:
         "exit": _exit_table,
     }
     return [tables[section](results) for section in SECTIONS if section in results]
-
-
-def _figures(title: str, baseline: str, figures: Sequence[_Figure], note: str = "") -> Table:
-    header = ["", "median", "best", baseline, "ratio", "target", ""]
-    return Table(title, header, [figure.row() for figure in figures], note)
 
 
 def _replay_table(results: dict[str, Any]) -> Table:
@@ -271,13 +221,13 @@ def _replay_table(results: dict[str, Any]) -> Table:
     speeds, bare_speeds = both("mb_per_s")
     cpu, bare_cpu = both("cpu_s_per_gb")
     growth, bare_growth = both("rss_growth_mb")
-    return _figures(
+    return figures(
         f"Replay of {number(found['journal']['bytes'] / 1e6, 0)} MB of journal to a server on loopback",
         "POST to a counter",
         [
-            _Figure("MB/s", speeds, 0, 150, more_is_better=True, baseline=bare_speeds),
-            _Figure("CPU of the client, s/GB", cpu, 2, baseline=bare_cpu),
-            _Figure("growth of the client's RSS, MB", growth, 0, 64, baseline=bare_growth),
+            Figure("MB/s", speeds, 0, 150, more_is_better=True, baseline=bare_speeds),
+            Figure("CPU of the client, s/GB", cpu, 2, baseline=bare_cpu),
+            Figure("growth of the client's RSS, MB", growth, 0, 64, baseline=bare_growth),
         ],
         "The counter is a bare aiohttp server that takes the same bytes and forgets them; ours has them on the disk "
         "before it answers.",
@@ -288,12 +238,12 @@ def _ingest_table(results: dict[str, Any]) -> Table:
     found = results["ingest"]
     full, one = ([round_["per_s"] for round_ in found[name]] for name in ("full", "one"))
     rows, commits = ([round_[name] for round_ in found["sqlite"]] for name in ("rows_per_s", "commits_per_s"))
-    return _figures(
+    return figures(
         "Ingest by one server process, SQLite",
         "bare sqlite3",
         [
-            _Figure("rows/s, full batches", full, 0, 3_000_000, more_is_better=True, baseline=rows),
-            _Figure("requests/s, one row each", one, 0, 1500, more_is_better=True, baseline=commits),
+            Figure("rows/s, full batches", full, 0, 3_000_000, more_is_better=True, baseline=rows),
+            Figure("requests/s, one row each", one, 0, 1500, more_is_better=True, baseline=commits),
         ],
         "Three floats a row. Bare sqlite3: the same frames as blobs, one durable commit (synchronous=FULL) for what is "
         "one request; requests at the same time share a commit at the server.",
@@ -307,14 +257,14 @@ def _chart_table(results: dict[str, Any]) -> Table:
         "over time": "all rows, by time",
         "a hundredth": "a hundredth of them",
     }
-    figures = [
-        _Figure(title, found[name], 1, 100, baseline=found["numpy"] if name == "all" else ())
+    shown = [
+        Figure(title, found[name], 1, 100, baseline=found["numpy"] if name == "all" else ())
         for name, title in titles.items()
     ]
-    return _figures(
+    return figures(
         f"Chart of {number(results['options']['rows'], 0)} rows, 1000 pixels wide, ms at the client",
         "numpy",
-        figures,
+        shown,
         "numpy: the lowest and the highest of each pixel, from an array in memory.",
     )
 
@@ -357,7 +307,7 @@ def _exit_table(results: dict[str, Any]) -> Table:
         target = (
             50.0 if case["server"] == "local mode" and case["work"] != "run open" else _EXIT_TIMEOUT * 1e3
         )
-        figure = _Figure(f"{case['server']}, {case['work']}", case["ms"], 0, target)
+        figure = Figure(f"{case['server']}, {case['work']}", case["ms"], 0, target)
         name, middle, best, _, _, goal, reached = figure.row()
         rows.append([name, middle, best, goal, reached, number(max(case["lost"]), 0)])
     return Table(

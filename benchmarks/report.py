@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.summary import METRICS, SLOWDOWN_TARGET, Metric, best, ratios, rounds, slowdown
 
-__all__ = ["SCENARIOS", "Table", "hot_path_tables", "mark", "markdown", "number", "print_tables"]
+__all__ = [
+    "SCENARIOS",
+    "Figure",
+    "Table",
+    "figures",
+    "hot_path_tables",
+    "mark",
+    "markdown",
+    "number",
+    "print_tables",
+]
 
 _MARKS = {True: "reached", False: "not reached", None: "within the noise"}
 _LINGER_MS = 50
@@ -28,6 +38,39 @@ class Table(NamedTuple):
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+
+
+class Figure(NamedTuple):
+    """Values of some rounds, and those of the baseline in the same rounds."""
+
+    title: str
+    values: Sequence[float]
+    digits: int
+    target: float | None = None
+    more_is_better: bool = False
+    baseline: Sequence[float] = ()
+
+    def row(self) -> list[str]:
+        """Return the cells of a table's row."""
+        middle = median(self.values)
+        best = max(self.values) if self.more_is_better else min(self.values)
+        cells = [self.title, number(middle, self.digits), number(best, self.digits)]
+        if self.baseline:
+            ratios = [ours / base for ours, base in zip(self.values, self.baseline, strict=True)]
+            cells += [number(median(self.baseline), self.digits), number(median(ratios), 2)]
+        else:
+            cells += ["–", "–"]
+        if self.target is None:
+            return [*cells, "–", ""]
+        reached = middle >= self.target if self.more_is_better else middle <= self.target
+        sign = "≥" if self.more_is_better else "≤"
+        return [*cells, f"{sign} {number(self.target, 0)}", mark(reached)]
+
+
+def figures(title: str, baseline: str, figures: Sequence[Figure], note: str = "") -> Table:
+    """Return a table of figures, each beside its baseline and its target."""
+    header = ["", "median", "best", baseline, "ratio", "target", ""]
+    return Table(title, header, [figure.row() for figure in figures], note)
 
 
 def hot_path_tables(results: dict[str, Any]) -> list[Table]:

@@ -2,12 +2,13 @@
 
     make demo                 a few thousand steps
     make demo ARGS=--short    half of them
+    make demo ARGS=--serve    leaves the dashboard open at the end, as it is where somebody looks on
 
 The training runs in a process of its own, and logs to a server, which runs in another. At a third of the steps the
 server is killed (SIGKILL, the worst that can happen to it). At half of them the training is killed, too; a second
 process goes on from the last checkpoint. At two thirds the server is started again, with what it had. In the end
 everything is read back, from the journal on disk and from the server, and held against a plain file, to which the
-training wrote each step before it logged it.
+training wrote each step before it logged it. Last of all, the dashboard shows the run.
 
 `train` is what a training script with ML-Dash looks like. Below it is what kills and checks, which a training script
 does not need. The network is in `digits_network.py`, in plain numpy; the checks are in `digits_checks.py`, the
@@ -29,6 +30,7 @@ if __name__ == "__main__":  # its neighbours are found from the project's root
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from docs.examples import digits_checks as checks
+from docs.examples.digits_dashboard import Dashboard
 from docs.examples.digits_files import check_files, picture_of, save_files
 from docs.examples.digits_network import SHORT, Config, Data, Network, learning_rate, steps_per_epoch
 from docs.examples.digits_processes import Children, Server, Training, sync
@@ -103,9 +105,11 @@ class Demo:
     Args:
         root: Where everything lies, the server's data too.
         short: Whether to train for half of the steps only.
+        serve: Whether to leave the dashboard open at the end.
     """
 
-    def __init__(self, root: str, *, short: bool) -> None:
+    def __init__(self, root: str, *, short: bool, serve: bool) -> None:
+        self._serve = serve
         self._began = time.monotonic()
         self._config = SHORT if short else Config()
         self._prefix = f"demo/digits/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}"
@@ -137,6 +141,8 @@ class Demo:
         for name, text in summary.items():
             print(f"  {name:<13} {text}")
         self._tell_where(server, token_path)
+        with Children() as children:
+            self._show(children)
 
     def _train_and_kill(self, children: Children, server: Server) -> tuple[checks.Kill, checks.Outage]:
         """Return how the first training was killed, and when the server was away."""
@@ -221,6 +227,20 @@ class Demo:
         print(f"  {command()} server --data {near(server.data)} --port {server.port}")
         print(f"  curl -H {token} '{server.url}/api/v1/experiments?prefix={self._prefix}'")
 
+    def _show(self, children: Children) -> None:
+        """Open the dashboard, look at the run in it, and say where it is."""
+        in_root = "" if self._root == ".dash" else f" {shlex.quote(self._root)}"
+        dashboard = Dashboard(children, self._root, self._directory)
+        steps = self._config.epochs * steps_per_epoch(self._config)
+        print(f"\nThe dashboard has the run; {dashboard.check(self._prefix, steps)}.")
+        if self._serve:
+            print(f"It stays open until Ctrl-C:\n  {dashboard.address()}", flush=True)
+            dashboard.wait()
+        else:
+            address, _, _ = dashboard.address().partition("#")
+            print(f"It was at {address}experiments/{self._prefix}, and opens again by")
+            print(f"  {command()} ui{in_root}")
+
 
 def make_token(path: str) -> str:
     """Make up the token of the server's administrator, and keep it where only its owner can read it."""
@@ -253,7 +273,7 @@ def main() -> int:
         return 0
     end_on_signals()
     try:
-        Demo(options.root, short=options.short).run()
+        Demo(options.root, short=options.short, serve=options.serve or sys.stdout.isatty()).run()
     except (checks.DemoError, MLDashError, OSError) as error:
         return fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
@@ -280,6 +300,9 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train on handwritten digits, be killed, resume, and check.")
     parser.add_argument("--root", default=".dash", help="where the data goes (default: .dash)")
     parser.add_argument("--short", action="store_true", help="half of the steps only")
+    parser.add_argument(
+        "--serve", action="store_true", help="leave the dashboard open (default where this is a terminal)"
+    )
     parser.add_argument("--attempt", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--prefix", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
