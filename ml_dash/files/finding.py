@@ -7,7 +7,13 @@ import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
+from ml_dash.errors import (
+    ContentError,
+    FileMissingError,
+    FileStoreError,
+    InvalidArgumentError,
+    ServerUnavailableError,
+)
 from ml_dash.files.copying import copy_content
 from ml_dash.files.target import target_below, target_of
 from ml_dash.journal.files import FileQuery, full_name, is_pattern
@@ -110,10 +116,15 @@ class FileFinder:
         """
         experiment, staging = self._experiment, self._saver.staging
         _make_parent(dest)
+        damaged: ContentError | None = None
         if staging.has(row["checksum"], row["sizeBytes"]):
             try:
                 copy_content(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
-            except (ContentError, FileMissingError):
+            except ContentError as error:
+                if experiment.url is None:
+                    raise
+                damaged = error
+            except FileMissingError:
                 if experiment.url is None:
                     raise
             else:
@@ -123,7 +134,12 @@ class FileFinder:
                 f"the content of {full_name(row)!r} ({row['id']}) is not in {experiment.directory!r} any more: "
                 "somebody has removed it"
             )
-        experiment.server_view().fetch(row, dest)
+        try:
+            experiment.server_view().fetch(row, dest)
+        except (FileMissingError, ServerUnavailableError) as error:
+            if damaged is None:
+                raise
+            raise ContentError(f"{damaged}; and {error}") from error
 
     def read(self, row: dict[str, Any]) -> bytes:
         """Return a content, checked."""

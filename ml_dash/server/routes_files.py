@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -45,6 +46,9 @@ _TEXTS = frozenset({"text/csv", "text/markdown", "application/json"})
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,100}")
 _CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox; frame-ancestors 'none'"
+
+
+_NAME_BYTES = 2000
 
 
 class _Span(NamedTuple):
@@ -180,5 +184,8 @@ def _headers(row: dict[str, Any], etag: str) -> dict[str, str]:
 def _disposition(filename: str, kind: str) -> str:
     """Return the header of RFC 6266: the name in ASCII for old readers, and as it is for all others."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\/%;' else "_" for c in filename)
-    exact = quote(filename.encode("utf-8", "replace"), safe="")
-    return f"{kind}; filename=\"{plain[:200]}\"; filename*=UTF-8''{exact[:2000]}"
+    # a header has its limits: characters are left out at the end, and never half of one
+    quoted = [quote(character.encode("utf-8", "replace"), safe="") for character in filename]
+    ends = accumulate(map(len, quoted))
+    exact = "".join(part for part, end in zip(quoted, ends, strict=True) if end <= _NAME_BYTES)
+    return f"{kind}; filename=\"{plain[:200]}\"; filename*=UTF-8''{exact}"

@@ -1,12 +1,18 @@
-"""`exp.files`: saving, listing, reading, changing and deleting, row by row of the reference and of the notes."""
+"""`exp.files`: saving, listing, reading, changing and deleting, row by row of the reference and of the notes.
+
+Each test runs in local mode, with a server beside the journal, and with a server alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
+import itertools
 import json
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +28,51 @@ from ml_dash.errors import (
 )
 from ml_dash.files.builder import FileBuilder
 from ml_dash.files.manager import FilesManager
+from ml_dash.server.runner import EmbeddedServer
 from ml_dash.values import ValueWarning
+from tests.remote_mode.seen import TOKEN
+
+_NUMBERS = itertools.count()
+MODES = ("local", "hybrid", "remote")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server for all tests: each has an experiment of its own."""
+    with EmbeddedServer(data=tmp_path_factory.mktemp("server"), admin_token=TOKEN) as server:
+        yield server
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """Whether there is a journal that is kept, a server, or both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def place(
+    mode: str, request: pytest.FixtureRequest, tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """What an experiment of this mode is made with."""
+    told: dict[str, Any] = {"prefix": f"alice/proj/exp{next(_NUMBERS)}", "dash_root": root, "echo": False}
+    if mode != "local":
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("ML_DASH_TOKEN", TOKEN)
+        told["dash_url"] = request.getfixturevalue("server").url
+    if mode == "remote":
+        told["dash_root"] = None
+    return told
+
+
+@pytest.fixture
+def exp(place: dict[str, Any]) -> Iterator[Experiment]:
+    """An experiment that is open. At its end every row must be accounted for, and at a server all of them there."""
+    with Experiment(**place).run as experiment:
+        yield experiment
+    status = experiment.status()
+    assert status.logged == status.acknowledged + status.pending + sum(status.dropped.values())
+    if "dash_url" in place:
+        assert (status.pending, status.pending_files, dict(status.dropped)) == (0, 0, {})
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +143,9 @@ def test_equal_contents_are_stored_once(exp: Experiment, model: Path) -> None:
     """Under their checksum."""
     first, second = exp.files("a").save(model), exp.files("b").save(model, to="other.pt")
     assert first["id"] != second["id"]
+    exp.flush(30)
     files = [path for path in Path(exp.directory, "files").rglob("*") if path.is_file()]
-    assert files == [content_path(exp, first)]
+    assert [path for path in files if path.parent.name != "unsent"] == [content_path(exp, first)]
 
 
 @pytest.mark.parametrize(
@@ -241,6 +292,38 @@ def test_json_text_bytes_and_pickles_are_saved(exp: Experiment) -> None:
     assert pickle.loads(exp.files.read_bytes("data/data.pkl")) == {"results": [1, 2, 3]}
 
 
+def test_figures_pictures_videos_and_models_are_read_back_as_they_were_saved(exp: Experiment) -> None:
+    """Whatever made the content, it is checked by its hash on its way back."""
+    import matplotlib as mpl
+    import numpy as np
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    frames = np.zeros((4, 16, 16, 3), np.uint8)
+    rows = [
+        exp.files("plots").save_fig(figure, to="a.png", dpi=50),
+        exp.files("plots").save_fig(to="b.pdf"),
+        exp.files("images").save_image(frames[0], to="c.png"),
+        exp.files("videos").save_video(frames, to="d.mp4", fps=4),
+        exp.files("videos").save_video(list(frames[..., 0] / 255), to="e.gif"),
+    ]
+    plt.close(figure)
+    starts = [b"\x89PNG", b"%PDF", b"\x89PNG", b"\0\0\0", b"GIF8"]
+    for row, start in zip(rows, starts, strict=True):
+        content = exp.files(file_id=row["id"]).read_bytes()
+        assert content.startswith(start)
+        assert hashlib.sha256(content).hexdigest() == row["checksum"]
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        exp.files("models").save_torch({"w": torch.ones(2)}, to="model.pt")
+        exp.files("models/model.pt").download("model.pt")
+        assert torch.load("model.pt", weights_only=True)["w"].tolist() == [1.0, 1.0]
+
+
 def test_what_is_no_text_and_no_bytes_is_refused(exp: Experiment) -> None:
     """With what to do instead."""
     with pytest.raises(InvalidArgumentError, match="takes a str"):
@@ -277,9 +360,9 @@ def test_positional_arguments_are_those_of_the_reference() -> None:
 # --- before and after the run
 
 
-def test_a_write_needs_an_open_run_and_copies_nothing_without(root: str, model: Path) -> None:
+def test_a_write_needs_an_open_run_and_copies_nothing_without(place: dict[str, Any], model: Path) -> None:
     """Before the start and after the end, and by a builder that was kept from before."""
-    exp = Experiment("alice/proj/exp", dash_root=root, echo=False)
+    exp = Experiment(**place)
     kept = exp.files("models")
     for _ in range(2):
         for write in (
@@ -297,11 +380,11 @@ def test_a_write_needs_an_open_run_and_copies_nothing_without(root: str, model: 
             pass
 
 
-def test_reading_needs_no_open_run(root: str, model: Path) -> None:
+def test_reading_needs_no_open_run(place: dict[str, Any], model: Path) -> None:
     """That is how an ended run is read."""
-    with Experiment("alice/proj/exp", dash_root=root, echo=False).run as exp:
+    with Experiment(**place).run as exp:
         row = exp.files("models").save(model)
-    other = Experiment("alice/proj/exp", dash_root=root, echo=False)
+    other = Experiment(**place)
     assert other.files.list() == [row]
     assert other.files("models/model.pt").exists()
     assert Path(other.files(file_id=row["id"]).download("copy.pt")).read_bytes() == b"weights"
@@ -399,27 +482,45 @@ def test_a_pattern_never_writes_outside_the_directory_through_a_link(exp: Experi
     assert list((here / "elsewhere").iterdir()) == []
 
 
-def test_a_damaged_content_is_not_given_out(exp: Experiment, model: Path, here: Path) -> None:
-    """And an existing file at the destination stays as it is."""
-    row = exp.files("models").save(model)
-    content_path(exp, row).chmod(0o600)
-    content_path(exp, row).write_bytes(b"WEIGHTS")
-    (here / "x.pt").write_bytes(b"before")
-    with pytest.raises(ContentError):
-        exp.files(file_id=row["id"]).download("x.pt")
-    with pytest.raises(ContentError):
-        exp.files(file_id=row["id"]).read_bytes()
+@pytest.mark.parametrize("mode", ["local", "hybrid"], indirect=True)
+def test_a_damaged_content_is_not_given_out(
+    place: dict[str, Any], model: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no server has a right one; and an existing file at the destination stays as it is."""
+    if "dash_url" in place:
+        place["dash_url"] = "http://127.0.0.1:9"  # nobody listens there
+        monkeypatch.setenv("ML_DASH_START_TIMEOUT", "0")
+        monkeypatch.setenv("ML_DASH_FLUSH_TIMEOUT", "0.1")
+    exp = Experiment(**place)
+    with exp.run:
+        row = exp.files("models").save(model)
+        content_path(exp, row).chmod(0o600)
+        content_path(exp, row).write_bytes(b"WEIGHTS")
+        (here / "x.pt").write_bytes(b"before")
+        with pytest.raises(ContentError, match=r"checksum|content"):
+            exp.files(file_id=row["id"]).download("x.pt")
+        with pytest.raises(ContentError):
+            exp.files(file_id=row["id"]).read_bytes()
     assert (here / "x.pt").read_bytes() == b"before"
     assert sorted(path.name for path in here.iterdir()) == ["model.pt", "x.pt"]
 
 
-def test_a_content_that_was_removed_from_the_disk_is_missed(exp: Experiment, model: Path) -> None:
-    """With its name."""
+def test_a_content_that_is_damaged_here_and_right_at_the_server_comes_from_there(
+    exp: Experiment, mode: str, model: Path
+) -> None:
+    """So does one that was removed here; on this disk alone it is missed, with its name."""
     row = exp.files("models").save(model)
-    exp.flush()
+    exp.flush(30)
+    content_path(exp, row).chmod(0o600)
+    content_path(exp, row).write_bytes(b"WEIGHTS")
+    if mode != "local":
+        assert exp.files(file_id=row["id"]).read_bytes() == b"weights"
     content_path(exp, row).unlink()
-    with pytest.raises(FileMissingError, match=r"models/model\.pt"):
-        exp.files(file_id=row["id"]).download("x.pt")
+    if mode != "local":
+        assert exp.files(file_id=row["id"]).read_bytes() == b"weights"
+    else:
+        with pytest.raises(FileMissingError, match=r"models/model\.pt"):
+            exp.files(file_id=row["id"]).download("x.pt")
 
 
 def test_what_is_not_there_is_missed_with_what_to_do(exp: Experiment, model: Path) -> None:

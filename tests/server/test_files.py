@@ -2,91 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.files import FileQuery, fold_files
 from ml_dash.remote.protocol import OCTETS, PART_BYTES_MIN
+from ml_dash.server.routes_files import _disposition
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.serving import NOON, SECOND, TOKEN, Answer, Client, frame, objects
+from tests.server.serving import NOON, TOKEN, Client, frame, objects
+from tests.server.uploads import FILES, LARGE, Uploads, digest, rows, save
 from tests.server_accounts.serving import Hands
-
-FILES = Series(Kind.FILE, None)
-LARGE = os.urandom(1 << 20) * 20
-"""A content of three parts."""
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def save(file_id: str, data: bytes = b"weights", **fields: Any) -> dict[str, Any]:
-    """A row that saves a file."""
-    return {
-        "event": "save",
-        "id": file_id,
-        "path": "/models",
-        "filename": "a.pt",
-        "description": None,
-        "tags": [],
-        "bindrs": [],
-        "contentType": OCTETS,
-        "sizeBytes": len(data),
-        "checksum": digest(data),
-        "metadata": None,
-        **fields,
-    }
-
-
-def rows(seq: int, *found: dict[str, Any], at: int = NOON) -> bytes:
-    """A frame with these rows, a second apart."""
-    return frame(seq, objects(FILES, [(at + number * SECOND, row) for number, row in enumerate(found)]))
-
-
-class Uploads:
-    """One experiment's contents."""
-
-    def __init__(self, client: Client, experiment: str) -> None:
-        self._client = client
-        self._path = f"/experiments/{experiment}/contents"
-
-    def post(self, path: str, value: Any) -> Answer:
-        return self._client.post(f"{self._path}{path}", value)
-
-    def lacking(self, *checksums: str) -> list[str]:
-        asked = [{"checksum": checksum, "sizeBytes": 1} for checksum in checksums]
-        found: list[str] = self.post("", {"contents": asked}).body["lacking"]
-        return found
-
-    def put(self, data: bytes, checksum: str | None = None) -> Answer:
-        return self._client.ask(
-            "PUT", f"{self._path}/{checksum or digest(data)}", data, headers={"Content-Type": OCTETS}
-        )
-
-    def put_part(self, checksum: str, number: int, data: bytes, *, of: bytes | None = None) -> Answer:
-        name = base64.b64encode(hashlib.sha256(data if of is None else of).digest()).decode()
-        headers = {"Content-Type": OCTETS, "Content-Digest": f"sha-256=:{name}:"}
-        return self._client.ask("PUT", f"{self._path}/{checksum}/parts/{number}", data, headers=headers)
-
-    def put_all(self, data: bytes) -> None:
-        """Send a large content in its parts."""
-        begun = self.post(f"/{digest(data)}/upload", {"sizeBytes": len(data)}).body
-        length = begun["partBytes"]
-        for number, start in enumerate(range(0, len(data), length), 1):
-            if number not in begun["parts"]:
-                assert self.put_part(digest(data), number, data[start : start + length]).status == 200
-        assert self.post(f"/{digest(data)}/complete", {}).status == 200
 
 
 @pytest.fixture
@@ -478,3 +413,55 @@ def test_objects_of_contents_are_no_orphans_and_those_of_none_are(aging: tuple[S
     object.__setattr__(store.settings, "orphan_age", -60.0)
     assert store.compactor.collect() == 1
     assert store.blobs.get(content.parts[0].object, 0, 4) == b"kept"
+
+
+def test_a_part_that_comes_twice_at_once_is_stored_once(
+    server: EmbeddedServer, client: Client, experiment: str, uploads: Uploads
+) -> None:
+    """As after a time-out, when the first request is still on its way."""
+    checksum = digest(LARGE)
+    length = uploads.post(f"/{checksum}/upload", {"sizeBytes": len(LARGE)}).body["partBytes"]
+
+    def send(_: int) -> int:
+        own = Client(server.url, TOKEN)
+        try:
+            return Uploads(own, experiment).put_part(checksum, 1, LARGE[:length]).status
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(send, range(4))) == [200] * 4
+    assert uploads.post(f"/{checksum}/upload", {"sizeBytes": len(LARGE)}).body["parts"] == [1]
+    uploads.put_all(LARGE)
+    client.stored(experiment, rows(1, save("big", LARGE)))
+    assert client.ask("GET", f"/experiments/{experiment}/files/big/content").body == LARGE
+
+
+def test_uploads_at_once_do_not_go_beyond_a_quota(
+    server: EmbeddedServer, client: Client, experiment: str, owner: str
+) -> None:
+    """Twenty contents of a kilobyte, and room for seven."""
+    body = json.dumps({"quotaBytes": 7 * 1024, "fileBytes": None}).encode()
+    client.ask("PUT", f"/owners/{owner}/limits", body, headers={"Content-Type": "application/json"})
+
+    def send(number: int) -> int:
+        own = Client(server.url, TOKEN)
+        try:
+            return Uploads(own, experiment).put(bytes([number]) * 1024).status
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(send, range(20)))
+    assert sorted(statuses) == [200] * 7 + [507] * 13
+    assert client.get(f"/owners/{owner}/limits")["usedBytes"] == 7 * 1024
+
+
+@pytest.mark.parametrize(
+    "name", ["é" * 255, "a" * 5000, "\N{PILE OF POO}" * 500, "%41" * 900, "\ud800" * 700]
+)
+def test_a_long_name_is_cut_between_characters(name: str) -> None:
+    """A header with half of a character in it is none that a browser could read."""
+    exact = _disposition(name, "inline").rpartition("UTF-8''")[2]
+    assert len(exact) <= 2000
+    assert name.encode("utf-8", "replace").decode().startswith(unquote(exact, errors="strict"))

@@ -15,6 +15,7 @@ from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.schema import BLOCKS, OBJECTS
 from tests.server.s3 import BUCKET, binary, bucket
 from tests.server.serving import TOKEN, Client, expected, frames, large_frame
+from tests.server.uploads import LARGE, Uploads, digest, rows, save
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,49 @@ def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
         assert client.ask("GET", "/ready").status == 503
         assert client.stored(experiment, *frames(1, 1)) == 1
         client.close()
+
+
+def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
+    where: str, tmp_path: Path
+) -> None:
+    """Sent, cut by a restart, gone on with, checked, read by ranges, and collected."""
+    server = EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN).start()
+    try:
+        client = Client(server.url, TOKEN)
+        experiment = client.create()
+        uploads = Uploads(client, experiment)
+        begun = uploads.post(f"/{digest(LARGE)}/upload", {"sizeBytes": len(LARGE)}).body
+        first = LARGE[: begun["partBytes"]]
+        assert uploads.put_part(digest(LARGE), 1, first).status == 200
+        client.close()
+        server.stop()
+        server.start()
+        client = Client(server.url, TOKEN)
+        uploads = Uploads(client, experiment)
+        assert uploads.post(f"/{digest(LARGE)}/upload", {"sizeBytes": len(LARGE)}).body["parts"] == [1]
+        uploads.put_all(LARGE)
+        assert uploads.put(b"small").status == 200
+        client.stored(experiment, rows(1, save("big", LARGE), save("small", b"small", filename="b")))
+        path = f"/experiments/{experiment}/files/big/content"
+        assert client.ask("GET", path).body == LARGE
+        at = begun["partBytes"] - 5
+        asked = client.ask("GET", path, headers={"Range": f"bytes={at}-{at + 9}"})
+        assert (asked.status, asked.body) == (206, LARGE[at : at + 10])
+
+        store = server.store
+        assert store is not None
+        content = store.contents.find("alice", digest(LARGE))
+        assert content is not None
+        objects = [part.object for part in content.parts]
+        assert len(objects) == -(-len(LARGE) // begun["partBytes"])
+        stored = {name for names in store.blobs.older_than(-60.0) for name in names}
+        assert set(objects) < stored
+        # another content than it is said to be is refused, though all of its parts are there
+        wrong = "0" * 64
+        uploads.post(f"/{wrong}/upload", {"sizeBytes": len(LARGE)})
+        for number, start in enumerate(range(0, len(LARGE), begun["partBytes"]), 1):
+            assert uploads.put_part(wrong, number, LARGE[start : start + begun["partBytes"]]).status == 200
+        assert uploads.post(f"/{wrong}/complete", {}).status == 422
+        client.close()
+    finally:
+        server.stop()
