@@ -116,7 +116,7 @@ class ClosedQueue:
         )
         raise NotStartedError(msg)
 
-    put = attend = append
+    put = attend = keep = append
 
 
 class ThroughQueue:
@@ -145,6 +145,11 @@ class ThroughQueue:
         self._flush()
 
     put = append
+
+    def keep(self, event: Event) -> None:
+        """Put an event that must not be dropped, and return when it is on disk."""
+        self._queue.keep(event)
+        self._flush()
 
     def attend(self, event: Event) -> None:
         """Do nothing: `append` has seen to it."""

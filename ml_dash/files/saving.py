@@ -96,7 +96,7 @@ class FileSaver:
         stored, unstorable = stored_form(fields)
         with self._lock:
             self._latest_ns = time_ns = max(SYSTEM_CLOCK.time_ns(), self._latest_ns + 1)
-            self._port.write(time_ns, stored)
+            self._port.write(time_ns, stored, self._port.queue.keep)
         for name, kind in unstorable.items():
             self._port.warn(name, kind)
         return stored, time_ns

@@ -18,6 +18,8 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from ml_dash.errors import FileStoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -68,6 +70,14 @@ class Queue(Protocol):
         """Append an event, and attend if need be."""
         ...
 
+    def keep(self, event: Event) -> None:
+        """Put an event that must not be dropped: its caller has been told that it is there.
+
+        Raises:
+            FileStoreError: There is no room for it, and the disk gives none.
+        """
+        ...
+
 
 class EventQueue:
     """Events on their way to the journal: bounded in number and, for large ones, in bytes.
@@ -86,6 +96,7 @@ class EventQueue:
     __slots__ = (
         "_capacity",
         "_capacity_bytes",
+        "_kept",
         "_large_bytes",
         "_lock",
         "_overflow",
@@ -110,6 +121,8 @@ class EventQueue:
     def reset(self) -> None:
         """Forget everything, locks included: what a forked child does with its parent's queue."""
         self.events: list[Event] = []
+        # Apart from the others, of which the newest is dropped at capacity, whoever's that is.
+        self._kept: list[Event] = []
         self.limit = 0
         self._large_bytes = 0
         self._lock = threading.RLock()
@@ -119,7 +132,7 @@ class EventQueue:
         self.exempt = 0  # the thread that ends the process: it puts its few last events whatever the capacity
 
     def __len__(self) -> int:
-        return len(self.events)
+        return len(self.events) + len(self._kept)
 
     def put(self, event: Event) -> None:
         """Append an event. At capacity wait for room, or drop it and count it."""
@@ -128,15 +141,32 @@ class EventQueue:
         if len(events) > self.limit or len(event) > LARGE_EVENT:
             self.attend(event)
 
+    def keep(self, event: Event) -> None:
+        """Put an event that is never dropped; at capacity wait for room, which a disk that fails does not give."""
+        while len(self._kept) >= self._capacity and threading.get_ident() not in {self.owner, self.exempt}:
+            if self.failing:
+                raise FileStoreError(
+                    f"the journal cannot be written, and {len(self._kept)} rows of files wait for it already: nothing "
+                    "was saved; free space on its disk"
+                )
+            self._wake()
+            threading.Event().wait(_WAIT)
+        self._kept.append(event)
+        if self.limit == 0:
+            self.limit = self._capacity
+            self._wake()
+
     def counts(self) -> tuple[int, Counter[str]]:
         """Return how many events wait and how many were dropped, by reason, at one moment."""
         with self._lock:
-            return len(self.events), Counter(self.dropped)
+            return len(self), Counter(self.dropped)
 
     def drain(self, most: int, most_bytes: int) -> list[Event]:
-        """Take up to `most` events, oldest first, and of large ones about `most_bytes`."""
+        """Take up to `most` events, oldest first, and of large ones about `most_bytes`; first those to be kept."""
         with self._lock:
-            taken = self.events[:most]
+            kept = self._kept[:most]
+            del self._kept[: len(kept)]
+            taken = self.events[: most - len(kept)]
             if self._large_bytes:
                 sizes = list(map(len, taken))
                 taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
@@ -145,12 +175,12 @@ class EventQueue:
             if not self.events:
                 # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
                 self._large_bytes = 0
-        return taken
+        return kept + taken if kept else taken
 
     def rest(self) -> bool:
         """Ask to be woken by the next event; False where one is there already."""
         self.limit = 0
-        if self.events:
+        if self.events or self._kept:
             self.limit = self._capacity
             return False
         return True

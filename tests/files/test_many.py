@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,30 @@ def test_equal_contents_are_stored_once(tmp_path: Path) -> None:
     assert [each.stat().st_size for each in contents] == [10_000]
     assert after - before < 100 * 12_000
     assert len(exp.files.list()) == 100
+
+
+def test_a_saved_file_is_listed_however_many_rows_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``overflow="drop"`` and a queue of a few rows: rows of metrics go, counted, and those of files stay."""
+    monkeypatch.setenv("ML_DASH_QUEUE_EVENTS", "8")
+    exp = Experiment("alice/proj/flood", dash_root=tmp_path, echo=False, overflow="drop")
+    over = threading.Event()
+    with exp.run:
+
+        def flood() -> None:
+            while not over.is_set():
+                exp.metrics("train").log(loss=1.0)
+
+        threads = [threading.Thread(target=flood) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        saved = [exp.files("notes").save_text(f"{number}", to=f"{number}.txt")["id"] for number in range(100)]
+        over.set()
+        for thread in threads:
+            thread.join()
+        exp.flush()
+        status = exp.status()
+        assert status.dropped["overflow"] > 0
+        assert status.logged == status.acknowledged + status.pending + sum(status.dropped.values())
+    assert sorted(row["id"] for row in exp.files("notes").list()) == sorted(saved)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ml_dash.errors import FileStoreError
 from ml_dash.pipeline.queue import LARGE_EVENT, EventQueue
 from ml_dash.settings import Overflow
 
@@ -385,3 +386,49 @@ def test_sixteen_threads_lose_nothing_that_is_not_counted(overflow: Overflow, si
     for who in range(16):
         mine = [event[:9] for event in drained if event.startswith(b"%02d" % who)]
         assert mine == sorted(mine)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_what_is_kept_is_never_dropped_for_others(failing: bool) -> None:
+    """The newest event is dropped at capacity; one that its caller was promised is not among those."""
+    queue = queue_of(capacity=3, overflow="drop")
+    queue.failing = failing
+    for number in range(3):
+        queue.put(b"%d" % number)
+    queue.keep(b"kept")
+    for _ in range(5):
+        queue.put(SMALL)
+    assert len(queue) == 4
+    assert queue.counts() == (4, Counter({"disk" if failing else "overflow": 5}))
+    assert queue.drain(ALL, ALL) == [b"kept", b"0", b"1", b"2"]
+    assert len(queue) == 0
+
+
+def test_what_is_to_be_kept_waits_for_room_and_is_refused_where_the_disk_gives_none() -> None:
+    queue = queue_of(capacity=2)
+    queue.keep(b"1")
+    queue.keep(b"2")
+    done = threading.Event()
+
+    def keep() -> None:
+        queue.keep(b"3")
+        done.set()
+
+    threading.Thread(target=keep, daemon=True).start()
+    assert not done.wait(0.1)
+    assert queue.drain(1, ALL) == [b"1"]
+    assert done.wait(60)
+    queue.failing = True
+    with pytest.raises(FileStoreError, match="2 rows of files wait"):
+        queue.keep(b"4")
+    assert queue.counts() == (2, Counter())
+    assert queue.drain(ALL, ALL) == [b"2", b"3"]
+
+
+def test_what_is_kept_wakes_a_worker_that_rests_and_lets_none_rest() -> None:
+    wakes = Wakes()
+    queue = queue_of(wake=wakes)
+    assert queue.rest()
+    queue.keep(b"x")
+    assert wakes.count == 1
+    assert not queue.rest()
