@@ -29,7 +29,8 @@ __all__ = ["ContentUploader"]
 _LOOK_SECONDS = 60.0
 _SAID = frozenset({"foreign", "gone", "network", "token"})
 """Kinds of trouble that the rows meet as well, so that they are told of already."""
-_INTRODUCED_SECONDS = 0.05
+_INTRODUCED_SECONDS, _AWAY_SECONDS = 0.05, 1.0
+"""Between two looks whether the experiment has been introduced at the server; and while that is out of reach."""
 
 
 class ContentUploader:
@@ -65,7 +66,8 @@ class ContentUploader:
         self._rows = rows
         self._backoff = Backoff()
         self._news = Alarm()
-        self._ending = False
+        self._ending = self._fresh = False
+        self._arrived = 0
         self._asked: str | None = None
         self._contents = Contents(
             directory,
@@ -75,11 +77,18 @@ class ContentUploader:
             only=writer.__eq__,
             on_sent=account.confirm,
             on_damaged=account.damage,
+            has_news=self._take_news,
         )
 
     def nudge(self) -> None:
         """Say that there is a new content; from any thread."""
+        self._fresh = True
         self._news.wake()
+
+    def _take_news(self) -> bool:
+        """Say whether there is a new content since this was asked last."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
 
     def stop(self) -> None:
         """Have `run` return soon; from any thread."""
@@ -101,7 +110,7 @@ class ContentUploader:
         rows = self._rows()
         if rows.experiment_id is None:
             self._account.hopeless(is_so=rows.offline_since_ns is not None)
-            await self._news.sleep(_INTRODUCED_SECONDS)
+            await self._news.sleep(_INTRODUCED_SECONDS if rows.offline_since_ns is None else _AWAY_SECONDS)
             return
         # Once: what an earlier run, or a backup that was restored, has left out.
         await self._contents.send(rows.experiment_id, ask=self._asked != rows.experiment_id)
@@ -118,4 +127,7 @@ class ContentUploader:
             logger().warning("Files of %s cannot be sent now: %s.", self._prefix, trouble.reason)
         self._asked = None
         self._account.hopeless()
+        if self._contents.arrived > self._arrived:
+            self._arrived = self._contents.arrived
+            self._backoff.reset()  # some of it got through
         await self._news.sleep(self._backoff.next(trouble.retry_after))

@@ -55,8 +55,11 @@ class Contents:
         on_sent: Called with the checksum of each content that the server has.
         on_damaged: Called with the checksum of each that cannot be had from this disk any more.
         on_progress: Called with the bytes that are sent, and all that are to be.
+        has_news: Says whether contents were saved since it was asked last: small ones go between a large one's parts.
 
     Attributes:
+        arrived: How many contents and parts have arrived. On a line that is cut again and again, this is what tells
+            that it is of use to go on.
         sent: Bytes of each content that was sent, by checksum.
         refused: Why the server does not take a content, by checksum.
         nowhere: Contents that rows at the server name, and that are neither there nor on this disk.
@@ -73,7 +76,9 @@ class Contents:
         on_sent: Callable[[str], None] = lambda _: None,
         on_damaged: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+        has_news: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.arrived = 0
         self.sent: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.damaged: set[str] = set()
@@ -86,6 +91,8 @@ class Contents:
         self._on_sent = on_sent
         self._on_damaged = on_damaged
         self._on_progress = on_progress
+        self._has_news = has_news
+        self._between = False
         self._done = self._total = 0
         self._staging = Staging(directory)
         self._marks: dict[str, list[unsent.Marker]] = {}
@@ -105,7 +112,7 @@ class Contents:
         if not await self._run(lambda: os.path.isdir(os.path.join(self._directory, "files"))):
             return  # nothing was ever saved here, and the server need not be asked
         calls = ContentClient(self._client, experiment_id)
-        others = await self._run(self._look)
+        self._marks, others = await self._run(self._look)
         missing = await calls.missing() if ask else {}
         # a marker says whose business it is to send a content: two who send the same would send it twice
         wanted = {checksum: size for checksum, size in missing.items() if checksum not in others}
@@ -121,6 +128,10 @@ class Contents:
 
         async def send(checksum: str) -> None:
             size = here[checksum]
+            # One without a marker was sent before: what the server asks for may have been damaged here since.
+            if checksum not in self._marks and await self._run(lambda: self._is_damaged(checksum, size)):
+                await self._lose(checksum, "is damaged on this disk")
+                return
             by = self._send_whole if size <= PART_BYTES_MIN else self._send_parts
             await self._settled(checksum, size, by(calls, checksum, size))
 
@@ -129,22 +140,44 @@ class Contents:
             if here[checksum] > PART_BYTES_MIN:
                 await send(checksum)
 
-    def _look(self) -> set[str]:
-        """Take in the markers that are there now; return the contents that only others are to send."""
-        self._marks = {}
+    async def _send_small(self, calls: ContentClient) -> None:
+        """Send small contents that were saved while a large one is on its way: they do not wait for all of it."""
+        if self._between or not self._has_news():
+            return
+        self._between = True
+        try:
+            marks, _ = await self._run(self._look)
+            fresh = marks.keys() - self._marks.keys()
+            self._marks |= {checksum: marks[checksum] for checksum in fresh}
+            sizes = await self._run(lambda: self._sizes(fresh))
+            small = {checksum: size for checksum, size in sizes.items() if size <= PART_BYTES_MIN}
+            lacking = await calls.lacking(small) if small else []
+            for checksum in small.keys() - set(lacking):
+                await self._confirm(checksum)
+            for checksum in lacking:
+                await self._settled(
+                    checksum, small[checksum], self._send_whole(calls, checksum, small[checksum])
+                )
+        finally:
+            self._between = False
+
+    def _look(self) -> tuple[dict[str, list[unsent.Marker]], set[str]]:
+        """Return the markers that are there now, by content, and the contents that only others are to send."""
+        marks: dict[str, list[unsent.Marker]] = {}
         others: set[str] = set()
         for marker in unsent.markers(self._directory):
             if self._only(marker.writer):
-                self._marks.setdefault(marker.checksum, []).append(marker)
+                marks.setdefault(marker.checksum, []).append(marker)
             else:
                 others.add(marker.checksum)
-        return others - self._marks.keys()
+        return marks, others - marks.keys()
 
     # --- one content
 
     async def _send_whole(self, calls: ContentClient, checksum: str, size: int) -> None:
         await calls.put(checksum, self._part(checksum, 0, size))
         self._progress(size)
+        self.arrived += 1
 
     async def _send_parts(self, calls: ContentClient, checksum: str, size: int) -> None:
         for _ in range(_ROUNDS):
@@ -160,6 +193,8 @@ class Contents:
                 part = self._part(checksum, start, min(length, size - start))
                 await calls.put_part(checksum, number, part, await self._run(part.digest))
                 self._progress(part.size)
+                self.arrived += 1
+                await self._send_small(calls)
 
             await _each(numbers, send)
             if await self._complete(calls, checksum):
@@ -285,12 +320,22 @@ class _Part:
 
 
 async def _each(items: Iterable[_T], do: Callable[[_T], Awaitable[None]]) -> None:
-    """Do something for each, a few at a time; the first error ends it, when those under way have ended."""
+    """Do something for each, a few at a time.
+
+    After an error nothing more is begun. What is under way goes on to its end: on a bad line, each part that arrives
+    is one less to be sent again.
+    """
     waiting = iter(items)
+    errors: list[Exception] = []
 
     async def work() -> None:
         for item in waiting:
-            await do(item)
+            if errors:
+                return
+            try:
+                await do(item)
+            except Exception as error:  # noqa: BLE001 - it is raised when the others have ended
+                errors.append(error)
 
     workers = [asyncio.ensure_future(work()) for _ in range(_AT_ONCE)]
     try:
@@ -299,3 +344,5 @@ async def _each(items: Iterable[_T], do: Callable[[_T], Awaitable[None]]) -> Non
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+    if errors:
+        raise errors[0]

@@ -232,6 +232,7 @@ class _Attempt:
             What stood in the way.
         """
         failing_since: float | None = None
+        arrived = 0
         while True:
             try:
                 if not self._sender.connected:
@@ -249,6 +250,10 @@ class _Attempt:
                 trouble = judge(error)
                 self._sender.connected = False
                 now = self._clock.monotonic()
+                if self._contents.arrived > arrived:
+                    # A line that is cut again and again, and lets a part through each time, is worth to go on with.
+                    arrived, failing_since = self._contents.arrived, None
+                    self._backoff.reset()
                 failing_since = now if failing_since is None else failing_since
                 wait = self._backoff.next(trouble.retry_after)
                 if trouble.patience != "soon" or now + wait - failing_since > self._patience:

@@ -63,6 +63,7 @@ def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
 ) -> None:
     address = ui.address()
     first = open_window()
+    first.expected = ["ERR_CONNECTION_REFUSED"]
     first.page.goto(address)
     expect(first.page.get_by_role("link", name="digits")).to_be_visible()
     assert "token" not in first.page.url
@@ -71,7 +72,7 @@ def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
     expect(first.page.get_by_role("link", name="digits")).to_be_visible()
 
     second = open_window()
-    second.expected = ["401"]
+    second.expected = ["401", "ERR_CONNECTION_REFUSED"]
     second.page.goto(address)
     expect(second.page.get_by_role("heading", name="Open the address of the terminal")).to_be_visible()
     second.page.goto("about:blank")
@@ -82,7 +83,9 @@ def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
 def test_a_local_run_is_shown_as_it_lies_and_followed_as_it_goes_on(
     ui: Ui, open_window: Callable[..., Window], trained: str
 ) -> None:
-    page = open_window().page
+    window = open_window()
+    window.expected = ["ERR_CONNECTION_REFUSED"]
+    page = window.page
     page.goto(ui.address())
     page.get_by_role("link", name="digits").click()
     expect(page.locator('figure[data-chart="train/loss"] canvas')).to_be_visible()
@@ -111,7 +114,9 @@ def test_thousands_of_experiments_are_a_table_of_a_few_rows(
         journal.mkdir(parents=True)
     ui = Ui(str(tmp_path))
     try:
-        page = open_window().page
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
         page.goto(ui.address())
         expect(page.get_by_role("status")).to_have_text("3,000 in all")
         table = page.get_by_role("table", name="Experiments")
@@ -134,7 +139,9 @@ def test_ten_thousand_metrics_are_a_few_charts_at_a_time(
             exp.metrics(f"layer{number // 20}/unit{number % 20}").log(norm=float(number))
     ui = Ui(str(tmp_path))
     try:
-        page = open_window().page
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url) if "/series" in request.url else None)
         page.goto(ui.address())

@@ -14,6 +14,7 @@ from ml_dash.files.staging import Staging
 from ml_dash.remote import unsent
 from ml_dash.server.runner import EmbeddedServer
 from tests.process.processes import PREFIX, Scripts, finish
+from tests.remote_mode.line import Line
 from tests.remote_mode.seen import TOKEN, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -276,3 +277,63 @@ def test_a_forked_child_sends_its_own_files(server: EmbeddedServer, scripts: Scr
     there = at_server(server)
     assert [row["filename"] for row in there.files.list()] == ["child.txt", "parent.txt"]
     assert there.files("child.txt").read_text() == "child"
+
+
+def test_a_large_file_gets_through_a_line_that_is_cut_again_and_again(
+    server: EmbeddedServer, root: Path
+) -> None:
+    """Each part that arrives counts: none is sent much more than once, and none is given up for another's sake."""
+    size = 12 * (8 << 20)
+    with Experiment(PREFIX, dash_root=root).run as exp:
+        exp.files.save_blob(os.urandom(1 << 20) * (size >> 20), to="large.bin")
+    with Line(server.url, cut_after=9 << 20) as line:
+        assert main(["sync", str(root), "--to", line.url]) == 0
+        assert line.cuts >= 6
+        assert line.carried < 2.5 * size
+    assert at_server(server).files("large.bin").list()[0]["sizeBytes"] == size
+    assert parts_received(server) == 12
+
+
+def test_a_small_file_does_not_wait_for_a_large_one(server: EmbeddedServer, root: Path) -> None:
+    """It goes between two parts."""
+    with Line(server.url, per_second=12 << 20) as line:
+        exp = Experiment(PREFIX, dash_url=line.url, dash_root=root)
+        with exp.run:
+            large = exp.files.save_blob(os.urandom(1 << 20) * 120, to="large.bin")
+            until(lambda: parts_received(server) >= 1, "the first part")
+            small = exp.files.save_text("small", to="small.txt")
+            assert server.store is not None
+            contents = server.store.contents
+
+            def has_small() -> bool:
+                found = contents.find("alice", small["checksum"])
+                return found is not None and found.complete
+
+            until(has_small, "the small file")
+            upload = contents.find("alice", large["checksum"])
+            assert upload is not None
+            assert not upload.complete
+            assert len(upload.parts) < 15
+            until(lambda: exp.status().pending == 0, "the rest")
+            law(exp)
+
+
+def test_a_content_that_was_damaged_after_it_was_sent_is_not_sent_again(
+    server: EmbeddedServer, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server asks for it, having lost it; what is here is read before any of it is sent."""
+    with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
+        row = exp.files.save_blob(LARGE, to="large.bin")
+    path = Path(Staging(exp.directory).path_of(row["checksum"]))
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.write(b"damaged")
+    assert server.store is not None
+    with server.store.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM content_parts")
+        connection.exec_driver_sql("DELETE FROM contents")
+    before = parts_received(server)
+    for _ in range(2):
+        assert main(["sync", str(root)]) == 1
+        assert "large.bin is damaged" in capsys.readouterr().err
+    assert parts_received(server) == before

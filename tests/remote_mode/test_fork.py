@@ -323,6 +323,8 @@ def test_workers_of_a_data_loader_that_live_as_long_as_the_run_do_not_hold_it_up
         method,
     )
     assert finished == (0, "", "")
+    # The loaders are ended by SIGTERM: that they were is in their journals, and may not have been sent any more.
+    assert scripts.run("import sys; from ml_dash.cli import main; sys.exit(main(['sync']))").returncode == 0
     assert seen.values("step") == list(range(60))
     assert sorted(seen.values("item", "loader")) == list(range(60))
     assert sorted(seen.values("item")) == list(range(60))

@@ -21,7 +21,7 @@ _NODE = 20
 _SOURCES = ("src", "index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts")
 
 
-class PagesBuildHook(BuildHookInterface):  # type: ignore[misc, unused-ignore]  # it is there when a wheel is built
+class PagesBuildHook(BuildHookInterface):  # type: ignore[type-arg, unused-ignore]  # it has an argument since hatchling 1.22
     """The hook. Nothing that goes wrong in it ends the build: a package without pages works, and says what to do."""
 
     PLUGIN_NAME = "custom"
