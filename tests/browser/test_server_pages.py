@@ -175,6 +175,22 @@ def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer
     page.keyboard.press("0")
     expect(page).not_to_have_url(re.compile("from="))
 
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] / 2)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    expect(page).to_have_url(re.compile("from="))
+    before = page.url
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] / 2, steps=3)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    page.wait_for_url(lambda url: url != before)
+    expect(page).to_have_url(re.compile("from="))
+    plot.dblclick()
+    expect(page).not_to_have_url(re.compile("from="))
+
     page.get_by_label("log y").check()
     page.get_by_label("Smoothing").fill("0.9")
     page.get_by_role("combobox", name="x").select_option("relative")

@@ -4,6 +4,7 @@ import uPlot from "uplot";
 
 import { number } from "../ui/format";
 import type { Line } from "./load";
+import { pan, wheel } from "./mouse";
 import { faint } from "./palette";
 import { type Drawn, joined, spread } from "./series";
 
@@ -58,7 +59,10 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
     cursor: {
       drag: { x: true, y: false, setScale: false },
       points: { size: 6 },
-      bind: { dblclick: () => () => (settings.onRange(null), null) },
+      bind: {
+        dblclick: () => () => (settings.onRange(null), null),
+        mousedown: (plot, _, select) => (event) => (pan(plot, event, settings.onRange) ? null : select(event)),
+      },
       ...(settings.syncKey ? { sync: { key: settings.syncKey, setSeries: false } } : {}),
     },
     scales: { x: { time: isTime }, y: { distr: settings.log ? 3 : 1 } },
@@ -88,6 +92,7 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
           plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
         },
       ],
+      ready: [(plot) => wheel(plot, settings.onRange)],
       setCursor: [settings.onCursor],
       draw: [settings.onMarks],
     },

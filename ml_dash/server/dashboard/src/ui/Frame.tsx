@@ -18,6 +18,8 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["x", "tick the experiment, to compare it"],
   ["c", "compare what is ticked"],
   ["+  −  ←  →  0", "zoom, move and reset a chart that has the focus"],
+  ["drag", "choose what to see closer in a chart; with Shift, move along; double click for all"],
+  ["Ctrl + wheel", "come closer in a chart, or go back"],
   ["Esc", "close, or leave a field"],
   ["?", "these keys"],
 ];
