@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
 import threading
 from dataclasses import replace
@@ -20,6 +19,7 @@ from aiohttp import web
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts import Accounts
 from ml_dash.server.app import build_app
+from ml_dash.server.ending import end_on_signals
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
@@ -130,13 +130,7 @@ async def serve(settings: ServerSettings, ready: Callable[[str, str | None], Non
         MLDashError: The settings cannot be followed.
         OSError: The data directory cannot be made or written.
     """
-    end = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, end.set)
-        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt, which ends the loop
-            continue
+    end = end_on_signals()
     server = await RunningServer.start(settings)
     try:
         ready(server.url, server.admin_token)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,27 +18,20 @@ from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.content_store import ContentStore
 from ml_dash.server.contents import Contents
 from ml_dash.server.database import Database
-from ml_dash.server.errors import busy
 from ml_dash.server.experiments import Experiments
 from ml_dash.server.ingest import Ingest
 from ml_dash.server.limits import OwnerLimits
+from ml_dash.server.readers import Readers
 from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.view import StoreView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ml_dash.server.catalogue import Found, Wanted
     from ml_dash.server.content_store import ReadableContent
     from ml_dash.server.settings import ServerSettings
 
 __all__ = ["Store", "StoreDirectoryError"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_READERS = 4
-_WAITING_READS = 256
 _LOG = logging.getLogger("ml_dash.server")
 _PROBE = "probe/ready"
 _PROBE_SECONDS = 1.0
@@ -79,6 +69,7 @@ class Store:
         content_collector: Removes those that nobody needs.
         compactor: Merges and removes in the background.
         telemetry: What is counted.
+        query: See `Library.query`.
     """
 
     def __init__(
@@ -114,8 +105,8 @@ class Store:
         )
         self.closing = False
         """Whether the end has begun: nothing new is taken."""
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ml-dash-read")
-        self._reading = 0
+        self._readers = Readers()
+        self.query = self._readers.query
         self._probed_at = -_PROBE_SECONDS
         self._probe_passed = True
 
@@ -143,7 +134,7 @@ class Store:
         self.ingest.stop()
         self.content_store.close()
         self.compactor.stop()
-        self._readers.shutdown()
+        self._readers.close()
         self.database.close()
 
     def find(self, experiment_id: str) -> Found | None:
@@ -174,21 +165,6 @@ class Store:
             clock=self.clock,
             stale_after=self.settings.stale_after,
         )
-
-    async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a function that reads rows, on threads of their own: a long one must not hold up who stores.
-
-        Raises:
-            ApiError: 503: too many wait already.
-        """
-        if self._reading >= _WAITING_READS:
-            raise busy(f"{self._reading} questions wait to be answered")
-        self._reading += 1
-        try:
-            call = partial(function, *args, **kwargs)
-            return await asyncio.get_running_loop().run_in_executor(self._readers, call)
-        finally:
-            self._reading -= 1
 
     def is_ready(self) -> bool:
         """Say whether rows can be stored. Where the last attempt failed, another one is made, once a second."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +14,7 @@ from ml_dash.remote.protocol import API, ErrorCode
 from ml_dash.server.access import Access, authenticate, public
 from ml_dash.server.answering import add_headers, answered, internal_error, numbered
 from ml_dash.server.arguments import Arguments
+from ml_dash.server.ending import end_on_signals
 from ml_dash.server.errors import ApiError
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
@@ -104,13 +103,7 @@ async def serve_local(
     Raises:
         LocalStartError: The port is taken.
     """
-    end = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, end.set)
-        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt, which ends the loop
-            continue
+    end = end_on_signals()
     listening = _listen(port)
     bound = listening.getsockname()[1]
 

@@ -6,21 +6,18 @@ until one of its files changes, so that looking again at thousands of them opens
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import iso_time
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.catalogue import Found, no_such_experiment
-from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.errors import ApiError
 from ml_dash.server.local.contents import find_content
 from ml_dash.server.local.records import (
     Signature,
@@ -30,22 +27,16 @@ from ml_dash.server.local.records import (
     signature_of,
 )
 from ml_dash.server.local.view import LocalView
+from ml_dash.server.readers import Readers
 from ml_dash.survey import survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ml_dash.server.catalogue import Wanted
     from ml_dash.server.local.contents import LocalContent
     from ml_dash.survey import Located
 
 __all__ = ["LocalLibrary"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_READERS = 4
-_WAITING = 256
 _LOOK_SECONDS = 1.0
 """Between two looks for experiments that have come, gone or changed."""
 _FRESH_SECONDS = 5.0
@@ -84,13 +75,14 @@ class LocalLibrary:
 
     Attributes:
         opened: How many journals were opened so far.
+        query: See `Library.query`.
     """
 
     def __init__(self, root: str, stale_after: float) -> None:
         self._root = root
         self._stale_after = stale_after
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="ml-dash-read")
-        self._waiting = 0
+        self._readers = Readers()
+        self.query = self._readers.query
         self._lock = threading.RLock()
         self._known: dict[str, _Experiment] = {}
         self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -103,22 +95,7 @@ class LocalLibrary:
 
     def close(self) -> None:
         """Stop the threads that read."""
-        self._readers.shutdown(cancel_futures=True)
-
-    async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """See `Library.query`.
-
-        Raises:
-            ApiError: 503: too many wait already.
-        """
-        if self._waiting >= _WAITING:
-            raise busy(f"{self._waiting} questions wait to be answered")
-        self._waiting += 1
-        try:
-            call = partial(function, *args, **kwargs)
-            return await asyncio.get_running_loop().run_in_executor(self._readers, call)
-        finally:
-            self._waiting -= 1
+        self._readers.close()
 
     def find(self, experiment_id: str) -> Found | None:
         """See `Library.find`."""
