@@ -19,6 +19,8 @@ class ContentAccount:
         self._hopeless = False
         self.damaged_saves = 0
         """Saves of contents that are damaged on this disk, or gone, so that nobody will have them."""
+        self.arrived_bytes = 0
+        """Bytes of parts that the server has of contents which it does not have as a whole."""
 
     def offer(self, checksum: str, size: int) -> None:
         """Count a save."""

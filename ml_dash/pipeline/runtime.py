@@ -23,6 +23,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.imports import hook_forks
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.pipeline.exit_bar import exit_bar
 from ml_dash.pipeline.replay import Replay
 from ml_dash.pipeline.signals import Termination
 from ml_dash.pipeline.uplink import Uplink
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ml_dash.destination import Destination
+    from ml_dash.pipeline.exit_bar import Left
     from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
 
@@ -46,6 +48,8 @@ _IDLE_LINGER = 1.0
 """Seconds between two rounds where no run is open."""
 _QUIET_EXIT = 1.0
 """Seconds for which an exit that waits for a server says nothing."""
+_DRAWN_EVERY = 0.1
+"""Seconds between two pictures of how far that is."""
 _PARTING = 0.2
 """Seconds of the exit timeout that are kept for what comes after the waiting for servers."""
 _LAST_WORD = 0.25
@@ -83,7 +87,11 @@ class _ServerWait(NamedTuple):
 
     def until(self, started: float, *, at_most: float = float("inf")) -> None:
         """Wait; the time began at `started`."""
-        self.done.wait(max(0.0, started + min(self.seconds, at_most) - SYSTEM_CLOCK.monotonic()))
+        self.done.wait(max(0.0, self.left(started, at_most)))
+
+    def left(self, started: float, at_most: float = float("inf")) -> float:
+        """Return the seconds that are left of the waiting."""
+        return started + min(self.seconds, at_most) - SYSTEM_CLOCK.monotonic()
 
 
 class Runtime:
@@ -287,8 +295,7 @@ class Runtime:
                     late[0].uplink.url,
                     _to_go([wait.channel.counters() for wait in late]),
                 )
-            for wait in late:
-                wait.until(started)
+            self._watch(late, started)
         except KeyboardInterrupt:
             for wait in waits:
                 wait.uplink.waited = float("inf")  # the user waits no longer
@@ -296,6 +303,14 @@ class Runtime:
         for wait in waits:
             if not wait.done.is_set():
                 wait.uplink.waited += SYSTEM_CLOCK.monotonic() - started
+
+    @staticmethod
+    def _watch(late: Collection[_ServerWait], started: float) -> None:
+        """Wait to the end, and show on a terminal how far it is."""
+        with exit_bar(lambda: _left([wait.channel for wait in late])) as show:
+            for wait in late:
+                while (seconds := wait.left(started)) > 0 and not wait.done.wait(min(_DRAWN_EVERY, seconds)):
+                    show()
 
     def ask(self, question: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine on the background thread's loop, and return what it returns.
@@ -468,6 +483,14 @@ class Runtime:
             )
         if last or unsure or counters.dropped:
             self._told[channel] = counters
+
+
+def _left(channels: Iterable[Channel]) -> Left:
+    """Return what servers do not have yet: rows, and bytes of files."""
+    counters = [(channel.counters(), channel.uplink) for channel in channels]
+    arrived = sum(uplink.contents.arrived_bytes for _, uplink in counters if uplink is not None)
+    size = sum(each.pending_content_bytes for each, _ in counters)
+    return sum(each.pending for each, _ in counters), max(0, size - arrived)
 
 
 def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:

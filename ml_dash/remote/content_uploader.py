@@ -77,6 +77,7 @@ class ContentUploader:
             only=writer.__eq__,
             on_sent=account.confirm,
             on_damaged=account.damage,
+            on_part=self._note_part,
             has_news=self._take_news,
         )
 
@@ -84,6 +85,9 @@ class ContentUploader:
         """Say that there is a new content; from any thread."""
         self._fresh = True
         self._news.wake()
+
+    def _note_part(self, size: int) -> None:
+        self._account.arrived_bytes = size
 
     def _take_news(self) -> bool:
         """Say whether there is a new content since this was asked last."""

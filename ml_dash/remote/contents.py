@@ -55,6 +55,7 @@ class Contents:
         on_sent: Called with the checksum of each content that the server has.
         on_damaged: Called with the checksum of each that cannot be had from this disk any more.
         on_progress: Called with the bytes that are sent, and all that are to be.
+        on_part: Called with the bytes that the server has of the large content that is under way; 0 at its end.
         has_news: Says whether contents were saved since it was asked last: small ones go between a large one's parts.
 
     Attributes:
@@ -76,6 +77,7 @@ class Contents:
         on_sent: Callable[[str], None] = lambda _: None,
         on_damaged: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+        on_part: Callable[[int], None] = lambda _: None,
         has_news: Callable[[], bool] = lambda: False,
     ) -> None:
         self.arrived = 0
@@ -91,6 +93,7 @@ class Contents:
         self._on_sent = on_sent
         self._on_damaged = on_damaged
         self._on_progress = on_progress
+        self._on_part = on_part
         self._has_news = has_news
         self._between = False
         self._done = self._total = 0
@@ -186,13 +189,18 @@ class Contents:
                 return
             length = upload.part_bytes
             numbers = [number for number in range(1, -(-size // length) + 1) if number not in upload.parts]
-            self._progress(sum(min(length, size - (number - 1) * length) for number in upload.parts))
+            there = sum(min(length, size - (number - 1) * length) for number in upload.parts)
+            self._progress(there)
+            self._on_part(there)
 
             async def send(number: int, length: int = length) -> None:
                 start = (number - 1) * length
                 part = self._part(checksum, start, min(length, size - start))
                 await calls.put_part(checksum, number, part, await self._run(part.digest))
+                nonlocal there
+                there += part.size
                 self._progress(part.size)
+                self._on_part(there)
                 self.arrived += 1
                 await self._send_small(calls)
 
@@ -241,6 +249,7 @@ class Contents:
         await self._confirm(checksum)
 
     async def _confirm(self, checksum: str) -> None:
+        self._on_part(0)
         self.refused.pop(checksum, None)
         await self._unmark(checksum)
         self._on_sent(checksum)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +65,11 @@ def shell(*arguments: str | Path, cwd: Path | None = None, **env: str) -> Finish
 
 def on_terminal(*arguments: str | Path, columns: int, **env: str) -> str:
     """Run the command on a terminal of this width, and return what it wrote there."""
+    return written_on_terminal([*COMMAND, *map(str, arguments)], columns, environment(**env))
+
+
+def written_on_terminal(command: Sequence[str], columns: int, env: Mapping[str, str]) -> str:
+    """Run any command on a terminal of this width, and return what it wrote there."""
     import fcntl
     import pty
     import struct
@@ -72,9 +77,7 @@ def on_terminal(*arguments: str | Path, columns: int, **env: str) -> str:
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**env)
-    )
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     written = b""
     try:

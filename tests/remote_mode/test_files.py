@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from ml_dash.errors import ContentError, FileMissingError, ServerUnavailableErro
 from ml_dash.files.staging import Staging
 from ml_dash.remote import unsent
 from ml_dash.server.runner import EmbeddedServer
+from tests.cli.shell import written_on_terminal
 from tests.process.processes import PREFIX, Scripts, finish
 from tests.remote_mode.line import Line
 from tests.remote_mode.seen import TOKEN, law, until
@@ -337,3 +341,33 @@ def test_a_content_that_was_damaged_after_it_was_sent_is_not_sent_again(
         assert main(["sync", str(root)]) == 1
         assert "large.bin is damaged" in capsys.readouterr().err
     assert parts_received(server) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_who_waits_at_exit_on_a_terminal_sees_how_far_it_is(
+    server: EmbeddedServer, scripts: Scripts, tmp_path: Path
+) -> None:
+    """After the first second; and in a pipe there is a line, and no bar."""
+    script = tmp_path / "script.py"
+    with Line(server.url, per_second=6 << 20) as line:
+        script.write_text(
+            "import os\n"
+            "from ml_dash import Experiment\n"
+            f"exp = Experiment({PREFIX!r}, dash_url={line.url!r}, dash_root={str(tmp_path / 'dash')!r}, echo=False)\n"
+            "exp.run.start()\n"
+            "exp.files.save_blob(os.urandom(1 << 20) * 40, to=os.urandom(4).hex())\n"
+        )
+        env = {
+            **scripts.environ,
+            "ML_DASH_TOKEN": TOKEN,
+            "ML_DASH_EXIT_TIMEOUT": "40",
+            "ML_DASH_FLUSH_TIMEOUT": "1",
+        }
+        shown = written_on_terminal([sys.executable, str(script)], 100, env)
+        assert "Sending the last rows" in shown
+        assert "files" in shown
+        assert re.search(r"\d+(\.\d+)?/41\.9 MB", shown)
+        assert "%" in shown
+        piped = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, check=True)
+        assert "Sending the last rows" in piped.stderr
+        assert "%" not in piped.stderr
