@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from ml_dash.server.blobs import BlobError, Blobs
 from ml_dash.server.compaction import Compactor
+from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.schema import BLOCKS, OBJECTS
 from tests.server.s3 import BUCKET, binary, bucket
-from tests.server.serving import TOKEN, Client, expected, frames, large_frame
+from tests.server.serving import TOKEN, Client, expected, frames, large_frame, running
 from tests.server.uploads import LARGE, Uploads, digest, rows, save
+from tests.server_accounts.serving import Hands
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
 def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
     where: str, tmp_path: Path
 ) -> None:
-    """Sent, cut by a restart, gone on with, checked, read by ranges, and collected."""
+    """Sent, cut by a restart, gone on with, checked, and read by ranges."""
     server = EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN).start()
     try:
         client = Client(server.url, TOKEN)
@@ -135,3 +137,38 @@ def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
         client.close()
     finally:
         server.stop()
+
+
+@pytest.mark.crash
+def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes_them_in_the_end(
+    where: str, tmp_path: Path
+) -> None:
+    """While a file names the content it stays; when none does any more, the bucket is empty."""
+    with running(tmp_path / "data", blobs=where) as server:
+        client = server.client()
+        experiment = client.create()
+        begun = Uploads(client, experiment).post(f"/{digest(LARGE)}/upload", {"sizeBytes": len(LARGE)}).body
+        first = LARGE[: begun["partBytes"]]
+        assert Uploads(client, experiment).put_part(digest(LARGE), 1, first).status == 200
+        server.kill()
+        client.close()
+    with EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN) as server:
+        client, store = Client(server.url, TOKEN), server.store
+        assert store is not None
+        uploads = Uploads(client, experiment)
+        assert uploads.post(f"/{digest(LARGE)}/upload", {"sizeBytes": len(LARGE)}).body["parts"] == [1]
+        uploads.put_all(LARGE)
+        client.stored(experiment, rows(1, save("big", LARGE)))
+        path = f"/experiments/{experiment}/files/big/content"
+        assert client.ask("GET", path).body == LARGE
+        later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
+        collector = ContentCollector(
+            store.database, store.blobs, store.settings, clock=later, telemetry=store.telemetry
+        )
+        assert collector.collect() == 0
+        assert client.ask("GET", path).body == LARGE
+        client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))
+        assert collector.collect() == 1
+        assert [name for names in store.blobs.older_than(-60.0) for name in names] == []
+        assert uploads.lacking(digest(LARGE)) == [digest(LARGE)]
+        client.close()
