@@ -323,5 +323,6 @@ class Uplink:
             self.contents,
             run_blocking,
             lambda: uploader.state,
+            keeps=self._destination.keeps,
         )
         return uploader

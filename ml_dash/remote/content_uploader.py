@@ -44,6 +44,7 @@ class ContentUploader:
         account: Counts what has become of them.
         run_blocking: Reads files on another thread.
         rows: Says how far the rows are: who the experiment is at the server, and whether that can be reached.
+        keeps: Whether contents stay on this disk when the server has them.
         clock: The time.
     """
 
@@ -57,6 +58,7 @@ class ContentUploader:
         run_blocking: RunBlocking,
         rows: Callable[[], UploadState],
         *,
+        keeps: bool = True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._directory = directory
@@ -75,6 +77,7 @@ class ContentUploader:
             run_blocking,
             Voice(clock).say,
             only=writer.__eq__,
+            keeps=keeps,
             on_sent=account.confirm,
             on_damaged=account.damage,
             on_part=self._note_part,

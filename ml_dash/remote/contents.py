@@ -7,6 +7,7 @@ stopped. In memory are a few pieces of parts, whatever the sizes of the files.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -52,6 +53,7 @@ class Contents:
         run_blocking: Reads files on another thread.
         say: Tells people what they should know.
         only: Whose markers are looked after.
+        keeps: Whether a content stays on this disk when the server has it.
         on_sent: Called with the checksum of each content that the server has.
         on_damaged: Called with the checksum of each that cannot be had from this disk any more.
         on_progress: Called with the bytes that are sent, and all that are to be.
@@ -74,6 +76,7 @@ class Contents:
         say: Say,
         *,
         only: Callable[[str], bool] = lambda _: True,
+        keeps: bool = True,
         on_sent: Callable[[str], None] = lambda _: None,
         on_damaged: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -90,6 +93,7 @@ class Contents:
         self._run = run_blocking
         self._say = say
         self._only = only
+        self._keeps = keeps
         self._on_sent = on_sent
         self._on_damaged = on_damaged
         self._on_progress = on_progress
@@ -122,11 +126,15 @@ class Contents:
         marked = self._marks.keys()
         here = await self._run(lambda: self._sizes(marked | wanted.keys()))
         self.nowhere = {checksum: size for checksum, size in wanted.items() if checksum not in here}
-        for checksum in marked - here.keys():
-            await self._lose(checksum, "is gone from this disk")
-        lacking = await calls.lacking(here) if here else []
-        for checksum in here.keys() - set(lacking):
+        gone = marked - here.keys()
+        # what is not here any more may be there: its size is not known here, and not asked for
+        asked = {**here, **dict.fromkeys(gone, 0)}
+        lacking = await calls.lacking(asked) if asked else []
+        for checksum in asked.keys() - set(lacking):
             await self._confirm(checksum)
+        for checksum in gone.intersection(lacking):
+            await self._lose(checksum, "is gone from this disk")
+        lacking = [checksum for checksum in lacking if checksum in here]
         self._done, self._total = 0, sum(here[checksum] for checksum in lacking)
 
         async def send(checksum: str) -> None:
@@ -265,6 +273,10 @@ class Contents:
         def discard() -> None:
             for marker in self._marks.get(checksum, ()):
                 unsent.discard(self._directory, marker)
+            if not self._keeps and checksum not in self.damaged:
+                # Whoever saves it again at this moment has a marker, and finds that the server has it.
+                with contextlib.suppress(OSError):
+                    os.remove(self._staging.path_of(checksum))
 
         await self._run(discard)
 

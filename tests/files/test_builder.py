@@ -139,13 +139,15 @@ def test_the_source_is_left_alone_and_may_change_afterwards(
     assert Path(path).read_bytes() == b"weights"
 
 
-def test_equal_contents_are_stored_once(exp: Experiment, model: Path) -> None:
-    """Under their checksum."""
+def test_equal_contents_are_stored_once(exp: Experiment, mode: str, model: Path) -> None:
+    """Under their checksum; with a server alone, there and not here."""
     first, second = exp.files("a").save(model), exp.files("b").save(model, to="other.pt")
     assert first["id"] != second["id"]
     exp.flush(30)
     files = [path for path in Path(exp.directory, "files").rglob("*") if path.is_file()]
-    assert [path for path in files if path.parent.name != "unsent"] == [content_path(exp, first)]
+    here = [] if mode == "remote" else [content_path(exp, first)]
+    assert [path for path in files if path.parent.name != "unsent"] == here
+    assert exp.files(file_id=first["id"]).read_bytes() == exp.files("b/other.pt").read_bytes() == b"weights"
 
 
 @pytest.mark.parametrize(
@@ -511,11 +513,12 @@ def test_a_content_that_is_damaged_here_and_right_at_the_server_comes_from_there
     """So does one that was removed here; on this disk alone it is missed, with its name."""
     row = exp.files("models").save(model)
     exp.flush(30)
-    content_path(exp, row).chmod(0o600)
-    content_path(exp, row).write_bytes(b"WEIGHTS")
+    content_path(exp, row).unlink(missing_ok=mode == "remote")  # there it is gone as soon as it has arrived
+    if mode != "remote":
+        content_path(exp, row).write_bytes(b"WEIGHTS")
     if mode != "local":
         assert exp.files(file_id=row["id"]).read_bytes() == b"weights"
-    content_path(exp, row).unlink()
+    content_path(exp, row).unlink(missing_ok=mode == "remote")
     if mode != "local":
         assert exp.files(file_id=row["id"]).read_bytes() == b"weights"
     else:
@@ -581,8 +584,10 @@ def test_update_needs_a_file_and_something_to_change(exp: Experiment, model: Pat
         exp.files(file_id="unknown", tags=["x"]).update()
 
 
-def test_a_deleted_file_is_not_listed_and_its_download_says_since_when(exp: Experiment, model: Path) -> None:
-    """Deleting again changes nothing; its content stays on this disk."""
+def test_a_deleted_file_is_not_listed_and_its_download_says_since_when(
+    exp: Experiment, mode: str, model: Path
+) -> None:
+    """Deleting again changes nothing; its content stays on this disk, where that is kept at all."""
     row = exp.files("models").save(model)
     deleted = exp.files(file_id=row["id"]).delete()
     assert deleted["deletedAt"] is not None
@@ -594,7 +599,7 @@ def test_a_deleted_file_is_not_listed_and_its_download_says_since_when(exp: Expe
             builder.download("x")
     with pytest.raises(FileMissingError, match="deleted at"):
         exp.files(file_id=row["id"], tags=["x"]).update()
-    assert content_path(exp, row).exists()
+    assert mode == "remote" or content_path(exp, row).exists()
 
 
 def test_a_pattern_deletes_all_that_it_matches(exp: Experiment) -> None:

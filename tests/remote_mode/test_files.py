@@ -371,3 +371,38 @@ def test_who_waits_at_exit_on_a_terminal_sees_how_far_it_is(
         piped = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, check=True)
         assert "Sending the last rows" in piped.stderr
         assert "%" not in piped.stderr
+
+
+def test_remote_only_a_content_leaves_the_disk_when_it_has_arrived(server: EmbeddedServer) -> None:
+    """And not when the run ends; one that is saved again, at any moment, is there as before."""
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=None)
+    with exp.run:
+        for number in range(50):
+            exp.files.save_blob(b"the same", to=f"same-{number}.bin")
+            exp.files.save_blob(b"%d" % number, to="own.bin")
+            if number % 10 == 0:
+                exp.flush(30)
+        exp.files.save_blob(LARGE, to="large.bin")
+        assert exp.flush(60).pending == 0
+        law(exp)
+        assert dict(exp.status().dropped) == {}
+        contents = [path for path in Path(exp.directory, "files").rglob("*") if path.is_file()]
+        assert contents == []
+        assert exp.files("large.bin").read_bytes() == LARGE
+        assert exp.files("same-49.bin").read_bytes() == b"the same"
+        assert exp.files("own.bin").read_bytes() == b"49"
+
+
+def test_a_content_that_was_removed_here_and_is_at_the_server_is_not_lost(
+    server: EmbeddedServer, root: Path
+) -> None:
+    """The marker is still here, as after a crash between the two: the server is asked before anything is given up."""
+    with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
+        row = exp.files.save_text("sent", to="a.txt")
+        assert exp.channel is not None
+        writer = exp.channel.writer_id
+    unsent.add(exp.directory, row["checksum"], writer)
+    Path(Staging(exp.directory).path_of(row["checksum"])).unlink()
+    assert main(["sync", str(root)]) == 0
+    assert unsent.markers(exp.directory) == []
+    assert exp.files("a.txt").read_text() == "sent"
