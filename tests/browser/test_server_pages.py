@@ -292,6 +292,24 @@ def test_what_is_no_number_is_marked_and_not_hidden(trained: EmbeddedServer, pag
     expect(page.locator(".tooltip").first).to_contain_text("1 × NaN")
 
 
+def test_a_nested_field_has_a_chart_for_each_of_its_numbers(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=nested")
+    for name, value in (("top1", "0.5"), ("more.top5", "0.9")):
+        plot = page.get_by_role("img", name=re.compile(rf"scores\.{name}.*last {value}"))
+        expect(plot).to_be_visible()
+
+
+def test_a_message_of_several_lines_is_a_row_and_can_be_read_as_a_whole(
+    trained: EmbeddedServer, page: Page
+) -> None:
+    page.goto(f"{trained.url}/experiments/bob/nlp/broken?tab=logs")
+    page.get_by_role("button", name="Traceback: ⏎ of several ⏎ lines").click()
+    whole = page.get_by_role("region", name="Whole message")
+    expect(whole.locator("pre").first).to_have_text("Traceback:\n  of several\nlines")
+    whole.get_by_role("button", name="Close").click()
+    expect(whole).to_have_count(0)
+
+
 def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/alice/vision/empty")
     for tab, hint in (

@@ -63,6 +63,8 @@ def hostile(exp: Experiment) -> None:
     """Log what would run if any page took a text for HTML, and files that are not what they say."""
     exp.params.set(note=SCRIPT, nested={SCRIPT: 1})
     exp.log(SCRIPT, level="error", metadata={SCRIPT: SCRIPT})
+    exp.log("Traceback:\n  of several\nlines")
+    exp.metrics("nested").log(scores={"top1": 0.5, "more": {"top5": 0.9}})
     for step in range(20):
         exp.metrics(SCRIPT).log(**{"step": step, SCRIPT: float(step)})
     exp.files("evil").save_text(SCRIPT, to="page.html")

@@ -31,6 +31,8 @@ export interface ChartProps {
   height?: number;
   /** Changes when the experiment has more rows: what is new is asked for then. */
   revision?: number;
+  /** Called when there are no numbers in any line. */
+  onEmpty?: () => void;
   /** Enlarges the chart, or makes it small again. */
   onEnlarge?: () => void;
 }
@@ -125,6 +127,9 @@ export function Chart(props: ChartProps): JSX.Element {
     [shown, data, smoothing, log, relative],
   );
   const empty = !loading && drawn.every((line) => !line.x.length);
+  useEffect(() => {
+    if (empty && !range) props.onEmpty?.();
+  }, [empty, range === null]);
   const left = drawn.reduce((sum, line) => sum + line.left, 0);
   const ready = !empty && !loading && !asTable && width > 0;
   const current = useRef({ shown, drawn, hidden, x: axis, relative });

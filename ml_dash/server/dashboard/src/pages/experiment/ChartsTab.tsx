@@ -3,14 +3,15 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import type { ExperimentRecord, MetricInfo } from "../../api/types";
+import { get } from "../../api/client";
+import type { ExperimentRecord, MetricInfo, Rows } from "../../api/types";
 import { Chart } from "../../charts/Chart";
 import { colorOf } from "../../charts/palette";
 import { query, setQuery } from "../../state/url";
 import { Empty } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
-import { axes, axisOf, type ChartOf, chartGroups, type Group } from "./groups";
+import { axes, axisOf, type ChartOf, chartGroups, type Group, numbersInside, titleOf } from "./groups";
 
 const STEP = 24;
 const OPEN_MAX = 60;
@@ -102,7 +103,24 @@ function OneChart(props: {
   height?: number;
 }): JSX.Element {
   const { record, chart, view } = props;
+  const [inside, setInside] = useState<string[]>([]);
   const axis = axisOf(view.x, chart.fields);
+
+  /** A field that is a dict has its numbers inside: each has a chart of its own. */
+  async function lookInside(): Promise<void> {
+    try {
+      const path = `experiments/${record.id}/metrics/rows`;
+      const { total } = await get<Rows<unknown>>(path, { name: chart.name, limit: 0 });
+      const last = await get<Rows<{ data: Record<string, unknown> }>>(path, {
+        name: chart.name,
+        start_index: Math.max(0, total - 1),
+        limit: 1,
+      });
+      setInside(numbersInside(last.data[0]?.data[chart.field], chart.field));
+    } catch {
+      // the chart says that there are no numbers, and that is all that is known
+    }
+  }
   const lines = useMemo(
     () => [
       {
@@ -116,8 +134,22 @@ function OneChart(props: {
     ],
     [chart.key, record.id],
   );
+  if (inside.length) {
+    return (
+      <>
+        {inside.map((field) => (
+          <OneChart
+            key={field}
+            {...props}
+            chart={{ ...chart, key: JSON.stringify([chart.name, field]), field, title: titleOf(chart.name, field) }}
+          />
+        ))}
+      </>
+    );
+  }
   return (
     <Chart
+      onEmpty={() => void lookInside()}
       title={axis === view.x ? chart.title : `${chart.title} (by index)`}
       lines={lines}
       x={axis}

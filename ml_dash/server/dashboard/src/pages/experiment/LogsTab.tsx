@@ -1,5 +1,6 @@
 /** The messages of an experiment: any number of them, of which those in sight are asked for. */
 
+import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
@@ -18,6 +19,7 @@ export function LogsTab({ record }: { record: ExperimentRecord }): JSX.Element {
   const level = LEVELS.find((each) => each === query.value.get("level")) ?? null;
   const search = query.value.get("text") ?? "";
   const [follow, setFollow] = useState(record.status === "RUNNING");
+  useEffect(() => () => void (chosen.value = null), []);
   return (
     <>
       <div class="controls">
@@ -35,6 +37,7 @@ export function LogsTab({ record }: { record: ExperimentRecord }): JSX.Element {
       ) : (
         <All record={record} follow={follow} />
       )}
+      <Whole />
     </>
   );
 }
@@ -163,14 +166,36 @@ function Filtered(props: {
   );
 }
 
+/** The message that is shown as a whole. */
+const chosen = signal<LogRow | null>(null);
+
+function Whole(): JSX.Element | null {
+  const row = chosen.value;
+  if (!row) return null;
+  return (
+    <section class="card log-whole" aria-label="Whole message">
+      <button type="button" class="quiet" onClick={() => (chosen.value = null)}>
+        Close
+      </button>
+      <p class="muted">
+        {row.timestamp} · {row.level} · message {row.index}
+      </p>
+      <pre tabIndex={0}>{row.message}</pre>
+      {row.metadata && <pre class="muted">{JSON.stringify(row.metadata, null, 2)}</pre>}
+    </section>
+  );
+}
+
 function Message({ row }: { row: LogRow | undefined }): JSX.Element {
   if (!row) return <div class="log" style={{ height: `${ROW}px` }} />;
   const metadata = Object.entries(row.metadata ?? {});
   return (
-    <div class={`log log-${row.level}`} style={{ height: `${ROW}px` }} title={row.message}>
+    <div class={`log log-${row.level}`} style={{ height: `${ROW}px` }}>
       <time dateTime={row.timestamp}>{row.timestamp.slice(0, 19).replace("T", " ")}</time>
       <span class="log-level">{row.level}</span>
-      <span class="log-text">{row.message}</span>
+      <button type="button" class="log-text" title={row.message} onClick={() => (chosen.value = row)}>
+        {row.message.replaceAll("\n", " ⏎ ")}
+      </button>
       {metadata.map(([name, value]) => (
         <span key={name} class="log-field">
           {name}=<b>{text(value)}</b>

@@ -1,20 +1,21 @@
 import { expect, test } from "vitest";
 
 import type { MetricInfo } from "../../api/types";
-import { axes, axisOf, chartGroups } from "./groups";
+import { axes, axisOf, chartGroups, numbersInside } from "./groups";
 
 const metrics: MetricInfo[] = [
   { name: "train", count: 3, fields: ["step", "loss", "acc"] },
   { name: "layers/1/grad", count: 3, fields: ["norm"] },
   { name: "layers/1/weight", count: 3, fields: ["norm"] },
   { name: null, count: 3, fields: ["step"] },
+  { name: "alone", count: 1, fields: ["x"] },
 ];
 
 test("charts are grouped by the beginning of the metric's name", () => {
   expect(chartGroups(metrics, "").map((group) => [group.name, group.charts.map((chart) => chart.title)])).toEqual([
     ["train", ["train/loss", "train/acc"]],
     ["layers/1", ["layers/1/grad/norm", "layers/1/weight/norm"]],
-    ["(unnamed)", ["step"]],
+    ["others", ["step", "alone/x"]],
   ]);
 });
 
@@ -29,4 +30,10 @@ test("a metric without the chosen field is drawn by its index", () => {
   expect(axisOf("epoch", ["step", "loss"])).toBe("index");
   expect(axisOf("time", [])).toBe("time");
   expect(axes(metrics).map(([name]) => name)).toEqual(["step", "index", "time", "relative"]);
+});
+
+test("the numbers of a nested dict have dotted names", () => {
+  expect(numbersInside({ x: 1, y: { z: 2, t: "a" }, l: [1] }, "d")).toEqual(["d.x", "d.y.z"]);
+  expect(numbersInside("text", "d")).toEqual([]);
+  expect(numbersInside(undefined, "d")).toEqual([]);
 });

@@ -25,7 +25,7 @@ export function chartGroups(metrics: readonly MetricInfo[], search: string): Gro
   for (const { name, fields } of metrics) {
     for (const field of fields) {
       if (AXES.includes(field) && fields.length > 1) continue;
-      const title = name === null ? field : `${name}/${field}`;
+      const title = titleOf(name, field);
       if (!words.every((word) => title.toLowerCase().includes(word))) continue;
       const group = groupOf(name);
       const known = groups.get(group) ?? { name: group, charts: [] };
@@ -33,7 +33,27 @@ export function chartGroups(metrics: readonly MetricInfo[], search: string): Gro
       groups.set(group, known);
     }
   }
-  return [...groups.values()];
+  return together([...groups.values()]);
+}
+
+/** Put groups of one chart into one, where there are several: each by itself would take a whole line. */
+function together(groups: Group[]): Group[] {
+  const single = groups.filter((group) => group.charts.length === 1);
+  if (single.length < 2) return groups;
+  const rest = { name: groups.length === single.length ? "metrics" : "others", charts: single.flatMap((group) => group.charts) };
+  return [...groups.filter((group) => group.charts.length > 1), rest];
+}
+
+export function titleOf(name: string | null, field: string): string {
+  return name === null ? field : `${name}/${field}`;
+}
+
+/** The dotted names of the numbers in a nested dict; none where the value is no dict. */
+export function numbersInside(value: unknown, name: string): string[] {
+  if (typeof value !== "object" || value === null || Array.isArray(value) || "__repr__" in value) return [];
+  return Object.entries(value).flatMap(([key, item]) =>
+    typeof item === "number" ? [`${name}.${key}`] : numbersInside(item, `${name}.${key}`),
+  );
 }
 
 function groupOf(name: string | null): string {
