@@ -326,6 +326,22 @@ def test_figures_pictures_videos_and_models_are_read_back_as_they_were_saved(exp
         assert torch.load("model.pt", weights_only=True)["w"].tolist() == [1.0, 1.0]
 
 
+def test_frames_and_names_that_make_no_video_are_refused(exp: Experiment) -> None:
+    """As a ValueError that says what is allowed; nothing is listed."""
+    import numpy as np
+
+    frames = np.zeros((2, 16, 16), np.uint8)
+    with pytest.raises(ValueError, match="frame"):
+        exp.files("videos").save_video([], to="a.mp4")
+    with pytest.raises(ValueError, match=r"\.gif.*\.mp4|\.mp4.*\.gif"):
+        exp.files("videos").save_video(frames, to="a.xyz")
+    with pytest.raises(ValueError, match="shape"):
+        exp.files("videos").save_video(np.zeros((2, 16, 16, 7), np.uint8), to="a.mp4")
+    with pytest.raises(ValueError, match=r"\.png"):
+        exp.files("images").save_image(frames[0], to="a.xyz")
+    assert exp.files.list() == []
+
+
 def test_what_is_no_text_and_no_bytes_is_refused(exp: Experiment) -> None:
     """With what to do instead."""
     with pytest.raises(InvalidArgumentError, match="takes a str"):
@@ -457,6 +473,25 @@ def test_a_download_goes_where_it_is_asked_to(exp: Experiment, model: Path, here
         assert (here / path).read_bytes() == b"weights"
     with pytest.raises(InvalidArgumentError, match="dest_path=5"):
         by_name.download(5)  # type: ignore[arg-type]
+
+
+def test_a_download_replaces_a_file_that_is_there(exp: Experiment, model: Path, here: Path) -> None:
+    """In one step; a directory of that name is where the file goes."""
+    exp.files("models").save(model)
+    (here / "x.pt").write_bytes(b"something that is longer than the weights")
+    assert exp.files("models/model.pt").download("x.pt") == "x.pt"
+    assert (here / "x.pt").read_bytes() == b"weights"
+    assert sorted(path.name for path in here.iterdir()) == ["model.pt", "x.pt"]
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to the superuser"
+)
+def test_a_source_that_may_not_be_read_is_refused(exp: Experiment, model: Path) -> None:
+    model.chmod(0)
+    with pytest.raises(FileStoreError, match=r"model\.pt"):
+        exp.files("models").save(model)
+    assert exp.files.list() == []
 
 
 def test_a_pattern_downloads_all_below_a_directory(exp: Experiment, here: Path) -> None:
