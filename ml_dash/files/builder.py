@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.errors import FileMissingError, InvalidArgumentError
 from ml_dash.files.details import Details
 from ml_dash.files.finding import present
 from ml_dash.files.names import Place, checked_path, name_on_disk, place_of
@@ -224,7 +224,10 @@ class FileBuilder:
     def exists(self) -> bool:
         """Whether there is the file of this full name, or with this id, and was not deleted."""
         if self._file_id is not None:
-            return bool(self.list())
+            try:
+                return bool(self.list())
+            except FileMissingError:
+                return False
         row = self._finder.newest(self._named("exists"))
         return row is not None and row["deletedAt"] is None
 

@@ -495,10 +495,15 @@ def _left(channels: Iterable[Channel]) -> Left:
 
 def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
     """Say how much a server does not have."""
-    rows = f"{sum(each.pending for each in counters) - unsure} rows"
+    rows = _several(sum(each.pending for each in counters) - unsure, "row")
     files = sum(each.pending_files for each in counters)
-    megabytes = sum(each.pending_content_bytes for each in counters) / 1e6
-    return f"{rows}, and the contents of {files} files ({megabytes:.1f} MB)" if files else rows
+    size = sum(each.pending_content_bytes for each in counters)
+    shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
+    return f"{rows}, and the contents of {_several(files, 'file')} ({shown})" if files else rows
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _apart(work: Callable[[], None]) -> None:

@@ -574,6 +574,7 @@ def test_what_is_not_there_is_missed_with_what_to_do(exp: Experiment, model: Pat
         exp.files(file_id="")
     assert not exp.files("models").exists()
     assert not exp.files("x/y").exists()
+    assert not exp.files(file_id="file_aaaaaaaaaaaaaaaaaaaa").exists()
 
 
 def test_text_that_is_none_says_so(exp: Experiment) -> None:

@@ -262,7 +262,7 @@ def test_a_gif_has_its_frames_and_runs_for_ever(tmp_path: Path) -> None:
         ([np.zeros((4, 4)), np.full((4, 4), math.nan)], {}, "frame 1"),
         ([np.zeros((4, 4), int)], {}, "int64"),
         (np.zeros((3, 3)), {}, r"shape \(3, 3\)"),
-        (7, {}, "cannot be iterated"),
+        (7, {}, "frames=7 cannot be iterated"),
         (np.zeros((2, 4, 4)), {"fps": 0}, "fps=0"),
         (np.zeros((2, 4, 4)), {"fps": "fast"}, "fps='fast'"),
         (np.zeros((2, 4, 4)), {"codec": "nonsense"}, "codec='nonsense'"),

@@ -92,7 +92,7 @@ def _prepared(frames: Any) -> Iterator[Pixels]:
         items = iter(frames)
     except TypeError:
         raise InvalidArgumentError(
-            f"frames={type(frames).__qualname__} cannot be iterated over: pass a list or an array of frames"
+            f"frames={frames!r:.80} cannot be iterated over: pass a list or an array of frames"
         ) from None
     prepared = _coloured(items)
     first = next(prepared, None)
