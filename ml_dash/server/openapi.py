@@ -189,7 +189,10 @@ _READING = (
         "The metrics, in order of first appearance.",
         {200: "Metrics"},
         OF_EXPERIMENT,
-        (given("start", whole_schema(0), "How many to leave out: those that are known already."),),
+        (
+            given("start", whole_schema(0), "How many to leave out: those that are known already."),
+            given("limit", whole_schema(None), "How many at most; all without."),
+        ),
     ),
     Operation(
         "get",

@@ -68,7 +68,7 @@ def reading_routes(library: Library) -> list[web.RouteDef]:
         ("params", lambda _, view: {"params": view.params()}, ()),
         ("run", lambda _, view: _run(view.run()), ()),
         ("logs", _logs, ("level", "search", "start_index", "limit", "since", "until")),
-        ("metrics", _metrics, ("start",)),
+        ("metrics", _metrics, ("start", "limit")),
         ("metrics/rows", _rows, ("name", "start_index", "limit")),
         ("metrics/stats", lambda given, view: view.stats(_metric(given)), ("name",)),
         ("metrics/series", _chart, ("name", "field", "x", "start", "stop", "width")),
@@ -93,9 +93,9 @@ def _metric(given: Arguments) -> Series:
 
 
 def _metrics(given: Arguments, view: View) -> dict[str, Any]:
-    """Return the metrics, or only those that have come since there were `start` of them."""
-    metrics = view.metrics()
-    return {"data": metrics[given.whole("start", 0) :], "total": len(metrics)}
+    """Return the metrics in the order in which they came: all, or some from `start` on."""
+    metrics, start, limit = view.metrics(), given.whole("start", 0), given.optional_whole("limit")
+    return {"data": metrics[start : None if limit is None else start + limit], "total": len(metrics)}
 
 
 def _rows(given: Arguments, view: View) -> dict[str, Any]:

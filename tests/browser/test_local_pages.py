@@ -18,6 +18,8 @@ from tests.browser.training import train
 from tests.process.processes import expect_line
 
 MANY = 3000
+MESSAGES = 1_400_000
+"""More than fit into the height that a browser gives any element."""
 NAMES = 10_000
 
 
@@ -127,6 +129,37 @@ def test_thousands_of_experiments_are_a_table_of_a_few_rows(
         assert table.get_by_role("row").count() < 60
         page.get_by_label("Search and filter").fill("run-1234")
         expect(page.get_by_role("status")).to_have_text("1 of 3,000")
+    finally:
+        assert ui.stop() == 0
+
+
+def test_the_last_of_more_messages_than_a_page_is_high_can_be_read(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    with Experiment("alice/p/says", dash_root=str(tmp_path), echo=False).run as exp:
+        for number in range(MESSAGES):
+            exp.log(f"number {number}")
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
+        page.goto(ui.address())
+        page.get_by_role("link", name="says").click()
+        page.get_by_role("tab", name="Logs").click()
+        log = page.get_by_role("log")
+        expect(log.get_by_role("button", name="number 0", exact=True)).to_be_visible()
+        log.hover()
+        page.mouse.wheel(0, 26 * 100)
+        expect(log.get_by_role("button", name="number 100", exact=True)).to_be_visible()
+        log.evaluate("box => box.scrollTop = box.scrollHeight / 2")
+        expect(log.get_by_role("button", name=re.compile("^number (69|70)")).first).to_be_visible()
+        log.evaluate("box => box.scrollTop = box.scrollHeight")
+        expect(log.get_by_role("button", name=f"number {MESSAGES - 1}", exact=True)).to_be_in_viewport()
+        log.focus()
+        page.keyboard.press("PageUp")
+        expect(log.get_by_role("button", name=f"number {MESSAGES - 1}", exact=True)).not_to_be_in_viewport()
+        assert log.get_by_role("button").count() < 100
     finally:
         assert ui.stop() == 0
 

@@ -299,6 +299,25 @@ def test_a_nested_field_has_a_chart_for_each_of_its_numbers(trained: EmbeddedSer
         expect(plot).to_be_visible()
 
 
+def test_a_number_inside_of_a_dict_is_enlarged_like_any_other(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=nested")
+    page.get_by_role("button", name="Enlarge nested/scores.more.top5").click()
+    expect(page.locator("figure.chart")).to_have_count(1)
+    expect(page.get_by_role("img", name=re.compile(r"scores\.more\.top5.*last 0\.9"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("img", name=re.compile(r"scores\.more\.top5.*last 0\.9"))).to_be_visible()
+    page.get_by_role("button", name="Enlarge nested/scores.more.top5").click()
+    expect(page.locator("figure.chart")).to_have_count(2)
+
+
+def test_a_damaged_address_shows_what_can_be_shown(trained: EmbeddedServer, page: Page) -> None:
+    page.goto(f"{trained.url}/?columns=%25E0,status&sort=%25E0&e=%25")
+    expect(page.get_by_role("status")).to_have_text("5 in all")
+    expect(page.get_by_role("columnheader", name="Status")).to_be_visible()
+    page.goto(f"{trained.url}/experiments/bob/nlp/broken?chart=%5B%22nested%22&from=x&smooth=y")
+    expect(page.locator("figure.chart").first).to_be_visible()
+
+
 def test_a_message_of_several_lines_is_a_row_and_can_be_read_as_a_whole(
     trained: EmbeddedServer, page: Page
 ) -> None:
@@ -388,6 +407,113 @@ def test_a_live_run_is_followed_without_asking_for_all_again(
         for _ in steps:
             pass
     expect(page.locator(".status-completed")).to_be_visible()
+
+
+def test_what_a_live_metric_gets_besides_appears(
+    at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
+) -> None:
+    """A field that it did not have before, and another metric."""
+    exp = Experiment("carol/live/grows", dash_url=trained.url, dash_root=str(tmp_path / "live"), echo=False)
+    with exp.run:
+        exp.metrics("train").log(step=0, loss=1.0)
+        exp.flush()
+        page.goto(f"{trained.url}/experiments/carol/live/grows")
+        expect(page.locator("figure.chart")).to_have_count(1)
+        exp.metrics("train").log(step=1, loss=0.5, val=0.25)
+        exp.metrics("other").log(step=1, x=7)
+        exp.flush()
+        for name in ("val.*last 0.25", "other.x.*last 7"):
+            expect(page.get_by_role("img", name=re.compile(name))).to_be_visible()
+
+
+def test_values_are_shown_as_they_were_logged(
+    at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
+) -> None:
+    """Every digit of a parameter: seeds that differ in the last one are not the same."""
+    seeds = (12345679, 12345680)
+    for seed, result in zip(seeds, (0.9901, float("nan")), strict=True):
+        prefix = f"erin/seeds/{seed}"
+        with Experiment(
+            prefix, dash_url=trained.url, dash_root=str(tmp_path / "dash"), echo=False
+        ).run as exp:
+            exp.params.set(seed=seed, lr=0.000123456789, big=2**60 + 1)
+            exp.metrics.log(acc=result)
+    page.goto(f"{trained.url}/experiments/erin/seeds/{seeds[0]}?tab=params")
+    for name, value in (("seed", "12345679"), ("lr", "0.000123456789"), ("big", "1152921504606846977")):
+        expect(page.get_by_role("row", name=name)).to_contain_text(value)
+    page.goto(f"{trained.url}/compare?e=erin/seeds/{seeds[0]}&e=erin/seeds/{seeds[1]}")
+    table = page.get_by_role("region", name="Parameters of the runs")
+    for seed in seeds:
+        expect(table.get_by_role("row", name="seed")).to_contain_text(str(seed))
+    expect(table.get_by_role("row", name="acc (last)")).to_contain_text("NaN")
+    expect(page.locator("svg.scatter circle")).to_have_count(1)
+    expect(page.get_by_text(f"Without a place here: {seeds[1]}")).to_be_visible()
+    page.locator("svg.scatter circle").focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"/experiments/erin/seeds/{seeds[0]}"))
+    page.goto(f"{trained.url}/?in=erin&q=acc > 0.5")
+    expect(page.get_by_role("status")).to_have_text(re.compile("^1 of "))
+
+
+def test_a_closer_look_at_times_since_the_start_asks_for_that_part(
+    at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
+) -> None:
+    with Experiment(
+        "carol/long/run", dash_url=trained.url, dash_root=str(tmp_path / "dash"), echo=False
+    ).run as exp:
+        for step in range(20_000):
+            exp.metrics("train").log(loss=float(step), _ts=1_700_000_000 + step)
+    page.goto(f"{trained.url}/experiments/carol/long/run?x=relative&from=5000&to=5009")
+    loss = page.locator('figure[data-chart="train/loss"]')
+    expect(loss.locator("canvas")).to_be_visible()
+    with page.expect_download() as saved:
+        loss.get_by_role("button", name="CSV").click()
+    lines = Path(saved.value.path()).read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [[str(x), str(x)] for x in range(5000, 5009)]
+
+
+def test_what_was_asked_for_while_the_server_was_away_comes_when_it_is_back(
+    at_home: None, open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    """Also of a run that has ended, in which nothing ever changes."""
+    window = open_window()
+    window.expected = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "503"]
+    page = window.page
+    server = EmbeddedServer(data=tmp_path / "own", admin_token=TOKEN).start()
+    try:
+        exp = Experiment("alice/p/ended", dash_url=server.url, dash_root=str(tmp_path / "dash"), echo=False)
+        with exp.run:
+            for index in range(30):
+                exp.metrics(f"m{index:02}").log(step=1, value=float(index))
+            exp.log("a message")
+            exp.files("notes").save_text("a text", to="note.txt")
+        sign_in(page, server.url, "/experiments/alice/p/ended?tab=files")
+        expect(page.get_by_role("button", name="notes/note.txt")).to_be_visible()
+        server.stop()
+        page.get_by_role("button", name="notes/note.txt").click()
+        expect(page.locator(".preview-text")).to_have_text("the server does not answer")
+        server.start()
+        expect(page.locator(".preview-text")).to_have_text("a text")
+
+        page.get_by_role("tab", name="Charts").click()
+        expect(page.locator("canvas").first).to_be_visible()
+        server.stop()
+        page.get_by_label("Find metrics").fill("m29")
+        expect(page.locator("figure.chart .problem")).to_be_visible()
+        server.start()
+        expect(page.get_by_role("img", name=re.compile("last 29"))).to_be_visible()
+        expect(page.locator("figure.chart .problem")).to_have_count(0)
+
+        for level in ("all", "info"):
+            server.stop()
+            page.get_by_role("tab", name="Overview").click()
+            page.get_by_role("tab", name="Logs").click()
+            page.get_by_label("Level").select_option(level)
+            expect(page.get_by_role("alert")).to_contain_text("does not answer")
+            server.start()
+            expect(page.get_by_role("log")).to_contain_text("a message")
+    finally:
+        server.stop()
 
 
 def test_the_page_outlives_its_server_and_catches_up(

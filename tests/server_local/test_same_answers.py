@@ -26,6 +26,8 @@ QUESTIONS = [
     "metrics",
     "metrics?start=1",
     "metrics?start=99",
+    "metrics?start=1&limit=1",
+    "metrics?limit=0",
     "metrics/rows?name=train&start_index=10&limit=5",
     "metrics/rows",
     "metrics/rows?name=nothing",

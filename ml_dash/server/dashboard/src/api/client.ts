@@ -19,11 +19,20 @@ export class ApiError extends Error {
 
 /** Ask for `path` below /api/v1; arguments that are null or undefined are left out. */
 export function get<T>(path: string, params: Record<string, Argument> = {}, signal?: AbortSignal): Promise<T> {
+  return send<T>("GET", withQuery(path, params), undefined, signal);
+}
+
+function withQuery(path: string, params: Record<string, Argument>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
     if (value !== null && value !== undefined) query.append(name, String(value));
   }
-  return send<T>("GET", query.size ? `${path}?${query}` : path, undefined, signal);
+  return query.size ? `${path}?${query}` : path;
+}
+
+/** Ask for numbers to draw: integers of more digits than a double has are rounded, and not kept as texts. */
+export function getDoubles<T>(path: string, params: Record<string, Argument>, signal: AbortSignal): Promise<T> {
+  return send<T>("GET", withQuery(path, params), undefined, signal, false);
 }
 
 export function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
@@ -42,7 +51,13 @@ export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
-async function send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+async function send<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  exact = true,
+): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json", "X-ML-Dash": "1" };
   const init: RequestInit = { method, headers, credentials: "same-origin", signal: signal ?? null };
   if (body !== undefined) {
@@ -61,7 +76,7 @@ async function send<T>(method: string, path: string, body?: unknown, signal?: Ab
   }
   if (!connection.value.online) connection.value = { online: true, since: null };
   if (!answer.ok) throw failed(path, answer.status, text);
-  return decode(text) as T;
+  return decode(text, exact) as T;
 }
 
 function failed(path: string, status: number, text: string): ApiError {
@@ -74,10 +89,21 @@ function failed(path: string, status: number, text: string): ApiError {
   }
 }
 
-/** Parse JSON in which {"__float__": "NaN"} stands for what JSON lacks. */
-export function decode(text: string): unknown {
-  if (!text.includes('"__float__"')) return JSON.parse(text);
-  return JSON.parse(text, (_, value: unknown) =>
-    typeof value === "object" && value !== null && "__float__" in value ? Number(value.__float__) : value,
-  );
+/** An integer that a double may not hold. */
+const LONG_INTEGER = /[:[,]\s*-?\d{16,}\s*[,}\]]/;
+
+/**
+ * Parse JSON in which {"__float__": "NaN"} stands for what JSON lacks.
+ *
+ * @param exact Whether integers beyond what a double holds become texts of all their digits.
+ */
+export function decode(text: string, exact = true): unknown {
+  const long = exact && LONG_INTEGER.test(text);
+  if (!long && !text.includes('"__float__"')) return JSON.parse(text);
+  return JSON.parse(text, (_: string, value: unknown, context?: { source?: string }) => {
+    if (typeof value === "object" && value !== null && "__float__" in value) return Number(value.__float__);
+    // browsers from before 2025 do not tell the source: there it is rounded
+    const digits = long && Number.isInteger(value) && !Number.isSafeInteger(value) ? context?.source : undefined;
+    return digits !== undefined && /^-?\d+$/.test(digits) ? digits : value;
+  });
 }

@@ -4,11 +4,11 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 
-import { isAbort } from "../api/client";
+import { useLoad } from "../state/poll";
 import { theme } from "../state/theme";
 import { ChartTable } from "./ChartTable";
 import { Legend } from "./Legend";
-import { goOn, type Line, loadLine, type Window } from "./load";
+import { goOn, type Line, loadLine, type Lines, type Window } from "./load";
 import { drawMarks, keyed, plotData, plotOptions, xText } from "./plot";
 import { saveCsv, savePng } from "./save";
 import { drawn as draw, type Drawn, type LineData } from "./series";
@@ -39,6 +39,7 @@ export interface ChartProps {
 
 const WIDTH_MAX = 1200;
 const SETTLE = 100;
+const NO_LINES: Lines["data"] = new Map();
 
 export function Chart(props: ChartProps): JSX.Element {
   const { lines, x, smoothing, log, range, height = 220 } = props;
@@ -49,8 +50,7 @@ export function Chart(props: ChartProps): JSX.Element {
   const asked = useRef<number | null>(null);
   const [width, setWidth] = useState(0);
   const [visible, setVisible] = useState(false);
-  const [data, setData] = useState<ReadonlyMap<string, LineData>>(new Map());
-  const [loading, setLoading] = useState(true);
+  const [loaded, setLoaded] = useState<Lines | null>(null);
   const [problem, setProblem] = useState("");
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [asTable, setAsTable] = useState(false);
@@ -58,8 +58,10 @@ export function Chart(props: ChartProps): JSX.Element {
   const relative = x === "relative";
   const axis = relative ? "time" : x;
   const keys = lines.map((line) => `${line.key}:${line.experimentId}`).join("\n");
-  const latest = useRef(data);
-  latest.current = data;
+  const latest = useRef(loaded);
+  latest.current = loaded;
+  const data = loaded?.data ?? NO_LINES;
+  const loading = loaded === null;
 
   useEffect(() => {
     const seen = new IntersectionObserver(([entry]) => setVisible(entry!.isIntersecting), { rootMargin: "200px" });
@@ -69,57 +71,43 @@ export function Chart(props: ChartProps): JSX.Element {
     return () => (seen.disconnect(), sized.disconnect());
   }, []);
 
-  // A range of relative times means another one for each line: the whole line is asked for, and cut here.
   const window: Window = useMemo(
-    () => ({ x: axis, range: relative ? null : range, width: Math.min(WIDTH_MAX, Math.max(200, width)) }),
+    () => ({ x: axis, relative, range, width: Math.min(WIDTH_MAX, Math.max(200, width)) }),
     [axis, relative, range?.[0], range?.[1], width],
   );
 
+  /** Ask for each line, and take them in together. */
+  async function load(one: (line: Line) => Promise<LineData>): Promise<void> {
+    const found = await Promise.all(lines.map(async (line) => [line.key, await one(line)] as const));
+    setLoaded({ keys, window, data: new Map(found) });
+    setProblem("");
+  }
+
   // The whole: when it first comes into sight, and when what is asked for changes.
-  useEffect(() => {
-    if (!visible || !width) return;
-    const end = new AbortController();
-    const began = performance.now();
-    const timer = setTimeout(() => {
-      void (async () => {
-        try {
-          const found = await Promise.all(
-            lines.map(async (line) => [line.key, await loadLine(line, window, end.signal)] as const),
-          );
-          setData(new Map(found));
-          setProblem("");
-          setLoading(false);
-          asked.current = began;
-        } catch (error) {
-          if (!isAbort(error)) setProblem((error as Error).message);
-        }
-      })();
-    }, latest.current.size ? SETTLE : 0);
-    return () => (end.abort(), clearTimeout(timer));
-  }, [visible, width > 0, keys, window]);
+  useLoad(
+    async (signal) => {
+      if (!visible || !width) return;
+      const began = performance.now();
+      const before = latest.current;
+      await load((line) => loadLine(line, window, originOf(before, line, axis), signal));
+      asked.current = began;
+    },
+    [visible, width > 0, keys, window],
+    { delay: loaded ? SETTLE : 0, onError: (error) => setProblem(error.message) },
+  );
 
   // What is new: when the experiment has more rows.
-  useEffect(() => {
-    if (!visible || !latest.current.size) return;
-    const end = new AbortController();
-    const began = performance.now();
-    void (async () => {
-      try {
-        const found = await Promise.all(
-          lines.map(async (line) => {
-            const known = latest.current.get(line.key);
-            const next = known ? goOn(line, known, window, end.signal) : loadLine(line, window, end.signal);
-            return [line.key, await next] as const;
-          }),
-        );
-        setData(new Map(found));
-        performance.measure("ml-dash:more", { start: began, detail: props.title });
-      } catch (error) {
-        if (!isAbort(error)) console.debug(error);
-      }
-    })();
-    return () => end.abort();
-  }, [props.revision]);
+  useLoad(
+    async (signal) => {
+      const known = latest.current;
+      // else the whole is on its way
+      if (!visible || known?.window !== window || known.keys !== keys) return;
+      const began = performance.now();
+      await load((line) => goOn(line, known.data.get(line.key)!, window, signal));
+      performance.measure("ml-dash:more", { start: began, detail: props.title });
+    },
+    [props.revision, keys, window],
+  );
 
   const shown = useMemo(() => lines.filter((line) => data.has(line.key)), [keys, data, lines]);
   const drawn: Drawn[] = useMemo(
@@ -237,6 +225,11 @@ export function Chart(props: ChartProps): JSX.Element {
 
 function limit(plot: uPlot, range: readonly [number, number] | null): void {
   if (range) plot.setScale("x", { min: range[0], max: range[1] });
+}
+
+/** Where a line begins, if that is known on this axis. */
+function originOf(known: Lines | null, line: Line, x: string): number | null {
+  return known?.window.x === x ? (known.data.get(line.key)?.origin ?? null) : null;
 }
 
 function lastText(line: Drawn): string {

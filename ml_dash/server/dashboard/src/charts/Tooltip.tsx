@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import type uPlot from "uplot";
 
-import { number } from "../ui/format";
+import { rounded } from "../ui/format";
 import type { Line } from "./load";
 import { PER_LINE } from "./plot";
 import type { Drawn } from "./series";
@@ -65,10 +65,10 @@ export function Tooltip(props: { told: Told; x: (value: number) => string }): JS
         <div key={each.label} class="tooltip-row">
           <span class="swatch" style={{ background: each.color }} />
           <span class="tooltip-label">{each.label}</span>
-          <b>{each.value === null ? "–" : number(each.value)}</b>
+          <b>{each.value === null ? "–" : rounded(each.value)}</b>
           {each.low !== null && each.high !== null && each.low !== each.high && (
             <span class="muted">
-              {number(each.low)} … {number(each.high)}
+              {rounded(each.low)} … {rounded(each.high)}
             </span>
           )}
           {each.marks && <span class="muted">{each.marks}</span>}

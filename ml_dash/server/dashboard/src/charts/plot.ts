@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 
-import { number } from "../ui/format";
+import { longest, rounded, tickTexts } from "../ui/format";
 import type { Line } from "./load";
 import { pan, wheel } from "./mouse";
 import { faint } from "./palette";
@@ -27,6 +27,8 @@ export interface PlotSettings {
 }
 
 const ZOOM = 0.5;
+/** Pixels beside the plot, and of a digit there. */
+const [Y_WIDTH, CHARACTER] = [62, 6.4];
 
 /** Return the data as uPlot takes it: x, and for each line its lowest, highest, raw and smoothed values. */
 export function plotData(drawn: readonly Drawn[]): uPlot.AlignedData {
@@ -55,7 +57,8 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
     width: settings.width,
     height: settings.height,
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    // the last text below is as far to the right as the plot, and half of it beyond
+    padding: [8, 24, 0, 0],
     cursor: {
       drag: { x: true, y: false, setScale: false },
       points: { size: 6 },
@@ -70,12 +73,12 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
       {
         ...axis,
         size: 28,
-        ...(isTime ? {} : { values: (_: uPlot, ticks: number[]) => ticks.map((tick) => xText(tick, settings)) }),
+        ...(isTime ? {} : { values: (_: uPlot, ticks: number[]) => xTexts(ticks, settings) }),
       },
       {
         ...axis,
-        size: 62,
-        values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick))),
+        size: (_, texts) => Math.max(Y_WIDTH, CHARACTER * longest(texts ?? []) + 14),
+        values: (_, ticks) => (settings.log ? logTexts(ticks) : tickTexts(ticks)),
       },
     ],
     series: [{}, ...settings.lines.flatMap((line) => seriesOf(line, settings))],
@@ -113,10 +116,26 @@ function seriesOf(line: Line, settings: PlotSettings): uPlot.Series[] {
 
 /** Write an x as it is read. */
 export function xText(x: number, settings: Pick<PlotSettings, "x" | "relative">): string {
-  if (settings.x !== "time") return number(x);
+  if (settings.x !== "time") return rounded(x, 15);
   if (!settings.relative) return `${new Date(x * 1000).toISOString().replace("T", " ").slice(0, 23)}`;
-  if (Math.abs(x) < 120) return `${number(x)} s`;
-  return Math.abs(x) < 7200 ? `${number(x / 60)} min` : `${number(x / 3600)} h`;
+  const [size, unit] = unitOf(Math.abs(x));
+  return `${rounded(x / size, 6)} ${unit}`;
+}
+
+function xTexts(ticks: number[], settings: PlotSettings): string[] {
+  if (!settings.relative) return tickTexts(ticks);
+  const [size, unit] = unitOf(Math.max(0, ...ticks.map(Math.abs)));
+  return tickTexts(ticks.map((tick) => tick / size)).map((each) => `${each} ${unit}`);
+}
+
+/** Ticks by powers of ten: each has digits of its own, and is null where there is no room for a text. */
+function logTexts(ticks: (number | null)[]): string[] {
+  return ticks.map((tick) => (tick === null ? "" : rounded(tick, 4)));
+}
+
+function unitOf(seconds: number): [number, string] {
+  if (seconds < 120) return [1, "s"];
+  return seconds < 7200 ? [60, "min"] : [3600, "h"];
 }
 
 /** Mark what is no number: at the lower edge NaN and −∞, at the upper one ∞. */

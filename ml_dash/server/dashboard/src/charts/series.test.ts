@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Series } from "../api/types";
-import { appended, askFrom, csv, drawn, joined, type LineData, smoothed } from "./series";
+import { appended, askFrom, csv, drawn, joined, type LineData, ofAnswer, smoothed } from "./series";
 
 function answer(x: number[], mean: (number | null)[], more: Partial<Series["buckets"]> = {}): Series {
   const ones = x.map(() => 1);
@@ -30,11 +30,15 @@ function answer(x: number[], mean: (number | null)[], more: Partial<Series["buck
   };
 }
 
+function whole(...given: Parameters<typeof answer>): LineData {
+  return ofAnswer(answer(...given));
+}
+
 const plain = { smoothing: 0, log: false, relative: false };
 
 describe("what is new", () => {
   test("is asked for behind the last index, and put behind it", () => {
-    const line: LineData = answer([0, 1, 2], [1, 2, 3]);
+    const line: LineData = whole([0, 1, 2], [1, 2, 3]);
     expect(askFrom(line, "index")).toBe(3);
     const more = appended(line, 3, { ...answer([3, 4], [4, 5]), rows: 5 });
     expect(more.buckets.x).toEqual([0, 1, 2, 3, 4]);
@@ -43,7 +47,7 @@ describe("what is new", () => {
   });
 
   test("of a field takes the place of the last point, which more rows may share", () => {
-    const line: LineData = answer([10, 20], [1, 2]);
+    const line: LineData = whole([10, 20], [1, 2]);
     expect(askFrom(line, "step")).toBe(20);
     const more = appended(line, 20, answer([20, 30], [2.5, 3]));
     expect(more.buckets.x).toEqual([10, 20, 30]);
@@ -51,7 +55,7 @@ describe("what is new", () => {
   });
 
   test("is everything where nothing is known", () => {
-    expect(askFrom(answer([], []), "index")).toBeNull();
+    expect(askFrom(whole([], []), "index")).toBeNull();
   });
 });
 
@@ -69,7 +73,7 @@ describe("smoothing", () => {
 
 describe("what is drawn", () => {
   test("marks what is no number, and leaves a gap there", () => {
-    const line = drawn(answer([0, 1, 2], [1, null, 3], { nan: [0, 1, 0], posInf: [0, 2, 0], negInf: [1, 0, 0] }), plain);
+    const line = drawn(whole([0, 1, 2], [1, null, 3], { nan: [0, 1, 0], posInf: [0, 2, 0], negInf: [1, 0, 0] }), plain);
     expect(line.raw).toEqual([1, null, 3]);
     expect(line.marks).toEqual([
       { x: 0, kind: "−∞", count: 1 },
@@ -78,23 +82,26 @@ describe("what is drawn", () => {
     ]);
   });
   test("on a logarithmic axis leaves out what has no logarithm, and counts it", () => {
-    const line = drawn(answer([0, 1, 2], [0, -1, 3]), { ...plain, log: true });
+    const line = drawn(whole([0, 1, 2], [0, -1, 3]), { ...plain, log: true });
     expect(line.raw).toEqual([null, null, 3]);
     expect(line.left).toBe(2);
   });
   test("counts from the first x where that is asked for", () => {
-    expect(drawn(answer([100, 160], [1, 2]), { ...plain, relative: true }).x).toEqual([0, 60]);
+    expect(drawn(whole([100, 160], [1, 2]), { ...plain, relative: true }).x).toEqual([0, 60]);
+  });
+  test("counts from where the whole line begins, also where only a part is there", () => {
+    expect(drawn({ ...whole([150, 160], [1, 2]), origin: 100 }, { ...plain, relative: true }).x).toEqual([50, 60]);
   });
   test("of several lines has each x once", () => {
-    const lines = [drawn(answer([0, 2], [1, 2]), plain), drawn(answer([1, 2], [3, 4]), plain)];
+    const lines = [drawn(whole([0, 2], [1, 2]), plain), drawn(whole([1, 2], [3, 4]), plain)];
     expect(joined(lines)).toEqual({ x: [0, 1, 2], places: [[0, 2], [1, 2]] });
   });
 });
 
 test("a table of what is shown has a name for each column, and none that a spreadsheet would run", () => {
   const table = csv("step", ["=loss", 'a "b"'], [
-    drawn(answer([0], [1]), plain),
-    drawn(answer([1], [2]), plain),
+    drawn(whole([0], [1]), plain),
+    drawn(whole([1], [2]), plain),
   ]);
   expect(table.split("\r\n")).toEqual([
     "step,'=loss,'=loss (min),'=loss (max),\"a \"\"b\"\"\",\"a \"\"b\"\" (min)\",\"a \"\"b\"\" (max)\"",

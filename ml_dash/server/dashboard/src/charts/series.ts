@@ -23,6 +23,8 @@ export interface LineData {
   points: number;
   resolution: Series["resolution"];
   exact: boolean;
+  /** The x at which the whole line begins; null where that is not known. */
+  origin: number | null;
   buckets: Buckets;
 }
 
@@ -51,9 +53,10 @@ export function emptyBuckets(): Buckets {
   return Object.fromEntries(COLUMNS.map((name) => [name, []])) as unknown as Buckets;
 }
 
+/** Return a line as the server answered for the whole of it. */
 export function ofAnswer(answer: Series): LineData {
   const { rows, points, resolution, exact, buckets } = answer;
-  return { rows, points, resolution, exact, buckets };
+  return { rows, points, resolution, exact, origin: buckets.xMin[0] ?? null, buckets };
 }
 
 /** From which x on to ask for what is new: behind the last index, or at the last x, which more rows may share. */
@@ -96,7 +99,7 @@ export function drawn(
   options: { smoothing: number; log: boolean; relative: boolean },
 ): Drawn {
   const { buckets } = data;
-  const origin = options.relative ? (buckets.x[0] ?? 0) : 0;
+  const origin = options.relative ? (data.origin ?? 0) : 0;
   let left = 0;
   const usable = (value: number | null): number | null => (value !== null && options.log && value <= 0 ? null : value);
   const raw = buckets.mean.map((value) => {

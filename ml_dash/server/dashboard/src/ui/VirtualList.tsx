@@ -4,6 +4,9 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 const MARGIN = 12;
+/** Browsers give an element no more height than this (Firefox 17.8 million pixels, Chromium 33.5 million). */
+const HEIGHT_MAX = 16_000_000;
+const LINE = 40;
 
 export interface VirtualListProps {
   count: number;
@@ -24,11 +27,30 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
   const { count, rowHeight, active, follow } = props;
   const box = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
+  /** Where the box was scrolled to from here: what it then tells is known, and exact. */
+  const moved = useRef({ scrollTop: 0, top: 0 });
   const [view, setView] = useState({ top: 0, height: 600 });
+
+  const length = count * rowHeight;
+  const inside = Math.min(length, HEIGHT_MAX);
+  // pixels of the list for one of the scroll bar: more than one where the list is longer than any element may be
+  const scale = Math.max(1, (length - view.height) / Math.max(1, inside - view.height));
+
+  /** Bring a place of the list to the top. */
+  function moveTo(wanted: number): void {
+    const element = box.current!;
+    const asked = Math.max(0, wanted) / scale;
+    element.scrollTop = asked;
+    const { scrollTop } = element;
+    // at the end the box goes no further than it can
+    const top = scrollTop < asked - 1 ? scrollTop * scale : Math.max(0, wanted);
+    moved.current = { scrollTop, top };
+    setView({ top, height: element.clientHeight });
+  }
 
   useLayoutEffect(() => {
     const element = box.current!;
-    const measure = (): void => setView({ top: element.scrollTop, height: element.clientHeight });
+    const measure = (): void => setView((before) => ({ ...before, height: element.clientHeight }));
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     measure();
@@ -36,17 +58,31 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
   }, []);
 
   useLayoutEffect(() => {
-    if (follow && atEnd.current && box.current) box.current.scrollTop = count * rowHeight;
+    if (follow && atEnd.current) moveTo(length);
   }, [count, follow]);
 
   useEffect(() => {
     const element = box.current;
     if (active === undefined || !element) return;
     const top = active * rowHeight;
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + rowHeight > element.scrollTop + element.clientHeight - rowHeight)
-      element.scrollTop = top + 2 * rowHeight - element.clientHeight;
+    if (top < view.top) moveTo(top);
+    else if (top + rowHeight > view.top + element.clientHeight - rowHeight) moveTo(top + 2 * rowHeight - element.clientHeight);
   }, [active]);
+
+  function onScroll(event: JSX.TargetedEvent<HTMLDivElement>): void {
+    const { scrollTop, clientHeight } = event.currentTarget;
+    const top = Math.abs(scrollTop - moved.current.scrollTop) < 1 ? moved.current.top : scrollTop * scale;
+    moved.current = { scrollTop, top };
+    atEnd.current = length - top - clientHeight < rowHeight * 2;
+    setView({ top, height: clientHeight });
+  }
+
+  /** A step of the wheel or of a key is as long as in any other list, however long this one is. */
+  function step(event: Event, by: number): void {
+    if (scale === 1 || !by) return;
+    event.preventDefault();
+    moveTo(view.top + by);
+  }
 
   const first = Math.max(0, Math.floor(view.top / rowHeight) - MARGIN);
   const last = Math.min(count, Math.ceil((view.top + view.height) / rowHeight) + MARGIN);
@@ -62,15 +98,13 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
       tabIndex={0}
       role={props.role ?? "list"}
       aria-label={props.role === "rowgroup" ? undefined : props.label}
-      onScroll={(event) => {
-        const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-        atEnd.current = scrollHeight - scrollTop - clientHeight < rowHeight * 2;
-        setView({ top: scrollTop, height: clientHeight });
-      }}
+      onScroll={onScroll}
+      onWheel={(event) => step(event, event.deltaMode ? event.deltaY * LINE : event.deltaY)}
+      onKeyDown={(event) => step(event, { ArrowDown: LINE, ArrowUp: -LINE, PageDown: view.height, PageUp: -view.height }[event.key] ?? 0)}
     >
       {props.header}
-      <div class="virtual-inside" style={{ height: `${count * rowHeight}px` }}>
-        <div class="virtual-rows" style={{ transform: `translateY(${first * rowHeight}px)` }}>
+      <div class="virtual-inside" style={{ height: `${inside}px` }}>
+        <div class="virtual-rows" style={{ transform: `translateY(${view.top / scale + first * rowHeight - view.top}px)` }}>
           {rows}
         </div>
       </div>

@@ -8,6 +8,9 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const TICK_DIGITS = 17;
+/** Up to here a number is easier to read written out than with an exponent. */
+const PLAIN_LENGTH = 7;
 const grouped = new Intl.NumberFormat("en");
 
 /** "3 minutes ago"; a time ahead, which a wrong clock gives, is told as one. */
@@ -50,15 +53,39 @@ export function several(count: number, what: string): string {
   return `${whole(count)} ${what}${count === 1 ? "" : "s"}`;
 }
 
-/** A number in few characters, without losing what tells two apart. */
+/** A number exactly as it was logged: the fewest digits that name it and no other. */
 export function number(value: number): string {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e7) return String(value);
-  if (size >= 1e6 || size < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
-  return String(Number(value.toPrecision(5)));
+  return String(value);
+}
+
+/** A number in at most so many significant digits: for means, and where there is little room. */
+export function rounded(value: number, digits = 10): string {
+  return number(Number(value.toPrecision(digits)));
+}
+
+/** Texts for the ticks of an axis, with as many digits as it takes to tell each from the next. */
+export function tickTexts(ticks: readonly number[]): string[] {
+  const gaps = ticks.slice(1).map((tick, at) => Math.abs(tick - ticks[at]!));
+  const step = Math.min(...gaps.filter((gap) => gap > 0), Number.POSITIVE_INFINITY);
+  if (!Number.isFinite(step)) return ticks.map((tick) => rounded(tick, 4));
+  const near = (written: string, tick: number): boolean => Math.abs(Number(written) - tick) < step / 100;
+  const shortest = (write: (value: number, digits: number) => string): string[] => {
+    for (let digits = 0; digits < TICK_DIGITS; digits++) {
+      const texts = ticks.map((tick) => write(tick, digits));
+      if (texts.every((each, at) => near(each, ticks[at]!))) return texts;
+    }
+    return ticks.map((tick) => number(tick));
+  };
+  const fixed = shortest((value, digits) => value.toFixed(digits));
+  const exponential = shortest((value, digits) => (value === 0 ? "0" : value.toExponential(digits)));
+  return longest(fixed) > PLAIN_LENGTH && longest(exponential) < longest(fixed) ? exponential : fixed;
+}
+
+/** The length of the longest of these texts. */
+export function longest(texts: readonly string[]): number {
+  return Math.max(0, ...texts.map((each) => each.length));
 }
 
 /** Any value that was logged, as one line of text. */

@@ -55,7 +55,7 @@ export function ComparePage(): JSX.Element {
           </button>
         </p>
       ))}
-      <ParamTable runs={runs} labels={labels} colors={colors} onRemove={leave} />
+      <ParamTable runs={runs} labels={labels} colors={colors} result={given && metricTitle(given)} onRemove={leave} />
       <Results runs={runs} labels={labels} colors={colors} fields={fields} chosen={given} />
       <Overlays runs={runs} labels={labels} colors={colors} fields={fields} />
     </div>

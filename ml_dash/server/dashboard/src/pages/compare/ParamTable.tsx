@@ -1,9 +1,8 @@
 /** Parameters and results of the runs, side by side. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
 
-import { experimentPath } from "../../state/url";
+import { experimentPath, query, setQuery } from "../../state/url";
 import { Link, Status, Toggle } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
 import { paramRows, type Run } from "./runs";
@@ -12,17 +11,19 @@ export function ParamTable(props: {
   runs: readonly Run[];
   labels: readonly string[];
   colors: readonly string[];
+  /** What the results are the last values of. */
+  result: string | null;
   onRemove: (prefix: string) => void;
 }): JSX.Element {
   const { runs, labels, colors } = props;
-  const [onlyDifferent, setOnlyDifferent] = useState(true);
+  const onlyDifferent = query.value.get("same") === null;
   const rows = paramRows(runs);
   const shown = onlyDifferent && runs.length > 1 ? rows.filter((row) => row.differs) : rows;
   return (
     <section class="card" aria-labelledby="params-title">
       <div class="section-head">
         <h2 id="params-title">Parameters</h2>
-        <Toggle label="only what differs" value={onlyDifferent} onChange={setOnlyDifferent} />
+        <Toggle label="only what differs" value={onlyDifferent} onChange={(only) => setQuery({ same: only ? null : "1" })} />
         <span class="muted">
           {whole(shown.length)} of {whole(rows.length)}
         </span>
@@ -62,6 +63,20 @@ export function ParamTable(props: {
                 ))}
               </tr>
             ))}
+            {props.result !== null && (
+              <tr class="result">
+                <th scope="row">{props.result} (last)</th>
+                {runs.map((run) => (
+                  <td key={run.record.id} class="value">
+                    {run.results[0] === undefined || run.results[0] === null ? (
+                      <span class="muted">none</span>
+                    ) : (
+                      text(run.results[0])
+                    )}
+                  </td>
+                ))}
+              </tr>
+            )}
           </tbody>
         </table>
       </div>

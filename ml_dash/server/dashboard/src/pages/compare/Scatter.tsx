@@ -22,9 +22,11 @@ export function Scatter(props: { points: readonly Point[]; x: string; y: string 
   const up = axisOf(points.map((point) => point.y));
   const px = (at: number): number => LEFT + 12 + at * (WIDTH - LEFT - RIGHT - 24);
   const py = (at: number): number => HEIGHT - BOTTOM - 10 - at * (HEIGHT - BOTTOM - TOP - 20);
+  const left = points.filter((point) => across.at(point.x) === null || up.at(point.y) === null);
   const described = points.map((point) => `${point.label}: ${text(point.x)}, ${text(point.y)}`).join("; ");
   return (
-    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} class="scatter" role="img" aria-label={`${props.y} by ${props.x}. ${described}`}>
+    <figure class="scatter-box">
+    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} class="scatter" role="group" aria-label={`${props.y} by ${props.x}. ${described}`}>
       <rect class="plot-ground" x={LEFT} y={TOP} width={WIDTH - LEFT - RIGHT} height={HEIGHT - BOTTOM - TOP} />
       {across.ticks.map((tick) => (
         <g key={tick.label}>
@@ -56,12 +58,25 @@ export function Scatter(props: { points: readonly Point[]; x: string; y: string 
             r="6"
             fill={point.color}
             class="point"
+            // in small letters: the case of SVG's attributes counts, and tabIndex is none of them
+            tabindex={0}
+            role="link"
+            aria-label={`${point.label}: ${text(point.x)}, ${text(point.y)}`}
             onClick={() => navigate(experimentPath(point.prefix))}
+            onKeyDown={(event) => {
+              if (event.key === "Enter") navigate(experimentPath(point.prefix));
+            }}
           >
             <title>{`${point.label}: ${props.x} ${text(point.x)}, ${props.y} ${text(point.y)}`}</title>
           </circle>
         );
       })}
     </svg>
+    {left.length > 0 && (
+      <figcaption class="muted">
+        Without a place here: {left.map((point) => `${point.label} (${text(point.x)}, ${text(point.y)})`).join(", ")}
+      </figcaption>
+    )}
+    </figure>
   );
 }

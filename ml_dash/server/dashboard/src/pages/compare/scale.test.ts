@@ -15,5 +15,10 @@ test("texts lie side by side, and what is not there nowhere", () => {
 
 test("one value lies in the middle", () => {
   expect(axisOf([3, 3]).at(3)).toBe(0.5);
-  expect(axisOf([Number.NaN, 3]).at(Number.NaN)).not.toBeNull();
+});
+
+test("what is no number has no place among numbers, and does not make texts of them", () => {
+  const axis = axisOf([0.9901, Number.NaN, 0.9902, Number.POSITIVE_INFINITY]);
+  expect([0.9901, 0.9902, Number.NaN, Number.POSITIVE_INFINITY].map(axis.at)).toEqual([0, 1, null, null]);
+  expect(new Set(axis.ticks.map((tick) => tick.label)).size).toBe(5);
 });

@@ -1,6 +1,6 @@
 /** Where values lie on an axis: numbers by their size, or by its logarithm; texts side by side. */
 
-import { number, text } from "../../ui/format";
+import { rounded, text, tickTexts } from "../../ui/format";
 
 export interface Axis {
   /** Where a value lies, from 0 to 1; null where it has no place. */
@@ -11,10 +11,12 @@ export interface Axis {
 /** Numbers over this many powers of ten are spread by their logarithms. */
 const DECADES = 2;
 
+/** Return the axis of these values: of numbers where nothing else is among them. NaN and ±∞ have no place on it. */
 export function axisOf(values: readonly unknown[]): Axis {
   const given = values.filter((value) => value !== null && value !== undefined);
-  const numbers = given.filter((value): value is number => typeof value === "number" && Number.isFinite(value));
-  return numbers.length === given.length && numbers.length ? numeric(numbers) : texts(given.map(text));
+  const numbers = given.filter((value): value is number => typeof value === "number");
+  const finite = numbers.filter(Number.isFinite);
+  return numbers.length === given.length && finite.length ? numeric(finite) : texts(given.map(text));
 }
 
 function numeric(values: readonly number[]): Axis {
@@ -31,7 +33,9 @@ function numeric(values: readonly number[]): Axis {
     const value = measure(low) + place * span;
     return log ? 10 ** value : value;
   };
-  return { at, ticks: places.map((place) => ({ at: place, label: number(Number(back(place).toPrecision(3))) })) };
+  const ends = places.map(back);
+  const labels = log ? ends.map((value) => rounded(value, 3)) : tickTexts(ends);
+  return { at, ticks: places.map((place, index) => ({ at: place, label: labels[index]! })) };
 }
 
 function texts(values: readonly string[]): Axis {

@@ -11,7 +11,7 @@ import { query, setQuery } from "../../state/url";
 import { Empty } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
-import { axes, axisOf, type ChartOf, chartGroups, type Group, numbersInside, titleOf } from "./groups";
+import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, numbersInside } from "./groups";
 
 const STEP = 24;
 const OPEN_MAX = 60;
@@ -23,7 +23,7 @@ export function ChartsTab(props: { record: ExperimentRecord; metrics: MetricInfo
   const view = chartView(choices[0]![0]);
   const groups = useMemo(() => chartGroups(metrics ?? [], view.search), [metrics, view.search]);
   const all = groups.flatMap((group) => group.charts);
-  const enlarged = all.find((chart) => chart.key === query.value.get("chart"));
+  const enlarged = chartOfKey(all, query.value.get("chart"));
   if (metrics && !metrics.length) return <Empty title="This experiment has no metrics." code={FIRST} />;
   return (
     <>
@@ -141,7 +141,7 @@ function OneChart(props: {
           <OneChart
             key={field}
             {...props}
-            chart={{ ...chart, key: JSON.stringify([chart.name, field]), field, title: titleOf(chart.name, field) }}
+            chart={chartInside(chart, field)}
           />
         ))}
       </>

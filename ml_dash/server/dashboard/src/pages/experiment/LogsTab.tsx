@@ -4,8 +4,9 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
-import { get, isAbort } from "../../api/client";
+import { get } from "../../api/client";
 import type { ExperimentRecord, LogRow, Rows } from "../../api/types";
+import { useLoad } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Select, Toggle } from "../../ui/basic";
 import { several, text } from "../../ui/format";
@@ -46,42 +47,32 @@ export function LogsTab({ record }: { record: ExperimentRecord }): JSX.Element {
 function All({ record, follow }: { record: ExperimentRecord; follow: boolean }): JSX.Element {
   const [total, setTotal] = useState<number | null>(null);
   const [rows, setRows] = useState<ReadonlyMap<number, LogRow>>(new Map());
-  const asked = useRef(new Set<number>());
-  const range = useRef<readonly [number, number]>([0, PAGE]);
+  /** The pages in sight: where the first begins, and what is behind the last. */
+  const [sight, setSight] = useState<readonly [number, number]>([0, PAGE]);
+  const whole = useRef(new Set<number>());
+  const stop = Math.min(sight[1], total ?? 0);
+  const path = `experiments/${record.id}/logs`;
 
-  const load = useCallback(
-    async (start: number) => {
-      asked.current.add(start);
-      try {
-        const page = await get<Rows<LogRow>>(`experiments/${record.id}/logs`, { start_index: start, limit: PAGE });
+  useLoad(
+    async (signal) => setTotal((await get<Rows<LogRow>>(path, { limit: 0 }, signal)).total),
+    [record.id, record.rows],
+  );
+  useLoad(
+    async (signal) => {
+      for (let start = sight[0]; start < stop; start += PAGE) {
+        if (whole.current.has(start)) continue;
+        const { data } = await get<Rows<LogRow>>(path, { start_index: start, limit: PAGE }, signal);
         // a page that is not full yet is asked for again when there are more
-        if (page.data.length < PAGE) asked.current.delete(start);
-        setRows((before) => new Map([...before, ...page.data.map((row) => [row.index, row] as const)]));
-        setTotal(page.total);
-      } catch {
-        asked.current.delete(start);
+        if (data.length === PAGE) whole.current.add(start);
+        setRows((before) => new Map([...before, ...data.map((row) => [row.index, row] as const)]));
       }
     },
-    [record.id],
+    [record.id, sight[0], stop],
   );
-  const show = useCallback(
-    (first: number, last: number) => {
-      range.current = [first, last];
-      for (let start = Math.floor(first / PAGE) * PAGE; start < last; start += PAGE) {
-        if (!asked.current.has(start)) void load(start);
-      }
-    },
-    [load],
-  );
-  useEffect(() => {
-    void get<Rows<LogRow>>(`experiments/${record.id}/logs`, { limit: 0 }).then(
-      (page) => {
-        setTotal(page.total);
-        show(...range.current);
-      },
-      () => undefined,
-    );
-  }, [record.id, record.rows]);
+  const show = useCallback((first: number, last: number) => {
+    const pages = [Math.floor(first / PAGE) * PAGE, Math.ceil(last / PAGE) * PAGE] as const;
+    setSight((before) => (before[0] === pages[0] && before[1] === pages[1] ? before : pages));
+  }, []);
 
   if (total === null) return <p class="loading">Loading…</p>;
   if (!total) return <Empty title="This experiment has logged no messages." code='exp.log("Training started")' />;
@@ -113,42 +104,34 @@ function Filtered(props: {
 }): JSX.Element {
   const { record, level, search } = props;
   const [rows, setRows] = useState<LogRow[]>([]);
-  const [state, setState] = useState({ next: 0, total: 0, hasMore: true, loaded: false });
-  const busy = useRef(false);
+  const [state, setState] = useState({ next: 0, total: 0, hasMore: true, answers: 0, rows: 0 });
+  const [last, setLast] = useState(0);
+  const loaded = state.answers > 0;
+  // while there are more, the end must come into sight; then, the experiment must have got more
+  const isDue = !loaded || (state.hasMore ? last >= rows.length : state.rows !== record.rows);
 
-  const load = useCallback(
-    async (start: number, signal: AbortSignal) => {
-      if (busy.current) return;
-      busy.current = true;
-      try {
-        const page = await get<Rows<LogRow>>(
-          `experiments/${record.id}/logs`,
-          { level, search: search || null, start_index: start, limit: PAGE },
-          signal,
-        );
-        setRows((before) => [...before, ...page.data]);
-        setState({ next: page.endIndex + 1, total: page.total, hasMore: page.hasMore, loaded: true });
-      } finally {
-        busy.current = false;
-      }
+  useLoad(
+    async (signal) => {
+      if (!isDue) return;
+      const page = await get<Rows<LogRow>>(
+        `experiments/${record.id}/logs`,
+        { level, search: search || null, start_index: state.next, limit: PAGE },
+        signal,
+      );
+      setRows((before) => [...before, ...page.data]);
+      const { total, hasMore } = page;
+      // a search that takes long is not begun anew whenever rows come: those are looked through afterwards
+      setState({ next: page.endIndex + 1, total, hasMore, answers: state.answers + 1, rows: record.rows });
     },
-    [record.id, level, search],
+    [record.id, level, search, isDue, state.answers],
+    { delay: loaded ? 0 : 200 },
   );
-  useEffect(() => {
-    const end = new AbortController();
-    const timer = setTimeout(() => {
-      void load(state.next, end.signal).catch((error: unknown) => {
-        if (!isAbort(error)) console.debug(error);
-      });
-    }, state.loaded ? 0 : 200);
-    return () => (clearTimeout(timer), end.abort());
-  }, [record.rows, load]);
 
-  if (state.loaded && !rows.length) return <Empty title="No message is what was asked for." />;
+  if (loaded && !rows.length) return <Empty title="No message is what was asked for." />;
   return (
     <>
       <p class="muted" role="status">
-        {state.loaded ? several(state.total, "message") : "Searching…"}
+        {loaded ? several(state.total, "message") : "Searching…"}
       </p>
       <VirtualList
         class="logs"
@@ -157,9 +140,7 @@ function Filtered(props: {
         count={rows.length}
         rowHeight={ROW}
         follow={props.follow}
-        onRange={(_, last) => {
-          if (state.hasMore && state.loaded && last >= rows.length) void load(state.next, new AbortController().signal);
-        }}
+        onRange={(_, behind) => setLast(behind)}
         render={(index) => <Message key={index} row={rows[index]} />}
       />
     </>

@@ -1,22 +1,25 @@
 /** A look into a file: pictures, videos and texts are shown, and nothing is ever run. */
 
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
-import { contentUrl } from "../../api/client";
+import { ApiError, contentUrl } from "../../api/client";
 import type { FileRow } from "../../api/types";
+import { useLoad } from "../../state/poll";
 import { bytes } from "../../ui/format";
 
 const TEXT_BYTES = 256 * 1024;
 const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 const VIDEOS = ["video/mp4", "video/webm"];
 
+const TEXTS = /^(text\/.*|application\/(json|jsonl|x-ndjson|yaml|x-yaml|toml|x-sh|xml|javascript|sql))$/;
+
 type Kind = "image" | "video" | "text" | "none";
 
 export function kindOf(contentType: string): Kind {
   if (IMAGES.includes(contentType)) return "image";
   if (VIDEOS.includes(contentType)) return "video";
-  return contentType.startsWith("text/") || contentType === "application/json" ? "text" : "none";
+  return TEXTS.test(contentType) ? "text" : "none";
 }
 
 export function Preview({ experimentId, row }: { experimentId: string; row: FileRow }): JSX.Element {
@@ -33,20 +36,19 @@ export function Preview({ experimentId, row }: { experimentId: string; row: File
 
 function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
   const [text, setText] = useState<string | null>(null);
-  useEffect(() => {
-    const end = new AbortController();
-    void (async () => {
-      try {
-        if (!row.sizeBytes) return setText("");
-        const answer = await fetch(url, { headers: { Range: `bytes=0-${TEXT_BYTES - 1}` }, signal: end.signal });
-        const found = answer.ok ? await answer.text() : `The server answers with status ${answer.status}.`;
-        setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? pretty(found) : found);
-      } catch {
-        if (!end.signal.aborted) setText("The server does not answer.");
-      }
-    })();
-    return () => end.abort();
-  }, [url]);
+  useLoad(
+    async (signal) => {
+      if (!row.sizeBytes) return setText("");
+      const answer = await fetch(url, { headers: { Range: `bytes=0-${TEXT_BYTES - 1}` }, signal }).catch(() => {
+        throw signal.aborted ? signal.reason : new ApiError(0, "offline", "the server does not answer");
+      });
+      if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answers with status ${answer.status}`);
+      const found = await answer.text();
+      setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? pretty(found) : found);
+    },
+    [url],
+    { onError: (error) => setText(error.message) },
+  );
   return (
     <>
       <pre class="code preview-text" tabIndex={0}>

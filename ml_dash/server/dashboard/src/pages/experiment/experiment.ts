@@ -8,6 +8,8 @@ import { usePoll } from "../../state/poll";
 
 const LIVE = 2000;
 const ENDED = 10_000;
+/** So many metrics are looked at again in one turn. */
+const AGAIN = 200;
 
 export interface Found {
   record: ExperimentRecord | null;
@@ -29,36 +31,50 @@ export async function findExperiment(prefix: string, signal?: AbortSignal): Prom
 
 export function useExperiment(prefix: string): Found {
   const [found, setFound] = useState<Found>({ record: null, missing: null });
+  // a change must not start the next turn: that would ask again at once
+  const latest = useRef(found);
+  latest.current = found;
   const isLive = !found.record || (found.record.status === "RUNNING" && !found.record.stale);
   usePoll(
     async (signal) => {
+      const known = latest.current;
       try {
-        const record = found.record
-          ? await get<ExperimentRecord>(`experiments/${found.record.id}`, {}, signal)
+        const record = known.record
+          ? await get<ExperimentRecord>(`experiments/${known.record.id}`, {}, signal)
           : await findExperiment(prefix, signal);
         if (!record) return setFound({ record: null, missing: "never" });
-        if (JSON.stringify(record) !== JSON.stringify(found.record)) setFound({ record, missing: null });
+        if (JSON.stringify(record) !== JSON.stringify(known.record)) setFound({ record, missing: null });
       } catch (error) {
         const gone = error instanceof ApiError && (error.status === 410 || error.status === 404);
         if (!gone) throw error;
-        setFound({ ...found, missing: found.record ? "deleted" : "never" });
+        setFound({ ...known, missing: known.record ? "deleted" : "never" });
       }
     },
     isLive ? LIVE : ENDED,
-    [prefix, found],
+    [prefix, isLive],
   );
   return found;
 }
 
-/** Return the experiment's metrics; as it goes on, only new ones are asked for. */
+/**
+ * Return the experiment's metrics.
+ *
+ * As it goes on, new ones are asked for, and of the known ones some in turn: they may have come to have more fields.
+ */
 export function useMetrics(record: ExperimentRecord): MetricInfo[] | null {
   const [metrics, setMetrics] = useState<MetricInfo[] | null>(null);
   const known = useRef<MetricInfo[]>([]);
+  const turn = useRef(0);
   usePoll(
     async (signal) => {
-      const start = known.current.length;
-      const { data } = await get<{ data: MetricInfo[] }>(`experiments/${record.id}/metrics`, { start }, signal);
-      known.current = [...known.current, ...data];
+      const ask = async (start: number, limit?: number): Promise<MetricInfo[]> =>
+        (await get<{ data: MetricInfo[] }>(`experiments/${record.id}/metrics`, { start, limit }, signal)).data;
+      const before = known.current;
+      const start = turn.current < before.length ? turn.current : 0;
+      const again = before.length ? await ask(start, Math.min(AGAIN, before.length - start)) : [];
+      const more = await ask(before.length);
+      turn.current = start + AGAIN;
+      known.current = [...before.slice(0, start), ...again, ...before.slice(start + again.length), ...more];
       setMetrics(known.current);
     },
     60_000,

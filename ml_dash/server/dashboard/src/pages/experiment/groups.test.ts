@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { MetricInfo } from "../../api/types";
-import { axes, axisOf, chartGroups, numbersInside } from "./groups";
+import { axes, axisOf, chartGroups, chartInside, chartOfKey, numbersInside } from "./groups";
 
 const metrics: MetricInfo[] = [
   { name: "train", count: 3, fields: ["step", "loss", "acc"] },
@@ -36,4 +36,16 @@ test("the numbers of a nested dict have dotted names", () => {
   expect(numbersInside({ x: 1, y: { z: 2, t: "a" }, l: [1] }, "d")).toEqual(["d.x", "d.y.z"]);
   expect(numbersInside("text", "d")).toEqual([]);
   expect(numbersInside(undefined, "d")).toEqual([]);
+});
+
+test("the address means a chart, or one of a number inside of its dicts", () => {
+  const charts = chartGroups([{ name: 'd"', count: 1, fields: ["d", "de"] }], "").flatMap((group) => group.charts);
+  const [dict, other] = charts;
+  expect(chartOfKey(charts, dict!.key)).toBe(dict);
+  expect(chartOfKey(charts, other!.key)).toBe(other);
+  const inside = chartInside(dict!, "d.a.b");
+  expect(inside.title).toBe('d"/d.a.b');
+  expect(chartOfKey(charts, inside.key)).toEqual(inside);
+  for (const key of [null, "", "[", '["d","x.y"]']) expect(chartOfKey(charts, key)).toBeUndefined();
+  expect(chartOfKey(charts, '["d\\"","d.\\x"]')?.name).toBe('d"');
 });

@@ -29,7 +29,7 @@ export function chartGroups(metrics: readonly MetricInfo[], search: string): Gro
       if (!words.every((word) => title.toLowerCase().includes(word))) continue;
       const group = groupOf(name);
       const known = groups.get(group) ?? { name: group, charts: [] };
-      known.charts.push({ key: JSON.stringify([name, field]), name, field, title, fields });
+      known.charts.push({ key: keyOf(name, field), name, field, title, fields });
       groups.set(group, known);
     }
   }
@@ -42,6 +42,35 @@ function together(groups: Group[]): Group[] {
   if (single.length < 2) return groups;
   const rest = { name: groups.length === single.length ? "metrics" : "others", charts: single.flatMap((group) => group.charts) };
   return [...groups.filter((group) => group.charts.length > 1), rest];
+}
+
+/** Return the chart of a number that is inside of a chart's dicts; `field` is its whole dotted name. */
+export function chartInside(chart: ChartOf, field: string): ChartOf {
+  return { ...chart, key: keyOf(chart.name, field), field, title: titleOf(chart.name, field) };
+}
+
+/** Return the chart that the address means, be it of a number inside of a dict. */
+export function chartOfKey(charts: readonly ChartOf[], key: string | null): ChartOf | undefined {
+  if (key === null) return undefined;
+  const found = charts.find((chart) => chart.key === key);
+  if (found) return found;
+  for (const chart of charts) {
+    const start = `${keyOf(chart.name, chart.field).slice(0, -2)}.`;
+    if (key.startsWith(start) && key.endsWith('"]')) return chartInside(chart, fieldOf(key));
+  }
+  return undefined;
+}
+
+function fieldOf(key: string): string {
+  try {
+    return String((JSON.parse(key) as unknown[])[1]);
+  } catch {
+    return key; // somebody wrote it: a field of this name has no numbers, and the chart says so
+  }
+}
+
+function keyOf(name: string | null, field: string): string {
+  return JSON.stringify([name, field]);
 }
 
 export function titleOf(name: string | null, field: string): string {

@@ -4,16 +4,16 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 
 import { isAbort } from "../../api/client";
-import type { ExperimentRecord } from "../../api/types";
-import { usePoll } from "../../state/poll";
+import type { ExperimentRecord, MetricField } from "../../api/types";
+import { useLoad, usePoll } from "../../state/poll";
 import { comparePath, navigate, query, setQuery } from "../../state/url";
 import { Empty, now, SearchField } from "../../ui/basic";
 import { whole } from "../../ui/format";
 import { ColumnMenu } from "./ColumnMenu";
-import { type Column, columnOf, DEFAULT_COLUMNS, namedColumn, ordered, valueOf } from "./columns";
+import { type Column, columnOf, DEFAULT_COLUMNS, metricTitle, namedColumn, type Names, ordered, valueOf } from "./columns";
 import { FolderTree } from "./FolderTree";
 import { type Filter, holds, parseFilter } from "./filter";
-import { type Known, loadValues, records, refresh, total, values, type WantedMetric } from "./store";
+import { type Known, loadValues, records, refresh, total, unread, values, type WantedMetric } from "./store";
 import { type Sorting, Table } from "./Table";
 import { isIn } from "./tree";
 
@@ -28,7 +28,7 @@ export function ExperimentsPage(): JSX.Element {
   const folder = query.value.get("in") ?? "";
   const searched = query.value.get("q") ?? "";
   const sorting = sortingOf(query.value.get("sort") ?? "-started");
-  const keys = query.value.get("columns")?.split(",") ?? DEFAULT_COLUMNS;
+  const keys = query.value.get("columns")?.split(",").map(unescaped) ?? DEFAULT_COLUMNS;
   const ticked = useMemo(() => new Set(query.value.getAll("e")), [query.value]);
   const [range, setRange] = useState<readonly [number, number]>([0, 40]);
   const [listed, setListed] = useState(records.value.size > 0);
@@ -52,12 +52,12 @@ export function ExperimentsPage(): JSX.Element {
     document.title = folder ? `${folder} · ML-Dash` : "ML-Dash";
   }, [folder]);
 
-  const columns = useMemo(() => keys.flatMap((key) => columnOf(decodeURIComponent(key)) ?? []), [keys.join()]);
+  const columns = useMemo(() => keys.flatMap((key) => columnOf(key) ?? []), [keys.join()]);
   const filter = useMemo(() => parseFilter(searched), [searched]);
-  const params = useMemo(() => paramNames(values.value), [values.value]);
+  const names = useMemo(() => namesOf(values.value), [values.value]);
   const compared = useMemo(
-    () => filter.comparisons.map((each) => [each, namedColumn(each.name, params)] as const),
-    [filter, params],
+    () => filter.comparisons.map((each) => [each, namedColumn(each.name, names)] as const),
+    [filter, names],
   );
   const sorted = sorting.key === "name" ? null : columnOf(sorting.key);
   const rows = useMemo(
@@ -74,15 +74,15 @@ export function ExperimentsPage(): JSX.Element {
     (column) => column.kind !== "record",
   );
   const ids = forAll ? [...records.value.keys()] : rows.slice(range[0], range[1]).map((row) => row.id);
+  // until then a filter has not seen all, and what it has found is not the answer
+  const reading = forAll ? unread(ids, wanted, values.value) : 0;
   const request = JSON.stringify([forAll ? "all" : ids, wanted.map((each) => each.key)]);
-  useEffect(() => {
-    if (!ids.length) return;
-    const end = new AbortController();
-    void loadValues(ids, wanted, end.signal).catch((error: unknown) => {
-      if (!isAbort(error)) console.debug(error);
-    });
-    return () => end.abort();
-  }, [request, records.value]);
+  useLoad(
+    async (signal) => {
+      if (ids.length) await loadValues(ids, wanted, signal);
+    },
+    [request, records.value],
+  );
 
   const onRange = useCallback((first: number, last: number) => setRange([first, last]), []);
   const sort = (key: string): void => {
@@ -90,7 +90,8 @@ export function ExperimentsPage(): JSX.Element {
     setQuery({ sort: `${descending ? "-" : ""}${key}` });
   };
   const tick = (prefix: string): void => {
-    const next = ticked.has(prefix) ? [...ticked].filter((each) => each !== prefix) : [...ticked, prefix];
+    const before = query.peek().getAll("e");
+    const next = before.includes(prefix) ? before.filter((each) => each !== prefix) : [...before, prefix];
     setQuery({ e: next.slice(-COMPARED_MAX) });
   };
   const compare = (): void => navigate(comparePath([...ticked]));
@@ -107,6 +108,7 @@ export function ExperimentsPage(): JSX.Element {
           <h1 id="experiments-title">{folder || "Experiments"}</h1>
           <span class="muted" role="status">
             {listed ? counted(rows.length, total.value ?? rows.length) : "Loading…"}
+            {listed && reading > 0 && `, reading ${whole(reading)} more…`}
           </span>
         </div>
         <div class="controls">
@@ -119,7 +121,7 @@ export function ExperimentsPage(): JSX.Element {
           />
           <ColumnMenu
             known={values.value}
-            chosen={keys.map(decodeURIComponent)}
+            chosen={keys}
             onChange={(next) => setQuery({ columns: next.map(encodeURIComponent).join(",") })}
           />
           <button type="button" class="primary" disabled={ticked.size < 1} onClick={compare}>
@@ -143,7 +145,7 @@ export function ExperimentsPage(): JSX.Element {
               onCompare={compare}
               onRange={onRange}
             />
-            {listed && !rows.length && <Empty title="No experiment is what the filter asks for." />}
+            {listed && !reading && !rows.length && <Empty title="No experiment is what the filter asks for." />}
           </div>
         )}
       </section>
@@ -183,10 +185,28 @@ function hasWords(record: ExperimentRecord, words: readonly string[]): boolean {
   return words.every((word) => searched.includes(word));
 }
 
-function paramNames(known: ReadonlyMap<string, Known>): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const each of known.values()) for (const name of Object.keys(each.params)) names.add(name);
-  return names;
+function namesOf(known: ReadonlyMap<string, Known>): Names {
+  const params = new Set<string>();
+  const fields = new Map<string, MetricField>();
+  for (const each of known.values()) {
+    for (const name of Object.keys(each.params)) params.add(name);
+    for (const metric of each.metrics) {
+      for (const field of metric.fields) {
+        const title = metricTitle({ name: metric.name, field });
+        if (!fields.has(title)) fields.set(title, { name: metric.name, field });
+      }
+    }
+  }
+  return { params, fields };
+}
+
+/** A part of the address; as it is where it is damaged. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function sortingOf(text: string): Sorting {

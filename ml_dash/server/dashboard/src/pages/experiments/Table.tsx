@@ -1,12 +1,12 @@
 /** The table of experiments: of any length, sorted by a click on a head, walked through by keys. */
 
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import type { ExperimentRecord } from "../../api/types";
 import { experimentPath, navigate } from "../../state/url";
 import { Link, now, Status, Tags, Time } from "../../ui/basic";
-import { duration, text, whole } from "../../ui/format";
+import { duration, rounded, text, whole } from "../../ui/format";
 import { VirtualList } from "../../ui/VirtualList";
 import { type Column, seconds, valueOf } from "./columns";
 import type { Known } from "./store";
@@ -32,6 +32,8 @@ export function Table(props: {
 }): JSX.Element {
   const { rows, columns } = props;
   const [active, setActive] = useState(-1);
+  // keys may come faster than the table is drawn
+  const latest = useRef(active);
 
   useEffect(() => {
     function onKey(event: KeyboardEvent): void {
@@ -39,8 +41,11 @@ export function Table(props: {
       if (/^(INPUT|SELECT|TEXTAREA|BUTTON|SUMMARY)$/.test(field.tagName) || document.querySelector("dialog[open]")) return;
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
-      const row = rows[active];
-      if (step) setActive((at) => Math.max(0, Math.min(rows.length - 1, at + step)));
+      const row = rows[latest.current];
+      if (step) {
+        latest.current = Math.max(0, Math.min(rows.length - 1, latest.current + step));
+        setActive(latest.current);
+      }
       else if (event.key === "Enter" && row && field.tagName !== "A") navigate(experimentPath(row.prefix));
       else if (event.key === "x" && row) props.onTick(row.prefix);
       else if (event.key === "c" && props.ticked.size) props.onCompare();
@@ -146,8 +151,9 @@ function Cell(props: { column: Column; row: ExperimentRecord; known: Known | und
     }
   }
   if (column.kind !== "record" && !props.known) return <span class="muted">…</span>;
-  const shown = text(valueOf(column, row, props.known, 0));
-  return <span title={shown}>{shown}</span>;
+  const value = valueOf(column, row, props.known, 0);
+  const isMeasured = column.kind === "metric" && typeof value === "number";
+  return <span title={text(value)}>{isMeasured ? rounded(value, 6) : text(value)}</span>;
 }
 
 /** Where an experiment is, below the folder that is shown. */

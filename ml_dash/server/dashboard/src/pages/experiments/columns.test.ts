@@ -15,13 +15,22 @@ test("an address names a column, whatever is in its name", () => {
   for (const key of ["", "p:", "m:", "m:x", "nothing", "m:%/x"]) expect(columnOf(key)).toBeNull();
 });
 
-test("a comparison's name is a parameter where there is one of that name, else what it looks like", () => {
-  expect(namedColumn("lr", new Set(["lr"])).key).toBe("p:lr");
-  expect(namedColumn("status", new Set()).key).toBe("status");
-  expect(namedColumn("status", new Set(["status"])).key).toBe("p:status");
-  expect(namedColumn("tag", new Set()).key).toBe("tags");
-  expect(namedColumn("train/loss", new Set()).key).toBe("m:train/loss");
-  expect(namedColumn("train/loss", new Set(["train/loss"])).key).toBe("p:train/loss");
+test("a comparison's name is a parameter where there is one of that name, else a field, else what it looks like", () => {
+  const fields = new Map([
+    ["loss", { name: null, field: "loss" }],
+    ["a/b", { name: null, field: "a/b" }],
+  ]);
+  const key = (name: string, ...params: string[]): string => namedColumn(name, { params: new Set(params), fields }).key;
+  expect(key("lr", "lr")).toBe("p:lr");
+  expect(key("lr")).toBe("p:lr");
+  expect(key("status")).toBe("status");
+  expect(key("status", "status")).toBe("p:status");
+  expect(key("tag")).toBe("tags");
+  expect(key("train/loss")).toBe("m:train/loss");
+  expect(key("train/loss", "train/loss")).toBe("p:train/loss");
+  expect(key("loss")).toBe("m:/loss");
+  expect(key("loss", "loss")).toBe("p:loss");
+  expect(key("a/b")).toBe("m:/a%2Fb");
 });
 
 test("what is not there comes last in both directions", () => {

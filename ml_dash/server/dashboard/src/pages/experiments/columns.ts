@@ -85,16 +85,22 @@ export function seconds(record: ExperimentRecord, now: number): number | null {
   return (end - Date.parse(record.startedAt)) / 1000;
 }
 
+/** What experiments have: the names of their parameters, and fields of metrics by what they are called. */
+export interface Names {
+  params: ReadonlySet<string>;
+  fields: ReadonlyMap<string, MetricField>;
+}
+
 /** What a name in a comparison means. */
-export function namedColumn(name: string, params: ReadonlySet<string>): Column {
+export function namedColumn(name: string, { params, fields }: Names): Column {
+  if (params.has(name)) return paramColumn(name);
   const lower = name.toLowerCase();
-  if (!params.has(name)) {
-    const record = RECORD_COLUMNS.find((column) => column.key === lower || column.key === `${lower}s`);
-    if (record || lower === "name") return record ?? { key: "name", kind: "record", title: "Name" };
-    const slash = name.lastIndexOf("/");
-    if (slash > 0) return metricColumn({ name: name.slice(0, slash), field: name.slice(slash + 1) });
-  }
-  return paramColumn(name);
+  const record = RECORD_COLUMNS.find((column) => column.key === lower || column.key === `${lower}s`);
+  if (record || lower === "name") return record ?? { key: "name", kind: "record", title: "Name" };
+  const field = fields.get(name);
+  if (field) return metricColumn(field);
+  const slash = name.lastIndexOf("/");
+  return slash > 0 ? metricColumn({ name: name.slice(0, slash), field: name.slice(slash + 1) }) : paramColumn(name);
 }
 
 /** Compare two values for sorting; what is not there comes last, whichever the direction. */

@@ -34,6 +34,15 @@ test.each([
   [["a", "B"], "=", "b", true],
   [["a"], "!=", "a", false],
   [Number.NaN, "<", "1", false],
+  [Number.NaN, ">", "0.999", false],
+  [Number.NaN, "!=", "1", true],
+  [Number.NaN, "=", "nan", true],
+  ["adam", ">", "5", false],
+  ["adam", "<", "5", false],
+  ["adam", "!=", "5", true],
+  ["adam", "<", "sgd", true],
+  [true, ">", "0", false],
+  ["1152921504606846977", ">", "5", true],
 ] as const)("%s %s %s is %s", (value, operator, wanted, expected) => {
   expect(holds(value, { name: "x", operator, value: wanted })).toBe(expected);
 });

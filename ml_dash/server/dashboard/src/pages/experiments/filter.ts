@@ -29,17 +29,19 @@ export function parseFilter(text: string): Filter {
   return { words: rest.toLowerCase().split(/\s+/).filter(Boolean), comparisons };
 }
 
-/** Whether a value is what is asked for: as numbers where both are, else as texts in any case. */
+/**
+ * Whether a value is what is asked for: as numbers where a number is asked for, else as texts in any case.
+ *
+ * What is no number is neither above nor below one, and NaN is so of nothing.
+ */
 export function holds(value: unknown, { operator, value: wanted }: Comparison): boolean {
   if (value === null || value === undefined) return operator === "!=";
   if (Array.isArray(value)) {
     const found = value.some((each) => String(each).toLowerCase() === wanted.toLowerCase());
     return operator === "!=" ? !found : operator === "=" && found;
   }
-  const number = typeof value === "boolean" ? Number.NaN : Number(value);
-  const other = Number(wanted);
-  const numeric = wanted.trim() !== "" && !Number.isNaN(number) && !Number.isNaN(other) && value !== "";
-  const order = numeric ? number - other : compare(String(value).toLowerCase(), wanted.toLowerCase());
+  const order = orderOf(value, wanted);
+  if (order === null) return operator === "!=";
   switch (operator) {
     case "=":
       return order === 0;
@@ -54,6 +56,14 @@ export function holds(value: unknown, { operator, value: wanted }: Comparison): 
     case ">=":
       return order >= 0;
   }
+}
+
+/** Below 0, 0 or above 0, as the value is below, at or above what is asked for; null where it is none of these. */
+function orderOf(value: unknown, wanted: string): number | null {
+  const other = wanted.trim() === "" ? Number.NaN : Number(wanted);
+  if (Number.isNaN(other)) return compare(String(value).toLowerCase(), wanted.toLowerCase());
+  const number = typeof value === "boolean" || value === "" ? Number.NaN : Number(value);
+  return Number.isNaN(number) ? null : number - other;
 }
 
 function compare(a: string, b: string): number {

@@ -114,6 +114,16 @@ export async function loadValues(ids: readonly string[], wanted: readonly Wanted
   }
 }
 
+/** How many of these experiments have never been asked for their parameters and these values. */
+export function unread(
+  ids: readonly string[],
+  wanted: readonly WantedMetric[],
+  known: ReadonlyMap<string, Pick<Known, "values">>,
+): number {
+  const asked = wanted.slice(0, METRICS_MAX);
+  return ids.filter((id) => asked.some(({ key }) => !known.get(id)?.values.has(key)) || !known.has(id)).length;
+}
+
 function lacks(known: Known | undefined, record: ExperimentRecord | undefined, wanted: readonly WantedMetric[]): boolean {
   return !known || known.rows !== record?.rows || wanted.some((each) => !known.values.has(each.key));
 }
