@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, func, insert, select, update
 
 from ml_dash.server.catalogue import gone, no_such_experiment
+from ml_dash.server.changes import change_mark
 from ml_dash.server.checks import CheckTail
 from ml_dash.server.file_rows import FileRows, store_files
 from ml_dash.server.run_state import RunChange, active_ns, run_changes, store_runs
@@ -319,7 +320,7 @@ class _Batch:
                 activity.setdefault(key, []).append(request.last_ns)
             if writer.open_runs:
                 alive.setdefault(key, []).append(active_ns(writer.run_ns, writer.last_ns, self._now_ns))
-        values = []
+        values, mark = [], change_mark(self._connection)
         for key, added in sorted(rows.items()):
             known = self._experiments[key]
             values.append(
@@ -328,7 +329,7 @@ class _Batch:
                     "added": added,
                     "activity_ns": _latest(known.activity_ns, activity.get(key)),
                     "alive_ns": _latest(known.alive_ns, alive.get(key)),
-                    "changed_ns": self._now_ns,
+                    "changed_by": mark,
                 }
             )
         self._connection.execute(_UPDATE_EXPERIMENT, values)
@@ -376,7 +377,7 @@ _UPDATE_EXPERIMENT = (
             "rows": EXPERIMENTS.c.rows + bindparam("added"),
             "activity_ns": bindparam("activity_ns"),
             "alive_ns": bindparam("alive_ns"),
-            "changed_ns": bindparam("changed_ns"),
+            "changed": bindparam("changed_by"),
         }
     )
 )

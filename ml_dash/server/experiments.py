@@ -15,6 +15,7 @@ from ml_dash.journal.blocks import pack, unpack
 from ml_dash.journal.times import NANOSECONDS, iso_time
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.catalogue import Found, gone, no_such_experiment, time_or_none
+from ml_dash.server.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.errors import ApiError
 from ml_dash.server.run_state import open_runs
 from ml_dash.server.schema import EXPERIMENTS, TAGS, WRITERS
@@ -34,7 +35,6 @@ __all__ = ["Experiments"]
 _ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
 _ATTEMPTS = 3
-_LONGEST_COMMIT_NS = 30 * NANOSECONDS
 
 
 class Experiments:
@@ -103,12 +103,13 @@ class Experiments:
         """
         now = self._clock.time_ns()
         conditions = self._conditions(wanted, now)
-        if changed_since is not None:
-            conditions = [*conditions[1:], self._changed(_parse_as_of(changed_since))]
         after = [] if cursor is None else [_behind(cursor)]
-        query = select(EXPERIMENTS).where(*conditions, *after)
         order = (EXPERIMENTS.c.created_ns.desc(), EXPERIMENTS.c.id.desc())
         with self._database.read() as connection:
+            as_of = seen(connection, now)
+            if changed_since is not None:
+                conditions = [*conditions[1:], self._changed(parse_seen(changed_since, as_of))]
+            query = select(EXPERIMENTS).where(*conditions, *after)
             total = connection.execute(
                 select(func.count()).select_from(EXPERIMENTS).where(*conditions)
             ).scalar_one()
@@ -120,7 +121,7 @@ class Experiments:
             "total": total,
             "hasMore": has_more,
             "cursor": _cursor(rows[limit - 1]) if has_more and limit else None,
-            "asOf": _as_of(now),
+            "asOf": str(as_of),
         }
 
     def delete(self, experiment_id: str) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class Experiments:
             connection.execute(
                 update(EXPERIMENTS)
                 .where(EXPERIMENTS.c.id == experiment_id)
-                .values(deleted_ns=now, updated_ns=now, changed_ns=now)
+                .values(deleted_ns=now, updated_ns=now, changed=change_mark(connection))
             )
             row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).one()
             return self._records(connection, [row], now)[0]
@@ -187,10 +188,10 @@ class Experiments:
     def _alive_since(self, now: int) -> int:
         return now - int(self._stale_after * NANOSECONDS)
 
-    def _changed(self, since: int) -> ColumnElement[bool]:
+    def _changed(self, since: Seen) -> ColumnElement[bool]:
         """Ask for what was written since then, or has become stale by silence alone."""
-        silent = EXPERIMENTS.c.alive_ns >= since - int(self._stale_after * NANOSECONDS)
-        return or_(EXPERIMENTS.c.changed_ns >= since, silent)
+        silent = EXPERIMENTS.c.alive_ns >= self._alive_since(since.time_ns)
+        return or_(EXPERIMENTS.c.changed >= since.mark, silent)
 
     def _conditions(self, wanted: Wanted, now: int) -> list[ColumnElement[bool]]:
         columns = EXPERIMENTS.c
@@ -240,7 +241,7 @@ def _create(connection: Connection, identity: Identity, description: Description
             words=_words(identity.prefix, tags, description.readme),
             created_ns=now,
             updated_ns=now,
-            changed_ns=now,
+            changed=change_mark(connection),
             rows=0,
         )
     )
@@ -269,7 +270,7 @@ def _change(connection: Connection, row: Row[Any], description: Description, now
     connection.execute(
         update(EXPERIMENTS)
         .where(EXPERIMENTS.c.id == row.id)
-        .values(**news, words=words, updated_ns=now, changed_ns=now, deleted_ns=None)
+        .values(**news, words=words, updated_ns=now, changed=change_mark(connection), deleted_ns=None)
     )
     if "tags" in news:
         connection.execute(delete(TAGS).where(TAGS.c.experiment_id == row.id))
@@ -321,21 +322,6 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "rows": row.rows,
         "deletedAt": time_or_none(row.deleted_ns),
     }
-
-
-def _as_of(now_ns: int) -> str:
-    """Return from when on a later question looks for changes: a transaction has a while from its time to its commit."""
-    return str(max(0, now_ns - _LONGEST_COMMIT_NS))
-
-
-def _parse_as_of(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) < 2**63:
-        return int(text)
-    raise ApiError(
-        400,
-        ErrorCode.INVALID,
-        f"changed_since={text!r:.100} is none: give what a list before had as its asOf",
-    )
 
 
 def _cursor(row: Row[Any]) -> str:

@@ -120,7 +120,7 @@ _EXPERIMENTS = (
             given("cursor", text_schema(200), "What the page before said."),
             given(
                 "changed_since",
-                {"type": "string", "pattern": "^[0-9]{1,18}$"},
+                {"type": "string", "pattern": r"^[0-9]{1,18}\.[0-9]{1,18}$"},
                 "What a list before had as asOf: only what may have changed since, deleted ones included.",
             ),
         ),

@@ -125,12 +125,12 @@ EXPERIMENTS = Table(
     Column("started_ns", BigInteger),
     # the newest sign of life of a run that is open
     Column("alive_ns", BigInteger),
-    # when anything here was last written, by the server's clock: what clients say of times may be wrong
-    Column("changed_ns", BigInteger, nullable=False, server_default="0"),
+    # by which transaction anything here was last written, see `ml_dash.server.changes`
+    Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("prefix"),
     Index(None, "owner", "project"),
     Index(None, "created_ns", "id"),
-    Index(None, "changed_ns"),
+    Index(None, "changed"),
 )
 
 TAGS = Table(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from ml_dash.identity import parse_prefix
 from ml_dash.journal.times import iso_time
+from ml_dash.server.catalogue import Description, Wanted
+from ml_dash.server.changes import change_mark
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.server.schema import EXPERIMENTS
+from ml_dash.server.store import Store
 from tests.server.serving import (
     NOON,
     SECOND,
@@ -303,6 +310,28 @@ def test_a_run_that_is_alive_counts_more_than_a_newer_one_that_ended(tmp_path: P
         assert listed(client, status="COMPLETED") == ["n"]
         assert client.get(f"/experiments/{experiment}/run")["writers"] == 2
         client.close()
+
+
+def test_a_change_that_is_committed_late_is_told(store: Store) -> None:
+    """However long after it was made, and whatever was listed or committed meanwhile."""
+    for name in ("late", "other"):
+        identity = parse_prefix(f"alice/p/{name}", user=str, now_ns=lambda: NOON)
+        store.experiments.upsert(identity, Description())
+    other = Thread(target=store.experiments.upsert, args=(identity, Description(readme="new")))
+    with store.database.write() as connection:
+        connection.execute(
+            update(EXPERIMENTS)
+            .where(EXPERIMENTS.c.name == "late")
+            .values(readme="new", changed=change_mark(connection))
+        )
+        other.start()
+        if store.database.dialect == "postgresql":
+            other.join()  # there a transaction does not wait for others
+        since = store.experiments.listing(Wanted(), 10, None)["asOf"]
+    other.join()
+    changes = store.experiments.listing(Wanted(), 10, None, since)
+    assert {record["name"]: record["readme"] for record in changes["data"]} == {"late": "new", "other": "new"}
+    assert store.experiments.listing(Wanted(), 10, None, changes["asOf"])["data"] == []
 
 
 def test_run_rows_with_anything_in_them_do_no_harm(client: Client, experiment: str) -> None:

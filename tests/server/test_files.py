@@ -43,7 +43,7 @@ _EVENTS = st.one_of(
     st.fixed_dictionaries(
         {"event": st.just("update"), "id": st.sampled_from("abc")},
         optional={
-            "description": st.one_of(st.none(), st.text(max_size=3), st.integers()),
+            "description": st.one_of(st.none(), st.text(max_size=3), st.integers(-(2**63), 2**64 - 1)),
             "tags": st.one_of(st.lists(st.sampled_from("tu"), max_size=2), st.just("no list")),
             "metadata": st.one_of(st.none(), st.dictionaries(st.sampled_from("k"), st.integers(0, 3))),
         },

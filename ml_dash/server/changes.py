@@ -1,0 +1,85 @@
+"""Marks in the order of commits: what an experiment was last changed by, and what a reader has seen.
+
+Times would not do: a transaction may commit long after the time that it wrote down, and clocks are set back.
+
+PostgreSQL runs transactions side by side, and a snapshot says below which id all of them have ended; SQLite runs one
+that writes after the other, so that counting is enough.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import func, select, text
+
+from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.errors import ApiError
+from ml_dash.server.schema import EXPERIMENTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["Seen", "change_mark", "parse_seen", "seen"]
+
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+_OWN_ID = text("SELECT pg_current_xact_id()::text::bigint")
+_ALL_ENDED_BELOW = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_LARGEST = 2**63
+
+
+class Seen(NamedTuple):
+    """What a reader has seen.
+
+    Attributes:
+        mark: All changes with marks below this one, and maybe some above.
+        time_ns: When, by the server's clock: what is silent changes by time alone.
+    """
+
+    mark: int
+    time_ns: int
+
+    def __str__(self) -> str:
+        return f"{self.mark}.{self.time_ns}"
+
+
+def change_mark(connection: Connection) -> int:
+    """Return the mark for what this transaction changes; on SQLite it must hold the lock for writing."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(_OWN_ID).scalar_one())
+    return _next(connection)
+
+
+def seen(connection: Connection, now_ns: int) -> Seen:
+    """Return what this transaction, which reads one state of the database, sees."""
+    if connection.dialect.name == "postgresql":
+        return Seen(int(connection.execute(_ALL_ENDED_BELOW).scalar_one()), now_ns)
+    return Seen(_next(connection), now_ns)
+
+
+def parse_seen(as_of: str, now: Seen) -> Seen:
+    """Read what a reader was told before.
+
+    Args:
+        as_of: What it was told.
+        now: What is seen now. Where less is than then, a backup was restored, and what was seen counts for nothing.
+
+    Raises:
+        ApiError: 400: it is none.
+    """
+    mark, dot, time_ns = as_of.partition(".")
+    if not (
+        dot and all(each.isascii() and each.isdigit() and int(each) < _LARGEST for each in (mark, time_ns))
+    ):
+        raise ApiError(
+            400,
+            ErrorCode.INVALID,
+            f"changed_since={as_of!r:.100} is none: give what a list before had as its asOf",
+        )
+    if int(mark) > now.mark:
+        return Seen(0, 0)
+    # the clock may have been set back
+    return Seen(int(mark), min(int(time_ns), now.time_ns))
+
+
+def _next(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(EXPERIMENTS.c.changed), 0))).scalar_one()) + 1
