@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import secrets
 import string
 from typing import TYPE_CHECKING, Any
@@ -11,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.blocks import pack
 from ml_dash.journal.times import NANOSECONDS, iso_time
-from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.catalogue import Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.changes import Seen, change_mark, parse_seen, seen
-from ml_dash.server.errors import ApiError
+from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.run_state import open_runs
 from ml_dash.server.schema import EXPERIMENTS, TAGS, WRITERS
 
@@ -120,7 +117,9 @@ class Experiments:
             "data": records,
             "total": total,
             "hasMore": has_more,
-            "cursor": _cursor(rows[limit - 1]) if has_more and limit else None,
+            "cursor": write_cursor([rows[limit - 1].created_ns, rows[limit - 1].id])
+            if has_more and limit
+            else None,
             "asOf": str(as_of),
         }
 
@@ -324,22 +323,13 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _cursor(row: Row[Any]) -> str:
-    return base64.urlsafe_b64encode(pack([row.created_ns, row.id])).decode().rstrip("=")
-
-
 def _behind(cursor: str) -> ColumnElement[bool]:
-    try:
-        match unpack(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)):
-            case [int() as created, str() as last] if (
-                0 <= created < 2**63 and last.isascii() and last.isprintable()
-            ):
-                return or_(
-                    EXPERIMENTS.c.created_ns < created,
-                    and_(EXPERIMENTS.c.created_ns == created, EXPERIMENTS.c.id < last),
-                )
-    except (ValueError, binascii.Error):
-        pass
-    raise ApiError(
-        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is none: give what the page before had as its cursor"
-    )
+    match place_of_cursor(cursor):
+        case [int() as created, str() as last] if (
+            0 <= created < 2**63 and last.isascii() and last.isprintable()
+        ):
+            return or_(
+                EXPERIMENTS.c.created_ns < created,
+                and_(EXPERIMENTS.c.created_ns == created, EXPERIMENTS.c.id < last),
+            )
+    raise no_cursor(cursor)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, and_, func, or_, select
 
-from ml_dash.journal.blocks import pack, unpack
 from ml_dash.journal.files import FileQuery
 from ml_dash.journal.times import iso_time
-from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.errors import ApiError
+from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.file_schema import CONTENTS, FILES
 from ml_dash.server.schema import EXPERIMENTS
 
@@ -212,22 +208,16 @@ def _sort_key(place: list[Any]) -> tuple[bytes, bytes, int, int]:
 
 
 def _cursor(row: Row[Any]) -> str:
-    place = pack([row.path, row.filename, row.saved_ns, row.seen])
-    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+    return write_cursor([row.path, row.filename, row.saved_ns, row.seen])
 
 
 def _parse_cursor(cursor: str) -> list[Any]:
-    try:
-        match unpack(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)):
-            case [str(), str(), int() as saved_ns, int() as seen] as place if (
-                -(2**63) <= saved_ns < 2**63 and 0 <= seen < 2**63
-            ):
-                return list(place)
-    except (ValueError, binascii.Error):
-        pass
-    raise ApiError(
-        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is none: give what the page before had as its cursor"
-    )
+    match place_of_cursor(cursor):
+        case [str(), str(), int() as saved_ns, int() as seen] as place if (
+            -(2**63) <= saved_ns < 2**63 and 0 <= seen < 2**63
+        ):
+            return list(place)
+    raise no_cursor(cursor)
 
 
 def _as_row(row: Row[Any]) -> dict[str, Any]:

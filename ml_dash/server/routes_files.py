@@ -65,9 +65,9 @@ def file_routes(library: Library) -> list[web.RouteDef]:
     async def listing(request: web.Request) -> web.Response:
         query, limit, cursor = _wanted(request)
         found = await found_experiment(request, library, Scope.READ)
-        files = library.view(found.id).files_page
         try:
-            return answer(request, await library.query(files, query, limit, cursor))
+            page = await library.query(lambda: library.view(found.id).files_page(query, limit, cursor))
+            return answer(request, page)
         except InvalidArgumentError as error:
             raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
@@ -123,7 +123,7 @@ def _wanted(request: web.Request) -> tuple[FileQuery, int, str | None]:
 
 async def _row(library: Library, found: Found, request: web.Request) -> dict[str, Any]:
     file_id = request.match_info["file"]
-    row = await library.query(library.view(found.id).file, file_id)
+    row = await library.query(lambda: library.view(found.id).file(file_id))
     if row is None:
         raise ApiError(
             404, ErrorCode.NOT_FOUND, f"the experiment has no file {file_id!r:.80}: GET …/files lists all"

@@ -40,10 +40,12 @@ def reading_routes(library: Library) -> list[web.RouteDef]:
         async def handler(request: web.Request) -> web.StreamResponse:
             given = Arguments(request, *known)
             found = await found_experiment(request, library, Scope.READ)
-            view, encode = library.view(found.id), encoder(request)
+            encode = encoder(request)
             try:
                 # ten thousand rows take a while to write down as well: not on the event loop
-                return encoded_answer(request, await library.query(lambda: encode(ask(given, view))))
+                return encoded_answer(
+                    request, await library.query(lambda: encode(ask(given, library.view(found.id))))
+                )
             except InvalidArgumentError as error:
                 raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
@@ -58,7 +60,8 @@ def reading_routes(library: Library) -> list[web.RouteDef]:
             raise invalid("kind", kind, f"give one of {known}")
         series = Series(Kind(kind), _name(given))
         start, stop = given.whole("start", 0), given.optional_whole("stop")
-        frames = _frames(library.view(found.id).blocks(series, start, stop))
+        view = await library.query(library.view, found.id)
+        frames = _frames(view.blocks(series, start, stop))
         first = await library.query(next, frames, b"")
         response = web.StreamResponse(headers={"Content-Type": FRAMES})
         return await stream(request, response, first, lambda: library.query(next, frames, b""))

@@ -121,6 +121,6 @@ def window(open_window: Callable[..., Window], server: EmbeddedServer) -> Window
 
 
 def keep(page: Page, name: str) -> None:
-    """Keep a screenshot for the docs, where the environment says so (``ML_DASH_SCREENSHOTS=docs/assets``)."""
+    """Keep a screenshot for the docs, where the environment says so (``SCREENSHOTS=docs/assets``)."""
     if directory := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{directory}/dashboard-{name}.png")

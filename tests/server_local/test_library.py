@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.events import Kind, Series
 from ml_dash.server.catalogue import Wanted
+from ml_dash.server.cursors import write_cursor
 from ml_dash.server.errors import ApiError
 from ml_dash.server.local import library as library_module
 from ml_dash.server.local.library import LocalLibrary
+from ml_dash.survey import survey
 from tests.server_local.conftest import serving
 
 ALL = Wanted()
@@ -132,6 +135,48 @@ def test_pages_have_each_once(library: LocalLibrary, tmp_path: Path) -> None:
     assert seen == [f"alice/p/run{number}" for number in reversed(range(7))]
 
 
+def test_a_page_goes_on_behind_the_last_though_others_have_gone(
+    library: LocalLibrary, tmp_path: Path
+) -> None:
+    for number in range(6):
+        log(tmp_path, f"alice/p/run{number}")
+    first = library.listing(ALL, 3, None)
+    shutil.rmtree(tmp_path / "alice/p/run5")
+    rest = library.listing(ALL, 100, first["cursor"])
+    assert prefixes(first) + prefixes(rest) == [f"alice/p/run{number}" for number in reversed(range(6))]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "3", "!", write_cursor([1, 2]), write_cursor(["a"])])
+def test_cursors_that_are_none_are_refused(library: LocalLibrary, cursor: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        library.listing(ALL, 100, cursor)
+    assert refused.value.status == 400
+
+
+def test_what_is_known_can_be_asked_for_while_files_are_looked_at(
+    library: LocalLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the disk is."""
+    log(tmp_path, "alice/p/run")
+    known = library.listing(ALL, 10, None)["data"][0]["id"]
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow(root: str) -> Any:
+        looking.set()
+        assert go_on.wait(60)
+        return survey(root)
+
+    monkeypatch.setattr(library_module, "survey", slow)
+    other = threading.Thread(target=library.listing, args=(ALL, 10, None))
+    other.start()
+    try:
+        assert looking.wait(60)
+        assert library.view(known).metrics()[0]["name"] == "train"
+    finally:
+        go_on.set()
+        other.join()
+
+
 def test_a_killed_run_is_stale_though_none_of_its_files_changes(
     library: LocalLibrary, tmp_path: Path
 ) -> None:
@@ -187,8 +232,20 @@ async def test_a_content_that_is_not_here_is_told_and_no_link_is_followed(tmp_pa
         secret = tmp_path / "secret"
         secret.write_text("none")
         os.symlink(secret, content)
+        secret.write_text("else")
         await ui.get(f"{path}/content", 409)
+        assert (await ui.get(path))["available"] is False
         content.unlink()
+        await ui.get(f"{path}/content", 409)
+        content.parent.rmdir()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / content.name).write_text("else")
+        content.parent.symlink_to(elsewhere)
+        await ui.get(f"{path}/content", 409)
+        content.parent.unlink()
+        content.parent.mkdir()
+        os.mkfifo(content)
         await ui.get(f"{path}/content", 409)
 
 

@@ -39,6 +39,7 @@ PORT = 7008
 _PORTS = 20
 _ADDRESS = "127.0.0.1"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
+_HTTP_PORT = 80
 _BODY_BYTES = 1 << 20
 
 
@@ -139,7 +140,8 @@ def _explained(request: web.Request, error: Exception) -> ApiError:
 
 def _only_here(port: int) -> Middleware:
     """Return the middleware that refuses what was sent to a name that only resolves to this machine (DNS rebinding)."""
-    hosts = {f"{name}:{port}" for name in _NAMES}
+    # browsers leave the port of http out
+    hosts = {f"{name}:{port}" for name in _NAMES} | (set(_NAMES) if port == _HTTP_PORT else set())
 
     @web.middleware
     async def only_here(request: web.Request, handler: Handler) -> web.StreamResponse:

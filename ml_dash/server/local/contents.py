@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from ml_dash.files.staging import Staging
     from ml_dash.server.library import Library
 
-__all__ = ["LocalContent", "find_content"]
+__all__ = ["LocalContent", "find_content", "is_here"]
 
 _PIECE_BYTES = 1 << 20
+_FOLLOWS_NOTHING = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+"""Whether this system can open a file so that no link is followed on the way (Windows cannot)."""
 
 
 class LocalContent:
@@ -51,17 +54,48 @@ class LocalContent:
 
 def find_content(library: Library, staging: Staging, checksum: str, size: int) -> LocalContent | None:
     """Return the content with this checksum; None where it is not here, as a regular file of this size."""
-    path = staging.path_of(checksum)
-    try:
-        found = os.lstat(path)
-    except OSError:
+    if not is_here(staging, checksum, size):
         return None
-    is_it = stat.S_ISREG(found.st_mode) and found.st_size == size
-    return LocalContent(library, path, checksum, size) if is_it else None
+    return LocalContent(library, staging.path_of(checksum), checksum, size)
+
+
+def is_here(staging: Staging, checksum: str, size: int) -> bool:
+    """Say whether a content is here: a regular file of this size, behind no link."""
+    try:
+        opened = _open(staging.path_of(checksum))
+    except OSError:
+        return False
+    try:
+        found = os.fstat(opened)
+    finally:
+        os.close(opened)
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
+
+
+def _open(path: str) -> int:
+    """Open a content. A link is none, and neither is what lies behind one: a root may be from somebody else."""
+    if not _FOLLOWS_NOTHING:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    directory, name = os.path.split(path)
+    files, part = os.path.split(directory)
+    with _directory(files) as outer, _directory(part, outer) as inner:
+        # without waiting: a pipe of that name has nobody at its other end
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inner)
+
+
+@contextmanager
+def _directory(path: str, inside: int | None = None) -> Iterator[int]:
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=inside)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
 
 
 def _read(path: str, offset: int, length: int) -> bytes:
-    with open(path, "rb") as file:
+    with open(_open(path), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no file any more")
         file.seek(offset)
         data = file.read(length)
     if len(data) < length:

@@ -17,6 +17,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import iso_time
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.catalogue import Found, no_such_experiment
+from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.errors import ApiError
 from ml_dash.server.local.contents import find_content
 from ml_dash.server.local.records import (
@@ -83,6 +84,8 @@ class LocalLibrary:
         self._stale_after = stale_after
         self._readers = Readers()
         self.query = self._readers.query
+        self._looking = threading.Lock()
+        """Held while files are looked at, which may take a while; what is known can be asked for meanwhile."""
         self._lock = threading.RLock()
         self._known: dict[str, _Experiment] = {}
         self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
@@ -120,9 +123,9 @@ class LocalLibrary:
         self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
         """See `Library.listing`."""
-        start = 0 if cursor is None else _whole(cursor, "cursor")
+        behind = None if cursor is None else _parse_cursor(cursor)
+        self._look()
         with self._lock:
-            self._look()
             version, known = self._version, list(self._known.items())
             gone = list(self._gone.values())
         since = None if changed_since is None else self._parse_as_of(changed_since)
@@ -132,21 +135,18 @@ class LocalLibrary:
             if (since is None or each.version > since or self._may_be_stale(each))
             and _matches(self._side(each), wanted)
         ]
-        chosen.sort(key=lambda item: (self._side(item[1])["createdAt"], item[0]), reverse=True)
-        if wanted.status is None:
-            records, total = [self._record(*each) for each in chosen[start : start + limit]], len(chosen)
-        else:
+        chosen.sort(key=self._place, reverse=True)
+        if wanted.status is not None:
             # only the journals tell: all of them are asked
-            every = (self._record(*each) for each in chosen)
-            with_status = [each for each in every if _has_status(each, wanted.status)]
-            records, total = with_status[start : start + limit], len(with_status)
-        deleted = [] if since is None or start else [told for when, told in gone if when > since]
-        has_more = start + limit < total
+            chosen = [each for each in chosen if _has_status(self._record(*each), wanted.status)]
+        rest = [each for each in chosen if behind is None or self._place(each) < behind]
+        deleted = [] if since is None or behind else [told for when, told in gone if when > since]
+        has_more = len(rest) > limit
         return {
-            "data": [*records, *deleted],
-            "total": total + len(deleted),
+            "data": [*(self._record(*each) for each in rest[:limit]), *deleted],
+            "total": len(chosen) + len(deleted),
             "hasMore": has_more,
-            "cursor": str(start + limit) if has_more and limit else None,
+            "cursor": write_cursor(self._place(rest[limit - 1])) if has_more and limit else None,
             "asOf": f"{self._epoch}.{version}",
         }
 
@@ -170,33 +170,41 @@ class LocalLibrary:
         return find_content(self, self.view(found.id).staging, row["checksum"], row["sizeBytes"])
 
     def _find(self, experiment_id: str) -> _Experiment | None:
+        if experiment_id not in self._known:
+            self._look()
         with self._lock:
-            if experiment_id not in self._known:
-                self._look()
             return self._known.get(experiment_id)
 
     def _look(self) -> None:
         """See which experiments there are, and which have changed; not more than once a second."""
-        now = time.monotonic()
-        if now - self._looked_at < _LOOK_SECONDS:
-            return
-        try:
-            located = {experiment_id(each.prefix): each for each in survey(self._root).experiments}
-        except InvalidArgumentError:
-            located = {}  # the root itself has gone
+        with self._looking:
+            if time.monotonic() - self._looked_at < _LOOK_SECONDS:
+                return
+            try:
+                located = {experiment_id(each.prefix): each for each in survey(self._root).experiments}
+            except InvalidArgumentError:
+                located = {}  # the root itself has gone
+            signatures = {id_: signature_of(each) for id_, each in located.items()}
+            with self._lock:
+                self._take_in(located, signatures)
+            self._looked_at = time.monotonic()
+
+    def _take_in(self, located: dict[str, Located], signatures: dict[str, Signature]) -> None:
         for id_ in self._known.keys() - located.keys():
             self._forget(id_)
         for id_, each in located.items():
-            signature = signature_of(each)
             known = self._known.get(id_)
             if known is None:
                 self._gone.pop(id_, None)
-                known = self._known[id_] = _Experiment(each, signature, 0)
+                known = self._known[id_] = _Experiment(each, signatures[id_], 0)
                 self._note_change(known)
-            elif known.signature != signature:
-                known.signature = signature
+            elif known.signature != signatures[id_]:
+                known.signature = signatures[id_]
                 self._note_change(known)
-        self._looked_at = time.monotonic()
+
+    def _place(self, item: tuple[str, _Experiment]) -> tuple[str, str]:
+        """Return where an experiment is in the list."""
+        return self._side(item[1])["createdAt"], item[0]
 
     def _note_change(self, known: _Experiment) -> None:
         self._version += 1
@@ -233,18 +241,20 @@ class LocalLibrary:
 
     def _parse_as_of(self, text: str) -> int:
         epoch, dot, version = text.partition(".")
-        number = _whole(version, "changed_since") if dot else _whole("", "changed_since")
-        return number if epoch == self._epoch else -1
+        if not (dot and version.isascii() and version.isdigit() and len(version) < 16):
+            raise ApiError(
+                400,
+                ErrorCode.INVALID,
+                f"changed_since={text!r:.100} is none: give what a list before had as its asOf",
+            )
+        return int(version) if epoch == self._epoch else -1
 
 
-def _whole(text: str, name: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 16:
-        return int(text)
-    raise ApiError(
-        400,
-        ErrorCode.INVALID,
-        f"{name}={text!r:.100} is none: give what an answer before had, or leave it out",
-    )
+def _parse_cursor(cursor: str) -> tuple[str, str]:
+    match place_of_cursor(cursor):
+        case [str() as created, str() as last]:
+            return created, last
+    raise no_cursor(cursor)
 
 
 def _matches(record: dict[str, Any], wanted: Wanted) -> bool:

@@ -65,7 +65,7 @@ def side_record(located: Located) -> dict[str, Any]:
         "bindrs": _texts(said.get("bindrs")),
         "metadata": said.get("metadata") if isinstance(said.get("metadata"), dict) else None,
         "status": _text(said.get("status")),
-        "createdAt": started if isinstance(started, str) else iso_time(_born(located)),
+        "createdAt": started if isinstance(started, str) and len(started) < 40 else iso_time(_born(located)),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.events import Kind, Series
@@ -11,9 +10,9 @@ from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, whole_number
 from ml_dash.journal.times import nearest_ns
 from ml_dash.journal.view import JournalView
-from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.chart import chart
-from ml_dash.server.errors import ApiError
+from ml_dash.server.cursors import no_cursor
+from ml_dash.server.local.contents import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
 from ml_dash.server.merge import slice_block, within
 
@@ -139,12 +138,10 @@ class LocalView:
         return None if row is None else self._with_availability(row)
 
     def _with_availability(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {**row, "available": os.path.isfile(self.staging.path_of(row["checksum"]))}
+        return {**row, "available": is_here(self.staging, row["checksum"], row["sizeBytes"])}
 
 
 def _parse(cursor: str) -> int:
     if cursor.isascii() and cursor.isdigit() and len(cursor) < 16:
         return int(cursor)
-    raise ApiError(
-        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is none: give what the page before had as its cursor"
-    )
+    raise no_cursor(cursor)
