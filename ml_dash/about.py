@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.values import plain, represent
+from ml_dash.values import fetched, plain, represent
 
 __all__ = ["About"]
 
@@ -65,14 +65,14 @@ class About:
         return dict(self._metadata if self._metadata is not None else self._stored().get("metadata") or {})
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
+        """Return all of it as plain data, waiting for a device of which a value is."""
         found = {
             "readme": self.readme,
             "tags": self.tags,
             "bindrs": self.bindrs,
             "metadata": self.metadata,
         }
-        return {key: plain(value, represent) for key, value in found.items()}
+        return {key: fetched(plain(value, represent)) for key, value in found.items()}
 
     def _stored(self) -> dict[str, Any]:
         """Read the side file that an earlier run left; nothing where there is none to be read."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.summary import parse_aggregations, summarize
-from ml_dash.tensors import Deferred, defer, element_count, fetch, on_device
-from ml_dash.values import plain, represent
+from ml_dash.tensors import Deferred, defer, element_count, fetch, mark, on_device
+from ml_dash.values import deferred_in, plain, represent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +93,7 @@ class _Values:
         `check` runs under the lock, so that what it let through is there for a `take` that follows.
         """
         numbers = {name: _number(name, value) for name, value in data.items()}
+        mark(number for number in numbers.values() if isinstance(number, Deferred))
         with self._lock:
             check()
             for name, number in numbers.items():
@@ -220,7 +221,9 @@ class SummaryCache:
     def set(self, /, **data: Any) -> None:
         """Put fields, as they are, into the next summary (an epoch, a learning rate)."""
         self._builder.check_open()
-        self._fixed = {**self._fixed, **{name: plain(value, represent) for name, value in data.items()}}
+        fixed = {name: plain(value, represent) for name, value in data.items()}
+        mark(deferred_in(fixed))
+        self._fixed = {**self._fixed, **fixed}
 
     def summarize(self, *aggregations: str, clear: bool = True) -> None:
         """Log one row: each stored field's aggregations (default: mean) and the fields that were set.
@@ -262,7 +265,7 @@ def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...])
     for name, numbers in fields.items():
         if numbers.is_late:
             results: dict[str, Any] = {
-                each.name: Deferred(_LateSummary(numbers, each), None) for each in aggregations
+                each.name: Deferred(_LateSummary(numbers, each)) for each in aggregations
             }
         else:
             results = dict(summarize(numbers.read(), aggregations))

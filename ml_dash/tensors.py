@@ -1,36 +1,99 @@
 """Tensors and arrays of other libraries, by what they can do: no library is imported.
 
-A number on a device is not read at the call, which would wait for everything queued on the device before it.
-It is cloned on the device's own stream, and the worker reads the clone later.
+A number on a device is not read at the call, which would wait for everything queued on the device before it. It is
+copied on the device's own stream, and the worker reads the copy when the device has come to it. The copy of a small
+tensor of CUDA goes into the host's memory, since reading one that is still on the device waits for all that was queued
+behind it, too: beside a loop that is ahead of its device the worker would never catch up.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import sys
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Deferred", "defer", "element_count", "fetch", "on_device"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Deferred", "defer", "element_count", "fetch", "mark", "on_device"]
 
 _ASYNCHRONOUS = frozenset({"jax", "jaxlib"})
 """Packages whose arrays are computed behind the caller's back, on the CPU too, and never change."""
 
+_SMALL_BYTES = 65_536
+"""The largest tensor that is copied into the host's memory, which is page-locked for that: larger ones are cloned."""
+
+_RELAXED = 2
+"""`CU_STREAM_CAPTURE_MODE_RELAXED`."""
+
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.0001, 0.002
+"""Seconds between two looks whether a device has come to a copy."""
+
 
 class Deferred:
-    """A value on a device, safe from later changes, to be fetched by another thread."""
+    """A value on a device, safe from later changes, to be fetched by another thread.
 
-    __slots__ = ("_ready", "_value", "nbytes", "type_name")
+    Args:
+        value: a copy, or what never changes.
+        device: where it is copied from, behind what that device has still to do; None where reading it waits for that
+            by itself. Then `mark` is called before the call that took it ends.
+    """
 
-    def __init__(self, value: Any, ready: Any) -> None:
+    __slots__ = ("_device", "_ready", "_result", "_value", "nbytes", "type_name")
+
+    def __init__(self, value: Any, device: Any = None) -> None:
         self._value = value
-        self._ready = ready
+        self._device = device
+        self._ready: Any = None
+        self._result: tuple[Any] | None = None
         self.nbytes = int(getattr(value, "nbytes", 8))
         self.type_name = f"{type(value).__module__}.{type(value).__qualname__}"
 
+    def mark(self, events: dict[Any, Any]) -> None:
+        """Take the event of `events` that is behind the copy on its device, recorded now where there is none."""
+        device = self._device
+        if device is not None:
+            if device not in events:
+                events[device] = _module(device).current_stream(device).record_event()
+            self._ready = events[device]
+
     def fetch(self) -> Any:
-        """Wait for the device and return a Python number or nested list."""
-        if self._ready is not None:
-            self._ready.synchronize()
-        return fetch(self._value)
+        """Wait for the device and return a Python number or nested list; then the copy is let go."""
+        value = self._value  # before the result: another thread lets it go when that is there
+        if self._result is None:
+            with contextlib.nullcontext() if self._device is None else _beside_captures():
+                self._wait()
+                self._result = (fetch(value),)
+                self._value = self._ready = value = None
+        return self._result[0]
+
+    def _wait(self) -> None:
+        """Wait without a core that spins, which is what an event's own `synchronize` takes."""
+        event = self._ready
+        if event is None:
+            if self._device is not None:
+                _module(self._device).synchronize(self._device)
+            return
+        pause = _SHORTEST_WAIT
+        while not event.query():
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_WAIT)
+
+
+def mark(values: Iterable[Deferred]) -> None:
+    """Note where in the device's work the copies that this call has made are ready, by one event for all of them.
+
+    It is recorded in the caller's current stream, as the copies were. Where that fails, `fetch` waits for everything.
+    """
+    events: dict[Any, Any] = {}
+    with contextlib.suppress(
+        Exception
+    ):  # the device's error belongs to the training loop, which will meet it
+        for value in values:
+            value.mark(events)
 
 
 def on_device(value: Any) -> bool:
@@ -41,16 +104,20 @@ def on_device(value: Any) -> bool:
 def defer(value: Any) -> Deferred | None:
     """Return `value` as a `Deferred` where reading it now would wait for a device, else None."""
     if _is_asynchronous(value):
-        return Deferred(value, None)
-    device = _device(value)
-    if device is None:
+        return Deferred(value)
+    if _device(value) is None:
         return None
-    clone = value.detach().clone()
-    return Deferred(clone, _recorded(device, clone.device))
+    device = value.device if hasattr(_module(value.device), "current_stream") else None
+    return Deferred(_copy(value.detach()), device)
 
 
 def _is_asynchronous(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] in _ASYNCHRONOUS and hasattr(value, "item")
+
+
+def _module(device: Any) -> Any:
+    """The module of torch for a kind of devices, as `torch.cuda`; None where it has none."""
+    return getattr(sys.modules.get("torch"), device.type, None)
 
 
 def _device(value: Any) -> str | None:
@@ -75,7 +142,41 @@ def element_count(value: Any) -> int:
     return int(numel() if callable(numel) else getattr(value, "size", 1))
 
 
-def _recorded(kind: str, device: Any) -> Any:
-    """Record an event behind the clone on the caller's stream: the worker reads on another one."""
-    current_stream = getattr(getattr(sys.modules.get("torch"), kind, None), "current_stream", None)
-    return None if current_stream is None else current_stream(device).record_event()
+def _copy(tensor: Any) -> Any:
+    """Queue a copy of a tensor behind what its device has still to do."""
+    if (
+        tensor.device.type == "cuda"
+        and type(tensor) is getattr(sys.modules.get("torch"), "Tensor", None)
+        and tensor.nbytes <= _SMALL_BYTES
+        # of these views torch turns the sign on the host, before the number is there
+        and not (tensor.is_neg() or tensor.is_conj())
+    ):
+        return tensor.to("cpu", non_blocking=True)
+    return tensor.clone()
+
+
+@contextlib.contextmanager
+def _beside_captures() -> Iterator[None]:
+    """Let this thread ask CUDA what it likes while another one captures a graph.
+
+    In the mode in which torch captures by default, whatever another thread asks would spoil the capture. See
+    `cuThreadExchangeStreamCaptureMode` of CUDA's driver interface.
+    """
+    exchange = _exchange_capture_mode()
+    mode = ctypes.c_int(_RELAXED)
+    exchange(ctypes.byref(mode))
+    try:
+        yield
+    finally:
+        exchange(ctypes.byref(mode))
+
+
+@functools.cache
+def _exchange_capture_mode() -> Callable[[Any], object]:
+    """The driver's function; where there is none, one that does nothing."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        function: Callable[[Any], object] = driver.cuThreadExchangeStreamCaptureMode
+    except (OSError, AttributeError):
+        return lambda _mode: None
+    return function

@@ -10,19 +10,21 @@ things of which nothing but the `repr` can be stored.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgpack
 from msgspec.msgpack import Encoder
 
-from ml_dash.tensors import Deferred, defer, fetch
+from ml_dash.tensors import Deferred, defer, fetch, mark
 
 __all__ = [
     "PACK_ERRORS",
     "DeferredEvent",
     "ValueWarning",
+    "deferred_in",
+    "fetched",
     "pack",
     "pack_event",
     "plain",
@@ -174,23 +176,38 @@ class DeferredEvent:
     Its length is what the packed event will take, roughly: the queue bounds memory by it.
     """
 
-    __slots__ = ("_fields", "_series_id", "_time_ns")
+    __slots__ = ("_fields", "_nbytes", "_series_id", "_time_ns")
 
     def __init__(self, series_id: int, time_ns: int, fields: dict[str, Any]) -> None:
         self._series_id = series_id
         self._time_ns = time_ns
         self._fields = fields
+        deferred = list(deferred_in(fields))
+        mark(deferred)
+        self._nbytes = 64 + sum(item.nbytes for item in deferred)
 
     def __len__(self) -> int:
-        return 64 + sum(item.nbytes for item in self._fields.values() if isinstance(item, Deferred))
+        return self._nbytes
 
     def pack(self) -> bytes:
         """Fetch the tensors, waiting for the device, and pack the event."""
-        fields = {name: _fetched(item) for name, item in self._fields.items()}
+        fields = {name: fetched(item) for name, item in self._fields.items()}
         return _pack_any([self._series_id, self._time_ns, plain(fields, represent)])
 
 
-def _fetched(value: Any) -> Any:
+def deferred_in(value: Any) -> Iterator[Deferred]:
+    """Every deferred tensor in plain data."""
+    if isinstance(value, Deferred):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from deferred_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from deferred_in(item)
+
+
+def fetched(value: Any) -> Any:
     """Replace every deferred tensor in `value` by its number or list of numbers."""
     if isinstance(value, Deferred):
         try:
@@ -198,9 +215,9 @@ def _fetched(value: Any) -> Any:
         except Exception as error:  # noqa: BLE001 - the device's error belongs to the training loop
             return {"__repr__": f"<not fetched: {error}>", "__type__": value.type_name}
     if isinstance(value, dict):
-        return {key: _fetched(item) for key, item in value.items()}
+        return {key: fetched(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fetched(item) for item in value]
+        return [fetched(item) for item in value]
     return value
 
 
