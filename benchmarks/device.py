@@ -1,6 +1,6 @@
 """What logging costs a training loop on a CUDA device, through torch.
 
-    python benchmarks/device.py            # about a minute; needs torch and a CUDA device
+    python benchmarks/device.py            # a minute and a half; needs torch and a CUDA device
     python benchmarks/device.py --quick    # fewer steps and rounds
 
 A small network is trained, whose steps are as long as it takes to launch their kernels, and a large one, whose steps
@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import sys
 import tempfile
 import time
@@ -94,8 +93,7 @@ def main() -> None:
 def _loop(size: str, name: str, steps: int) -> dict[str, Any]:
     """Train, and return microseconds a step, and of the calls."""
     training = _Training(size)
-    directory = tempfile.mkdtemp(prefix="ml-dash-bench-")
-    try:
+    with tempfile.TemporaryDirectory(prefix="ml-dash-bench-") as directory:
         log, end = _logger(name, directory)
         for _ in range(_WARM_UP):
             training.step()
@@ -112,8 +110,6 @@ def _loop(size: str, name: str, steps: int) -> dict[str, Any]:
         torch.cuda.synchronize()
         taken = time.perf_counter() - began
         end(torch.stack(seen).tolist())
-    finally:
-        shutil.rmtree(directory)
     calls.sort()
     return {
         "step_us": taken / steps * 1e6,

@@ -89,9 +89,8 @@ def mark(values: Iterable[Deferred]) -> None:
     It is recorded in the caller's current stream, as the copies were. Where that fails, `fetch` waits for everything.
     """
     events: dict[Any, Any] = {}
-    with contextlib.suppress(
-        Exception
-    ):  # the device's error belongs to the training loop, which will meet it
+    # The device's error belongs to the training loop, which will meet it.
+    with contextlib.suppress(Exception):
         for value in values:
             value.mark(events)
 
@@ -105,10 +104,11 @@ def defer(value: Any) -> Deferred | None:
     """Return `value` as a `Deferred` where reading it now would wait for a device, else None."""
     if _is_asynchronous(value):
         return Deferred(value)
-    if _device(value) is None:
+    device = _device(value)
+    if device is None:
         return None
-    device = value.device if hasattr(_module(value.device), "current_stream") else None
-    return Deferred(_copy(value.detach()), device)
+    copy = _copy(value.detach(), device)
+    return Deferred(copy, device if hasattr(_module(device), "current_stream") else None)
 
 
 def _is_asynchronous(value: Any) -> bool:
@@ -120,10 +120,10 @@ def _module(device: Any) -> Any:
     return getattr(sys.modules.get("torch"), device.type, None)
 
 
-def _device(value: Any) -> str | None:
-    """The kind of device that a tensor is on; None for the CPU, and for what is no tensor."""
-    device = getattr(getattr(value, "device", None), "type", "cpu")
-    return device if device != "cpu" and hasattr(value, "detach") else None
+def _device(value: Any) -> Any:
+    """The device that a tensor is on; None for the CPU, and for what is no tensor."""
+    device = getattr(value, "device", None)
+    return device if getattr(device, "type", "cpu") != "cpu" and hasattr(value, "detach") else None
 
 
 def fetch(value: Any) -> Any:
@@ -142,10 +142,10 @@ def element_count(value: Any) -> int:
     return int(numel() if callable(numel) else getattr(value, "size", 1))
 
 
-def _copy(tensor: Any) -> Any:
+def _copy(tensor: Any, device: Any) -> Any:
     """Queue a copy of a tensor behind what its device has still to do."""
     if (
-        tensor.device.type == "cuda"
+        device.type == "cuda"
         and type(tensor) is getattr(sys.modules.get("torch"), "Tensor", None)
         and tensor.nbytes <= _SMALL_BYTES
         # of these views torch turns the sign on the host, before the number is there

@@ -191,8 +191,7 @@ class DeferredEvent:
 
     def pack(self) -> bytes:
         """Fetch the tensors, waiting for the device, and pack the event."""
-        fields = {name: fetched(item) for name, item in self._fields.items()}
-        return _pack_any([self._series_id, self._time_ns, plain(fields, represent)])
+        return _pack_any([self._series_id, self._time_ns, plain(fetched(self._fields), represent)])
 
 
 def deferred_in(value: Any) -> Iterator[Deferred]:
