@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -53,7 +54,12 @@ def ui(
             # some browsers are waited for until they end
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    asyncio.run(serve_local(root, port, ready, lambda address: _say(f"For another browser: {address}")))
+    def again(address: str) -> None:
+        # Where nobody reads any more, the browser that was opened is let in all the same.
+        with contextlib.suppress(OSError):
+            _say(f"For another browser: {address}")
+
+    asyncio.run(serve_local(root, port, ready, again))
 
 
 def _say(text: str) -> None:

@@ -40,7 +40,10 @@ def ui(*arguments: str, before: Sequence[str] = ("-m", "ml_dash.cli")) -> Iterat
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def printed(process: subprocess.Popen[bytes]) -> tuple[int, str]:
@@ -82,6 +85,22 @@ def test_it_prints_an_address_whose_token_is_good_once(root: str) -> None:
         assert again == port
         assert fresh != token
         assert ask(port, "POST", "/api/v1/session", {"token": fresh})[0] == 200
+
+
+def test_a_browser_is_let_in_when_nobody_reads_the_output_any_more(root: str) -> None:
+    """As behind `| head -1`, or in a terminal that was closed: the next address has nowhere to go."""
+    with ui(root, "--port", "0") as process:
+        port, token = printed(process)
+        assert process.stdout is not None
+        process.stdout.close()
+        status, cookie = ask(port, "POST", "/api/v1/session", {"token": token})
+        assert status == 200
+        assert cookie is not None
+        assert ask(port, "GET", "/api/v1/experiments", Cookie=cookie.partition(";")[0])[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
