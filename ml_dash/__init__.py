@@ -20,6 +20,7 @@ from ml_dash.errors import (
 )
 from ml_dash.experiment import Experiment
 from ml_dash.status import ExperimentStatus, FlushResult
+from ml_dash.version import __version__
 
 __all__ = [
     "ContentError",
@@ -40,7 +41,6 @@ __all__ = [
     "NotStartedError",
     "RemoteError",
     "ServerUnavailableError",
+    "__version__",
     "ml_dash_experiment",
 ]
-
-__version__ = "0.1.0"

@@ -166,7 +166,7 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         session = _SESSIONS.get(loop)
         if session is None or session.closed:
-            from ml_dash import __version__
+            from ml_dash.version import __version__
 
             # Each experiment has a request or two under way, and none waits for the others': there is no limit.
             resolver = _ThreadResolver(self._look_up) if self._look_up else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ml_dash import __version__
 from ml_dash.events import Kind
 from ml_dash.journal.files import CHECKSUM_PATTERN
 from ml_dash.journal.logs import LEVELS
@@ -47,6 +46,7 @@ from ml_dash.server.routes_limits import (
     WIDTH_DEFAULT,
 )
 from ml_dash.server.sessions import StoreSessions
+from ml_dash.version import __version__
 
 __all__ = ["document"]
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
-from ml_dash import __version__
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
 from ml_dash.remote.protocol import API, ErrorCode
@@ -26,6 +25,7 @@ from ml_dash.server.routes_reading import reading_routes
 from ml_dash.server.routes_session import session_routes
 from ml_dash.server.routes_values import value_routes
 from ml_dash.settings import Settings
+from ml_dash.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
