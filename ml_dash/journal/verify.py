@@ -13,8 +13,8 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import encode_segment_header
 from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
-from ml_dash.journal.runs import process_alive
 from ml_dash.journal.scan import Frame, SegmentScan
+from ml_dash.processes import process_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

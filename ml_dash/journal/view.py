@@ -21,11 +21,12 @@ from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, read_rows, whole_number
 from ml_dash.journal.params import read_params
 from ml_dash.journal.run_rows import writer_runs
-from ml_dash.journal.runs import RunInfo, fold_runs, process_alive
+from ml_dash.journal.runs import RunInfo, fold_runs
 from ml_dash.journal.stats import SeriesStats
 from ml_dash.journal.sweep import end_times
 from ml_dash.journal.times import iso_time
 from ml_dash.journal.tracks import TrackQuery, find_by_time, renderer
+from ml_dash.processes import process_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

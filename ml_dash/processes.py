@@ -1,0 +1,39 @@
+"""Whether a process of this machine lives."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["process_alive"]
+
+if sys.platform == "win32":
+
+    def process_alive(pid: int) -> bool:
+        """Say whether there is a process with this id on this machine; True where that cannot be told."""
+        # Not os.kill(pid, 0): there, that is no question but a Ctrl-C.
+        import ctypes
+
+        query_limited_information, access_denied, still_active = 0x1000, 5, 259
+        kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel32.OpenProcess.restype = ctypes.c_void_p
+        process = ctypes.c_void_p(kernel32.OpenProcess(query_limited_information, 0, pid))
+        if process.value is None:
+            return ctypes.get_last_error() == access_denied
+        try:
+            code = ctypes.c_ulong()
+            return not kernel32.GetExitCodeProcess(process, ctypes.byref(code)) or code.value == still_active
+        finally:
+            kernel32.CloseHandle(process)
+
+else:
+
+    def process_alive(pid: int) -> bool:
+        """Say whether there is a process with this id on this machine; True where that cannot be told."""
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except (OSError, OverflowError):
+            return True
+        return True
