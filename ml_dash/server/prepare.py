@@ -15,6 +15,7 @@ from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
 from ml_dash.server.bucket import summarize
 from ml_dash.server.frames import FrameBlock, block_crc
 from ml_dash.server.merge import can_merge, merge_blocks
+from ml_dash.server.schema import name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +30,6 @@ __all__ = [
     "NewBlock",
     "NewObject",
     "NewRows",
-    "name_key",
     "prepare",
     "summary_of",
 ]
@@ -123,11 +123,6 @@ class _Piece(NamedTuple):
     @property
     def length(self) -> int:
         return self.first.head.nbytes if self.merged is None else len(self.merged)
-
-
-def name_key(name: str | None) -> bytes:
-    """Return a series' name as the database has it."""
-    return b"" if name is None else b"=" + name.encode("utf-8", "surrogatepass")
 
 
 def summary_of(block: Block, *, least: int = _SUMMARY_ROWS) -> bytes | None:

@@ -22,8 +22,7 @@ from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.bucket import summarize
 from ml_dash.server.errors import ApiError
 from ml_dash.server.merge import merge_blocks, slice_block
-from ml_dash.server.prepare import name_key
-from ml_dash.server.schema import BLOCKS, SERIES
+from ml_dash.server.schema import BLOCKS, SERIES, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -56,6 +56,7 @@ __all__ = [
     "WRITERS",
     "AnyText",
     "Packed",
+    "name_key",
 ]
 
 
@@ -234,3 +235,8 @@ OBJECTS = Table(
     Column("created_ns", BigInteger, nullable=False),
     _of_experiment(),
 )
+
+
+def name_key(name: str | None) -> bytes:
+    """Return a series' name as the database has it."""
+    return b"" if name is None else b"=" + name.encode("utf-8", "surrogatepass")
