@@ -1,13 +1,13 @@
-"""Where work is done that waits for the disk or for a name: never on the event loop."""
+"""Between threads and an event loop: where work is done that waits, and how a thread asks what only the loop can."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ["RunBlocking"]
+__all__ = ["Call", "RunBlocking"]
 
 _T = TypeVar("_T")
 
@@ -20,4 +20,12 @@ class RunBlocking(Protocol):
 
     def __call__(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         """Do it."""
+        ...
+
+
+class Call(Protocol):
+    """Runs a coroutine on an event loop, waits for it, and returns what it returns."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
+        """Run it."""
         ...

@@ -22,9 +22,9 @@ from ml_dash.remote.transport import TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ml_dash.remote.blocking import Call
     from ml_dash.remote.client import Client
     from ml_dash.remote.transport import Stream
-    from ml_dash.remote.view import Call
 
 __all__ = ["Wanted", "fetch_content"]
 

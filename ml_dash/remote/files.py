@@ -14,8 +14,8 @@ from ml_dash.remote.protocol import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from ml_dash.remote.blocking import Call
     from ml_dash.remote.client import Client
-    from ml_dash.remote.view import Call
 
 __all__ = ["RemoteFiles"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, RemoteError
 from ml_dash.events import Kind, Series
@@ -25,20 +25,13 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.files import FileQuery
+    from ml_dash.remote.blocking import Call
     from ml_dash.remote.files import RemoteFiles
 
-__all__ = ["Call", "RemoteView"]
+__all__ = ["RemoteView"]
 
 _T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-class Call(Protocol):
-    """Runs a coroutine on an event loop, waits for it, and returns what it returns."""
-
-    def __call__(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
-        """Run it."""
-        ...
 
 
 class RemoteView:
