@@ -30,14 +30,15 @@ from sqlalchemy.exc import (
     TimeoutError as PoolTimeoutError,
 )
 
-from ml_dash.errors import InvalidArgumentError, MissingExtraError, MLDashError
+from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.server.database_errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import URL
 
-__all__ = ["Database", "DatabaseError", "is_disk_full", "may_pass"]
+__all__ = ["Database", "is_disk_full", "may_pass"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,10 +52,6 @@ _PRAGMAS = (
     "PRAGMA cache_size=-16384",
     f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
 )
-
-
-class DatabaseError(MLDashError, RuntimeError):
-    """A database cannot be used: it is out of reach, or a newer version of ML-Dash has changed it."""
 
 
 class Database:

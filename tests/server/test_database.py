@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.server.accounts_schema import TOKENS
-from ml_dash.server.database import Database, DatabaseError, is_disk_full
+from ml_dash.server.database import Database, is_disk_full
+from ml_dash.server.database_errors import DatabaseError
 from ml_dash.server.metadata import METADATA
 from ml_dash.server.schema import EXPERIMENTS, OBJECTS
 from ml_dash.server.store import Store
