@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ml_dash.events import Kind
     from ml_dash.journal.view import JournalView
+    from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.queue import Queue
     from ml_dash.remote.uploader import UploadState
     from ml_dash.remote.view import RemoteView
@@ -371,8 +372,8 @@ class Experiment:
             self.channel.uplink.describe(self._about.record)
         return self.channel
 
-    def _connect(self, channel: Channel) -> Uplink:
-        return Uplink(channel, self._destination, self.prefix, self._about.record)
+    def _connect(self, directory: str, writer_id: str, writer: JournalWriter) -> Uplink:
+        return Uplink(directory, writer_id, writer, self._destination, self.prefix, self._about.record)
 
     def wait_contact(self) -> None:
         """Wait, when the run starts, until the server has answered or was found to be out of reach: not for long."""

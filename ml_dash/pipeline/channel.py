@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.pipeline.uplink import Uplink
+    from ml_dash.pipeline.uplink import Connect, Uplink
     from ml_dash.settings import Settings
 
 __all__ = ["Channel", "Counters"]
@@ -107,7 +107,7 @@ class Channel:
         self._disk = disk
         self._series: list[Series] = []
         self._ids: dict[Series, int] = {}
-        self._connect: Callable[[Channel], Uplink] | None = None
+        self._connect: Connect | None = None
         self.uplink: Uplink | None = None
         self._tidied = False
         self._begin(writer_id)
@@ -139,7 +139,7 @@ class Channel:
                     self._delivered_before[reason] += rows
                 self._write_as(writer_id)
                 if self._connect is not None:
-                    self.uplink = self._connect(self)
+                    self.uplink = self._connect(self.directory, self.writer_id, self.writer)
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
@@ -176,12 +176,14 @@ class Channel:
         self._retry_at = self._snapshot_retry_at = float("-inf")
         self._synced_at = self._clock.monotonic()
         self.last_error: str | None = None
-        self.uplink = self._connect(self) if self._connect is not None else None
+        self.uplink = (
+            self._connect(self.directory, self.writer_id, self.writer) if self._connect is not None else None
+        )
 
-    def deliver(self, connect: Callable[[Channel], Uplink]) -> None:
+    def deliver(self, connect: Connect) -> None:
         """Have what is written sent to a server, by this writer and by those that a fork makes of it."""
         self._connect = connect
-        self.uplink = connect(self)
+        self.uplink = connect(self.directory, self.writer_id, self.writer)
 
     @property
     def journal(self) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ml_dash.destination import Destination
     from ml_dash.pipeline.exit_bar import Left
+    from ml_dash.pipeline.uplink import Connect
     from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
 
@@ -122,7 +123,7 @@ class Runtime:
         directory: str,
         settings: Settings,
         known: Channel | None,
-        connect: Callable[[Channel], Uplink] | None = None,
+        connect: Connect | None = None,
         destination: Destination | None = None,
     ) -> Channel:
         """Look after a run that starts, and return this process's one channel for its directory.

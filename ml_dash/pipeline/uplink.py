@@ -1,4 +1,4 @@
-"""A channel's way to a server: an uploader that reads the channel's own journal, made and run on the worker's loop.
+"""A writer's way to a server: an uploader that reads what it has written, made and run on the worker's loop.
 
 What it needs (aiohttp, above all) takes a while to import, so that happens on the background thread, too. Until then
 there is nothing to ask, and everything counts as pending.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from ml_dash.auth.token import Token
     from ml_dash.destination import Destination
-    from ml_dash.pipeline.channel import Channel
+    from ml_dash.journal.writer import JournalWriter
     from ml_dash.remote.content_uploader import ContentUploader
     from ml_dash.remote.sender import RunBlocking
     from ml_dash.remote.uploader import Uploader, UploadState
 
-__all__ = ["Uplink"]
+__all__ = ["Connect", "Uplink"]
 
 
 class _Answer(threading.Event):
@@ -58,11 +58,21 @@ class _Answer(threading.Event):
 _FINISH_SECONDS = 1.0
 
 
+class Connect(Protocol):
+    """Makes a writer's way to its server."""
+
+    def __call__(self, directory: str, writer_id: str, writer: JournalWriter, /) -> Uplink:
+        """Make one for what this writer writes below an experiment's directory."""
+        ...
+
+
 class Uplink:
-    """Sends what one channel writes to one server. Methods are for any thread, but for `run`.
+    """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`.
 
     Args:
-        channel: whose frames.
+        directory: the experiment's.
+        writer_id: whose frames.
+        writer: what writes them, and knows how far it is.
         destination: the server, and whether the journal stays when that has it.
         prefix: the experiment's.
         about: gives the readme, the tags and so on, for the server.
@@ -70,15 +80,18 @@ class Uplink:
 
     def __init__(
         self,
-        channel: Channel,
+        directory: str,
+        writer_id: str,
+        writer: JournalWriter,
         destination: Destination,
         prefix: str,
         about: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.url = str(destination.url)
         self._destination = destination
-        self._channel = channel
-        self._writer = channel.writer_id
+        self._directory = directory
+        self._writer = writer_id
+        self._journal = writer
         self._prefix = prefix
         self._about = about
         self._uploader: Uploader | None = None
@@ -120,7 +133,7 @@ class Uplink:
     def has_all(self) -> bool:
         """Whether the server has every frame that was written, and every content of a file."""
         state = self.state
-        written = self._channel.writer.written_seq
+        written = self._journal.written_seq
         has_rows = state is not None and state.acknowledged_seq.get(self._writer, 0) >= written
         return has_rows and not self.contents.pending_files
 
@@ -148,9 +161,9 @@ class Uplink:
         self.stop()
         self.wait_finished(_FINISH_SECONDS)  # its last act is to write a cursor beside the journal
         try:
-            clear(self._destination.root, self._channel.directory, [self._writer])
+            clear(self._destination.root, self._directory, [self._writer])
         except OSError as error:
-            logger().warning("%s cannot be removed from the outbox: %s", self._channel.directory, error)
+            logger().warning("%s cannot be removed from the outbox: %s", self._directory, error)
             return False
         return True
 
@@ -176,7 +189,7 @@ class Uplink:
         # Counted first: a sender that finds the marker may have the content sent before this goes on.
         self.contents.offer(checksum, size)
         try:
-            unsent.add(self._channel.directory, checksum, self._writer)
+            unsent.add(self._directory, checksum, self._writer)
         except OSError:
             self.contents.withdraw(checksum)
             raise
@@ -198,7 +211,7 @@ class Uplink:
 
     def begin_wait(self) -> threading.Event:
         """Return what is set when the server has all that is written now, or as soon as it is out of reach."""
-        seq = self._channel.writer.written_seq
+        seq = self._journal.written_seq
         if self._silent and self._uploader is not None and not self._uploader.first_contact.is_set():
             return (
                 self._made
@@ -302,11 +315,11 @@ class Uplink:
             from ml_dash.remote.http import AiohttpTransport
             from ml_dash.remote.uploader import Uploader
 
-        writer = self._channel.writer
+        writer = self._journal
         transport = AiohttpTransport(self.url, self._token, look_up)
         client = Client(transport)
         uploader = Uploader(
-            self._channel.directory,
+            self._directory,
             self._prefix,
             client,
             lambda: [self._writer],
@@ -316,7 +329,7 @@ class Uplink:
             settled=lambda _: lambda: writer.durable_seq,
         )
         self._content_uploader = ContentUploader(
-            self._channel.directory,
+            self._directory,
             self._prefix,
             client,
             self._writer,
