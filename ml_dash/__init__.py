@@ -20,7 +20,7 @@ from ml_dash.errors import (
 )
 from ml_dash.experiment import Experiment
 from ml_dash.status import ExperimentStatus, FlushResult
-from ml_dash.version import __version__
+from ml_dash.version import __version__ as __version__
 
 __all__ = [
     "ContentError",
@@ -41,6 +41,5 @@ __all__ = [
     "NotStartedError",
     "RemoteError",
     "ServerUnavailableError",
-    "__version__",
     "ml_dash_experiment",
 ]
