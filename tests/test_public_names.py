@@ -30,7 +30,7 @@ HEAVY = [
 
 RUN_AT_IMPORT = {"ml_dash.auto_start", "ml_dash.cli.__main__"}
 
-MIGRATIONS = "ml_dash.server.migrations."
+MIGRATIONS = "ml_dash.server.db.migrations."
 """Scripts that alembic loads, each by its file."""
 ON_DEMAND = (
     "ml_dash.auth.api",

@@ -115,7 +115,7 @@ def _accounts(data: str, database: str | None) -> Iterator[Accounts]:
     """Open the tokens of a server that exists."""
     try:
         from ml_dash.server.accounts import Accounts
-        from ml_dash.server.database import Database
+        from ml_dash.server.db.database import Database
         from ml_dash.server.settings import ServerSettings
     except ModuleNotFoundError as error:
         raise MissingExtraError("ml-dash server", error.name or "sqlalchemy", "server") from error

@@ -21,7 +21,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import NANOSECONDS
 from ml_dash.server.accounts_cache import TokenCache
 from ml_dash.server.accounts_records import CreatedToken, TokenRecord, columns, find_record, find_records
-from ml_dash.server.accounts_schema import TOKEN_GRANTS, TOKENS
+from ml_dash.server.db.token_tables import TOKEN_GRANTS, TOKENS
 from ml_dash.server.grants import Scope, check_owner
 from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ml_dash.clock import Clock
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
     from ml_dash.server.grants import Principal
 
 __all__ = ["Accounts", "CreatedToken", "TokenRecord", "check_name", "new_token"]

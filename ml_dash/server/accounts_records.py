@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from ml_dash.server.accounts_schema import TOKEN_GRANTS, TOKENS
+from ml_dash.server.db.token_tables import TOKEN_GRANTS, TOKENS
 from ml_dash.server.grants import Principal, Scope
 
 if TYPE_CHECKING:

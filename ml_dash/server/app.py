@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ml_dash.server.access import Access, authenticate
 from ml_dash.server.answering import add_headers, answered, internal_error, numbered
-from ml_dash.server.database import is_disk_full, may_pass
+from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.device import device_routes
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.routes_accounts import account_routes

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select, text
 
 from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.errors import ApiError
-from ml_dash.server.schema import EXPERIMENTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
-from ml_dash.server.schema import FRAME_CHECKS
+from ml_dash.server.db.tables import FRAME_CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,20 +18,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from ml_dash.events import Kind
 from ml_dash.journal.blocks import encode_block, pack
 from ml_dash.journal.catalogue import KNOWN_KINDS
+from ml_dash.server.db.file_tables import CONTENT_PARTS
+from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
-from ml_dash.server.file_schema import CONTENT_PARTS
 from ml_dash.server.frames import block_crc
 from ml_dash.server.merge import can_merge, merge_blocks
 from ml_dash.server.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
 from ml_dash.server.reading import StoredBlock, head_of, load_block
-from ml_dash.server.schema import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.clock import Clock
     from ml_dash.server.blobs import Blobs
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, or_, select
 
 from ml_dash.journal.times import NANOSECONDS
-from ml_dash.server.file_schema import CONTENT_PARTS, CONTENTS, FILES
+from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS, FILES
+from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.limits import add_used, lock_owner
-from ml_dash.server.schema import EXPERIMENTS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from ml_dash.clock import Clock
     from ml_dash.server.blobs import Blobs
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
 

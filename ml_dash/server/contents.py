@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, update
 
 from ml_dash.remote.protocol import ErrorCode, part_bytes
+from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS
 from ml_dash.server.errors import ApiError
-from ml_dash.server.file_schema import CONTENT_PARTS, CONTENTS
 from ml_dash.server.limits import OwnerLimits, add_used, lock_owner
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ml_dash.clock import Clock
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
 
 __all__ = ["Content", "Contents", "Part", "no_upload", "touch"]
 

@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.times import NANOSECONDS
-from ml_dash.server.accounts_schema import DEVICE_REQUESTS as REQUESTS
+from ml_dash.server.db.token_tables import DEVICE_REQUESTS as REQUESTS
 from ml_dash.server.grants import Scope
 from ml_dash.server.secret import hash_token
 

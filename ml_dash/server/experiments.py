@@ -14,8 +14,8 @@ from ml_dash.journal.times import NANOSECONDS, iso_time
 from ml_dash.server.catalogue import Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
+from ml_dash.server.db.tables import EXPERIMENTS, TAGS, WRITERS
 from ml_dash.server.run_state import open_runs
-from ml_dash.server.schema import EXPERIMENTS, TAGS, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.identity import Identity
     from ml_dash.server.catalogue import Description, Wanted
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
 
 __all__ = ["Experiments"]
 

@@ -9,15 +9,15 @@ from sqlalchemy import LargeBinary, and_, func, or_, select
 from ml_dash.journal.files import FileQuery
 from ml_dash.journal.times import iso_time
 from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
-from ml_dash.server.file_schema import CONTENTS, FILES
-from ml_dash.server.schema import EXPERIMENTS
+from ml_dash.server.db.file_tables import CONTENTS, FILES
+from ml_dash.server.db.tables import EXPERIMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery
 
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
 
 __all__ = ["FileListing"]
 

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.journal.files import CHANGEABLE, full_name, is_save
 from ml_dash.server.contents import touch
-from ml_dash.server.file_schema import FILES
-from ml_dash.server.schema import EXPERIMENTS
+from ml_dash.server.db.file_tables import FILES
+from ml_dash.server.db.tables import EXPERIMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

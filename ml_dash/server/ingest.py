@@ -28,18 +28,18 @@ from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.append import Appended, append
 from ml_dash.server.catalogue import gone, no_such_experiment
 from ml_dash.server.checks import CheckTail, stored_checks
-from ml_dash.server.database import is_disk_full, may_pass
+from ml_dash.server.db.database import is_disk_full, may_pass
+from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
 from ml_dash.server.prepare import NewRows, prepare
-from ml_dash.server.schema import EXPERIMENTS, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.clock import Clock
     from ml_dash.server.blobs import Blobs
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
 

@@ -12,15 +12,15 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.remote.protocol import PART_BYTES_MAX, PARTS_MAX, ErrorCode
+from ml_dash.server.db.file_tables import OWNER_LIMITS
 from ml_dash.server.errors import ApiError
-from ml_dash.server.file_schema import OWNER_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Connection
 
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
 
 __all__ = ["NO_LIMIT", "OwnerLimits", "Room", "add_used", "lock_owner"]

@@ -20,9 +20,9 @@ from ml_dash.journal.blocks import decode_block, pack, unpack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.bucket import summarize
+from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError
 from ml_dash.server.merge import merge_blocks, slice_block
-from ml_dash.server.schema import BLOCKS, SERIES, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block, BlockHead
     from ml_dash.server.blobs import Blobs
-    from ml_dash.server.database import Database
+    from ml_dash.server.db.database import Database
 
 __all__ = ["SeriesInfo", "StoreIndex", "StoredBlock", "WriterRows", "load_block", "series_name"]
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.journal.blocks import pack
 from ml_dash.journal.runs import RunInfo, WriterRuns, fold_runs
-from ml_dash.server.schema import EXPERIMENTS, RUNS, WRITERS
+from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select
 
 from ml_dash.journal.times import NANOSECONDS
 from ml_dash.server.accounts_cache import TokenCache
-from ml_dash.server.accounts_schema import SESSIONS
+from ml_dash.server.db.token_tables import SESSIONS
 from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ml_dash.server.compaction import Compactor
 from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.content_store import ContentStore
 from ml_dash.server.contents import Contents
-from ml_dash.server.database import Database
+from ml_dash.server.db.database import Database
 from ml_dash.server.experiments import Experiments
 from ml_dash.server.ingest import Ingest
 from ml_dash.server.limits import OwnerLimits

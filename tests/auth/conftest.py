@@ -10,7 +10,7 @@ import pytest
 from ml_dash.auth import TokenStore
 from ml_dash.server.accounts import Accounts
 from ml_dash.server.app import build_app
-from ml_dash.server.database import Database
+from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
 from tests.server_accounts.serving import Hands, Served, open_store
 

@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.server.accounts import Accounts
-from ml_dash.server.database import Database
+from ml_dash.server.db.database import Database
 from ml_dash.server.grants import Scope
 from tests.auth.commands import invoke
 

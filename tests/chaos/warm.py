@@ -134,7 +134,7 @@ def main() -> None:
     import logging
 
     logging.disable()
-    for name in ("ml_dash.server.runner", "ml_dash.server.migrate", "tests.chaos.uploading", "numpy"):
+    for name in ("ml_dash.server.runner", "ml_dash.server.db.migrate", "tests.chaos.uploading", "numpy"):
         importlib.import_module(name)
     assert threading.active_count() == 1
     children: set[int] = set()

@@ -15,11 +15,11 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.server.accounts_schema import TOKENS
-from ml_dash.server.database import Database, is_disk_full
-from ml_dash.server.database_errors import DatabaseError
-from ml_dash.server.metadata import METADATA
-from ml_dash.server.schema import EXPERIMENTS, OBJECTS
+from ml_dash.server.db.database import Database, is_disk_full
+from ml_dash.server.db.errors import DatabaseError
+from ml_dash.server.db.metadata import METADATA
+from ml_dash.server.db.tables import EXPERIMENTS, OBJECTS
+from ml_dash.server.db.token_tables import TOKENS
 from ml_dash.server.store import Store
 
 _ROW = {

@@ -13,8 +13,8 @@ from ml_dash.identity import parse_prefix
 from ml_dash.journal.times import iso_time
 from ml_dash.server.catalogue import Description, Wanted
 from ml_dash.server.changes import change_mark
+from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.server.schema import EXPERIMENTS
 from ml_dash.server.store import Store
 from tests.server.serving import (
     NOON,

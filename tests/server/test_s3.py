@@ -12,8 +12,8 @@ from sqlalchemy import select
 from ml_dash.server.blobs import BlobError, Blobs
 from ml_dash.server.compaction import Compactor
 from ml_dash.server.content_collector import ContentCollector
+from ml_dash.server.db.tables import BLOCKS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.server.schema import BLOCKS, OBJECTS
 from tests.server.s3 import BUCKET, binary, bucket
 from tests.server.serving import TOKEN, Client, expected, frames, large_frame, running
 from tests.server.uploads import LARGE, Uploads, digest, rows, save

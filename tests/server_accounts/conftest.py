@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ml_dash.server.accounts import Accounts
 from ml_dash.server.app import build_app
-from ml_dash.server.database import Database
+from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
 from tests.server_accounts.serving import Hands, open_store
 

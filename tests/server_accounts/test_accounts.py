@@ -13,7 +13,7 @@ from sqlalchemy import event
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.server.accounts import Accounts, CreatedToken
 from ml_dash.server.accounts_cache import FRESH_SECONDS
-from ml_dash.server.database import Database
+from ml_dash.server.db.database import Database
 from ml_dash.server.grants import Principal, Scope
 from tests.server_accounts.serving import Hands
 
@@ -295,8 +295,11 @@ def test_the_migration_makes_the_tables_that_the_code_believes_in(database: Data
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    from ml_dash.server import accounts_schema, schema  # noqa: F401 - they fill the collection of tables
-    from ml_dash.server.metadata import METADATA
+    from ml_dash.server.db import (
+        tables as schema,  # noqa: F401 - they fill the collection of tables
+        token_tables as accounts_schema,  # noqa: F401 - they fill the collection of tables
+    )
+    from ml_dash.server.db.metadata import METADATA
 
     ours = {"tokens", "token_grants", "device_requests"}
 

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from ml_dash.remote.protocol import API
 from ml_dash.server.access import BY_PAGE
 from ml_dash.server.accounts import Accounts
-from ml_dash.server.accounts_schema import SESSIONS
+from ml_dash.server.db.token_tables import SESSIONS
 from ml_dash.server.grants import Scope
 from ml_dash.server.sessions import StoreSessions
 from ml_dash.server.store import Store

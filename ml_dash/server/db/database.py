@@ -31,7 +31,7 @@ from sqlalchemy.exc import (
 )
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.server.database_errors import DatabaseError
+from ml_dash.server.db.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ class Database:
             MissingExtraError: A package is not installed.
             DatabaseError: The database is out of reach, or its schema is newer than this version knows.
         """
-        from ml_dash.server.migrate import migrate
+        from ml_dash.server.db.migrate import migrate
 
         parsed = _parse(url)
         engine = _engine(parsed)

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-from ml_dash.server.metadata import METADATA
+from ml_dash.server.db.metadata import METADATA
 
 __all__ = ["DEVICE_REQUESTS", "SESSIONS", "TOKENS", "TOKEN_GRANTS"]
 

@@ -40,7 +40,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from ml_dash.journal.blocks import pack, unpack
-from ml_dash.server.metadata import METADATA
+from ml_dash.server.db.metadata import METADATA
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect

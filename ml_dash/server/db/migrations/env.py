@@ -1,4 +1,4 @@
-"""Runs migrations on the connection, and in the transaction, that `ml_dash.server.database` opened."""
+"""Runs migrations on the connection, and in the transaction, that `ml_dash.server.db.database` opened."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ml_dash.server.metadata import METADATA
-from ml_dash.server.schema import AnyText, Packed
+from ml_dash.server.db.metadata import METADATA
+from ml_dash.server.db.tables import AnyText, Packed
 
 __all__ = ["CONTENTS", "CONTENT_PARTS", "FILES", "OWNER_LIMITS"]
 
