@@ -19,8 +19,8 @@ from ml_dash.server.settings import DEFAULT_DATA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ml_dash.server.accounts import Accounts, TokenRecord
-    from ml_dash.server.grants import Scope
+    from ml_dash.server.accounts.grants import Scope
+    from ml_dash.server.accounts.tokens import Accounts, TokenRecord
 
 __all__ = ["COMMANDS", "create", "list_tokens", "revoke"]
 
@@ -114,7 +114,7 @@ COMMANDS: dict[str, Callable[..., None]] = {"create": create, "list": list_token
 def _accounts(data: str, database: str | None) -> Iterator[Accounts]:
     """Open the tokens of a server that exists."""
     try:
-        from ml_dash.server.accounts import Accounts
+        from ml_dash.server.accounts.tokens import Accounts
         from ml_dash.server.db.database import Database
         from ml_dash.server.settings import ServerSettings
     except ModuleNotFoundError as error:
@@ -135,7 +135,7 @@ def _accounts(data: str, database: str | None) -> Iterator[Accounts]:
 
 
 def _grants(owners: Sequence[str], scope: str) -> dict[str, Scope]:
-    from ml_dash.server.grants import Scope, parse_scope
+    from ml_dash.server.accounts.grants import Scope, parse_scope
 
     default = parse_scope(scope)
     words = {each.word for each in Scope}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from aiohttp import web
 
 from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.attempts import Attempts, address_of
+from ml_dash.server.accounts.attempts import Attempts, address_of
+from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
+from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
 from ml_dash.server.errors import ApiError
-from ml_dash.server.grants import EVERY_OWNER, Principal, Scope
-from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

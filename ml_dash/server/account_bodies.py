@@ -10,16 +10,16 @@ from urllib.parse import parse_qsl
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import iso_time
 from ml_dash.remote.protocol import ErrorCode
+from ml_dash.server.accounts.grants import parse_scope
 from ml_dash.server.errors import ApiError
-from ml_dash.server.grants import parse_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import web
 
-    from ml_dash.server.accounts import CreatedToken, TokenRecord
-    from ml_dash.server.grants import Principal, Scope
+    from ml_dash.server.accounts.grants import Principal, Scope
+    from ml_dash.server.accounts.tokens import CreatedToken, TokenRecord
 
 __all__ = [
     "FORM",

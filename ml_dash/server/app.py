@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.server.access import Access, authenticate
+from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.answering import add_headers, answered, internal_error, numbered
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.device import device_routes
@@ -25,14 +26,13 @@ from ml_dash.server.routes_reading import reading_routes
 from ml_dash.server.routes_session import session_routes
 from ml_dash.server.routes_system import system_routes
 from ml_dash.server.routes_values import value_routes
-from ml_dash.server.sessions import StoreSessions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp.typedefs import Middleware
 
-    from ml_dash.server.accounts import Accounts
+    from ml_dash.server.accounts.tokens import Accounts
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.store import Store
     from ml_dash.server.telemetry import Telemetry

@@ -14,23 +14,23 @@ from ml_dash.journal.times import NANOSECONDS
 from ml_dash.remote.protocol import API
 from ml_dash.server.access import public
 from ml_dash.server.account_bodies import FORM, read_form
-from ml_dash.server.accounts import check_name
-from ml_dash.server.attempts import Attempts, address_of
-from ml_dash.server.device_approval import ApprovalPage
-from ml_dash.server.device_grants import parse_asked, scope_text
-from ml_dash.server.device_logins import (
+from ml_dash.server.accounts.attempts import Attempts, address_of
+from ml_dash.server.accounts.device_grants import parse_asked, scope_text
+from ml_dash.server.accounts.device_logins import (
     CODE_SECONDS,
     POLL_SECONDS,
     DeviceLogins,
     Refusal,
     show_user_code,
 )
+from ml_dash.server.accounts.secret import hash_token
+from ml_dash.server.accounts.tokens import check_name
+from ml_dash.server.device_approval import ApprovalPage
 from ml_dash.server.errors import ApiError
-from ml_dash.server.secret import hash_token
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock
-    from ml_dash.server.accounts import Accounts
+    from ml_dash.server.accounts.tokens import Accounts
 
 __all__ = ["CLIENT_ID", "GRANT_TYPE", "PAGE", "device_routes"]
 

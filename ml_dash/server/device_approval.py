@@ -8,13 +8,13 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import NANOSECONDS
 from ml_dash.server.access import public
 from ml_dash.server.account_bodies import read_form
-from ml_dash.server.attempts import Attempts, address_of
-from ml_dash.server.device_grants import chosen_grants, split_owners
-from ml_dash.server.device_logins import CODE_SECONDS, DeviceLogins, parse_user_code
+from ml_dash.server.accounts.attempts import Attempts, address_of
+from ml_dash.server.accounts.device_grants import chosen_grants, split_owners
+from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, parse_user_code
+from ml_dash.server.accounts.grants import parse_scope
+from ml_dash.server.accounts.secret import hash_token
 from ml_dash.server.device_page import LIFETIMES, ask_for_code, ask_for_decision, say
 from ml_dash.server.errors import ApiError
-from ml_dash.server.grants import parse_scope
-from ml_dash.server.secret import hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ml_dash.clock import Clock
-    from ml_dash.server.accounts import Accounts
-    from ml_dash.server.device_logins import Waiting
-    from ml_dash.server.grants import Principal
+    from ml_dash.server.accounts.device_logins import Waiting
+    from ml_dash.server.accounts.grants import Principal
+    from ml_dash.server.accounts.tokens import Accounts
 
 __all__ = ["ApprovalPage"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.journal.times import iso_time
-from ml_dash.server.device_logins import show_user_code
-from ml_dash.server.grants import EVERY_OWNER, Scope
+from ml_dash.server.accounts.device_logins import show_user_code
+from ml_dash.server.accounts.grants import EVERY_OWNER, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.server.device_logins import Waiting
+    from ml_dash.server.accounts.device_logins import Waiting
 
 __all__ = ["LIFETIMES", "ask_for_code", "ask_for_decision", "say"]
 

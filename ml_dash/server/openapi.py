@@ -21,6 +21,7 @@ from ml_dash.remote.protocol import (
     PART_BYTES_MIN,
     READ_LIMIT_MAX,
 )
+from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.openapi_accounts import ACCOUNTS, DEVICE, SESSION, SYSTEM
 from ml_dash.server.openapi_parts import (
     ALWAYS,
@@ -45,7 +46,6 @@ from ml_dash.server.routes_limits import (
     TAGS_MAX,
     WIDTH_DEFAULT,
 )
-from ml_dash.server.sessions import StoreSessions
 from ml_dash.version import __version__
 
 __all__ = ["document"]

@@ -15,7 +15,7 @@ from ml_dash.server.errors import ApiError
 from ml_dash.server.media import answer
 
 if TYPE_CHECKING:
-    from ml_dash.server.accounts import Accounts
+    from ml_dash.server.accounts.tokens import Accounts
 
 __all__ = ["account_routes"]
 

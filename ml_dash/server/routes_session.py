@@ -13,7 +13,7 @@ from ml_dash.server.media import answer, read_object
 from ml_dash.version import __version__
 
 if TYPE_CHECKING:
-    from ml_dash.server.grants import Principal
+    from ml_dash.server.accounts.grants import Principal
 
 __all__ = ["session_routes"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.errors import MLDashError
-from ml_dash.server.accounts import Accounts
+from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.ending import end_on_signals
 from ml_dash.server.settings import ServerSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.auth import TokenStore
-from ml_dash.server.accounts import Accounts
+from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store

@@ -7,8 +7,8 @@ import pytest
 from ml_dash.auth import LoginError, Token, api
 from ml_dash.auth.api import ask, revoke_self, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
-from ml_dash.server.accounts import Accounts
-from ml_dash.server.grants import Scope
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
 from tests.auth.answering import answering, closed_port, http
 
 TOKEN = Token("mld_0123456789012345678901234567890123456789abc")

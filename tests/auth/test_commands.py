@@ -13,9 +13,9 @@ import pytest
 
 from ml_dash.auth import Token, TokenStore, token_for
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.server.accounts import Accounts
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
-from ml_dash.server.grants import Scope
 from ml_dash.server.store import Store
 from tests.auth.answering import closed_port
 from tests.auth.commands import invoke, start
@@ -180,7 +180,7 @@ def test_the_environments_token_is_mentioned_where_it_would_surprise(
 def live(server_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Accounts]]:
     """A server that lives by the real clock, and lets clients ask every second."""
     monkeypatch.setattr("ml_dash.server.device.POLL_SECONDS", 1)
-    monkeypatch.setattr("ml_dash.server.device_logins.POLL_SECONDS", 1)
+    monkeypatch.setattr("ml_dash.server.accounts.device_logins.POLL_SECONDS", 1)
     monkeypatch.setattr(server_store, "clock", SYSTEM_CLOCK)
     accounts = Accounts(server_store.database, SYSTEM_CLOCK)
     with Served(build_app(server_store, accounts, server_store.settings)) as served:

@@ -14,8 +14,8 @@ import pytest
 from ml_dash.auth import Token, TokenStore, token_for
 from ml_dash.auth.device_flow import begin, finish
 from ml_dash.errors import MLDashError
-from ml_dash.server.accounts import Accounts
-from ml_dash.server.grants import Scope
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
 from tests.auth.answering import answering, closed_port, http
 from tests.auth.commands import invoke
 from tests.auth.test_device_flow import decide

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.server.accounts import Accounts
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.db.database import Database
-from ml_dash.server.grants import Scope
 from tests.auth.commands import invoke
 
 WRONG = "mld_" + "w" * 43

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 
 from ml_dash.events import Kind, Series
 from ml_dash.remote.protocol import FRAMES
-from ml_dash.server.accounts import Accounts
+from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.openapi import document
 from ml_dash.server.runner import EmbeddedServer

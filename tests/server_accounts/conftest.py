@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ml_dash.server.accounts import Accounts
+from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store

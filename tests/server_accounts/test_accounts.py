@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import event
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.server.accounts import Accounts, CreatedToken
-from ml_dash.server.accounts_cache import FRESH_SECONDS
+from ml_dash.server.accounts.grants import Principal, Scope
+from ml_dash.server.accounts.token_cache import FRESH_SECONDS
+from ml_dash.server.accounts.tokens import Accounts, CreatedToken
 from ml_dash.server.db.database import Database
-from ml_dash.server.grants import Principal, Scope
 from tests.server_accounts.serving import Hands
 
 DAY = 86_400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from ml_dash.server.attempts import Attempts, address_of
+from ml_dash.server.accounts.attempts import Attempts, address_of
 from tests.server_accounts.serving import Hands
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ml_dash.server.accounts import Accounts
-from ml_dash.server.grants import Scope
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
 from tests.server_accounts.conftest import Client
 from tests.server_accounts.serving import Hands
 
@@ -222,7 +222,7 @@ async def test_logins_from_one_address_are_limited(client: Client, clock: Hands)
 
 
 async def test_logins_under_way_are_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_dash.server.device_logins._PENDING_MAX", 2)
+    monkeypatch.setattr("ml_dash.server.accounts.device_logins._PENDING_MAX", 2)
     await begin(client)
     await begin(client)
     response = await client.post(AUTHORIZE, data={"client_id": "ml-dash"})

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ml_dash.server.accounts import Accounts
-from ml_dash.server.device_logins import parse_user_code
-from ml_dash.server.grants import Scope
+from ml_dash.server.accounts.device_logins import parse_user_code
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
 from tests.server_accounts.conftest import Client
 from tests.server_accounts.serving import Hands
 from tests.server_accounts.test_device import begin, decide, error_of, poll

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from ml_dash.server.accounts import Accounts, CreatedToken
-from ml_dash.server.device_logins import DeviceLogins, Refusal
-from ml_dash.server.grants import Scope
+from ml_dash.server.accounts.device_logins import DeviceLogins, Refusal
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts, CreatedToken
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 from tests.server.postgres import binaries, cluster

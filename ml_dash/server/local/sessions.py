@@ -7,7 +7,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING
 
-from ml_dash.server.grants import EVERY_OWNER, Principal, Scope
+from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable

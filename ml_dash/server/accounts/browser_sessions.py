@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select
 
 from ml_dash.journal.times import NANOSECONDS
-from ml_dash.server.accounts_cache import TokenCache
+from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
+from ml_dash.server.accounts.token_cache import TokenCache
 from ml_dash.server.db.token_tables import SESSIONS
-from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
 if TYPE_CHECKING:
-    from ml_dash.server.accounts import Accounts
-    from ml_dash.server.grants import Principal
+    from ml_dash.server.accounts.grants import Principal
+    from ml_dash.server.accounts.tokens import Accounts
 
 __all__ = ["StoreSessions"]
 

@@ -19,11 +19,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import NANOSECONDS
-from ml_dash.server.accounts_cache import TokenCache
-from ml_dash.server.accounts_records import CreatedToken, TokenRecord, columns, find_record, find_records
+from ml_dash.server.accounts.grants import Scope, check_owner
+from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
+from ml_dash.server.accounts.token_cache import TokenCache
+from ml_dash.server.accounts.token_records import (
+    CreatedToken,
+    TokenRecord,
+    columns,
+    find_record,
+    find_records,
+)
 from ml_dash.server.db.token_tables import TOKEN_GRANTS, TOKENS
-from ml_dash.server.grants import Scope, check_owner
-from ml_dash.server.secret import TOKEN_CHARACTERS_MAX, hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +37,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ml_dash.clock import Clock
+    from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.db.database import Database
-    from ml_dash.server.grants import Principal
 
 __all__ = ["Accounts", "CreatedToken", "TokenRecord", "check_name", "new_token"]
 

@@ -18,9 +18,9 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.times import NANOSECONDS
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.secret import hash_token
 from ml_dash.server.db.token_tables import DEVICE_REQUESTS as REQUESTS
-from ml_dash.server.grants import Scope
-from ml_dash.server.secret import hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ml_dash.clock import Clock
-    from ml_dash.server.accounts import Accounts, CreatedToken
-    from ml_dash.server.grants import Principal
+    from ml_dash.server.accounts.grants import Principal
+    from ml_dash.server.accounts.tokens import Accounts, CreatedToken
 
 __all__ = [
     "CODE_SECONDS",

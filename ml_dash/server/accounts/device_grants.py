@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.server.grants import EVERY_OWNER, Scope, check_owner, parse_scope
+from ml_dash.server.accounts.grants import EVERY_OWNER, Scope, check_owner, parse_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.server.grants import Principal
+    from ml_dash.server.accounts.grants import Principal
 
 __all__ = ["chosen_grants", "parse_asked", "scope_text", "split_owners"]
 

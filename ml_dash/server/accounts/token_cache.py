@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ml_dash.server.grants import Principal
+    from ml_dash.server.accounts.grants import Principal
 
 __all__ = ["FRESH_SECONDS", "TokenCache"]
 

@@ -1,0 +1,1 @@
+"""Who may do what: tokens, grants, device logins and the sessions of browsers."""
