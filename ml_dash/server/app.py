@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.server.access import Access, authenticate
 from ml_dash.server.accounts.browser_sessions import StoreSessions
-from ml_dash.server.answering import add_headers, answered, internal_error, numbered
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.device import device_routes
 from ml_dash.server.errors import ApiError, busy, disk_full
+from ml_dash.server.http.access import Access, authenticate
+from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 from ml_dash.server.routes_accounts import account_routes
 from ml_dash.server.routes_catalogue import catalogue_routes
 from ml_dash.server.routes_contents import content_routes

@@ -13,8 +13,8 @@ from ml_dash.journal.blocks import pack
 from ml_dash.journal.times import NANOSECONDS, iso_time
 from ml_dash.server.catalogue import Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.changes import Seen, change_mark, parse_seen, seen
-from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.db.tables import EXPERIMENTS, TAGS, WRITERS
+from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.run_state import open_runs
 
 if TYPE_CHECKING:

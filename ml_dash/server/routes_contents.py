@@ -20,12 +20,12 @@ from ml_dash.remote.protocol import (
     PART_BYTES_MIN,
     PARTS_MAX,
 )
-from ml_dash.server.access import Scope
-from ml_dash.server.arguments import INDEX_MAX, Arguments, invalid
-from ml_dash.server.budget import Memory
 from ml_dash.server.contents import no_upload
 from ml_dash.server.file_listing import FileListing
-from ml_dash.server.media import answer, chunks, read_body, read_object, too_large
+from ml_dash.server.http.access import Scope
+from ml_dash.server.http.bodies import answer, chunks, read_body, read_object, too_large
+from ml_dash.server.http.budget import Memory
+from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid
 from ml_dash.server.routes_catalogue import found_experiment
 
 if TYPE_CHECKING:

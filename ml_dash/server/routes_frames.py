@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.remote.protocol import API, FRAMES, ErrorCode
-from ml_dash.server.access import Scope, require
-from ml_dash.server.arguments import Arguments, invalid
-from ml_dash.server.budget import Memory
 from ml_dash.server.errors import ApiError
-from ml_dash.server.media import answer, read_body
+from ml_dash.server.http.access import Scope, require
+from ml_dash.server.http.bodies import answer, read_body
+from ml_dash.server.http.budget import Memory
+from ml_dash.server.http.query_args import Arguments, invalid
 from ml_dash.server.routes_catalogue import found_experiment
 from ml_dash.server.routes_limits import WRITER_PATTERN
 

@@ -9,9 +9,9 @@ from aiohttp import web
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.remote.protocol import API
-from ml_dash.server.access import Scope, not_found, require, require_admin
-from ml_dash.server.arguments import INDEX_MAX, Arguments, invalid
-from ml_dash.server.media import answer, read_object
+from ml_dash.server.http.access import Scope, not_found, require, require_admin
+from ml_dash.server.http.bodies import answer, read_object
+from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid
 
 if TYPE_CHECKING:
     from ml_dash.server.store import Store

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from ml_dash.server.access import public
+from ml_dash.server.http.access import public
 
 __all__ = ["DIST", "page_routes"]
 

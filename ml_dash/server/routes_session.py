@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.remote.protocol import API
-from ml_dash.server.access import Access, check_attempts, demand_page, public, refused
-from ml_dash.server.arguments import Arguments, invalid
-from ml_dash.server.media import answer, read_object
+from ml_dash.server.http.access import Access, check_attempts, demand_page, public, refused
+from ml_dash.server.http.bodies import answer, read_object
+from ml_dash.server.http.query_args import Arguments, invalid
 from ml_dash.version import __version__
 
 if TYPE_CHECKING:

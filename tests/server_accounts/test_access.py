@@ -9,12 +9,12 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ml_dash.server.access import Access, authenticate, is_public, not_found, principal, public, require
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.errors import ApiError
-from ml_dash.server.media import error_answer
+from ml_dash.server.http.access import Access, authenticate, is_public, not_found, principal, public, require
+from ml_dash.server.http.bodies import error_answer
 from tests.server_accounts.conftest import Client, connected
 from tests.server_accounts.serving import Hands
 

@@ -18,10 +18,10 @@ from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.remote.protocol import API, FRAMES
-from ml_dash.server.access import BY_PAGE
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
+from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
 from tests.server_accounts.conftest import Client
 from tests.server_accounts.serving import Hands

@@ -8,11 +8,11 @@ import pytest
 from aiohttp import ClientResponse
 
 from ml_dash.remote.protocol import API
-from ml_dash.server.access import BY_PAGE
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.db.token_tables import SESSIONS
+from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
 from tests.server_accounts.conftest import Client
 from tests.server_accounts.serving import Hands

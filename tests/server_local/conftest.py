@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from ml_dash import Experiment
 from ml_dash.remote.protocol import API
-from ml_dash.server.access import BY_PAGE
+from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.local.app import build_local_app
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions

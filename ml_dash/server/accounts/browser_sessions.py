@@ -26,7 +26,7 @@ _LIFETIME = 30 * 86_400
 
 
 class StoreSessions:
-    """The sessions of a server; see `ml_dash.server.access.Sessions`.
+    """The sessions of a server; see `ml_dash.server.http.access.Sessions`.
 
     Args:
         accounts: The tokens.

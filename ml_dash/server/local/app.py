@@ -10,14 +10,14 @@ from aiohttp import web
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
 from ml_dash.remote.protocol import API, ErrorCode
-from ml_dash.server.access import Access, authenticate, public
-from ml_dash.server.answering import add_headers, answered, internal_error, numbered
-from ml_dash.server.arguments import Arguments
 from ml_dash.server.ending import end_on_signals
 from ml_dash.server.errors import ApiError
+from ml_dash.server.http.access import Access, authenticate, public
+from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
+from ml_dash.server.http.bodies import answer, error_answer
+from ml_dash.server.http.query_args import Arguments
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
-from ml_dash.server.media import answer, error_answer
 from ml_dash.server.routes_catalogue import catalogue_routes
 from ml_dash.server.routes_files import file_routes
 from ml_dash.server.routes_pages import page_routes

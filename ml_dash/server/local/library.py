@@ -17,8 +17,8 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import iso_time
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.catalogue import Found, no_such_experiment
-from ml_dash.server.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.errors import ApiError
+from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.local.contents import find_content
 from ml_dash.server.local.records import (
     Signature,

@@ -18,7 +18,7 @@ _SESSIONS_MAX = 64
 
 
 class OneTimeSessions:
-    """Sessions of this process; see `ml_dash.server.access.Sessions`.
+    """Sessions of this process; see `ml_dash.server.http.access.Sessions`.
 
     Args:
         port: Where it listens: cookies of two of these on one machine must not be taken for each other's.

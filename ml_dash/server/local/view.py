@@ -11,7 +11,7 @@ from ml_dash.journal.pages import page, whole_number
 from ml_dash.journal.times import nearest_ns
 from ml_dash.journal.view import JournalView
 from ml_dash.server.chart import chart
-from ml_dash.server.cursors import no_cursor
+from ml_dash.server.http.cursors import no_cursor
 from ml_dash.server.local.contents import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
 from ml_dash.server.merge import slice_block, within

@@ -21,7 +21,7 @@ from ml_dash.server.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from ml_dash.server.budget import Budget
+    from ml_dash.server.http.budget import Budget
 
 __all__ = [
     "answer",

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
-from ml_dash.server.media import error_answer
+from ml_dash.server.http.bodies import error_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
