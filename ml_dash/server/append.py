@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, select, update
 
-from ml_dash.server.catalogue import gone, no_such_experiment
-from ml_dash.server.changes import change_mark
+from ml_dash.server.catalogue.changes import change_mark
+from ml_dash.server.catalogue.records import gone, no_such_experiment
+from ml_dash.server.catalogue.run_status import RunChange, active_ns, run_changes, store_runs
 from ml_dash.server.checks import CheckTail
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, FRAME_CHECKS, OBJECTS, SERIES, WRITERS
 from ml_dash.server.file_rows import FileRows, store_files
-from ml_dash.server.run_state import RunChange, active_ns, run_changes, store_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

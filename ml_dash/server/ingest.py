@@ -26,7 +26,7 @@ from sqlalchemy import select
 
 from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.append import Appended, append
-from ml_dash.server.catalogue import gone, no_such_experiment
+from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.checks import CheckTail, stored_checks
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.files import FileQuery
     from ml_dash.journal.runs import RunInfo
-    from ml_dash.server.catalogue import Found, Wanted
+    from ml_dash.server.catalogue.records import Found, Wanted
 
 __all__ = ["Library", "StoredContent", "View"]
 

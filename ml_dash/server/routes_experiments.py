@@ -10,7 +10,7 @@ from aiohttp import web
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.remote.protocol import API
-from ml_dash.server.catalogue import Description
+from ml_dash.server.catalogue.records import Description
 from ml_dash.server.http.access import Scope, require
 from ml_dash.server.http.bodies import answer, read_object
 from ml_dash.server.http.query_args import Arguments, invalid

@@ -21,7 +21,7 @@ from ml_dash.server.routes_catalogue import found_experiment
 from ml_dash.server.routes_limits import FILES_DEFAULT, TAGS_MAX
 
 if TYPE_CHECKING:
-    from ml_dash.server.catalogue import Found
+    from ml_dash.server.catalogue.records import Found
     from ml_dash.server.library import Library, StoredContent
 
 __all__ = ["file_routes"]

@@ -10,7 +10,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.events import Kind, Series
 from ml_dash.journal.frame import encode_frame
 from ml_dash.remote.protocol import API, FRAMES, READ_LIMIT_MAX, ErrorCode
-from ml_dash.server.catalogue import time_or_none
+from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import encoded_answer, encoder

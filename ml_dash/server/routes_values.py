@@ -12,7 +12,7 @@ from aiohttp import web
 from ml_dash.events import Kind, Series
 from ml_dash.remote.protocol import API
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.catalogue import is_id
+from ml_dash.server.catalogue.records import is_id
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal, reading
 from ml_dash.server.http.bodies import encoded_answer, encoder, read_object

@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.server.blobs import Blobs
+from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.compaction import Compactor
 from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.content_store import ContentStore
 from ml_dash.server.contents import Contents
 from ml_dash.server.db.database import Database
-from ml_dash.server.experiments import Experiments
 from ml_dash.server.ingest import Ingest
 from ml_dash.server.limits import OwnerLimits
 from ml_dash.server.readers import Readers
@@ -26,7 +26,7 @@ from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.view import StoreView
 
 if TYPE_CHECKING:
-    from ml_dash.server.catalogue import Found, Wanted
+    from ml_dash.server.catalogue.records import Found, Wanted
     from ml_dash.server.content_store import ReadableContent
     from ml_dash.server.settings import ServerSettings
 

@@ -16,11 +16,11 @@ from ml_dash.journal.params import read_params
 from ml_dash.journal.stats import SeriesStats
 from ml_dash.journal.times import iso_time, nearest_ns
 from ml_dash.journal.tracks import TrackQuery
+from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.chart import chart
 from ml_dash.server.file_listing import FileListing
 from ml_dash.server.merge import slice_block, within
 from ml_dash.server.reading import StoreIndex, WriterOrder
-from ml_dash.server.run_state import run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

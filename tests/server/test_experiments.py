@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.times import iso_time
-from ml_dash.server.catalogue import Description, Wanted
-from ml_dash.server.changes import change_mark
+from ml_dash.server.catalogue.changes import change_mark
+from ml_dash.server.catalogue.records import Description, Wanted
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store

@@ -339,7 +339,7 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
     store: Store, clock: Hands, steps: list[tuple[str, int, str]]
 ) -> None:
     from ml_dash.identity import Identity
-    from ml_dash.server.catalogue import Description
+    from ml_dash.server.catalogue.records import Description
     from ml_dash.server.file_rows import store_files
 
     grace = store.settings.file_grace

@@ -17,7 +17,7 @@ from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.view import JournalView
 from ml_dash.server.append import Appended, append
-from ml_dash.server.catalogue import Description
+from ml_dash.server.catalogue.records import Description
 from ml_dash.server.compaction import Compactor
 from ml_dash.server.frames import parse_frames
 from ml_dash.server.prepare import prepare

@@ -15,7 +15,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.events import Kind, Series
-from ml_dash.server.catalogue import Wanted
+from ml_dash.server.catalogue.records import Wanted
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.local import library as library_module

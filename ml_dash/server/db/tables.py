@@ -117,7 +117,7 @@ EXPERIMENTS = Table(
     Column("deleted_ns", BigInteger),
     Column("rows", BigInteger, nullable=False),
     Column("activity_ns", BigInteger),
-    # of the newest start or end of any run, see `ml_dash.server.run_state`
+    # of the newest start or end of any run, see `ml_dash.server.catalogue.run_status`
     Column("status", AnyText),
     Column("status_ns", BigInteger),
     Column("host", AnyText),
@@ -126,7 +126,7 @@ EXPERIMENTS = Table(
     Column("started_ns", BigInteger),
     # the newest sign of life of a run that is open
     Column("alive_ns", BigInteger),
-    # by which transaction anything here was last written, see `ml_dash.server.changes`
+    # by which transaction anything here was last written, see `ml_dash.server.catalogue.changes`
     Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("prefix"),
     Index(None, "owner", "project"),

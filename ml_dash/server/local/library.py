@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import iso_time
 from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.catalogue import Found, no_such_experiment
+from ml_dash.server.catalogue.records import Found, no_such_experiment
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.local.contents import find_content
@@ -32,7 +32,7 @@ from ml_dash.server.readers import Readers
 from ml_dash.survey import survey
 
 if TYPE_CHECKING:
-    from ml_dash.server.catalogue import Wanted
+    from ml_dash.server.catalogue.records import Wanted
     from ml_dash.server.local.contents import LocalContent
     from ml_dash.survey import Located
 

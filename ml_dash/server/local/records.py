@@ -12,7 +12,7 @@ from ml_dash.events import Kind
 from ml_dash.journal.run_rows import writer_runs
 from ml_dash.journal.runs import fold_runs
 from ml_dash.journal.times import iso_time
-from ml_dash.server.catalogue import time_or_none
+from ml_dash.server.catalogue.records import time_or_none
 
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex

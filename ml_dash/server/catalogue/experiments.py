@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.blocks import pack
 from ml_dash.journal.times import NANOSECONDS, iso_time
-from ml_dash.server.catalogue import Found, gone, no_such_experiment, time_or_none
-from ml_dash.server.changes import Seen, change_mark, parse_seen, seen
+from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
+from ml_dash.server.catalogue.records import Found, gone, no_such_experiment, time_or_none
+from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.db.tables import EXPERIMENTS, TAGS, WRITERS
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
-from ml_dash.server.run_state import open_runs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
     from ml_dash.identity import Identity
-    from ml_dash.server.catalogue import Description, Wanted
+    from ml_dash.server.catalogue.records import Description, Wanted
     from ml_dash.server.db.database import Database
 
 __all__ = ["Experiments"]

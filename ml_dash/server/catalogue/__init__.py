@@ -1,0 +1,1 @@
+"""Which experiments there are, what changed, and how their runs stand."""
