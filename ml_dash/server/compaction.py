@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.clock import Clock
-    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry

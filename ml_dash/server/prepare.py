@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ml_dash.events import Series
-    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.frames import ParsedFrame
 
 __all__ = [

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
     from ml_dash.journal.blocks import Block, BlockHead
-    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.db.database import Database
 
 __all__ = ["SeriesInfo", "StoreIndex", "StoredBlock", "WriterRows", "load_block", "series_name"]

@@ -20,7 +20,7 @@ from ml_dash.remote.protocol import (
     PART_BYTES_MIN,
     PARTS_MAX,
 )
-from ml_dash.server.contents import no_upload
+from ml_dash.server.blobs.catalogue import no_upload
 from ml_dash.server.file_listing import FileListing
 from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import answer, chunks, read_body, read_object, too_large

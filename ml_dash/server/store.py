@@ -12,22 +12,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
-from ml_dash.server.blobs import Blobs
+from ml_dash.server.blobs.catalogue import Contents
+from ml_dash.server.blobs.collector import ContentCollector
+from ml_dash.server.blobs.limits import OwnerLimits
+from ml_dash.server.blobs.objects import Blobs
+from ml_dash.server.blobs.transfers import ContentStore
 from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.compaction import Compactor
-from ml_dash.server.content_collector import ContentCollector
-from ml_dash.server.content_store import ContentStore
-from ml_dash.server.contents import Contents
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest import Ingest
-from ml_dash.server.limits import OwnerLimits
 from ml_dash.server.readers import Readers
 from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.view import StoreView
 
 if TYPE_CHECKING:
+    from ml_dash.server.blobs.transfers import ReadableContent
     from ml_dash.server.catalogue.records import Found, Wanted
-    from ml_dash.server.content_store import ReadableContent
     from ml_dash.server.settings import ServerSettings
 
 __all__ = ["Store", "StoreDirectoryError"]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.files import FileQuery
     from ml_dash.journal.index import JournalIndex
     from ml_dash.journal.runs import RunInfo
-    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.db.database import Database
 
 __all__ = ["StoreView"]

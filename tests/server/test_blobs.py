@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.server.blobs import Blobs
+from ml_dash.server.blobs.objects import Blobs
 
 
 def names(blobs: Blobs, age: float = -60.0) -> set[str]:

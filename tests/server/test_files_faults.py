@@ -18,9 +18,9 @@ import pytest
 
 from ml_dash.journal.files import FileQuery
 from ml_dash.remote.protocol import PART_BYTES_MAX, part_bytes
-from ml_dash.server.blobs import Blobs
+from ml_dash.server.blobs.collector import ContentCollector
+from ml_dash.server.blobs.objects import Blobs
 from ml_dash.server.compaction import Compactor
-from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.runner import EmbeddedServer
 from tests.server.serving import API, DEADLINE, TOKEN, Client, running
 from tests.server.uploads import LARGE, Uploads, digest, rows, save
@@ -30,8 +30,8 @@ PROJECT = Path(__file__).parents[2]
 
 _KILLED = """
 import asyncio, hashlib, os, signal, sys
-from ml_dash.server.blobs import Blobs
-from ml_dash.server.contents import Contents
+from ml_dash.server.blobs.objects import Blobs
+from ml_dash.server.blobs.catalogue import Contents
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from ml_dash.server.blobs import BlobError, Blobs
+from ml_dash.server.blobs.collector import ContentCollector
+from ml_dash.server.blobs.objects import BlobError, Blobs
 from ml_dash.server.compaction import Compactor
-from ml_dash.server.content_collector import ContentCollector
 from ml_dash.server.db.tables import BLOCKS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
 from tests.server.s3 import BUCKET, binary, bucket

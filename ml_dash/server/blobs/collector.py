@@ -5,7 +5,7 @@ whatever experiment, deleted ones included. It also stays for a day after it was
 between an upload and the rows that name it, nothing does.
 
 That is decided and carried out in one transaction, behind which nothing refers to the objects; these are removed then.
-Who leases a content (`ml_dash.server.contents.touch`) changes its row: so either the lease was there before the
+Who leases a content (`ml_dash.server.blobs.catalogue.touch`) changes its row: so either the lease was there before the
 decision, or the content is not there any more for who asks for it.
 """
 
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, or_, select
 
 from ml_dash.journal.times import NANOSECONDS
+from ml_dash.server.blobs.limits import add_used, lock_owner
 from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS, FILES
 from ml_dash.server.db.tables import EXPERIMENTS
-from ml_dash.server.limits import add_used, lock_owner
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from ml_dash.clock import Clock
-    from ml_dash.server.blobs import Blobs
+    from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
