@@ -75,7 +75,7 @@ class View(Protocol):
     def chart(
         self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
     ) -> dict[str, Any]:
-        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.chart`."""
+        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
         ...
 
     def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:

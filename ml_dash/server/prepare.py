@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.events import Kind
 from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
-from ml_dash.server.bucket import summarize
+from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
 from ml_dash.server.frames import FrameBlock, block_crc
 from ml_dash.server.merge import can_merge, merge_blocks

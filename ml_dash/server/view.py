@@ -17,7 +17,7 @@ from ml_dash.journal.stats import SeriesStats
 from ml_dash.journal.times import iso_time, nearest_ns
 from ml_dash.journal.tracks import TrackQuery
 from ml_dash.server.catalogue.run_status import run_info
-from ml_dash.server.chart import chart
+from ml_dash.server.charts.chart import chart
 from ml_dash.server.file_listing import FileListing
 from ml_dash.server.merge import slice_block, within
 from ml_dash.server.reading import StoreIndex, WriterOrder
@@ -171,7 +171,7 @@ class StoreView:
     def chart(
         self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
     ) -> dict[str, Any]:
-        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.chart`."""
+        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
         return chart(_Source(self._index, series), field, x, start, stop, width)
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.server.bucket import BUCKET, STATS, gather, parse_summary, summarize
+from ml_dash.server.charts.summaries import BUCKET, STATS, gather, parse_summary, summarize
 
 from .charted import SECOND, TRAIN, block_of, tallies
 

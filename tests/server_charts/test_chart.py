@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.server.chart import ChartLimits, chart
-from ml_dash.server.chart_parts import COLUMNS
+from ml_dash.server.charts.chart import ChartLimits, chart
+from ml_dash.server.charts.parts import COLUMNS
 from ml_dash.server.errors import ApiError
 
 from .charted import SECOND, TRAIN, Charted, Row, block_of, pixels, points, tallies, through_a_frame, totals

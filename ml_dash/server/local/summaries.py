@@ -1,6 +1,6 @@
 """Summaries of a journal's metrics, made once and kept, so that a chart of millions of rows reads hardly any of them.
 
-A server stores them as rows come (`ml_dash.server.bucket`). Here they are made when a chart first needs them, are kept
+A server stores them as rows come (`ml_dash.server.charts.summaries`). Here they are made when a chart first needs them, are kept
 in memory, and go on where they stopped when the journal has grown.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.server.bucket import summarize
+from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.merge import merge_blocks, slice_block
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _summarised(index: JournalIndex, series: Series, base: int, start: int, stop
 
 
 class JournalSeries:
-    """A metric of a journal, as charts ask for it; see `ml_dash.server.chart_rows.ChartSource`.
+    """A metric of a journal, as charts ask for it; see `ml_dash.server.charts.rows.ChartSource`.
 
     Args:
         index: The journal, held.

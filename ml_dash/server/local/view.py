@@ -10,7 +10,7 @@ from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, whole_number
 from ml_dash.journal.times import nearest_ns
 from ml_dash.journal.view import JournalView
-from ml_dash.server.chart import chart
+from ml_dash.server.charts.chart import chart
 from ml_dash.server.http.cursors import no_cursor
 from ml_dash.server.local.contents import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
@@ -100,7 +100,7 @@ class LocalView:
     def chart(
         self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
     ) -> dict[str, Any]:
-        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.chart`."""
+        """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
         with self.journal.reading() as index:
             source = JournalSeries(index, series, self._summaries)
             return chart(source, field, x, start, stop, width)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ml_dash.journal.times import seconds_array
-from ml_dash.server.chart_numbers import numbers_of
-from ml_dash.server.chart_parts import Parts, concatenate, of_rows
-from ml_dash.server.chart_request import INDEX, TIME, ChartRequest
+from ml_dash.server.charts.numbers import numbers_of
+from ml_dash.server.charts.parts import Parts, concatenate, of_rows
+from ml_dash.server.charts.request import INDEX, TIME, ChartRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.server.chart_numbers import Numbers
+    from ml_dash.server.charts.numbers import Numbers
 
     Array: TypeAlias = npt.NDArray[Any]
 

@@ -39,7 +39,7 @@ class Parts(NamedTuple):
     """Arrays of one item a part. A part is a row, or a run of rows.
 
     `x_min` and `x_max` are the lowest and the highest x of its rows, `row` the index of its first one. The others are
-    as in `ml_dash.server.bucket.STATS`: `min` to `last` are of the finite values, and NaN where `count` is 0.
+    as in `ml_dash.server.charts.summaries.STATS`: `min` to `last` are of the finite values, and NaN where `count` is 0.
     """
 
     row: Array

@@ -1,7 +1,7 @@
 """Charts: one field of a series, as many points as there are pixels, at a cost that does not follow the rows.
 
 A short range is read row by row. A long one is made of the summaries that the server stored when the rows came
-(`ml_dash.server.bucket`): about 1 % of the bytes, and no row is read but those at the edges of the range.
+(`ml_dash.server.charts.summaries`): about 1 % of the bytes, and no row is read but those at the edges of the range.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_dash.journal.times import seconds_array
-from ml_dash.server.bucket import Buckets, gather
-from ml_dash.server.chart_parts import Parts, concatenate, into_pixels
-from ml_dash.server.chart_request import INDEX, TIME, ChartRequest, checked_request
-from ml_dash.server.chart_rows import ChartSource, read_parts
+from ml_dash.server.charts.parts import Parts, concatenate, into_pixels
+from ml_dash.server.charts.request import INDEX, TIME, ChartRequest, checked_request
+from ml_dash.server.charts.rows import ChartSource, read_parts
+from ml_dash.server.charts.summaries import Buckets, gather
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_dash.journal.blocks import pack, unpack
-from ml_dash.server.chart_numbers import Numbers, all_numbers
+from ml_dash.server.charts.numbers import Numbers, all_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -1,0 +1,1 @@
+"""Charts of any length, from rows or from stored summaries."""
