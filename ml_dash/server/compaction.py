@@ -22,9 +22,9 @@ from ml_dash.server.db.file_tables import CONTENT_PARTS
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.frames import block_crc
-from ml_dash.server.merge import can_merge, merge_blocks
 from ml_dash.server.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
-from ml_dash.server.reading import StoredBlock, head_of, load_block
+from ml_dash.server.rows.index import StoredBlock, head_of, load_block
+from ml_dash.server.rows.merge import can_merge, merge_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

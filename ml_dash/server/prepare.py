@@ -15,7 +15,7 @@ from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
 from ml_dash.server.frames import FrameBlock, block_crc
-from ml_dash.server.merge import can_merge, merge_blocks
+from ml_dash.server.rows.merge import can_merge, merge_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -16,7 +16,7 @@ from ml_dash.server.routes_limits import LISTED_DEFAULT, LISTED_MAX
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
-    from ml_dash.server.library import Library
+    from ml_dash.server.rows.library import Library
 
 __all__ = ["catalogue_routes", "found_experiment"]
 

@@ -21,12 +21,12 @@ from ml_dash.remote.protocol import (
     PARTS_MAX,
 )
 from ml_dash.server.blobs.catalogue import no_upload
-from ml_dash.server.file_listing import FileListing
 from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import answer, chunks, read_body, read_object, too_large
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid
 from ml_dash.server.routes_catalogue import found_experiment
+from ml_dash.server.rows.file_listing import FileListing
 
 if TYPE_CHECKING:
     from ml_dash.server.store import Store

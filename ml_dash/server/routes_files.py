@@ -22,7 +22,7 @@ from ml_dash.server.routes_limits import FILES_DEFAULT, TAGS_MAX
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
-    from ml_dash.server.library import Library, StoredContent
+    from ml_dash.server.rows.library import Library, StoredContent
 
 __all__ = ["file_routes"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from ml_dash.journal.blocks import block_rows, decode_block, encode_block, pack
 from ml_dash.journal.frame import decode_meta
-from ml_dash.server.merge import merge_blocks, slice_block
+from ml_dash.server.rows.merge import merge_blocks, slice_block
 from tests.journal.journals import rows_of
 from tests.journal.view_journals import TRAIN, Row, block_of
 

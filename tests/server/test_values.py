@@ -9,8 +9,8 @@ import pytest
 
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame
+from ml_dash.server.rows.view import StoreView
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.server.view import StoreView
 from tests.server.serving import NOON, PARAMS, SECOND, TOKEN, TRAIN, Client, frame
 
 

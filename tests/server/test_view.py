@@ -21,9 +21,9 @@ from ml_dash.server.catalogue.records import Description
 from ml_dash.server.compaction import Compactor
 from ml_dash.server.frames import parse_frames
 from ml_dash.server.prepare import prepare
+from ml_dash.server.rows.view import StoreView
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from ml_dash.server.view import StoreView
 from tests.journal.view_journals import block_of, write
 from tests.server.serving import LOGS, NOON, PARAMS, RUN, SECOND
 

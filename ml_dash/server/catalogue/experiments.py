@@ -93,7 +93,7 @@ class Experiments:
     def listing(
         self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
-        """Return a page of records, see `ml_dash.server.library.Library.listing`.
+        """Return a page of records, see `ml_dash.server.rows.library.Library.listing`.
 
         Raises:
             ApiError: 400: the cursor or `changed_since` is none.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from ml_dash.files.staging import Staging
-    from ml_dash.server.library import Library
+    from ml_dash.server.rows.library import Library
 
 __all__ = ["LocalContent", "find_content", "is_here"]
 

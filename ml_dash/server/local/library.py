@@ -28,7 +28,7 @@ from ml_dash.server.local.records import (
     signature_of,
 )
 from ml_dash.server.local.view import LocalView
-from ml_dash.server.readers import Readers
+from ml_dash.server.rows.readers import Readers
 from ml_dash.survey import survey
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class _Experiment:
 
 
 class LocalLibrary:
-    """Experiments below a directory; see `ml_dash.server.library.Library`.
+    """Experiments below a directory; see `ml_dash.server.rows.library.Library`.
 
     Args:
         root: The directory.

@@ -14,7 +14,7 @@ from ml_dash.server.charts.chart import chart
 from ml_dash.server.http.cursors import no_cursor
 from ml_dash.server.local.contents import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
-from ml_dash.server.merge import slice_block, within
+from ml_dash.server.rows.merge import slice_block, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,9 +18,9 @@ from ml_dash.journal.times import iso_time, nearest_ns
 from ml_dash.journal.tracks import TrackQuery
 from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
-from ml_dash.server.file_listing import FileListing
-from ml_dash.server.merge import slice_block, within
-from ml_dash.server.reading import StoreIndex, WriterOrder
+from ml_dash.server.rows.file_listing import FileListing
+from ml_dash.server.rows.index import StoreIndex, WriterOrder
+from ml_dash.server.rows.merge import slice_block, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -22,7 +22,7 @@ from ml_dash.remote.protocol import ErrorCode
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError
-from ml_dash.server.merge import merge_blocks, slice_block
+from ml_dash.server.rows.merge import merge_blocks, slice_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
