@@ -18,9 +18,9 @@ from ml_dash.server.blobs.limits import OwnerLimits
 from ml_dash.server.blobs.objects import Blobs
 from ml_dash.server.blobs.transfers import ContentStore
 from ml_dash.server.catalogue.experiments import Experiments
-from ml_dash.server.compaction import Compactor
 from ml_dash.server.db.database import Database
-from ml_dash.server.ingest import Ingest
+from ml_dash.server.ingest.compaction import Compactor
+from ml_dash.server.ingest.group_commit import Ingest
 from ml_dash.server.rows.readers import Readers
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry

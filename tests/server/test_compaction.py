@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import pack
-from ml_dash.server.compaction import Compactor
 from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES
+from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.server.serving import (

@@ -340,7 +340,7 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
 ) -> None:
     from ml_dash.identity import Identity
     from ml_dash.server.catalogue.records import Description
-    from ml_dash.server.file_rows import store_files
+    from ml_dash.server.ingest.file_rows import store_files
 
     grace = store.settings.file_grace
     contents = [b"zero", b"one", b"two"]

@@ -20,7 +20,7 @@ from ml_dash.journal.files import FileQuery
 from ml_dash.remote.protocol import PART_BYTES_MAX, part_bytes
 from ml_dash.server.blobs.collector import ContentCollector
 from ml_dash.server.blobs.objects import Blobs
-from ml_dash.server.compaction import Compactor
+from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from tests.server.serving import API, DEADLINE, TOKEN, Client, running
 from tests.server.uploads import LARGE, Uploads, digest, rows, save

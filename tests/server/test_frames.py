@@ -12,7 +12,7 @@ from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, pack
 from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc
 from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.frames import Problem, parse_frames
+from ml_dash.server.ingest.frames import Problem, parse_frames
 from tests.server.serving import TRAIN, frame, frames, numbers, objects
 
 GOOD = b"".join(frames(1, 3, rows=2))

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from ml_dash.server.blobs.collector import ContentCollector
 from ml_dash.server.blobs.objects import BlobError, Blobs
-from ml_dash.server.compaction import Compactor
 from ml_dash.server.db.tables import BLOCKS, OBJECTS
+from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from tests.server.s3 import BUCKET, binary, bucket
 from tests.server.serving import TOKEN, Client, expected, frames, large_frame, running

@@ -16,11 +16,11 @@ from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.view import JournalView
-from ml_dash.server.append import Appended, append
 from ml_dash.server.catalogue.records import Description
-from ml_dash.server.compaction import Compactor
-from ml_dash.server.frames import parse_frames
-from ml_dash.server.prepare import prepare
+from ml_dash.server.ingest.append import Appended, append
+from ml_dash.server.ingest.compaction import Compactor
+from ml_dash.server.ingest.frames import parse_frames
+from ml_dash.server.ingest.prepare import prepare
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store

@@ -21,8 +21,8 @@ from ml_dash.journal.catalogue import KNOWN_KINDS
 from ml_dash.server.db.file_tables import CONTENT_PARTS
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
-from ml_dash.server.frames import block_crc
-from ml_dash.server.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
+from ml_dash.server.ingest.frames import block_crc
+from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
 from ml_dash.server.rows.index import StoredBlock, head_of, load_block
 from ml_dash.server.rows.merge import can_merge, merge_blocks
 

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from sqlalchemy import select
 
 from ml_dash.remote.protocol import ErrorCode
-from ml_dash.server.append import Appended, append
 from ml_dash.server.catalogue.records import gone, no_such_experiment
-from ml_dash.server.checks import CheckTail, stored_checks
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
 from ml_dash.server.errors import ApiError, busy, disk_full
-from ml_dash.server.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
-from ml_dash.server.prepare import NewRows, prepare
+from ml_dash.server.ingest.append import Appended, append
+from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
+from ml_dash.server.ingest.prepare import NewRows, prepare
+from ml_dash.server.ingest.writer_tail import CheckTail, stored_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from ml_dash.events import Kind
 from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
-from ml_dash.server.frames import FrameBlock, block_crc
+from ml_dash.server.ingest.frames import FrameBlock, block_crc
 from ml_dash.server.rows.merge import can_merge, merge_blocks
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ml_dash.events import Series
     from ml_dash.server.blobs.objects import Blobs
-    from ml_dash.server.frames import ParsedFrame
+    from ml_dash.server.ingest.frames import ParsedFrame
 
 __all__ = [
     "MERGED_BYTES",

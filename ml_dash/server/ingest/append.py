@@ -14,9 +14,9 @@ from sqlalchemy import bindparam, func, insert, select, update
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunChange, active_ns, run_changes, store_runs
-from ml_dash.server.checks import CheckTail
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, FRAME_CHECKS, OBJECTS, SERIES, WRITERS
-from ml_dash.server.file_rows import FileRows, store_files
+from ml_dash.server.ingest.file_rows import FileRows, store_files
+from ml_dash.server.ingest.writer_tail import CheckTail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ml_dash.server.errors import ApiError
-    from ml_dash.server.prepare import NewBlock, NewRows
+    from ml_dash.server.ingest.prepare import NewBlock, NewRows
 
 __all__ = ["Appended", "append"]
 

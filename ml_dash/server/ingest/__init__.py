@@ -1,0 +1,1 @@
+"""Frames on their way into the store: decode, check, commit together, compact."""
