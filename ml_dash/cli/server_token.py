@@ -73,7 +73,7 @@ def list_tokens(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_j
     with _accounts(data, database) as accounts:
         records = accounts.list()
         if as_json:
-            from ml_dash.server.account_bodies import token_body
+            from ml_dash.server.api.account_bodies import token_body
 
             typer.echo(json_text([token_body(record) for record in records], indent=2))
             return

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.server.accounts.browser_sessions import StoreSessions
+from ml_dash.server.api.blobs import content_routes
+from ml_dash.server.api.device import device_routes
+from ml_dash.server.api.experiments import experiment_routes
+from ml_dash.server.api.files import file_routes
+from ml_dash.server.api.frames import frame_routes
+from ml_dash.server.api.listing import catalogue_routes
+from ml_dash.server.api.owners import owner_routes
+from ml_dash.server.api.pages import page_routes
+from ml_dash.server.api.rows import reading_routes
+from ml_dash.server.api.session import session_routes
+from ml_dash.server.api.system import system_routes
+from ml_dash.server.api.tokens import account_routes
+from ml_dash.server.api.values import value_routes
 from ml_dash.server.db.database import is_disk_full, may_pass
-from ml_dash.server.device import device_routes
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
-from ml_dash.server.routes_accounts import account_routes
-from ml_dash.server.routes_catalogue import catalogue_routes
-from ml_dash.server.routes_contents import content_routes
-from ml_dash.server.routes_experiments import experiment_routes
-from ml_dash.server.routes_files import file_routes
-from ml_dash.server.routes_frames import frame_routes
-from ml_dash.server.routes_owners import owner_routes
-from ml_dash.server.routes_pages import page_routes
-from ml_dash.server.routes_reading import reading_routes
-from ml_dash.server.routes_session import session_routes
-from ml_dash.server.routes_system import system_routes
-from ml_dash.server.routes_values import value_routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

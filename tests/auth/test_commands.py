@@ -179,7 +179,7 @@ def test_the_environments_token_is_mentioned_where_it_would_surprise(
 @pytest.fixture
 def live(server_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Accounts]]:
     """A server that lives by the real clock, and lets clients ask every second."""
-    monkeypatch.setattr("ml_dash.server.device.POLL_SECONDS", 1)
+    monkeypatch.setattr("ml_dash.server.api.device.POLL_SECONDS", 1)
     monkeypatch.setattr("ml_dash.server.accounts.device_logins.POLL_SECONDS", 1)
     monkeypatch.setattr(server_store, "clock", SYSTEM_CLOCK)
     accounts = Accounts(server_store.database, SYSTEM_CLOCK)

@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 from ml_dash.events import Kind, Series
 from ml_dash.remote.protocol import FRAMES
 from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.api.openapi import document
 from ml_dash.server.app import build_app
-from ml_dash.server.openapi import document
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.server.serving import NOON, PARAMS, TOKEN, Client, frame, frames, objects, run_row

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from ml_dash.server.api.pages import page_routes
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
-from ml_dash.server.routes_pages import page_routes
 
 Client = TestClient[web.Request, web.Application]
 

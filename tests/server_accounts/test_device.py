@@ -243,7 +243,7 @@ async def test_the_address_of_the_page_can_be_given(accounts: Accounts) -> None:
     from aiohttp import web
     from aiohttp.test_utils import TestClient, TestServer
 
-    from ml_dash.server.device import device_routes
+    from ml_dash.server.api.device import device_routes
 
     app = web.Application()
     app.add_routes(device_routes(accounts, accounts.clock, "https://dash.example.com/"))

@@ -10,6 +10,12 @@ from aiohttp import web
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
 from ml_dash.remote.protocol import API, ErrorCode
+from ml_dash.server.api.files import file_routes
+from ml_dash.server.api.listing import catalogue_routes
+from ml_dash.server.api.pages import page_routes
+from ml_dash.server.api.rows import reading_routes
+from ml_dash.server.api.session import session_routes
+from ml_dash.server.api.values import value_routes
 from ml_dash.server.ending import end_on_signals
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate, public
@@ -18,12 +24,6 @@ from ml_dash.server.http.bodies import answer, error_answer
 from ml_dash.server.http.query_args import Arguments
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
-from ml_dash.server.routes_catalogue import catalogue_routes
-from ml_dash.server.routes_files import file_routes
-from ml_dash.server.routes_pages import page_routes
-from ml_dash.server.routes_reading import reading_routes
-from ml_dash.server.routes_session import session_routes
-from ml_dash.server.routes_values import value_routes
 from ml_dash.settings import Settings
 from ml_dash.version import __version__
 

@@ -12,13 +12,13 @@ from aiohttp import web
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.files import FileQuery
 from ml_dash.remote.protocol import API, OCTETS, READ_LIMIT_MAX, ErrorCode
+from ml_dash.server.api.limits import FILES_DEFAULT, TAGS_MAX
+from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import TEXT_MAX, Arguments, invalid
 from ml_dash.server.http.streaming import stream
-from ml_dash.server.routes_catalogue import found_experiment
-from ml_dash.server.routes_limits import FILES_DEFAULT, TAGS_MAX
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found

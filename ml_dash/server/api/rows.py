@@ -10,14 +10,14 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.events import Kind, Series
 from ml_dash.journal.frame import encode_frame
 from ml_dash.remote.protocol import API, FRAMES, READ_LIMIT_MAX, ErrorCode
+from ml_dash.server.api.limits import READ_DEFAULT, WIDTH_DEFAULT
+from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import encoded_answer, encoder
 from ml_dash.server.http.query_args import Arguments, invalid
 from ml_dash.server.http.streaming import stream
-from ml_dash.server.routes_catalogue import found_experiment
-from ml_dash.server.routes_limits import READ_DEFAULT, WIDTH_DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ml_dash.remote.protocol import API, JSON, MSGPACK
+from ml_dash.server.api.openapi_parts import ALWAYS, FORM, HTML, Body, Operation, given, text_schema
+from ml_dash.server.api.openapi_schemas import ref
 from ml_dash.server.http.access import BY_PAGE
-from ml_dash.server.openapi_parts import ALWAYS, FORM, HTML, Body, Operation, given, text_schema
-from ml_dash.server.openapi_schemas import ref
 
 __all__ = ["ACCOUNTS", "DEVICE", "SESSION", "SYSTEM"]
 

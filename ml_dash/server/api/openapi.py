@@ -22,8 +22,9 @@ from ml_dash.remote.protocol import (
     READ_LIMIT_MAX,
 )
 from ml_dash.server.accounts.browser_sessions import StoreSessions
-from ml_dash.server.openapi_accounts import ACCOUNTS, DEVICE, SESSION, SYSTEM
-from ml_dash.server.openapi_parts import (
+from ml_dash.server.api.limits import FILES_DEFAULT, LISTED_DEFAULT, LISTED_MAX, TAGS_MAX, WIDTH_DEFAULT
+from ml_dash.server.api.openapi_accounts import ACCOUNTS, DEVICE, SESSION, SYSTEM
+from ml_dash.server.api.openapi_parts import (
     ALWAYS,
     EXPERIMENT,
     LIMIT,
@@ -38,14 +39,7 @@ from ml_dash.server.openapi_parts import (
     text_schema,
     whole_schema,
 )
-from ml_dash.server.openapi_schemas import SCHEMAS, STATUSES, ref
-from ml_dash.server.routes_limits import (
-    FILES_DEFAULT,
-    LISTED_DEFAULT,
-    LISTED_MAX,
-    TAGS_MAX,
-    WIDTH_DEFAULT,
-)
+from ml_dash.server.api.openapi_schemas import SCHEMAS, STATUSES, ref
 from ml_dash.version import __version__
 
 __all__ = ["document"]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.remote.protocol import API
+from ml_dash.server.api.limits import LISTED_DEFAULT, LISTED_MAX
+from ml_dash.server.api.openapi_schemas import STATUSES
 from ml_dash.server.catalogue.records import Wanted, gone, is_id
 from ml_dash.server.http.access import Scope, not_found, principal, require
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import Arguments, invalid
-from ml_dash.server.openapi_schemas import STATUSES
-from ml_dash.server.routes_limits import LISTED_DEFAULT, LISTED_MAX
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found

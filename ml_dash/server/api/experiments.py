@@ -10,11 +10,11 @@ from aiohttp import web
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.remote.protocol import API
+from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.catalogue.records import Description
 from ml_dash.server.http.access import Scope, require
 from ml_dash.server.http.bodies import answer, read_object
 from ml_dash.server.http.query_args import Arguments, invalid
-from ml_dash.server.routes_catalogue import found_experiment
 
 if TYPE_CHECKING:
     from ml_dash.identity import Identity

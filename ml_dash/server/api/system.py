@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.remote.protocol import API, ErrorCode
+from ml_dash.server.api.openapi import document
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import public, require_admin
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import Arguments
-from ml_dash.server.openapi import document
 from ml_dash.version import __version__
 
 if TYPE_CHECKING:

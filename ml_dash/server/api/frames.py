@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.remote.protocol import API, FRAMES, ErrorCode
+from ml_dash.server.api.limits import WRITER_PATTERN
+from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Scope, require
 from ml_dash.server.http.bodies import answer, read_body
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import Arguments, invalid
-from ml_dash.server.routes_catalogue import found_experiment
-from ml_dash.server.routes_limits import WRITER_PATTERN
 
 if TYPE_CHECKING:
     from ml_dash.server.store import Store

@@ -12,12 +12,12 @@ from aiohttp import web
 from ml_dash.events import Kind, Series
 from ml_dash.remote.protocol import API
 from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 from ml_dash.server.catalogue.records import is_id
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal, reading
 from ml_dash.server.http.bodies import encoded_answer, encoder, read_object
 from ml_dash.server.http.query_args import TEXT_MAX, Arguments, invalid
-from ml_dash.server.routes_limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,12 +20,12 @@ from ml_dash.remote.protocol import (
     PART_BYTES_MIN,
     PARTS_MAX,
 )
+from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.blobs.catalogue import no_upload
 from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import answer, chunks, read_body, read_object, too_large
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid
-from ml_dash.server.routes_catalogue import found_experiment
 from ml_dash.server.rows.file_listing import FileListing
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 from ml_dash.journal.files import CHECKSUM_PATTERN
 from ml_dash.remote.protocol import CONTENTS_ASKED_MAX, ErrorCode
 from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX
+from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 from ml_dash.server.http.query_args import TEXT_MAX
-from ml_dash.server.routes_limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 
 __all__ = ["SCHEMAS", "STATUSES", "ref"]
 

@@ -12,7 +12,6 @@ from aiohttp import web
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.times import NANOSECONDS
 from ml_dash.remote.protocol import API
-from ml_dash.server.account_bodies import FORM, read_form
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_grants import parse_asked, scope_text
 from ml_dash.server.accounts.device_logins import (
@@ -24,7 +23,8 @@ from ml_dash.server.accounts.device_logins import (
 )
 from ml_dash.server.accounts.secret import hash_token
 from ml_dash.server.accounts.tokens import check_name
-from ml_dash.server.device_approval import ApprovalPage
+from ml_dash.server.api.account_bodies import FORM, read_form
+from ml_dash.server.api.device_approval import ApprovalPage
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import public
 
