@@ -10,8 +10,8 @@ STAMP := .venv/.installed
 POSTGRES := .venv/.postgresql
 CHROMIUM := .venv/.chromium
 
-PAGES := ml_dash/server/dashboard
-BUILT := $(PAGES)/dist/index.html
+PAGES := dashboard
+BUILT := ml_dash/server/dashboard/dist/index.html
 # the sources, without what npm and the build put beside them
 SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 

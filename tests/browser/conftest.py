@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from ml_dash.server.dashboard import DIST
 from ml_dash.server.runner import EmbeddedServer
 from tests.remote_mode.seen import TOKEN
 
 SLOW = 30_000.0
 """Milliseconds after which something counts as never happening. Not a measure of speed: the machine may be busy."""
-_DIST = Path(__file__).parents[2] / "ml_dash" / "server" / "dashboard" / "dist" / "index.html"
+_INDEX = Path(DIST) / "index.html"
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
@@ -33,7 +34,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("this machine has no chromium: `apt-get install chromium`")
-    if not _DIST.exists():
+    if not _INDEX.exists():
         pytest.skip("the pages are not built: `make dashboard`, which needs Node 20")
     expect.set_options(timeout=SLOW)
     with sync_playwright() as playwright:

@@ -366,7 +366,7 @@ def test_the_pages_can_be_used_by_everybody(
         page.locator("figure.chart").first.scroll_into_view_if_needed()
         expect(page.locator("canvas").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    axe = Path(__file__).parents[2] / "ml_dash/server/dashboard/node_modules/axe-core/axe.min.js"
+    axe = Path(__file__).parents[2] / "dashboard/node_modules/axe-core/axe.min.js"
     page.evaluate(axe.read_text())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     serious = [

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from ml_dash.server.dashboard import DIST
 from ml_dash.server.http.access import public
 
-__all__ = ["DIST", "page_routes"]
+__all__ = ["page_routes"]
 
-DIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dashboard", "dist")
-"""Where the built pages are."""
 _PATHS = ("/", "/experiments/{prefix:.+}", "/compare", "/sign-in")
 _TYPES = {
     ".css": "text/css; charset=utf-8",

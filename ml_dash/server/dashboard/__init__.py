@@ -1,1 +1,8 @@
-"""The dashboard: its sources in TypeScript, and in `dist/` what is built of them."""
+"""The dashboard's pages, as they are built from the TypeScript in the project's `dashboard/`."""
+
+import os
+
+__all__ = ["DIST"]
+
+DIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dist")
+"""The directory that they are built into."""

@@ -1,7 +1,7 @@
 """Summaries of a journal's metrics, made once and kept, so that a chart of millions of rows reads hardly any of them.
 
-A server stores them as rows come (`ml_dash.server.charts.summaries`). Here they are made when a chart first needs them, are kept
-in memory, and go on where they stopped when the journal has grown.
+A server stores them as rows come (`ml_dash.server.charts.summaries`). Here they are made when a chart first needs them,
+are kept in memory, and go on where they stopped when the journal has grown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Experiments are marked by transactions, and no longer by times, when they change: see `ml_dash.server.catalogue.changes`."""
+"""Mark experiments by transactions, and no longer by times, when they change: `ml_dash.server.catalogue.changes`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 __all__ = ["PagesBuildHook"]
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_BUILT = os.path.join(_HERE, "dist", "index.html")
+_BUILT = os.path.join(os.path.dirname(_HERE), "ml_dash", "server", "dashboard", "dist", "index.html")
 _NODE = 20
 _SOURCES = ("src", "index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.ts")
 

@@ -6,6 +6,8 @@ const server = process.env.ML_DASH_SERVER ?? "http://127.0.0.1:7007";
 export default defineConfig({
   build: {
     target: "es2022",
+    outDir: "../ml_dash/server/dashboard/dist",
+    emptyOutDir: true,
     // The content security policy allows neither inline scripts nor data: for them.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
