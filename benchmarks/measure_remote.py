@@ -316,7 +316,7 @@ async def _send_all(
 
 
 async def _send(session: aiohttp.ClientSession, url: str, experiment: str, writer: str, body: bytes) -> None:
-    from ml_dash.remote.protocol import FRAMES, frames_path
+    from ml_dash.protocol import FRAMES, frames_path
 
     headers = {"Content-Type": FRAMES}
     async with session.post(f"{url}{frames_path(experiment, writer)}", data=body, headers=headers) as answer:
@@ -342,8 +342,8 @@ def _frames(number: int) -> list[bytes]:
 def _block(start: int, count: int) -> Any:
     import numpy as np
 
-    from ml_dash.events import Kind, Series
     from ml_dash.journal.blocks import Block, Column
+    from ml_dash.series import Kind, Series
 
     steps = np.arange(start, start + count)
     loss = steps * 1e-5

@@ -30,12 +30,12 @@ from ml_dash.tracks import TracksManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ml_dash.events import Kind
     from ml_dash.journal.view import JournalView
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.queue import Queue
     from ml_dash.remote.uploader import UploadState
     from ml_dash.remote.view import RemoteView
+    from ml_dash.series import Kind
 
 __all__ = ["Experiment", "ExperimentStatus", "FlushResult"]
 

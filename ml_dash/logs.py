@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.events import Kind
 from ml_dash.journal.logs import level_name
+from ml_dash.series import Kind
 from ml_dash.tensors import on_device
 from ml_dash.values import represent
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.buffer import BufferManager, MetricBuffer, SummaryCache
 from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.events import Kind, Series
 from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.port import LATEST, row_time
+from ml_dash.series import Kind, Series
 from ml_dash.values import PACK_ERRORS, pack
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.events import Kind
 from ml_dash.metrics import check_name
 from ml_dash.port import LATEST, row_time
+from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

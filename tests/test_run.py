@@ -62,9 +62,9 @@ READS: dict[str, Callable[[Experiment], object]] = {
 
 def statuses(directory: str) -> list[str]:
     """The statuses of the run's starts and ends, in order, as the journal has them."""
-    from ml_dash.events import Kind, Series
     from ml_dash.journal.blocks import block_rows
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.series import Kind, Series
 
     index = JournalIndex(os.path.join(directory, "journal"))
     index.refresh()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from ml_dash.auth.current import token_for
 from ml_dash.auth.errors import AuthError, LoginError, TokenStoreError
-from ml_dash.auth.origins import origin
 from ml_dash.auth.store import TokenStore
 from ml_dash.auth.token import Token
+from ml_dash.origins import origin
 
 __all__ = [
     "AuthError",

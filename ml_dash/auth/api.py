@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from ml_dash.auth.errors import LoginError
-from ml_dash.remote.protocol import API, JSON
+from ml_dash.protocol import API, JSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

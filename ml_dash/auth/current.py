@@ -7,11 +7,11 @@ import time
 from typing import NamedTuple
 
 from ml_dash.auth.errors import TokenStoreError
-from ml_dash.auth.origins import origin
 from ml_dash.auth.store import TokenStore
 from ml_dash.auth.token import Token
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.logger import logger
+from ml_dash.origins import origin
 
 __all__ = ["VARIABLE", "token_for"]
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from ml_dash.auth.api import Answer, ask
 from ml_dash.auth.errors import LoginError
-from ml_dash.auth.origins import origin
 from ml_dash.auth.token import Token
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
-from ml_dash.remote.protocol import API
+from ml_dash.origins import origin
+from ml_dash.protocol import API
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_dash.auth.directory import keep_private, replace_private, set_aside
 from ml_dash.auth.errors import TokenStoreError
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 
 if TYPE_CHECKING:

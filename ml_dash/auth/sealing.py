@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.auth.errors import TokenStoreError
 from ml_dash.auth.keys import FILE, KEY_ID_BYTES, KEYRING
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

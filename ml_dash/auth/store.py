@@ -16,10 +16,10 @@ from ml_dash.auth.directory import (
 )
 from ml_dash.auth.errors import TokenStoreError
 from ml_dash.auth.keys import Keys
-from ml_dash.auth.origins import origin
 from ml_dash.auth.sealing import SIZE_MAX, open_sealed, read_header, seal
 from ml_dash.auth.token import Token
 from ml_dash.logger import logger
+from ml_dash.origins import origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from ml_dash.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml_dash.events import Series
+    from ml_dash.series import Series
 
 __all__ = ["UNNAMED", "MetricChoice"]
 

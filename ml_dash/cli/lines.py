@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ml_dash.cli.choice import UNNAMED
 from ml_dash.cli.text import local_time, value_text, visible
-from ml_dash.events import Kind
+from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from ml_dash.cli.screen import Screen

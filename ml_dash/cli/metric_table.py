@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ml_dash.cli.screen import Screen
-    from ml_dash.events import Series
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.series import Series
 
 __all__ = ["MetricSummary", "metric_table", "summarize_metrics"]
 

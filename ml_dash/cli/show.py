@@ -18,8 +18,8 @@ from ml_dash.cli.text import (
     value_text,
     visible,
 )
-from ml_dash.events import Kind, Series
 from ml_dash.journal.params import read_params
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import typer
 
 from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, MetricNames, Root
 from ml_dash.cli.text import duration_text
-from ml_dash.events import Kind, Series
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

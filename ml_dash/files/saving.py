@@ -7,13 +7,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.events import Kind
 from ml_dash.files.copying import storing
 from ml_dash.files.details import Details, stored_form
 from ml_dash.files.row import save_row
 from ml_dash.files.staging import Staged, Staging
 from ml_dash.journal.files import CHANGEABLE, fold_files
 from ml_dash.journal.times import iso_time
+from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

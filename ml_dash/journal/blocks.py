@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from ml_dash.events import Kind, Series
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

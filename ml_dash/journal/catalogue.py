@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.events import Kind, Series
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, KeysView

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.events import Kind
 from ml_dash.journal.scan import SegmentScan
+from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

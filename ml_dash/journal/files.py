@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.patterns import is_pattern, pattern_matcher
 from ml_dash.journal.times import iso_time
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

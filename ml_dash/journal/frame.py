@@ -13,7 +13,6 @@ import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import (
     POSITION_BYTES,
     TIME_BYTES,
@@ -25,6 +24,7 @@ from ml_dash.journal.blocks import (
     pack,
     unpack,
 )
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

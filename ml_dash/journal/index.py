@@ -25,7 +25,7 @@ from ml_dash.journal.scan import SegmentScan
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ml_dash.events import Kind, Series
+    from ml_dash.series import Kind, Series
 
 __all__ = ["SEGMENT_SUFFIX", "Damage", "JournalIndex", "WriterInfo"]
 

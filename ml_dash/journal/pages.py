@@ -10,8 +10,8 @@ from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.times import iso_time, seconds
 
 if TYPE_CHECKING:
-    from ml_dash.events import Series
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.series import Series
 
 __all__ = ["page", "read_rows", "rows_by_writer", "whole_number"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.pages import rows_by_writer
 from ml_dash.journal.runs import WriterRuns
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex

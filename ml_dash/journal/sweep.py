@@ -15,10 +15,10 @@ from ml_dash.journal.blocks import block_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ml_dash.events import Series
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.catalogue import BlockPlace, Catalogue
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.series import Series
 
 __all__ = ["Row", "end_times", "last_rows", "rows_of", "sweep"]
 

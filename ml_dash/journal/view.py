@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 from ml_dash.callers import warn_user
 from ml_dash.errors import MissingExtraError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.columns import to_arrays
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.files import FileQuery, FilesReader
@@ -27,6 +26,7 @@ from ml_dash.journal.sweep import end_times
 from ml_dash.journal.times import iso_time
 from ml_dash.journal.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.processes import process_alive
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

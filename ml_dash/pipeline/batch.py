@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.pipeline.layout import Layout, parse_layout
 from ml_dash.values import unpack
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ml_dash.events import Series
+    from ml_dash.series import Series
 
 __all__ = ["Batcher", "Packed"]
 

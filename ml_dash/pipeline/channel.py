@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
-from ml_dash.events import Kind, Series
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.writer import JournalWriter
@@ -25,6 +24,7 @@ from ml_dash.logger import logger
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.pipeline.securing import Securing
+from ml_dash.series import Kind, Series
 from ml_dash.values import pack
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING
 
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 
 if TYPE_CHECKING:

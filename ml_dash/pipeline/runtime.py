@@ -20,7 +20,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.imports import hook_forks
+from ml_dash.forks import hook_forks
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel, Counters
 from ml_dash.pipeline.exit_bar import exit_bar

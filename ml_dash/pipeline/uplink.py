@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 from ml_dash.pipeline.content_account import ContentAccount
 

@@ -15,7 +15,7 @@ import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ml_dash.imports import guarded_imports
+from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import SLICE
 from ml_dash.pipeline.work_thread import WorkThread

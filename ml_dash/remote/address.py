@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from ml_dash.auth.origins import is_loopback, origin
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.origins import is_loopback, origin
 
 __all__ = ["ServerAddress", "parse_address"]
 
@@ -29,7 +29,7 @@ def parse_address(url: str) -> ServerAddress:
     """Return the parts of a server's URL.
 
     Raises:
-        InvalidArgumentError: It is none, or no token could be sent there; see `ml_dash.auth.origins.origin`.
+        InvalidArgumentError: It is none, or no token could be sent there; see `ml_dash.origins.origin`.
     """
     base = origin(url)
     parts = urlsplit(url.strip())

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import RemoteError
 from ml_dash.journal.blocks import pack, unpack
-from ml_dash.remote.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
+from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 from ml_dash.remote.retry import retry_after_seconds
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.errors import RemoteError
 from ml_dash.journal.files import is_checksum
+from ml_dash.protocol import CONTENTS_ASKED_MAX
 from ml_dash.remote.client import experiment_path
-from ml_dash.remote.protocol import CONTENTS_ASKED_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

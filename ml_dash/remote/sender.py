@@ -14,11 +14,11 @@ from ml_dash.errors import JournalVersionError, RemoteError
 from ml_dash.journal.cursor import Cursor
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import FeedFrame, Passed
+from ml_dash.protocol import ErrorCode
 from ml_dash.remote.account import SentWriter, WriterAccount
 from ml_dash.remote.batch import Batch, Entry, make_batch
 from ml_dash.remote.blocking import RunBlocking
 from ml_dash.remote.client import Client, ServerError, Upserted
-from ml_dash.remote.protocol import ErrorCode
 from ml_dash.remote.transport import TransportError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ml_dash.logger import logger
+from ml_dash.protocol import ErrorCode
 from ml_dash.remote.client import NotMlDashError, ServerError
-from ml_dash.remote.protocol import ErrorCode
 from ml_dash.remote.transport import TransportError
 
 if TYPE_CHECKING:

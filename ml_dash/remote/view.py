@@ -7,15 +7,15 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, RemoteError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.columns import to_arrays
 from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, whole_number
 from ml_dash.journal.runs import RunInfo
 from ml_dash.journal.tracks import TrackQuery, find_by_time, renderer
+from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.remote.client import Client, ServerError, experiment_path
 from ml_dash.remote.download import Frames
-from ml_dash.remote.protocol import READ_LIMIT_MAX
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence

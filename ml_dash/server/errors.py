@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 
 __all__ = ["ApiError", "busy", "disk_full"]
 
@@ -14,7 +14,7 @@ class ApiError(Exception):
 
     Args:
         status: the HTTP status.
-        code: a word for programs, one of `ml_dash.remote.protocol.ErrorCode`.
+        code: a word for programs, one of `ml_dash.protocol.ErrorCode`.
         message: a sentence for people; it names the value and the remedy.
         **details: what else the client needs, such as ``expected=``; part of the answer.
     """

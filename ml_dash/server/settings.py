@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ml_dash.remote.protocol import FRAMES_BYTES_MAX
+from ml_dash.protocol import FRAMES_BYTES_MAX
 
 __all__ = ["DEFAULT_DATA", "ServerSettings"]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ml_dash.events import Kind, Series
 from ml_dash.pipeline.channel import Channel
+from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.rows import SERIES, Row, as_text, random_row

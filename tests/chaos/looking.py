@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
+from ml_dash.series import Kind, Series
 from tests.chaos.book import Found
 from tests.simulation.rows import Row, as_text
 

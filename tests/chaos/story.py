@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_dash.events import Kind
+from ml_dash.series import Kind
 from tests.chaos.book import Book
 from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import random_faults

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ml_dash import Experiment
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.frame import (
     MAGIC,
@@ -21,6 +20,7 @@ from ml_dash.journal.frame import (
     segment_name,
 )
 from ml_dash.journal.index import JournalIndex
+from ml_dash.series import Kind, Series
 from tests.cli.shell import environment
 
 TRAIN = Series(Kind.METRIC, "train")

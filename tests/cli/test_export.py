@@ -24,8 +24,8 @@ from hypothesis import given, settings, strategies as st
 from ml_dash import Experiment
 from ml_dash.cli.exporting import parquet as parquet_format
 from ml_dash.cli.exporting.times import iso_exact, seconds_exact
-from ml_dash.events import Kind, Series
 from ml_dash.journal.index import JournalIndex
+from ml_dash.series import Kind, Series
 from tests.cli.experiments import in_frames, make, training
 from tests.cli.shell import invoke, shell, succeed
 

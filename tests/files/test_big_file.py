@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.remote.protocol import part_bytes
+from ml_dash.protocol import part_bytes
 from ml_dash.remote.unsent import markers
 from tests.process.processes import PROJECT
 from tests.server.serving import TOKEN, ServerProcess

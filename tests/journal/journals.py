@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, block_rows
 from ml_dash.journal.disk import SegmentFile
 from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_name
 from ml_dash.journal.index import JournalIndex
+from ml_dash.series import Kind, Series
 
 WRITER = "0123456789abcdef-1f-89abcdef"
 LATER_WRITER = "0123456789abcdf0-20-01234567"

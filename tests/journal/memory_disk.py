@@ -7,7 +7,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block
 from ml_dash.journal.frame import (
     FRAME_HEADER,
@@ -17,6 +16,7 @@ from ml_dash.journal.frame import (
     head_crc_ok,
     parse_frame_header,
 )
+from ml_dash.series import Kind, Series
 
 __all__ = ["MemoryDisk", "MemoryFile", "files_in", "frames_of", "journal_of", "rows"]
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import (
     Block,
     BlockHead,
@@ -25,6 +24,7 @@ from ml_dash.journal.blocks import (
     unpack,
 )
 from ml_dash.journal.frame import decode_meta
+from ml_dash.series import Kind, Series
 
 SERIES = Series(Kind.METRIC, "train")
 INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
@@ -246,7 +246,7 @@ def test_reading_a_window_touches_no_value_outside_it() -> None:
 def test_encoding_lists_needs_no_numpy() -> None:
     """A slow run must not pay for the import of numpy."""
     script = (
-        "import sys; from ml_dash.events import *; from ml_dash.journal.blocks import *;"
+        "import sys; from ml_dash.series import *; from ml_dash.journal.blocks import *;"
         "from ml_dash.journal.frame import encode_frame;"
         "encode_frame(1, [Block(Series(Kind.LOG, None), [1, 2], [Column('x', 'f', [0], [1.0])])]);"
         "print('numpy' in sys.modules)"

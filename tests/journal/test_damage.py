@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame, segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
+from ml_dash.series import Kind, Series
 from tests.journal.journals import (
     LATER_WRITER,
     NAME,

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.feed import FeedFrame, FeedItem, JournalFeed, Lost, writers
 from ml_dash.journal.frame import FRAME_HEADER, encode_frame, encode_segment_header, segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.series import Kind, Series
 from tests.journal.journals import LATER_WRITER, NAME, WRITER, MemoryDisk, disk_with, frame, numbers, segment
 
 BIG = 1 << 20

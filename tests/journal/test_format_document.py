@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block
 from ml_dash.journal.frame import (
     FRAME_HEADER,
@@ -28,6 +27,7 @@ from ml_dash.journal.frame import (
     parse_frame_header,
     parse_segment_name,
 )
+from ml_dash.series import Kind, Series
 
 PAGE = (Path(__file__).parents[2] / "docs" / "journal-format.md").read_text(encoding="utf-8")
 START = 1_700_000_000_000_000_000

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.events import Kind, Series
 from ml_dash.journal import frame
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, pack
 from ml_dash.journal.frame import (
@@ -29,6 +28,7 @@ from ml_dash.journal.frame import (
     parse_segment_name,
     segment_name,
 )
+from ml_dash.series import Kind, Series
 
 TRAIN = Block(Series(Kind.METRIC, "train"), [10, 11], [Column("loss", "f", None, [0.5, 0.25])])
 LOG = Block(Series(Kind.LOG, None), [12], [Column("message", "o", None, ["hello"])])

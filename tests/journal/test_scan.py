@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, pack
 from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, encode_frame
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import Frame, SegmentScan
+from ml_dash.series import Kind, Series
 from tests.journal.journals import LATER_WRITER, NAME, WRITER, MemoryDisk, frame, segment
 
 PATH = f"j/{NAME}"

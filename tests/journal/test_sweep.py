@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame, segment_name
 from ml_dash.journal.sweep import end_times, last_rows, rows_of, sweep
+from ml_dash.series import Kind, Series
 from tests.journal.journals import (
     EVAL,
     LATER_WRITER,

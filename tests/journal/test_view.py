@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.columns import to_arrays
 from ml_dash.journal.disk import RealDisk
 from ml_dash.journal.params import fold_params
 from ml_dash.journal.times import iso_time, seconds, seconds_array
 from ml_dash.journal.view import JournalDamageWarning, JournalView
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.series import Kind, Series
 
 from .view_journals import SECOND, TRAIN, Row, block_of, metric_rows, write, write_rows
 

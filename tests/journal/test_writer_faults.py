@@ -185,7 +185,7 @@ def test_a_frame_of_which_nobody_can_say_whether_it_arrived_keeps_its_number(
 
 LIMITED = """
 import resource, sys
-from ml_dash.events import *
+from ml_dash.series import *
 from ml_dash.journal.blocks import *
 from ml_dash.journal.writer import JournalWriter
 import signal

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.series import Kind, Series
 
 SECOND = 1_000_000_000
 TRAIN = Series(Kind.METRIC, "train")

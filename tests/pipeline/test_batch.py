@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
 from ml_dash.pipeline.batch import Batcher, Packed
+from ml_dash.series import Kind, Series
 from ml_dash.values import pack, unpack
 
 Event = tuple[int, int, dict[str, Any]]

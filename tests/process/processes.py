@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.view import JournalView
+from ml_dash.series import Kind, Series
 
 PROJECT = Path(__file__).parents[2]
 PREFIX = "alice/vision/resnet"

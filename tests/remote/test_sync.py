@@ -8,13 +8,13 @@ import zlib
 from pathlib import Path
 
 from ml_dash.auth.token import Token
-from ml_dash.events import Kind, Series
 from ml_dash.journal.frame import encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.remote.client import Client
 from ml_dash.remote.http import AiohttpTransport
 from ml_dash.remote.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
 from ml_dash.remote.view import RemoteView
+from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from tests.journal.journals import LATER_WRITER, WRITER, numbers
 from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows

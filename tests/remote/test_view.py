@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.files import FileQuery
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.view import JournalView
@@ -20,6 +19,7 @@ from ml_dash.remote.client import Client
 from ml_dash.remote.download import Frames
 from ml_dash.remote.sync import sync_experiment
 from ml_dash.remote.view import RemoteView
+from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from tests.journal.journals import numbers
 from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, unpack
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
-from ml_dash.remote.protocol import FRAMES
+from ml_dash.protocol import FRAMES
+from ml_dash.series import Kind, Series
 
 API = "/api/v1"
 WRITER = "0123456789abcdef-1f-89abcdef"

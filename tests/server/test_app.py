@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from ml_dash import __version__
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import pack
+from ml_dash.series import Kind, Series
 from ml_dash.server.http.bodies import to_json
 from ml_dash.server.runner import EmbeddedServer, ServerStartError
 from tests.server.serving import (

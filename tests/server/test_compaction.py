@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import pack
+from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer

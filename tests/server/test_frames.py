@@ -8,10 +8,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column, pack
 from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
+from ml_dash.series import Kind, Series
 from ml_dash.server.ingest.frames import Problem, parse_frames
 from tests.server.serving import TRAIN, frame, frames, numbers, objects
 

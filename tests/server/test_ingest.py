@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.remote.protocol import FRAMES
+from ml_dash.protocol import FRAMES
+from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import status_code_conformance
 
-from ml_dash.events import Kind, Series
-from ml_dash.remote.protocol import FRAMES
+from ml_dash.protocol import FRAMES
+from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.api.openapi import document
 from ml_dash.server.app import build_app

@@ -7,8 +7,8 @@ import hashlib
 import os
 from typing import Any
 
-from ml_dash.events import Kind, Series
-from ml_dash.remote.protocol import OCTETS
+from ml_dash.protocol import OCTETS
+from ml_dash.series import Kind, Series
 from tests.server.serving import NOON, SECOND, Answer, Client, frame, objects
 
 FILES = Series(Kind.FILE, None)

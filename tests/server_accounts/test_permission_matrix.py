@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 from aiohttp import ClientResponse
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame
-from ml_dash.remote.protocol import API, FRAMES
+from ml_dash.protocol import API, FRAMES
+from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app

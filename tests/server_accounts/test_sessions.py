@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts

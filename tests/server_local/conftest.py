@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from ml_dash import Experiment
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.local.app import build_local_app
 from ml_dash.server.local.library import LocalLibrary

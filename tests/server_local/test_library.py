@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.events import Kind, Series
+from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Wanted
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import write_cursor

@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.events import Kind
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.journal.view import JournalView
+from ml_dash.series import Kind
 from tests.simulation.disk import SimulatedDisk, writer_of
 from tests.simulation.process import DIRECTORY
 from tests.simulation.rows import Row, as_text

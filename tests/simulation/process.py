@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ml_dash.events import Kind, Series
 from ml_dash.pipeline import channel as channel_module
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.queue import LARGE_EVENT, Event
+from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.disk import SimulatedDisk

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from ml_dash.events import Kind, Series
 from ml_dash.pipeline.queue import Event
+from ml_dash.series import Kind, Series
 from ml_dash.tensors import Deferred
 from ml_dash.values import PACK_ERRORS, DeferredEvent, pack, pack_event
 from tests.simulation.clock import SimulatedClock

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
 from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.catalogue.records import Description
 from ml_dash.server.http.access import Scope, require

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.remote.protocol import API, FRAMES, ErrorCode
+from ml_dash.protocol import API, FRAMES, ErrorCode
 from ml_dash.server.api.limits import WRITER_PATTERN
 from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.errors import ApiError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
 from ml_dash.server.api.limits import LISTED_DEFAULT, LISTED_MAX
 from ml_dash.server.api.openapi_schemas import STATUSES
 from ml_dash.server.catalogue.records import Wanted, gone, is_id

@@ -8,10 +8,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ml_dash.events import Kind
 from ml_dash.journal.files import CHECKSUM_PATTERN
 from ml_dash.journal.logs import LEVELS
-from ml_dash.remote.protocol import (
+from ml_dash.protocol import (
     API,
     CONTENTS_ASKED_MAX,
     FRAMES,
@@ -21,6 +20,7 @@ from ml_dash.remote.protocol import (
     PART_BYTES_MIN,
     READ_LIMIT_MAX,
 )
+from ml_dash.series import Kind
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.api.limits import FILES_DEFAULT, LISTED_DEFAULT, LISTED_MAX, TAGS_MAX, WIDTH_DEFAULT
 from ml_dash.server.api.openapi_accounts import ACCOUNTS, DEVICE, SESSION, SYSTEM

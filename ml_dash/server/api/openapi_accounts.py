@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_dash.remote.protocol import API, JSON, MSGPACK
+from ml_dash.protocol import API, JSON, MSGPACK
 from ml_dash.server.api.openapi_parts import ALWAYS, FORM, HTML, Body, Operation, given, text_schema
 from ml_dash.server.api.openapi_schemas import ref
 from ml_dash.server.http.access import BY_PAGE

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
 from ml_dash.server.http.access import Scope, not_found, require, require_admin
 from ml_dash.server.http.bodies import answer, read_object
 from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid

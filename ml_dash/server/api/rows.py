@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.events import Kind, Series
 from ml_dash.journal.frame import encode_frame
-from ml_dash.remote.protocol import API, FRAMES, READ_LIMIT_MAX, ErrorCode
+from ml_dash.protocol import API, FRAMES, READ_LIMIT_MAX, ErrorCode
+from ml_dash.series import Kind, Series
 from ml_dash.server.api.limits import READ_DEFAULT, WIDTH_DEFAULT
 from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.catalogue.records import time_or_none

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
 from ml_dash.server.http.access import Access, check_attempts, demand_page, public, refused
 from ml_dash.server.http.bodies import answer, read_object
 from ml_dash.server.http.query_args import Arguments, invalid

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.remote.protocol import API, ErrorCode
+from ml_dash.protocol import API, ErrorCode
 from ml_dash.server.api.openapi import document
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import public, require_admin

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.remote.protocol import API, ErrorCode
+from ml_dash.protocol import API, ErrorCode
 from ml_dash.server.api.account_bodies import created_body, read_new_token, token_body, whoami_body
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal, require_admin

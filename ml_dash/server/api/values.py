@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
-from ml_dash.events import Kind, Series
-from ml_dash.remote.protocol import API
+from ml_dash.protocol import API
+from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 from ml_dash.server.catalogue.records import is_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
-from ml_dash.remote.protocol import ErrorCode, part_bytes
+from ml_dash.protocol import ErrorCode, part_bytes
 from ml_dash.server.blobs.limits import OwnerLimits, add_used, lock_owner
 from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS
 from ml_dash.server.errors import ApiError

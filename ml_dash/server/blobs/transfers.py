@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.blobs.catalogue import Content, Contents, Part, no_upload
 from ml_dash.server.blobs.objects import BlobError, Blobs
 from ml_dash.server.db.database import is_disk_full

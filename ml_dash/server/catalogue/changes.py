@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select, text
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.errors import ApiError
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 from typing import Any, NamedTuple
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 
 __all__ = ["INDEX", "TIME", "WIDTH_MAX", "ChartRequest", "checked_request"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from aiohttp import web
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
 from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token

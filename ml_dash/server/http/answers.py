@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.bodies import error_answer
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.journal.blocks import pack, unpack
-from ml_dash.remote.protocol import JSON, MSGPACK, ErrorCode
+from ml_dash.protocol import JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.blocks import pack, unpack
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:

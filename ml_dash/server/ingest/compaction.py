@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from ml_dash.events import Kind
 from ml_dash.journal.blocks import encode_block, pack
 from ml_dash.journal.catalogue import KNOWN_KINDS
+from ml_dash.series import Kind
 from ml_dash.server.db.file_tables import CONTENT_PARTS
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sqlalchemy import select
 
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS

@@ -10,8 +10,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.events import Kind
 from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
+from ml_dash.series import Kind
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
 from ml_dash.server.ingest.frames import FrameBlock, block_crc
@@ -20,7 +20,7 @@ from ml_dash.server.rows.merge import can_merge, merge_blocks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ml_dash.events import Series
+    from ml_dash.series import Series
     from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.ingest.frames import ParsedFrame
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
-from ml_dash.remote.protocol import API, ErrorCode
+from ml_dash.protocol import API, ErrorCode
 from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.listing import catalogue_routes
 from ml_dash.server.api.pages import page_routes

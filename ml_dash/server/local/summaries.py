@@ -14,10 +14,10 @@ from ml_dash.server.rows.merge import merge_blocks, slice_block
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml_dash.events import Series
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.catalogue import Catalogue
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.series import Series
 
 __all__ = ["JournalSeries", "Summaries"]
 

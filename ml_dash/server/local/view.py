@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.events import Kind, Series
 from ml_dash.files.staging import Staging
 from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, whole_number
 from ml_dash.journal.times import nearest_ns
 from ml_dash.journal.view import JournalView
+from ml_dash.series import Kind, Series
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.http.cursors import no_cursor
 from ml_dash.server.local.contents import is_here

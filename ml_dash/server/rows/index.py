@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.blocks import decode_block, pack, unpack
 from ml_dash.journal.frame import decode_meta
-from ml_dash.remote.protocol import ErrorCode
+from ml_dash.protocol import ErrorCode
+from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError

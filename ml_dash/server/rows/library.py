@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from ml_dash.events import Series
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.files import FileQuery
     from ml_dash.journal.runs import RunInfo
+    from ml_dash.series import Series
     from ml_dash.server.catalogue.records import Found, Wanted
 
 __all__ = ["Library", "StoredContent", "View"]

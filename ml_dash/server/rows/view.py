@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from ml_dash.events import Kind, Series
 from ml_dash.journal.logs import LogFilter
 from ml_dash.journal.pages import page, read_rows, whole_number
 from ml_dash.journal.params import read_params
 from ml_dash.journal.stats import SeriesStats
 from ml_dash.journal.times import iso_time, nearest_ns
 from ml_dash.journal.tracks import TrackQuery
+from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.rows.file_listing import FileListing
