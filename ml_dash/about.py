@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.values import fetched, plain, represent
+from ml_dash.values.pack import fetched, plain, represent
 
 __all__ = ["About"]
 

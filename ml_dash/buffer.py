@@ -12,15 +12,15 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.summary import parse_aggregations, summarize
-from ml_dash.tensors import Deferred, defer, element_count, fetch, mark, on_device
-from ml_dash.values import deferred_in, plain, represent
+from ml_dash.values.aggregate import parse_aggregations, summarize
+from ml_dash.values.pack import deferred_in, plain, represent
+from ml_dash.values.tensors import Deferred, defer, element_count, fetch, mark, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.metrics import MetricBuilder, MetricsManager
-    from ml_dash.summary import Aggregation
+    from ml_dash.values.aggregate import Aggregation
 
 __all__ = ["BufferManager", "MetricBuffer", "SummaryCache"]
 

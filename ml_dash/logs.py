@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.logs import level_name
 from ml_dash.series import Kind
-from ml_dash.tensors import on_device
-from ml_dash.values import represent
+from ml_dash.values.pack import represent
+from ml_dash.values.tensors import on_device
 
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment

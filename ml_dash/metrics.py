@@ -19,7 +19,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.port import LATEST, row_time
 from ml_dash.series import Kind, Series
-from ml_dash.values import PACK_ERRORS, pack
+from ml_dash.values.pack import PACK_ERRORS, pack
 
 if TYPE_CHECKING:
     import numpy.typing as npt

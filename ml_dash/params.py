@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.flatten import flatten_params, unflatten_params
 from ml_dash.series import Kind
+from ml_dash.values.flatten import flatten_params, unflatten_params
 
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment

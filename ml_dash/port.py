@@ -11,7 +11,7 @@ from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError, NotStartedError
 from ml_dash.pipeline.queue import Event, Queue
 from ml_dash.series import Kind
-from ml_dash.values import PACK_ERRORS, ValueWarning, pack, pack_event
+from ml_dash.values.pack import PACK_ERRORS, ValueWarning, pack, pack_event
 
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import InvalidParameterError, MLDashError
-from ml_dash.flatten import flatten_params, merge_params, unflatten_params
+from ml_dash.values.flatten import flatten_params, merge_params, unflatten_params
 
 T = TypeVar("T")
 
@@ -209,7 +209,7 @@ def test_subclasses_of_builtins_are_stored_as_the_builtin() -> None:
 def test_plain_parameters_do_not_load_numpy() -> None:
     script = """
 import sys
-from ml_dash.flatten import flatten_params
+from ml_dash.values.flatten import flatten_params
 assert flatten_params({"a": {"b": (1, {2})}}) == {"a.b": [1, [2]]}
 assert "numpy" not in sys.modules
 """

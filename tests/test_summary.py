@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.summary import parse_aggregations, summarize
+from ml_dash.values.aggregate import parse_aggregations, summarize
 
 NAMES = ("mean", "std", "min", "max", "count", "median", "sum", "first", "last")
 

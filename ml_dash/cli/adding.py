@@ -13,7 +13,7 @@ from ml_dash.journal.files import FILES
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.runtime import new_writer_id
-from ml_dash.values import pack
+from ml_dash.values.pack import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

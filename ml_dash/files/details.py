@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.values import PACK_ERRORS, DeferredEvent, pack, pack_event, unpack
+from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event, unpack
 
 __all__ = ["Details", "stored_form"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.forks import guarded_imports
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.pipeline.layout import Layout, parse_layout
-from ml_dash.values import unpack
+from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -25,7 +25,7 @@ from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.pipeline.securing import Securing
 from ml_dash.series import Kind, Series
-from ml_dash.values import pack
+from ml_dash.values.pack import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

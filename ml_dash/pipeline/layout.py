@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.values import unpack
+from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.settings import Overflow
-    from ml_dash.values import DeferredEvent
+    from ml_dash.values.pack import DeferredEvent
 
 __all__ = ["LARGE_EVENT", "Appendable", "Event", "EventQueue", "Queue"]
 

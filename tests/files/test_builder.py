@@ -29,7 +29,7 @@ from ml_dash.errors import (
 from ml_dash.files.builder import FileBuilder
 from ml_dash.files.manager import FilesManager
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.values import ValueWarning
+from ml_dash.values.pack import ValueWarning
 from tests.remote_mode.seen import TOKEN
 
 _NUMBERS = itertools.count()

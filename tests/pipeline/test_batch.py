@@ -14,7 +14,7 @@ from ml_dash.journal.blocks import Block, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.series import Kind, Series
-from ml_dash.values import pack, unpack
+from ml_dash.values.pack import pack, unpack
 
 Event = tuple[int, int, dict[str, Any]]
 Rows = dict[Series, list[tuple[int, str]]]

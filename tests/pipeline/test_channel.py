@@ -17,7 +17,7 @@ from ml_dash.pipeline import channel as channel_module, queue as queue_module
 from ml_dash.pipeline.channel import Channel, Counters
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
-from ml_dash.values import pack
+from ml_dash.values.pack import pack
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.disk import InterruptError, SimulatedDisk
 from tests.simulation.weather import Weather

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.pipeline.layout import Layout, parse_layout
-from ml_dash.values import pack
+from ml_dash.values.pack import pack
 
 NOW = 1_700_000_000_000_000_000
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from ml_dash.pipeline.queue import Event
 from ml_dash.series import Kind, Series
-from ml_dash.tensors import Deferred
-from ml_dash.values import PACK_ERRORS, DeferredEvent, pack, pack_event
+from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event
+from ml_dash.values.tensors import Deferred
 from tests.simulation.clock import SimulatedClock
 
 __all__ = ["SERIES", "Row", "as_text", "malformed_event", "random_row"]

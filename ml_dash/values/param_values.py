@@ -4,7 +4,7 @@ Stored is None, a bool, an int within 64 bits, a float (NaN and the infinities t
 values (a dict within a list stays a dict), or `{}` for an empty dict. All of it is JSON, but for NaN and the
 infinities. What else is taken:
 
-- dicts, and the configuration objects of `ml_dash.config_fields`: each field by itself
+- dicts, and the configuration objects of `ml_dash.values.config_fields`: each field by itself
 - an enum's member: its value, or its name where the value is not a scalar
 - a path: its text
 - tuples and other sequences: a list
@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as Abstra
 from enum import Enum
 from typing import Any, NoReturn, SupportsIndex
 
-from ml_dash.config_fields import config_fields
 from ml_dash.errors import InvalidParameterError
+from ml_dash.values.config_fields import config_fields
 
 __all__ = ["Keys", "leaves"]
 

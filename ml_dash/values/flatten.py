@@ -1,14 +1,14 @@
 """Parameters as they are stored: one flat dict from dotted keys to plain values, and back to nested dicts.
 
 A dot in a key is the same as a level of nesting. Of two values for one path, and of a value and a dict at one
-path, the later wins. An empty dict is a value. What values there are, `ml_dash.param_values` says.
+path, the later wins. An empty dict is a value. What values there are, `ml_dash.values.param_values` says.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.param_values import Keys, leaves
+from ml_dash.values.param_values import Keys, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ from typing import Any
 import msgpack
 from msgspec.msgpack import Encoder
 
-from ml_dash.tensors import Deferred, defer, fetch, mark
+from ml_dash.values.tensors import Deferred, defer, fetch, mark
 
 __all__ = [
     "PACK_ERRORS",

@@ -1,0 +1,1 @@
+"""What a logged value becomes, and what is computed of it."""
