@@ -30,9 +30,9 @@ from ml_dash.tracks import TracksManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ml_dash.journal.view import JournalView
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.queue import Queue
+    from ml_dash.query.journal_view import JournalView
     from ml_dash.remote.uploader import UploadState
     from ml_dash.remote.view import RemoteView
     from ml_dash.series import Kind
@@ -223,7 +223,7 @@ class Experiment:
     def written(self) -> JournalView:
         """The journal as it is on disk, without what still waits in the queue."""
         if self._view is None:
-            from ml_dash.journal.view import JournalView
+            from ml_dash.query.journal_view import JournalView
 
             self._view = JournalView(os.path.join(self._directory, "journal"))
         return self._view
@@ -428,7 +428,7 @@ class Experiment:
     def _snapshot(self) -> bytes:
         import json
 
-        from ml_dash.journal.times import iso_time
+        from ml_dash.query.times import iso_time
 
         info = self.written.run()
         record = {
@@ -447,7 +447,7 @@ class Experiment:
 
 
 def _iso(time_ns: int | None) -> str | None:
-    from ml_dash.journal.times import iso_time
+    from ml_dash.query.times import iso_time
 
     return None if time_ns is None else iso_time(time_ns)
 

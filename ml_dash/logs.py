@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.logs import level_name
+from ml_dash.query.logs import level_name
 from ml_dash.series import Kind
 from ml_dash.values.pack import represent
 from ml_dash.values.tensors import on_device

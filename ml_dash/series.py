@@ -11,7 +11,7 @@ TRACK     the topic                   whatever was appended
 LOG       None                        ``level``, ``message``, ``metadata`` (a dict or None)
 PARAMS    None                        ``set``: flat dict of dotted keys
 RUN       None                        ``event`` (start, end, heartbeat), see `ml_dash.run`
-FILE      None                        ``event`` (save, update, delete), see `ml_dash.journal.files`
+FILE      None                        ``event`` (save, update, delete), see `ml_dash.query.files`
 ========  ==========================  =====================================================
 """
 

@@ -106,6 +106,6 @@ class TrackSlice:
 
     def findByTime(self, timestamp: float) -> dict[str, Any] | None:  # noqa: N802 - the public contract
         """Return the entry at a time, else the last one before it; None where there is none."""
-        from ml_dash.journal.tracks import find_by_time
+        from ml_dash.query.tracks import find_by_time
 
         return find_by_time(self.entries, timestamp)

@@ -27,7 +27,7 @@ from docs.examples.digits_network import Config
 from docs.examples.digits_processes import Children, Server, Training, Watch
 from docs.examples.digits_witness import Attempt, witness_path
 from ml_dash import Experiment
-from ml_dash.journal.runs import RunInfo
+from ml_dash.query.runs import RunInfo
 from ml_dash.server.runner import EmbeddedServer
 
 Rows = dict[str, Any]

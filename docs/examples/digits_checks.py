@@ -13,7 +13,7 @@ import numpy.typing as npt
 from docs.examples.digits_network import Config, steps_per_epoch
 from docs.examples.digits_witness import Attempt, Call
 from ml_dash import Experiment
-from ml_dash.journal.runs import RunInfo
+from ml_dash.query.runs import RunInfo
 from ml_dash.settings import Settings
 
 GRACE = 1.0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
 from ml_dash.journal.disk import REAL_DISK
-from ml_dash.journal.files import FILES
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.runtime import new_writer_id
+from ml_dash.query.files import FILES
 from ml_dash.values.pack import pack
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def check_contents(located: Located) -> ContentsReport:
     from ml_dash.cli.file_source import file_table
     from ml_dash.cli.reading import open_index
     from ml_dash.files.staging import Staging
-    from ml_dash.journal.files import FileQuery, full_name
+    from ml_dash.query.files import FileQuery, full_name
     from ml_dash.remote import unsent
 
     rows = file_table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
@@ -104,7 +104,7 @@ def _is_sent(located: Located) -> bool:
 
 def _stored(files: str) -> Iterator[str]:
     """Yield the checksums of what lies in a directory of contents."""
-    from ml_dash.journal.files import is_checksum
+    from ml_dash.query.files import is_checksum
 
     try:
         entries = list(os.scandir(files))

@@ -15,14 +15,14 @@ from ml_dash.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ml_dash.journal.files import FileQuery, FilesReader, full_name, is_pattern
+from ml_dash.query.files import FileQuery, FilesReader, full_name, is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.journal.damage import Damage
-    from ml_dash.journal.files import FileTable
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.query.files import FileTable
     from ml_dash.remote.view import RemoteView
     from ml_dash.survey import Located
 

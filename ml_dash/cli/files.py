@@ -94,7 +94,7 @@ def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
 def _name(row: dict[str, Any]) -> Text:
     from rich.text import Text
 
-    from ml_dash.journal.files import full_name
+    from ml_dash.query.files import full_name
 
     drawn = Text(visible(full_name(row)), "dim" if row["deletedAt"] else "")
     return drawn.append(" (deleted)", "red") if row["deletedAt"] else drawn

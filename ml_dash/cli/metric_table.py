@@ -11,9 +11,9 @@ from rich.text import Text
 from ml_dash.cli.choice import UNNAMED
 from ml_dash.cli.sparkline import Sparkline
 from ml_dash.cli.text import count_text, value_text, visible
-from ml_dash.journal.columns import leaf_columns
-from ml_dash.journal.stats import SeriesStats
 from ml_dash.journal.sweep import sweep
+from ml_dash.query.columns import leaf_columns
+from ml_dash.query.stats import SeriesStats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -39,7 +39,7 @@ def show_files(screen: Screen, index: JournalIndex) -> None:
 
     from ml_dash.cli.files import uploaded_text
     from ml_dash.cli.screen import table
-    from ml_dash.journal.files import full_name
+    from ml_dash.query.files import full_name
 
     rows = _files(index)
     if not rows:

@@ -9,16 +9,16 @@ from ml_dash.cli.screen import complain
 from ml_dash.cli.text import count_text
 from ml_dash.errors import JournalError
 from ml_dash.journal.index import Damage, JournalIndex
-from ml_dash.journal.run_rows import writer_runs
-from ml_dash.journal.runs import RunInfo, fold_runs
-from ml_dash.journal.times import iso_time
+from ml_dash.query.run_rows import writer_runs
+from ml_dash.query.runs import RunInfo, fold_runs
+from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ml_dash.journal.runs import WriterRuns
+    from ml_dash.query.runs import WriterRuns
     from ml_dash.survey import Located
 
 __all__ = [

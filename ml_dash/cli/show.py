@@ -18,7 +18,7 @@ from ml_dash.cli.text import (
     value_text,
     visible,
 )
-from ml_dash.journal.params import read_params
+from ml_dash.query.params import read_params
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _record(
     from ml_dash.cli.newest_files import files_record
     from ml_dash.cli.reading import damage_record, run_record
     from ml_dash.journal.sweep import last_rows
-    from ml_dash.journal.times import iso_time
+    from ml_dash.query.times import iso_time
 
     run = overview.run
     return {

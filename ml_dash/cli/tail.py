@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_dash.cli.choice import MetricChoice
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.index import JournalIndex
-    from ml_dash.journal.runs import RunInfo, WriterRuns
+    from ml_dash.query.runs import RunInfo, WriterRuns
 
 __all__ = ["tail"]
 
@@ -131,7 +131,7 @@ class _Watch:
     """What the writers say of their runs, kept up to date without reading anything twice."""
 
     def __init__(self, index: JournalIndex) -> None:
-        from ml_dash.journal.run_rows import writer_runs
+        from ml_dash.query.run_rows import writer_runs
 
         runs = writer_runs(index)
         self._runs: dict[str, WriterRuns] = {
@@ -147,8 +147,8 @@ class _Watch:
         """Take in a frame."""
         import numpy as np
 
-        from ml_dash.journal.runs import WriterRuns
         from ml_dash.journal.sweep import rows_of
+        from ml_dash.query.runs import WriterRuns
 
         known = self._runs.get(writer, WriterRuns([], None))
         rows, last_ns = known.rows, known.last_ns

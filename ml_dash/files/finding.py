@@ -16,7 +16,7 @@ from ml_dash.errors import (
 )
 from ml_dash.files.copying import copy_content
 from ml_dash.files.target import target_below, target_of
-from ml_dash.journal.files import FileQuery, full_name, is_pattern
+from ml_dash.query.files import FileQuery, full_name, is_pattern
 
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment

@@ -20,7 +20,7 @@ _ID_LENGTH = 20
 
 
 def save_row(place: Place, details: Details, content: Staged) -> dict[str, Any]:
-    """Return the fields of a new file, with an id of its own; see `ml_dash.journal.files`."""
+    """Return the fields of a new file, with an id of its own; see `ml_dash.query.files`."""
     return {
         "event": "save",
         "id": "file_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH)),

@@ -11,8 +11,8 @@ from ml_dash.files.copying import storing
 from ml_dash.files.details import Details, stored_form
 from ml_dash.files.row import save_row
 from ml_dash.files.staging import Staged, Staging
-from ml_dash.journal.files import CHANGEABLE, fold_files
-from ml_dash.journal.times import iso_time
+from ml_dash.query.files import CHANGEABLE, fold_files
+from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from ml_dash.errors import ContentError
 from ml_dash.files.copying import Copied, Progress, checksum_of, copy_content, copy_file, storing
 from ml_dash.files.hashed_file import write_hashed
-from ml_dash.journal.files import is_checksum
+from ml_dash.query.files import is_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

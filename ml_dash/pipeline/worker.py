@@ -203,7 +203,7 @@ class Worker:
 
         import anyio
 
-        import ml_dash.journal.view  # noqa: F401 - the same
+        import ml_dash.query.journal_view  # noqa: F401 - the same
 
         uvloop = importlib.util.find_spec("uvloop") is not None
         anyio.run(self._main, backend_options={"use_uvloop": uvloop})

@@ -6,8 +6,8 @@ import base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.errors import RemoteError
-from ml_dash.journal.files import is_checksum
 from ml_dash.protocol import CONTENTS_ASKED_MAX
+from ml_dash.query.files import is_checksum
 from ml_dash.remote.client import experiment_path
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from ml_dash.errors import InvalidArgumentError, RemoteError
-from ml_dash.journal.files import is_checksum
+from ml_dash.query.files import is_checksum
 from ml_dash.remote.client import experiment_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from ml_dash.journal.files import FileQuery
+    from ml_dash.query.files import FileQuery
     from ml_dash.remote.client import Client
     from ml_dash.remote.transport import Stream
 

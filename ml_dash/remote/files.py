@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.errors import FileMissingError
-from ml_dash.journal.files import FileQuery
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.files import FileQuery
 from ml_dash.remote.client import ServerError
 from ml_dash.remote.fetch import Wanted, fetch_content
 from ml_dash.remote.file_client import FilePage, checked_page, checked_row, content_path, file_path, list_path

@@ -16,14 +16,14 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.run_rows import writer_runs
+from ml_dash.query.run_rows import writer_runs
 from ml_dash.remote.sync import describe, gone_writers
 from ml_dash.remote.unsent import markers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-    from ml_dash.journal.runs import WriterRuns
+    from ml_dash.query.runs import WriterRuns
 
 __all__ = ["Leftover", "clear", "leftovers", "meant_for", "unsent"]
 

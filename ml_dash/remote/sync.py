@@ -16,10 +16,10 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import writers
-from ml_dash.journal.files import FileQuery, FilesReader, full_name
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.run_rows import writer_runs
-from ml_dash.journal.runs import fold_runs
+from ml_dash.query.files import FileQuery, FilesReader, full_name
+from ml_dash.query.run_rows import writer_runs
+from ml_dash.query.runs import fold_runs
 from ml_dash.remote.contents import Contents
 from ml_dash.remote.retry import Backoff
 from ml_dash.remote.sender import RunBlocking, Sender

@@ -12,7 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.journal.files import CHECKSUM_PATTERN
+from ml_dash.query.files import CHECKSUM_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.journal.times import NANOSECONDS
 from ml_dash.logger import logger
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.remote.alarm import Alarm
 from ml_dash.remote.retry import Backoff
 from ml_dash.remote.sender import RunBlocking, Sender, Settled

@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, RemoteError
-from ml_dash.journal.columns import to_arrays
-from ml_dash.journal.logs import LogFilter
-from ml_dash.journal.pages import page, whole_number
-from ml_dash.journal.runs import RunInfo
-from ml_dash.journal.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.protocol import READ_LIMIT_MAX
+from ml_dash.query.columns import to_arrays
+from ml_dash.query.logs import LogFilter
+from ml_dash.query.pages import page, whole_number
+from ml_dash.query.runs import RunInfo
+from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.remote.client import Client, ServerError, experiment_path
 from ml_dash.remote.download import Frames
 from ml_dash.series import Kind, Series
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.files import FileQuery
+    from ml_dash.query.files import FileQuery
     from ml_dash.remote.blocking import Call
     from ml_dash.remote.files import RemoteFiles
 

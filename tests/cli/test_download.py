@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.journal.files import FILES
+from ml_dash.query.files import FILES
 from tests.cli.experiments import make
 from tests.cli.shell import invoke, succeed
 from tests.cli.test_files import PREFIX, content_of, rows, saving

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
 from tests.cli.experiments import make, training
 from tests.cli.shell import invoke, succeed
 from tests.cli.test_files import KEYS, PREFIX, names, rows

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from ml_dash.journal.files import FILES, FileQuery, fold_files, full_name
-from ml_dash.journal.patterns import is_pattern, pattern_matcher
-from ml_dash.journal.view import JournalView
+from ml_dash.query.files import FILES, FileQuery, fold_files, full_name
+from ml_dash.query.journal_view import JournalView
+from ml_dash.query.patterns import is_pattern, pattern_matcher
 from tests.journal.view_journals import SECOND, Row, write_rows
 
 CHECKSUM = "ab" * 32

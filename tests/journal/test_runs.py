@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ml_dash.journal.runs import RunInfo, WriterRuns, fold_runs
-from ml_dash.journal.view import JournalView
 from ml_dash.processes import process_alive
+from ml_dash.query.journal_view import JournalView
+from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
 from ml_dash.series import Kind, Series
 
 from .view_journals import SECOND, TRAIN, block_of, write

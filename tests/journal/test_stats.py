@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.journal.stats import ExactSum, SeriesStats
+from ml_dash.query.stats import ExactSum, SeriesStats
 
 from .view_journals import SECOND, TRAIN, block_of
 

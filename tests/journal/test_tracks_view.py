@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.journal.tracks import find_by_time, renderer
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
+from ml_dash.query.tracks import find_by_time, renderer
 from ml_dash.series import Kind, Series
 
 from .view_journals import SECOND, write_rows

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.journal.columns import to_arrays
 from ml_dash.journal.disk import RealDisk
-from ml_dash.journal.params import fold_params
-from ml_dash.journal.times import iso_time, seconds, seconds_array
-from ml_dash.journal.view import JournalDamageWarning, JournalView
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.query.columns import to_arrays
+from ml_dash.query.journal_view import JournalDamageWarning, JournalView
+from ml_dash.query.params import fold_params
+from ml_dash.query.times import iso_time, seconds, seconds_array
 from ml_dash.series import Kind, Series
 
 from .view_journals import SECOND, TRAIN, Row, block_of, metric_rows, write, write_rows
@@ -654,6 +654,6 @@ def test_a_torn_end_is_not_yet_damage(tmp_path: Path) -> None:
 
 def test_importing_the_reader_loads_no_heavy_package() -> None:
     heavy = "numpy anyio aiohttp cryptography pandas pyarrow"
-    code = f"import sys, ml_dash.journal.view; print([m for m in {heavy.split()} if m in sys.modules])"
+    code = f"import sys, ml_dash.query.journal_view; print([m for m in {heavy.split()} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,9 +12,9 @@ import pytest
 
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import verify
-from ml_dash.journal.view import JournalView
 from ml_dash.pipeline import channel as channel_module, queue as queue_module
 from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from ml_dash.values.pack import pack

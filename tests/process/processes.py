@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ml_dash.journal.blocks import block_rows
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 
 PROJECT = Path(__file__).parents[2]

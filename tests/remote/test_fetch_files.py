@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from ml_dash.errors import ContentError, FileMissingError, InvalidArgumentError, RemoteError
-from ml_dash.journal.files import FileQuery
+from ml_dash.query.files import FileQuery
 from ml_dash.remote.client import Client
 from ml_dash.remote.http import AiohttpTransport
 from ml_dash.remote.view import RemoteView

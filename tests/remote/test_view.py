@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableError
-from ml_dash.journal.files import FileQuery
 from ml_dash.journal.frame import encode_frame
-from ml_dash.journal.view import JournalView
+from ml_dash.query.files import FileQuery
+from ml_dash.query.journal_view import JournalView
 from ml_dash.remote.client import Client
 from ml_dash.remote.download import Frames
 from ml_dash.remote.sync import sync_experiment

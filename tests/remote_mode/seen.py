@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_dash import Experiment
 from ml_dash.journal.blocks import block_rows
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind
 from ml_dash.server.runner import EmbeddedServer
 from tests.chaos.looking import Server

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from ml_dash.identity import parse_prefix
-from ml_dash.journal.times import iso_time
+from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import Description, Wanted
 from ml_dash.server.db.tables import EXPERIMENTS

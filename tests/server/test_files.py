@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ml_dash.journal.files import FileQuery, fold_files
 from ml_dash.protocol import OCTETS, PART_BYTES_MIN
+from ml_dash.query.files import FileQuery, fold_files
 from ml_dash.server.api.files import _disposition
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings

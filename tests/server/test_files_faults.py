@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.journal.files import FileQuery
 from ml_dash.protocol import PART_BYTES_MAX, part_bytes
+from ml_dash.query.files import FileQuery
 from ml_dash.server.blobs.collector import ContentCollector
 from ml_dash.server.blobs.objects import Blobs
 from ml_dash.server.ingest.compaction import Compactor

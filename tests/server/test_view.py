@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import encode_frame
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Description
 from ml_dash.server.ingest.append import Appended, append

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_dash.journal.blocks import Block, Column, decode_block
 from ml_dash.journal.frame import FrameHeader, decode_meta, encode_frame, parse_frame_header
-from ml_dash.journal.times import seconds
+from ml_dash.query.times import seconds
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import BUCKET, summarize
 

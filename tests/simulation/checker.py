@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind
 from tests.simulation.disk import SimulatedDisk, writer_of
 from tests.simulation.process import DIRECTORY

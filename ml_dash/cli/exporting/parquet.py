@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.cli.exporting.source import Content, Part, Source
 from ml_dash.cli.text import json_text
 from ml_dash.errors import MissingExtraError
-from ml_dash.journal.columns import free_name
-from ml_dash.journal.times import seconds_array
+from ml_dash.query.columns import free_name
+from ml_dash.query.times import seconds_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.journal.blocks import Block, Column, block_rows
-from ml_dash.journal.columns import free_name, leaf_columns
 from ml_dash.journal.sweep import sweep
+from ml_dash.query.columns import free_name, leaf_columns
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_dash.journal.times import NANOSECONDS, iso_time
+from ml_dash.query.times import NANOSECONDS, iso_time
 
 __all__ = ["iso_exact", "seconds_exact"]
 

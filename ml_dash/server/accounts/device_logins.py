@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ml_dash.journal.times import NANOSECONDS
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.secret import hash_token
 from ml_dash.server.db.token_tables import DEVICE_REQUESTS as REQUESTS

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.times import NANOSECONDS
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope, check_owner
 from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
 from ml_dash.server.accounts.token_cache import TokenCache

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.times import iso_time
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.times import iso_time
 from ml_dash.server.accounts.grants import parse_scope
 from ml_dash.server.errors import ApiError
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ml_dash.journal.files import is_checksum
 from ml_dash.protocol import API, CONTENTS_ASKED_MAX, PART_BYTES_MIN, PARTS_MAX
+from ml_dash.query.files import is_checksum
 from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.blobs.catalogue import no_upload
 from ml_dash.server.http.access import Scope

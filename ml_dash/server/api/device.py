@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.times import NANOSECONDS
 from ml_dash.protocol import API
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_grants import parse_asked, scope_text
 from ml_dash.server.accounts.device_logins import (

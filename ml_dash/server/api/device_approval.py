@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.times import NANOSECONDS
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_grants import chosen_grants, split_owners
 from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, parse_user_code

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.journal.times import iso_time
+from ml_dash.query.times import iso_time
 from ml_dash.server.accounts.device_logins import show_user_code
 from ml_dash.server.accounts.grants import EVERY_OWNER, Scope
 

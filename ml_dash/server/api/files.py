@@ -10,8 +10,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.files import FileQuery
 from ml_dash.protocol import API, OCTETS, READ_LIMIT_MAX, ErrorCode
+from ml_dash.query.files import FileQuery
 from ml_dash.server.api.limits import FILES_DEFAULT, TAGS_MAX
 from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.errors import ApiError, busy

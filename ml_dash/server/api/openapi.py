@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ml_dash.journal.files import CHECKSUM_PATTERN
-from ml_dash.journal.logs import LEVELS
 from ml_dash.protocol import (
     API,
     CONTENTS_ASKED_MAX,
@@ -20,6 +18,8 @@ from ml_dash.protocol import (
     PART_BYTES_MIN,
     READ_LIMIT_MAX,
 )
+from ml_dash.query.files import CHECKSUM_PATTERN
+from ml_dash.query.logs import LEVELS
 from ml_dash.series import Kind
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.api.limits import FILES_DEFAULT, LISTED_DEFAULT, LISTED_MAX, TAGS_MAX, WIDTH_DEFAULT

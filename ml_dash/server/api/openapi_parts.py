@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ml_dash.journal.files import CHECKSUM_PATTERN
 from ml_dash.protocol import API, JSON, MSGPACK, PARTS_MAX, READ_LIMIT_MAX
+from ml_dash.query.files import CHECKSUM_PATTERN
 from ml_dash.server.api.limits import READ_DEFAULT, WRITER_PATTERN
 from ml_dash.server.api.openapi_schemas import SCHEMAS, ref
 from ml_dash.server.http.query_args import INDEX_MAX, TEXT_MAX

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_dash.journal.files import CHECKSUM_PATTERN
 from ml_dash.protocol import CONTENTS_ASKED_MAX, ErrorCode
+from ml_dash.query.files import CHECKSUM_PATTERN
 from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX
 from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 from ml_dash.server.http.query_args import TEXT_MAX

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.runs import RunInfo
+    from ml_dash.query.runs import RunInfo
     from ml_dash.server.rows.library import Library, View
 
     Question = Callable[[Arguments, View], Any]

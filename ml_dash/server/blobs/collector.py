@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, or_, select
 
-from ml_dash.journal.times import NANOSECONDS
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.blobs.limits import add_used, lock_owner
 from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS, FILES
 from ml_dash.server.db.tables import EXPERIMENTS

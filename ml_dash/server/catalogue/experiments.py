@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.blocks import pack
-from ml_dash.journal.times import NANOSECONDS, iso_time
+from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.records import Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs

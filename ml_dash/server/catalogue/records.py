@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ml_dash.journal.times import iso_time
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.times import iso_time
 from ml_dash.server.errors import ApiError
 
 __all__ = ["Description", "Found", "Wanted", "gone", "is_id", "no_such_experiment", "time_or_none"]

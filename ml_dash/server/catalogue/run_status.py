@@ -1,6 +1,6 @@
 """The status of runs, kept up to date as RUN rows arrive, so that nobody who lists experiments reads rows.
 
-The rules are those of `ml_dash.journal.runs.fold_runs`, with one difference: a process id of another machine says
+The rules are those of `ml_dash.query.runs.fold_runs`, with one difference: a process id of another machine says
 nothing here, so only silence tells that a run is dead. What time alone decides (is it still alive?) is decided when
 somebody asks; the rest is in three places:
 
@@ -17,7 +17,7 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.journal.blocks import pack
-from ml_dash.journal.runs import RunInfo, WriterRuns, fold_runs
+from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
 
 if TYPE_CHECKING:

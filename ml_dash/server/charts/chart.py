@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ml_dash.journal.times import seconds_array
+from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.parts import Parts, concatenate, into_pixels
 from ml_dash.server.charts.request import INDEX, TIME, ChartRequest, checked_request
 from ml_dash.server.charts.rows import ChartSource, read_parts

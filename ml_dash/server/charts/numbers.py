@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ml_dash.journal.columns import leaf_columns
+from ml_dash.query.columns import leaf_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

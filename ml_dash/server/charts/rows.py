@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ml_dash.journal.times import seconds_array
+from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.numbers import numbers_of
 from ml_dash.server.charts.parts import Parts, concatenate, of_rows
 from ml_dash.server.charts.request import INDEX, TIME, ChartRequest

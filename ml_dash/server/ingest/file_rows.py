@@ -1,6 +1,6 @@
 """FILE rows, folded as they arrive, so that nobody who lists files reads rows.
 
-The rules are those of `ml_dash.journal.files.fold_files`. What is more: an id or a size that no database could hold is
+The rules are those of `ml_dash.query.files.fold_files`. What is more: an id or a size that no database could hold is
 no file's, and a content that a new row names stays for a day from then on, see `ml_dash.server.blobs.collector`.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ml_dash.journal.files import CHANGEABLE, full_name, is_save
+from ml_dash.query.files import CHANGEABLE, full_name, is_save
 from ml_dash.server.blobs.catalogue import touch
 from ml_dash.server.db.file_tables import FILES
 from ml_dash.server.db.tables import EXPERIMENTS

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.times import iso_time
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import Found, no_such_experiment
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor

@@ -8,9 +8,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import JournalError
-from ml_dash.journal.run_rows import writer_runs
-from ml_dash.journal.runs import fold_runs
-from ml_dash.journal.times import iso_time
+from ml_dash.query.run_rows import writer_runs
+from ml_dash.query.runs import fold_runs
+from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import time_or_none
 

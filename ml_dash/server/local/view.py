@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.files.staging import Staging
-from ml_dash.journal.logs import LogFilter
-from ml_dash.journal.pages import page, whole_number
-from ml_dash.journal.times import nearest_ns
-from ml_dash.journal.view import JournalView
+from ml_dash.query.journal_view import JournalView
+from ml_dash.query.logs import LogFilter
+from ml_dash.query.pages import page, whole_number
+from ml_dash.query.times import nearest_ns
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.http.cursors import no_cursor
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.files import FileQuery
-    from ml_dash.journal.runs import RunInfo
+    from ml_dash.query.files import FileQuery
+    from ml_dash.query.runs import RunInfo
     from ml_dash.survey import Located
 
 __all__ = ["LocalView"]

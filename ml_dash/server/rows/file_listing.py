@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, and_, func, or_, select
 
-from ml_dash.journal.files import FileQuery
-from ml_dash.journal.times import iso_time
+from ml_dash.query.files import FileQuery
+from ml_dash.query.times import iso_time
 from ml_dash.server.db.file_tables import CONTENTS, FILES
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor

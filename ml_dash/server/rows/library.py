@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.files import FileQuery
-    from ml_dash.journal.runs import RunInfo
+    from ml_dash.query.files import FileQuery
+    from ml_dash.query.runs import RunInfo
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import Found, Wanted
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class View(Protocol):
-    """Answers questions about one experiment; see `ml_dash.journal.view.JournalView` for what they mean."""
+    """Answers questions about one experiment; see `ml_dash.query.journal_view.JournalView` for what they mean."""
 
     def read(self, series: Series, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
         """Return rows of a series."""

@@ -1,6 +1,6 @@
 """What a reader asks of an experiment, answered from the store.
 
-The questions are those of `ml_dash.journal.view.JournalView`. The answers have the same shapes, and are made by the
+The questions are those of `ml_dash.query.journal_view.JournalView`. The answers have the same shapes, and are made by the
 same functions; only where blocks come from differs. Rows are in the order in which they arrived, which for one writer
 is that of its journal.
 """
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from ml_dash.journal.logs import LogFilter
-from ml_dash.journal.pages import page, read_rows, whole_number
-from ml_dash.journal.params import read_params
-from ml_dash.journal.stats import SeriesStats
-from ml_dash.journal.times import iso_time, nearest_ns
-from ml_dash.journal.tracks import TrackQuery
+from ml_dash.query.logs import LogFilter
+from ml_dash.query.pages import page, read_rows, whole_number
+from ml_dash.query.params import read_params
+from ml_dash.query.stats import SeriesStats
+from ml_dash.query.times import iso_time, nearest_ns
+from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.files import FileQuery
     from ml_dash.journal.index import JournalIndex
-    from ml_dash.journal.runs import RunInfo
+    from ml_dash.query.files import FileQuery
+    from ml_dash.query.runs import RunInfo
     from ml_dash.server.blobs.objects import Blobs
     from ml_dash.server.db.database import Database
 

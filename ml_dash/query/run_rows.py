@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.pages import rows_by_writer
-from ml_dash.journal.runs import WriterRuns
+from ml_dash.query.pages import rows_by_writer
+from ml_dash.query.runs import WriterRuns
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

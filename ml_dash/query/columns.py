@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.journal.times import seconds_array
+from ml_dash.query.times import seconds_array
 
 if TYPE_CHECKING:
     import numpy.typing as npt

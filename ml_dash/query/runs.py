@@ -17,8 +17,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.times import NANOSECONDS
 from ml_dash.processes import process_alive
+from ml_dash.query.times import NANOSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.journal.blocks import Block, block_rows
-from ml_dash.journal.columns import free_name, is_level
-from ml_dash.journal.times import seconds_array
+from ml_dash.query.columns import free_name, is_level
+from ml_dash.query.times import seconds_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -6,7 +6,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.journal.pages import rows_by_writer
+from ml_dash.query.pages import rows_by_writer
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.journal.blocks import Block, Column, block_rows
-from ml_dash.journal.columns import leaf_columns
-from ml_dash.journal.times import iso_time
+from ml_dash.query.columns import leaf_columns
+from ml_dash.query.times import iso_time
 
 if TYPE_CHECKING:
     import numpy as np

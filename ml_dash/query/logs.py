@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Block, block_rows
-from ml_dash.journal.times import iso_time
+from ml_dash.query.times import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -22,8 +22,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from ml_dash.journal.blocks import block_rows
-from ml_dash.journal.patterns import is_pattern, pattern_matcher
-from ml_dash.journal.times import iso_time
+from ml_dash.query.patterns import is_pattern, pattern_matcher
+from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class FileQuery:
 
     Attributes:
         path: Those at or below it, segment by segment, or the one of exactly this full name.
-        pattern: Those that it matches, see `ml_dash.journal.patterns`.
+        pattern: Those that it matches, see `ml_dash.query.patterns`.
         tags: Those that have any of them.
         versions: Every version of a name, and not the newest only.
         deleted: Deleted ones too.

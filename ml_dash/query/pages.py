@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import block_rows
-from ml_dash.journal.times import iso_time, seconds
+from ml_dash.query.times import iso_time, seconds
 
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex

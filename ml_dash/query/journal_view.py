@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 from ml_dash.callers import warn_user
 from ml_dash.errors import MissingExtraError
-from ml_dash.journal.columns import to_arrays
 from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.journal.files import FileQuery, FilesReader
 from ml_dash.journal.index import Damage, JournalIndex
-from ml_dash.journal.logs import LogFilter
-from ml_dash.journal.pages import page, read_rows, whole_number
-from ml_dash.journal.params import read_params
-from ml_dash.journal.run_rows import writer_runs
-from ml_dash.journal.runs import RunInfo, fold_runs
-from ml_dash.journal.stats import SeriesStats
 from ml_dash.journal.sweep import end_times
-from ml_dash.journal.times import iso_time
-from ml_dash.journal.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.processes import process_alive
+from ml_dash.query.columns import to_arrays
+from ml_dash.query.files import FileQuery, FilesReader
+from ml_dash.query.logs import LogFilter
+from ml_dash.query.pages import page, read_rows, whole_number
+from ml_dash.query.params import read_params
+from ml_dash.query.run_rows import writer_runs
+from ml_dash.query.runs import RunInfo, fold_runs
+from ml_dash.query.stats import SeriesStats
+from ml_dash.query.times import iso_time
+from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class JournalView:
     def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
         """Return a series as arrays: ``index`` (int64), ``_ts`` (float64 seconds) and each field.
 
-        See `ml_dash.journal.columns.to_arrays` for types, missing values and names.
+        See `ml_dash.query.columns.to_arrays` for types, missing values and names.
         """
         with self.reading() as index:
             return to_arrays(lambda: index.blocks(series), index.count(series))
@@ -199,7 +199,7 @@ class JournalView:
         host: str | None = None,
         pid_alive: Callable[[int], bool] = process_alive,
     ) -> RunInfo:
-        """Return the run's status, see `ml_dash.journal.runs.fold_runs` for the rules and the arguments."""
+        """Return the run's status, see `ml_dash.query.runs.fold_runs` for the rules and the arguments."""
         with self.reading() as index:
             writers = writer_runs(index)
         return fold_runs(writers, stale_after=stale_after, now_ns=now_ns, host=host, pid_alive=pid_alive)

@@ -1,0 +1,1 @@
+"""Questions and their answers, whichever store the blocks come from."""
