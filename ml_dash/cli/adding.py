@@ -47,7 +47,7 @@ class Addition:
     """
 
     def __init__(self, directory: str, *, for_server: bool) -> None:
-        from ml_dash.files.staging import Staging
+        from ml_dash.storage.blobs import Staging
 
         self.writer = new_writer_id()
         self._directory = directory
@@ -78,7 +78,7 @@ class Addition:
         time_ns = SYSTEM_CLOCK.time_ns()
         staged = self._staging.capture(new.source, on_progress)
         if self._for_server:
-            from ml_dash.remote import unsent
+            from ml_dash.storage import blob_markers as unsent
 
             unsent.add(self._directory, staged.checksum, self.writer)
         REAL_DISK.secure(staged.path, self._directory)

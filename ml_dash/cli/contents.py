@@ -11,7 +11,7 @@ from ml_dash.errors import MLDashError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml_dash.survey import Located
+    from ml_dash.storage.survey import Located
 
 __all__ = ["ContentsReport", "check_contents"]
 
@@ -57,9 +57,9 @@ def check_contents(located: Located) -> ContentsReport:
     """
     from ml_dash.cli.file_source import file_table
     from ml_dash.cli.reading import open_index
-    from ml_dash.files.staging import Staging
     from ml_dash.query.files import FileQuery, full_name
-    from ml_dash.remote import unsent
+    from ml_dash.storage import blob_markers as unsent
+    from ml_dash.storage.blobs import Staging
 
     rows = file_table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
     staging = Staging(located.directory)
@@ -82,7 +82,7 @@ def check_contents(located: Located) -> ContentsReport:
 
 
 def _fault(path: str, checksum: str, size: int) -> str | None:
-    from ml_dash.files.copying import checksum_of
+    from ml_dash.storage.copying import checksum_of
 
     if not os.path.lexists(path):
         return f"its content is not there ({path})"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.files import FileTable
     from ml_dash.remote.view import RemoteView
-    from ml_dash.survey import Located
+    from ml_dash.storage.survey import Located
 
 __all__ = ["FileSource", "chosen", "file_table", "open_source"]
 
@@ -106,7 +106,7 @@ class _Local:
 
     def __init__(self, located: Located, stack: ExitStack) -> None:
         from ml_dash.cli.reading import open_index
-        from ml_dash.files.staging import Staging
+        from ml_dash.storage.blobs import Staging
 
         self._directory = located.directory
         self._index = open_index(located)
@@ -143,7 +143,7 @@ class _Local:
                 raise FileMissingError(f"{error}, and {problem}") from error
 
     def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
-        from ml_dash.files.staging import copy_content
+        from ml_dash.storage.blobs import copy_content
 
         checksum, size = row["checksum"], row["sizeBytes"]
         path = self._staging.path_of(checksum)

@@ -7,7 +7,7 @@ import os
 
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
-from ml_dash.survey import Located, is_experiment, prefix_under, stored_prefix, survey
+from ml_dash.storage.survey import Located, is_experiment, prefix_under, stored_prefix, survey
 
 __all__ = ["find_experiment", "full_prefix"]
 

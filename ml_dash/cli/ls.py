@@ -79,7 +79,7 @@ def ls(
     """
     from ml_dash.cli.reading import look
     from ml_dash.cli.screen import Screen, complain
-    from ml_dash.survey import survey
+    from ml_dash.storage.survey import survey
 
     found = survey(root)
     overviews = sorted(map(look, found.experiments), key=_KEYS[sort], reverse=reverse)

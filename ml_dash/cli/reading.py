@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ml_dash.query.runs import WriterRuns
-    from ml_dash.survey import Located
+    from ml_dash.storage.survey import Located
 
 __all__ = [
     "Overview",

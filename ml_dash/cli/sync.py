@@ -122,7 +122,7 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
 
 def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
     """Yield the directories of experiments, with the outbox's root for those that lie in one."""
-    from ml_dash.survey import survey
+    from ml_dash.storage.survey import survey
 
     outboxes = _outboxes()
     for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.isdir(root)]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_dash.cli.contents import ContentsReport
     from ml_dash.cli.screen import Screen
     from ml_dash.journal.verify import RepairReport, SegmentReport, VerifyReport
-    from ml_dash.survey import Located, Survey
+    from ml_dash.storage.survey import Located, Survey
 
 __all__ = ["verify"]
 
@@ -101,7 +101,7 @@ def verify(
 def _meant(exp: str, root: str) -> Survey:
     from ml_dash.cli.locate import find_experiment
     from ml_dash.errors import InvalidArgumentError
-    from ml_dash.survey import Survey, is_experiment, survey
+    from ml_dash.storage.survey import Survey, is_experiment, survey
 
     if not exp:
         return survey(root)

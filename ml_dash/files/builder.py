@@ -8,7 +8,7 @@ from ml_dash.errors import FileMissingError, InvalidArgumentError
 from ml_dash.files.details import Details
 from ml_dash.files.finding import present
 from ml_dash.files.names import Place, checked_path, name_on_disk, place_of
-from ml_dash.files.staging import Staged
+from ml_dash.storage.blobs import Staged
 
 if TYPE_CHECKING:
     import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ml_dash.files.finding import FileFinder
     from ml_dash.files.saving import FileSaver
-    from ml_dash.files.staging import Staging
+    from ml_dash.storage.blobs import Staging
 
 __all__ = ["FileBuilder"]
 

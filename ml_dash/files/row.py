@@ -11,7 +11,7 @@ from ml_dash.files.content_types import content_type
 if TYPE_CHECKING:
     from ml_dash.files.details import Details
     from ml_dash.files.names import Place
-    from ml_dash.files.staging import Staged
+    from ml_dash.storage.blobs import Staged
 
 __all__ = ["save_row"]
 

@@ -76,7 +76,7 @@ class Replay:
     def _find(self) -> list[Leftover]:
         from ml_dash.errors import InvalidArgumentError
         from ml_dash.remote.leftovers import leftovers
-        from ml_dash.survey import survey
+        from ml_dash.storage.survey import survey
 
         try:
             found = survey(self._destination.root).experiments

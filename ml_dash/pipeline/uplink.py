@@ -184,7 +184,7 @@ class Uplink:
         Raises:
             OSError: It cannot be noted on the disk that it is to be sent.
         """
-        from ml_dash.remote import unsent
+        from ml_dash.storage import blob_markers as unsent
 
         # Counted first: a sender that finds the marker may have the content sent before this goes on.
         self.contents.offer(checksum, size)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.cursor import Cursor, CursorFile
 from ml_dash.journal.feed import JournalFeed
-from ml_dash.remote.rejected import RejectedFrames
+from ml_dash.storage.cursor import Cursor, CursorFile
+from ml_dash.storage.rejected import RejectedFrames
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,12 +14,12 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.errors import MLDashError
-from ml_dash.files.copying import checksum_of
-from ml_dash.files.staging import Staging
 from ml_dash.protocol import PART_BYTES_MIN, ErrorCode
-from ml_dash.remote import unsent
 from ml_dash.remote.client import ServerError
 from ml_dash.remote.content_client import ContentClient
+from ml_dash.storage import blob_markers as unsent
+from ml_dash.storage.blobs import Staging
+from ml_dash.storage.copying import checksum_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable

@@ -11,14 +11,14 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import MLDashError
-from ml_dash.journal.cursor import CURSOR_SUFFIX, CursorFile
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.run_rows import writer_runs
 from ml_dash.remote.sync import describe, gone_writers
-from ml_dash.remote.unsent import markers
+from ml_dash.storage.blob_markers import markers
+from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator

@@ -11,7 +11,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.errors import JournalVersionError, RemoteError
-from ml_dash.journal.cursor import Cursor
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import FeedFrame, Passed
 from ml_dash.protocol import ErrorCode
@@ -20,6 +19,7 @@ from ml_dash.remote.batch import Batch, Entry, make_batch
 from ml_dash.remote.blocking import RunBlocking
 from ml_dash.remote.client import Client, ServerError, Upserted
 from ml_dash.remote.transport import TransportError
+from ml_dash.storage.cursor import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.protocol import part_bytes
-from ml_dash.remote.unsent import markers
+from ml_dash.storage.blob_markers import markers
 from tests.process.processes import PROJECT
 from tests.server.serving import TOKEN, ServerProcess
 

@@ -16,7 +16,7 @@ from ml_dash.errors import (
     FileStoreError,
     InvalidArgumentError,
 )
-from ml_dash.files.staging import Staging, copy_content
+from ml_dash.storage.blobs import Staging, copy_content
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.journal.cursor import Cursor, CursorFile
+from ml_dash.storage.cursor import Cursor, CursorFile
 from tests.journal.journals import WRITER
 
 URL = "https://dash.example.org"

@@ -13,9 +13,9 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.cli import main
 from ml_dash.errors import ContentError, FileMissingError, ServerUnavailableError
-from ml_dash.files.staging import Staging
-from ml_dash.remote import unsent
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.storage import blob_markers as unsent
+from ml_dash.storage.blobs import Staging
 from tests.cli.shell import written_on_terminal
 from tests.process.processes import PREFIX, Scripts, finish
 from tests.remote_mode.line import Line

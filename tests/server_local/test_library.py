@@ -20,7 +20,7 @@ from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.local import library as library_module
 from ml_dash.server.local.library import LocalLibrary
-from ml_dash.survey import survey
+from ml_dash.storage.survey import survey
 from tests.server_local.conftest import serving
 
 ALL = Wanted()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from ml_dash.files.staging import Staging
     from ml_dash.server.rows.library import Library
+    from ml_dash.storage.blobs import Staging
 
 __all__ = ["LocalContent", "find_content", "is_here"]
 

@@ -29,12 +29,12 @@ from ml_dash.server.local.records import (
 )
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.rows.readers import Readers
-from ml_dash.survey import survey
+from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Wanted
     from ml_dash.server.local.contents import LocalContent
-    from ml_dash.survey import Located
+    from ml_dash.storage.survey import Located
 
 __all__ = ["LocalLibrary"]
 

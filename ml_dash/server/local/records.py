@@ -17,7 +17,7 @@ from ml_dash.server.catalogue.records import time_or_none
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.server.local.view import LocalView
-    from ml_dash.survey import Located
+    from ml_dash.storage.survey import Located
 
 __all__ = ["Signature", "experiment_id", "full_record", "side_record", "signature_of"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.files.staging import Staging
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
@@ -15,6 +14,7 @@ from ml_dash.server.http.cursors import no_cursor
 from ml_dash.server.local.contents import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
 from ml_dash.server.rows.merge import slice_block, within
+from ml_dash.storage.blobs import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.runs import RunInfo
-    from ml_dash.survey import Located
+    from ml_dash.storage.survey import Located
 
 __all__ = ["LocalView"]
 

@@ -1,8 +1,8 @@
 """What a reader asks of an experiment, answered from the store.
 
-The questions are those of `ml_dash.query.journal_view.JournalView`. The answers have the same shapes, and are made by the
-same functions; only where blocks come from differs. Rows are in the order in which they arrived, which for one writer
-is that of its journal.
+The questions are those of `ml_dash.query.journal_view.JournalView`. The answers have the same shapes, and are made by
+the same functions; only where blocks come from differs. Rows are in the order in which they arrived, which for one
+writer is that of its journal.
 """
 
 from __future__ import annotations

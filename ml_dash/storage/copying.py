@@ -16,8 +16,8 @@ from ml_dash.errors import (
     FileStoreError,
     InvalidArgumentError,
 )
-from ml_dash.files.hashing import BLOCK_BYTES, Hasher
-from ml_dash.files.reflink import reflink
+from ml_dash.storage.hashing import BLOCK_BYTES, Hasher
+from ml_dash.storage.reflink import reflink
 
 __all__ = ["Copied", "Progress", "checksum_of", "copy_content", "copy_file", "store_error", "write_all"]
 

@@ -6,8 +6,8 @@ import io
 import os
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from ml_dash.files.copying import Copied, checksum_of, store_error
-from ml_dash.files.hashing import BLOCK_BYTES, Hasher
+from ml_dash.storage.copying import Copied, checksum_of, store_error
+from ml_dash.storage.hashing import BLOCK_BYTES, Hasher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
-from ml_dash.files.copying import Copied, Progress, checksum_of, copy_content, copy_file, storing
-from ml_dash.files.hashed_file import write_hashed
 from ml_dash.query.files import is_checksum
+from ml_dash.storage.copying import Copied, Progress, checksum_of, copy_content, copy_file, storing
+from ml_dash.storage.hashed_file import write_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

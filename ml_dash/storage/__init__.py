@@ -1,0 +1,1 @@
+"""An experiment's directory, besides its journal."""
