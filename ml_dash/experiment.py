@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.about import About
+from ml_dash.client.destination import destination, make_outbox
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.destination import destination, make_outbox
 from ml_dash.errors import InvalidArgumentError, JournalWriteError, ServerUnavailableError
 from ml_dash.files.manager import FilesManager
 from ml_dash.identity import Identity, current_user, parse_prefix, script_stem
@@ -30,11 +30,11 @@ from ml_dash.tracks import TracksManager
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ml_dash.client.view import RemoteView
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.queue import Queue
     from ml_dash.query.journal_view import JournalView
     from ml_dash.remote.uploader import UploadState
-    from ml_dash.remote.view import RemoteView
     from ml_dash.series import Kind
 
 __all__ = ["Experiment", "ExperimentStatus", "FlushResult"]

@@ -33,8 +33,8 @@ RUN_AT_IMPORT = {"ml_dash.auto_start", "ml_dash.cli.__main__"}
 MIGRATIONS = "ml_dash.server.db.migrations."
 """Scripts that alembic loads, each by its file."""
 ON_DEMAND = (
-    "ml_dash.auth.api",
-    "ml_dash.auth.device_flow",
+    "ml_dash.client.login_api",
+    "ml_dash.client.login",
     "ml_dash.cli",
     "ml_dash.remote",
     "ml_dash.server",

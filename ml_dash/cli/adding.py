@@ -94,7 +94,7 @@ def make_experiment(directory: str, prefix: str, url: str) -> None:
     Raises:
         JournalWriteError: It cannot be made.
     """
-    from ml_dash.destination import make_outbox
+    from ml_dash.client.destination import make_outbox
 
     record = os.path.join(directory, "experiment.json")
     try:

@@ -20,10 +20,10 @@ from ml_dash.query.files import FileQuery, FilesReader, full_name, is_pattern
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ml_dash.client.view import RemoteView
     from ml_dash.journal.damage import Damage
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.files import FileTable
-    from ml_dash.remote.view import RemoteView
     from ml_dash.storage.survey import Located
 
 __all__ = ["FileSource", "chosen", "file_table", "open_source"]
@@ -64,7 +64,7 @@ def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
     """
     from ml_dash.cli.locate import find_experiment, full_prefix
     from ml_dash.cli.remote import open_remote
-    from ml_dash.destination import server_url
+    from ml_dash.client.destination import server_url
 
     with ExitStack() as stack:
         if url is not None:

@@ -16,7 +16,7 @@ from ml_dash.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from ml_dash.auth import Token
-    from ml_dash.auth.device_flow import Authorization
+    from ml_dash.client.login import Authorization
 
 __all__ = ["ServerUrl", "describe", "grants_text", "login", "server_named"]
 
@@ -53,8 +53,8 @@ def login(
     notices the new token without a restart.
     """
     from ml_dash.auth import TokenStore
-    from ml_dash.auth.api import who_am_i
     from ml_dash.auth.current import VARIABLE
+    from ml_dash.client.login_api import who_am_i
 
     server = server_named(url)
     got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
@@ -71,7 +71,7 @@ def server_named(url: str | None) -> str:
     Raises:
         InvalidArgumentError: It is no URL that a token may be sent to.
     """
-    from ml_dash.destination import server_url
+    from ml_dash.client.destination import server_url
 
     return server_url(True if url is None else url)
 
@@ -109,7 +109,7 @@ def _pasted(option: str) -> Token:
 
 
 def _by_device_flow(server: str, *, browser: bool) -> Token:
-    from ml_dash.auth.device_flow import begin
+    from ml_dash.client.login import begin
 
     authorization = asyncio.run(begin(server))
     typer.echo(
@@ -125,7 +125,7 @@ def _by_device_flow(server: str, *, browser: bool) -> Token:
 
 async def _wait(server: str, authorization: Authorization) -> Token:
     """Wait for the approval; on a terminal, a line shows that something goes on."""
-    from ml_dash.auth.device_flow import finish
+    from ml_dash.client.login import finish
 
     if not sys.stderr.isatty():
         complain("Waiting for the approval…")

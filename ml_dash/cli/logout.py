@@ -50,8 +50,8 @@ def logout(
 
 def _leave(store: TokenStore, place: str, token: Token) -> bool:
     """Log out of one server; returns whether its token is valid no more."""
-    from ml_dash.auth.api import revoke_self
     from ml_dash.auth.errors import AuthError
+    from ml_dash.client.login_api import revoke_self
     from ml_dash.errors import ServerUnavailableError
 
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from ml_dash.auth import Token
-    from ml_dash.remote.view import RemoteView
+    from ml_dash.client.view import RemoteView
 
 __all__ = ["open_remote", "run_blocking", "token_for_server"]
 
@@ -26,8 +26,8 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
     """
     from ml_dash.auth.current import token_for
-    from ml_dash.destination import default_url
-    from ml_dash.remote.address import parse_address
+    from ml_dash.client.address import parse_address
+    from ml_dash.client.destination import default_url
 
     address = parse_address(url)
     is_named = named or address.is_loopback or address.origin == parse_address(default_url()).origin
@@ -52,9 +52,9 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
         InvalidArgumentError: The server has no such experiment, or does not show it.
         ServerUnavailableError: It cannot be reached.
     """
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.http import AiohttpTransport, close_session
-    from ml_dash.remote.view import RemoteView
+    from ml_dash.client.api import Client
+    from ml_dash.client.http import AiohttpTransport, close_session
+    from ml_dash.client.view import RemoteView
 
     loop = _Loop()
     try:

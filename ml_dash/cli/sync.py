@@ -71,7 +71,7 @@ def sync(
     It may be run twice, by two at once, and while the run goes on: the server stores everything once. Runs of local
     mode are passed over, unless --to names a server. Exit code 1: something stays behind, in its journal.
     """
-    from ml_dash.destination import server_url
+    from ml_dash.client.destination import server_url
 
     target = None if to is None else server_url(to)
     journals, local, failed = _find(paths, target)
@@ -141,7 +141,7 @@ def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
 def _outboxes() -> list[str]:
     """Return the roots of the journals that are only kept until a server has them: one a server."""
     from ml_dash.auth.directory import config_directory
-    from ml_dash.destination import OUTBOX
+    from ml_dash.client.destination import OUTBOX
 
     outbox = os.path.join(config_directory(), OUTBOX)
     try:
@@ -162,8 +162,8 @@ async def _send(
 ) -> list[SyncReport]:
     from ml_dash.cli.progress import Bar
     from ml_dash.cli.remote import run_blocking, token_for_server
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.http import AiohttpTransport, close_session
+    from ml_dash.client.api import Client
+    from ml_dash.client.http import AiohttpTransport, close_session
     from ml_dash.remote.sync import sync_experiment
 
     clients: dict[str, Client] = {}

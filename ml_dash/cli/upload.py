@@ -130,7 +130,7 @@ def _at_server(exp: str, url: str) -> _Place:
     from ml_dash.cli.adding import make_experiment
     from ml_dash.cli.locate import full_prefix
     from ml_dash.cli.remote import open_remote
-    from ml_dash.destination import destination
+    from ml_dash.client.destination import destination
 
     target = destination(url, None)
     prefix = full_prefix(exp)
@@ -158,8 +158,8 @@ def _add(place: _Place, new: Sequence[NewFile], bar: Bar) -> str:
 
 async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncReport:
     from ml_dash.cli.remote import run_blocking, token_for_server
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.http import AiohttpTransport, close_session
+    from ml_dash.client.api import Client
+    from ml_dash.client.http import AiohttpTransport, close_session
     from ml_dash.remote.leftovers import clear
     from ml_dash.remote.sync import sync_experiment
 

@@ -20,7 +20,7 @@ __all__ = ["whoami"]
 def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
     """Say which token is used for a server, where it comes from, and what it may do."""
     from ml_dash.auth import LoginError
-    from ml_dash.auth.api import who_am_i
+    from ml_dash.client.login_api import who_am_i
 
     server = server_named(url)
     token = _find(server)

@@ -10,7 +10,7 @@ from ml_dash.pipeline.runtime import RUNTIME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.remote.view import RemoteView
+    from ml_dash.client.view import RemoteView
 
 __all__ = ["open_remote_view"]
 
@@ -25,9 +25,9 @@ def open_remote_view(url: str, prefix: str, experiment_id: Callable[[], str | No
     """
     with guarded_imports():
         from ml_dash.auth.current import token_for
-        from ml_dash.remote.client import Client
-        from ml_dash.remote.http import AiohttpTransport
-        from ml_dash.remote.view import RemoteView
+        from ml_dash.client.api import Client
+        from ml_dash.client.http import AiohttpTransport
+        from ml_dash.client.view import RemoteView
 
     transport = AiohttpTransport(url, lambda: token_for(url), RUNTIME.look_up)
     return RemoteView(Client(transport), RUNTIME.ask, experiment_id, prefix)

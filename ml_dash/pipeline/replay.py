@@ -14,7 +14,7 @@ from ml_dash.logger import logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-    from ml_dash.destination import Destination
+    from ml_dash.client.destination import Destination
     from ml_dash.remote.leftovers import Leftover
     from ml_dash.remote.sender import RunBlocking
 
@@ -51,8 +51,8 @@ class Replay:
     async def _run(self, run_blocking: RunBlocking, look_up: RunBlocking) -> None:
         with guarded_imports():
             from ml_dash.auth.current import token_for
-            from ml_dash.remote.client import Client
-            from ml_dash.remote.http import AiohttpTransport
+            from ml_dash.client.api import Client
+            from ml_dash.client.http import AiohttpTransport
             from ml_dash.remote.sync import sync_experiment
 
         url = str(self._destination.url)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
     from types import FrameType
 
-    from ml_dash.destination import Destination
+    from ml_dash.client.destination import Destination
     from ml_dash.pipeline.exit_bar import Left
     from ml_dash.pipeline.uplink import Connect
     from ml_dash.pipeline.worker import Job

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ml_dash.auth.token import Token
-    from ml_dash.destination import Destination
+    from ml_dash.client.destination import Destination
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.remote.content_uploader import ContentUploader
     from ml_dash.remote.sender import RunBlocking
@@ -310,9 +310,9 @@ class Uplink:
 
     def _make(self, run_blocking: RunBlocking, look_up: RunBlocking) -> Uploader:
         with guarded_imports():
-            from ml_dash.remote.client import Client
+            from ml_dash.client.api import Client
+            from ml_dash.client.http import AiohttpTransport
             from ml_dash.remote.content_uploader import ContentUploader
-            from ml_dash.remote.http import AiohttpTransport
             from ml_dash.remote.uploader import Uploader
 
         writer = self._journal

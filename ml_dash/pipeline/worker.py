@@ -121,7 +121,7 @@ class Worker:
 
     def hang_up(self, timeout: float) -> None:
         """Close the connections to servers, waiting so many seconds at most."""
-        http = sys.modules.get("ml_dash.remote.http")
+        http = sys.modules.get("ml_dash.client.http")
         if http is not None and self.ready:
             import concurrent.futures
 

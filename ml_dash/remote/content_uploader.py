@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_dash.client.retry import Backoff
+from ml_dash.client.trouble import Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.logger import logger
 from ml_dash.remote.alarm import Alarm
 from ml_dash.remote.contents import Contents
-from ml_dash.remote.retry import Backoff
-from ml_dash.remote.trouble import Voice, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_dash.client.api import Client
+    from ml_dash.client.blocking import RunBlocking
     from ml_dash.pipeline.content_account import ContentAccount
-    from ml_dash.remote.blocking import RunBlocking
-    from ml_dash.remote.client import Client
     from ml_dash.remote.uploader import UploadState
 
 __all__ = ["ContentUploader"]

@@ -13,10 +13,10 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, TypeVar
 
+from ml_dash.client.api import ServerError
+from ml_dash.client.blob_api import ContentClient
 from ml_dash.errors import MLDashError
 from ml_dash.protocol import PART_BYTES_MIN, ErrorCode
-from ml_dash.remote.client import ServerError
-from ml_dash.remote.content_client import ContentClient
 from ml_dash.storage import blob_markers as unsent
 from ml_dash.storage.blobs import Staging
 from ml_dash.storage.copying import checksum_of
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from io import FileIO
 
-    from ml_dash.remote.blocking import RunBlocking
-    from ml_dash.remote.client import Client
+    from ml_dash.client.api import Client
+    from ml_dash.client.blocking import RunBlocking
     from ml_dash.remote.sender import Say
 
 __all__ = ["Contents"]

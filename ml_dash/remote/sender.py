@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ml_dash.client.api import Client, ServerError, Upserted
+from ml_dash.client.blocking import RunBlocking
+from ml_dash.client.transport import TransportError
 from ml_dash.errors import JournalVersionError, RemoteError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import FeedFrame, Passed
 from ml_dash.protocol import ErrorCode
 from ml_dash.remote.account import SentWriter, WriterAccount
 from ml_dash.remote.batch import Batch, Entry, make_batch
-from ml_dash.remote.blocking import RunBlocking
-from ml_dash.remote.client import Client, ServerError, Upserted
-from ml_dash.remote.transport import TransportError
 from ml_dash.storage.cursor import Cursor
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.client.retry import Backoff
+from ml_dash.client.trouble import Trouble, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
@@ -21,14 +23,12 @@ from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.query.run_rows import writer_runs
 from ml_dash.query.runs import fold_runs
 from ml_dash.remote.contents import Contents
-from ml_dash.remote.retry import Backoff
 from ml_dash.remote.sender import RunBlocking, Sender
-from ml_dash.remote.trouble import Trouble, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from ml_dash.remote.client import Client
+    from ml_dash.client.api import Client
 
 __all__ = ["SyncProgress", "SyncReport", "describe", "gone_writers", "sync_all", "sync_experiment"]
 

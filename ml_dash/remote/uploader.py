@@ -12,22 +12,22 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.client.retry import Backoff
+from ml_dash.client.trouble import Trouble, Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.logger import logger
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.remote.alarm import Alarm
-from ml_dash.remote.retry import Backoff
 from ml_dash.remote.sender import RunBlocking, Sender, Settled
-from ml_dash.remote.trouble import Trouble, Voice, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from ml_dash.auth.token import Token
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.retry import Randomness
+    from ml_dash.client.api import Client
+    from ml_dash.client.retry import Randomness
 
 __all__ = ["UploadState", "Uploader"]
 

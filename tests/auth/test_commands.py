@@ -188,7 +188,7 @@ def live(server_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 
 def approve(url: str, user_code: str, token: str) -> None:
-    from ml_dash.auth.device_flow import Authorization
+    from ml_dash.client.login import Authorization
 
     asyncio.run(decide(url, Authorization("", user_code, "", "", 1, 1), token))
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from ml_dash.auth import LoginError
-from ml_dash.auth.device_flow import Authorization, begin, client_name, finish
+from ml_dash.client.login import Authorization, begin, client_name, finish
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.auth import Token, TokenStore, token_for
-from ml_dash.auth.device_flow import begin, finish
+from ml_dash.client.login import begin, finish
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
@@ -80,7 +80,7 @@ def test_a_whole_life_of_a_token_leaves_no_trace_of_it(
 def test_whatever_a_server_does_its_error_and_what_led_to_it_show_no_token(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ml_dash.auth import api
+    from ml_dash.client import login_api as api
 
     monkeypatch.setattr(api, "SECONDS", 0.2)
     for call in (api.who_am_i, api.revoke_self):

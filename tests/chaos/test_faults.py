@@ -23,8 +23,8 @@ from sqlalchemy import event
 
 from ml_dash.auth import TokenStore, token_for
 from ml_dash.auth.token import Token
+from ml_dash.client.http import AiohttpTransport
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.remote.http import AiohttpTransport
 from ml_dash.server.runner import EmbeddedServer
 from tests.chaos.book import Book
 from tests.chaos.elsewhere import Elsewhere

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ml_dash.auth.token import Token
+from ml_dash.client.api import Client
+from ml_dash.client.http import AiohttpTransport, close_session
+from ml_dash.client.transport import Answer, Body, Stream
 from ml_dash.journal.feed import writers
-from ml_dash.remote.client import Client
-from ml_dash.remote.http import AiohttpTransport, close_session
 from ml_dash.remote.sync import SyncReport, sync_experiment
-from ml_dash.remote.transport import Answer, Body, Stream
 from ml_dash.remote.uploader import Uploader, UploadState
 
 __all__ = ["Impatient", "Job", "Shortly", "UploadThread", "sync", "sync_for_ever", "until", "upload"]
@@ -47,7 +47,7 @@ class Job(NamedTuple):
 
 
 class Impatient:
-    """A transport that gives up sooner; see `ml_dash.remote.transport.Transport`."""
+    """A transport that gives up sooner; see `ml_dash.client.transport.Transport`."""
 
     def __init__(self, inner: AiohttpTransport, patience: float) -> None:
         self._inner = inner

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from ml_dash.auth.token import Token
-from ml_dash.remote.transport import Answer, Body, FailureKind, Stream, TransportError
+from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
 from tests.remote.watermark_server import WatermarkServer, answer
 
 __all__ = ["FAULTS", "FaultyLine", "Weather"]
@@ -56,7 +56,7 @@ class Weather:
 
 
 class FaultyLine:
-    """See the module; implements `ml_dash.remote.transport.Transport`.
+    """See the module; implements `ml_dash.client.transport.Transport`.
 
     Attributes:
         weather: What goes wrong at present.

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ml_dash.auth.token import Token
+from ml_dash.client.api import Client
+from ml_dash.client.http import AiohttpTransport, close_session
+from ml_dash.client.view import RemoteView
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.client import Client
-from ml_dash.remote.http import AiohttpTransport, close_session
 from ml_dash.remote.uploader import Uploader
-from ml_dash.remote.view import RemoteView
 from ml_dash.server.runner import EmbeddedServer
 from tests.journal.journals import WRITER
 from tests.journal.view_journals import TRAIN, block_of, metric_rows

@@ -9,10 +9,10 @@ from typing import Any
 import msgpack
 import pytest
 
+from ml_dash.client.api import Client, NotMlDashError, ServerError
+from ml_dash.client.transport import Answer, Body, Stream
 from ml_dash.errors import RemoteError
 from ml_dash.protocol import FRAMES
-from ml_dash.remote.client import Client, NotMlDashError, ServerError
-from ml_dash.remote.transport import Answer, Body, Stream
 
 GOOD = {"id": "exp_1", "created": True, "watermarks": {"w": 3}, "prefix": "a/b/c"}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ml_dash.client.api import Client
+from ml_dash.client.blob_api import ContentClient
 from ml_dash.errors import RemoteError
-from ml_dash.remote.client import Client
-from ml_dash.remote.content_client import ContentClient
 from tests.remote.test_client import Canned, packed
 
 ONE = "1" * 64

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash.client.api import Client, ServerError
+from ml_dash.client.download import Wanted, fetch_content
+from ml_dash.client.http import AiohttpTransport
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, ServerUnavailableError
-from ml_dash.remote.client import Client, ServerError
-from ml_dash.remote.fetch import Wanted, fetch_content
-from ml_dash.remote.http import AiohttpTransport
 from tests.remote.conftest import Call
 from tests.remote.content_server import ContentServer, serving
 

@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from ml_dash.client.api import Client
+from ml_dash.client.http import AiohttpTransport
+from ml_dash.client.view import RemoteView
 from ml_dash.errors import ContentError, FileMissingError, InvalidArgumentError, RemoteError
 from ml_dash.query.files import FileQuery
-from ml_dash.remote.client import Client
-from ml_dash.remote.http import AiohttpTransport
-from ml_dash.remote.view import RemoteView
 from tests.remote.conftest import Call
 from tests.remote.listening import Quiet, listening
 

@@ -14,13 +14,13 @@ import msgpack
 import pytest
 
 from ml_dash.auth.token import Token
+from ml_dash.client import http
+from ml_dash.client.api import Client, NotMlDashError, ServerError
+from ml_dash.client.http import AiohttpTransport, close_session
+from ml_dash.client.transport import TransportError
 from ml_dash.errors import InvalidArgumentError, MLDashError, ServerUnavailableError
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import FRAMES
-from ml_dash.remote import http
-from ml_dash.remote.client import Client, NotMlDashError, ServerError
-from ml_dash.remote.http import AiohttpTransport, close_session
-from ml_dash.remote.transport import TransportError
 from tests.journal.journals import numbers
 from tests.remote.sockets import MSGPACK, listening, plain, untrusted
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ml_dash.remote.retry import RETRY_AFTER_MAX, Backoff, retry_after_seconds
+from ml_dash.client.retry import RETRY_AFTER_MAX, Backoff, retry_after_seconds
 
 NOON = 1_700_000_000 * 1_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 

@@ -8,12 +8,12 @@ import zlib
 from pathlib import Path
 
 from ml_dash.auth.token import Token
+from ml_dash.client.api import Client
+from ml_dash.client.http import AiohttpTransport
+from ml_dash.client.view import RemoteView
 from ml_dash.journal.frame import encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.client import Client
-from ml_dash.remote.http import AiohttpTransport
 from ml_dash.remote.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
-from ml_dash.remote.view import RemoteView
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from tests.journal.journals import LATER_WRITER, WRITER, numbers

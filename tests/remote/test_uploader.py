@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import pytest
 
 from ml_dash.auth.token import Token
+from ml_dash.client.api import Client
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.client import Client
 from ml_dash.remote.uploader import Uploader
 from ml_dash.series import Kind, Series
 from tests.journal.journals import LATER_WRITER, WRITER, MemoryDisk, numbers

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml_dash.client.api import Client
+from ml_dash.client.frame_stream import Frames
+from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableError
 from ml_dash.journal.frame import encode_frame
 from ml_dash.query.files import FileQuery
 from ml_dash.query.journal_view import JournalView
-from ml_dash.remote.client import Client
-from ml_dash.remote.download import Frames
 from ml_dash.remote.sync import sync_experiment
-from ml_dash.remote.view import RemoteView
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from tests.journal.journals import numbers

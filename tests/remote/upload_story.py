@@ -21,9 +21,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ml_dash.auth.token import Token
+from ml_dash.client.api import Client
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.client import Client
 from ml_dash.remote.uploader import Uploader
 from ml_dash.series import Kind, Series
 from tests.journal.journals import MemoryDisk

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 
 import msgpack
 
+from ml_dash.client.transport import Answer
 from ml_dash.journal.blocks import block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
-from ml_dash.remote.transport import Answer
 
 __all__ = ["StoredExperiment", "WatermarkServer", "answer", "error"]
 

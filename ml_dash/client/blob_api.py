@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.client.api import experiment_path
 from ml_dash.errors import RemoteError
 from ml_dash.protocol import CONTENTS_ASKED_MAX
 from ml_dash.query.files import is_checksum
-from ml_dash.remote.client import experiment_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.transport import Body
+    from ml_dash.client.api import Client
+    from ml_dash.client.transport import Body
 
 __all__ = ["ContentClient", "Upload"]
 

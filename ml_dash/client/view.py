@@ -6,6 +6,8 @@ import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
 
+from ml_dash.client.api import Client, ServerError, experiment_path
+from ml_dash.client.frame_stream import Frames
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, RemoteError
 from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
@@ -13,8 +15,6 @@ from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
 from ml_dash.query.runs import RunInfo
 from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
-from ml_dash.remote.client import Client, ServerError, experiment_path
-from ml_dash.remote.download import Frames
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from ml_dash.client.blocking import Call
+    from ml_dash.client.files import RemoteFiles
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
-    from ml_dash.remote.blocking import Call
-    from ml_dash.remote.files import RemoteFiles
 
 __all__ = ["RemoteView"]
 
@@ -187,7 +187,7 @@ class RemoteView:
 
     @property
     def _files(self) -> RemoteFiles:
-        from ml_dash.remote.files import RemoteFiles
+        from ml_dash.client.files import RemoteFiles
 
         return RemoteFiles(self._client, self._call, self._id, self._known)
 

@@ -1,6 +1,6 @@
 """The one way in for the network: a request goes out, an answer comes back, or a `TransportError`.
 
-Tests and the simulation put their own transport here. What an answer means is for `ml_dash.remote.client`.
+Tests and the simulation put their own transport here. What an answer means is for `ml_dash.client.api`.
 """
 
 from __future__ import annotations

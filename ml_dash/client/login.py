@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ml_dash.auth.api import Answer, ask
 from ml_dash.auth.errors import LoginError
 from ml_dash.auth.token import Token
+from ml_dash.client.login_api import Answer, ask
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.origins import origin
 from ml_dash.protocol import API
@@ -153,7 +153,7 @@ def _trusted(url: str, where: str) -> str:
 
     Behind a proxy, a server may not know that it is reached by https, or below a path.
     """
-    from ml_dash.remote.address import parse_address
+    from ml_dash.client.address import parse_address
 
     server = parse_address(url)
     try:

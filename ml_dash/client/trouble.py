@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from ml_dash.client.api import NotMlDashError, ServerError
+from ml_dash.client.transport import TransportError
 from ml_dash.logger import logger
 from ml_dash.protocol import ErrorCode
-from ml_dash.remote.client import NotMlDashError, ServerError
-from ml_dash.remote.transport import TransportError
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock

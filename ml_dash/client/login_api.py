@@ -52,7 +52,7 @@ async def ask(
         ServerUnavailableError: The server is out of reach, or does not answer in time.
         LoginError: What answers is no ML-Dash server, or it redirects.
     """
-    from ml_dash.remote.http import AiohttpTransport, close_session
+    from ml_dash.client.http import AiohttpTransport, close_session
 
     transport = AiohttpTransport(url, lambda: token)
     headers = {"Accept": JSON}

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
+from ml_dash.client.api import experiment_path
 from ml_dash.errors import InvalidArgumentError, RemoteError
 from ml_dash.query.files import is_checksum
-from ml_dash.remote.client import experiment_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from ml_dash.client.api import Client
+    from ml_dash.client.transport import Stream
     from ml_dash.query.files import FileQuery
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.transport import Stream
 
 __all__ = [
     "FilePage",

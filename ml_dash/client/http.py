@@ -26,14 +26,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
-from ml_dash.remote.address import parse_address
-from ml_dash.remote.transport import Answer, Body, FailureKind, Stream, TransportError
+from ml_dash.client.address import parse_address
+from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from ml_dash.auth.token import Token
-    from ml_dash.remote.blocking import RunBlocking
+    from ml_dash.client.blocking import RunBlocking
 
 __all__ = ["AiohttpTransport", "close_session"]
 
@@ -51,7 +51,7 @@ _SESSIONS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSe
 
 
 class AiohttpTransport:
-    """Sends requests to one server; see `ml_dash.remote.transport.Transport`.
+    """Sends requests to one server; see `ml_dash.client.transport.Transport`.
 
     Redirects are never followed: an answer that is one is handed out as it is, and the token stays here.
 

@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ml_dash.client.retry import retry_after_seconds
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import RemoteError
 from ml_dash.journal.blocks import pack, unpack
 from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
-from ml_dash.remote.retry import retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from ml_dash.remote.transport import Answer, Body, Stream, Transport
+    from ml_dash.client.transport import Answer, Body, Stream, Transport
 
 __all__ = ["Client", "NotMlDashError", "ServerError", "Upserted", "experiment_path"]
 
@@ -266,7 +266,7 @@ class Client:
             body = (body + piece)[:_ERROR_BYTES_MAX]
             if len(body) == _ERROR_BYTES_MAX:
                 break
-        from ml_dash.remote.transport import Answer
+        from ml_dash.client.transport import Answer
 
         raise self._senseless(self._content(Answer(stream.status, stream.headers, body)))
 

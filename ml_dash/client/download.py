@@ -13,18 +13,18 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from ml_dash.client.api import ServerError
+from ml_dash.client.file_api import open_content
+from ml_dash.client.retry import Backoff
+from ml_dash.client.transport import TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError
-from ml_dash.remote.client import ServerError
-from ml_dash.remote.file_client import open_content
-from ml_dash.remote.retry import Backoff
-from ml_dash.remote.transport import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ml_dash.remote.blocking import Call
-    from ml_dash.remote.client import Client
-    from ml_dash.remote.transport import Stream
+    from ml_dash.client.api import Client
+    from ml_dash.client.blocking import Call
+    from ml_dash.client.transport import Stream
 
 __all__ = ["Wanted", "fetch_content"]
 

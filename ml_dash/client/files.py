@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ml_dash.client.api import ServerError
+from ml_dash.client.download import Wanted, fetch_content
+from ml_dash.client.file_api import FilePage, checked_page, checked_row, content_path, file_path, list_path
 from ml_dash.errors import FileMissingError
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.files import FileQuery
-from ml_dash.remote.client import ServerError
-from ml_dash.remote.fetch import Wanted, fetch_content
-from ml_dash.remote.file_client import FilePage, checked_page, checked_row, content_path, file_path, list_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from ml_dash.remote.blocking import Call
-    from ml_dash.remote.client import Client
+    from ml_dash.client.api import Client
+    from ml_dash.client.blocking import Call
 
 __all__ = ["RemoteFiles"]
 

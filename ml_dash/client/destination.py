@@ -75,7 +75,7 @@ def server_url(given: Any) -> str:
     Raises:
         InvalidArgumentError: it is no URL that a token may be sent to.
     """
-    from ml_dash.remote.address import parse_address
+    from ml_dash.client.address import parse_address
 
     if given is True:
         given = default_url()
