@@ -21,8 +21,8 @@ ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the co
 ML_DASH_PREFIX              –          the prefix of an experiment that is given none
 ML_DASH_USER                login      the owner of a prefix that names none
 ML_DASH_API_URL             –          the server that ``dash_url=True`` means, see `ml_dash.client.destination`
-ML_DASH_TOKEN               –          the token for the server that the user named, see `ml_dash.auth.current`
-ML_DASH_CONFIG_DIR          ~/.dash    where tokens and the outbox lie, see `ml_dash.auth.directory`
+ML_DASH_TOKEN               –          the token for the server that the user named, see `ml_dash.tokens.current`
+ML_DASH_CONFIG_DIR          ~/.dash    where tokens and the outbox lie, see `ml_dash.tokens.directory`
 ==========================  =========  ======================================================================
 """
 

@@ -15,8 +15,8 @@ from ml_dash.cli.text import visible
 from ml_dash.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from ml_dash.auth import Token
     from ml_dash.client.login import Authorization
+    from ml_dash.tokens import Token
 
 __all__ = ["ServerUrl", "describe", "grants_text", "login", "server_named"]
 
@@ -52,9 +52,9 @@ def login(
     Shows an address and a code; approve the login there, in any browser, on any machine. A run that is going on
     notices the new token without a restart.
     """
-    from ml_dash.auth import TokenStore
-    from ml_dash.auth.current import VARIABLE
     from ml_dash.client.login_api import who_am_i
+    from ml_dash.tokens import TokenStore
+    from ml_dash.tokens.current import VARIABLE
 
     server = server_named(url)
     got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
@@ -95,7 +95,7 @@ def grants_text(who: dict[str, Any]) -> str:
 
 
 def _pasted(option: str) -> Token:
-    from ml_dash.auth import Token
+    from ml_dash.tokens import Token
 
     if option != "-":
         # not shown again: it may be a token

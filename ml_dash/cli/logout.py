@@ -13,7 +13,7 @@ from ml_dash.cli.screen import complain
 from ml_dash.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from ml_dash.auth import Token, TokenStore
+    from ml_dash.tokens import Token, TokenStore
 
 __all__ = ["logout"]
 
@@ -27,8 +27,8 @@ def logout(
 
     It is forgotten in any case; if the server is out of reach, it stays valid there, and the exit code is 1.
     """
-    from ml_dash.auth import TokenStore
-    from ml_dash.auth.current import VARIABLE
+    from ml_dash.tokens import TokenStore
+    from ml_dash.tokens.current import VARIABLE
 
     server = server_named(url)
     if everywhere and url is not None:
@@ -50,9 +50,9 @@ def logout(
 
 def _leave(store: TokenStore, place: str, token: Token) -> bool:
     """Log out of one server; returns whether its token is valid no more."""
-    from ml_dash.auth.errors import AuthError
     from ml_dash.client.login_api import revoke_self
     from ml_dash.errors import ServerUnavailableError
+    from ml_dash.tokens.errors import AuthError
 
     try:
         was_valid = asyncio.run(revoke_self(place, token))

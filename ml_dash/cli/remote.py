@@ -11,8 +11,8 @@ from ml_dash.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from ml_dash.auth import Token
     from ml_dash.client.view import RemoteView
+    from ml_dash.tokens import Token
 
 __all__ = ["open_remote", "run_blocking", "token_for_server"]
 
@@ -25,9 +25,9 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     ``ML_DASH_TOKEN`` says no server that it is for. It is sent where the user has said to: by an option, by
     ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
     """
-    from ml_dash.auth.current import token_for
     from ml_dash.client.address import parse_address
     from ml_dash.client.destination import default_url
+    from ml_dash.tokens.current import token_for
 
     address = parse_address(url)
     is_named = named or address.is_loopback or address.origin == parse_address(default_url()).origin

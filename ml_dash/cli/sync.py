@@ -140,8 +140,8 @@ def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
 
 def _outboxes() -> list[str]:
     """Return the roots of the journals that are only kept until a server has them: one a server."""
-    from ml_dash.auth.directory import config_directory
     from ml_dash.client.destination import OUTBOX
+    from ml_dash.tokens.directory import config_directory
 
     outbox = os.path.join(config_directory(), OUTBOX)
     try:

@@ -12,15 +12,15 @@ from ml_dash.cli.login import ServerUrl, grants_text, server_named
 from ml_dash.cli.text import json_text, visible
 
 if TYPE_CHECKING:
-    from ml_dash.auth import Token
+    from ml_dash.tokens import Token
 
 __all__ = ["whoami"]
 
 
 def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
     """Say which token is used for a server, where it comes from, and what it may do."""
-    from ml_dash.auth import LoginError
     from ml_dash.client.login_api import who_am_i
+    from ml_dash.tokens import LoginError
 
     server = server_named(url)
     token = _find(server)
@@ -37,7 +37,7 @@ def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
 
 
 def _find(server: str) -> Token | None:
-    from ml_dash.auth import TokenStore, token_for
+    from ml_dash.tokens import TokenStore, token_for
 
     # `token_for` takes a store that cannot be read for an empty one; here the reason is what the user wants to know
     return token_for(server) or TokenStore().get(server)

@@ -91,8 +91,8 @@ def make_outbox() -> None:
     Raises:
         OSError: It cannot be made.
     """
-    from ml_dash.auth.directory import config_directory, make_private
-    from ml_dash.auth.errors import TokenStoreError
+    from ml_dash.tokens.directory import config_directory, make_private
+    from ml_dash.tokens.errors import TokenStoreError
 
     try:
         make_private(config_directory())
@@ -102,7 +102,7 @@ def make_outbox() -> None:
 
 def _outbox(url: str) -> str:
     """Return the root of the journals that wait for one server: a name that tells which, and is a file's."""
-    from ml_dash.auth.directory import config_directory
+    from ml_dash.tokens.directory import config_directory
 
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", url)
     return os.path.join(config_directory(), OUTBOX, name)

@@ -32,8 +32,8 @@ from ml_dash.client.transport import Answer, Body, FailureKind, Stream, Transpor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-    from ml_dash.auth.token import Token
     from ml_dash.client.blocking import RunBlocking
+    from ml_dash.tokens.token import Token
 
 __all__ = ["AiohttpTransport", "close_session"]
 

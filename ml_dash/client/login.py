@@ -9,12 +9,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ml_dash.auth.errors import LoginError
-from ml_dash.auth.token import Token
 from ml_dash.client.login_api import Answer, ask
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.origins import origin
 from ml_dash.protocol import API
+from ml_dash.tokens.errors import LoginError
+from ml_dash.tokens.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

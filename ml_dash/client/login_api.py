@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from ml_dash.auth.errors import LoginError
 from ml_dash.protocol import API, JSON
+from ml_dash.tokens.errors import LoginError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.auth.token import Token
+    from ml_dash.tokens.token import Token
 
 __all__ = ["Answer", "ask", "revoke_self", "who_am_i"]
 

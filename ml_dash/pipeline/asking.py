@@ -24,10 +24,10 @@ def open_remote_view(url: str, prefix: str, experiment_id: Callable[[], str | No
         experiment_id: gives the server's id of it, where that is known.
     """
     with guarded_imports():
-        from ml_dash.auth.current import token_for
         from ml_dash.client.api import Client
         from ml_dash.client.http import AiohttpTransport
         from ml_dash.client.view import RemoteView
+        from ml_dash.tokens.current import token_for
 
     transport = AiohttpTransport(url, lambda: token_for(url), RUNTIME.look_up)
     return RemoteView(Client(transport), RUNTIME.ask, experiment_id, prefix)

@@ -50,10 +50,10 @@ class Replay:
 
     async def _run(self, run_blocking: RunBlocking, look_up: RunBlocking) -> None:
         with guarded_imports():
-            from ml_dash.auth.current import token_for
             from ml_dash.client.api import Client
             from ml_dash.client.http import AiohttpTransport
             from ml_dash.remote.sync import sync_experiment
+            from ml_dash.tokens.current import token_for
 
         url = str(self._destination.url)
         client = Client(AiohttpTransport(url, lambda: token_for(url), look_up))

@@ -19,12 +19,12 @@ from ml_dash.pipeline.content_account import ContentAccount
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ml_dash.auth.token import Token
     from ml_dash.client.destination import Destination
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.remote.content_uploader import ContentUploader
     from ml_dash.remote.sender import RunBlocking
     from ml_dash.remote.uploader import Uploader, UploadState
+    from ml_dash.tokens.token import Token
 
 __all__ = ["Connect", "Uplink"]
 
@@ -294,7 +294,7 @@ class Uplink:
 
     def _token(self) -> Token | None:
         """Return the token for the server; one that cannot be sent counts as none, as one that is expired would."""
-        from ml_dash.auth.current import token_for
+        from ml_dash.tokens.current import token_for
 
         try:
             return token_for(self.url)

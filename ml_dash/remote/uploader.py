@@ -25,9 +25,9 @@ from ml_dash.remote.sender import RunBlocking, Sender, Settled
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from ml_dash.auth.token import Token
     from ml_dash.client.api import Client
     from ml_dash.client.retry import Randomness
+    from ml_dash.tokens.token import Token
 
 __all__ = ["UploadState", "Uploader"]
 

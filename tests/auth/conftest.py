@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.auth import TokenStore
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
+from ml_dash.tokens import TokenStore
 from tests.server_accounts.serving import Hands, Served, open_store
 
 
@@ -20,7 +20,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory in which tokens are stored; no keyring of this machine is touched."""
     directory = tmp_path / "config"
     monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(directory))
-    monkeypatch.setattr("ml_dash.auth.keys.system_keyring", lambda: None)
+    monkeypatch.setattr("ml_dash.tokens.keys.system_keyring", lambda: None)
     return directory
 
 

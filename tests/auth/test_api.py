@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ml_dash.auth import LoginError, Token
 from ml_dash.client import login_api as api
 from ml_dash.client.login_api import ask, revoke_self, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.tokens import LoginError, Token
 from tests.auth.answering import answering, closed_port, http
 
 TOKEN = Token("mld_0123456789012345678901234567890123456789abc")

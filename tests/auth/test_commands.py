@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.auth import Token, TokenStore, token_for
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.store import Store
+from ml_dash.tokens import Token, TokenStore, token_for
 from tests.auth.answering import closed_port
 from tests.auth.commands import invoke, start
 from tests.auth.test_device_flow import decide

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.auth import Token, TokenStore, current, token_for
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.tokens import Token, TokenStore, current, token_for
 
 HERE = "https://dash.example.com"
 SECRET = "mld_0123456789012345678901234567890123456789abc"

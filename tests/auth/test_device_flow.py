@@ -8,11 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ml_dash.auth import LoginError
 from ml_dash.client.login import Authorization, begin, client_name, finish
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.tokens import LoginError
 from tests.auth.answering import answering, closed_port, http
 from tests.server_accounts.serving import Hands
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ml_dash.auth import Token, TokenStore, TokenStoreError, keys
-from ml_dash.auth.keys import Keyring
+from ml_dash.tokens import Token, TokenStore, TokenStoreError, keys
+from ml_dash.tokens.keys import Keyring
 
 # the real one: what stands in its place in these tests is set by the fixture `config`
 SYSTEM_KEYRING = keys.system_keyring

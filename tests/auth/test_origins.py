@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from ml_dash.auth import origin
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.tokens import origin
 
 
 @pytest.mark.parametrize(

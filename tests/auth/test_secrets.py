@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.auth import Token, TokenStore, token_for
 from ml_dash.client.login import begin, finish
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.tokens import Token, TokenStore, token_for
 from tests.auth.answering import answering, closed_port, http
 from tests.auth.commands import invoke
 from tests.auth.test_device_flow import decide

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.auth import Token, TokenStore, TokenStoreError
-from ml_dash.auth.directory import locked
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.tokens import Token, TokenStore, TokenStoreError
+from ml_dash.tokens.directory import locked
 from tests.cli.shell import environment
 
 HERE = "https://dash.example.com"
@@ -229,7 +229,7 @@ def test_a_token_file_that_is_a_directory_is_an_error_and_kept(store: TokenStore
 def test_two_logins_at_once_lose_neither_token(config: Path) -> None:
     """Many processes at once, each with a token for a server of its own."""
     code = (
-        "import sys; from ml_dash.auth import Token, TokenStore\n"
+        "import sys; from ml_dash.tokens import Token, TokenStore\n"
         "for n in range(5): TokenStore().put(f'https://h{sys.argv[1]}-{n}.example', Token('mld_' + 'x' * 43))"
     )
     processes = [
@@ -253,7 +253,7 @@ def test_a_lock_that_is_never_given_back_is_not_waited_for_for_ever(
     store: TokenStore, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.put(HERE, Token(SECRET))
-    monkeypatch.setattr("ml_dash.auth.directory._LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("ml_dash.tokens.directory._LOCK_SECONDS", 0.0)
     with locked(str(config)), pytest.raises(TokenStoreError, match="has been locked for"):
         store.put(THERE, Token(OTHER))
 
@@ -283,7 +283,7 @@ def test_reading_logs_nothing_when_all_is_well(store: TokenStore, caplog: pytest
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = (
-        "import sys, ml_dash.auth; from ml_dash.auth.current import token_for;"
+        "import sys, ml_dash.tokens; from ml_dash.tokens.current import token_for;"
         "token_for('https://x.example');"
         "print([m for m in ('aiohttp', 'cryptography', 'keyring', 'sqlalchemy', 'numpy') if m in sys.modules])"
     )

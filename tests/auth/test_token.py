@@ -10,8 +10,8 @@ import traceback
 
 import pytest
 
-from ml_dash.auth import Token
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.tokens import Token
 
 SECRET = "mld_0123456789012345678901234567890123456789abc"
 

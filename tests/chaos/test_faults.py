@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy import event
 
-from ml_dash.auth import TokenStore, token_for
-from ml_dash.auth.token import Token
 from ml_dash.client.http import AiohttpTransport
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens import TokenStore, token_for
+from ml_dash.tokens.token import Token
 from tests.chaos.book import Book
 from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import (

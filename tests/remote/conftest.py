@@ -10,10 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from ml_dash.auth.token import Token
 from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens.token import Token
 
 _T = TypeVar("_T")
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from ml_dash.auth.token import Token
 from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
+from ml_dash.tokens.token import Token
 from tests.remote.watermark_server import WatermarkServer, answer
 
 __all__ = ["FAULTS", "FaultyLine", "Weather"]

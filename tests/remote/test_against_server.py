@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ml_dash.auth.token import Token
 from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.client.view import RemoteView
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.remote.uploader import Uploader
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens.token import Token
 from tests.journal.journals import WRITER
 from tests.journal.view_journals import TRAIN, block_of, metric_rows
 from tests.remote.conftest import Call

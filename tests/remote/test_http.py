@@ -13,7 +13,6 @@ from typing import TypeVar
 import msgpack
 import pytest
 
-from ml_dash.auth.token import Token
 from ml_dash.client import http
 from ml_dash.client.api import Client, NotMlDashError, ServerError
 from ml_dash.client.http import AiohttpTransport, close_session
@@ -21,6 +20,7 @@ from ml_dash.client.transport import TransportError
 from ml_dash.errors import InvalidArgumentError, MLDashError, ServerUnavailableError
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import FRAMES
+from ml_dash.tokens.token import Token
 from tests.journal.journals import numbers
 from tests.remote.sockets import MSGPACK, listening, plain, untrusted
 

@@ -7,7 +7,6 @@ import json
 import zlib
 from pathlib import Path
 
-from ml_dash.auth.token import Token
 from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport
 from ml_dash.client.view import RemoteView
@@ -16,6 +15,7 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.remote.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens.token import Token
 from tests.journal.journals import LATER_WRITER, WRITER, numbers
 from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows
 from tests.remote.conftest import Call

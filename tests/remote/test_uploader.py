@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ml_dash.auth.token import Token
 from ml_dash.client.api import Client
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.disk import REAL_DISK, Disk
@@ -20,6 +19,7 @@ from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_n
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.remote.uploader import Uploader
 from ml_dash.series import Kind, Series
+from ml_dash.tokens.token import Token
 from tests.journal.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
 from tests.remote.faulty_line import FaultyLine, Weather
 from tests.remote.virtual_time import VirtualClock, run

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.auth.store import TokenStore
-from ml_dash.auth.token import Token
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens.store import TokenStore
+from ml_dash.tokens.token import Token
 from tests.process.processes import PREFIX, Journal, Scripts
 from tests.remote_mode.seen import TOKEN, Seen, law, until
 
@@ -184,7 +184,7 @@ def test_the_token_is_in_no_file_and_on_no_console(
             exp.metrics("train").log(step=0)
             print(exp, repr(exp), exp.run, exp.status(), exp.flush(), exp.data, vars(exp))
             print(pickle.dumps(exp))
-        from ml_dash.auth.current import token_for
+        from ml_dash.tokens.current import token_for
         token = token_for(exp.url)
         print(token, repr(token), f"{token}", [token])
         try:

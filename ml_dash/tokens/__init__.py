@@ -5,11 +5,11 @@ Importing this loads neither aiohttp nor cryptography.
 
 from __future__ import annotations
 
-from ml_dash.auth.current import token_for
-from ml_dash.auth.errors import AuthError, LoginError, TokenStoreError
-from ml_dash.auth.store import TokenStore
-from ml_dash.auth.token import Token
 from ml_dash.origins import origin
+from ml_dash.tokens.current import token_for
+from ml_dash.tokens.errors import AuthError, LoginError, TokenStoreError
+from ml_dash.tokens.store import TokenStore
+from ml_dash.tokens.token import Token
 
 __all__ = [
     "AuthError",

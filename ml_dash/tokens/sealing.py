@@ -16,14 +16,14 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.auth.errors import TokenStoreError
-from ml_dash.auth.keys import FILE, KEY_ID_BYTES, KEYRING
 from ml_dash.forks import guarded_imports
+from ml_dash.tokens.errors import TokenStoreError
+from ml_dash.tokens.keys import FILE, KEY_ID_BYTES, KEYRING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.auth.keys import Key
+    from ml_dash.tokens.keys import Key
 
 __all__ = ["Sealed", "open_sealed", "read_header", "seal"]
 

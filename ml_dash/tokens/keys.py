@@ -12,10 +12,10 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ml_dash.auth.directory import keep_private, replace_private, set_aside
-from ml_dash.auth.errors import TokenStoreError
 from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
+from ml_dash.tokens.directory import keep_private, replace_private, set_aside
+from ml_dash.tokens.errors import TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

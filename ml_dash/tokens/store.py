@@ -6,7 +6,9 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_dash.auth.directory import (
+from ml_dash.logger import logger
+from ml_dash.origins import origin
+from ml_dash.tokens.directory import (
     config_directory,
     keep_private,
     locked,
@@ -14,17 +16,15 @@ from ml_dash.auth.directory import (
     replace_private,
     set_aside,
 )
-from ml_dash.auth.errors import TokenStoreError
-from ml_dash.auth.keys import Keys
-from ml_dash.auth.sealing import SIZE_MAX, open_sealed, read_header, seal
-from ml_dash.auth.token import Token
-from ml_dash.logger import logger
-from ml_dash.origins import origin
+from ml_dash.tokens.errors import TokenStoreError
+from ml_dash.tokens.keys import Keys
+from ml_dash.tokens.sealing import SIZE_MAX, open_sealed, read_header, seal
+from ml_dash.tokens.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ml_dash.auth.keys import Key, Keyring
+    from ml_dash.tokens.keys import Key, Keyring
 
 __all__ = ["TokenStore"]
 

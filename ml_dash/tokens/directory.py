@@ -10,8 +10,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ml_dash.auth.errors import TokenStoreError
 from ml_dash.logger import logger
+from ml_dash.tokens.errors import TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
