@@ -92,8 +92,8 @@ async def _replay(directory: str, url: str, token: str) -> dict[str, Any]:
     before = rss()
     from ml_dash.client.api import Client
     from ml_dash.client.http import AiohttpTransport, close_session
-    from ml_dash.remote.sender import Sender
     from ml_dash.tokens.token import Token
+    from ml_dash.upload.sender import Sender
 
     paths = _segments(directory)
     writer = os.path.basename(paths[0]).rpartition("-")[0]

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.queue import Queue
     from ml_dash.query.journal_view import JournalView
-    from ml_dash.remote.uploader import UploadState
     from ml_dash.series import Kind
+    from ml_dash.upload.uploader import UploadState
 
 __all__ = ["Experiment", "ExperimentStatus", "FlushResult"]
 

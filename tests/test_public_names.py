@@ -36,7 +36,7 @@ ON_DEMAND = (
     "ml_dash.client.login_api",
     "ml_dash.client.login",
     "ml_dash.cli",
-    "ml_dash.remote",
+    "ml_dash.upload",
     "ml_dash.server",
 )
 """What is loaded by whoever wants it, on the background thread or in a command, with all that it needs."""

@@ -97,7 +97,7 @@ def _fault(path: str, checksum: str, size: int) -> str | None:
 
 def _is_sent(located: Located) -> bool:
     """Whether a run was meant for a server."""
-    from ml_dash.remote.leftovers import meant_for
+    from ml_dash.upload.leftovers import meant_for
 
     return any(meant_for(located.directory).values())
 

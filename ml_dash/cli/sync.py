@@ -16,7 +16,7 @@ from ml_dash.errors import InvalidArgumentError, MLDashError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ml_dash.remote.sync import SyncReport
+    from ml_dash.upload.sync import SyncReport
 
 __all__ = ["sync"]
 
@@ -91,8 +91,8 @@ def sync(
 
 def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bool]:
     """Return what is to be sent, how many experiments have rows of local mode, and whether something cannot be read."""
-    from ml_dash.remote.leftovers import meant_for
-    from ml_dash.remote.sync import describe
+    from ml_dash.upload.leftovers import meant_for
+    from ml_dash.upload.sync import describe
 
     journals: list[_Journal] = []
     seen: set[str] = set()
@@ -164,7 +164,7 @@ async def _send(
     from ml_dash.cli.remote import run_blocking, token_for_server
     from ml_dash.client.api import Client
     from ml_dash.client.http import AiohttpTransport, close_session
-    from ml_dash.remote.sync import sync_experiment
+    from ml_dash.upload.sync import sync_experiment
 
     clients: dict[str, Client] = {}
     reports = []
@@ -194,8 +194,8 @@ async def _send(
 
 def _clear(journal: _Journal) -> None:
     """Remove from the outbox what the server has now, but for writers that may go on."""
-    from ml_dash.remote.leftovers import clear, unsent
-    from ml_dash.remote.sync import gone_writers
+    from ml_dash.upload.leftovers import clear, unsent
+    from ml_dash.upload.sync import gone_writers
 
     gone: Iterable[str] = gone_writers(os.path.join(journal.directory, "journal"))
     done = set(gone) - unsent(journal.directory, journal.url)

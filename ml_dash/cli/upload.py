@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ml_dash.cli.adding import NewFile
     from ml_dash.cli.progress import Bar
-    from ml_dash.remote.sync import SyncReport
+    from ml_dash.upload.sync import SyncReport
 
 __all__ = ["upload"]
 
@@ -118,7 +118,7 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
 
 def _local(exp: str, root: str) -> _Place:
     from ml_dash.cli.locate import find_experiment
-    from ml_dash.remote.leftovers import meant_for
+    from ml_dash.upload.leftovers import meant_for
 
     located = find_experiment(exp, root)
     # a writer that begins no run belongs where all the others do
@@ -160,8 +160,8 @@ async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncRep
     from ml_dash.cli.remote import run_blocking, token_for_server
     from ml_dash.client.api import Client
     from ml_dash.client.http import AiohttpTransport, close_session
-    from ml_dash.remote.leftovers import clear
-    from ml_dash.remote.sync import sync_experiment
+    from ml_dash.upload.leftovers import clear
+    from ml_dash.upload.sync import sync_experiment
 
     url = str(place.url)
     try:

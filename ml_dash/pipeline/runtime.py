@@ -24,10 +24,10 @@ from ml_dash.forks import hook_forks
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel, Counters
 from ml_dash.pipeline.exit_bar import exit_bar
-from ml_dash.pipeline.replay import Replay
 from ml_dash.pipeline.signals import Termination
 from ml_dash.pipeline.uplink import Uplink
 from ml_dash.pipeline.worker import Worker
+from ml_dash.upload.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable

@@ -14,17 +14,17 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
-from ml_dash.pipeline.content_account import ContentAccount
+from ml_dash.upload.blob_ledger import ContentAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ml_dash.client.destination import Destination
     from ml_dash.journal.writer import JournalWriter
-    from ml_dash.remote.content_uploader import ContentUploader
-    from ml_dash.remote.sender import RunBlocking
-    from ml_dash.remote.uploader import Uploader, UploadState
     from ml_dash.tokens.token import Token
+    from ml_dash.upload.blob_uploader import ContentUploader
+    from ml_dash.upload.sender import RunBlocking
+    from ml_dash.upload.uploader import Uploader, UploadState
 
 __all__ = ["Connect", "Uplink"]
 
@@ -156,7 +156,7 @@ class Uplink:
         """
         if self._destination.keeps or not self.has_all:
             return False
-        from ml_dash.remote.leftovers import clear
+        from ml_dash.upload.leftovers import clear
 
         self.stop()
         self.wait_finished(_FINISH_SECONDS)  # its last act is to write a cursor beside the journal
@@ -312,8 +312,8 @@ class Uplink:
         with guarded_imports():
             from ml_dash.client.api import Client
             from ml_dash.client.http import AiohttpTransport
-            from ml_dash.remote.content_uploader import ContentUploader
-            from ml_dash.remote.uploader import Uploader
+            from ml_dash.upload.blob_uploader import ContentUploader
+            from ml_dash.upload.uploader import Uploader
 
         writer = self._journal
         transport = AiohttpTransport(self.url, self._token, look_up)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ml_dash.pipeline.channel import Channel
-    from ml_dash.remote.sender import RunBlocking
+    from ml_dash.upload.sender import RunBlocking
 
 __all__ = ["Job", "Worker"]
 

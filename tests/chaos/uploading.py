@@ -16,9 +16,9 @@ from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.client.transport import Answer, Body, Stream
 from ml_dash.journal.feed import writers
-from ml_dash.remote.sync import SyncReport, sync_experiment
-from ml_dash.remote.uploader import Uploader, UploadState
 from ml_dash.tokens.token import Token
+from ml_dash.upload.sync import SyncReport, sync_experiment
+from ml_dash.upload.uploader import Uploader, UploadState
 
 __all__ = ["Impatient", "Job", "Shortly", "UploadThread", "sync", "sync_for_ever", "until", "upload"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_dash.pipeline.content_account import ContentAccount
+from ml_dash.upload.blob_ledger import ContentAccount
 
 ONE, TWO = "1" * 64, "2" * 64
 

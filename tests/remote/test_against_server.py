@@ -14,9 +14,9 @@ from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.client.view import RemoteView
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.uploader import Uploader
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.token import Token
+from ml_dash.upload.uploader import Uploader
 from tests.journal.journals import WRITER
 from tests.journal.view_journals import TRAIN, block_of, metric_rows
 from tests.remote.conftest import Call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from ml_dash.remote.alarm import Alarm
+from ml_dash.upload.alarm import Alarm
 from tests.remote.virtual_time import run
 
 

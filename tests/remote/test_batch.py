@@ -7,7 +7,7 @@ import zlib
 
 from ml_dash.journal.feed import FeedFrame, FeedItem, Lost
 from ml_dash.journal.frame import encode_frame
-from ml_dash.remote.batch import Entry, make_batch
+from ml_dash.upload.batch import Entry, make_batch
 from tests.journal.journals import frame
 
 

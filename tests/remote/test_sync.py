@@ -12,10 +12,10 @@ from ml_dash.client.http import AiohttpTransport
 from ml_dash.client.view import RemoteView
 from ml_dash.journal.frame import encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.token import Token
+from ml_dash.upload.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
 from tests.journal.journals import LATER_WRITER, WRITER, numbers
 from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows
 from tests.remote.conftest import Call

@@ -17,9 +17,9 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.uploader import Uploader
 from ml_dash.series import Kind, Series
 from ml_dash.tokens.token import Token
+from ml_dash.upload.uploader import Uploader
 from tests.journal.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
 from tests.remote.faulty_line import FaultyLine, Weather
 from tests.remote.virtual_time import VirtualClock, run

@@ -18,9 +18,9 @@ from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableE
 from ml_dash.journal.frame import encode_frame
 from ml_dash.query.files import FileQuery
 from ml_dash.query.journal_view import JournalView
-from ml_dash.remote.sync import sync_experiment
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.upload.sync import sync_experiment
 from tests.journal.journals import numbers
 from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write
 from tests.remote.conftest import Call

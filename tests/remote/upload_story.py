@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 from ml_dash.client.api import Client
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.remote.uploader import Uploader
 from ml_dash.series import Kind, Series
 from ml_dash.tokens.token import Token
+from ml_dash.upload.uploader import Uploader
 from tests.journal.journals import MemoryDisk
 from tests.remote.faulty_line import FaultyLine, Weather
 from tests.remote.virtual_time import VirtualClock, VirtualLoop

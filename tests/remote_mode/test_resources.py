@@ -155,7 +155,7 @@ def test_local_mode_loads_nothing_of_remote_mode_and_has_no_thread_more(scripts:
     print(sorted(
         name for name in sys.modules
         if name.partition(".")[0] in {{"aiohttp", "cryptography", "yarl", "sqlalchemy"}}
-        or name.startswith(("ml_dash.remote", "ml_dash.tokens", "ml_dash.server"))
+        or name.startswith(("ml_dash.upload", "ml_dash.tokens", "ml_dash.server"))
     ))
     """
     )

@@ -19,8 +19,8 @@ from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.logger import logger
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.remote.alarm import Alarm
-from ml_dash.remote.sender import RunBlocking, Sender, Settled
+from ml_dash.upload.alarm import Alarm
+from ml_dash.upload.sender import RunBlocking, Sender, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

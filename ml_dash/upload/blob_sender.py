@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ml_dash.client.api import Client
     from ml_dash.client.blocking import RunBlocking
-    from ml_dash.remote.sender import Say
+    from ml_dash.upload.sender import Say
 
 __all__ = ["Contents"]
 

@@ -22,8 +22,8 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.query.run_rows import writer_runs
 from ml_dash.query.runs import fold_runs
-from ml_dash.remote.contents import Contents
-from ml_dash.remote.sender import RunBlocking, Sender
+from ml_dash.upload.blob_sender import Contents
+from ml_dash.upload.sender import RunBlocking, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping

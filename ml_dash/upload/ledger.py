@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.journal.disk import Disk
-    from ml_dash.remote.batch import Batch, Entry
+    from ml_dash.upload.batch import Batch, Entry
 
 __all__ = ["BATCH_BYTES", "SentWriter", "WriterAccount"]
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
     from ml_dash.client.destination import Destination
-    from ml_dash.remote.leftovers import Leftover
-    from ml_dash.remote.sender import RunBlocking
+    from ml_dash.upload.leftovers import Leftover
+    from ml_dash.upload.sender import RunBlocking
 
 __all__ = ["Replay"]
 
@@ -52,8 +52,8 @@ class Replay:
         with guarded_imports():
             from ml_dash.client.api import Client
             from ml_dash.client.http import AiohttpTransport
-            from ml_dash.remote.sync import sync_experiment
             from ml_dash.tokens.current import token_for
+            from ml_dash.upload.sync import sync_experiment
 
         url = str(self._destination.url)
         client = Client(AiohttpTransport(url, lambda: token_for(url), look_up))
@@ -75,8 +75,8 @@ class Replay:
 
     def _find(self) -> list[Leftover]:
         from ml_dash.errors import InvalidArgumentError
-        from ml_dash.remote.leftovers import leftovers
         from ml_dash.storage.survey import survey
+        from ml_dash.upload.leftovers import leftovers
 
         try:
             found = survey(self._destination.root).experiments
@@ -86,7 +86,7 @@ class Replay:
         return list(leftovers(directories, str(self._destination.url), self._own()))
 
     def _clear(self, left: Leftover) -> None:
-        from ml_dash.remote.leftovers import clear
+        from ml_dash.upload.leftovers import clear
 
         with contextlib.suppress(OSError):  # it stays in the outbox, and the server ignores it
             clear(self._destination.root, left.directory, left.writers)

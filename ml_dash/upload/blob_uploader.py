@@ -13,16 +13,16 @@ from ml_dash.client.trouble import Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.logger import logger
-from ml_dash.remote.alarm import Alarm
-from ml_dash.remote.contents import Contents
+from ml_dash.upload.alarm import Alarm
+from ml_dash.upload.blob_sender import Contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.client.api import Client
     from ml_dash.client.blocking import RunBlocking
-    from ml_dash.pipeline.content_account import ContentAccount
-    from ml_dash.remote.uploader import UploadState
+    from ml_dash.upload.blob_ledger import ContentAccount
+    from ml_dash.upload.uploader import UploadState
 
 __all__ = ["ContentUploader"]
 

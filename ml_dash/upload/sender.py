@@ -17,9 +17,9 @@ from ml_dash.errors import JournalVersionError, RemoteError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import FeedFrame, Passed
 from ml_dash.protocol import ErrorCode
-from ml_dash.remote.account import SentWriter, WriterAccount
-from ml_dash.remote.batch import Batch, Entry, make_batch
 from ml_dash.storage.cursor import Cursor
+from ml_dash.upload.batch import Batch, Entry, make_batch
+from ml_dash.upload.ledger import SentWriter, WriterAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,9 +16,9 @@ from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.run_rows import writer_runs
-from ml_dash.remote.sync import describe, gone_writers
 from ml_dash.storage.blob_markers import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
+from ml_dash.upload.sync import describe, gone_writers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator

@@ -1,0 +1,1 @@
+"""A journal on its way to a server, exactly once."""
