@@ -18,8 +18,8 @@ from ml_dash.metrics import MetricsManager
 from ml_dash.params import ParametersBuilder
 from ml_dash.pipeline.asking import open_remote_view
 from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.pipeline.delivery import Uplink
 from ml_dash.pipeline.runtime import RUNTIME
-from ml_dash.pipeline.uplink import Uplink
 from ml_dash.pipeline.waiting import wait_for
 from ml_dash.port import Port, Put, ThroughQueue
 from ml_dash.run import RunManager

@@ -22,8 +22,8 @@ from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.logger import logger
 from ml_dash.pipeline.batch import Batcher, Packed
+from ml_dash.pipeline.durability import Securing
 from ml_dash.pipeline.queue import Event, EventQueue
-from ml_dash.pipeline.securing import Securing
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import pack
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.pipeline.uplink import Connect, Uplink
+    from ml_dash.pipeline.delivery import Connect, Uplink
     from ml_dash.settings import Settings
 
 __all__ = ["Channel", "Counters"]

@@ -23,9 +23,9 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import hook_forks
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.pipeline.delivery import Uplink
 from ml_dash.pipeline.exit_bar import exit_bar
 from ml_dash.pipeline.signals import Termination
-from ml_dash.pipeline.uplink import Uplink
 from ml_dash.pipeline.worker import Worker
 from ml_dash.upload.replay import Replay
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ml_dash.client.destination import Destination
+    from ml_dash.pipeline.delivery import Connect
     from ml_dash.pipeline.exit_bar import Left
-    from ml_dash.pipeline.uplink import Connect
     from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
 

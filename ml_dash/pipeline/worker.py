@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import SLICE
-from ml_dash.pipeline.work_thread import WorkThread
+from ml_dash.pipeline.threads import WorkThread
 
 if TYPE_CHECKING:
     import asyncio
