@@ -1,6 +1,5 @@
 """ML-Dash: experiment tracking that never blocks, never raises and never loses a point."""
 
-from ml_dash.decorator import ml_dash_experiment
 from ml_dash.errors import (
     ContentError,
     FileChangedError,
@@ -18,7 +17,8 @@ from ml_dash.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ml_dash.experiment import Experiment
+from ml_dash.sdk.decorator import ml_dash_experiment
+from ml_dash.sdk.experiment import Experiment
 from ml_dash.status import ExperimentStatus, FlushResult
 from ml_dash.version import __version__ as __version__
 

@@ -5,8 +5,8 @@ It logs to ``.dash`` in the working directory as ``<user>/scratch/dxp`` and is c
 
 from __future__ import annotations
 
-from ml_dash.experiment import Experiment
 from ml_dash.identity import current_user
+from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["dxp"]
 

@@ -29,6 +29,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidParameterError",
     "InvalidPrefixError",
+    "JournalDamageWarning",
     "JournalError",
     "JournalVersionError",
     "JournalWriteError",
@@ -37,6 +38,7 @@ __all__ = [
     "NotStartedError",
     "RemoteError",
     "ServerUnavailableError",
+    "ValueWarning",
 ]
 
 
@@ -103,3 +105,11 @@ class JournalVersionError(JournalError, RuntimeError):
 
 class JournalWriteError(JournalError, OSError):
     """A journal's directory cannot be created or written."""
+
+
+class ValueWarning(UserWarning):
+    """A value could not be stored as it is, and its `repr` was stored instead."""
+
+
+class JournalDamageWarning(UserWarning):
+    """Bytes of a journal cannot be read: the answer lacks their rows, and everything else is in it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.query.journal_view import JournalDamageWarning
+from ml_dash.errors import JournalDamageWarning
 
 
 def test_damage_is_told_of_the_line_that_reads(root: str) -> None:

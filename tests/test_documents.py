@@ -23,16 +23,16 @@ from typing import Any, NamedTuple
 import pytest
 
 import ml_dash
-from ml_dash.buffer import BufferManager, MetricBuffer, SummaryCache
-from ml_dash.files.builder import FileBuilder
-from ml_dash.files.manager import FilesManager
-from ml_dash.logs import LogManager
-from ml_dash.metrics import MetricBuilder, MetricsManager
-from ml_dash.params import ParametersBuilder
 from ml_dash.query.runs import RunInfo
-from ml_dash.run import RunManager
+from ml_dash.sdk.buffer import BufferManager, MetricBuffer, SummaryCache
+from ml_dash.sdk.files.builder import FileBuilder
+from ml_dash.sdk.files.manager import FilesManager
+from ml_dash.sdk.logs import LogManager
+from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
+from ml_dash.sdk.params import ParametersBuilder
+from ml_dash.sdk.run import RunManager
+from ml_dash.sdk.tracks import TrackBuilder, TrackSlice, TracksManager
 from ml_dash.settings import Settings
-from ml_dash.tracks import TrackBuilder, TrackSlice, TracksManager
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -248,7 +248,7 @@ def test_a_console_that_knows_only_ascii_gets_escapes(
     assert buffer.getvalue().splitlines() == [rb"[info] Zo\xeb \U0001f389 who='Zo\xeb'"]
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 def test_a_value_whose_repr_raises_is_echoed_as_such(
     loud: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,7 +265,7 @@ def test_a_value_whose_repr_raises_is_echoed_as_such(
     assert loud.logs.read()["data"][0]["metadata"]["broken"]["__type__"].endswith("Broken")
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 def test_containers_are_echoed_as_python_writes_them(
     loud: Experiment, capsys: pytest.CaptureFixture[str]
 ) -> None:

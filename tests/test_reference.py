@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.files.builder import FileBuilder
-from ml_dash.logs import LogManager
-from ml_dash.metrics import MetricBuilder, MetricsManager
-from ml_dash.params import ParametersBuilder
+from ml_dash.sdk.files.builder import FileBuilder
+from ml_dash.sdk.logs import LogManager
+from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
+from ml_dash.sdk.params import ParametersBuilder
 
 from .scripts import python
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
-from ml_dash.tracks import TrackBuilder
+from ml_dash.sdk.tracks import TrackBuilder
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from ml_dash import Experiment
-from ml_dash.values.pack import ValueWarning, pack_event
+from ml_dash.errors import ValueWarning
+from ml_dash.values.pack import pack_event
 
 from .fake_tensors import FakeCuda, FakeTensor
 
@@ -276,7 +277,7 @@ def test_what_cannot_be_carried_is_stored_as_its_repr_marked_as_such(exp: Experi
         assert logged(exp, Opaque()) == OPAQUE
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 @pytest.mark.parametrize(
     "value",
     [1j, 2**64, -(2**63) - 1, 10**400, object, print, ..., range(3), Path("a")],
@@ -292,7 +293,7 @@ def test_things_of_many_kinds_that_cannot_be_carried(value: Any, exp: Experiment
     assert logged(exp, 5) == 5
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 def test_what_cannot_be_carried_is_marked_where_it_is(exp: Experiment) -> None:
     """The rest of the row, and of the container, is as it was."""
     exp.metrics("m").log(a=1, b=[1, Opaque(), {"c": Opaque(), "d": 2.5}], e=Opaque())
@@ -369,7 +370,7 @@ class Endless:
         return Endless()
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 @pytest.mark.parametrize("kind", [Hostile, HostileMapping, HostileArray, Endless])
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: Point(1, x)])
 def test_foreign_code_that_raises_does_not_stop_the_loop(
@@ -388,7 +389,7 @@ def test_foreign_code_that_raises_does_not_stop_the_loop(
     assert exp.logs.read()["total"] == exp.tracks("t").read()["count"] == 1
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 def test_what_contains_itself_is_stored_as_far_as_it_goes(exp: Experiment) -> None:
     """Quickly, too: a tree whose nodes know their parent contains itself in many ways."""
     tree: dict[str, Any] = {"name": "root"}
@@ -402,7 +403,7 @@ def test_what_contains_itself_is_stored_as_far_as_it_goes(exp: Experiment) -> No
     assert len(logged(exp, loop)) == 3
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 @pytest.mark.parametrize("depth", [50, 100, 500, 900, 2000, 100_000])
 def test_what_is_nested_very_deep_does_not_stop_what_follows(depth: int, exp: Experiment) -> None:
     """It is stored as it is, or as its repr."""
@@ -418,7 +419,7 @@ def test_what_is_nested_very_deep_does_not_stop_what_follows(depth: int, exp: Ex
     assert exp.status().dropped == {}
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 def test_a_very_long_repr_is_cut(exp: Experiment) -> None:
     """A gigabyte of it would help nobody."""
 
@@ -584,7 +585,7 @@ def test_buffered_tensors_of_cuda_are_read_when_they_are_there(cuda: FakeCuda, e
     assert stored(exp) == [{"loss.sum": 9.0, "norm.sum": 9.0}, {"last": 6.0}]
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 def test_a_device_that_fails_between_the_copy_and_its_event_does_not_stop_the_loop(
     cuda: FakeCuda, exp: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -676,7 +677,7 @@ class _FullDevice(FakeTensor):
         raise RuntimeError("CUDA out of memory")
 
 
-@pytest.mark.filterwarnings("ignore::ml_dash.values.pack.ValueWarning")
+@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
 @pytest.mark.parametrize(
     "tensor", [_BrokenDevice(1.0), _FullDevice(1.0)], ids=lambda tensor: type(tensor).__name__
 )

@@ -18,8 +18,8 @@ from ml_dash.values.pack import pack
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.files.details import Details
-    from ml_dash.files.names import Place
+    from ml_dash.sdk.files.details import Details
+    from ml_dash.sdk.files.names import Place
 
 __all__ = ["Addition", "NewFile", "make_experiment"]
 
@@ -73,7 +73,7 @@ class Addition:
             FileStoreError: It cannot be read, or its copy not be written.
             OSError: The journal cannot be written.
         """
-        from ml_dash.files.row import save_row
+        from ml_dash.sdk.files.row import save_row
 
         time_ns = SYSTEM_CLOCK.time_ns()
         staged = self._staging.capture(new.source, on_progress)

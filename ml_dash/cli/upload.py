@@ -86,9 +86,9 @@ def upload(
 def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Sequence[str]) -> list[NewFile]:
     """Return what is to be added; nothing is, where something is wrong with one of them."""
     from ml_dash.cli.adding import NewFile, check_text
-    from ml_dash.files.details import Details
-    from ml_dash.files.names import Place
     from ml_dash.identity import file_path
+    from ml_dash.sdk.files.details import Details
+    from ml_dash.sdk.files.names import Place
 
     for name, text in [("--description", description or ""), *(("--tag", each) for each in tags)]:
         check_text(name, text)

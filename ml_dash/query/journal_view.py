@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 from ml_dash.callers import warn_user
-from ml_dash.errors import MissingExtraError
+from ml_dash.errors import JournalDamageWarning, MissingExtraError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import Damage, JournalIndex
 from ml_dash.journal.sweep import end_times
@@ -36,13 +36,9 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
 
-__all__ = ["JournalDamageWarning", "JournalView"]
+__all__ = ["JournalView"]
 
 _LOGS = Series(Kind.LOG, None)
-
-
-class JournalDamageWarning(UserWarning):
-    """Bytes of a journal cannot be read: the answer lacks their rows, and everything else is in it."""
 
 
 class JournalView:

@@ -22,7 +22,6 @@ from ml_dash.values.tensors import Deferred, defer, fetch, mark
 __all__ = [
     "PACK_ERRORS",
     "DeferredEvent",
-    "ValueWarning",
     "deferred_in",
     "fetched",
     "pack",
@@ -42,10 +41,6 @@ pack: Callable[[Any], bytes] = Encoder().encode
 
 PACK_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, AttributeError)
 """What `pack` raises for a value that it does not carry."""
-
-
-class ValueWarning(UserWarning):
-    """A value could not be stored as it is, and its `repr` was stored instead."""
 
 
 def unpack(data: bytes) -> Any:

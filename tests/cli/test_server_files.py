@@ -16,8 +16,8 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.cli.adding import Addition, NewFile, make_experiment
 from ml_dash.client.destination import destination
-from ml_dash.files.details import Details
-from ml_dash.files.names import Place
+from ml_dash.sdk.files.details import Details
+from ml_dash.sdk.files.names import Place
 from ml_dash.server.runner import EmbeddedServer
 from tests.cli.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
 from tests.cli.test_download import below

@@ -25,11 +25,11 @@ from ml_dash.errors import (
     FileStoreError,
     InvalidArgumentError,
     NotStartedError,
+    ValueWarning,
 )
-from ml_dash.files.builder import FileBuilder
-from ml_dash.files.manager import FilesManager
+from ml_dash.sdk.files.builder import FileBuilder
+from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.values.pack import ValueWarning
 from tests.remote_mode.seen import TOKEN
 
 _NUMBERS = itertools.count()

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.errors import InvalidArgumentError, JournalDamageWarning, MissingExtraError
 from ml_dash.journal.disk import RealDisk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.query.columns import to_arrays
-from ml_dash.query.journal_view import JournalDamageWarning, JournalView
+from ml_dash.query.journal_view import JournalView
 from ml_dash.query.params import fold_params
 from ml_dash.query.times import iso_time, seconds, seconds_array
 from ml_dash.series import Kind, Series

@@ -19,7 +19,7 @@ from ml_dash.values.tensors import Deferred, defer, element_count, fetch, mark, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.metrics import MetricBuilder, MetricsManager
+    from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
     from ml_dash.values.aggregate import Aggregation
 
 __all__ = ["BufferManager", "MetricBuffer", "SummaryCache"]

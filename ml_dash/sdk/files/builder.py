@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileMissingError, InvalidArgumentError
-from ml_dash.files.details import Details
-from ml_dash.files.finding import present
-from ml_dash.files.names import Place, checked_path, name_on_disk, place_of
+from ml_dash.sdk.files.details import Details
+from ml_dash.sdk.files.finding import present
+from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
 from ml_dash.storage.blobs import Staged
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
-    from ml_dash.files.finding import FileFinder
-    from ml_dash.files.saving import FileSaver
+    from ml_dash.sdk.files.finding import FileFinder
+    from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.storage.blobs import Staging
 
 __all__ = ["FileBuilder"]
@@ -98,7 +98,7 @@ class FileBuilder:
             **details: `description`, `tags`, `bindrs`, `metadata`, as for `save`.
         """
         place = self._begin(to)
-        from ml_dash.files.encoders.json_content import json_bytes
+        from ml_dash.sdk.files.encoders.json_content import json_bytes
 
         data = json_bytes(content)
         return self._write(place, details, lambda file: file.write(data))
@@ -129,14 +129,14 @@ class FileBuilder:
     def save_torch(self, model: Any, to: str, **details: Any) -> dict[str, Any]:
         """Save a PyTorch module, a state dict or any such object by ``torch.save``."""
         place = self._begin(to)
-        from ml_dash.files.encoders.torch_content import write_torch
+        from ml_dash.sdk.files.encoders.torch_content import write_torch
 
         return self._write(place, details, lambda file: write_torch(model, file))
 
     def save_pkl(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
         """Save an object by ``pickle``. ML-Dash never loads a pickle."""
         place = self._begin(to)
-        from ml_dash.files.encoders.pickle_content import write_pickle
+        from ml_dash.sdk.files.encoders.pickle_content import write_pickle
 
         return self._write(place, details, lambda file: write_pickle(content, file))
 
@@ -149,7 +149,7 @@ class FileBuilder:
             **kwargs: `description`, `tags` and `bindrs` as for `save`; all others go to ``fig.savefig``.
         """
         place = self._begin(to)
-        from ml_dash.files.encoders.figure import write_figure
+        from ml_dash.sdk.files.encoders.figure import write_figure
 
         details = _taken(kwargs, "description", "tags", "bindrs")
         extension = kwargs.pop("format", None) or place.extension
@@ -164,7 +164,7 @@ class FileBuilder:
             **kwargs: `description`, `tags`, `bindrs` and `metadata` as for `save`; all others go to Pillow.
         """
         place = self._begin(to)
-        from ml_dash.files.encoders.image import write_image
+        from ml_dash.sdk.files.encoders.image import write_image
 
         details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
         extension = kwargs.pop("format", None) or place.extension
@@ -181,7 +181,7 @@ class FileBuilder:
                 go to the encoder.
         """
         place = self._begin(to)
-        from ml_dash.files.encoders.video import write_video
+        from ml_dash.sdk.files.encoders.video import write_video
 
         details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
         suffix = f".{place.extension}" if place.extension else ""

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ml_dash.callers import warn_user
-from ml_dash.errors import InvalidArgumentError, NotStartedError
+from ml_dash.errors import InvalidArgumentError, NotStartedError, ValueWarning
 from ml_dash.pipeline.queue import Event, Queue
 from ml_dash.series import Kind
-from ml_dash.values.pack import PACK_ERRORS, ValueWarning, pack, pack_event
+from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
 
 if TYPE_CHECKING:
-    from ml_dash.experiment import Experiment
     from ml_dash.pipeline.channel import Channel
+    from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["LATEST", "ClosedQueue", "Port", "Put", "ThroughQueue", "row_time"]
 

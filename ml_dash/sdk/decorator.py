@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.experiment import Experiment
+from ml_dash.sdk.experiment import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from ml_dash.values.pack import represent
 from ml_dash.values.tensors import on_device
 
 if TYPE_CHECKING:
-    from ml_dash.experiment import Experiment
+    from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["LogManager"]
 

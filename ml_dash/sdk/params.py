@@ -9,7 +9,7 @@ from ml_dash.series import Kind
 from ml_dash.values.flatten import flatten_params, unflatten_params
 
 if TYPE_CHECKING:
-    from ml_dash.experiment import Experiment
+    from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["ParametersBuilder"]
 

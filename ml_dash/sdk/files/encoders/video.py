@@ -9,8 +9,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.files.encoders.ffmpeg import encode_by_ffmpeg
-from ml_dash.files.encoders.pixels import as_pixels
+from ml_dash.sdk.files.encoders.ffmpeg import encode_by_ffmpeg
+from ml_dash.sdk.files.encoders.pixels import as_pixels
 from ml_dash.storage.copying import storing
 
 if TYPE_CHECKING:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from ml_dash.experiment import Experiment
     from ml_dash.pipeline.channel import Channel
+    from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["RunManager"]
 

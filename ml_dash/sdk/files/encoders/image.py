@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.files.encoders.pixels import as_pixels
+from ml_dash.sdk.files.encoders.pixels import as_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

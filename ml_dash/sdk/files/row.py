@@ -6,11 +6,11 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.files.content_types import content_type
+from ml_dash.sdk.files.content_types import content_type
 
 if TYPE_CHECKING:
-    from ml_dash.files.details import Details
-    from ml_dash.files.names import Place
+    from ml_dash.sdk.files.details import Details
+    from ml_dash.sdk.files.names import Place
     from ml_dash.storage.blobs import Staged
 
 __all__ = ["save_row"]

@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.files.details import Details, stored_form
-from ml_dash.files.row import save_row
 from ml_dash.query.files import CHANGEABLE, fold_files
 from ml_dash.query.times import iso_time
+from ml_dash.sdk.files.details import Details, stored_form
+from ml_dash.sdk.files.row import save_row
 from ml_dash.series import Kind
 from ml_dash.storage.blobs import Staged, Staging
 from ml_dash.storage.copying import storing
@@ -18,8 +18,8 @@ from ml_dash.storage.copying import storing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.experiment import Experiment
-    from ml_dash.files.names import Place
+    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.files.names import Place
 
 __all__ = ["FileSaver"]
 

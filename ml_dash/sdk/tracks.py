@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.metrics import check_name
-from ml_dash.port import LATEST, row_time
+from ml_dash.sdk.metrics import check_name
+from ml_dash.sdk.series_port import LATEST, row_time
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml_dash.experiment import Experiment
+    from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["TrackBuilder", "TrackSlice", "TracksManager"]
 

@@ -14,13 +14,13 @@ from ml_dash.errors import (
     InvalidArgumentError,
     ServerUnavailableError,
 )
-from ml_dash.files.target import target_below, target_of
 from ml_dash.query.files import FileQuery, full_name, is_pattern
+from ml_dash.sdk.files.target import target_below, target_of
 from ml_dash.storage.copying import copy_content
 
 if TYPE_CHECKING:
-    from ml_dash.experiment import Experiment
-    from ml_dash.files.saving import FileSaver
+    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.files.saving import FileSaver
 
 __all__ = ["FileFinder", "present"]
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.buffer import BufferManager, MetricBuffer, SummaryCache
 from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.pipeline.queue import LARGE_EVENT
-from ml_dash.port import LATEST, row_time
+from ml_dash.sdk.buffer import BufferManager, MetricBuffer, SummaryCache
+from ml_dash.sdk.series_port import LATEST, row_time
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import PACK_ERRORS, pack
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from ml_dash.experiment import Experiment
-    from ml_dash.port import Put
+    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.series_port import Put
 
 __all__ = ["MetricBuilder", "MetricsManager", "check_name"]
 

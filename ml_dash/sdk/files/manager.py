@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.files.builder import FileBuilder
-from ml_dash.files.details import Details
-from ml_dash.files.finding import FileFinder
-from ml_dash.files.saving import FileSaver
+from ml_dash.sdk.files.builder import FileBuilder
+from ml_dash.sdk.files.details import Details
+from ml_dash.sdk.files.finding import FileFinder
+from ml_dash.sdk.files.saving import FileSaver
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from ml_dash.experiment import Experiment
+    from ml_dash.sdk.experiment import Experiment
 
 __all__ = ["FilesManager"]
 

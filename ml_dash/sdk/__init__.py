@@ -1,0 +1,1 @@
+"""What a script touches: the experiment and its managers."""
