@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-
-from .scripts import python
+from tests.support.scripts import python
 
 
 def found(directory: Path) -> Experiment:

@@ -1,4 +1,4 @@
-"""Values on a real CUDA device, through torch; `tests/fake_tensors.py` stands in for one elsewhere."""
+"""Values on a real CUDA device, through torch; `tests/support/fake_tensors.py` stands in for one elsewhere."""
 
 from __future__ import annotations
 

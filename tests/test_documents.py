@@ -33,10 +33,10 @@ from ml_dash.sdk.params import ParametersBuilder
 from ml_dash.sdk.run import RunManager
 from ml_dash.sdk.tracks import TrackBuilder, TrackSlice, TracksManager
 from ml_dash.settings import Settings
+from tests.support.project import PROJECT
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+DOCS = PROJECT / "docs"
+PAGES = [PROJECT / "README.md", *sorted(DOCS.glob("*.md"))]
 WITH_COMMANDS = {"README.md", "index.md", "quickstart.md"}
 
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -119,7 +119,7 @@ def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page: Path, tmp_p
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", script],
         cwd=home,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "100"},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1", "COLUMNS": "100"},
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -29,8 +29,7 @@ from ml_dash import (
     errors,
 )
 from ml_dash.journal.frame import MAGIC, SEGMENT_HEADER, encode_segment_header, segment_name
-
-from .scripts import python
+from tests.support.scripts import python
 
 WRITER = "0123456789abcdef-1f-89abcdef"
 

@@ -20,8 +20,7 @@ from ml_dash import (
     InvalidPrefixError,
     ml_dash_experiment,
 )
-
-from .scripts import python, start_python
+from tests.support.scripts import python, start_python
 
 
 def test_a_prefix_of_two_segments_repeats_the_project_as_the_name(root: str) -> None:

@@ -15,7 +15,8 @@ import pytest
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.cli.text import value_text
 from ml_dash.journal.verify import verify
-from tests.scripts import python
+from tests.support.project import PROJECT
+from tests.support.scripts import python
 
 
 @pytest.mark.parametrize("what", ["directory", "root"])
@@ -117,7 +118,7 @@ def test_a_closed_standard_error_does_not_raise_in_the_loop(
             ),
         ],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        env={"PYTHONPATH": str(PROJECT)},
         capture_output=True,
         check=True,
         timeout=60,

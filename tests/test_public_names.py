@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 import ml_dash
-
-from .scripts import python
+from tests.support.scripts import python
 
 HEAVY = [
     "aiohttp",

@@ -20,8 +20,7 @@ from ml_dash.sdk.files.builder import FileBuilder
 from ml_dash.sdk.logs import LogManager
 from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
 from ml_dash.sdk.params import ParametersBuilder
-
-from .scripts import python
+from tests.support.scripts import python
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, NotStartedError
-
-from .scripts import python, start_python
+from tests.support.scripts import python, start_python
 
 WRITES: dict[str, Callable[[Experiment], object]] = {
     "params.set": lambda exp: exp.params.set(lr=0.1),

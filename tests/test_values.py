@@ -26,8 +26,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from ml_dash import Experiment
 from ml_dash.errors import ValueWarning
 from ml_dash.values.pack import pack_event
-
-from .fake_tensors import FakeCuda, FakeTensor
+from tests.support.fake_tensors import FakeCuda, FakeTensor
 
 Row = dict[str, Any]
 

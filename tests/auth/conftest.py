@@ -12,7 +12,7 @@ from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
 from ml_dash.tokens import TokenStore
-from tests.server_accounts.serving import Hands, Served, open_store
+from tests.support.account_serving import Hands, Served, open_store
 
 
 @pytest.fixture(autouse=True)

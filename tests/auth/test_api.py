@@ -10,7 +10,7 @@ from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.tokens import LoginError, Token
-from tests.auth.answering import answering, closed_port, http
+from tests.support.answering import answering, closed_port, http
 
 TOKEN = Token("mld_0123456789012345678901234567890123456789abc")
 

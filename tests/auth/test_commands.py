@@ -17,11 +17,12 @@ from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.store import Store
 from ml_dash.tokens import Token, TokenStore, token_for
-from tests.auth.answering import closed_port
-from tests.auth.commands import invoke, start
 from tests.auth.test_device_flow import decide
-from tests.cli.shell import COMMAND, SECONDS, environment
-from tests.server_accounts.serving import Served
+from tests.support.account_serving import Served
+from tests.support.answering import closed_port
+from tests.support.project import PROJECT
+from tests.support.shell import COMMAND, SECONDS, environment
+from tests.support.token_commands import invoke, start
 
 WRONG = "mld_" + "w" * 43
 
@@ -239,7 +240,7 @@ def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Accounts], 
         stdout=theirs,
         stderr=theirs,
         env=environment(ML_DASH_CONFIG_DIR=str(config)),
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
     )
     os.close(theirs)
     written = b""

@@ -13,8 +13,8 @@ from ml_dash.errors import ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.tokens import LoginError
-from tests.auth.answering import answering, closed_port, http
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
+from tests.support.answering import answering, closed_port, http
 
 
 async def decide(url: str, authorization: Authorization, token: str, decision: str = "approve") -> None:

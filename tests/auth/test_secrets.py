@@ -16,11 +16,12 @@ from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.tokens import Token, TokenStore, token_for
-from tests.auth.answering import answering, closed_port, http
-from tests.auth.commands import invoke
 from tests.auth.test_device_flow import decide
-from tests.cli.shell import COMMAND, environment
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
+from tests.support.answering import answering, closed_port, http
+from tests.support.project import PROJECT
+from tests.support.shell import COMMAND, environment
+from tests.support.token_commands import invoke
 
 WRONG = "mld_" + "w" * 43
 
@@ -118,7 +119,7 @@ def test_a_process_that_talks_of_everything_shows_no_token(
             capture_output=True,
             text=True,
             env=env,
-            cwd=Path(__file__).parents[2],
+            cwd=PROJECT,
             timeout=60,
             check=False,
         )

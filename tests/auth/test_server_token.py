@@ -11,7 +11,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.db.database import Database
-from tests.auth.commands import invoke
+from tests.support.token_commands import invoke
 
 WRONG = "mld_" + "w" * 43
 

@@ -15,7 +15,7 @@ import pytest
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.tokens import Token, TokenStore, TokenStoreError
 from ml_dash.tokens.directory import locked
-from tests.cli.shell import environment
+from tests.support.shell import environment
 
 HERE = "https://dash.example.com"
 THERE = "https://other.example.com:8443"

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from ml_dash.server.dashboard import DIST
 from ml_dash.server.runner import EmbeddedServer
-from tests.remote_mode.seen import TOKEN
+from tests.support.seen import TOKEN
 
 SLOW = 30_000.0
 """Milliseconds after which something counts as never happening. Not a measure of speed: the machine may be busy."""

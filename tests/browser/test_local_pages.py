@@ -15,7 +15,7 @@ from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from tests.browser.conftest import Window
 from tests.browser.training import train
-from tests.process.processes import expect_line
+from tests.support.processes import expect_line
 
 MANY = 3000
 MESSAGES = 1_400_000

@@ -14,7 +14,8 @@ from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.conftest import Window, keep, sign_in
 from tests.browser.training import README, SCRIPT, hostile, train, training
-from tests.remote_mode.seen import TOKEN
+from tests.support.project import PROJECT
+from tests.support.seen import TOKEN
 
 RATES = {"lr-0.08": 0.08, "lr-0.02": 0.02, "lr-0.005": 0.005}
 
@@ -366,7 +367,7 @@ def test_the_pages_can_be_used_by_everybody(
         page.locator("figure.chart").first.scroll_into_view_if_needed()
         expect(page.locator("canvas").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    axe = Path(__file__).parents[2] / "dashboard/node_modules/axe-core/axe.min.js"
+    axe = PROJECT / "dashboard/node_modules/axe-core/axe.min.js"
     page.evaluate(axe.read_text())
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     serious = [

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from ml_dash.pipeline.channel import Channel
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
-from tests.simulation.clock import SimulatedClock
-from tests.simulation.rows import SERIES, Row, as_text, random_row
+from tests.support.rows import SERIES, Row, as_text, random_row
+from tests.support.simulated_clock import SimulatedClock
 
 __all__ = ["Book", "Entry", "Found"]
 

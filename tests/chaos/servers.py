@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from ml_dash.server.runner import EmbeddedServer
 from tests.chaos.line import bound_socket
-from tests.chaos.warm import PROJECT, Nursery
+from tests.chaos.warm import Nursery
+from tests.support.project import PROJECT
 
 __all__ = ["TOKEN", "Embedded", "Forked", "Host", "Program"]
 

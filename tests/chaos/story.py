@@ -19,13 +19,13 @@ from pathlib import Path
 
 from ml_dash.series import Kind
 from tests.chaos.book import Book
-from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import random_faults
-from tests.chaos.looking import Server
 from tests.chaos.proxy import ChaosProxy
 from tests.chaos.servers import TOKEN, Host
 from tests.chaos.uploading import Job, UploadThread, sync, until
 from tests.chaos.warm import Nursery
+from tests.support.elsewhere import Elsewhere
+from tests.support.looking import Server
 
 __all__ = ["Story"]
 

@@ -25,11 +25,11 @@ from typing import Any, get_args
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import Fault
 from tests.chaos.servers import TOKEN, Embedded, Forked, Host, Program
 from tests.chaos.story import Story
 from tests.chaos.warm import Nursery
+from tests.support.elsewhere import Elsewhere
 
 pytestmark = pytest.mark.chaos
 

@@ -27,7 +27,6 @@ from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens import TokenStore, token_for
 from ml_dash.tokens.token import Token
 from tests.chaos.book import Book
-from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import (
     PASS,
     Answer,
@@ -47,9 +46,10 @@ from tests.chaos.faults import (
     busy,
     html_page,
 )
-from tests.chaos.looking import Server
 from tests.chaos.proxy import ChaosProxy
 from tests.chaos.uploading import Job, UploadThread, until
+from tests.support.elsewhere import Elsewhere
+from tests.support.looking import Server
 
 pytestmark = pytest.mark.chaos
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import random_faults
-from tests.chaos.looking import Server
 from tests.chaos.proxy import ChaosProxy
 from tests.chaos.servers import TOKEN, Host
 from tests.chaos.test_chaos import host_of, nursery, silence, template
 from tests.chaos.uploading import Job, sync, until
 from tests.chaos.warm import Nursery
+from tests.support.elsewhere import Elsewhere
+from tests.support.looking import Server
 
 __all__ = ["nursery", "silence", "template"]
 

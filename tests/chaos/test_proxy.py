@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, final
 
 import pytest
 
-from tests.chaos.elsewhere import Elsewhere
 from tests.chaos.faults import (
     PASS,
     Answer,
@@ -37,6 +36,7 @@ from tests.chaos.faults import (
 )
 from tests.chaos.proxy import ChaosProxy
 from tests.chaos.uploading import until
+from tests.support.elsewhere import Elsewhere
 
 FRAMES = "application/vnd.ml-dash.frames"
 DEADLINE = 10.0

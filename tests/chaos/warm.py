@@ -17,13 +17,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, cast, final
 
-__all__ = ["Nursery", "Served"]
+from tests.support.project import PROJECT
 
-PROJECT = Path(__file__).parents[2]
+__all__ = ["Nursery", "Served"]
 
 
 class Served(NamedTuple):

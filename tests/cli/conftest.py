@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.cli.experiments import (
+from tests.support.cli_experiments import (
     damage_row,
     dead_pid,
     in_frames,

@@ -13,8 +13,9 @@ import pytest
 import ml_dash
 from ml_dash import Experiment
 from ml_dash.cli import main
-from tests.cli.experiments import make, training
-from tests.cli.shell import COMMAND, SECONDS, environment, invoke, shell
+from tests.support.cli_experiments import make, training
+from tests.support.project import PROJECT
+from tests.support.shell import COMMAND, SECONDS, environment, invoke, shell
 
 SCRIPT = Path(sys.executable).with_name("ml-dash")
 
@@ -68,7 +69,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 @pytest.mark.parametrize("command", ["ls", "show", "tail", "export", "files", "download", "upload", "verify"])
 def test_every_option_is_in_the_guide(command: str) -> None:
     """And every command has a section of its own."""
-    guide = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    guide = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert f"\n## {command}\n" in guide
     options = set(re.findall(r"--[a-z-]+", invoke(command, "--help").out))
     assert [option for option in sorted(options) if option not in guide] == []

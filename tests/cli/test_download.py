@@ -9,10 +9,10 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.query.files import FILES
-from tests.cli.experiments import make
-from tests.cli.shell import invoke, succeed
 from tests.cli.test_files import PREFIX, content_of, rows, saving
-from tests.journal.view_journals import block_of, write
+from tests.support.cli_experiments import make
+from tests.support.shell import invoke, succeed
+from tests.support.view_journals import block_of, write
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from ml_dash.cli.exporting import parquet as parquet_format
 from ml_dash.cli.exporting.times import iso_exact, seconds_exact
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
-from tests.cli.experiments import in_frames, make, training
-from tests.cli.shell import invoke, shell, succeed
+from tests.support.cli_experiments import in_frames, make, training
+from tests.support.shell import invoke, shell, succeed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

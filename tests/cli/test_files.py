@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.cli.experiments import make
-from tests.cli.shell import invoke, on_terminal, succeed
+from tests.support.cli_experiments import make
+from tests.support.shell import invoke, on_terminal, succeed
 
 PREFIX = "alice/vision/saved"
 KEYS = [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.cli.experiments import make
-from tests.cli.shell import invoke, succeed
+from tests.support.cli_experiments import make
+from tests.support.shell import invoke, succeed
 
 EVERYTHING = [
     "alice/vision/failed",

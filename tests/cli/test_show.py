@@ -12,8 +12,8 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.cli.sparkline import Sparkline
 from ml_dash.journal.blocks import Column
-from tests.cli.experiments import make
-from tests.cli.shell import invoke, succeed
+from tests.support.cli_experiments import make
+from tests.support.shell import invoke, succeed
 
 
 def sections(out: str) -> dict[str | None, list[str]]:

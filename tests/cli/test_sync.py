@@ -11,8 +11,8 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
-from tests.cli.shell import invoke
-from tests.scripts import python
+from tests.support.scripts import python
+from tests.support.shell import invoke
 
 ROWS = 300
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.experiments import damage_row, in_frames, make, training
-from tests.cli.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
+from tests.support.cli_experiments import damage_row, in_frames, make, training
+from tests.support.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
 
 LIVE = """
 import sys

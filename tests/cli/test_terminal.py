@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.cli.experiments import make
-from tests.cli.shell import on_terminal
+from tests.support.cli_experiments import make
+from tests.support.shell import on_terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 

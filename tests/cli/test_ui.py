@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.process.processes import expect_line
+from tests.support.processes import expect_line
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/#token=([\w-]{32})")
 

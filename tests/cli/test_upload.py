@@ -8,9 +8,9 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.query.journal_view import JournalView
-from tests.cli.experiments import make, training
-from tests.cli.shell import invoke, succeed
 from tests.cli.test_files import KEYS, PREFIX, names, rows
+from tests.support.cli_experiments import make, training
+from tests.support.shell import invoke, succeed
 
 
 @pytest.fixture

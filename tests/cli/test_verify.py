@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.experiments import damage_row, dead_pid, in_frames, make, segment, tear, written_by
-from tests.cli.shell import invoke, succeed
+from tests.support.cli_experiments import damage_row, dead_pid, in_frames, make, segment, tear, written_by
+from tests.support.shell import invoke, succeed
 
 
 def test_a_sound_journal_is_said_to_be_so(root: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.protocol import part_bytes
 from ml_dash.storage.blob_markers import markers
-from tests.process.processes import PROJECT
-from tests.server.serving import TOKEN, ServerProcess
+from tests.support.project import PROJECT
+from tests.support.serving import TOKEN, ServerProcess
 
 SIZE = int(os.environ.get("ML_DASH_TEST_FILE_BYTES", str(2 << 30)))
 """Bytes of the file; fewer make the test faster."""

@@ -30,7 +30,7 @@ from ml_dash.errors import (
 from ml_dash.sdk.files.builder import FileBuilder
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.server.runner import EmbeddedServer
-from tests.remote_mode.seen import TOKEN
+from tests.support.seen import TOKEN
 
 _NUMBERS = itertools.count()
 MODES = ("local", "hybrid", "remote")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.killing import ENV, KillingGround
-from tests.process.processes import Journal
-from tests.process.victims import content
+from tests.support.killing import ENV, KillingGround
+from tests.support.processes import Journal
+from tests.support.victims import content
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(300)]
 

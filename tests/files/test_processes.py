@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from tests.scripts import python
+from tests.support.scripts import python
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.storage.cursor import Cursor, CursorFile
-from tests.journal.journals import WRITER
+from tests.support.journals import WRITER
 
 URL = "https://dash.example.org"
 OTHER = "http://127.0.0.1:7007"

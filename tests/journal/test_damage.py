@@ -16,7 +16,7 @@ from ml_dash.journal.frame import encode_frame, segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.series import Kind, Series
-from tests.journal.journals import (
+from tests.support.journals import (
     LATER_WRITER,
     NAME,
     WRITER,

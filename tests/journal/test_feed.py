@@ -17,7 +17,7 @@ from ml_dash.journal.frame import FRAME_HEADER, encode_frame, encode_segment_hea
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
-from tests.journal.journals import LATER_WRITER, NAME, WRITER, MemoryDisk, disk_with, frame, numbers, segment
+from tests.support.journals import LATER_WRITER, NAME, WRITER, MemoryDisk, disk_with, frame, numbers, segment
 
 BIG = 1 << 20
 

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from ml_dash.query.files import FILES, FileQuery, fold_files, full_name
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.patterns import is_pattern, pattern_matcher
-from tests.journal.view_journals import SECOND, Row, write_rows
+from tests.support.view_journals import SECOND, Row, write_rows
 
 CHECKSUM = "ab" * 32
 

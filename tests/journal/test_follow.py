@@ -6,7 +6,7 @@ from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.follow import Follower
 from ml_dash.journal.frame import segment_name
 from ml_dash.journal.index import JournalIndex
-from tests.journal.journals import EVAL, LATER_WRITER, NAME, WRITER, MemoryDisk, disk_with, frame, segment
+from tests.support.journals import EVAL, LATER_WRITER, NAME, WRITER, MemoryDisk, disk_with, frame, segment
 
 PATH = f"j/{NAME}"
 

@@ -8,7 +8,6 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +27,9 @@ from ml_dash.journal.frame import (
     parse_segment_name,
 )
 from ml_dash.series import Kind, Series
+from tests.support.project import PROJECT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "journal-format.md").read_text(encoding="utf-8")
+PAGE = (PROJECT / "docs" / "journal-format.md").read_text(encoding="utf-8")
 START = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
 

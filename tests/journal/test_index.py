@@ -17,7 +17,7 @@ from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, 
 from ml_dash.journal.index import Damage, JournalIndex
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
-from tests.journal.journals import (
+from tests.support.journals import (
     EVAL,
     LATER_WRITER,
     NAME,

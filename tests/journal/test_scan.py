@@ -13,7 +13,7 @@ from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, 
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.series import Kind, Series
-from tests.journal.journals import LATER_WRITER, NAME, WRITER, MemoryDisk, frame, segment
+from tests.support.journals import LATER_WRITER, NAME, WRITER, MemoryDisk, frame, segment
 
 PATH = f"j/{NAME}"
 HEADER = len(segment())

@@ -9,7 +9,7 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame, segment_name
 from ml_dash.journal.sweep import end_times, last_rows, rows_of, sweep
 from ml_dash.series import Kind, Series
-from tests.journal.journals import (
+from tests.support.journals import (
     EVAL,
     LATER_WRITER,
     NAME,

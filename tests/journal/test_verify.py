@@ -17,7 +17,7 @@ from ml_dash.journal.frame import SEGMENT_HEADER, decode_segment_header, segment
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import RepairReport, repair, seems_alive, verify
 from ml_dash.journal.writer import JournalWriter
-from tests.journal.journals import (
+from tests.support.journals import (
     LATER_WRITER,
     NAME,
     TRAIN,

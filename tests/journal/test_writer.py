@@ -13,7 +13,7 @@ import pytest
 
 from ml_dash.journal.frame import SegmentHeader, decode_segment_header
 from ml_dash.journal.writer import JournalWriter
-from tests.journal.memory_disk import MemoryDisk, MemoryFile, files_in, journal_of, rows
+from tests.support.memory_disk import MemoryDisk, MemoryFile, files_in, journal_of, rows
 
 DEADLINE = 30.0
 

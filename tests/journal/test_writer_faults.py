@@ -15,7 +15,7 @@ import pytest
 from ml_dash.journal.frame import decode_segment_header
 from ml_dash.journal.verify import verify
 from ml_dash.journal.writer import JournalWriter
-from tests.journal.memory_disk import MemoryDisk, MemoryFile, files_in, frames_of, journal_of, rows
+from tests.support.memory_disk import MemoryDisk, MemoryFile, files_in, frames_of, journal_of, rows
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 IO_ERROR = OSError(errno.EIO, "Input/output error")

@@ -18,9 +18,9 @@ from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from ml_dash.values.pack import pack
-from tests.simulation.clock import SimulatedClock
-from tests.simulation.disk import InterruptError, SimulatedDisk
-from tests.simulation.weather import Weather
+from tests.support.simulated_clock import SimulatedClock
+from tests.support.simulated_disk import InterruptError, SimulatedDisk
+from tests.support.weather import Weather
 
 TRAIN = Series(Kind.METRIC, "train")
 RUN = Series(Kind.RUN, None)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.killing import KillingGround
-from tests.process.processes import Scripts
+from tests.support.killing import KillingGround
+from tests.support.processes import Scripts
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from ml_dash import Experiment
-from tests.process.processes import Journal
+from tests.support.processes import Journal
 
 PREFIX = "alice/vision/async"
 PROGRESS = 20

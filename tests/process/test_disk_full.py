@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.processes import DEADLINE, PREFIX, Finished, Journal, Scripts, finish
+from tests.support.processes import DEADLINE, PREFIX, Finished, Journal, Scripts, finish
 
 BEGIN = """
     import errno, os, shutil, subprocess, sys, time

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.interpreters import VERSIONS, interpreter
-from tests.process.processes import Scripts, expect_line, finish, metric
+from tests.support.interpreters import VERSIONS, interpreter
+from tests.support.processes import Scripts, expect_line, finish, metric
 
 ONE_POINT = """
     from ml_dash import Experiment

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from tests.process.processes import Journal, Scripts, metric
+from tests.support.processes import Journal, Scripts, metric
 
 FAMILY = """
     import faulthandler, os, signal, sys, threading, time, warnings

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.killing import ENV, KillingGround, check, exact_rows
-from tests.process.processes import LOGS, Journal
-from tests.process.victims import EXPERIMENTS, THREADS, mixed_row
+from tests.support.killing import ENV, KillingGround, check, exact_rows
+from tests.support.processes import LOGS, Journal
+from tests.support.victims import EXPERIMENTS, THREADS, mixed_row
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.writer import JournalWriter
-from tests.process.processes import PREFIX, TRAIN, Scripts
+from tests.support.processes import PREFIX, TRAIN, Scripts
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.process.processes import Journal, Scripts, expect_line, finish, metric
+from tests.support.processes import Journal, Scripts, expect_line, finish, metric
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 

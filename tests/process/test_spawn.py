@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.process.processes import RUNS, Scripts, metric
+from tests.support.processes import RUNS, Scripts, metric
 
 METHODS = ["fork", "spawn", "forkserver"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.killing import ENV, KillingGround, exact_rows
-from tests.process.processes import Journal, Scripts, metric
+from tests.support.killing import ENV, KillingGround, exact_rows
+from tests.support.processes import Journal, Scripts, metric
 
 UNBUFFERED = {"ML_DASH_BUFFER_ENABLED": "false"}
 

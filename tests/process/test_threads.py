@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, ExperimentStatus, NotStartedError
-from tests.process.processes import LOGS, Journal, metric
+from tests.support.processes import LOGS, Journal, metric
 
 PREFIX = "alice/vision/threads"
 

@@ -17,9 +17,9 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.token import Token
 from ml_dash.upload.uploader import Uploader
-from tests.journal.journals import WRITER
-from tests.journal.view_journals import TRAIN, block_of, metric_rows
 from tests.remote.conftest import Call
+from tests.support.journals import WRITER
+from tests.support.view_journals import TRAIN, block_of, metric_rows
 
 PREFIX = "alice/vision/resnet"
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 from ml_dash.upload.alarm import Alarm
-from tests.remote.virtual_time import run
+from tests.support.virtual_time import run
 
 
 def test_it_ends_with_its_time() -> None:

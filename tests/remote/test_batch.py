@@ -8,7 +8,7 @@ import zlib
 from ml_dash.journal.feed import FeedFrame, FeedItem, Lost
 from ml_dash.journal.frame import encode_frame
 from ml_dash.upload.batch import Entry, make_batch
-from tests.journal.journals import frame
+from tests.support.journals import frame
 
 
 def test_the_bytes_are_those_of_the_journal() -> None:

@@ -19,7 +19,7 @@ from ml_dash.client.download import Wanted, fetch_content
 from ml_dash.client.http import AiohttpTransport
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, ServerUnavailableError
 from tests.remote.conftest import Call
-from tests.remote.content_server import ContentServer, serving
+from tests.support.content_server import ContentServer, serving
 
 PATH = "/api/v1/experiments/exp_1/files/file_1/content"
 BYTES = random.Random(7).randbytes(3_000_000)

@@ -19,7 +19,7 @@ from ml_dash.client.view import RemoteView
 from ml_dash.errors import ContentError, FileMissingError, InvalidArgumentError, RemoteError
 from ml_dash.query.files import FileQuery
 from tests.remote.conftest import Call
-from tests.remote.listening import Quiet, listening
+from tests.support.listening import Quiet, listening
 
 CONTENT = b"content"
 ROW: dict[str, Any] = {

@@ -21,8 +21,8 @@ from ml_dash.errors import InvalidArgumentError, MLDashError, ServerUnavailableE
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import FRAMES
 from ml_dash.tokens.token import Token
-from tests.journal.journals import numbers
-from tests.remote.sockets import MSGPACK, listening, plain, untrusted
+from tests.support.journals import numbers
+from tests.support.sockets import MSGPACK, listening, plain, untrusted
 
 _T = TypeVar("_T")
 

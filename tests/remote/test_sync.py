@@ -16,9 +16,9 @@ from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
-from tests.journal.journals import LATER_WRITER, WRITER, numbers
-from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows
 from tests.remote.conftest import Call
+from tests.support.journals import LATER_WRITER, WRITER, numbers
+from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows
 
 PREFIX = "alice/vision/resnet"
 RUN = Series(Kind.RUN, None)

@@ -1,4 +1,4 @@
-"""Thousands of uploads in which everything goes wrong. See `tests.remote.upload_story` for what is told and checked.
+"""Thousands of uploads in which everything goes wrong. See `tests.support.upload_story` for what is told and checked.
 
 ==============  =======  =======================================================
 variable        default  meaning
@@ -16,8 +16,8 @@ from collections import Counter
 
 import pytest
 
-from tests.remote.faulty_line import FAULTS
-from tests.remote.upload_story import Story
+from tests.support.faulty_line import FAULTS
+from tests.support.upload_story import Story
 
 pytestmark = pytest.mark.simulation
 

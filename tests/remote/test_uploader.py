@@ -20,10 +20,10 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.tokens.token import Token
 from ml_dash.upload.uploader import Uploader
-from tests.journal.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
-from tests.remote.faulty_line import FaultyLine, Weather
-from tests.remote.virtual_time import VirtualClock, run
-from tests.remote.watermark_server import StoredWriter, WatermarkServer
+from tests.support.faulty_line import FaultyLine, Weather
+from tests.support.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
+from tests.support.virtual_time import VirtualClock, run
+from tests.support.watermark_server import StoredWriter, WatermarkServer
 
 _T = TypeVar("_T")
 

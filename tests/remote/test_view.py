@@ -21,9 +21,9 @@ from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.upload.sync import sync_experiment
-from tests.journal.journals import numbers
-from tests.journal.view_journals import SECOND, TRAIN, block_of, metric_rows, write
 from tests.remote.conftest import Call
+from tests.support.journals import numbers
+from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write
 
 PREFIX = "alice/vision/resnet"
 EMPTY = Series(Kind.METRIC, "empty")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.processes import PROJECT, Scripts
-from tests.remote_mode.seen import TOKEN, Seen
+from tests.support.processes import Scripts
+from tests.support.project import PROJECT
+from tests.support.seen import TOKEN, Seen
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
-from tests.process.processes import PROJECT, end_session
-from tests.remote_mode.seen import TOKEN
+from tests.support.processes import end_session
+from tests.support.project import PROJECT
+from tests.support.seen import TOKEN
 
 __all__ = ["ServerProcess", "server_process"]
 

@@ -10,9 +10,9 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.processes import PREFIX, Journal
-from tests.remote_mode.seen import Seen, law, until
 from tests.remote_mode.silent import silent_server
+from tests.support.processes import PREFIX, Journal
+from tests.support.seen import Seen, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
 

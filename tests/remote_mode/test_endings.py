@@ -6,9 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from tests.process.processes import expect_line, finish
 from tests.remote_mode.conftest import remote_scripts
 from tests.remote_mode.frozen import server_process
+from tests.support.processes import expect_line, finish
 
 MARGIN = 12.0
 """Seconds that a busy machine may take besides."""

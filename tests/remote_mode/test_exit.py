@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.chaos.elsewhere import Elsewhere
-from tests.process.interpreters import VERSIONS, interpreter
-from tests.process.processes import PREFIX, RUNS, Finished, Scripts, expect_line, finish
 from tests.remote_mode.conftest import remote_scripts
 from tests.remote_mode.frozen import server_process
-from tests.remote_mode.seen import Seen, until
 from tests.remote_mode.silent import silent_server
+from tests.support.elsewhere import Elsewhere
+from tests.support.interpreters import VERSIONS, interpreter
+from tests.support.processes import PREFIX, RUNS, Finished, Scripts, expect_line, finish
+from tests.support.seen import Seen, until
 
 MARGIN = 15.0
 """Seconds that a whole process may take besides what it has to wait for: a busy machine's Python starts slowly."""

@@ -16,10 +16,10 @@ from ml_dash.errors import ContentError, FileMissingError, ServerUnavailableErro
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.storage import blob_markers as unsent
 from ml_dash.storage.blobs import Staging
-from tests.cli.shell import written_on_terminal
-from tests.process.processes import PREFIX, Scripts, finish
 from tests.remote_mode.line import Line
-from tests.remote_mode.seen import TOKEN, law, until
+from tests.support.processes import PREFIX, Scripts, finish
+from tests.support.seen import TOKEN, law, until
+from tests.support.shell import written_on_terminal
 
 pytestmark = pytest.mark.usefixtures("settings")
 

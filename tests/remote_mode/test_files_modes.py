@@ -13,8 +13,8 @@ from aiohttp import ClientSession, web
 from ml_dash import Experiment
 from ml_dash.errors import MLDashError
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.processes import PREFIX
-from tests.server_accounts.serving import Served
+from tests.support.account_serving import Served
+from tests.support.processes import PREFIX
 
 pytestmark = pytest.mark.usefixtures("settings")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.processes import Scripts, metric
-from tests.remote_mode.seen import Seen
+from tests.support.processes import Scripts, metric
+from tests.support.seen import Seen
 
 METHODS = ["fork", "spawn", "forkserver"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.processes import PREFIX, Journal, Scripts, expect_line, finish
-from tests.remote_mode.seen import TOKEN, Seen, law, until
+from tests.support.processes import PREFIX, Journal, Scripts, expect_line, finish
+from tests.support.seen import TOKEN, Seen, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
 

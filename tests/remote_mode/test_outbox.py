@@ -9,8 +9,8 @@ import pytest
 
 from ml_dash import Experiment, ServerUnavailableError
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.processes import PREFIX, Scripts
-from tests.remote_mode.seen import Seen, law, until
+from tests.support.processes import PREFIX, Scripts
+from tests.support.seen import Seen, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.processes import Scripts, expect_line, finish
-from tests.remote_mode.seen import Seen
 from tests.remote_mode.silent import silent_server
+from tests.support.processes import Scripts, expect_line, finish
+from tests.support.seen import Seen
 
 BEGIN = """
     import gc, os, sys, threading, time

@@ -14,8 +14,8 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.store import TokenStore
 from ml_dash.tokens.token import Token
-from tests.process.processes import PREFIX, Journal, Scripts
-from tests.remote_mode.seen import TOKEN, Seen, law, until
+from tests.support.processes import PREFIX, Journal, Scripts
+from tests.support.seen import TOKEN, Seen, law, until
 
 WRONG = "mld_" + "w" * 43
 

@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, text
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.postgres import binaries, cluster
-from tests.server.serving import TOKEN, Client
+from tests.support.postgres import binaries, cluster
+from tests.support.serving import TOKEN, Client
 
 _NAMES = itertools.count()
 

@@ -17,7 +17,7 @@ from ml_dash.journal.blocks import pack
 from ml_dash.series import Kind, Series
 from ml_dash.server.http.bodies import to_json
 from ml_dash.server.runner import EmbeddedServer, ServerStartError
-from tests.server.serving import (
+from tests.support.serving import (
     NOON,
     TOKEN,
     TRAIN,

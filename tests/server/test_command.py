@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.serving import DEADLINE, TOKEN, Client, expected, frames
+from tests.support.project import PROJECT
+from tests.support.serving import DEADLINE, TOKEN, Client, expected, frames
 
 _COMMAND = [sys.executable, "-m", "ml_dash.cli", "server"]
 
 
 def environment(**extra: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **extra}
+    return {**os.environ, "PYTHONPATH": str(PROJECT), **extra}
 
 
 def start(data: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:

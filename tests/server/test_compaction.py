@@ -15,7 +15,8 @@ from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.serving import (
+from tests.server.test_frames import made
+from tests.support.serving import (
     NOON,
     PARAMS,
     RUN,
@@ -30,7 +31,6 @@ from tests.server.serving import (
     run_row,
     until,
 )
-from tests.server.test_frames import made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -13,7 +13,7 @@ import pytest
 
 from ml_dash.server.runner import EmbeddedServer
 from tests.process.test_disk_full import can_mount
-from tests.server.serving import (
+from tests.support.serving import (
     TOKEN,
     Client,
     ServerProcess,

@@ -21,6 +21,7 @@ from ml_dash.server.db.metadata import METADATA
 from ml_dash.server.db.tables import EXPERIMENTS, OBJECTS
 from ml_dash.server.db.token_tables import TOKENS
 from ml_dash.server.store import Store
+from tests.support.project import PROJECT
 
 _ROW = {
     "id": "exp_" + "0" * 20,
@@ -150,6 +151,6 @@ def test_importing_ml_dash_and_its_command_loads_nothing_of_the_server() -> None
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )
     assert done.stdout.strip() == "[]"

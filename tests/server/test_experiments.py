@@ -16,17 +16,7 @@ from ml_dash.server.catalogue.records import Description, Wanted
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.serving import (
-    NOON,
-    SECOND,
-    TOKEN,
-    Client,
-    expected,
-    frame,
-    frames,
-    numbers,
-    run_row,
-)
+from tests.support.serving import NOON, SECOND, TOKEN, Client, expected, frame, frames, numbers, run_row
 
 FIELDS = [
     "id", "prefix", "owner", "project", "folder", "name", "readme", "tags", "bindrs", "metadata", "status", "stale",

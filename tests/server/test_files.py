@@ -19,9 +19,9 @@ from ml_dash.server.api.files import _disposition
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.serving import NOON, TOKEN, Client, frame, objects
-from tests.server.uploads import FILES, LARGE, Uploads, digest, rows, save
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
+from tests.support.serving import NOON, TOKEN, Client, frame, objects
+from tests.support.uploads import FILES, LARGE, Uploads, digest, rows, save
 
 
 @pytest.fixture

@@ -22,11 +22,10 @@ from ml_dash.server.blobs.collector import ContentCollector
 from ml_dash.server.blobs.objects import Blobs
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.serving import API, DEADLINE, TOKEN, Client, running
-from tests.server.uploads import LARGE, Uploads, digest, rows, save
-from tests.server_accounts.serving import Hands
-
-PROJECT = Path(__file__).parents[2]
+from tests.support.account_serving import Hands
+from tests.support.project import PROJECT
+from tests.support.serving import API, DEADLINE, TOKEN, Client, running
+from tests.support.uploads import LARGE, Uploads, digest, rows, save
 
 _KILLED = """
 import asyncio, hashlib, os, signal, sys

@@ -13,7 +13,7 @@ from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
 from ml_dash.server.ingest.frames import Problem, parse_frames
-from tests.server.serving import TRAIN, frame, frames, numbers, objects
+from tests.support.serving import TRAIN, frame, frames, numbers, objects
 
 GOOD = b"".join(frames(1, 3, rows=2))
 

@@ -17,7 +17,8 @@ from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.serving import (
+from tests.server.test_frames import made
+from tests.support.serving import (
     NOON,
     TOKEN,
     TRAIN,
@@ -32,7 +33,6 @@ from tests.server.serving import (
     running,
     until,
 )
-from tests.server.test_frames import made
 
 FENCED_LATER = 700
 """More frames than two pages of checksums hold."""

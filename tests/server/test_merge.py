@@ -8,8 +8,8 @@ from hypothesis import given
 from ml_dash.journal.blocks import block_rows, decode_block, encode_block, pack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.server.rows.merge import merge_blocks, slice_block
-from tests.journal.journals import rows_of
-from tests.journal.view_journals import TRAIN, Row, block_of
+from tests.support.journals import rows_of
+from tests.support.view_journals import TRAIN, Row, block_of
 
 values = st.one_of(
     st.floats(), st.integers(-(2**63), 2**64 - 1), st.booleans(), st.text(max_size=3), st.none()

@@ -21,8 +21,8 @@ from ml_dash.server.api.openapi import document
 from ml_dash.server.app import build_app
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.serving import NOON, PARAMS, TOKEN, Client, frame, frames, objects, run_row
 from tests.server.test_frames import made
+from tests.support.serving import NOON, PARAMS, TOKEN, Client, frame, frames, objects, run_row
 
 PAGES = {"/", "/experiments/{prefix}", "/compare", "/sign-in", "/assets/{name}"}
 """They are for people: no program asks for them."""

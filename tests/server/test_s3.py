@@ -14,10 +14,10 @@ from ml_dash.server.blobs.objects import BlobError, Blobs
 from ml_dash.server.db.tables import BLOCKS, OBJECTS
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.s3 import BUCKET, binary, bucket
-from tests.server.serving import TOKEN, Client, expected, frames, large_frame, running
-from tests.server.uploads import LARGE, Uploads, digest, rows, save
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
+from tests.support.s3 import BUCKET, binary, bucket
+from tests.support.serving import TOKEN, Client, expected, frames, large_frame, running
+from tests.support.uploads import LARGE, Uploads, digest, rows, save
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.serving import NOON, PARAMS, SECOND, TOKEN, TRAIN, Client, frame
+from tests.support.serving import NOON, PARAMS, SECOND, TOKEN, TRAIN, Client, frame
 
 
 def settings_frame(number: int, **params: Any) -> bytes:
@@ -102,7 +102,7 @@ def changed(client: Client, owner: str, since: str) -> list[str]:
 
 def test_a_list_tells_what_may_have_changed(tmp_path: Path) -> None:
     """By the server's own clock, which a test turns; what clients say of times is not believed."""
-    from tests.server_accounts.serving import Hands
+    from tests.support.account_serving import Hands
 
     clock = Hands()
     with EmbeddedServer(data=tmp_path, admin_token=TOKEN, clock=clock) as server:

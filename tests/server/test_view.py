@@ -24,8 +24,8 @@ from ml_dash.server.ingest.prepare import prepare
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.journal.view_journals import block_of, write
-from tests.server.serving import LOGS, NOON, PARAMS, RUN, SECOND
+from tests.support.serving import LOGS, NOON, PARAMS, RUN, SECOND
+from tests.support.view_journals import block_of, write
 
 TRAIN = Series(Kind.METRIC, "train")
 UNNAMED = Series(Kind.METRIC, None)

@@ -14,7 +14,7 @@ from ml_dash.server.accounts.tokens import Accounts
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
-from tests.server_accounts.serving import Hands, open_store
+from tests.support.account_serving import Hands, open_store
 
 Client = TestClient[web.Request, web.Application]
 

@@ -16,7 +16,7 @@ from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate, is_public, not_found, principal, public, require
 from ml_dash.server.http.bodies import error_answer
 from tests.server_accounts.conftest import Client, connected
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
 
 WHOAMI = "/api/v1/whoami"
 TOKENS = "/api/v1/tokens"

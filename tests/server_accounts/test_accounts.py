@@ -15,7 +15,7 @@ from ml_dash.server.accounts.grants import Principal, Scope
 from ml_dash.server.accounts.token_cache import FRESH_SECONDS
 from ml_dash.server.accounts.tokens import Accounts, CreatedToken
 from ml_dash.server.db.database import Database
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
 
 DAY = 86_400
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from ml_dash.server.accounts.attempts import Attempts, address_of
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
 
 
 def test_an_address_waits_once_it_has_made_its_guesses() -> None:

@@ -11,7 +11,7 @@ import pytest
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from tests.server_accounts.conftest import Client
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
 
 AUTHORIZE = "/api/v1/device/authorize"
 TOKEN = "/api/v1/device/token"

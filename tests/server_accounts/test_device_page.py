@@ -14,8 +14,8 @@ from ml_dash.server.accounts.device_logins import parse_user_code
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts
 from tests.server_accounts.conftest import Client
-from tests.server_accounts.serving import Hands
 from tests.server_accounts.test_device import begin, decide, error_of, poll
+from tests.support.account_serving import Hands
 
 HOSTILE = "<script>alert(1)</script>\"'&amp; onload=x"
 

@@ -24,7 +24,7 @@ from ml_dash.server.app import build_app
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
 from tests.server_accounts.conftest import Client
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
 
 EXPERIMENT = f"{API}/experiments/{{id}}"
 PREFIX = "alice/proj/run"

@@ -15,8 +15,6 @@ from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Accounts, CreatedToken
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.postgres import binaries, cluster
-from tests.server_accounts.serving import Hands
 
 # collected here once more, with the store of this module
 from tests.server_accounts.test_access import test_an_admin_creates_lists_and_revokes_tokens  # noqa: F401
@@ -46,6 +44,8 @@ from tests.server_accounts.test_device_page import (  # noqa: F401
     test_a_subset_of_ones_own_grants_can_be_handed_on,
     test_codes_are_read_as_people_type_them,
 )
+from tests.support.account_serving import Hands
+from tests.support.postgres import binaries, cluster
 
 _NUMBERS = count()
 

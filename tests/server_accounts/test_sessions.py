@@ -15,7 +15,7 @@ from ml_dash.server.db.token_tables import SESSIONS
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
 from tests.server_accounts.conftest import Client
-from tests.server_accounts.serving import Hands
+from tests.support.account_serving import Hands
 
 SESSION = f"{API}/session"
 OURS = {BY_PAGE: "1"}

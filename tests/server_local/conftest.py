@@ -18,7 +18,7 @@ from ml_dash.server.local.app import build_local_app
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.serving import TOKEN
+from tests.support.serving import TOKEN
 
 Client = TestClient[web.Request, web.Application]
 PREFIX = "alice/vision/deep/run"

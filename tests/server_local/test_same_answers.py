@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.serving import TOKEN, Client
 from tests.server_local.conftest import PREFIX, ROWS, Ui
+from tests.support.serving import TOKEN, Client
 
 Logged = tuple[str, EmbeddedServer]
 

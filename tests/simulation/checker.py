@@ -11,9 +11,9 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind
-from tests.simulation.disk import SimulatedDisk, writer_of
 from tests.simulation.process import DIRECTORY
-from tests.simulation.rows import Row, as_text
+from tests.support.rows import Row, as_text
+from tests.support.simulated_disk import SimulatedDisk, writer_of
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

@@ -14,9 +14,9 @@ from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.queue import LARGE_EVENT, Event
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
-from tests.simulation.clock import SimulatedClock
-from tests.simulation.disk import SimulatedDisk
-from tests.simulation.rows import SERIES, Row, as_text, malformed_event, random_row
+from tests.support.rows import SERIES, Row, as_text, malformed_event, random_row
+from tests.support.simulated_clock import SimulatedClock
+from tests.support.simulated_disk import SimulatedDisk
 
 __all__ = ["DIRECTORY", "Process"]
 

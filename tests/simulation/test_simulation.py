@@ -20,22 +20,21 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ml_dash.journal.index import JournalIndex
 from ml_dash.pipeline.channel import Channel
 from ml_dash.settings import Settings
-from tests.simulation.clock import SimulatedClock
-from tests.simulation.disk import SimulatedDisk
 from tests.simulation.process import DIRECTORY
-from tests.simulation.rows import SERIES, random_row
 from tests.simulation.world import World
+from tests.support.project import PROJECT
+from tests.support.rows import SERIES, random_row
+from tests.support.simulated_clock import SimulatedClock
+from tests.support.simulated_disk import SimulatedDisk
 
 pytestmark = pytest.mark.simulation
 
-ROOT = Path(__file__).parents[2]
 CHUNK = 100
 """Stories a test: small enough to be shared among several workers."""
 
@@ -97,10 +96,10 @@ def test_a_seed_tells_the_same_story_every_time() -> None:
         world.run()
         stories.add(world.story())
     script = "from tests.simulation.world import World; world = World(7); world.run(); print(world.story())"
-    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(PROJECT)}
     told = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=ROOT,
+        cwd=PROJECT,
         env=environment,
         stdout=subprocess.PIPE,
         text=True,

@@ -35,11 +35,11 @@ from tests.simulation.checker import (
     check_repair,
     check_view,
 )
-from tests.simulation.clock import SimulatedClock
-from tests.simulation.disk import InterruptError, PowerCutError, SimulatedDisk
 from tests.simulation.process import Process
-from tests.simulation.rows import Row
-from tests.simulation.weather import WEATHERS
+from tests.support.rows import Row
+from tests.support.simulated_clock import SimulatedClock
+from tests.support.simulated_disk import InterruptError, PowerCutError, SimulatedDisk
+from tests.support.weather import WEATHERS
 
 __all__ = ["World", "WorldError"]
 

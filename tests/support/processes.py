@@ -15,7 +15,6 @@ from ml_dash.journal.blocks import block_rows
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 
-PROJECT = Path(__file__).parents[2]
 PREFIX = "alice/vision/resnet"
 """The experiment of most scripts here."""
 TRAIN = Series(Kind.METRIC, "train")

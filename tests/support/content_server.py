@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
-from tests.remote.listening import Quiet, listening
+from tests.support.listening import Quiet, listening
 
 JSON = "application/json"
 

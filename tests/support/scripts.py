@@ -8,9 +8,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-__all__ = ["python", "start_python"]
+from tests.support.project import PROJECT
 
-_ROOT = Path(__file__).parents[1]
+__all__ = ["python", "start_python"]
 
 
 def python(script: str, cwd: Path, *, status: int = 0, **environment: str) -> str:
@@ -29,7 +29,7 @@ def start_python(script: str, cwd: Path, **environment: str) -> subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.server.serving import until
+from tests.support.serving import until
 
 BUCKET = "mldash"
 

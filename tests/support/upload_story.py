@@ -26,10 +26,10 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.tokens.token import Token
 from ml_dash.upload.uploader import Uploader
-from tests.journal.journals import MemoryDisk
-from tests.remote.faulty_line import FaultyLine, Weather
-from tests.remote.virtual_time import VirtualClock, VirtualLoop
-from tests.remote.watermark_server import StoredExperiment, StoredWriter, WatermarkServer
+from tests.support.faulty_line import FaultyLine, Weather
+from tests.support.journals import MemoryDisk
+from tests.support.virtual_time import VirtualClock, VirtualLoop
+from tests.support.watermark_server import StoredExperiment, StoredWriter, WatermarkServer
 
 __all__ = ["Story", "StoryError"]
 

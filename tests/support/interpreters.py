@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.processes import PROJECT
+from tests.support.project import PROJECT
 
 VERSIONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 

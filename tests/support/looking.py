@@ -13,7 +13,7 @@ from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
 from ml_dash.protocol import API
 from ml_dash.series import Kind, Series
 from tests.chaos.book import Found
-from tests.simulation.rows import Row, as_text
+from tests.support.rows import Row, as_text
 
 __all__ = ["Server"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from ml_dash.cli.app import app
-from tests.cli.shell import COMMAND, Finished, environment
+from tests.support.shell import COMMAND, Finished, environment
 
 
 def invoke(*arguments: str | Path, stdin: str = "") -> Finished:

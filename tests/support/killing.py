@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.process.processes import PROJECT, Journal, end_session, metric
-from tests.process.victims import LINGER
+from tests.support.processes import Journal, end_session, metric
+from tests.support.project import PROJECT
+from tests.support.victims import LINGER
 
 PATIENCE = 10
 """Ticks of the yardstick after which a row must be on disk; the worker's own pace is one."""
@@ -26,7 +27,7 @@ class KillingGround:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.process.victims"],
+            [sys.executable, "-m", "tests.support.victims"],
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from ml_dash.pipeline.queue import Event
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event
 from ml_dash.values.tensors import Deferred
-from tests.simulation.clock import SimulatedClock
+from tests.support.simulated_clock import SimulatedClock
 
 __all__ = ["SERIES", "Row", "as_text", "malformed_event", "random_row"]
 

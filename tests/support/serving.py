@@ -19,6 +19,7 @@ from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, unpa
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
 from ml_dash.protocol import FRAMES
 from ml_dash.series import Kind, Series
+from tests.support.project import PROJECT
 
 API = "/api/v1"
 WRITER = "0123456789abcdef-1f-89abcdef"
@@ -223,8 +224,8 @@ class ServerProcess:
         self._process = subprocess.Popen(
             [*launcher, sys.executable, "-c", _SCRIPT, json.dumps(given)],
             stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().decode().strip()

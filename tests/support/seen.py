@@ -13,9 +13,9 @@ from ml_dash.journal.blocks import block_rows
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind
 from ml_dash.server.runner import EmbeddedServer
-from tests.chaos.looking import Server
-from tests.process.processes import PREFIX
-from tests.simulation.rows import Row, as_text
+from tests.support.looking import Server
+from tests.support.processes import PREFIX
+from tests.support.rows import Row, as_text
 
 __all__ = ["DEADLINE", "TOKEN", "Seen", "law", "until"]
 

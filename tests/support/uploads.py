@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_dash.protocol import OCTETS
 from ml_dash.series import Kind, Series
-from tests.server.serving import NOON, SECOND, Answer, Client, frame, objects
+from tests.support.serving import NOON, SECOND, Answer, Client, frame, objects
 
 FILES = Series(Kind.FILE, None)
 LARGE = os.urandom(1 << 20) * 20

@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 import msgpack
 
-from tests.simulation.clock import SimulatedClock
 from tests.simulation.fates import FATES
-from tests.simulation.weather import Weather
+from tests.support.simulated_clock import SimulatedClock
+from tests.support.weather import Weather
 
 __all__ = ["InterruptError", "PowerCutError", "SimulatedDisk", "SimulatedFile", "WrittenFrame", "writer_of"]
 

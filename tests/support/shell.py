@@ -13,6 +13,7 @@ from typing import NamedTuple
 from typer.testing import CliRunner
 
 from ml_dash.cli.app import app
+from tests.support.project import PROJECT
 
 COMMAND = [sys.executable, "-m", "ml_dash.cli"]
 SECONDS = 30
@@ -46,7 +47,7 @@ def environment(**changes: str) -> dict[str, str]:
     """The environment without what would change how output looks."""
     ours = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "LINES")
     kept = {name: value for name, value in os.environ.items() if name not in ours}
-    root = str(Path(__file__).parents[2])
+    root = str(PROJECT)
     return {**kept, "PYTHONPATH": root, "PYTHONIOENCODING": "utf-8", "TERM": "xterm", "TZ": "UTC", **changes}
 
 

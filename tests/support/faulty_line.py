@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
 from ml_dash.tokens.token import Token
-from tests.remote.watermark_server import WatermarkServer, answer
+from tests.support.watermark_server import WatermarkServer, answer
 
 __all__ = ["FAULTS", "FaultyLine", "Weather"]
 

@@ -21,7 +21,7 @@ from ml_dash.journal.frame import (
 )
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
-from tests.cli.shell import environment
+from tests.support.shell import environment
 
 TRAIN = Series(Kind.METRIC, "train")
 
