@@ -5,7 +5,7 @@ restored from backups, the disk loses bytes. At the end all is well for a while,
 exactly the rows that were written: each once, in order, but for those in frames that it refuses and that the disk has
 lost. What is simulated is the time, the line, the server and the disk; client, sender and uploader are the real ones.
 
-To tell a story again, with all its steps: ``UPLOAD_SEED=123 pytest tests/remote/test_upload_stories.py``.
+To tell a story again, with all its steps: ``UPLOAD_SEED=123 pytest tests/upload/test_upload_stories.py``.
 """
 
 from __future__ import annotations
@@ -426,7 +426,7 @@ class Story:
         steps = "\n".join(f"  {step}" for step in self.steps[-40:])
         return (
             f"seed {self.seed}: {error}\nthe last of {len(self.steps)} steps:\n{steps}\n"
-            f"To see it again: UPLOAD_SEED={self.seed} pytest tests/remote/test_upload_stories.py"
+            f"To see it again: UPLOAD_SEED={self.seed} pytest tests/upload/test_upload_stories.py"
         )
 
 

@@ -1,0 +1,262 @@
+"""A view of a server's experiment answers as one of its journal does: the same journal, sent to a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_dash.client.api import Client
+from ml_dash.client.frame_stream import Frames
+from ml_dash.client.view import RemoteView
+from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableError
+from ml_dash.journal.frame import encode_frame
+from ml_dash.query.files import FileQuery
+from ml_dash.query.journal_view import JournalView
+from ml_dash.series import Kind, Series
+from ml_dash.server.runner import EmbeddedServer
+from ml_dash.upload.sync import sync_experiment
+from tests.support.journals import numbers
+from tests.support.one_server import Call
+from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write
+
+PREFIX = "alice/vision/resnet"
+EMPTY = Series(Kind.METRIC, "empty")
+UNNAMED = Series(Kind.METRIC, None)
+ODD = Series(Kind.METRIC, "odd/ä &?=#%2F name")
+POSE = Series(Kind.TRACK, "robot/pose")
+
+Views = tuple[RemoteView, JournalView]
+
+
+def experiment(tmp_path: Path) -> str:
+    """An experiment with something of everything, by two writers."""
+    directory = tmp_path / "exp"
+    run = Series(Kind.RUN, None)
+    odd: list[dict[str, Any]] = [
+        {"x": 1, "y": math.nan, "n": {"a": 1, "b": "two"}},
+        {"x": 2.5, "flag": True},
+        {"x": None, "y": -math.inf, "big": "2**70"},
+        {"x": "text", "b": b"bytes", "l": [1, 2, {"z": 1}]},
+    ]
+    start = {
+        "event": "start",
+        "status": "RUNNING",
+        "host": "h",
+        "pid": 1,
+        "handle": "a",
+        "experiment": {"prefix": PREFIX},
+    }
+    end = {"event": "end", "status": "FAILED", "host": "h", "pid": 1, "handle": "a", "error": "it broke"}
+    base = 1_700_000_000 * SECOND
+    logs = [
+        (
+            base + i,
+            {"level": level, "message": f"{level} number {i}", "metadata": {"i": i} if i % 2 else None},
+        )
+        for i, level in enumerate(("info", "warn", "error", "debug", "info") * 6)
+    ]
+    saved = {
+        "event": "save",
+        "bindrs": [],
+        "contentType": "text/plain",
+        "sizeBytes": 7,
+        "checksum": "ab" * 32,
+        "metadata": {"epoch": 1, "nested": [1.5, None]},
+    }
+    files = [
+        (
+            base + i,
+            {**saved, "id": f"file_{i}", "path": path, "filename": name, "tags": tags, "description": None},
+        )
+        for i, (path, name, tags) in enumerate(
+            [
+                ("/models", "best.pt", ["best"]),
+                ("/models", "best.pt", ["best", "v2"]),
+                ("/models/old", "ä b&c.pt", []),
+                ("/", "gone.txt", ["t"]),
+                ("/models2", "best.pt", []),
+            ]
+        )
+    ]
+    files += [
+        (base + 10, {"event": "update", "id": "file_2", "tags": ["new"], "description": "updated"}),
+        (base + 11, {"event": "delete", "id": "file_3"}),
+    ]
+    poses = [(base + i * SECOND // 2, {"x": i, "rot": {"z": i / 3}}) for i in (3, 1, 2, 2, 9, 5)]
+    write(
+        directory / "journal",
+        [
+            [block_of(run, [(base, start)]), block_of(TRAIN, metric_rows(500))],
+            [block_of(Series(Kind.PARAMS, None), [(base, {"set": {"lr": 0.1, "model.depth": 18}})])],
+            [block_of(ODD, [(base + i, fields) for i, fields in enumerate(odd)]), block_of(POSE, poses)],
+            [block_of(Series(Kind.LOG, None), logs), block_of(UNNAMED, metric_rows(3))],
+            [block_of(Series(Kind.FILE, None), files)],
+        ],
+        "0000000000000001-1-00000001",
+    )
+    write(
+        directory / "journal",
+        [
+            [block_of(TRAIN, metric_rows(25_000, 500))],
+            [block_of(Series(Kind.PARAMS, None), [(base + 5, {"set": {"model": "vit"}})])],
+            [block_of(run, [(base + 30_000 * SECOND, end)])],
+        ],
+        "0000000000000002-1-00000001",
+    )
+    return str(directory)
+
+
+@pytest.fixture
+def views(tmp_path: Path, client: Client, call: Call) -> Views:
+    directory = experiment(tmp_path)
+    report = call(sync_experiment(directory, client, asyncio.to_thread))
+    assert report.left_behind is None
+    return RemoteView(client, call, lambda: None, PREFIX), JournalView(f"{directory}/journal")
+
+
+QUESTIONS: dict[str, Callable[[Any], Any]] = {
+    "all": lambda view: [
+        view.read(series, start, limit)
+        for series in (TRAIN, ODD, UNNAMED, EMPTY)
+        for start, limit in ((0, 100), (3, 2), (0, 0), (499, 3), (25_499, 10), (10**9, 5))
+    ],
+    "many rows": lambda view: view.read(TRAIN, 7, 22_000),
+    "stats": lambda view: [view.stats(series) for series in (TRAIN, ODD, UNNAMED, EMPTY)],
+    "metrics": lambda view: sorted(view.metrics(), key=repr),
+    "logs": lambda view: [
+        view.logs(),
+        view.logs("WARNING"),
+        view.logs(search="NUMBER 1"),
+        view.logs("info", "number", 5, 3),
+        view.logs(start_index=28),
+        view.logs(limit=0),
+    ],
+    "params": lambda view: view.params(),
+    "tracks": lambda view: [
+        view.track(POSE.name),
+        view.track(POSE.name, 1_700_000_000.5, 1_700_000_001.0),
+        view.track(POSE.name, end_timestamp=math.inf, columns=["rot.z"]),
+        view.track(POSE.name, start_timestamp=1_700_000_001.0, columns=["x"]),
+        view.track(POSE.name, format="jsonl"),
+        view.track("nothing"),
+    ],
+    "files": lambda view: [
+        view.files(),
+        view.files(FileQuery("models")),
+        view.files(FileQuery("/models/best.pt", versions=True)),
+        view.files(FileQuery(pattern="*.pt")),
+        view.files(FileQuery(pattern="/models/**", tags=("new", "v2"))),
+        view.files(FileQuery(deleted=True, versions=True)),
+        view.files(FileQuery("nothing")),
+        *(view.file(f"file_{i}") for i in (0, 2, 3, 9)),
+    ],
+    "by time": lambda view: [view.find_by_time(POSE.name, t) for t in (0.0, 1_700_000_001.2, math.inf)],
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_server_answers_as_the_journal_does(views: Views, question: str) -> None:
+    remote, local = views
+    assert repr(QUESTIONS[question](remote)) == repr(QUESTIONS[question](local))  # NaN is not equal to itself
+
+
+def test_arrays_are_the_same_to_the_last_bit(views: Views) -> None:
+    remote, local = views
+    for series in (TRAIN, ODD, UNNAMED, EMPTY):
+        here, there = local.to_numpy(series), remote.to_numpy(series)
+        assert list(here) == list(there)
+        for name in here:
+            assert here[name].dtype == there[name].dtype
+            np.testing.assert_array_equal(here[name], there[name])
+
+
+def test_pandas_gets_the_same_frame(views: Views) -> None:
+    pandas = pytest.importorskip("pandas")
+    remote, local = views
+    pandas.testing.assert_frame_equal(remote.to_pandas(TRAIN), local.to_pandas(TRAIN))
+
+
+def test_the_run_is_the_same_to_the_microsecond(views: Views) -> None:
+    remote, local = (view.run() for view in views)
+    assert (remote.status, remote.error, remote.stale, remote.writers) == ("FAILED", "it broke", False, 2)
+    assert (remote.host, remote.pid) == (local.host, local.pid)
+    for name in ("started_at", "ended_at", "last_activity"):
+        assert getattr(remote, name) // 1000 == getattr(local, name) // 1000
+
+
+def test_an_experiment_that_the_server_does_not_have_is_an_empty_one(
+    client: Client, call: Call, tmp_path: Path
+) -> None:
+    local = JournalView(str(tmp_path / "nothing"))
+    for known in (None, "exp_00000000000000000000"):
+        remote = RemoteView(client, call, lambda known=known: known, PREFIX)  # type: ignore[misc]
+        for ask in QUESTIONS.values():
+            assert repr(ask(remote)) == repr(ask(local))
+        assert remote.run() == local.run()
+        assert list(remote.to_numpy(TRAIN)) == ["index", "_ts"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda view: view.read(TRAIN, -1),
+        lambda view: view.read(TRAIN, 0, 1.5),
+        lambda view: view.logs("loud"),
+        lambda view: view.logs(search=7),
+        lambda view: view.track("t", format="xml"),
+        lambda view: view.track("t", "soon"),
+        lambda view: view.find_by_time("t", math.nan),
+        lambda view: view.read(Series(Kind.METRIC, "\ud800")),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_asked(ask: Callable[[RemoteView], Any]) -> None:
+    def call(_: Any) -> Any:
+        raise AssertionError("the server was asked")
+
+    with pytest.raises(InvalidArgumentError):
+        ask(RemoteView(None, call, lambda: "exp_1", PREFIX))  # type: ignore[arg-type]
+
+
+def test_a_server_that_is_away_is_a_connection_error(views: Views, server: EmbeddedServer) -> None:
+    server.stop()
+    with pytest.raises(ServerUnavailableError, match="refuses") as caught:
+        views[0].read(TRAIN)
+    assert isinstance(caught.value, ConnectionError)
+
+
+def _frames() -> bytes:
+    return b"".join(encode_frame(seq, [numbers(*range(seq))]) for seq in range(1, 30))
+
+
+@pytest.mark.parametrize("size", [1, 7, 28, 100, 10_000])
+def test_a_download_is_put_together_from_any_pieces(size: int) -> None:
+    raw, frames = _frames(), Frames()
+    for at in range(0, len(raw), size):
+        frames.add(raw[at : at + size])
+
+    assert [block.count for block in frames.finish()] == list(range(1, 30))
+
+
+def test_a_download_that_is_cut_damaged_or_out_of_order_is_refused() -> None:
+    raw = _frames()
+    cut = Frames()
+    cut.add(raw[:-1])
+    with pytest.raises(RemoteError, match="middle of frame 29"):
+        cut.finish()
+    for at in (0, 5, 13, 40, 60, len(raw) - 1):
+        with pytest.raises(RemoteError, match=r"damaged|makes no sense|middle"):
+            _take(raw[:at] + bytes([raw[at] ^ 0xFF]) + raw[at + 1 :])
+    with pytest.raises(RemoteError, match="frame 1 "):
+        _take(encode_frame(2, []))
+
+
+def _take(raw: bytes) -> None:
+    frames = Frames()
+    frames.add(raw)
+    frames.finish()

@@ -1,0 +1,196 @@
+"""The status of a run: who opened it, who ended it, and who cannot be alive any more."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash.processes import process_alive
+from ml_dash.query.journal_view import JournalView
+from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
+from ml_dash.series import Kind, Series
+from tests.support.view_journals import SECOND, TRAIN, block_of, write
+
+RUNS = Series(Kind.RUN, None)
+HERE, ELSEWHERE = "here", "elsewhere"
+NOW = 1000 * SECOND
+
+
+def start(
+    at: int, host: str = HERE, pid: int = 1, handle: int = 1, **more: Any
+) -> tuple[int, dict[str, Any]]:
+    event = {"event": "start", "status": "RUNNING", "host": host, "pid": pid, "handle": handle}
+    return at * SECOND, event | more
+
+
+def end(
+    at: int, status: str = "COMPLETED", host: str = HERE, pid: int = 1, handle: int = 1, **more: Any
+) -> tuple[int, dict[str, Any]]:
+    event = {"event": "end", "status": status, "host": host, "pid": pid, "handle": handle}
+    return at * SECOND, event | more
+
+
+def heartbeat(at: int) -> tuple[int, dict[str, Any]]:
+    return at * SECOND, {"event": "heartbeat", "status": "RUNNING", "host": HERE, "pid": 1, "handle": 1}
+
+
+def alive(pid: int) -> bool:
+    return True
+
+
+def dead(pid: int) -> bool:
+    return False
+
+
+def fold(*writers: list[tuple[int, dict[str, Any]]], pid_alive: Callable[[int], bool] = alive) -> RunInfo:
+    """The status of writers whose newest rows are their RUN rows."""
+    runs = [WriterRuns(rows, max((time for time, _ in rows), default=None)) for rows in writers]
+    return fold_runs(runs, now_ns=NOW, host=HERE, pid_alive=pid_alive)
+
+
+def test_a_journal_without_runs_has_no_status() -> None:
+    assert fold() == RunInfo(
+        None, None, None, None, None, None, stale=False, writers=0, error=None, experiment=None
+    )
+    only_metrics = fold_runs([WriterRuns([], NOW)], now_ns=NOW, host=HERE, pid_alive=alive)
+    assert (only_metrics.status, only_metrics.writers, only_metrics.last_activity) == (None, 1, NOW)
+
+
+def test_an_open_run_is_running() -> None:
+    info = fold([start(990, pid=7, experiment={"prefix": "a/b/c"})])
+    assert info == RunInfo(
+        "RUNNING", 990 * SECOND, None, 990 * SECOND, HERE, 7, stale=False, writers=1, error=None,
+        experiment={"prefix": "a/b/c"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+def test_an_end_decides_the_status(status: str) -> None:
+    info = fold([start(10), end(20, status)], pid_alive=dead)
+    assert (info.status, info.stale, info.started_at, info.ended_at) == (
+        status,
+        False,
+        10 * SECOND,
+        20 * SECOND,
+    )
+
+
+def test_a_failure_says_why() -> None:
+    assert fold([start(10), end(20, "FAILED", error="ValueError: no")]).error == "ValueError: no"
+
+
+def test_a_run_whose_process_died_on_this_host_is_stale_at_once() -> None:
+    info = fold([start(999)], pid_alive=dead)
+    assert (info.status, info.stale, info.ended_at) == ("RUNNING", True, None)
+
+
+def test_processes_of_other_hosts_are_not_looked_for() -> None:
+    info = fold([start(999, host=ELSEWHERE)], pid_alive=dead)
+    assert (info.status, info.stale, info.host) == ("RUNNING", False, ELSEWHERE)
+
+
+def test_a_silent_run_is_stale_after_ninety_seconds() -> None:
+    assert fold([start(909, host=ELSEWHERE)]).stale
+    assert not fold([start(910, host=ELSEWHERE)]).stale
+    assert fold([start(909)]).stale, "a process id may have been given to another process"
+
+
+def test_the_time_of_silence_is_an_argument() -> None:
+    writers = [WriterRuns([start(990)], 990 * SECOND)]
+    assert fold_runs(writers, stale_after=5, now_ns=NOW, host=HERE, pid_alive=alive).stale
+    assert not fold_runs(writers, stale_after=10, now_ns=NOW, host=HERE, pid_alive=alive).stale
+
+
+def test_heartbeats_and_rows_of_any_kind_are_signs_of_life() -> None:
+    assert not fold([start(10), heartbeat(980)]).stale
+    logged = fold_runs([WriterRuns([start(10)], 980 * SECOND)], now_ns=NOW, host=HERE, pid_alive=alive)
+    assert (logged.stale, logged.last_activity) == (False, 980 * SECOND)
+
+
+def test_a_row_with_a_time_in_the_future_is_no_sign_of_life() -> None:
+    writers = [WriterRuns([start(10)], 5000 * SECOND)]
+    assert fold_runs(writers, now_ns=NOW, host=HERE, pid_alive=alive).stale
+
+
+def test_a_run_that_is_opened_again_runs_and_keeps_its_first_start() -> None:
+    info = fold([start(10), end(20, "FAILED", error="x"), start(990, handle=2)])
+    assert (info.status, info.stale, info.ended_at, info.error) == ("RUNNING", False, None, None)
+    assert info.started_at == 10 * SECOND
+
+
+def test_the_experiment_runs_while_any_writer_does() -> None:
+    info = fold([start(10, pid=1), end(999, pid=1)], [start(11, pid=2), heartbeat(990)])
+    assert (info.status, info.stale, info.pid, info.writers) == ("RUNNING", False, 2, 2)
+
+
+def test_two_runs_of_one_process_end_one_by_one() -> None:
+    both = [start(990, handle=1), start(991, handle=2), end(995, handle=2)]
+    assert fold(both).status == "RUNNING"
+    assert fold([*both, end(996, "CANCELLED", handle=1)]).status == "CANCELLED"
+
+
+def test_a_killed_run_that_was_resumed_and_completed_is_completed() -> None:
+    info = fold([start(10, pid=1)], [start(50, pid=2), end(60, pid=2)], pid_alive=dead)
+    assert (info.status, info.stale, info.ended_at, info.pid) == ("COMPLETED", False, 60 * SECOND, 2)
+
+
+def test_a_run_that_was_resumed_and_killed_is_stale() -> None:
+    info = fold([start(10, pid=1), end(20, pid=1)], [start(50, pid=2)], pid_alive=dead)
+    assert (info.status, info.stale, info.pid) == ("RUNNING", True, 2)
+
+
+def test_the_newest_end_decides_among_writers() -> None:
+    info = fold([start(10), end(30, "FAILED")], [start(11, pid=2), end(20, pid=2)])
+    assert (info.status, info.ended_at) == ("FAILED", 30 * SECOND)
+
+
+def test_the_newest_start_describes_the_experiment() -> None:
+    first, second = {"tags": ["new"]}, {"tags": ["resumed"]}
+    info = fold([start(50, experiment=second), end(60)], [start(10, experiment=first), start(70, handle=3)])
+    assert info.experiment == second
+
+
+def test_rows_that_say_nothing_known_are_ignored() -> None:
+    info = fold([start(990), (995 * SECOND, {"event": "pause"}), (996 * SECOND, {})])
+    assert info.status == "RUNNING"
+
+
+def test_the_machine_is_asked_where_nothing_else_is_said() -> None:
+    row = start(10, host=platform.node(), pid=os.getpid())
+    ours = fold_runs([WriterRuns([row], 10 * SECOND)])
+    assert ours.stale, "its only row is from 1970"
+    assert not fold_runs([WriterRuns([row], 10 * SECOND)], now_ns=20 * SECOND).stale
+
+
+def test_a_process_is_alive_until_it_is_reaped() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert process_alive(process.pid)
+    process.communicate(b"\n")
+    assert not process_alive(process.pid)
+    assert process_alive(os.getpid())
+    assert process_alive(2**80), "what cannot be told is not dead"
+
+
+def test_runs_are_read_writer_by_writer(tmp_path: Path) -> None:
+    """The first writer is silent and its process unknown; that the second one logs must not keep it alive."""
+    metrics = block_of(TRAIN, [(980 * SECOND, {"loss": 1.0})])
+    write(tmp_path, [[block_of(RUNS, [start(10, host=ELSEWHERE)])]], "writer-a")
+    view = JournalView(str(tmp_path))
+    assert view.run(now_ns=NOW, host=HERE, pid_alive=alive).stale
+    write(tmp_path, [[block_of(RUNS, [start(20), end(30)])], [metrics]], "writer-b")
+    info = view.run(now_ns=NOW, host=HERE, pid_alive=alive)
+    assert (info.status, info.stale, info.writers) == ("COMPLETED", False, 2)
+    assert info.last_activity == 980 * SECOND
+    write(tmp_path, [[block_of(RUNS, [start(985, pid=3)])]], "writer-c")
+    assert view.run(now_ns=NOW, host=HERE, pid_alive=alive).status == "RUNNING"
+
+
+def test_an_empty_directory_has_no_run(tmp_path: Path) -> None:
+    assert JournalView(str(tmp_path / "missing")).run().status is None

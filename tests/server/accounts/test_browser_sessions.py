@@ -1,0 +1,210 @@
+"""Signing in with a browser: a token for a cookie that can only read, and that no other page can use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+
+from ml_dash.protocol import API
+from ml_dash.server.accounts.browser_sessions import StoreSessions
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.db.token_tables import SESSIONS
+from ml_dash.server.http.access import BY_PAGE
+from ml_dash.server.store import Store
+from tests.server.accounts.conftest import Client
+from tests.support.account_serving import Hands
+
+SESSION = f"{API}/session"
+OURS = {BY_PAGE: "1"}
+DAY = 86_400
+
+
+def token_of(accounts: Accounts, **grants: Scope) -> str:
+    return accounts.create("somebody", grants or {"alice": Scope.ADMIN}).token
+
+
+async def sign_in(client: Client, token: str, headers: dict[str, str] = OURS) -> ClientResponse:
+    response = await client.post(SESSION, json={"token": token}, headers=headers)
+    client.session.cookie_jar.clear()  # each test gives back the cookie itself
+    return response
+
+
+def cookie(response: ClientResponse) -> str:
+    """The cookie, as a browser gives it back."""
+    return response.headers["Set-Cookie"].partition(";")[0]
+
+
+async def signed_in(client: Client, token: str) -> dict[str, str]:
+    response = await sign_in(client, token)
+    assert response.status == 200, await response.text()
+    return {"Cookie": cookie(response)}
+
+
+async def experiment(client: Client, token: str, prefix: str = "alice/proj/run") -> str:
+    headers = {"Authorization": f"Bearer {token}"}
+    made = await client.post(f"{API}/experiments", json={"prefix": prefix}, headers=headers)
+    return str((await made.json())["id"])
+
+
+async def test_a_token_is_exchanged_for_a_cookie_that_reads(client: Client, accounts: Accounts) -> None:
+    token = token_of(accounts)
+    id_ = await experiment(client, token)
+    response = await sign_in(client, token)
+    told = await response.json()
+    assert (told["signedIn"], told["mode"], told["name"]) == (True, "server", "somebody")
+    attributes = {part.strip().lower() for part in response.headers["Set-Cookie"].split(";")[1:]}
+    assert {"httponly", "samesite=strict", "path=/", f"max-age={30 * DAY}"} <= attributes
+    assert "secure" not in attributes
+    assert token not in str(response.headers)
+    headers = {"Cookie": cookie(response)}
+    assert (await client.get(f"{API}/experiments/{id_}", headers=headers)).status == 200
+    assert (await (await client.get(SESSION, headers=headers)).json())["signedIn"] is True
+    assert (await client.get(f"{API}/experiments/{id_}")).status == 401
+
+
+@pytest.mark.parametrize("proto", ["https", "https, http"])
+async def test_behind_https_the_cookie_is_secure(client: Client, accounts: Accounts, proto: str) -> None:
+    response = await sign_in(client, token_of(accounts), {**OURS, "X-Forwarded-Proto": proto})
+    assert "; Secure" in response.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("token", ["mld_" + "x" * 43, "x", "é", "x" * 600, "\N{FACE WITH TEARS OF JOY}"])
+async def test_a_wrong_token_opens_nothing(client: Client, token: str) -> None:
+    response = await sign_in(client, token)
+    assert response.status == 401
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"token": 1}, {"token": ""}, {"token": " "}, {"token": "x", "more": 1}, [], "x"]
+)
+async def test_what_is_no_token_is_refused_with_what_to_send(client: Client, body: Any) -> None:
+    response = await client.post(SESSION, json=body, headers=OURS)
+    assert response.status == 400
+    assert "send one object" in (await response.json())["error"]["message"]
+
+
+async def test_tokens_can_not_be_guessed_here_any_faster(client: Client, accounts: Accounts) -> None:
+    statuses = [(await sign_in(client, f"mld_{number:043}")).status for number in range(61)]
+    assert statuses == [401] * 60 + [429]
+    assert (await sign_in(client, token_of(accounts))).status == 429
+    headers = {"Authorization": "Bearer mld_" + "y" * 43}
+    assert (await client.get(f"{API}/whoami", headers=headers)).status == 429, (
+        "it is the same account of guesses"
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {**OURS, "Sec-Fetch-Site": "cross-site"}, {**OURS, "Sec-Fetch-Site": "same-site"}],
+    ids=["no header", "another site", "another origin"],
+)
+async def test_another_page_can_neither_sign_in_nor_out_nor_ask(
+    client: Client, accounts: Accounts, headers: dict[str, str]
+) -> None:
+    token = token_of(accounts)
+    assert (await sign_in(client, token, headers)).status == 403
+    mine = await signed_in(client, token)
+    assert (await client.delete(SESSION, headers={**headers, **mine})).status == 403
+    values = f"{API}/experiments/values"
+    assert (await client.post(values, json={"ids": []}, headers={**headers, **mine})).status == 403
+    assert (await client.post(values, json={"ids": []}, headers={**OURS, **mine})).status == 200
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "experiments", {"prefix": "alice/proj/other"}),
+        ("DELETE", "experiments/{id}", None),
+        ("POST", "experiments/{id}/writers/w/frames", None),
+        ("POST", "experiments/{id}/contents", {"contents": []}),
+        ("POST", "tokens", {"name": "x", "admin": True}),
+        ("DELETE", "tokens/self", None),
+        ("PUT", "owners/alice/limits", {"quotaBytes": None}),
+    ],
+)
+async def test_a_session_of_an_admin_changes_nothing(
+    client: Client, accounts: Accounts, method: str, path: str, body: Any
+) -> None:
+    token = accounts.first_token()
+    assert token is not None
+    id_ = await experiment(client, token)
+    headers = {**OURS, **(await signed_in(client, token))}
+    response = await client.request(method, f"{API}/{path.format(id=id_)}", json=body, headers=headers)
+    assert response.status == 403
+    assert (await client.get(f"{API}/experiments/{id_}", headers=headers)).status == 200
+    assert (await client.get(f"{API}/tokens", headers=headers)).status == 403
+    assert (await client.get("/metrics", headers=headers)).status == 403
+
+
+async def test_a_session_sees_what_its_token_sees(client: Client, accounts: Accounts) -> None:
+    admin = accounts.first_token()
+    assert admin is not None
+    seen = await experiment(client, admin, "alice/p/seen")
+    hidden = await experiment(client, admin, "bob/p/hidden")
+    headers = await signed_in(client, token_of(accounts, alice=Scope.WRITE))
+    assert (await client.get(f"{API}/experiments/{seen}", headers=headers)).status == 200
+    assert (await client.get(f"{API}/experiments/{hidden}", headers=headers)).status == 404
+    listed = await (await client.get(f"{API}/experiments", headers=headers)).json()
+    assert [each["prefix"] for each in listed["data"]] == ["alice/p/seen"]
+    values = await client.post(
+        f"{API}/experiments/values", json={"ids": [seen, hidden]}, headers={**OURS, **headers}
+    )
+    assert [each["id"] for each in (await values.json())["data"]] == [seen]
+
+
+async def test_the_header_of_a_program_counts_before_a_cookie(client: Client, accounts: Accounts) -> None:
+    mine = await signed_in(client, token_of(accounts))
+    bad = {**mine, "Authorization": "Bearer mld_" + "z" * 43}
+    assert (await client.get(f"{API}/whoami", headers=bad)).status == 401
+    good = {**mine, "Authorization": f"Bearer {token_of(accounts)}"}
+    made = await client.post(f"{API}/experiments", json={"prefix": "alice/p/n"}, headers=good)
+    assert made.status == 201
+
+
+async def test_who_signs_out_is_out(client: Client, accounts: Accounts) -> None:
+    mine = await signed_in(client, token_of(accounts))
+    response = await client.delete(SESSION, headers={**OURS, **mine})
+    assert (await response.json())["signedIn"] is False
+    assert "Max-Age=0" in response.headers["Set-Cookie"]
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 401
+    assert (await client.delete(SESSION, headers=OURS)).status == 200, "once more does no harm"
+
+
+async def test_a_session_ends_with_its_token(client: Client, accounts: Accounts, clock: Hands) -> None:
+    created = accounts.create("somebody", {"alice": Scope.READ})
+    mine = await signed_in(client, created.token)
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 200
+    accounts.revoke(created.record.token_id)
+    clock.turn(1)  # an answer holds for less than a second
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 401
+    short = accounts.create("short", {"alice": Scope.READ}, expires_in=10)
+    mine = await signed_in(client, short.token)
+    clock.turn(11)
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 401
+
+
+async def test_a_session_ends_after_thirty_days_and_leaves_nothing(
+    client: Client, accounts: Accounts, clock: Hands, store: Store
+) -> None:
+    token = token_of(accounts)
+    mine = await signed_in(client, token)
+    clock.turn(30 * DAY - 1)
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 200
+    clock.turn(2)
+    assert (await client.get(f"{API}/whoami", headers=mine)).status == 401
+    await signed_in(client, token)
+    with store.database.read() as connection:
+        rows = connection.execute(SESSIONS.select()).all()
+    assert len(rows) == 1, "the one before is not kept"
+    assert mine["Cookie"].partition("=")[2] not in str(rows)
+
+
+async def test_a_made_up_cookie_is_nothing(client: Client) -> None:
+    headers = {"Cookie": f"{StoreSessions.cookie}={'x' * 43}"}
+    assert (await client.get(f"{API}/whoami", headers=headers)).status == 401
+    assert (await (await client.get(SESSION, headers=headers)).json())["signedIn"] is False

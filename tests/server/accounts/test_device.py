@@ -1,0 +1,279 @@
+"""The device flow, as a device sees it (RFC 8628)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.tokens import Accounts
+from tests.server.accounts.conftest import Client
+from tests.support.account_serving import Hands
+
+AUTHORIZE = "/api/v1/device/authorize"
+TOKEN = "/api/v1/device/token"
+GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+MINUTE = 60
+
+
+async def begin(client: Client, **fields: str) -> dict[str, Any]:
+    response = await client.post(AUTHORIZE, data={"client_id": "ml-dash", **fields})
+    body: dict[str, Any] = await response.json()
+    assert response.status == 200, body
+    return body
+
+
+def all_files(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+
+
+async def poll(client: Client, begun: dict[str, Any]) -> tuple[int, Any]:
+    fields = {"client_id": "ml-dash", "grant_type": GRANT, "device_code": begun["device_code"]}
+    response = await client.post(TOKEN, data=fields)
+    body = await response.json()
+    assert response.headers["Cache-Control"] == "no-store"
+    return response.status, body
+
+
+async def error_of(client: Client, begun: dict[str, Any]) -> str:
+    status, body = await poll(client, begun)
+    assert (status, set(body)) == (400, {"error", "error_description"})
+    error: str = body["error"]
+    return error
+
+
+async def decide(client: Client, begun: dict[str, Any], token: str, **fields: str) -> tuple[int, str]:
+    form = {
+        "user_code": begun["user_code"],
+        "token": token,
+        "decision": "approve",
+        "scope": "write",
+        "lifetime": "365",
+        **fields,
+    }
+    response = await client.post("/device", data=form)
+    return response.status, await response.text()
+
+
+async def test_a_login_from_begin_to_token(client: Client, accounts: Accounts, clock: Hands) -> None:
+    mine = accounts.create("mine", {"alice": Scope.ADMIN, "bob": Scope.READ})
+    begun = await begin(client, client_name="alice@gpu-7", scope="write")
+    assert re.fullmatch(r"[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}", begun["user_code"])
+    assert begun["verification_uri"] == str(client.make_url("/device"))
+    assert begun["verification_uri_complete"] == f"{begun['verification_uri']}?user_code={begun['user_code']}"
+    assert (begun["expires_in"], begun["interval"]) == (900, 5)
+    assert await error_of(client, begun) == "authorization_pending"
+
+    status, page = await decide(client, begun, mine.token)
+    assert (status, "alice:write, bob:read" in page) == (200, True)
+    clock.turn(5)
+    status, got = await poll(client, begun)
+    assert status == 200
+    assert (got["token_type"], got["scope"], got["expires_in"]) == (
+        "Bearer",
+        "alice:write bob:read",
+        365 * 86_400,
+    )
+    who = accounts.find(got["access_token"])
+    assert who is not None
+    assert (who.name, who.admin) == ("alice@gpu-7", False)
+    assert who.grants == {"alice": Scope.WRITE, "bob": Scope.READ}
+    (record,) = [each for each in accounts.list() if each.token_id == who.token_id]
+    assert record.created_by == mine.record.token_id
+
+
+async def test_a_token_is_collected_once(client: Client, admin: str) -> None:
+    begun = await begin(client)
+    await decide(client, begun, admin)
+    assert (await poll(client, begun))[0] == 200
+    assert await error_of(client, begun) == "invalid_grant"
+
+
+async def test_a_denied_login_ends(client: Client, accounts: Accounts, admin: str) -> None:
+    begun = await begin(client)
+    status, page = await decide(client, begun, admin, decision="deny")
+    assert (status, "Denied" in page) == (200, True)
+    assert await error_of(client, begun) == "access_denied"
+    assert await error_of(client, begun) == "invalid_grant"
+    assert len(accounts.list()) == 1
+
+
+async def test_a_login_that_nobody_decides_expires(client: Client, clock: Hands, admin: str) -> None:
+    begun = await begin(client)
+    clock.turn(15 * MINUTE - 1)
+    assert await error_of(client, begun) == "authorization_pending"
+    clock.turn(1)
+    assert await error_of(client, begun) == "expired_token"
+    status, page = await decide(client, begun, admin)
+    assert (status, "No login waits under this code" in page) == (404, True)
+
+
+async def test_an_approved_login_expires_too_if_nobody_collects(
+    client: Client, clock: Hands, admin: str
+) -> None:
+    begun = await begin(client)
+    await decide(client, begun, admin)
+    clock.turn(15 * MINUTE)
+    assert await error_of(client, begun) == "expired_token"
+
+
+async def test_old_logins_are_cleared_away(client: Client, accounts: Accounts, clock: Hands) -> None:
+    begun = await begin(client)
+    clock.turn(2 * 3600)
+    await begin(client)
+    with accounts.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM device_requests").scalar() == 1
+    assert await error_of(client, begun) == "invalid_grant"
+
+
+async def test_who_asks_too_often_is_told_to_slow_down(client: Client, clock: Hands) -> None:
+    begun = await begin(client)
+    assert await error_of(client, begun) == "authorization_pending"
+    clock.turn(3)
+    assert await error_of(client, begun) == "slow_down"
+    clock.turn(3)
+    assert await error_of(client, begun) == "slow_down", "it counts from the last question"
+    clock.turn(5)
+    assert await error_of(client, begun) == "authorization_pending"
+    clock.turn(4.5)
+    assert await error_of(client, begun) == "authorization_pending", "a little jitter is forgiven"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "error"),
+    [
+        (AUTHORIZE, {}, "invalid_request"),
+        (AUTHORIZE, {"client_id": ""}, "invalid_request"),
+        (AUTHORIZE, {"client_id": "other"}, "invalid_client"),
+        (AUTHORIZE, {"client_id": "ml-dash", "scope": "everything"}, "invalid_scope"),
+        (AUTHORIZE, {"client_id": "ml-dash", "scope": "admin"}, "invalid_scope"),
+        (AUTHORIZE, {"client_id": "ml-dash", "scope": "alice:admin"}, "invalid_scope"),
+        (AUTHORIZE, {"client_id": "ml-dash", "scope": "a/b:read"}, "invalid_scope"),
+        (AUTHORIZE, {"client_id": "ml-dash", "scope": "%ff:read"}, "invalid_scope"),
+        (AUTHORIZE, {"client_id": "ml-dash", "scope": "read " * 51}, "invalid_scope"),
+        (AUTHORIZE, {"client_id": "ml-dash", "client_name": "a\nb"}, "invalid_request"),
+        (AUTHORIZE, {"client_id": "ml-dash", "client_name": "x" * 256}, "invalid_request"),
+        (TOKEN, {}, "invalid_request"),
+        (TOKEN, {"client_id": "ml-dash"}, "invalid_request"),
+        (TOKEN, {"client_id": "ml-dash", "grant_type": "password"}, "unsupported_grant_type"),
+        (TOKEN, {"client_id": "ml-dash", "grant_type": GRANT}, "invalid_request"),
+        (TOKEN, {"client_id": "ml-dash", "grant_type": GRANT, "device_code": ""}, "invalid_request"),
+        (TOKEN, {"client_id": "ml-dash", "grant_type": GRANT, "device_code": "guess"}, "invalid_grant"),
+        (TOKEN, {"client_id": "x", "grant_type": GRANT, "device_code": "guess"}, "invalid_client"),
+    ],
+)
+async def test_errors_are_those_of_the_rfcs(
+    client: Client, path: str, fields: dict[str, str], error: str
+) -> None:
+    response = await client.post(path, data=fields)
+    body = await response.json()
+    assert (response.status, body["error"]) == (400, error)
+    assert body["error_description"]
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", [AUTHORIZE, TOKEN])
+async def test_a_field_given_twice_or_a_body_that_is_no_form_is_refused(client: Client, path: str) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body, headers in [
+        (b"client_id=ml-dash&client_id=ml-dash", form),
+        (b"client_id=ml-dash&client_id=", form),
+        (b"client_id=ml-dash&" + b"&".join(b"f%d=1" % number for number in range(50)), form),
+        (b"client_id=%ff", form),
+        (b"\xff", form),
+        (b'{"client_id": "ml-dash"}', {"Content-Type": "application/json"}),
+        (b"client_id=ml-dash", {"Content-Type": "text/plain"}),
+    ]:
+        response = await client.post(path, data=body, headers=headers)
+        assert (response.status, (await response.json())["error"]) == (400, "invalid_request")
+    response = await client.post(path, data=b"a=" + b"x" * 20_000, headers=form)
+    assert response.status == 413
+
+
+async def test_asked_scopes_are_those_that_are_shown(client: Client) -> None:
+    begun = await begin(client, scope="alice:write b%C3%B6b:read")
+    page = await (await client.get("/device", params={"user_code": begun["user_code"]})).text()
+    assert "read and write: experiments of alice<br>read only: experiments of böb" in page
+
+
+async def test_the_database_holds_neither_device_codes_nor_tokens(
+    client: Client, admin: str, tmp_path: Path
+) -> None:
+    begun = await begin(client)
+    await decide(client, begun, admin)
+    _, got = await poll(client, begun)
+    secrets = (begun["device_code"].encode(), got["access_token"][4:].encode(), admin[4:].encode())
+    content = all_files(tmp_path)
+    assert not any(secret in content for secret in secrets)
+
+
+async def test_logins_from_one_address_are_limited(client: Client, clock: Hands) -> None:
+    for _ in range(30):
+        await begin(client)
+    response = await client.post(AUTHORIZE, data={"client_id": "ml-dash"})
+    assert response.status == 429
+    assert (await response.json())["error"] == "temporarily_unavailable"
+    assert int(response.headers["Retry-After"]) == 60
+    clock.turn(60)
+    await begin(client)
+
+
+async def test_logins_under_way_are_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_dash.server.accounts.device_logins._PENDING_MAX", 2)
+    await begin(client)
+    await begin(client)
+    response = await client.post(AUTHORIZE, data={"client_id": "ml-dash"})
+    assert response.status == 503
+    assert response.headers["Retry-After"]
+
+
+async def test_guessing_device_codes_is_limited(client: Client, clock: Hands) -> None:
+    for number in range(30):
+        assert await error_of(client, {"device_code": f"guess {number}"}) == "invalid_grant"
+    status, body = await poll(client, {"device_code": "guess 30"})
+    assert (status, body["error"]) == (429, "slow_down")
+    clock.turn(60)
+    assert await error_of(client, {"device_code": "guess 30"}) == "invalid_grant"
+
+
+async def test_the_address_of_the_page_can_be_given(accounts: Accounts) -> None:
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+
+    from ml_dash.server.api.device import device_routes
+
+    app = web.Application()
+    app.add_routes(device_routes(accounts, accounts.clock, "https://dash.example.com/"))
+    async with TestClient(TestServer(app)) as client:
+        begun = await begin(client)
+    assert begun["verification_uri"] == "https://dash.example.com/device"
+
+
+async def test_a_login_gets_no_token_if_its_approver_is_revoked_meanwhile(
+    client: Client, accounts: Accounts, admin: str
+) -> None:
+    mine = accounts.create("mine", {"alice": Scope.WRITE})
+    begun = await begin(client)
+    await decide(client, begun, mine.token)
+    accounts.revoke(mine.record.token_id)
+    assert await error_of(client, begun) == "access_denied"
+    assert len(accounts.list()) == 2
+
+
+async def test_a_token_outlives_neither_its_approver_nor_what_was_chosen(
+    client: Client, accounts: Accounts, clock: Hands, admin: str
+) -> None:
+    short = accounts.create("short", {"alice": Scope.WRITE}, expires_in=3600)
+    begun = await begin(client)
+    await decide(client, begun, short.token, lifetime="never")
+    clock.turn(60)
+    _, got = await poll(client, begun)
+    assert got["expires_in"] == 3600 - 60
+    for lifetime, seconds in [("30", 30 * 86_400), ("never", None)]:
+        begun = await begin(client)
+        await decide(client, begun, admin, lifetime=lifetime)
+        _, got = await poll(client, begun)
+        assert got.get("expires_in") == seconds

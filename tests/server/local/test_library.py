@@ -1,0 +1,275 @@
+"""A root on this disk, as it is looked at while others write to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.series import Kind, Series
+from ml_dash.server.catalogue.records import Wanted
+from ml_dash.server.errors import ApiError
+from ml_dash.server.http.cursors import write_cursor
+from ml_dash.server.local import library as library_module
+from ml_dash.server.local.library import LocalLibrary
+from ml_dash.storage.survey import survey
+from tests.server.local.conftest import serving
+
+ALL = Wanted()
+MANY = 300
+
+
+@pytest.fixture(autouse=True)
+def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question looks again, and not once a second."""
+    monkeypatch.setattr(library_module, "_LOOK_SECONDS", 0.0)
+
+
+def log(root: Path | str, prefix: str, **about: Any) -> Experiment:
+    exp = Experiment(prefix, dash_root=str(root), echo=False, **about)
+    with exp.run:
+        exp.metrics("train").log(loss=1.0)
+    return exp
+
+
+def prefixes(answer: dict[str, Any]) -> list[str]:
+    return [record["prefix"] for record in answer["data"]]
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> LocalLibrary:
+    return LocalLibrary(str(tmp_path), 90.0)
+
+
+def test_what_has_not_changed_is_not_read_again(library: LocalLibrary, tmp_path: Path) -> None:
+    """However many there are, and however often somebody looks."""
+    for number in range(MANY):
+        log(tmp_path, f"alice/p/run{number}")
+    first = library.listing(ALL, 1000, None)
+    assert len(first["data"]) == MANY
+    assert library.opened == MANY
+    for _ in range(5):
+        assert library.listing(ALL, 1000, None, first["asOf"])["data"] == []
+        assert len(library.listing(ALL, 1000, None)["data"]) == MANY
+    assert library.opened == MANY
+
+
+def test_changes_are_told_once_and_only_they(library: LocalLibrary, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        log(tmp_path, f"alice/p/{name}")
+    before = library.listing(ALL, 100, None)
+    log(tmp_path, "alice/p/c")
+    with Experiment("alice/p/a", dash_root=str(tmp_path), echo=False).run as exp:
+        exp.metrics("train").log(loss=2.0)
+    changed = library.listing(ALL, 100, None, before["asOf"])
+    assert sorted(prefixes(changed)) == ["alice/p/a", "alice/p/c"]
+    shutil.rmtree(tmp_path / "alice/p/b")
+    after = library.listing(ALL, 100, None, changed["asOf"])
+    assert [(each["prefix"], each["deletedAt"] is not None) for each in after["data"]] == [
+        ("alice/p/b", True)
+    ]
+    assert sorted(prefixes(library.listing(ALL, 100, None))) == ["alice/p/a", "alice/p/c"]
+    assert library.listing(ALL, 100, None, after["asOf"])["data"] == []
+    with pytest.raises(ApiError) as gone:
+        library.record(
+            before["data"][0]["id"] if before["data"][0]["prefix"].endswith("b") else before["data"][1]["id"]
+        )
+    assert gone.value.status == 404
+
+
+def test_another_process_s_marks_ask_for_everything(library: LocalLibrary, tmp_path: Path) -> None:
+    log(tmp_path, "alice/p/a")
+    other = LocalLibrary(str(tmp_path), 90.0).listing(ALL, 100, None)["asOf"]
+    assert prefixes(library.listing(ALL, 100, None, other)) == ["alice/p/a"]
+
+
+@pytest.mark.parametrize("text", ["", "x", "1", "a.b", "a.-1", "." + "9" * 40])
+def test_marks_that_are_none_are_refused(library: LocalLibrary, text: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        library.listing(ALL, 100, None, text)
+    assert refused.value.status == 400
+
+
+def test_experiments_are_found_by_what_they_are(library: LocalLibrary, tmp_path: Path) -> None:
+    log(tmp_path, "alice/vision/deep/a", tags=["best"], readme="Some words")
+    log(tmp_path, "alice/vision/b")
+    log(tmp_path, "bob/vision/c")
+    (tmp_path / "bob" / "p" / "d" / "journal").mkdir(parents=True)
+    questions = {
+        Wanted(owner="alice"): {"a", "b"},
+        Wanted(owners=frozenset({"bob"})): {"c", "d"},
+        Wanted(project="vision"): {"a", "b", "c"},
+        Wanted(prefix="alice/vision"): {"a", "b"},
+        Wanted(prefix="alice/vision/b"): {"b"},
+        Wanted(folder="deep"): {"a"},
+        Wanted(tag="best"): {"a"},
+        Wanted(search="WORDS deep"): {"a"},
+        Wanted(status="COMPLETED"): {"a", "b", "c"},
+        Wanted(status="FAILED"): set(),
+    }
+    for wanted, names in questions.items():
+        answer = library.listing(wanted, 100, None)
+        assert {record["name"] for record in answer["data"]} == names, wanted
+        assert answer["total"] == len(names)
+
+
+def test_pages_have_each_once(library: LocalLibrary, tmp_path: Path) -> None:
+    for number in range(7):
+        log(tmp_path, f"alice/p/run{number}")
+    seen: list[str] = []
+    cursor = None
+    while True:
+        answer = library.listing(ALL, 3, cursor)
+        seen += prefixes(answer)
+        cursor = answer["cursor"]
+        if not answer["hasMore"]:
+            break
+    assert seen == [f"alice/p/run{number}" for number in reversed(range(7))]
+
+
+def test_a_page_goes_on_behind_the_last_though_others_have_gone(
+    library: LocalLibrary, tmp_path: Path
+) -> None:
+    for number in range(6):
+        log(tmp_path, f"alice/p/run{number}")
+    first = library.listing(ALL, 3, None)
+    shutil.rmtree(tmp_path / "alice/p/run5")
+    rest = library.listing(ALL, 100, first["cursor"])
+    assert prefixes(first) + prefixes(rest) == [f"alice/p/run{number}" for number in reversed(range(6))]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "3", "!", write_cursor([1, 2]), write_cursor(["a"])])
+def test_cursors_that_are_none_are_refused(library: LocalLibrary, cursor: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        library.listing(ALL, 100, cursor)
+    assert refused.value.status == 400
+
+
+def test_what_is_known_can_be_asked_for_while_files_are_looked_at(
+    library: LocalLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the disk is."""
+    log(tmp_path, "alice/p/run")
+    known = library.listing(ALL, 10, None)["data"][0]["id"]
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow(root: str) -> Any:
+        looking.set()
+        assert go_on.wait(60)
+        return survey(root)
+
+    monkeypatch.setattr(library_module, "survey", slow)
+    other = threading.Thread(target=library.listing, args=(ALL, 10, None))
+    other.start()
+    try:
+        assert looking.wait(60)
+        assert library.view(known).metrics()[0]["name"] == "train"
+    finally:
+        go_on.set()
+        other.join()
+
+
+def test_a_killed_run_is_stale_though_none_of_its_files_changes(
+    library: LocalLibrary, tmp_path: Path
+) -> None:
+    script = f"""
+        import os
+        from ml_dash import Experiment
+        exp = Experiment("alice/p/killed", dash_root={str(tmp_path)!r}, echo=False).run.start()
+        exp.metrics("train").log(loss=1.0)
+        exp.flush()
+        os._exit(1)
+        """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    record = library.listing(ALL, 10, None)["data"][0]
+    assert (record["status"], record["stale"]) == ("RUNNING", True)
+    assert prefixes(library.listing(Wanted(status="STALE"), 10, None)) == ["alice/p/killed"]
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "version", "not a journal"])
+async def test_a_damaged_journal_is_shown_with_what_is_wrong(tmp_path: Path, damage: str) -> None:
+    log(tmp_path, "alice/p/fine")
+    log(tmp_path, "alice/p/damaged")
+    segment = next((tmp_path / "alice/p/damaged/journal").glob("*.mldj"))
+    data = bytearray(segment.read_bytes())
+    if damage == "torn":
+        data = data[:-7]
+    elif damage == "flipped":
+        data[len(data) // 2] ^= 255
+    elif damage == "version":
+        data[4] ^= 255
+    else:
+        data = bytearray(b"nothing of ours" * 10)
+    segment.write_bytes(data)
+    async with serving(tmp_path) as ui:
+        listed = {record["prefix"]: record for record in (await ui.get("experiments"))["data"]}
+        assert listed["alice/p/fine"]["problem"] is None
+        assert damage in {"torn", "not a journal"} or listed["alice/p/damaged"]["problem"]
+        id_ = listed["alice/p/damaged"]["id"]
+        for path in ("params", "logs", "metrics", "files", "run"):
+            async with ui.client.get(f"/api/v1/experiments/{id_}/{path}") as response:
+                assert response.status < 500, await response.text()
+
+
+async def test_a_content_that_is_not_here_is_told_and_no_link_is_followed(tmp_path: Path) -> None:
+    with Experiment("alice/p/run", dash_root=str(tmp_path), echo=False).run as exp:
+        row = exp.files("a").save_text("here", to="b.txt")
+    content = tmp_path / "alice/p/run/files" / row["checksum"][:2] / row["checksum"]
+    async with serving(tmp_path) as ui:
+        id_ = (await ui.get("experiments"))["data"][0]["id"]
+        path = f"experiments/{id_}/files/{row['id']}"
+        assert (await ui.get(path))["available"] is True
+        content.chmod(0o600)
+        content.unlink()
+        secret = tmp_path / "secret"
+        secret.write_text("none")
+        os.symlink(secret, content)
+        secret.write_text("else")
+        await ui.get(f"{path}/content", 409)
+        assert (await ui.get(path))["available"] is False
+        content.unlink()
+        await ui.get(f"{path}/content", 409)
+        content.parent.rmdir()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / content.name).write_text("else")
+        content.parent.symlink_to(elsewhere)
+        await ui.get(f"{path}/content", 409)
+        content.parent.unlink()
+        content.parent.mkdir()
+        os.mkfifo(content)
+        await ui.get(f"{path}/content", 409)
+
+
+def test_a_chart_reads_rows_once_and_then_only_new_ones(library: LocalLibrary, tmp_path: Path) -> None:
+    """By bytes read: a second look, and one when the journal has grown, cost next to nothing."""
+    series = Series(Kind.METRIC, "train")
+    exp = Experiment("alice/p/long", dash_root=str(tmp_path), echo=False)
+    with exp.run:
+        for step in range(400_000):
+            exp.metrics("train").log(loss=float(step))
+        exp.flush()
+        view = library.view(library.listing(ALL, 10, None)["data"][0]["id"])
+
+        def read() -> int:
+            before = view.journal.index.bytes_read
+            chart = view.chart(series, "loss", "index", None, None, 500)
+            assert chart["points"] == chart["rows"]
+            return view.journal.index.bytes_read - before
+
+        first = read()
+        assert first > 400_000 * 8
+        assert read() < first / 10
+        for step in range(1000):
+            exp.metrics("train").log(loss=float(step))
+        exp.flush()
+        assert read() < first / 10
+    assert view.chart(series, "loss", "index", None, None, 500)["rows"] == 401_000

@@ -1,0 +1,156 @@
+"""What is asked of a root on this disk is answered as a server answers it that has the same experiments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ml_dash.server.runner import EmbeddedServer
+from tests.server.local.conftest import PREFIX, ROWS, Ui
+from tests.support.serving import TOKEN, Client
+
+Logged = tuple[str, EmbeddedServer]
+
+QUESTIONS = [
+    "params",
+    "logs",
+    "logs?limit=2&start_index=1",
+    "logs?level=warn",
+    "logs?search=ERROR",
+    "logs?limit=0",
+    "logs?since=0",
+    "logs?until=0",
+    "logs?since=0&until=9999999999&limit=2",
+    "logs?level=error&since=0",
+    "metrics",
+    "metrics?start=1",
+    "metrics?start=99",
+    "metrics?start=1&limit=1",
+    "metrics?limit=0",
+    "metrics/rows?name=train&start_index=10&limit=5",
+    "metrics/rows",
+    "metrics/rows?name=nothing",
+    "metrics/stats?name=train",
+    "metrics/stats?name=eval",
+    "metrics/series?name=train&field=loss",
+    "metrics/series?name=train&field=loss&width=7",
+    "metrics/series?name=train&field=odd&x=step&width=50&start=100&stop=900",
+    "metrics/series?name=train&field=loss&x=time&width=20",
+    "metrics/series?name=eval&field=nested.a",
+    "metrics/series?name=nothing&field=x",
+    "metrics/series?field=alone",
+    "tracks",
+    "tracks/entries?topic=pose",
+    "tracks/entries?topic=pose&start=1&end=3",
+    "tracks/entries?topic=nothing",
+    "files",
+    "files?versions=true",
+    "files?deleted=true",
+    "files?path=models",
+    "files?pattern=**/*.bin",
+    "files?tag=best",
+    "files?limit=1",
+    "files?limit=0",
+]
+REFUSED = [
+    "metrics/series?name=train",
+    "metrics/series?name=train&field=loss&width=0",
+    "metrics/rows?start_index=x",
+    "logs?level=loud",
+    "logs?unknown=1",
+    "files?cursor=x",
+]
+OF_PLACES = ("cursor",)
+
+
+@pytest.fixture
+async def local_id(ui: Ui) -> str:
+    return str((await ui.get("experiments"))["data"][0]["id"])
+
+
+@pytest.fixture
+def remote(logged: Logged) -> tuple[Client, str]:
+    client = Client(logged[1].url, TOKEN)
+    return client, str(client.get("/experiments", prefix=PREFIX)["data"][0]["id"])
+
+
+def ask(remote: tuple[Client, str], question: str) -> Any:
+    return remote[0].ask("GET", f"/experiments/{remote[1]}/{question}")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_both_answer_the_same(ui: Ui, local_id: str, remote: tuple[Client, str], question: str) -> None:
+    here = await ui.get(f"experiments/{local_id}/{question}")
+    there = ask(remote, question)
+    assert there.status == 200
+    # where a page ends is told in words of each library's own
+    assert {**here, "cursor": None} == {**there.body, "cursor": None}
+    assert (here.get("cursor") is None) == (there.body.get("cursor") is None)
+
+
+@pytest.mark.parametrize("question", REFUSED)
+async def test_both_refuse_the_same(ui: Ui, local_id: str, remote: tuple[Client, str], question: str) -> None:
+    here = await ui.get(f"experiments/{local_id}/{question}", 400)
+    there = ask(remote, question)
+    assert there.status == 400
+    assert here["error"]["code"] == there.body["error"]["code"]
+
+
+async def test_the_records_are_the_same_but_for_what_only_one_knows(
+    ui: Ui, local_id: str, remote: tuple[Client, str]
+) -> None:
+    here = await ui.get(f"experiments/{local_id}")
+    there = remote[0].get(f"/experiments/{remote[1]}")
+    own = {"id", "createdAt", "updatedAt", "problem"}
+    assert {name: value for name, value in here.items() if name not in own} == {
+        name: value for name, value in there.items() if name not in own
+    }
+    assert here["rows"] > ROWS
+    assert here["problem"] is None
+    assert local_id.startswith("exp_")
+    assert len(local_id) == len(remote[1])
+
+
+async def test_values_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, str]) -> None:
+    metrics = [
+        {"name": "train", "field": "loss"},
+        {"name": "train", "field": "odd"},
+        {"name": "eval", "field": "nested.a"},
+        {"name": None, "field": "alone"},
+        {"name": "nothing", "field": "x"},
+    ]
+    here = (
+        await ui.post("experiments/values", {"ids": [local_id, "exp_" + "0" * 20, "x"], "metrics": metrics})
+    )["data"]
+    there = remote[0].post("/experiments/values", {"ids": [remote[1]], "metrics": metrics}).body["data"]
+    assert len(here) == len(there) == 1
+    assert {**here[0], "id": None} == {**there[0], "id": None}
+    assert here[0]["params"] == {"lr": 0.1, "model.layers": 3}
+    assert here[0]["values"] == [0.5, ROWS - 1, 1, 3, None]
+
+
+@pytest.mark.parametrize("span", [None, "bytes=0-0", "bytes=1000000-", "bytes=-5", "bytes=10-1048580"])
+async def test_contents_come_whole_or_in_ranges(ui: Ui, local_id: str, span: str | None) -> None:
+    files = (await ui.get(f"experiments/{local_id}/files?path=plots"))["data"]
+    content = bytes(range(256)) * 5000
+    headers = {} if span is None else {"Range": span}
+    path = f"/api/v1/experiments/{local_id}/files/{files[0]['id']}/content"
+    async with ui.client.get(path, headers=headers) as response:
+        assert response.status == (200 if span is None else 206)
+        body = await response.read()
+        assert response.headers["Content-Disposition"].startswith("attachment")
+    expected = {
+        None: content,
+        "bytes=0-0": content[:1],
+        "bytes=1000000-": content[1000000:],
+        "bytes=-5": content[-5:],
+        "bytes=10-1048580": content[10:1048581],
+    }
+    assert body == expected[span]
+
+
+async def test_rows_stream_as_the_journals_blocks(ui: Ui, local_id: str) -> None:
+    async with ui.client.get(f"/api/v1/experiments/{local_id}/blocks?kind=1&name=train") as response:
+        assert response.status == 200
+        assert len(await response.read()) > ROWS * 8
