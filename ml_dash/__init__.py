@@ -8,6 +8,7 @@ from ml_dash.errors import (
     InvalidArgumentError,
     InvalidParameterError,
     InvalidPrefixError,
+    JournalDamageWarning,
     JournalError,
     JournalVersionError,
     JournalWriteError,
@@ -16,6 +17,7 @@ from ml_dash.errors import (
     NotStartedError,
     RemoteError,
     ServerUnavailableError,
+    ValueWarning,
 )
 from ml_dash.sdk.decorator import ml_dash_experiment
 from ml_dash.sdk.experiment import Experiment
@@ -33,6 +35,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidParameterError",
     "InvalidPrefixError",
+    "JournalDamageWarning",
     "JournalError",
     "JournalVersionError",
     "JournalWriteError",
@@ -41,5 +44,6 @@ __all__ = [
     "NotStartedError",
     "RemoteError",
     "ServerUnavailableError",
+    "ValueWarning",
     "ml_dash_experiment",
 ]

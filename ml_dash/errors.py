@@ -1,4 +1,4 @@
-"""Every exception that ML-Dash raises, in one tree.
+"""Every exception that ML-Dash raises, in one tree, and the warnings that it gives.
 
 Each is also a subclass of the builtin that a caller would catch::
 
@@ -17,6 +17,8 @@ Each is also a subclass of the builtin that a caller would catch::
     └── JournalError
         ├── JournalVersionError(RuntimeError) written by a newer version; left untouched
         └── JournalWriteError(OSError)        the journal's directory cannot be written at all
+
+The warnings, `ValueWarning` and `JournalDamageWarning`, are subclasses of `UserWarning`.
 """
 
 from __future__ import annotations

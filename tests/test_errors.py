@@ -31,6 +31,7 @@ from ml_dash import (
 from ml_dash.journal.frame import MAGIC, SEGMENT_HEADER, encode_segment_header, segment_name
 from tests.support.scripts import python
 
+ERRORS = [name for name in errors.__all__ if not name.endswith("Warning")]
 WRITER = "0123456789abcdef-1f-89abcdef"
 
 
@@ -50,7 +51,7 @@ def drawn_tree() -> dict[str, tuple[str, str | None]]:
 
 def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     """Every class is drawn, below the one that it is derived from, with the builtin that a user would catch."""
-    classes = {name: getattr(errors, name) for name in errors.__all__}
+    classes = {name: getattr(errors, name) for name in ERRORS}
     actual = {}
     for name, error in classes.items():
         if error is MLDashError:
@@ -376,9 +377,7 @@ def raise_it(error: Any) -> None:
     raise error
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in errors.__all__ if name != "MissingExtraError" and not name.endswith("Warning")]
-)
+@pytest.mark.parametrize("name", [name for name in ERRORS if name != "MissingExtraError"])
 def test_every_error_can_be_caught_by_the_root_of_the_tree(name: str) -> None:
     """`except ml_dash.MLDashError`."""
     with pytest.raises(MLDashError, match="why"):

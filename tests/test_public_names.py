@@ -68,6 +68,7 @@ def test_the_public_names_are_these() -> None:
         "InvalidArgumentError",
         "InvalidParameterError",
         "InvalidPrefixError",
+        "JournalDamageWarning",
         "JournalError",
         "JournalVersionError",
         "JournalWriteError",
@@ -76,6 +77,7 @@ def test_the_public_names_are_these() -> None:
         "NotStartedError",
         "RemoteError",
         "ServerUnavailableError",
+        "ValueWarning",
         "ml_dash_experiment",
     }
 
