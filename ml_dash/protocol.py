@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 __all__ = [
     "API",
-    "CONTENTS_ASKED_MAX",
+    "BLOBS_ASKED_MAX",
     "FRAMES",
     "FRAMES_BYTES_MAX",
     "JSON",
@@ -44,7 +44,7 @@ FRAMES_BYTES_MAX = 64 << 20
 READ_LIMIT_MAX = 10_000
 """Rows that one answer has at most: ``limit`` beyond is answered by 400; read on from ``endIndex + 1``."""
 
-CONTENTS_ASKED_MAX = 1000
+BLOBS_ASKED_MAX = 1000
 """Contents that one request may ask for."""
 
 PART_BYTES_MIN = 8 << 20

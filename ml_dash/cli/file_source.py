@@ -143,13 +143,13 @@ class _Local:
                 raise FileMissingError(f"{error}, and {problem}") from error
 
     def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
-        from ml_dash.storage.blobs import copy_content
+        from ml_dash.storage.blobs import copy_blob
 
         checksum, size = row["checksum"], row["sizeBytes"]
         path = self._staging.path_of(checksum)
         if not os.path.isfile(path):
             raise FileMissingError(f"the content of {full_name(row)!r} is not on this disk ({path})")
-        copy_content(path, dest, checksum, size, on_progress)
+        copy_blob(path, dest, checksum, size, on_progress)
 
     def _ask_server(self, missing: MLDashError) -> RemoteView:
         """Return the view of the experiment at its server; raises what is missing where it has none."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from ml_dash.cli.contents import ContentsReport
+    from ml_dash.cli.blobs import BlobsReport
     from ml_dash.cli.screen import Screen
     from ml_dash.journal.verify import RepairReport, SegmentReport, VerifyReport
     from ml_dash.storage.survey import Located, Survey
@@ -40,7 +40,7 @@ class _Verdict:
     located: Located
     report: VerifyReport | None = None
     repair: RepairReport | None = None
-    contents: ContentsReport | None = None
+    contents: BlobsReport | None = None
     problem: str | None = None
 
     @property
@@ -116,13 +116,13 @@ def _meant(exp: str, root: str) -> Survey:
 
 
 def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
-    from ml_dash.cli.contents import check_contents
+    from ml_dash.cli.blobs import check_blobs
     from ml_dash.errors import JournalError
     from ml_dash.journal.verify import repair, verify as check
 
     try:
         report = check(located.journal)
-        contents = check_contents(located)
+        contents = check_blobs(located)
         if not mend or report.ok:
             return _Verdict(located, report, None, contents)
         return _Verdict(located, report, repair(located.journal, force=force), contents)
@@ -162,7 +162,7 @@ def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
         rows = [_row(each, segment) for segment in each.report.segments]
         screen.show(table(_COLUMNS, rows, indent=2))
     if each.contents and (each.contents.checked or each.contents.elsewhere):
-        screen.show(Text(f"  {_contents_text(each.contents)}"))
+        screen.show(Text(f"  {_blobs_text(each.contents)}"))
     for line in _remarks(each):
         screen.show(Text(f"  {visible(line)}"))
 
@@ -181,7 +181,7 @@ def _row(each: _Verdict, segment: SegmentReport) -> list[str | Text]:
     return [name, *numbers, Text(", ".join(states) or "ok", "red" if states else "green")]
 
 
-def _contents_text(contents: ContentsReport) -> str:
+def _blobs_text(contents: BlobsReport) -> str:
     words = f"{count_text(contents.checked, 'content')} of files ok, {size_text(contents.bytes)}"
     if contents.elsewhere:
         words += f"; {contents.elsewhere:,} more at the server only"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.client.api import experiment_path
 from ml_dash.errors import RemoteError
-from ml_dash.protocol import CONTENTS_ASKED_MAX
+from ml_dash.protocol import BLOBS_ASKED_MAX
 from ml_dash.query.files import is_checksum
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml_dash.client.api import Client
     from ml_dash.client.transport import Body
 
-__all__ = ["ContentClient", "Upload"]
+__all__ = ["BlobClient", "Upload"]
 
 _COMPLETE_SECONDS = 60.0
 
@@ -29,7 +29,7 @@ class Upload(NamedTuple):
     parts: frozenset[int]
 
 
-class ContentClient:
+class BlobClient:
     """Speaks of the contents of one experiment with one server.
 
     Args:
@@ -47,8 +47,8 @@ class ContentClient:
         """Return which of these contents, by checksum with their sizes, the server does not have."""
         found: list[str] = []
         asked = [{"checksum": checksum, "sizeBytes": size} for checksum, size in contents.items()]
-        for start in range(0, len(asked), CONTENTS_ASKED_MAX):
-            some = asked[start : start + CONTENTS_ASKED_MAX]
+        for start in range(0, len(asked), BLOBS_ASKED_MAX):
+            some = asked[start : start + BLOBS_ASKED_MAX]
             answer = await self._client.post(self._path(), {"contents": some})
             match answer:
                 case {"lacking": list(lacking)} if all(each in contents for each in lacking):
@@ -64,7 +64,7 @@ class ContentClient:
         while True:
             answer = await self._client.get(self._path("missing"), {"cursor": cursor} if cursor else None)
             match answer:
-                case {"data": list(rows), "hasMore": bool(more)} if all(map(_is_content, rows)):
+                case {"data": list(rows), "hasMore": bool(more)} if all(map(_is_blob, rows)):
                     found |= {row["checksum"]: row["sizeBytes"] for row in rows}
                 case _:
                     raise self._senseless(answer)
@@ -105,7 +105,7 @@ class ContentClient:
         )
 
 
-def _is_content(row: Any) -> bool:
+def _is_blob(row: Any) -> bool:
     # what is no checksum may be the path of any file, which would be sent
     return (
         isinstance(row, dict) and is_checksum(row.get("checksum")) and isinstance(row.get("sizeBytes"), int)

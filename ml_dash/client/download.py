@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.client.api import ServerError
-from ml_dash.client.file_api import open_content
+from ml_dash.client.file_api import open_blob
 from ml_dash.client.retry import Backoff
 from ml_dash.client.transport import TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml_dash.client.blocking import Call
     from ml_dash.client.transport import Stream
 
-__all__ = ["Wanted", "fetch_content"]
+__all__ = ["Wanted", "fetch_blob"]
 
 _TRIES = 6
 """Tries in a row that may bring nothing."""
@@ -53,7 +53,7 @@ class Wanted(NamedTuple):
     name: str
 
 
-def fetch_content(
+def fetch_blob(
     client: Client,
     call: Call,
     wanted: Wanted,
@@ -162,7 +162,7 @@ class _Download:
         if self.size:
             headers = {"Range": f"bytes={self.size}-", "If-Range": f'"{self._wanted.checksum}"'}
         stack = AsyncExitStack()
-        opened = open_content(self._client, self._wanted.path, headers, self._wanted.size)
+        opened = open_blob(self._client, self._wanted.path, headers, self._wanted.size)
         try:
             stream = self._call(stack.enter_async_context(opened))
             self._place(stream)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FilePage",
+    "blob_path",
     "checked_page",
     "checked_row",
-    "content_path",
     "file_path",
     "list_path",
-    "open_content",
+    "open_blob",
 ]
 
 _PAGE_ROWS = 1000
@@ -61,7 +61,7 @@ def file_path(experiment_id: str, file_id: str) -> str:
     return experiment_path(experiment_id, "files", quote(file_id, safe=""))
 
 
-def content_path(experiment_id: str, file_id: str) -> str:
+def blob_path(experiment_id: str, file_id: str) -> str:
     """Return the path of one file's content."""
     return file_path(experiment_id, file_id) + "/content"
 
@@ -98,7 +98,7 @@ def checked_row(url: str, row: Any) -> dict[str, Any]:
     return {key: row.get(key) for key in _ROW}
 
 
-def open_content(
+def open_blob(
     client: Client, path: str, headers: dict[str, str], size: int
 ) -> AbstractAsyncContextManager[Stream]:
     """Ask for a content, and give the answer as it comes.

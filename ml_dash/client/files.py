@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.client.api import ServerError
-from ml_dash.client.download import Wanted, fetch_content
-from ml_dash.client.file_api import FilePage, checked_page, checked_row, content_path, file_path, list_path
+from ml_dash.client.download import Wanted, fetch_blob
+from ml_dash.client.file_api import FilePage, blob_path, checked_page, checked_row, file_path, list_path
 from ml_dash.errors import FileMissingError
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.files import FileQuery
@@ -92,9 +92,9 @@ class RemoteFiles:
         id_ = self._id()
         if id_ is None:
             raise FileMissingError(f"{self._client.url} does not have the experiment of {named}")
-        wanted = Wanted(content_path(id_, row["id"]), row["checksum"], row["sizeBytes"], row["filename"])
+        wanted = Wanted(blob_path(id_, row["id"]), row["checksum"], row["sizeBytes"], row["filename"])
         try:
-            fetch_content(self._client, self._call, wanted, dest, on_progress)
+            fetch_blob(self._client, self._call, wanted, dest, on_progress)
         except ServerError as error:
             reason = self._why_missing(row, error)
             if reason is None:

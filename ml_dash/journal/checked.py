@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.journal.blocks import decode_block
-from ml_dash.journal.catalogue import KNOWN_KINDS, FramePlace
 from ml_dash.journal.damage import Damage
+from ml_dash.journal.frame_table import KNOWN_KINDS, FramePlace
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from ml_dash.journal.scan import Hole, SegmentScan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml_dash.journal.catalogue import Catalogue
+    from ml_dash.journal.frame_table import Catalogue
 
 __all__ = ["Damage", "writer_damage"]
 

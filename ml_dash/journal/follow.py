@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.catalogue import Catalogue
+    from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
 
 __all__ = ["Follower"]

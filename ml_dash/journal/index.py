@@ -14,11 +14,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, decode_block
-from ml_dash.journal.catalogue import KNOWN_KINDS, BlockPlace, Catalogue
 from ml_dash.journal.checked import CheckedFrames, count_rows, known_blocks
 from ml_dash.journal.damage import Damage, writer_damage
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import parse_segment_name
+from ml_dash.journal.frame_table import KNOWN_KINDS, BlockPlace, Catalogue
 from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
 

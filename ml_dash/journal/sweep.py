@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.journal.catalogue import BlockPlace, Catalogue
+    from ml_dash.journal.frame_table import BlockPlace, Catalogue
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
 

@@ -54,7 +54,7 @@ class Counters:
     pending_bytes: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     pending_files: int = field(default=0, compare=False)
-    pending_content_bytes: int = field(default=0, compare=False)
+    pending_blob_bytes: int = field(default=0, compare=False)
     unsafe: int = field(default=0, compare=False)
     """Of those that were not dropped, the rows that no fsync has confirmed."""
 
@@ -283,7 +283,7 @@ class Channel:
                 pending_bytes=self.writer.unsynced_bytes,
                 dropped=dict(dropped),
                 pending_files=0 if uplink is None else uplink.contents.pending_files,
-                pending_content_bytes=0 if uplink is None else uplink.contents.pending_bytes,
+                pending_blob_bytes=0 if uplink is None else uplink.contents.pending_bytes,
                 unsafe=queued + unwritten + unsynced,
             )
 
@@ -328,7 +328,7 @@ class Channel:
         A disk that refuses is noted and tried again later.
 
         Args:
-            contents: whether to see to the contents of files, too, which may be large; else `sync_contents` does.
+            contents: whether to see to the contents of files, too, which may be large; else `sync_blobs` does.
         """
         self._synced_at = self._clock.monotonic()
         try:
@@ -339,10 +339,10 @@ class Channel:
             if self._batch is None:
                 self._disk_works()
         if contents:
-            self.sync_contents()
+            self.sync_blobs()
         self._write_snapshots()
 
-    def sync_contents(self) -> None:
+    def sync_blobs(self) -> None:
         """Make the contents durable that wait for it, and count the rows that wait for them."""
         self._securing.sync()
         self._acknowledge(self.writer.durable_seq)

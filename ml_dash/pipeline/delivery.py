@@ -14,7 +14,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
-from ml_dash.upload.blob_ledger import ContentAccount
+from ml_dash.upload.blob_ledger import BlobLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.client.destination import Destination
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.tokens.token import Token
-    from ml_dash.upload.blob_uploader import ContentUploader
+    from ml_dash.upload.blob_uploader import BlobUploader
     from ml_dash.upload.sender import RunBlocking
     from ml_dash.upload.uploader import Uploader, UploadState
 
@@ -102,9 +102,9 @@ class Uplink:
         self._stopped = False
         self._silent = False
         self._token_problem = ""
-        self.contents = ContentAccount()
+        self.contents = BlobLedger()
         """What has become of the contents of files."""
-        self._content_uploader: ContentUploader | None = None
+        self._blob_uploader: BlobUploader | None = None
 
     @property
     def state(self) -> UploadState | None:
@@ -193,8 +193,8 @@ class Uplink:
         except OSError:
             self.contents.withdraw(checksum)
             raise
-        if self._content_uploader is not None:
-            self._content_uploader.nudge()
+        if self._blob_uploader is not None:
+            self._blob_uploader.nudge()
 
     def nudge(self) -> None:
         """Say that frames were written."""
@@ -217,7 +217,7 @@ class Uplink:
                 self._made
             )  # a server that has been waited for in vain is not waited for at every epoch's end
         rows = self._ask(lambda uploader: uploader.wait_acknowledged(self._writer, seq))
-        return _Answer(rows, self._wait_contents)
+        return _Answer(rows, self._wait_blobs)
 
     def wait_acknowledged(self, timeout: float) -> None:
         """Wait for what is written now to reach the server, for as long as that can be reached."""
@@ -225,15 +225,15 @@ class Uplink:
 
     def begin_drain(self) -> threading.Event:
         """Have sent what is written now, for a process that ends; see `Uploader.begin_drain`."""
-        return _Answer(self._ask(lambda uploader: uploader.begin_drain()), self._wait_contents)
+        return _Answer(self._ask(lambda uploader: uploader.begin_drain()), self._wait_blobs)
 
-    def _wait_contents(self) -> threading.Event:
+    def _wait_blobs(self) -> threading.Event:
         """Return what is set when the server has all contents; asked for when it has the rows, or cannot be reached."""
         state = self.state
-        if state is not None and state.online and self._content_uploader is not None:
+        if state is not None and state.online and self._blob_uploader is not None:
             # What an outage has taught it may be over, since the rows have got there.
             self.contents.hopeless(is_so=False)
-            self._content_uploader.nudge()
+            self._blob_uploader.nudge()
         return self.contents.wait()
 
     def give_up(self) -> None:
@@ -245,8 +245,8 @@ class Uplink:
         self._stopped = True
         if self._uploader is not None:
             self._uploader.stop()
-        if self._content_uploader is not None:
-            self._content_uploader.stop()
+        if self._blob_uploader is not None:
+            self._blob_uploader.stop()
 
     def wait_finished(self, timeout: float) -> None:
         """Wait, after `stop`, until what is under way is finished."""
@@ -278,11 +278,11 @@ class Uplink:
         """Send rows, and files beside them."""
         import anyio
 
-        if self._content_uploader is None:
+        if self._blob_uploader is None:
             await uploader.run()
             return
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._content_uploader.run)
+            tasks.start_soon(self._blob_uploader.run)
             await uploader.run()
             tasks.cancel_scope.cancel()  # what is under way goes on another time, from the part that it was at
 
@@ -312,7 +312,7 @@ class Uplink:
         with guarded_imports():
             from ml_dash.client.api import Client
             from ml_dash.client.http import AiohttpTransport
-            from ml_dash.upload.blob_uploader import ContentUploader
+            from ml_dash.upload.blob_uploader import BlobUploader
             from ml_dash.upload.uploader import Uploader
 
         writer = self._journal
@@ -328,7 +328,7 @@ class Uplink:
             about=self._describe,
             settled=lambda _: lambda: writer.durable_seq,
         )
-        self._content_uploader = ContentUploader(
+        self._blob_uploader = BlobUploader(
             self._directory,
             self._prefix,
             client,

@@ -490,7 +490,7 @@ def _left(channels: Iterable[Channel]) -> Left:
     """Return what servers do not have yet: rows, and bytes of files."""
     counters = [(channel.counters(), channel.uplink) for channel in channels]
     arrived = sum(uplink.contents.arrived_bytes for _, uplink in counters if uplink is not None)
-    size = sum(each.pending_content_bytes for each, _ in counters)
+    size = sum(each.pending_blob_bytes for each, _ in counters)
     return sum(each.pending for each, _ in counters), max(0, size - arrived)
 
 
@@ -498,7 +498,7 @@ def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
     """Say how much a server does not have."""
     rows = _several(sum(each.pending for each in counters) - unsure, "row")
     files = sum(each.pending_files for each in counters)
-    size = sum(each.pending_content_bytes for each in counters)
+    size = sum(each.pending_blob_bytes for each in counters)
     shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
     return f"{rows}, and the contents of {_several(files, 'file')} ({shown})" if files else rows
 

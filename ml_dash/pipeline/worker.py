@@ -81,7 +81,7 @@ class Worker:
         self._names = WorkThread("ml-dash-names")
         # The fsync of a large content takes minutes, for which that of the journal must not wait.
         self._contents = WorkThread("ml-dash-contents")
-        self._contents_started = False
+        self._blobs_started = False
         self._uploads_started = False
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._standing = threading.Event()
@@ -278,18 +278,18 @@ class Worker:
 
     async def _secure(self, channel: Channel) -> None:
         try:
-            await self._thread_of_contents().do(channel.sync_contents)
+            await self._blob_thread().do(channel.sync_blobs)
         finally:
             self._securing.discard(channel)
 
-    def _thread_of_contents(self) -> WorkThread:
+    def _blob_thread(self) -> WorkThread:
         """Return the thread for what is large, started when there is the first of it."""
-        if not self._contents_started:
+        if not self._blobs_started:
             try:
                 self._contents.start()
             except RuntimeError:
                 return self._disk  # the interpreter is ending, and starts no thread any more
-            self._contents_started = True
+            self._blobs_started = True
         return self._contents
 
     async def _round(self, tasks: TaskGroup) -> bool:

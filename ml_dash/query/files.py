@@ -29,7 +29,7 @@ from ml_dash.series import Kind, Series
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ml_dash.journal.catalogue import Catalogue
+    from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
 
 __all__ = [

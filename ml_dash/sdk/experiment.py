@@ -328,7 +328,7 @@ class Experiment:
             pending=counters.pending,
             dropped=dict(counters.dropped),
             pending_bytes=(counters.pending_bytes if upload is None else upload.pending_bytes)
-            + counters.pending_content_bytes,
+            + counters.pending_blob_bytes,
             pending_frames=0 if upload is None else upload.pending_frames,
             pending_files=counters.pending_files,
             online=upload is not None and upload.online,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.server.accounts.browser_sessions import StoreSessions
-from ml_dash.server.api.blobs import content_routes
+from ml_dash.server.api.blobs import blob_routes
 from ml_dash.server.api.device import device_routes
 from ml_dash.server.api.experiments import experiment_routes
 from ml_dash.server.api.files import file_routes
@@ -68,7 +68,7 @@ def build_app(store: Store, accounts: Accounts, settings: ServerSettings) -> web
             *frame_routes(store),
             *reading_routes(store),
             *file_routes(store),
-            *content_routes(store),
+            *blob_routes(store),
             *owner_routes(store),
             *page_routes(),
         ]

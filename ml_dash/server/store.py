@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
-from ml_dash.server.blobs.catalogue import Contents
-from ml_dash.server.blobs.collector import ContentCollector
+from ml_dash.server.blobs.catalogue import BlobCatalogue
+from ml_dash.server.blobs.collector import BlobCollector
 from ml_dash.server.blobs.limits import OwnerLimits
-from ml_dash.server.blobs.objects import Blobs
-from ml_dash.server.blobs.transfers import ContentStore
+from ml_dash.server.blobs.objects import ObjectStore
+from ml_dash.server.blobs.transfers import BlobTransfers
 from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
@@ -26,7 +26,7 @@ from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from ml_dash.server.blobs.transfers import ReadableContent
+    from ml_dash.server.blobs.transfers import ReadableBlob
     from ml_dash.server.catalogue.records import Found, Wanted
     from ml_dash.server.settings import ServerSettings
 
@@ -66,14 +66,14 @@ class Store:
         limits: What owners may store.
         contents: The contents of files, as the database has them.
         content_store: Their bytes.
-        content_collector: Removes those that nobody needs.
+        blob_collector: Removes those that nobody needs.
         compactor: Merges and removes in the background.
         telemetry: What is counted.
         query: See `Library.query`.
     """
 
     def __init__(
-        self, database: Database, blobs: Blobs, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK
+        self, database: Database, blobs: ObjectStore, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self.database = database
         self.blobs = blobs
@@ -82,18 +82,16 @@ class Store:
         self.telemetry = Telemetry()
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
         self.limits = OwnerLimits(database, settings)
-        self.contents = Contents(database, self.limits, clock)
-        self.content_store = ContentStore(self.contents, blobs, self.telemetry)
-        self.content_collector = ContentCollector(
-            database, blobs, settings, clock=clock, telemetry=self.telemetry
-        )
+        self.contents = BlobCatalogue(database, self.limits, clock)
+        self.content_store = BlobTransfers(self.contents, blobs, self.telemetry)
+        self.blob_collector = BlobCollector(database, blobs, settings, clock=clock, telemetry=self.telemetry)
         self.compactor = Compactor(
             database,
             blobs,
             settings,
             clock=clock,
             telemetry=self.telemetry,
-            upkeep=self.content_collector.collect_hourly,
+            upkeep=self.blob_collector.collect_hourly,
         )
         self.ingest = Ingest(
             database,
@@ -120,7 +118,7 @@ class Store:
         """
         if settings.database is None or settings.blobs is None:
             _make_directory(settings.data)
-        blobs = Blobs(settings.blobs_url)
+        blobs = ObjectStore(settings.blobs_url)
         return cls(Database.open(settings.database_url), blobs, settings, clock)
 
     def start(self) -> None:
@@ -151,7 +149,7 @@ class Store:
         """See `Library.listing`."""
         return self.experiments.listing(wanted, limit, cursor, changed_since)
 
-    def content(self, found: Found, row: dict[str, Any]) -> ReadableContent | None:
+    def content(self, found: Found, row: dict[str, Any]) -> ReadableBlob | None:
         """See `Library.content`."""
         stored = self.contents.find(found.owner, row["checksum"])
         return self.content_store.readable(stored) if stored is not None and stored.complete else None

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
 from ml_dash.query.files import is_checksum
-from ml_dash.storage.copying import Copied, Progress, checksum_of, copy_content, copy_file, storing
+from ml_dash.storage.copying import Copied, Progress, checksum_of, copy_blob, copy_file, storing
 from ml_dash.storage.hashed_file import write_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Staged", "Staging", "copy_content"]
+__all__ = ["Staged", "Staging", "copy_blob"]
 
 _TEMPORARY = "tmp-"
 _ABANDONED_SECONDS = 24 * 3600

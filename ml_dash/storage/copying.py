@@ -19,7 +19,7 @@ from ml_dash.errors import (
 from ml_dash.storage.hashing import BLOCK_BYTES, Hasher
 from ml_dash.storage.reflink import reflink
 
-__all__ = ["Copied", "Progress", "checksum_of", "copy_content", "copy_file", "store_error", "write_all"]
+__all__ = ["Copied", "Progress", "checksum_of", "copy_blob", "copy_file", "store_error", "write_all"]
 
 Progress = Callable[[int], None]
 """Is called with the number of bytes that are done so far; it starts anew where a copy does."""
@@ -68,9 +68,7 @@ def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress |
     )
 
 
-def copy_content(
-    source: str, dest: str, checksum: str, size: int, on_progress: Progress | None = None
-) -> None:
+def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Progress | None = None) -> None:
     """Copy a content and check it; the destination is either complete or as it was before.
 
     Args:

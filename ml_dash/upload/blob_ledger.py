@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-__all__ = ["ContentAccount"]
+__all__ = ["BlobLedger"]
 
 
-class ContentAccount:
+class BlobLedger:
     """Counts the saves of each content until the server has it."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.client.api import ServerError
-from ml_dash.client.blob_api import ContentClient
+from ml_dash.client.blob_api import BlobClient
 from ml_dash.errors import MLDashError
 from ml_dash.protocol import PART_BYTES_MIN, ErrorCode
 from ml_dash.storage import blob_markers as unsent
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml_dash.client.blocking import RunBlocking
     from ml_dash.upload.sender import Say
 
-__all__ = ["Contents"]
+__all__ = ["BlobSender"]
 
 _T = TypeVar("_T")
 
@@ -44,7 +44,7 @@ _CHECKS = 3600
 _REFUSED = frozenset({413, 422, 507})
 
 
-class Contents:
+class BlobSender:
     """The contents of one experiment on their way to one server. All methods are for one task.
 
     Args:
@@ -65,7 +65,7 @@ class Contents:
             that it is of use to go on.
         sent: Bytes of each content that was sent, by checksum.
         refused: Why the server does not take a content, by checksum.
-        nowhere: Contents that rows at the server name, and that are neither there nor on this disk.
+        nowhere: BlobSender that rows at the server name, and that are neither there nor on this disk.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Contents:
         """
         if not await self._run(lambda: os.path.isdir(os.path.join(self._directory, "files"))):
             return  # nothing was ever saved here, and the server need not be asked
-        calls = ContentClient(self._client, experiment_id)
+        calls = BlobClient(self._client, experiment_id)
         self._marks, others = await self._run(self._look)
         missing = await calls.missing() if ask else {}
         # a marker says whose business it is to send a content: two who send the same would send it twice
@@ -151,7 +151,7 @@ class Contents:
             if here[checksum] > PART_BYTES_MIN:
                 await send(checksum)
 
-    async def _send_small(self, calls: ContentClient) -> None:
+    async def _send_small(self, calls: BlobClient) -> None:
         """Send small contents that were saved while a large one is on its way: they do not wait for all of it."""
         if self._between or not self._has_news():
             return
@@ -185,12 +185,12 @@ class Contents:
 
     # --- one content
 
-    async def _send_whole(self, calls: ContentClient, checksum: str, size: int) -> None:
+    async def _send_whole(self, calls: BlobClient, checksum: str, size: int) -> None:
         await calls.put(checksum, self._part(checksum, 0, size))
         self._progress(size)
         self.arrived += 1
 
-    async def _send_parts(self, calls: ContentClient, checksum: str, size: int) -> None:
+    async def _send_parts(self, calls: BlobClient, checksum: str, size: int) -> None:
         for _ in range(_ROUNDS):
             upload = await calls.begin(checksum, size)
             if upload.complete:
@@ -217,7 +217,7 @@ class Contents:
                 return
             self._done = max(0, self._done - size)
 
-    async def _complete(self, calls: ContentClient, checksum: str) -> bool:
+    async def _complete(self, calls: BlobClient, checksum: str) -> bool:
         """Have an upload taken for complete; False where parts of it are missing after all."""
         for _ in range(_CHECKS):
             try:

@@ -14,17 +14,17 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.logger import logger
 from ml_dash.upload.alarm import Alarm
-from ml_dash.upload.blob_sender import Contents
+from ml_dash.upload.blob_sender import BlobSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.client.api import Client
     from ml_dash.client.blocking import RunBlocking
-    from ml_dash.upload.blob_ledger import ContentAccount
+    from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
 
-__all__ = ["ContentUploader"]
+__all__ = ["BlobUploader"]
 
 _LOOK_SECONDS = 60.0
 _SAID = frozenset({"foreign", "gone", "network", "token"})
@@ -33,7 +33,7 @@ _INTRODUCED_SECONDS, _AWAY_SECONDS = 0.05, 1.0
 """Between two looks whether the experiment has been introduced at the server; and while that is out of reach."""
 
 
-class ContentUploader:
+class BlobUploader:
     """See the module.
 
     Args:
@@ -54,7 +54,7 @@ class ContentUploader:
         prefix: str,
         client: Client,
         writer: str,
-        account: ContentAccount,
+        account: BlobLedger,
         run_blocking: RunBlocking,
         rows: Callable[[], UploadState],
         *,
@@ -71,7 +71,7 @@ class ContentUploader:
         self._ending = self._fresh = False
         self._arrived = 0
         self._asked: str | None = None
-        self._contents = Contents(
+        self._contents = BlobSender(
             directory,
             client,
             run_blocking,

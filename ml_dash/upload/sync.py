@@ -22,7 +22,7 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.query.run_rows import writer_runs
 from ml_dash.query.runs import fold_runs
-from ml_dash.upload.blob_sender import Contents
+from ml_dash.upload.blob_sender import BlobSender
 from ml_dash.upload.sender import RunBlocking, Sender
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SyncReport:
         lost_frames: Frames that cannot be read any more.
         pending_bytes: About how many bytes stay behind.
         left_behind: Why something does; None where all was sent.
-        sent_files: Contents of files that the server has got now.
+        sent_files: BlobSender of files that the server has got now.
         sent_file_bytes: Bytes in these.
     """
 
@@ -177,7 +177,7 @@ async def sync_experiment(
         gone.update(await run_blocking(lambda: gone_writers(journal, clock, disk)))
         return gone
 
-    contents = Contents(
+    contents = BlobSender(
         directory,
         client,
         run_blocking,
@@ -206,7 +206,7 @@ class _Attempt:
     def __init__(
         self,
         sender: Sender,
-        contents: Contents,
+        contents: BlobSender,
         names: list[str],
         find_gone: Callable[[], Awaitable[set[str]]],
         patience: float,
@@ -244,7 +244,7 @@ class _Attempt:
                 if await self._may_go_on():
                     continue
                 await self._sender.save_cursors()
-                await self._send_contents()
+                await self._send_blobs()
                 return None
             except (MLDashError, OSError) as error:
                 trouble = judge(error)
@@ -261,7 +261,7 @@ class _Attempt:
                     return trouble
                 await self._sleep(wait)
 
-    async def _send_contents(self) -> None:
+    async def _send_blobs(self) -> None:
         """Send the contents of files that the server lacks, now that it has the rows that name them."""
         experiment = self._sender.experiment
         if experiment is not None:
@@ -303,7 +303,7 @@ class _Attempt:
                 continue  # what cannot be looked at has been said already
 
     def report(
-        self, directory: str, prefix: str, url: str, trouble: str | None, contents: Contents
+        self, directory: str, prefix: str, url: str, trouble: str | None, contents: BlobSender
     ) -> SyncReport:
         """Say what has become of it."""
         accounts = self._sender.accounts
@@ -330,7 +330,7 @@ class _Attempt:
         )
 
 
-def _left_behind(contents: Contents, directory: str, disk: Disk) -> str | None:
+def _left_behind(contents: BlobSender, directory: str, disk: Disk) -> str | None:
     """Say which files' contents the server has not got, and why; None where it has all that belong here."""
     if contents.refused:
         reason = next(iter(contents.refused.values()))

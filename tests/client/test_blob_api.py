@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ml_dash.client.api import Client
-from ml_dash.client.blob_api import ContentClient
+from ml_dash.client.blob_api import BlobClient
 from ml_dash.errors import RemoteError
 from tests.client.test_api import Canned, packed
 
 ONE = "1" * 64
 
 
-def calls(*answers: object) -> ContentClient:
-    return ContentClient(Client(Canned(*map(packed, answers))), "exp_1")
+def calls(*answers: object) -> BlobClient:
+    return BlobClient(Client(Canned(*map(packed, answers))), "exp_1")
 
 
 async def test_what_is_missing_comes_in_pages() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.client.api import Client, ServerError
-from ml_dash.client.download import Wanted, fetch_content
+from ml_dash.client.download import Wanted, fetch_blob
 from ml_dash.client.http import AiohttpTransport
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, ServerUnavailableError
 from tests.support.content_server import ContentServer, serving
@@ -34,7 +34,7 @@ def fetch(told: ContentServer, call: Call, dest: Path, what: Wanted | None = Non
     """Download, without waiting between tries, and return the progress that was told."""
     progress: list[int] = []
     client = Client(AiohttpTransport(told.url, lambda: None))
-    fetch_content(client, call, what or wanted(told.content), str(dest), progress.append, lambda _: None)
+    fetch_blob(client, call, what or wanted(told.content), str(dest), progress.append, lambda _: None)
     return progress
 
 
@@ -212,7 +212,7 @@ def test_ctrl_c_leaves_nothing_behind(call: Call, tmp_path: Path) -> None:
     with serving(ContentServer(BYTES)) as told:
         client = Client(AiohttpTransport(told.url, lambda: None))
         with pytest.raises(KeyboardInterrupt):
-            fetch_content(client, call, wanted(), str(tmp_path / "model.pt"), interrupt)
+            fetch_blob(client, call, wanted(), str(tmp_path / "model.pt"), interrupt)
     assert left_in(tmp_path) == []
 
 

@@ -16,7 +16,7 @@ from ml_dash.errors import (
     FileStoreError,
     InvalidArgumentError,
 )
-from ml_dash.storage.blobs import Staging, copy_content
+from ml_dash.storage.blobs import Staging, copy_blob
 
 
 @pytest.fixture
@@ -172,15 +172,15 @@ def test_a_copy_that_is_not_what_it_should_be_is_not_made(staging: Staging, tmp_
     """The destination stays as it was."""
     staged = staging.write(lambda file: file.write(b"content"))
     dest = tmp_path / "out" / "dest.bin"
-    copy_content(staged.path, str(dest), staged.checksum, staged.size)
+    copy_blob(staged.path, str(dest), staged.checksum, staged.size)
     assert dest.read_bytes() == b"content"
     Path(staged.path).write_bytes(b"damaged")
     with pytest.raises(ContentError, match="damaged or changed"):
-        copy_content(staged.path, str(dest), staged.checksum, staged.size)
+        copy_blob(staged.path, str(dest), staged.checksum, staged.size)
     assert dest.read_bytes() == b"content"
     assert os.listdir(dest.parent) == ["dest.bin"]
     with pytest.raises(FileMissingError):
-        copy_content(staging.path_of("0" * 64), str(dest), "0" * 64, 1)
+        copy_blob(staging.path_of("0" * 64), str(dest), "0" * 64, 1)
 
 
 @pytest.mark.parametrize("checksum", ["../../etc/passwd", "", "A" * 64, "0" * 63])

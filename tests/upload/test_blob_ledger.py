@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ml_dash.upload.blob_ledger import ContentAccount
+from ml_dash.upload.blob_ledger import BlobLedger
 
 ONE, TWO = "1" * 64, "2" * 64
 
 
 def test_saves_of_one_content_are_pending_until_it_is_there() -> None:
-    account = ContentAccount()
+    account = BlobLedger()
     account.offer(ONE, 10)
     account.offer(ONE, 10)
     account.offer(TWO, 5)
@@ -20,7 +20,7 @@ def test_saves_of_one_content_are_pending_until_it_is_there() -> None:
 
 
 def test_a_save_that_did_not_come_about_is_taken_back_and_no_other() -> None:
-    account = ContentAccount()
+    account = BlobLedger()
     account.offer(ONE, 10)
     account.offer(ONE, 10)
     account.withdraw(ONE)
@@ -30,7 +30,7 @@ def test_a_save_that_did_not_come_about_is_taken_back_and_no_other() -> None:
 
 
 def test_who_waits_is_let_go_when_all_is_there_or_there_is_no_hope() -> None:
-    account = ContentAccount()
+    account = BlobLedger()
     assert account.wait().is_set()
     account.offer(ONE, 10)
     waiting = account.wait()

@@ -16,7 +16,7 @@ from ml_dash.errors import (
 )
 from ml_dash.query.files import FileQuery, full_name, is_pattern
 from ml_dash.sdk.files.target import target_below, target_of
-from ml_dash.storage.copying import copy_content
+from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:
     from ml_dash.sdk.experiment import Experiment
@@ -119,7 +119,7 @@ class FileFinder:
         damaged: ContentError | None = None
         if staging.has(row["checksum"], row["sizeBytes"]):
             try:
-                copy_content(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
+                copy_blob(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
             except ContentError as error:
                 if experiment.url is None:
                     raise

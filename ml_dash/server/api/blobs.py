@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ml_dash.protocol import API, CONTENTS_ASKED_MAX, PART_BYTES_MIN, PARTS_MAX
+from ml_dash.protocol import API, BLOBS_ASKED_MAX, PART_BYTES_MIN, PARTS_MAX
 from ml_dash.query.files import is_checksum
 from ml_dash.server.api.listing import found_experiment
 from ml_dash.server.blobs.catalogue import no_upload
@@ -26,7 +26,7 @@ from ml_dash.server.rows.file_listing import FileListing
 if TYPE_CHECKING:
     from ml_dash.server.store import Store
 
-__all__ = ["content_routes"]
+__all__ = ["blob_routes"]
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
@@ -34,7 +34,7 @@ _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 _PATH = f"{API}/experiments/{{id}}/contents"
 
 
-def content_routes(store: Store) -> list[web.RouteDef]:
+def blob_routes(store: Store) -> list[web.RouteDef]:
     """Return the routes."""
     return [*_whole_routes(store), *_part_routes(store)]
 
@@ -58,7 +58,7 @@ def _whole_routes(store: Store) -> list[web.RouteDef]:
     async def missing(request: web.Request) -> web.Response:
         given = Arguments(request, "limit", "cursor")
         found = await found_experiment(request, store, Scope.WRITE)
-        limit = given.whole("limit", CONTENTS_ASKED_MAX, CONTENTS_ASKED_MAX)
+        limit = given.whole("limit", BLOBS_ASKED_MAX, BLOBS_ASKED_MAX)
         cursor = given.text("cursor")
         if cursor is not None and not is_checksum(cursor):
             raise invalid("cursor", cursor, "give what the page before said")
@@ -161,8 +161,8 @@ def _digest(request: web.Request) -> bytes:
 
 def _asked(body: dict[str, Any]) -> list[str]:
     asked = body.get("contents")
-    if set(body) != {"contents"} or not isinstance(asked, list) or len(asked) > CONTENTS_ASKED_MAX:
-        raise invalid("contents", asked, f"give a list of at most {CONTENTS_ASKED_MAX}, and nothing else")
+    if set(body) != {"contents"} or not isinstance(asked, list) or len(asked) > BLOBS_ASKED_MAX:
+        raise invalid("contents", asked, f"give a list of at most {BLOBS_ASKED_MAX}, and nothing else")
     found = []
     for each in asked:
         checksum = each.get("checksum") if isinstance(each, dict) else None

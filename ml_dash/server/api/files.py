@@ -22,7 +22,7 @@ from ml_dash.server.http.streaming import stream
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
-    from ml_dash.server.rows.library import Library, StoredContent
+    from ml_dash.server.rows.library import Library, StoredBlob
 
 __all__ = ["file_routes"]
 
@@ -131,7 +131,7 @@ async def _row(library: Library, found: Found, request: web.Request) -> dict[str
     return row
 
 
-async def _send(request: web.Request, row: dict[str, Any], content: StoredContent) -> web.StreamResponse:
+async def _send(request: web.Request, row: dict[str, Any], content: StoredBlob) -> web.StreamResponse:
     """Send a content, or the range of it that was asked for: in memory is a piece at a time."""
     etag = f'"{content.checksum}"'
     span = _span(request, content.size, etag)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_dash.protocol import (
     API,
-    CONTENTS_ASKED_MAX,
+    BLOBS_ASKED_MAX,
     FRAMES,
     JSON,
     MSGPACK,
@@ -320,7 +320,7 @@ _CONTENTS = (
         {200: "MissingContents"},
         OF_EXPERIMENT,
         (
-            given("limit", whole_schema(CONTENTS_ASKED_MAX, CONTENTS_ASKED_MAX), "How many at most."),
+            given("limit", whole_schema(BLOBS_ASKED_MAX, BLOBS_ASKED_MAX), "How many at most."),
             given(
                 "cursor", {"type": "string", "pattern": f"^{CHECKSUM_PATTERN}$"}, "What the page before said."
             ),

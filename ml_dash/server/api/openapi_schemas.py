@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_dash.protocol import CONTENTS_ASKED_MAX, ErrorCode
+from ml_dash.protocol import BLOBS_ASKED_MAX, ErrorCode
 from ml_dash.query.files import CHECKSUM_PATTERN
 from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX
 from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
@@ -271,7 +271,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "File": _FILE,
     "Files": shape(data=several(_FILE), total=COUNT, hasMore=BOOLEAN, cursor=optional(TEXT)),
     "AskedContents": shape(
-        contents={**several(shape(checksum=CHECKSUM, sizeBytes=COUNT)), "maxItems": CONTENTS_ASKED_MAX}
+        contents={**several(shape(checksum=CHECKSUM, sizeBytes=COUNT)), "maxItems": BLOBS_ASKED_MAX}
     ),
     "LackingContents": shape(lacking=several(CHECKSUM)),
     "MissingContents": shape(

@@ -1,4 +1,4 @@
-"""Contents of files in the database: which are here, which are on their way, and of which objects each consists.
+"""BlobCatalogue of files in the database: which are here, which are on their way, and of which objects each consists.
 
 A content belongs to an owner and has the SHA-256 of its bytes for a name. It is stored as its parts, each an object
 that is written before the transaction that lists it; so a crash leaves at most an object that nothing refers to.
@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 
 from ml_dash.protocol import ErrorCode, part_bytes
 from ml_dash.server.blobs.limits import OwnerLimits, add_used, lock_owner
-from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS
+from ml_dash.server.db.file_tables import BLOB_PARTS, BLOBS
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.server.db.database import Database
 
-__all__ = ["Content", "Contents", "Part", "no_upload", "touch"]
+__all__ = ["Blob", "BlobCatalogue", "Part", "no_upload", "touch"]
 
 _TOUCHED = 5000
 
@@ -38,7 +38,7 @@ class Part(NamedTuple):
     size: int
 
 
-class Content(NamedTuple):
+class Blob(NamedTuple):
     """A content that is here, or on its way.
 
     Attributes:
@@ -73,15 +73,13 @@ def touch(connection: Connection, owner: str, checksums: Collection[str], now_ns
     """Have contents stay for a day from now on, if they are here."""
     ordered = sorted(checksums)
     for start in range(0, len(ordered), _TOUCHED):
-        own = (CONTENTS.c.owner == owner, CONTENTS.c.checksum.in_(ordered[start : start + _TOUCHED]))
+        own = (BLOBS.c.owner == owner, BLOBS.c.checksum.in_(ordered[start : start + _TOUCHED]))
         # everybody locks in the same order
-        connection.execute(
-            select(CONTENTS.c.checksum).where(*own).order_by(CONTENTS.c.checksum).with_for_update()
-        )
-        connection.execute(update(CONTENTS).where(*own).values(touched_ns=now_ns))
+        connection.execute(select(BLOBS.c.checksum).where(*own).order_by(BLOBS.c.checksum).with_for_update())
+        connection.execute(update(BLOBS).where(*own).values(touched_ns=now_ns))
 
 
-class Contents:
+class BlobCatalogue:
     """The contents of all owners. Any thread may use it.
 
     Args:
@@ -95,7 +93,7 @@ class Contents:
         self._limits = limits
         self._clock = clock
 
-    def find(self, owner: str, checksum: str) -> Content | None:
+    def find(self, owner: str, checksum: str) -> Blob | None:
         """Return a content with its parts; None where nothing of it was announced."""
         with self._database.read() as connection:
             return _find(connection, owner, checksum)
@@ -105,17 +103,17 @@ class Contents:
         with self._database.write() as connection:
             here = set(
                 connection.execute(
-                    select(CONTENTS.c.checksum).where(
-                        CONTENTS.c.owner == owner,
-                        CONTENTS.c.checksum.in_(list(asked)),
-                        CONTENTS.c.complete_ns.is_not(None),
+                    select(BLOBS.c.checksum).where(
+                        BLOBS.c.owner == owner,
+                        BLOBS.c.checksum.in_(list(asked)),
+                        BLOBS.c.complete_ns.is_not(None),
                     )
                 ).scalars()
             )
             touch(connection, owner, here, self._clock.time_ns())
         return [checksum for checksum in asked if checksum not in here]
 
-    def begin(self, owner: str, checksum: str, size: int) -> Content:
+    def begin(self, owner: str, checksum: str, size: int) -> Blob:
         """Announce an upload, or find the one that is under way.
 
         Raises:
@@ -169,7 +167,7 @@ class Contents:
                 _insert_part(connection, owner, checksum, Part(1, name, size))
         return name is not None
 
-    def add_part(self, content: Content, part: Part) -> bool:
+    def add_part(self, content: Blob, part: Part) -> bool:
         """List a part of an upload.
 
         Returns:
@@ -188,12 +186,12 @@ class Contents:
             _insert_part(connection, content.owner, content.checksum, part)
         return True
 
-    def touch(self, content: Content) -> None:
+    def touch(self, content: Blob) -> None:
         """Have a content stay for a day from now on."""
         with self._database.write() as connection:
             self._touch(connection, content)
 
-    def finish(self, content: Content) -> bool:
+    def finish(self, content: Blob) -> bool:
         """Take an upload for complete: all its parts were read, and are what they should be.
 
         Returns:
@@ -205,13 +203,13 @@ class Contents:
                 return False
             time_ns = self._clock.time_ns()
             connection.execute(
-                update(CONTENTS)
-                .where(CONTENTS.c.owner == content.owner, CONTENTS.c.checksum == content.checksum)
+                update(BLOBS)
+                .where(BLOBS.c.owner == content.owner, BLOBS.c.checksum == content.checksum)
                 .values(complete_ns=time_ns, touched_ns=time_ns)
             )
         return True
 
-    def forget(self, content: Content) -> bool:
+    def forget(self, content: Blob) -> bool:
         """Take an upload off the list, if its parts are still these.
 
         Returns:
@@ -230,7 +228,7 @@ class Contents:
     ) -> None:
         now = self._clock.time_ns()
         connection.execute(
-            insert(CONTENTS),
+            insert(BLOBS),
             {
                 "owner": owner,
                 "checksum": checksum,
@@ -243,10 +241,10 @@ class Contents:
         )
         add_used(connection, owner, size)
 
-    def _touch(self, connection: Connection, content: Content) -> None:
+    def _touch(self, connection: Connection, content: Blob) -> None:
         connection.execute(
-            update(CONTENTS)
-            .where(CONTENTS.c.owner == content.owner, CONTENTS.c.checksum == content.checksum)
+            update(BLOBS)
+            .where(BLOBS.c.owner == content.owner, BLOBS.c.checksum == content.checksum)
             .values(touched_ns=self._clock.time_ns())
         )
 
@@ -260,28 +258,28 @@ def no_upload(checksum: str) -> ApiError:
     )
 
 
-def _find(connection: Connection, owner: str, checksum: str, *, lock: bool = False) -> Content | None:
-    query = select(CONTENTS).where(CONTENTS.c.owner == owner, CONTENTS.c.checksum == checksum)
+def _find(connection: Connection, owner: str, checksum: str, *, lock: bool = False) -> Blob | None:
+    query = select(BLOBS).where(BLOBS.c.owner == owner, BLOBS.c.checksum == checksum)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         return None
     parts = connection.execute(
-        select(CONTENT_PARTS.c.number, CONTENT_PARTS.c.object, CONTENT_PARTS.c.size)
-        .where(CONTENT_PARTS.c.owner == owner, CONTENT_PARTS.c.checksum == checksum)
-        .order_by(CONTENT_PARTS.c.number)
+        select(BLOB_PARTS.c.number, BLOB_PARTS.c.object, BLOB_PARTS.c.size)
+        .where(BLOB_PARTS.c.owner == owner, BLOB_PARTS.c.checksum == checksum)
+        .order_by(BLOB_PARTS.c.number)
     )
     found = tuple(Part(*part) for part in parts)
-    return Content(owner, checksum, row.size, row.part_bytes, row.complete_ns is not None, found)
+    return Blob(owner, checksum, row.size, row.part_bytes, row.complete_ns is not None, found)
 
 
 def _insert_part(connection: Connection, owner: str, checksum: str, part: Part) -> None:
     values: dict[str, Any] = {"owner": owner, "checksum": checksum, **part._asdict()}
-    connection.execute(insert(CONTENT_PARTS), values)
+    connection.execute(insert(BLOB_PARTS), values)
 
 
-def _forget(connection: Connection, content: Content) -> None:
+def _forget(connection: Connection, content: Blob) -> None:
     """Take a content off the list, with its parts. The owner is locked."""
-    for table in (CONTENT_PARTS, CONTENTS):
+    for table in (BLOB_PARTS, BLOBS):
         connection.execute(
             delete(table).where(table.c.owner == content.owner, table.c.checksum == content.checksum)
         )

@@ -18,19 +18,19 @@ from sqlalchemy import and_, delete, or_, select
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.blobs.limits import add_used, lock_owner
-from ml_dash.server.db.file_tables import CONTENT_PARTS, CONTENTS, FILES
+from ml_dash.server.db.file_tables import BLOB_PARTS, BLOBS, FILES
 from ml_dash.server.db.tables import EXPERIMENTS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from ml_dash.clock import Clock
-    from ml_dash.server.blobs.objects import Blobs
+    from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
 
-__all__ = ["LEASE_SECONDS", "ContentCollector"]
+__all__ = ["LEASE_SECONDS", "BlobCollector"]
 
 LEASE_SECONDS = 86_400
 """How long a content stays without a file, and an upload without a part."""
@@ -39,7 +39,7 @@ _AT_ONCE = 500
 _LOG = logging.getLogger("ml_dash.server")
 
 
-class ContentCollector:
+class BlobCollector:
     """Removes contents. One for a server process; those of several do not disturb each other.
 
     Args:
@@ -53,7 +53,7 @@ class ContentCollector:
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        blobs: ObjectStore,
         settings: ServerSettings,
         *,
         clock: Clock,
@@ -81,7 +81,7 @@ class ContentCollector:
         """
         removed = 0
         with self._database.read() as connection:
-            owners = connection.execute(select(CONTENTS.c.owner).where(self._unused()).distinct()).scalars()
+            owners = connection.execute(select(BLOBS.c.owner).where(self._unused()).distinct()).scalars()
             found = sorted(owners)
         for owner in found:
             while count := self._collect(owner):
@@ -93,9 +93,9 @@ class ContentCollector:
         with self._database.write() as connection:
             lock_owner(connection, owner)
             rows = connection.execute(
-                select(CONTENTS.c.checksum, CONTENTS.c.size)
-                .where(CONTENTS.c.owner == owner, self._unused())
-                .order_by(CONTENTS.c.checksum)
+                select(BLOBS.c.checksum, BLOBS.c.size)
+                .where(BLOBS.c.owner == owner, self._unused())
+                .order_by(BLOBS.c.checksum)
                 .limit(_AT_ONCE)
                 # one that is locked is being leased
                 .with_for_update(skip_locked=True)
@@ -103,12 +103,10 @@ class ContentCollector:
             if not rows:
                 return 0
             checksums = [row.checksum for row in rows]
-            parts = and_(CONTENT_PARTS.c.owner == owner, CONTENT_PARTS.c.checksum.in_(checksums))
-            objects = list(connection.execute(select(CONTENT_PARTS.c.object).where(parts)).scalars())
-            connection.execute(delete(CONTENT_PARTS).where(parts))
-            connection.execute(
-                delete(CONTENTS).where(CONTENTS.c.owner == owner, CONTENTS.c.checksum.in_(checksums))
-            )
+            parts = and_(BLOB_PARTS.c.owner == owner, BLOB_PARTS.c.checksum.in_(checksums))
+            objects = list(connection.execute(select(BLOB_PARTS.c.object).where(parts)).scalars())
+            connection.execute(delete(BLOB_PARTS).where(parts))
+            connection.execute(delete(BLOBS).where(BLOBS.c.owner == owner, BLOBS.c.checksum.in_(checksums)))
             add_used(connection, owner, -sum(row.size for row in rows))
         self._telemetry.content_removed.inc(len(rows))
         try:
@@ -124,11 +122,11 @@ class ContentCollector:
             select(FILES.c.id)
             .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
             .where(
-                FILES.c.checksum == CONTENTS.c.checksum,
-                EXPERIMENTS.c.owner == CONTENTS.c.owner,
+                FILES.c.checksum == BLOBS.c.checksum,
+                EXPERIMENTS.c.owner == BLOBS.c.owner,
                 or_(FILES.c.deleted_ns.is_(None), FILES.c.deleted_ns > graced),
             )
             .exists()
         )
-        left = CONTENTS.c.touched_ns < now - LEASE_SECONDS * NANOSECONDS
-        return and_(left, or_(CONTENTS.c.complete_ns.is_(None), ~named))
+        left = BLOBS.c.touched_ns < now - LEASE_SECONDS * NANOSECONDS
+        return and_(left, or_(BLOBS.c.complete_ns.is_(None), ~named))

@@ -19,7 +19,7 @@ from ml_dash.errors import InvalidArgumentError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BlobError", "BlobWriter", "Blobs"]
+__all__ = ["ObjectError", "ObjectStore", "ObjectWriter"]
 
 
 _LOG = logging.getLogger("ml_dash.server")
@@ -32,11 +32,11 @@ _CLIENT: Any = {"timeout": "30s", "connect_timeout": "5s"}
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 
 
-class BlobError(OSError):
+class ObjectError(OSError):
     """The blob store cannot do what it was asked now."""
 
 
-class Blobs:
+class ObjectStore:
     """Objects by name. Any thread may use it.
 
     Args:
@@ -91,12 +91,12 @@ class Blobs:
             self._sync(name)
 
     @staticmethod
-    def new_content_name() -> str:
+    def new_blob_name() -> str:
         """Return a name for a part of a content that no other object has."""
         name = secrets.token_hex(16)
         return f"contents/{name[:2]}/{name}"
 
-    def writer(self, name: str) -> BlobWriter:
+    def writer(self, name: str) -> ObjectWriter:
         """Return what stores an object piece by piece.
 
         A local one grows in its place: until a transaction has listed its name, which nobody can guess, it is one of
@@ -106,10 +106,10 @@ class Blobs:
             OSError: It cannot be stored.
         """
         if self._directory is None:
-            return BlobWriter(self, name, self._open_remote(name))
+            return ObjectWriter(self, name, self._open_remote(name))
         path = os.path.join(self._directory, *name.split("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        return BlobWriter(self, name, open(path, "xb", buffering=0))
+        return ObjectWriter(self, name, open(path, "xb", buffering=0))
 
     def finish(self, name: str) -> None:
         """Have an object that was written piece by piece survive a power cut."""
@@ -171,7 +171,7 @@ class Blobs:
             _fsync(path)
 
 
-class BlobWriter:
+class ObjectWriter:
     """Stores one object, piece by piece. One thread at a time may use it.
 
     Args:
@@ -180,7 +180,7 @@ class BlobWriter:
         file: What takes the bytes.
     """
 
-    def __init__(self, blobs: Blobs, name: str, file: Any) -> None:
+    def __init__(self, blobs: ObjectStore, name: str, file: Any) -> None:
         self._blobs = blobs
         self._name = name
         self._file = file
@@ -263,7 +263,7 @@ def _as_os_error(error: Exception, what: str) -> OSError:
         return OSError(errno.ENOSPC, f"no space left while {what}")
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, f"{what} failed: it is not there")
-    return BlobError(f"{what} failed: {_first_line(error)}")
+    return ObjectError(f"{what} failed: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.protocol import ErrorCode
-from ml_dash.server.blobs.catalogue import Content, Contents, Part, no_upload
-from ml_dash.server.blobs.objects import BlobError, Blobs
+from ml_dash.server.blobs.catalogue import Blob, BlobCatalogue, Part, no_upload
+from ml_dash.server.blobs.objects import ObjectError, ObjectStore
 from ml_dash.server.db.database import is_disk_full
 from ml_dash.server.errors import ApiError, busy, disk_full
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.telemetry import Telemetry
 
-__all__ = ["PIECE_BYTES", "ContentStore", "Piece", "ReadableContent"]
+__all__ = ["PIECE_BYTES", "BlobTransfers", "Piece", "ReadableBlob"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ class Piece(NamedTuple):
     length: int
 
 
-class ContentStore:
+class BlobTransfers:
     """Receives contents, checks and reads them. One for a server process.
 
     Args:
@@ -58,7 +58,7 @@ class ContentStore:
         telemetry: Counts what happens.
     """
 
-    def __init__(self, contents: Contents, blobs: Blobs, telemetry: Telemetry) -> None:
+    def __init__(self, contents: BlobCatalogue, blobs: ObjectStore, telemetry: Telemetry) -> None:
         self._contents = contents
         self._blobs = blobs
         self._telemetry = telemetry
@@ -83,7 +83,7 @@ class ContentStore:
         await self._run(self._store_whole, owner, checksum, body)
 
     async def receive_part(
-        self, content: Content, number: int, digest: bytes, chunks: AsyncIterator[bytes]
+        self, content: Blob, number: int, digest: bytes, chunks: AsyncIterator[bytes]
     ) -> None:
         """Store a part, durably.
 
@@ -103,7 +103,7 @@ class ContentStore:
             async for chunk in chunks:
                 self._telemetry.content_bytes.inc(len(chunk))
             return
-        name = self._blobs.new_content_name()
+        name = self._blobs.new_blob_name()
         sink = await self._run(_Sink, self._blobs, name)
         used = False
         try:
@@ -115,7 +115,7 @@ class ContentStore:
                 await self._run(sink.discard)
         self._telemetry.parts.inc()
 
-    async def complete(self, owner: str, checksum: str) -> Content:
+    async def complete(self, owner: str, checksum: str) -> Blob:
         """Check an upload whose parts are all here, and take it for complete.
 
         Raises:
@@ -148,9 +148,9 @@ class ContentStore:
         """
         return await self._run(self._read, piece)
 
-    def readable(self, content: Content) -> ReadableContent:
+    def readable(self, content: Blob) -> ReadableBlob:
         """Return a content that is here as a whole, to be read."""
-        return ReadableContent(self, content)
+        return ReadableBlob(self, content)
 
     def sent(self, size: int) -> None:
         """Count bytes that a reader was given."""
@@ -182,7 +182,7 @@ class ContentStore:
             return
         name = None
         if body:
-            name = self._blobs.new_content_name()
+            name = self._blobs.new_blob_name()
             try:
                 self._blobs.put(name, body)
             except OSError as error:
@@ -195,7 +195,7 @@ class ContentStore:
                 self._discard([name])
         self._telemetry.parts.inc()
 
-    def _checking(self, content: Content) -> Future[_Outcome]:
+    def _checking(self, content: Blob) -> Future[_Outcome]:
         """Return the check of a content that is under way, or begin it."""
         key = content.owner, content.checksum
         with self._lock:
@@ -206,7 +206,7 @@ class ContentStore:
                 found = self._checks[key] = self._checkers.submit(self._check, content)
         return found
 
-    def _check(self, content: Content) -> _Outcome:
+    def _check(self, content: Blob) -> _Outcome:
         """Read an upload's parts, and take it for complete if they are what they should be."""
         try:
             self._contents.touch(content)
@@ -222,7 +222,7 @@ class ContentStore:
             with self._lock:
                 del self._checks[content.owner, content.checksum]
 
-    def _compare(self, content: Content) -> _Outcome:
+    def _compare(self, content: Blob) -> _Outcome:
         digest = hashlib.sha256()
         for piece in pieces(content, 0, content.size):
             if self._end.is_set():
@@ -241,7 +241,7 @@ class ContentStore:
     def _read(self, piece: Piece) -> bytes:
         data = self._blobs.get(*piece)
         if len(data) != piece.length:
-            raise BlobError(f"object {piece.object} has less than {piece.offset + piece.length} bytes")
+            raise ObjectError(f"object {piece.object} has less than {piece.offset + piece.length} bytes")
         return data
 
     def _discard(self, names: list[str]) -> None:
@@ -252,7 +252,7 @@ class ContentStore:
             _LOG.info("an unused object is left to the collector: %s", error)
 
 
-class ReadableContent:
+class ReadableBlob:
     """A content, as those who send it ask for it.
 
     Args:
@@ -260,14 +260,14 @@ class ReadableContent:
         content: Which.
     """
 
-    def __init__(self, store: ContentStore, content: Content) -> None:
+    def __init__(self, store: BlobTransfers, content: Blob) -> None:
         self._store = store
         self._content = content
         self.checksum = content.checksum
         self.size = content.size
 
     def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
-        """See `StoredContent.reader`; OSError where the bytes are not there."""
+        """See `StoredBlob.reader`; OSError where the bytes are not there."""
         found = pieces(self._content, start, stop)
 
         async def following() -> bytes:
@@ -279,7 +279,7 @@ class ReadableContent:
         return following
 
 
-def pieces(content: Content, start: int, stop: int) -> Iterator[Piece]:
+def pieces(content: Blob, start: int, stop: int) -> Iterator[Piece]:
     """Yield where the bytes `start` to `stop` of a content are."""
     begin = 0
     for part in content.parts:
@@ -294,7 +294,7 @@ def pieces(content: Content, start: int, stop: int) -> Iterator[Piece]:
 class _Sink:
     """An object that grows, and the hash of what went in. One thread at a time may use it."""
 
-    def __init__(self, blobs: Blobs, name: str) -> None:
+    def __init__(self, blobs: ObjectStore, name: str) -> None:
         try:
             self._writer = blobs.writer(name)
         except OSError as error:
@@ -330,7 +330,7 @@ def damaged(what: str) -> ApiError:
     return ApiError(400, ErrorCode.DAMAGED, f"{what}: send it again")
 
 
-def _parts_missing(content: Content) -> ApiError:
+def _parts_missing(content: Blob) -> ApiError:
     missing = content.missing
     return ApiError(
         409,

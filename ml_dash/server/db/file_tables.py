@@ -27,7 +27,7 @@ from sqlalchemy import (
 from ml_dash.server.db.metadata import METADATA
 from ml_dash.server.db.tables import AnyText, Packed
 
-__all__ = ["CONTENTS", "CONTENT_PARTS", "FILES", "OWNER_LIMITS"]
+__all__ = ["BLOBS", "BLOB_PARTS", "FILES", "OWNER_LIMITS"]
 
 FILES = Table(
     "files",
@@ -59,7 +59,7 @@ FILES = Table(
     Index(None, "checksum"),
 )
 
-CONTENTS = Table(
+BLOBS = Table(
     "contents",
     METADATA,
     Column("owner", Text, primary_key=True),
@@ -73,7 +73,7 @@ CONTENTS = Table(
     Index(None, "touched_ns"),
 )
 
-CONTENT_PARTS = Table(
+BLOB_PARTS = Table(
     "content_parts",
     METADATA,
     Column("owner", Text, primary_key=True),

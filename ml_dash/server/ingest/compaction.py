@@ -16,9 +16,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.journal.blocks import encode_block, pack
-from ml_dash.journal.catalogue import KNOWN_KINDS
+from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.series import Kind
-from ml_dash.server.db.file_tables import CONTENT_PARTS
+from ml_dash.server.db.file_tables import BLOB_PARTS
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.frames import block_crc
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.clock import Clock
-    from ml_dash.server.blobs.objects import Blobs
+    from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
@@ -79,7 +79,7 @@ class Compactor:
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        blobs: ObjectStore,
         settings: ServerSettings,
         *,
         clock: Clock,
@@ -145,7 +145,7 @@ class Compactor:
             with self._database.read() as connection:
                 used = {
                     name
-                    for column in (OBJECTS.c.name, CONTENT_PARTS.c.object)
+                    for column in (OBJECTS.c.name, BLOB_PARTS.c.object)
                     for name in connection.execute(select(column).where(column.in_(names))).scalars()
                 }
             unused = [name for name in names if name not in used]
@@ -306,7 +306,7 @@ def _groups(small: list[_Small]) -> Iterator[list[_Small]]:
     yield group
 
 
-def _chunk(blobs: Blobs, group: list[_Small]) -> _Chunk:
+def _chunk(blobs: ObjectStore, group: list[_Small]) -> _Chunk:
     first = group[0].stored
     blocks = [load_block(blobs, each.stored) for each in group]
     if len(group) == 1:

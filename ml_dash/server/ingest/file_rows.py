@@ -57,7 +57,7 @@ def store_files(connection: Connection, rows: FileRows, now_ns: int) -> None:
                 seen[experiment] = max(seen.get(experiment, 0), file["seen"] or 0)
     if changed:
         _write(connection, list(changed.values()))
-        _keep_contents(connection, changed.values(), now_ns)
+        _keep_blobs(connection, changed.values(), now_ns)
 
 
 def _read(connection: Connection, wanted: Mapping[str, set[str]]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -152,7 +152,7 @@ def _write(connection: Connection, files: list[dict[str, Any]]) -> None:
     )
 
 
-def _keep_contents(connection: Connection, files: Iterable[Mapping[str, Any]], now_ns: int) -> None:
+def _keep_blobs(connection: Connection, files: Iterable[Mapping[str, Any]], now_ns: int) -> None:
     """Lease the contents that new rows name: a collector that is at work must not take them for unused."""
     by_experiment: dict[str, set[str]] = {}
     for file in files:

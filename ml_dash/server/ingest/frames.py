@@ -11,8 +11,8 @@ import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, block_rows, decode_block, pack, unpack
-from ml_dash.journal.catalogue import KNOWN_KINDS
 from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.clock import Clock
-    from ml_dash.server.blobs.objects import Blobs
+    from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
@@ -86,7 +86,7 @@ class Ingest:
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        blobs: ObjectStore,
         settings: ServerSettings,
         *,
         clock: Clock,

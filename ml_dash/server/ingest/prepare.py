@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ml_dash.series import Series
-    from ml_dash.server.blobs.objects import Blobs
+    from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.ingest.frames import ParsedFrame
 
 __all__ = [
@@ -136,7 +136,7 @@ def prepare(
     body: bytes | bytearray | memoryview,
     frames: Sequence[ParsedFrame],
     *,
-    blobs: Blobs,
+    blobs: ObjectStore,
     object_bytes: int,
 ) -> NewRows:
     """Make of these frames what is to be stored; write their object, if they are worth one.
@@ -237,7 +237,11 @@ def _one_of(found: list[tuple[int, FrameBlock]]) -> _Piece:
 
 
 def _write_object(
-    experiment_id: str, view: memoryview, frames: Sequence[ParsedFrame], pieces: list[_Piece], blobs: Blobs
+    experiment_id: str,
+    view: memoryview,
+    frames: Sequence[ParsedFrame],
+    pieces: list[_Piece],
+    blobs: ObjectStore,
 ) -> tuple[NewObject, dict[int, int]]:
     """Store the data of these pieces; return where it is, by the id of each piece."""
     if any(piece.merged is not None for piece in pieces):

@@ -19,7 +19,7 @@ from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import Found, no_such_experiment
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
-from ml_dash.server.local.contents import find_content
+from ml_dash.server.local.blobs import find_blob
 from ml_dash.server.local.records import (
     Signature,
     experiment_id,
@@ -33,7 +33,7 @@ from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Wanted
-    from ml_dash.server.local.contents import LocalContent
+    from ml_dash.server.local.blobs import LocalBlob
     from ml_dash.storage.survey import Located
 
 __all__ = ["LocalLibrary"]
@@ -165,9 +165,9 @@ class LocalLibrary:
                 self._views.popitem(last=False)
             return view
 
-    def content(self, found: Found, row: dict[str, Any]) -> LocalContent | None:
+    def content(self, found: Found, row: dict[str, Any]) -> LocalBlob | None:
         """See `Library.content`."""
-        return find_content(self, self.view(found.id).staging, row["checksum"], row["sizeBytes"])
+        return find_blob(self, self.view(found.id).staging, row["checksum"], row["sizeBytes"])
 
     def _find(self, experiment_id: str) -> _Experiment | None:
         if experiment_id not in self._known:

@@ -11,7 +11,7 @@ from ml_dash.query.times import nearest_ns
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.http.cursors import no_cursor
-from ml_dash.server.local.contents import is_here
+from ml_dash.server.local.blobs import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
 from ml_dash.server.rows.merge import slice_block, within
 from ml_dash.storage.blobs import Staging

@@ -8,7 +8,7 @@ from sqlalchemy import LargeBinary, and_, func, or_, select
 
 from ml_dash.query.files import FileQuery
 from ml_dash.query.times import iso_time
-from ml_dash.server.db.file_tables import CONTENTS, FILES
+from ml_dash.server.db.file_tables import BLOBS, FILES
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
 
@@ -84,12 +84,12 @@ class FileListing:
         query = (
             select(FILES.c.checksum, func.max(FILES.c.size).label("size"))
             .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
-            .outerjoin(CONTENTS, _HERE)
+            .outerjoin(BLOBS, _HERE)
             .where(
                 FILES.c.experiment_id == self._id,
                 FILES.c.saved_ns.is_not(None),
                 FILES.c.deleted_ns.is_(None),
-                CONTENTS.c.checksum.is_(None),
+                BLOBS.c.checksum.is_(None),
                 FILES.c.checksum > (cursor or ""),
             )
             .group_by(FILES.c.checksum)
@@ -111,9 +111,9 @@ class FileListing:
             order_by=(FILES.c.saved_ns.desc(), FILES.c.seen.desc()),
         )
         return (
-            select(*FILES.c, CONTENTS.c.checksum.is_not(None).label("available"), newest.label("rank"))
+            select(*FILES.c, BLOBS.c.checksum.is_not(None).label("available"), newest.label("rank"))
             .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
-            .outerjoin(CONTENTS, _HERE)
+            .outerjoin(BLOBS, _HERE)
             .where(FILES.c.experiment_id == self._id, FILES.c.saved_ns.is_not(None), *conditions)
         )
 
@@ -153,9 +153,9 @@ class FileListing:
 
 
 _HERE = and_(
-    CONTENTS.c.owner == EXPERIMENTS.c.owner,
-    CONTENTS.c.checksum == FILES.c.checksum,
-    CONTENTS.c.complete_ns.is_not(None),
+    BLOBS.c.owner == EXPERIMENTS.c.owner,
+    BLOBS.c.checksum == FILES.c.checksum,
+    BLOBS.c.complete_ns.is_not(None),
 )
 
 

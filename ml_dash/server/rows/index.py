@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
     from ml_dash.journal.blocks import Block, BlockHead
-    from ml_dash.server.blobs.objects import Blobs
+    from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
 __all__ = ["SeriesInfo", "StoreIndex", "StoredBlock", "WriterRows", "load_block", "series_name"]
@@ -81,7 +81,7 @@ def series_name(name: bytes) -> str | None:
     return bytes(name[1:]).decode("utf-8", "surrogatepass") if name else None
 
 
-def load_block(blobs: Blobs, stored: StoredBlock) -> Block:
+def load_block(blobs: ObjectStore, stored: StoredBlock) -> Block:
     """Return a block, every byte of which was checked.
 
     Raises:
@@ -104,7 +104,7 @@ def _head(entry: bytes) -> BlockHead:
 _cached_head = lru_cache(1024)(_head)
 
 
-def load_data(blobs: Blobs, stored: StoredBlock) -> bytes:
+def load_data(blobs: ObjectStore, stored: StoredBlock) -> bytes:
     """Return a block's bytes, checked.
 
     Raises:
@@ -140,7 +140,7 @@ class StoreIndex:
         experiment_id: Whose rows.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, experiment_id: str) -> None:
+    def __init__(self, database: Database, blobs: ObjectStore, experiment_id: str) -> None:
         self._database = database
         self._blobs = blobs
         self._id = experiment_id
@@ -288,7 +288,9 @@ class StoreIndex:
 class WriterOrder:
     """The rows of a series that is never compacted, writer by writer: in the order in which a journal has them."""
 
-    def __init__(self, connection: Connection, blobs: Blobs, experiment_id: str, series: Series) -> None:
+    def __init__(
+        self, connection: Connection, blobs: ObjectStore, experiment_id: str, series: Series
+    ) -> None:
         found = connection.execute(
             select(
                 BLOCKS.c.writer,

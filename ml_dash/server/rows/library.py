@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import Found, Wanted
 
-__all__ = ["Library", "StoredContent", "View"]
+__all__ = ["Library", "StoredBlob", "View"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,7 +95,7 @@ class View(Protocol):
         ...
 
 
-class StoredContent(Protocol):
+class StoredBlob(Protocol):
     """The content of a file that is here as a whole."""
 
     @property
@@ -152,6 +152,6 @@ class Library(Protocol):
         """Return what answers questions about an experiment's rows."""
         ...
 
-    def content(self, found: Found, row: dict[str, Any]) -> StoredContent | None:
+    def content(self, found: Found, row: dict[str, Any]) -> StoredBlob | None:
         """Return the content of a file; None where it is not here."""
         ...

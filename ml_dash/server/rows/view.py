@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.files import FileQuery
     from ml_dash.query.runs import RunInfo
-    from ml_dash.server.blobs.objects import Blobs
+    from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
 __all__ = ["StoreView"]
@@ -51,7 +51,7 @@ class StoreView:
     """
 
     def __init__(
-        self, database: Database, blobs: Blobs, experiment_id: str, *, clock: Clock, stale_after: float
+        self, database: Database, blobs: ObjectStore, experiment_id: str, *, clock: Clock, stale_after: float
     ) -> None:
         self._database = database
         self._blobs = blobs

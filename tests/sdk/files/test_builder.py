@@ -92,7 +92,7 @@ def model(here: Path) -> Path:
     return path
 
 
-def content_path(exp: Experiment, row: dict[str, Any]) -> Path:
+def blob_path(exp: Experiment, row: dict[str, Any]) -> Path:
     """Where a content lies."""
     return Path(exp.directory, "files", row["checksum"][:2], row["checksum"])
 
@@ -145,7 +145,7 @@ def test_equal_contents_are_stored_once(exp: Experiment, mode: str, model: Path)
     assert first["id"] != second["id"]
     exp.flush(30)
     files = [path for path in Path(exp.directory, "files").rglob("*") if path.is_file()]
-    here = [] if mode == "remote" else [content_path(exp, first)]
+    here = [] if mode == "remote" else [blob_path(exp, first)]
     assert [path for path in files if path.parent.name != "unsent"] == here
     assert exp.files(file_id=first["id"]).read_bytes() == exp.files("b/other.pt").read_bytes() == b"weights"
 
@@ -531,8 +531,8 @@ def test_a_damaged_content_is_not_given_out(
     exp = Experiment(**place)
     with exp.run:
         row = exp.files("models").save(model)
-        content_path(exp, row).chmod(0o600)
-        content_path(exp, row).write_bytes(b"WEIGHTS")
+        blob_path(exp, row).chmod(0o600)
+        blob_path(exp, row).write_bytes(b"WEIGHTS")
         (here / "x.pt").write_bytes(b"before")
         with pytest.raises(ContentError, match=r"checksum|content"):
             exp.files(file_id=row["id"]).download("x.pt")
@@ -548,12 +548,12 @@ def test_a_content_that_is_damaged_here_and_right_at_the_server_comes_from_there
     """So does one that was removed here; on this disk alone it is missed, with its name."""
     row = exp.files("models").save(model)
     exp.flush(30)
-    content_path(exp, row).unlink(missing_ok=mode == "remote")  # there it is gone as soon as it has arrived
+    blob_path(exp, row).unlink(missing_ok=mode == "remote")  # there it is gone as soon as it has arrived
     if mode != "remote":
-        content_path(exp, row).write_bytes(b"WEIGHTS")
+        blob_path(exp, row).write_bytes(b"WEIGHTS")
     if mode != "local":
         assert exp.files(file_id=row["id"]).read_bytes() == b"weights"
-    content_path(exp, row).unlink(missing_ok=mode == "remote")
+    blob_path(exp, row).unlink(missing_ok=mode == "remote")
     if mode != "local":
         assert exp.files(file_id=row["id"]).read_bytes() == b"weights"
     else:
@@ -635,7 +635,7 @@ def test_a_deleted_file_is_not_listed_and_its_download_says_since_when(
             builder.download("x")
     with pytest.raises(FileMissingError, match="deleted at"):
         exp.files(file_id=row["id"], tags=["x"]).update()
-    assert mode == "remote" or content_path(exp, row).exists()
+    assert mode == "remote" or blob_path(exp, row).exists()
 
 
 def test_a_pattern_deletes_all_that_it_matches(exp: Experiment) -> None:

@@ -382,7 +382,7 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
             now += seconds
         else:
             before = {at for at in range(3) if not _is_gone(store, contents[at])}
-            store.content_collector.collect()
+            store.blob_collector.collect()
             for at in before:
                 is_named = any(
                     content == at and (deleted is None or now - deleted < grace)
@@ -404,7 +404,7 @@ def test_objects_of_contents_are_no_orphans_and_those_of_none_are(aging: tuple[S
     """The collector of objects knows both kinds."""
     store, _ = aging
     store.content_store._store_whole("alice", digest(b"kept"), b"kept")
-    stray = store.blobs.new_content_name()
+    stray = store.blobs.new_blob_name()
     store.blobs.put(stray, b"left by a crash")
     content = store.contents.find("alice", digest(b"kept"))
     assert content is not None

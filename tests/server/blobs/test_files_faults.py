@@ -18,8 +18,8 @@ import pytest
 
 from ml_dash.protocol import PART_BYTES_MAX, part_bytes
 from ml_dash.query.files import FileQuery
-from ml_dash.server.blobs.collector import ContentCollector
-from ml_dash.server.blobs.objects import Blobs
+from ml_dash.server.blobs.collector import BlobCollector
+from ml_dash.server.blobs.objects import ObjectStore
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.account_serving import Hands
@@ -29,12 +29,12 @@ from tests.support.uploads import LARGE, Uploads, digest, rows, save
 
 _KILLED = """
 import asyncio, hashlib, os, signal, sys
-from ml_dash.server.blobs.objects import Blobs
+from ml_dash.server.blobs.objects import ObjectStore
 from ml_dash.server.blobs.catalogue import Contents
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
-synced, sync = [], Blobs._sync
+synced, sync = [], ObjectStore._sync
 
 def note(self, name):
     sync(self, name)
@@ -45,8 +45,8 @@ def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(3)
 
-Blobs._sync = note
-Contents.add_whole = Contents.add_part = die
+ObjectStore._sync = note
+BlobCatalogue.add_whole = BlobCatalogue.add_part = die
 store = Store.open(ServerSettings(data=sys.argv[1]))
 data = bytes(range(256)) * (9 << 12)
 checksum = hashlib.sha256(data).hexdigest()
@@ -128,7 +128,7 @@ def test_a_content_that_is_collected_while_it_is_read_breaks_off_without_a_wrong
 
         client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))
         later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
-        collector = ContentCollector(
+        collector = BlobCollector(
             store.database, store.blobs, store.settings, clock=later, telemetry=store.telemetry
         )
         assert collector.collect() == 1
@@ -177,5 +177,5 @@ def test_three_large_parts_at_once_cost_no_more_than_a_few_pieces_each(tmp_path:
         growth = peak(server.pid) - before
         client.close()
     assert growth < PART_BYTES_MAX, f"{growth >> 20} MiB"
-    objects = [name for names in Blobs(str(tmp_path / "blobs")).older_than(-60.0) for name in names]
+    objects = [name for names in ObjectStore(str(tmp_path / "blobs")).older_than(-60.0) for name in names]
     assert len(objects) == 4

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.server.blobs.objects import Blobs
+from ml_dash.server.blobs.objects import ObjectStore
 
 
-def names(blobs: Blobs, age: float = -60.0) -> set[str]:
+def names(blobs: ObjectStore, age: float = -60.0) -> set[str]:
     return {name for found in blobs.older_than(age) for name in found}
 
 
 @pytest.fixture(params=["path", "url"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     where = tmp_path / "with space" / "blobs"
-    return Blobs(str(where) if request.param == "path" else where.as_uri())
+    return ObjectStore(str(where) if request.param == "path" else where.as_uri())
 
 
-def test_parts_of_an_object_are_read(blobs: Blobs) -> None:
-    name = Blobs.new_name("exp_a")
+def test_parts_of_an_object_are_read(blobs: ObjectStore) -> None:
+    name = ObjectStore.new_name("exp_a")
     blobs.put(name, bytes(range(100)))
     assert blobs.get(name, 10, 5) == bytes(range(10, 15))
     assert blobs.get(name, 0, 100) == bytes(range(100))
@@ -30,12 +30,12 @@ def test_parts_of_an_object_are_read(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_anything_that_holds_bytes_is_stored(blobs: Blobs, kind: type) -> None:
+def test_anything_that_holds_bytes_is_stored(blobs: ObjectStore, kind: type) -> None:
     blobs.put("exp_a/x", kind(b"abc"))
     assert blobs.get("exp_a/x", 0, 3) == b"abc"
 
 
-def test_what_is_removed_is_gone_and_may_be_removed_again(blobs: Blobs) -> None:
+def test_what_is_removed_is_gone_and_may_be_removed_again(blobs: ObjectStore) -> None:
     blobs.put("exp_a/x", b"abc")
     blobs.delete(["exp_a/x", "exp_a/never"])
     blobs.delete(["exp_a/x"])
@@ -44,7 +44,7 @@ def test_what_is_removed_is_gone_and_may_be_removed_again(blobs: Blobs) -> None:
         blobs.get("exp_a/x", 0, 1)
 
 
-def test_only_what_is_old_is_listed_as_old(blobs: Blobs) -> None:
+def test_only_what_is_old_is_listed_as_old(blobs: ObjectStore) -> None:
     blobs.put("exp_a/x", b"abc")
     assert names(blobs, 3600.0) == set()
 
@@ -52,7 +52,7 @@ def test_only_what_is_old_is_listed_as_old(blobs: Blobs) -> None:
 def test_object_and_directories_are_synced_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blobs = Blobs(str(tmp_path))
+    blobs = ObjectStore(str(tmp_path))
     synced = []
     fsync = os.fsync
 
@@ -66,7 +66,7 @@ def test_object_and_directories_are_synced_before_put_returns(
 
 
 def test_a_store_that_refuses_raises_an_os_error(tmp_path: Path) -> None:
-    blobs = Blobs(str(tmp_path))
+    blobs = ObjectStore(str(tmp_path))
     (tmp_path / "exp_a").write_text("a file where a directory should be")
     with pytest.raises(OSError, match="storing exp_a/x failed"):
         blobs.put("exp_a/x", b"abc")
@@ -74,4 +74,4 @@ def test_a_store_that_refuses_raises_an_os_error(tmp_path: Path) -> None:
 
 def test_urls_of_no_store_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match=r"blobs='ftp://x'.*s3://"):
-        Blobs("ftp://x")
+        ObjectStore("ftp://x")

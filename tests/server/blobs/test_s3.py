@@ -1,4 +1,4 @@
-"""Blobs in a bucket: a server on S3 does what one on a directory does."""
+"""ObjectStore in a bucket: a server on S3 does what one on a directory does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from ml_dash.server.blobs.collector import ContentCollector
-from ml_dash.server.blobs.objects import BlobError, Blobs
+from ml_dash.server.blobs.collector import BlobCollector
+from ml_dash.server.blobs.objects import ObjectError, ObjectStore
 from ml_dash.server.db.tables import BLOCKS, OBJECTS
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
@@ -38,7 +38,7 @@ def where(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_objects_are_stored_read_listed_and_removed(where: str) -> None:
-    blobs = Blobs(where)
+    blobs = ObjectStore(where)
     blobs.put("exp_a/x", bytes(range(100)))
     assert blobs.get("exp_a/x", 10, 5) == bytes(range(10, 15))
     assert list(blobs.older_than(-60.0)) == [["exp_a/x"]]
@@ -68,7 +68,7 @@ def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str,
         with store.database.read() as connection:
             assert connection.execute(select(BLOCKS).where(BLOCKS.c.data.is_not(None))).all() == []
             used = set(connection.execute(select(OBJECTS.c.name)).scalars())
-        store.blobs.put(Blobs.new_name(experiment), b"left behind")
+        store.blobs.put(ObjectStore.new_name(experiment), b"left behind")
         old = replace(store.settings, orphan_age=-60.0)
         collector = Compactor(store.database, store.blobs, old, clock=store.clock, telemetry=store.telemetry)
         assert collector.collect() == 1
@@ -81,8 +81,8 @@ def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(BlobError, match="storing x failed"):
-        Blobs(where).put("x", b"x")
+    with pytest.raises(ObjectError, match="storing x failed"):
+        ObjectStore(where).put("x", b"x")
     with EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN) as server:
         client = Client(server.url, TOKEN)
         experiment = client.create()
@@ -162,7 +162,7 @@ def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes
         path = f"/experiments/{experiment}/files/big/content"
         assert client.ask("GET", path).body == LARGE
         later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
-        collector = ContentCollector(
+        collector = BlobCollector(
             store.database, store.blobs, store.settings, clock=later, telemetry=store.telemetry
         )
         assert collector.collect() == 0

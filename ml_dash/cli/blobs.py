@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from ml_dash.storage.survey import Located
 
-__all__ = ["ContentsReport", "check_contents"]
+__all__ = ["BlobsReport", "check_blobs"]
 
 
 @dataclass(frozen=True, slots=True)
-class ContentsReport:
+class BlobsReport:
     """What was found of the contents.
 
     Attributes:
@@ -45,7 +45,7 @@ class ContentsReport:
         }
 
 
-def check_contents(located: Located) -> ContentsReport:
+def check_blobs(located: Located) -> BlobsReport:
     """Read every content that a row names, those of deleted files and older versions too.
 
     A content that is not there is a fault, unless a server has it: an experiment that is sent somewhere keeps a marker
@@ -78,7 +78,7 @@ def check_contents(located: Located) -> ContentsReport:
             checked, size = checked + 1, size + wanted
     found = set(_stored(os.path.join(located.directory, "files")))
     unnamed = len(found - {checksum for checksum, _ in named})
-    return ContentsReport(checked, size, tuple(faults), elsewhere, unnamed)
+    return BlobsReport(checked, size, tuple(faults), elsewhere, unnamed)
 
 
 def _fault(path: str, checksum: str, size: int) -> str | None:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from ml_dash.server.rows.library import Library
     from ml_dash.storage.blobs import Staging
 
-__all__ = ["LocalContent", "find_content", "is_here"]
+__all__ = ["LocalBlob", "find_blob", "is_here"]
 
 _PIECE_BYTES = 1 << 20
 _FOLLOWS_NOTHING = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 """Whether this system can open a file so that no link is followed on the way (Windows cannot)."""
 
 
-class LocalContent:
+class LocalBlob:
     """A content that lies in an experiment's ``files/``.
 
     Args:
@@ -37,7 +37,7 @@ class LocalContent:
         self.size = size
 
     def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
-        """See `StoredContent.reader`; OSError where the bytes are not there."""
+        """See `StoredBlob.reader`; OSError where the bytes are not there."""
         at = start
 
         async def following() -> bytes:
@@ -52,11 +52,11 @@ class LocalContent:
         return following
 
 
-def find_content(library: Library, staging: Staging, checksum: str, size: int) -> LocalContent | None:
+def find_blob(library: Library, staging: Staging, checksum: str, size: int) -> LocalBlob | None:
     """Return the content with this checksum; None where it is not here, as a regular file of this size."""
     if not is_here(staging, checksum, size):
         return None
-    return LocalContent(library, staging.path_of(checksum), checksum, size)
+    return LocalBlob(library, staging.path_of(checksum), checksum, size)
 
 
 def is_here(staging: Staging, checksum: str, size: int) -> bool:
