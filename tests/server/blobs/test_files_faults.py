@@ -30,7 +30,7 @@ from tests.support.uploads import LARGE, Uploads, digest, rows, save
 _KILLED = """
 import asyncio, hashlib, os, signal, sys
 from ml_dash.server.blobs.objects import ObjectStore
-from ml_dash.server.blobs.catalogue import Contents
+from ml_dash.server.blobs.catalogue import BlobCatalogue
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
