@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from ml_dash import Experiment
 # A deadline would be a timed assert, and the machines that run these tests are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in what tests start, however the tests were started themselves.
+
+    A shell starts what runs in its background with SIGINT ignored. That is inherited by every process below it, and
+    Python then installs no handler of its own: a test that sends SIGINT would wait for nothing.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,38 @@
+"""What holds for the tests themselves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.project import PROJECT
+
+
+def test_ctrl_c_works_in_what_tests_start_however_they_were_started_themselves(tmp_path: Path) -> None:
+    """A process in the background of a shell ignores SIGINT, and so does all that it starts: `make test &`."""
+    (tmp_path / "test_inner.py").write_text(
+        "import signal, subprocess, sys\n"
+        "def test_a_child_has_the_default():\n"
+        "    script = 'import signal; signal.raise_signal(signal.SIGINT)'\n"
+        "    child = subprocess.run([sys.executable, '-c', script], stderr=subprocess.DEVNULL)\n"
+        "    assert child.returncode == -signal.SIGINT\n"
+    )
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(tmp_path))
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        inner = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    output, _ = inner.communicate()
+    assert inner.returncode == 0, output
