@@ -1,10 +1,25 @@
-"""What has become of the rows that were logged, as users are told."""
+"""How a run stands, and what has become of the rows that were logged, as users are told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
-__all__ = ["ExperimentStatus", "FlushResult"]
+__all__ = ["ExperimentStatus", "FlushResult", "RunStatus"]
+
+
+class RunStatus(str, Enum):
+    """The status of a run, equal to the string that stands for it on disk, on the wire and in every answer."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    # Users print statuses. An Enum's own methods would make that "RunStatus.RUNNING", in f-strings on some versions of
+    # Python only; `enum.StrEnum` is not there before 3.11, and has the Enum's repr.
+    __str__ = str.__str__
+    __repr__ = str.__repr__
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.processes import process_alive
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -102,7 +103,7 @@ def fold_runs(
     row = decides.row if decides else {}
     running = decides is not None and decides.is_open
     return RunInfo(
-        status="RUNNING" if running else row.get("status"),
+        status=RunStatus.RUNNING if running else row.get("status"),
         started_at=min((start[0] for start in starts), default=None),
         ended_at=None if decides is None or running else decides.time_ns,
         last_activity=max((writer.last_ns for writer in writers if writer.last_ns is not None), default=None),

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ml_dash.journal.blocks import pack
 from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -143,7 +144,7 @@ def _settle(connection: Connection, experiment_id: str, changes: list[RunChange]
         update(EXPERIMENTS)
         .where(EXPERIMENTS.c.id == experiment_id)
         .values(
-            status="RUNNING" if is_open else newest.row["status"],
+            status=RunStatus.RUNNING if is_open else newest.row["status"],
             status_ns=newest.time_ns,
             host=newest.row["host"],
             pid=newest.row["pid"],
