@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.pipeline.delivery import Connect, Uplink
+    from ml_dash.pipeline.delivery import Connect, Delivery
     from ml_dash.settings import Settings
 
 __all__ = ["Channel", "Counters"]
@@ -108,7 +108,7 @@ class Channel:
         self._series: list[Series] = []
         self._ids: dict[Series, int] = {}
         self._connect: Connect | None = None
-        self.uplink: Uplink | None = None
+        self.delivery: Delivery | None = None
         self._tidied = False
         self._begin(writer_id)
 
@@ -121,25 +121,25 @@ class Channel:
     def tidy(self) -> None:
         """When its run has ended, remove a journal that is only kept until the server has it."""
         if (
-            self.uplink is not None
+            self.delivery is not None
             and not self._tidied
             and self.is_settled
             and not self._unsynced
             and not self._securing
         ):
-            self._tidied = self.uplink.tidy()
+            self._tidied = self.delivery.tidy()
 
     def resume(self, writer_id: str) -> None:
         """Go on for a run that begins again: as another writer, where this one's journal was removed."""
-        if self._tidied and self.uplink is not None:
+        if self._tidied and self.delivery is not None:
             with self._pumping, self._lock:
                 self._tidied = False
-                self.uplink.stop()
-                for reason, rows in self._delivered(self.uplink).items():
+                self.delivery.stop()
+                for reason, rows in self._delivered(self.delivery).items():
                     self._delivered_before[reason] += rows
                 self._write_as(writer_id)
                 if self._connect is not None:
-                    self.uplink = self._connect(self.directory, self.writer_id, self.writer)
+                    self.delivery = self._connect(self.directory, self.writer_id, self.writer)
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
@@ -176,14 +176,14 @@ class Channel:
         self._retry_at = self._snapshot_retry_at = float("-inf")
         self._synced_at = self._clock.monotonic()
         self.last_error: str | None = None
-        self.uplink = (
+        self.delivery = (
             self._connect(self.directory, self.writer_id, self.writer) if self._connect is not None else None
         )
 
     def deliver(self, connect: Connect) -> None:
         """Have what is written sent to a server, by this writer and by those that a fork makes of it."""
         self._connect = connect
-        self.uplink = connect(self.directory, self.writer_id, self.writer)
+        self.delivery = connect(self.directory, self.writer_id, self.writer)
 
     @property
     def journal(self) -> str:
@@ -254,7 +254,7 @@ class Channel:
 
     def quiet_for(self, seconds: float) -> bool:
         """Whether nothing is left to do, and nothing has been done for so long."""
-        if self.uplink is not None and not self.uplink.is_done:
+        if self.delivery is not None and not self.delivery.is_done:
             return False
         return not (self.backlog or self.failing or self._unsynced or self._snapshots or self._securing) and (
             self._clock.monotonic() - self._synced_at > seconds
@@ -266,12 +266,12 @@ class Channel:
             queued, refused = self.queue.counts()
             unwritten = self._batch.rows if self._batch else 0
             dropped = self._dropped + refused
-            uplink = self.uplink
+            delivery = self.delivery
             unsynced = sum(count for _, count in self._unsynced)
-            if uplink is None:
+            if delivery is None:
                 acknowledged, written = self._durable, unsynced
             else:
-                delivered = self._delivered(uplink) + self._delivered_before
+                delivered = self._delivered(delivery) + self._delivered_before
                 written = self._written - delivered.total()
                 acknowledged = delivered.pop("acknowledged", 0)
                 dropped += delivered
@@ -282,24 +282,24 @@ class Channel:
                 pending=queued + unwritten + written,
                 pending_bytes=self.writer.unsynced_bytes,
                 dropped=dict(dropped),
-                pending_files=0 if uplink is None else uplink.contents.pending_files,
-                pending_blob_bytes=0 if uplink is None else uplink.contents.pending_bytes,
+                pending_files=0 if delivery is None else delivery.contents.pending_files,
+                pending_blob_bytes=0 if delivery is None else delivery.contents.pending_bytes,
                 unsafe=queued + unwritten + unsynced,
             )
 
-    def _delivered(self, uplink: Uplink) -> Counter[str]:
+    def _delivered(self, delivery: Delivery) -> Counter[str]:
         """Return how many rows that are in the journal are not pending any more, by what became of them.
 
         A row that saves a file is acknowledged when its content is, too.
         """
-        acknowledged = uplink.acknowledged_rows
-        damaged = min(uplink.contents.damaged_saves, acknowledged)
-        unsent = min(uplink.contents.pending_saves, acknowledged - damaged)
+        acknowledged = delivery.acknowledged_rows
+        damaged = min(delivery.contents.damaged_saves, acknowledged)
+        unsent = min(delivery.contents.pending_saves, acknowledged - damaged)
         return Counter(
             acknowledged=acknowledged - damaged - unsent,
             damaged=damaged,
-            rejected=uplink.rejected_rows,
-            lost=uplink.lost_rows,
+            rejected=delivery.rejected_rows,
+            lost=delivery.lost_rows,
         )
 
     def pump(self, *, wait: bool = True) -> bool:
@@ -468,8 +468,8 @@ class Channel:
                 self._written += batch.rows
         if batch.blocks:
             self._disk_works()
-            if self.uplink is not None:
-                self.uplink.nudge()
+            if self.delivery is not None:
+                self.delivery.nudge()
         return True
 
     def _write_snapshots(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml_dash.upload.sender import RunBlocking
     from ml_dash.upload.uploader import Uploader, UploadState
 
-__all__ = ["Connect", "Uplink"]
+__all__ = ["Connect", "Delivery"]
 
 
 class _Answer(threading.Event):
@@ -61,12 +61,12 @@ _FINISH_SECONDS = 1.0
 class Connect(Protocol):
     """Makes a writer's way to its server."""
 
-    def __call__(self, directory: str, writer_id: str, writer: JournalWriter, /) -> Uplink:
+    def __call__(self, directory: str, writer_id: str, writer: JournalWriter, /) -> Delivery:
         """Make one for what this writer writes below an experiment's directory."""
         ...
 
 
-class Uplink:
+class Delivery:
     """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`.
 
     Args:

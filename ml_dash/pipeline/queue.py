@@ -16,9 +16,9 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
 
-from ml_dash.errors import FileStoreError
+from ml_dash.errors import FileStoreError, NotStartedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml_dash.settings import Overflow
     from ml_dash.values.pack import DeferredEvent
 
-__all__ = ["LARGE_EVENT", "Appendable", "Event", "EventQueue", "Queue"]
+__all__ = ["LARGE_EVENT", "Appendable", "ClosedQueue", "Event", "EventQueue", "Queue", "ThroughQueue"]
 
 LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
@@ -224,3 +224,65 @@ class EventQueue:
             if size > LARGE_EVENT:
                 self._large_bytes -= size
             self.dropped[reason] += 1
+
+
+class ClosedQueue:
+    """Stands in for a queue while the run is not open, and refuses every event.
+
+    Args:
+        refusal: says why, for the error.
+    """
+
+    __slots__ = ("_refusal", "events")
+
+    limit = 0
+
+    def __init__(self, refusal: Callable[[], str]) -> None:
+        self._refusal = refusal
+        self.events = self
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, event: Event) -> NoReturn:
+        """Raise `NotStartedError`."""
+        del event
+        raise NotStartedError(self._refusal())
+
+    put = attend = keep = append
+
+
+class ThroughQueue:
+    """Stands in for a queue where each call is to return only when its event is on disk.
+
+    Args:
+        queue: where the events go.
+        flush: returns when they are on disk.
+    """
+
+    __slots__ = ("_flush", "_queue", "events")
+
+    limit = 0
+
+    def __init__(self, queue: Queue, flush: Callable[[], None]) -> None:
+        self._queue = queue
+        self._flush = flush
+        self.events = self
+
+    def __len__(self) -> int:
+        return 0
+
+    def append(self, event: Event) -> None:
+        """Put an event, and return when it is on disk."""
+        self._queue.put(event)
+        self._flush()
+
+    put = append
+
+    def keep(self, event: Event) -> None:
+        """Put an event that must not be dropped, and return when it is on disk."""
+        self._queue.keep(event)
+        self._flush()
+
+    def attend(self, event: Event) -> None:
+        """Do nothing: `append` has seen to it."""

@@ -23,9 +23,10 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import hook_forks
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel, Counters
-from ml_dash.pipeline.delivery import Uplink
+from ml_dash.pipeline.delivery import Delivery
 from ml_dash.pipeline.exit_bar import exit_bar
 from ml_dash.pipeline.signals import Termination
+from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Worker
 from ml_dash.upload.replay import Replay
 
@@ -82,7 +83,7 @@ class _ServerWait(NamedTuple):
     """Somebody waits, so many seconds at most, for what is set when a channel's server has all."""
 
     channel: Channel
-    uplink: Uplink
+    delivery: Delivery
     done: threading.Event
     seconds: float
 
@@ -145,10 +146,10 @@ class Runtime:
                 channel = Channel(directory, new_writer_id(), settings, self.wake)
                 self._born.add(channel)
             channel.resume(new_writer_id())
-            if connect is not None and (channel.uplink is None or channel.uplink.ended):
+            if connect is not None and (channel.delivery is None or channel.delivery.ended):
                 channel.deliver(connect)
-            if channel.uplink is not None:
-                channel.uplink.waited = 0.0  # a new run, a new patience
+            if channel.delivery is not None:
+                channel.delivery.waited = 0.0  # a new run, a new patience
             # Replaced, never changed: the worker walks over it without a lock.
             self._channels = {**self._channels, key: channel}
             self._runs[run] = channel
@@ -156,8 +157,8 @@ class Runtime:
             self._ensure_worker()
             if connect is not None:
                 self._prepare_uploads()
-                if self._worker is None and channel.uplink is not None:
-                    channel.uplink.give_up()
+                if self._worker is None and channel.delivery is not None:
+                    channel.delivery.give_up()
                 if destination is not None:
                     self._replays.setdefault(destination, Replay(destination, self._own_writers))
             self._beat_at = min(self._beat_at, SYSTEM_CLOCK.monotonic() + self._heartbeat())
@@ -178,7 +179,7 @@ class Runtime:
             channel = self._runs.pop(run, None)
             last = channel is not None and channel not in self._runs.values()
         if channel is not None and last:
-            _apart(channel.close)
+            apart(channel.close)
             channel.tidy()
 
     def _forget_idle(self) -> None:
@@ -193,8 +194,8 @@ class Runtime:
             if channel not in open_channels and channel.quiet_for(_FORGET_AFTER)
         }
         for channel in forgotten:
-            if channel.uplink is not None:
-                channel.uplink.stop()
+            if channel.delivery is not None:
+                channel.delivery.stop()
         self._channels = {key: channel for key, channel in self._channels.items() if channel not in forgotten}
 
     def wake(self) -> None:
@@ -211,7 +212,7 @@ class Runtime:
         """Have what a channel holds now written and synced; the event is set when it is."""
         worker = self._worker or self._ensure_worker()
         if worker is None:
-            return _begin_apart(channel.flush)
+            return begin_apart(channel.flush)
         if not worker.is_current:
             return worker.flush(channel)
         done = threading.Event()
@@ -226,7 +227,7 @@ class Runtime:
     def settle(self, channel: Channel) -> None:
         """Write what a channel holds now, so that a reader finds it."""
         if not channel.is_settled:
-            _apart(channel.settle)
+            apart(channel.settle)
 
     def flush_through(self, channel: Channel) -> None:
         """Flush for a caller that wants its row on disk: for as long as it takes, or as exit may still wait."""
@@ -251,7 +252,7 @@ class Runtime:
             self._deliver(
                 self._channels.values(),
                 lambda channel: max(0.0, left(channel) - _PARTING),
-                Uplink.begin_drain,
+                Delivery.begin_drain,
             )
         except KeyboardInterrupt:
             waited = float("inf")  # the user waits no longer
@@ -262,16 +263,16 @@ class Runtime:
     def finish(self, channel: Channel) -> None:
         """Complete the journal of a run that ends, and wait for its server, for as long as that can be reached."""
         self.flush(channel)
-        if channel.uplink is None:
+        if channel.delivery is None:
             return
         deadline = SYSTEM_CLOCK.monotonic() + channel.settings.flush_timeout
-        self._deliver([channel], lambda _: max(0.0, deadline - SYSTEM_CLOCK.monotonic()), Uplink.begin_wait)
+        self._deliver([channel], lambda _: max(0.0, deadline - SYSTEM_CLOCK.monotonic()), Delivery.begin_wait)
 
     def _deliver(
         self,
         channels: Iterable[Channel],
         left: Callable[[Channel], float],
-        begin: Callable[[Uplink], threading.Event],
+        begin: Callable[[Delivery], threading.Event],
     ) -> None:
         """Wait for servers to have what is in the journals; say so where it takes a while.
 
@@ -279,10 +280,10 @@ class Runtime:
         """
         waits = [
             _ServerWait(
-                channel, channel.uplink, begin(channel.uplink), channel.uplink.patience(left(channel))
+                channel, channel.delivery, begin(channel.delivery), channel.delivery.patience(left(channel))
             )
             for channel in channels
-            if channel.uplink is not None
+            if channel.delivery is not None
         ]
         started = SYSTEM_CLOCK.monotonic()
         try:
@@ -293,17 +294,17 @@ class Runtime:
                 logger().warning(
                     "Sending the last rows to %s (%s to go). Ctrl-C leaves at once, and loses nothing: `ml-dash sync` "
                     "sends the rest.",
-                    late[0].uplink.url,
+                    late[0].delivery.url,
                     _to_go([wait.channel.counters() for wait in late]),
                 )
             self._watch(late, started)
         except KeyboardInterrupt:
             for wait in waits:
-                wait.uplink.waited = float("inf")  # the user waits no longer
+                wait.delivery.waited = float("inf")  # the user waits no longer
             raise
         for wait in waits:
             if not wait.done.is_set():
-                wait.uplink.waited += SYSTEM_CLOCK.monotonic() - started
+                wait.delivery.waited += SYSTEM_CLOCK.monotonic() - started
 
     @staticmethod
     def _watch(late: Collection[_ServerWait], started: float) -> None:
@@ -342,7 +343,7 @@ class Runtime:
                 except RuntimeError:
                     return None  # the interpreter is ending: whoever flushes does it in its own thread
                 self._worker = worker
-                if any(channel.uplink is not None for channel in self._channels.values()):
+                if any(channel.delivery is not None for channel in self._channels.values()):
                     self._prepare_uploads()  # in a forked child the runs are open already
             return self._worker
 
@@ -353,8 +354,8 @@ class Runtime:
         return min((channel.settings.linger for channel in self._channels.values()), default=_IDLE_LINGER)
 
     def _jobs(self) -> Iterable[Job]:
-        uplinks = [channel.uplink for channel in self._channels.values() if channel.uplink is not None]
-        return [*uplinks, *self._replays.values()]
+        deliverys = [channel.delivery for channel in self._channels.values() if channel.delivery is not None]
+        return [*deliverys, *self._replays.values()]
 
     def _heartbeat(self) -> float:
         return min(channel.settings.heartbeat for channel in self._channels.values())
@@ -421,13 +422,13 @@ class Runtime:
             self._end_worker()
 
     def _hang_up_all(self) -> None:
-        uplinks = [channel.uplink for channel in self._channels.values() if channel.uplink is not None]
-        for uplink in uplinks:
-            uplink.stop()
+        deliverys = [channel.delivery for channel in self._channels.values() if channel.delivery is not None]
+        for delivery in deliverys:
+            delivery.stop()
         deadline = SYSTEM_CLOCK.monotonic() + _LAST_WORD
-        for uplink in uplinks:
-            if uplink.has_all:  # else it waits for its server, as others have done before it in vain
-                uplink.wait_finished(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+        for delivery in deliverys:
+            if delivery.has_all:  # else it waits for its server, as others have done before it in vain
+                delivery.wait_finished(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
         if self._worker is not None:
             self._worker.hang_up(_LAST_WORD)
         for channel in self._channels.values():
@@ -474,11 +475,11 @@ class Runtime:
                 dict(counters.dropped) or "none",
                 f" ({channel.last_error})" if channel.last_error else "",
             )
-        late = channel.uplink is not None and (counters.pending > unsure or not channel.uplink.has_all)
-        if last and channel.uplink is not None and late and self._told.get(channel) != counters:
+        late = channel.delivery is not None and (counters.pending > unsure or not channel.delivery.has_all)
+        if last and channel.delivery is not None and late and self._told.get(channel) != counters:
             logger().warning(
                 "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
-                channel.uplink.url,
+                channel.delivery.url,
                 _to_go([counters], unsure) if counters.pending > unsure else "the end of the run",
                 shlex.quote(channel.directory),
             )
@@ -488,8 +489,8 @@ class Runtime:
 
 def _left(channels: Iterable[Channel]) -> Left:
     """Return what servers do not have yet: rows, and bytes of files."""
-    counters = [(channel.counters(), channel.uplink) for channel in channels]
-    arrived = sum(uplink.contents.arrived_bytes for _, uplink in counters if uplink is not None)
+    counters = [(channel.counters(), channel.delivery) for channel in channels]
+    arrived = sum(delivery.contents.arrived_bytes for _, delivery in counters if delivery is not None)
     size = sum(each.pending_blob_bytes for each, _ in counters)
     return sum(each.pending for each, _ in counters), max(0, size - arrived)
 
@@ -505,31 +506,6 @@ def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
 
 def _several(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _apart(work: Callable[[], None]) -> None:
-    """Do, where Ctrl-C cannot cut it in half, what the caller waits for."""
-    if threading.current_thread() is threading.main_thread():
-        _begin_apart(work).wait()
-    else:
-        work()  # only the main thread is interrupted
-
-
-def _begin_apart(work: Callable[[], None]) -> threading.Event:
-    """Do this in a thread of its own; the event is set when it is done."""
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            done.set()
-
-    try:
-        threading.Thread(target=run, name="ml-dash-apart", daemon=True).start()
-    except RuntimeError:
-        run()  # the interpreter is ending, and starts no thread any more
-    return done
 
 
 def _exit_code(frame: FrameType | None) -> int | None:

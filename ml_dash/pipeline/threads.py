@@ -1,8 +1,9 @@
-"""Threads that wait for the disk, so that nobody else has to.
+"""Threads that wait for the disk or the network, and ways to wait for threads.
 
-They are started by whoever starts the worker, and not by the worker when that gets round to it: some versions of Python
-start no thread any more once the interpreter has begun to shut down, and a short script may be there by then. For the
-same reason they are no executor of `concurrent.futures`, which takes no work from that moment on.
+Problem: much of the work comes up while the interpreter is ending. Some versions of Python start no thread then, and
+an executor of `concurrent.futures` takes no work from that moment on. So a `WorkThread` is started together with the
+worker, before there is work for it, and is no executor; and whoever needs a thread that was not started before
+(`begin_apart`) does the work itself where there can be none.
 """
 
 from __future__ import annotations
@@ -10,16 +11,31 @@ from __future__ import annotations
 import contextlib
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ml_dash.logger import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["WorkThread"]
+__all__ = ["Pending", "WorkThread", "apart", "begin_apart", "wait_for"]
 
 _T = TypeVar("_T")
+
+_FIRST_PAUSE = 0.0005
+_LONGEST_PAUSE = 0.02
+
+
+class Pending(Protocol):
+    """Something that will be over, such as a flush; a `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Whether it is over."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is over, at most `timeout` seconds; False where that time has passed before."""
+        ...
 
 
 class WorkThread:
@@ -89,3 +105,43 @@ class WorkThread:
             except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
                 logger().exception("The thread %s met an unexpected error.", self.thread.name)
             del do  # what it refers to must not stay in memory until the next piece of work
+
+
+def apart(work: Callable[[], None]) -> None:
+    """Do this where Ctrl-C cannot cut it in half, and return when it is done."""
+    if threading.current_thread() is threading.main_thread():
+        begin_apart(work).wait()
+    else:
+        work()  # only the main thread is interrupted
+
+
+def begin_apart(work: Callable[[], None]) -> threading.Event:
+    """Do this in a thread of its own; the event is set when it is done."""
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            done.set()
+
+    try:
+        threading.Thread(target=run, name="ml-dash-apart", daemon=True).start()
+    except RuntimeError:
+        run()  # the interpreter is ending, and starts no thread any more
+    return done
+
+
+async def wait_for(pending: Pending, timeout: float | None) -> None:
+    """Wait until this is over, at most `timeout` seconds, on whichever event loop the program has.
+
+    It can be cancelled at any time. So it looks now and then: a thread that waits could not be cancelled, and would
+    hold up the exit.
+    """
+    from anyio import move_on_after, sleep
+
+    pause = _FIRST_PAUSE
+    with move_on_after(timeout):
+        while not pending.is_set():
+            await sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)

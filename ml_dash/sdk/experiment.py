@@ -12,9 +12,10 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, JournalWriteError, ServerUnavailableError
 from ml_dash.identity import Identity, current_user, parse_prefix, script_stem
 from ml_dash.pipeline.channel import Channel, Counters
-from ml_dash.pipeline.delivery import Uplink
+from ml_dash.pipeline.delivery import Delivery
+from ml_dash.pipeline.queue import ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME
-from ml_dash.pipeline.waiting import wait_for
+from ml_dash.pipeline.threads import wait_for
 from ml_dash.sdk.about import About
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.sdk.logs import LogManager
@@ -22,7 +23,7 @@ from ml_dash.sdk.metrics import MetricsManager
 from ml_dash.sdk.params import ParametersBuilder
 from ml_dash.sdk.remote_view import open_remote_view
 from ml_dash.sdk.run import RunManager
-from ml_dash.sdk.series_port import Port, Put, ThroughQueue
+from ml_dash.sdk.series_port import Port, Put
 from ml_dash.sdk.tracks import TracksManager
 from ml_dash.settings import Overflow, Settings, check_overflow
 from ml_dash.status import ExperimentStatus, FlushResult
@@ -264,8 +265,8 @@ class Experiment:
         if self.channel is not None:
             started = SYSTEM_CLOCK.monotonic()
             done = RUNTIME.flush(self.channel, timeout)
-            if done and self.channel.uplink is not None:
-                self.channel.uplink.wait_acknowledged(self._server_timeout(timeout, started))
+            if done and self.channel.delivery is not None:
+                self.channel.delivery.wait_acknowledged(self._server_timeout(timeout, started))
         return self._flushed()
 
     def _server_timeout(self, timeout: float | None, started: float) -> float:
@@ -280,8 +281,8 @@ class Experiment:
             started = SYSTEM_CLOCK.monotonic()
             done = RUNTIME.begin_flush(self.channel)
             await wait_for(done, timeout)
-            if done.is_set() and (uplink := self.channel.uplink) is not None:
-                await wait_for(uplink.begin_wait(), self._server_timeout(timeout, started))
+            if done.is_set() and (delivery := self.channel.delivery) is not None:
+                await wait_for(delivery.begin_wait(), self._server_timeout(timeout, started))
         return self._flushed()
 
     def _flushed(self) -> FlushResult:
@@ -304,15 +305,15 @@ class Experiment:
             return f"the disk refuses: {status.last_error}"
         if (
             channel is None
-            or channel.uplink is None
+            or channel.delivery is None
             or status.durable < status.logged - sum(status.dropped.values())
         ):
             return "not yet on disk"
         if status.online:
             files = f", with the contents of {status.pending_files} file(s)" if status.pending_files else ""
-            return f"on disk, and being sent to {channel.uplink.url}{files}"
+            return f"on disk, and being sent to {channel.delivery.url}{files}"
         if status.last_error is None:
-            return f"on disk; {channel.uplink.url} has not answered yet"
+            return f"on disk; {channel.delivery.url} has not answered yet"
         return f"on disk, and not sent since {status.offline_since}: {status.last_error}"
 
     def status(self) -> ExperimentStatus:
@@ -339,8 +340,8 @@ class Experiment:
 
     @property
     def _upload_state(self) -> UploadState | None:
-        uplink = self.channel.uplink if self.channel is not None else None
-        return uplink.state if uplink is not None else None
+        delivery = self.channel.delivery if self.channel is not None else None
+        return delivery.state if delivery is not None else None
 
     def description(self) -> dict[str, Any]:
         """Return what is known of the experiment besides what it logged, as plain data."""
@@ -368,17 +369,17 @@ class Experiment:
         connect = None if self._destination.url is None else self._connect
         replay = None if self._destination.url is None else self._destination
         self.channel = RUNTIME.opened(run, self._directory, self._settings, self.channel, connect, replay)
-        if self.channel.uplink is not None and self._destination.url is not None:
-            self.channel.uplink.describe(self._about.record)
+        if self.channel.delivery is not None and self._destination.url is not None:
+            self.channel.delivery.describe(self._about.record)
         return self.channel
 
-    def _connect(self, directory: str, writer_id: str, writer: JournalWriter) -> Uplink:
-        return Uplink(directory, writer_id, writer, self._destination, self.prefix, self._about.record)
+    def _connect(self, directory: str, writer_id: str, writer: JournalWriter) -> Delivery:
+        return Delivery(directory, writer_id, writer, self._destination, self.prefix, self._about.record)
 
     def wait_contact(self) -> None:
         """Wait, when the run starts, until the server has answered or was found to be out of reach: not for long."""
-        if self.channel is not None and self.channel.uplink is not None:
-            self.channel.uplink.wait_contact(self._settings.start_timeout)
+        if self.channel is not None and self.channel.delivery is not None:
+            self.channel.delivery.wait_contact(self._settings.start_timeout)
 
     def bind(self, channel: Channel) -> None:
         """Let the managers write."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.callers import warn_user
-from ml_dash.errors import InvalidArgumentError, NotStartedError, ValueWarning
-from ml_dash.pipeline.queue import Event, Queue
+from ml_dash.errors import InvalidArgumentError, ValueWarning
+from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.sdk.experiment import Experiment
 
-__all__ = ["LATEST", "ClosedQueue", "Port", "Put", "ThroughQueue", "row_time"]
+__all__ = ["LATEST", "Port", "Put", "row_time"]
 
 Put: TypeAlias = Callable[[Event], None]
 
@@ -42,7 +42,7 @@ class Port:
         self._name = name
         self._warned: set[str] = set()
         self.id = 0
-        self.queue: Queue = ClosedQueue(experiment)
+        self.queue: Queue = ClosedQueue(self._refusal)
 
     def bind(self, channel: Channel, queue: Queue) -> None:
         """Let rows through."""
@@ -51,7 +51,7 @@ class Port:
 
     def unbind(self) -> None:
         """Refuse rows from now on."""
-        self.queue = ClosedQueue(self._experiment)
+        self.queue = ClosedQueue(self._refusal)
 
     def check(self) -> None:
         """Raise `NotStartedError` unless the run is open."""
@@ -85,74 +85,19 @@ class Port:
                 ValueWarning,
             )
 
+    def _refusal(self) -> str:
+        """Say why nothing can be logged while the run is not open."""
+        run = self._experiment.run
+        state = "not started" if run.status is None else f"not started again since it ended ({run.status})"
+        return (
+            f"the run of {self._experiment.prefix!r} is {state}, so nothing can be logged: call "
+            "experiment.run.start() first, or log inside `with experiment.run:`"
+        )
+
     @property
     def _label(self) -> str:
         kind = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
         return f"a {kind}" if self._name is None else f"{kind} {self._name!r}"
-
-
-class ClosedQueue:
-    """Stands in a port for the queue while the run is not open, and refuses every event."""
-
-    __slots__ = ("_experiment", "events")
-
-    limit = 0
-
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
-        self.events = self
-
-    def __len__(self) -> int:
-        return 0
-
-    def append(self, event: Event) -> NoReturn:
-        """Raise `NotStartedError`."""
-        del event
-        run = self._experiment.run
-        state = "not started" if run.status is None else f"not started again since it ended ({run.status})"
-        msg = (
-            f"the run of {self._experiment.prefix!r} is {state}, so nothing can be logged: call "
-            "experiment.run.start() first, or log inside `with experiment.run:`"
-        )
-        raise NotStartedError(msg)
-
-    put = attend = keep = append
-
-
-class ThroughQueue:
-    """Stands in a port for the queue where each call is to return only when its event is on disk.
-
-    Args:
-        queue: where the events go.
-        flush: returns when they are on disk.
-    """
-
-    __slots__ = ("_flush", "_queue", "events")
-
-    limit = 0
-
-    def __init__(self, queue: Queue, flush: Callable[[], None]) -> None:
-        self._queue = queue
-        self._flush = flush
-        self.events = self
-
-    def __len__(self) -> int:
-        return 0
-
-    def append(self, event: Event) -> None:
-        """Put an event, and return when it is on disk."""
-        self._queue.put(event)
-        self._flush()
-
-    put = append
-
-    def keep(self, event: Event) -> None:
-        """Put an event that must not be dropped, and return when it is on disk."""
-        self._queue.keep(event)
-        self._flush()
-
-    def attend(self, event: Event) -> None:
-        """Do nothing: `append` has seen to it."""
 
 
 def row_time(given: Any) -> int:

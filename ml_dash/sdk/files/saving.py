@@ -86,9 +86,9 @@ class FileSaver:
         channel = self._experiment.channel
         if channel is None:  # never started: the row will be refused
             return
-        if channel.uplink is not None:
+        if channel.delivery is not None:
             with storing(content.path):
-                channel.uplink.offer(content.checksum, content.size)
+                channel.delivery.offer(content.checksum, content.size)
         channel.secure(content.path)
 
     def _put(self, fields: dict[str, Any]) -> tuple[dict[str, Any], int]:
