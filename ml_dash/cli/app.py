@@ -11,21 +11,21 @@ from typing import Annotated, Any
 import typer
 
 import ml_dash
-from ml_dash.cli.download import download
-from ml_dash.cli.export import export
-from ml_dash.cli.files import files
-from ml_dash.cli.login import login
-from ml_dash.cli.logout import logout
-from ml_dash.cli.ls import ls
+from ml_dash.cli.commands.download import download
+from ml_dash.cli.commands.export import export
+from ml_dash.cli.commands.files import files
+from ml_dash.cli.commands.login import login
+from ml_dash.cli.commands.logout import logout
+from ml_dash.cli.commands.ls import ls
+from ml_dash.cli.commands.server import server_commands
+from ml_dash.cli.commands.show import show
+from ml_dash.cli.commands.sync import sync
+from ml_dash.cli.commands.tail import tail
+from ml_dash.cli.commands.ui import ui
+from ml_dash.cli.commands.upload import upload
+from ml_dash.cli.commands.verify import verify
+from ml_dash.cli.commands.whoami import whoami
 from ml_dash.cli.screen import complain
-from ml_dash.cli.server import server_commands
-from ml_dash.cli.show import show
-from ml_dash.cli.sync import sync
-from ml_dash.cli.tail import tail
-from ml_dash.cli.ui import ui
-from ml_dash.cli.upload import upload
-from ml_dash.cli.verify import verify
-from ml_dash.cli.whoami import whoami
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 
 __all__ = ["app", "run"]

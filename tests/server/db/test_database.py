@@ -143,7 +143,7 @@ def test_what_a_full_disk_looks_like() -> None:
 
 def test_importing_ml_dash_and_its_command_loads_nothing_of_the_server() -> None:
     script = (
-        "import sys, ml_dash, ml_dash.cli.server; "
+        "import sys, ml_dash, ml_dash.cli.commands.server; "
         "print([name for name in ('sqlalchemy', 'alembic', 'obstore', 'aiohttp', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run(

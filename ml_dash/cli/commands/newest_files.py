@@ -37,7 +37,7 @@ def show_files(screen: Screen, index: JournalIndex) -> None:
     """Show number, bytes and the newest of the files, where there are any."""
     from rich.text import Text
 
-    from ml_dash.cli.files import uploaded_text
+    from ml_dash.cli.commands.files import uploaded_text
     from ml_dash.cli.screen import table
     from ml_dash.query.files import full_name
 

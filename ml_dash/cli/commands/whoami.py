@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ml_dash.cli.arguments import AsJson
-from ml_dash.cli.login import ServerUrl, grants_text, server_named
+from ml_dash.cli.commands.login import ServerUrl, grants_text, server_named
 from ml_dash.cli.text import json_text, visible
 
 if TYPE_CHECKING:

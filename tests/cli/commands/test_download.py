@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.query.files import FILES
-from tests.cli.test_files import PREFIX, content_of, rows, saving
+from tests.cli.commands.test_files import PREFIX, content_of, rows, saving
 from tests.support.cli_experiments import make
 from tests.support.shell import invoke, succeed
 from tests.support.view_journals import block_of, write

@@ -58,9 +58,9 @@ def show(
     messages.
     """
     from ml_dash.cli.choice import MetricChoice
+    from ml_dash.cli.commands.newest_files import show_files
     from ml_dash.cli.locate import find_experiment
     from ml_dash.cli.metric_table import summarize_metrics
-    from ml_dash.cli.newest_files import show_files
     from ml_dash.cli.reading import open_index, report_damage, summarize
     from ml_dash.cli.screen import Screen
 
@@ -87,7 +87,7 @@ def show(
 def _record(
     overview: Overview, index: JournalIndex, summaries: Sequence[MetricSummary], logs: int
 ) -> dict[str, Any]:
-    from ml_dash.cli.newest_files import files_record
+    from ml_dash.cli.commands.newest_files import files_record
     from ml_dash.cli.reading import damage_record, run_record
     from ml_dash.journal.sweep import last_rows
     from ml_dash.query.times import iso_time

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_dash.cli.login import ServerUrl, server_named
+from ml_dash.cli.commands.login import ServerUrl, server_named
 from ml_dash.cli.screen import complain
 from ml_dash.errors import InvalidArgumentError
 

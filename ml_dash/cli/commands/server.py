@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from ml_dash.cli.commands.server_token import COMMANDS
 from ml_dash.cli.screen import complain
-from ml_dash.cli.server_token import COMMANDS
 from ml_dash.errors import MissingExtraError
 
 __all__ = ["server", "server_commands"]
