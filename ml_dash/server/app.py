@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Middleware
 
-    from ml_dash.server.accounts.tokens import Accounts
+    from ml_dash.server.accounts.tokens import Tokens
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.store import Store
     from ml_dash.server.telemetry import Telemetry
@@ -44,9 +44,9 @@ __all__ = ["build_app"]
 _LOG = logging.getLogger("ml_dash.server")
 
 
-def build_app(store: Store, accounts: Accounts, settings: ServerSettings) -> web.Application:
+def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.Application:
     """Return the application. Run it with ``auto_decompress=False``: bodies are decompressed here, within limits."""
-    access = Access.of(accounts, StoreSessions(accounts), accounts.clock)
+    access = Access.of(tokens, StoreSessions(tokens), tokens.clock)
     app = web.Application(
         middlewares=[
             numbered,
@@ -59,8 +59,8 @@ def build_app(store: Store, accounts: Accounts, settings: ServerSettings) -> web
     app.add_routes(
         [
             *system_routes(store),
-            *account_routes(accounts),
-            *device_routes(accounts, store.clock),
+            *account_routes(tokens),
+            *device_routes(tokens, store.clock),
             *session_routes(access),
             *value_routes(store),
             *catalogue_routes(store),

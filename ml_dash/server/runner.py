@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.errors import MLDashError
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.ending import end_on_signals
 from ml_dash.server.settings import ServerSettings
@@ -79,10 +79,10 @@ class RunningServer:
             listening.close()
             raise
         try:
-            accounts = Accounts(store.database, store.clock)
-            admin_token = await asyncio.to_thread(accounts.first_token, settings.admin_token)
+            tokens = Tokens(store.database, store.clock)
+            admin_token = await asyncio.to_thread(tokens.first_token, settings.admin_token)
             runner = web.AppRunner(
-                build_app(store, accounts, settings),
+                build_app(store, tokens, settings),
                 access_log=None,
                 auto_decompress=False,
                 handler_cancellation=False,

@@ -56,7 +56,7 @@ class Store:
 
     Args:
         database: An open database; it is closed with the store.
-        blobs: The blob store.
+        objects: The object store.
         settings: The limits.
         clock: The time.
 
@@ -64,8 +64,8 @@ class Store:
         experiments: The catalogue.
         ingest: Takes frames in.
         limits: What owners may store.
-        contents: The contents of files, as the database has them.
-        content_store: Their bytes.
+        blob_catalogue: The blobs of files, as the database has them.
+        transfers: Their bytes.
         blob_collector: Removes those that nobody needs.
         compactor: Merges and removes in the background.
         telemetry: What is counted.
@@ -73,21 +73,23 @@ class Store:
     """
 
     def __init__(
-        self, database: Database, blobs: ObjectStore, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK
+        self, database: Database, objects: ObjectStore, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self.database = database
-        self.blobs = blobs
+        self.objects = objects
         self.settings = settings
         self.clock = clock
         self.telemetry = Telemetry()
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
         self.limits = OwnerLimits(database, settings)
-        self.contents = BlobCatalogue(database, self.limits, clock)
-        self.content_store = BlobTransfers(self.contents, blobs, self.telemetry)
-        self.blob_collector = BlobCollector(database, blobs, settings, clock=clock, telemetry=self.telemetry)
+        self.blob_catalogue = BlobCatalogue(database, self.limits, clock)
+        self.transfers = BlobTransfers(self.blob_catalogue, objects, self.telemetry)
+        self.blob_collector = BlobCollector(
+            database, objects, settings, clock=clock, telemetry=self.telemetry
+        )
         self.compactor = Compactor(
             database,
-            blobs,
+            objects,
             settings,
             clock=clock,
             telemetry=self.telemetry,
@@ -95,7 +97,7 @@ class Store:
         )
         self.ingest = Ingest(
             database,
-            blobs,
+            objects,
             settings,
             clock=clock,
             telemetry=self.telemetry,
@@ -118,8 +120,8 @@ class Store:
         """
         if settings.database is None or settings.blobs is None:
             _make_directory(settings.data)
-        blobs = ObjectStore(settings.blobs_url)
-        return cls(Database.open(settings.database_url), blobs, settings, clock)
+        objects = ObjectStore(settings.blobs_url)
+        return cls(Database.open(settings.database_url), objects, settings, clock)
 
     def start(self) -> None:
         """Start the threads that store and merge."""
@@ -130,7 +132,7 @@ class Store:
         """Store what was accepted, stop the threads, close the database."""
         self.closing = True
         self.ingest.stop()
-        self.content_store.close()
+        self.transfers.close()
         self.compactor.stop()
         self._readers.close()
         self.database.close()
@@ -151,14 +153,14 @@ class Store:
 
     def content(self, found: Found, row: dict[str, Any]) -> ReadableBlob | None:
         """See `Library.content`."""
-        stored = self.contents.find(found.owner, row["checksum"])
-        return self.content_store.readable(stored) if stored is not None and stored.complete else None
+        stored = self.blob_catalogue.find(found.owner, row["checksum"])
+        return self.transfers.readable(stored) if stored is not None and stored.complete else None
 
     def view(self, experiment_id: str) -> StoreView:
         """Return what answers questions about an experiment's rows."""
         return StoreView(
             self.database,
-            self.blobs,
+            self.objects,
             experiment_id,
             clock=self.clock,
             stale_after=self.settings.stale_after,
@@ -178,8 +180,8 @@ class Store:
 
     def _probe(self) -> bool:
         try:
-            self.blobs.put(_PROBE, b"\0" * 4096)
-            self.blobs.delete([_PROBE])
+            self.objects.put(_PROBE, b"\0" * 4096)
+            self.objects.delete([_PROBE])
             with self.database.write() as connection:
                 # changes nothing, and is written and synced all the same
                 connection.execute(text("UPDATE alembic_version SET version_num = version_num"))

@@ -307,7 +307,7 @@ def test_a_small_file_does_not_wait_for_a_large_one(server: EmbeddedServer, root
             until(lambda: parts_received(server) >= 1, "the first part")
             small = exp.files.save_text("small", to="small.txt")
             assert server.store is not None
-            contents = server.store.contents
+            contents = server.store.blob_catalogue
 
             def has_small() -> bool:
                 found = contents.find("alice", small["checksum"])

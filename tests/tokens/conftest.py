@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
@@ -54,12 +54,12 @@ def database(server_store: Store) -> Database:
 
 
 @pytest.fixture
-def accounts(database: Database, clock: Hands) -> Accounts:
-    return Accounts(database, clock)
+def tokens(database: Database, clock: Hands) -> Tokens:
+    return Tokens(database, clock)
 
 
 @pytest.fixture
-def url(server_store: Store, accounts: Accounts) -> Iterator[str]:
+def url(server_store: Store, tokens: Tokens) -> Iterator[str]:
     """The URL of a real server."""
-    with Served(build_app(server_store, accounts, server_store.settings)) as served:
+    with Served(build_app(server_store, tokens, server_store.settings)) as served:
         yield served.url

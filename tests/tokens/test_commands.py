@@ -13,7 +13,7 @@ import pytest
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.store import Store
 from ml_dash.tokens import Token, TokenStore, token_for
@@ -28,8 +28,8 @@ WRONG = "mld_" + "w" * 43
 
 
 @pytest.fixture
-def mine(accounts: Accounts) -> str:
-    return accounts.create("mine", {"alice": Scope.WRITE, "*": Scope.READ}, expires_in=86_400).token
+def mine(tokens: Tokens) -> str:
+    return tokens.create("mine", {"alice": Scope.WRITE, "*": Scope.READ}, expires_in=86_400).token
 
 
 def test_a_pasted_token_is_verified_and_stored(url: str, mine: str, store: TokenStore) -> None:
@@ -112,11 +112,9 @@ def test_whoami_without_a_token_names_the_remedy(url: str) -> None:
     assert (done.code, f"run `ml-dash login {url}`" in done.err) == (1, True)
 
 
-def test_whoami_with_a_revoked_token_says_so(
-    url: str, accounts: Accounts, mine: str, store: TokenStore
-) -> None:
+def test_whoami_with_a_revoked_token_says_so(url: str, tokens: Tokens, mine: str, store: TokenStore) -> None:
     store.put(url, Token(mine))
-    accounts.revoke(accounts.list()[0].token_id)
+    tokens.revoke(tokens.list()[0].token_id)
     done = invoke("whoami", url)
     assert (done.code, "unknown, expired or revoked" in done.err) == (1, True)
     assert mine not in done.err
@@ -130,12 +128,12 @@ def test_a_damaged_store_is_a_clear_error(command: str, url: str, config: Path) 
     assert (done.code, "Run `ml-dash login`" in done.err) == (1, True)
 
 
-def test_logging_out_revokes_and_forgets(url: str, accounts: Accounts, mine: str, store: TokenStore) -> None:
+def test_logging_out_revokes_and_forgets(url: str, tokens: Tokens, mine: str, store: TokenStore) -> None:
     store.put(url, Token(mine))
     store.put("https://other.example", Token(WRONG))
     done = invoke("logout", url)
     assert (done.code, done.out, done.err) == (0, f"Logged out of {url}: the token is revoked\n", "")
-    assert accounts.find(mine) is None
+    assert tokens.find(mine) is None
     assert list(store.all()) == ["https://other.example"]
     assert invoke("logout", url).out == f"No token is stored for {url}\n"
 
@@ -155,7 +153,7 @@ def test_logging_out_of_a_server_out_of_reach_forgets_and_says_what_remains(stor
     assert store.all() == {}
 
 
-def test_logging_out_everywhere(url: str, mine: str, accounts: Accounts, store: TokenStore) -> None:
+def test_logging_out_everywhere(url: str, mine: str, tokens: Tokens, store: TokenStore) -> None:
     away = closed_port()
     store.put(url, Token(mine))
     store.put(away, Token(WRONG))
@@ -164,7 +162,7 @@ def test_logging_out_everywhere(url: str, mine: str, accounts: Accounts, store: 
     assert f"Logged out of {url}" in done.out
     assert f"Forgot the token for {away}" in done.out
     assert store.all() == {}
-    assert accounts.find(mine) is None
+    assert tokens.find(mine) is None
     assert invoke("logout", "--all").out == "No token is stored for any server\n"
     assert invoke("logout", url, "--all").code == 2
 
@@ -178,14 +176,14 @@ def test_the_environments_token_is_mentioned_where_it_would_surprise(
 
 
 @pytest.fixture
-def live(server_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Accounts]]:
+def live(server_store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Tokens]]:
     """A server that lives by the real clock, and lets clients ask every second."""
     monkeypatch.setattr("ml_dash.server.api.device.POLL_SECONDS", 1)
     monkeypatch.setattr("ml_dash.server.accounts.device_logins.POLL_SECONDS", 1)
     monkeypatch.setattr(server_store, "clock", SYSTEM_CLOCK)
-    accounts = Accounts(server_store.database, SYSTEM_CLOCK)
-    with Served(build_app(server_store, accounts, server_store.settings)) as served:
-        yield served.url, accounts
+    tokens = Tokens(server_store.database, SYSTEM_CLOCK)
+    with Served(build_app(server_store, tokens, server_store.settings)) as served:
+        yield served.url, tokens
 
 
 def approve(url: str, user_code: str, token: str) -> None:
@@ -195,11 +193,11 @@ def approve(url: str, user_code: str, token: str) -> None:
 
 
 def test_logging_in_by_the_device_flow_as_a_person_does(
-    live: tuple[str, Accounts], config: Path, monkeypatch: pytest.MonkeyPatch
+    live: tuple[str, Tokens], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process of its own; meanwhile another process finds the new token without a restart."""
-    url, accounts = live
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    url, tokens = live
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     assert token_for(url) is None
     process = start("login", url, ML_DASH_CONFIG_DIR=str(config))
     assert process.stdout is not None
@@ -220,19 +218,19 @@ def test_logging_in_by_the_device_flow_as_a_person_does(
     assert re.search(rf"Logged in to {url} as \S+: alice:write, until", out)
     token = token_for(url)
     assert token is not None
-    who = accounts.find(token.reveal())
+    who = tokens.find(token.reveal())
     assert who is not None
     assert who.grants == {"alice": Scope.WRITE}
     for secret in (token.reveal(), mine):
         assert secret not in shown + out + err
 
 
-def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Accounts], config: Path) -> None:
+def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Tokens], config: Path) -> None:
     import pty
     import subprocess
 
-    url, accounts = live
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    url, tokens = live
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "login", url],
@@ -264,10 +262,10 @@ def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Accounts], 
 
 
 def test_a_browser_is_opened_only_on_demand(
-    live: tuple[str, Accounts], monkeypatch: pytest.MonkeyPatch
+    live: tuple[str, Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, accounts = live
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    url, tokens = live
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     opened: list[str] = []
 
     def browse(address: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from ml_dash.client.login import Authorization, begin, client_name, finish
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.tokens import LoginError
 from tests.support.account_serving import Hands
 from tests.support.answering import answering, closed_port, http
@@ -45,20 +45,20 @@ def waking(
     return sleep
 
 
-async def test_a_login_that_is_approved_gives_a_token(url: str, accounts: Accounts, clock: Hands) -> None:
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+async def test_a_login_that_is_approved_gives_a_token(url: str, tokens: Tokens, clock: Hands) -> None:
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     authorization = await begin(url)
     assert authorization.where == f"{url}/device"
     assert authorization.where_with_code == f"{url}/device?user_code={authorization.user_code}"
     sleep = waking(clock, 3, lambda: decide(url, authorization, mine))
     token = await finish(url, authorization, sleep=sleep, monotonic=clock.monotonic)
-    who = accounts.find(token.reveal())
+    who = tokens.find(token.reveal())
     assert who is not None
     assert (who.name, who.grants) == (client_name(), {"alice": Scope.WRITE})
 
 
-async def test_a_login_that_is_denied_ends_at_once(url: str, accounts: Accounts, clock: Hands) -> None:
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+async def test_a_login_that_is_denied_ends_at_once(url: str, tokens: Tokens, clock: Hands) -> None:
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     authorization = await begin(url)
     sleep = waking(clock, 2, lambda: decide(url, authorization, mine, "deny"))
     with pytest.raises(LoginError, match="the login was denied"):
@@ -86,9 +86,9 @@ async def test_the_client_slows_down_when_told_to(url: str, clock: Hands) -> Non
 
 
 async def test_a_server_that_is_away_for_a_while_does_not_end_the_login(
-    url: str, accounts: Accounts, clock: Hands
+    url: str, tokens: Tokens, clock: Hands
 ) -> None:
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     authorization = await begin(url)
     away = closed_port()
     slept: list[float] = []

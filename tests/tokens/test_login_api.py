@@ -8,15 +8,15 @@ from ml_dash.client import login_api as api
 from ml_dash.client.login_api import ask, revoke_self, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.tokens import LoginError, Token
 from tests.support.answering import answering, closed_port, http
 
 TOKEN = Token("mld_0123456789012345678901234567890123456789abc")
 
 
-async def test_a_server_says_who_a_token_is(url: str, accounts: Accounts) -> None:
-    created = accounts.create("bob's", {"bob": Scope.WRITE})
+async def test_a_server_says_who_a_token_is(url: str, tokens: Tokens) -> None:
+    created = tokens.create("bob's", {"bob": Scope.WRITE})
     who = await who_am_i(f"{url}/", Token(created.token))
     assert who["tokenId"] == created.record.token_id
 
@@ -27,8 +27,8 @@ async def test_a_token_that_is_not_accepted_is_an_error_that_does_not_show_it(ur
     assert TOKEN.reveal() not in str(caught.value)
 
 
-async def test_revoking_says_whether_the_token_was_valid(url: str, accounts: Accounts) -> None:
-    token = Token(accounts.create("bob's", {"bob": Scope.WRITE}).token)
+async def test_revoking_says_whether_the_token_was_valid(url: str, tokens: Tokens) -> None:
+    token = Token(tokens.create("bob's", {"bob": Scope.WRITE}).token)
     assert await revoke_self(url, token) is True
     assert await revoke_self(url, token) is False
 

@@ -14,7 +14,7 @@ import pytest
 from ml_dash.client.login import begin, finish
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.tokens import Token, TokenStore, token_for
 from tests.support.account_serving import Hands
 from tests.support.answering import answering, closed_port, http
@@ -33,12 +33,12 @@ def check(text: str, *secrets: str) -> None:
 
 
 def test_a_whole_life_of_a_token_leaves_no_trace_of_it(
-    url: str, accounts: Accounts, clock: Hands, config: Path, caplog: pytest.LogCaptureFixture
+    url: str, tokens: Tokens, clock: Hands, config: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With every logger of client, server and libraries at its most talkative."""
     caplog.set_level(0)
     logging.getLogger().setLevel(0)
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     told = [
         invoke("login", url, "--token", "-", stdin=mine),
         invoke("login", url, "--token", "-", stdin=WRONG),
@@ -99,11 +99,9 @@ def test_whatever_a_server_does_its_error_and_what_led_to_it_show_no_token(
         check(" ".join(lines), WRONG)
 
 
-def test_a_process_that_talks_of_everything_shows_no_token(
-    url: str, accounts: Accounts, config: Path
-) -> None:
+def test_a_process_that_talks_of_everything_shows_no_token(url: str, tokens: Tokens, config: Path) -> None:
     """Python's development mode and asyncio's debugging included."""
-    mine = accounts.create("mine", {"alice": Scope.WRITE}).token
+    mine = tokens.create("mine", {"alice": Scope.WRITE}).token
     env = environment(
         PYTHONDEVMODE="1", PYTHONASYNCIODEBUG="1", ML_DASH_CONFIG_DIR=str(config), ML_DASH_TOKEN=mine
     )

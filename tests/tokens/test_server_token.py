@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.db.database import Database
 from tests.support.token_commands import invoke
 
@@ -17,11 +17,11 @@ WRONG = "mld_" + "w" * 43
 
 
 @pytest.fixture
-def live(database: Database) -> Accounts:
-    return Accounts(database, SYSTEM_CLOCK)
+def live(database: Database) -> Tokens:
+    return Tokens(database, SYSTEM_CLOCK)
 
 
-def test_a_token_is_printed_once_and_alone_on_its_line(data: Path, live: Accounts) -> None:
+def test_a_token_is_printed_once_and_alone_on_its_line(data: Path, live: Tokens) -> None:
     done = invoke("server", "token", "create", "ci", "--owner", "alice", "--owner", "*:read", "--data", data)
     assert done.code == 0, done.err
     token = done.out.removesuffix("\n")
@@ -34,7 +34,7 @@ def test_a_token_is_printed_once_and_alone_on_its_line(data: Path, live: Account
     assert token[4:] not in listed.out + listed.err + done.err
 
 
-def test_scopes_and_expiry_are_read(data: Path, live: Accounts) -> None:
+def test_scopes_and_expiry_are_read(data: Path, live: Tokens) -> None:
     arguments = [
         "--owner",
         "a",
@@ -54,7 +54,7 @@ def test_scopes_and_expiry_are_read(data: Path, live: Accounts) -> None:
     assert who.expires_ns == who.created_ns + 36 * 3600 * 10**9
 
 
-def test_an_admin_token_needs_no_owner(data: Path, live: Accounts) -> None:
+def test_an_admin_token_needs_no_owner(data: Path, live: Tokens) -> None:
     done = invoke("server", "token", "create", "root", "--admin", "--data", data)
     who = live.find(done.out.strip())
     assert who is not None
@@ -76,7 +76,7 @@ def test_an_admin_token_needs_no_owner(data: Path, live: Accounts) -> None:
     ],
 )
 def test_a_command_line_that_makes_no_sense_makes_no_token(
-    data: Path, live: Accounts, arguments: list[str], message: str
+    data: Path, live: Tokens, arguments: list[str], message: str
 ) -> None:
     done = invoke("server", "token", "create", *arguments, "--data", data)
     assert (done.code, done.out) == (2, "")
@@ -84,7 +84,7 @@ def test_a_command_line_that_makes_no_sense_makes_no_token(
     assert live.list() == []
 
 
-def test_revoking_is_seen_by_a_server_that_runs(data: Path, live: Accounts) -> None:
+def test_revoking_is_seen_by_a_server_that_runs(data: Path, live: Tokens) -> None:
     created = [live.create(name, {"a": Scope.READ}) for name in "ab"]
     done = invoke("server", "token", "revoke", *(each.record.token_id for each in created), "--data", data)
     assert (done.code, done.err) == (0, "")
@@ -95,7 +95,7 @@ def test_revoking_is_seen_by_a_server_that_runs(data: Path, live: Accounts) -> N
     assert states == ["revoked", "revoked"]
 
 
-def test_revoking_what_does_not_exist_is_exit_code_1_and_repeats_no_token(data: Path, live: Accounts) -> None:
+def test_revoking_what_does_not_exist_is_exit_code_1_and_repeats_no_token(data: Path, live: Tokens) -> None:
     created = live.create("a", {"a": Scope.READ})
     done = invoke(
         "server", "token", "revoke", "tok_0000000000000000", WRONG, created.record.token_id, "--data", data
@@ -106,14 +106,14 @@ def test_revoking_what_does_not_exist_is_exit_code_1_and_repeats_no_token(data: 
     assert WRONG not in done.out + done.err
 
 
-def test_the_list_for_programs_is_json(data: Path, live: Accounts) -> None:
+def test_the_list_for_programs_is_json(data: Path, live: Tokens) -> None:
     created = live.create("a", {"a": Scope.READ})
     (record,) = json.loads(invoke("server", "token", "list", "--json", "--data", data).out)
     assert (record["tokenId"], record["revokedAt"]) == (created.record.token_id, None)
     assert record["grants"] == [{"owner": "a", "scope": "read"}]
 
 
-def test_an_empty_list_says_so(data: Path, live: Accounts) -> None:
+def test_an_empty_list_says_so(data: Path, live: Tokens) -> None:
     done = invoke("server", "token", "list", "--data", data)
     assert (done.code, done.out, done.err) == (0, "", "no tokens\n")
 
@@ -126,7 +126,7 @@ def test_a_directory_without_a_server_is_named_and_left_as_it_is(tmp_path: Path)
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_database_can_be_named_by_its_url(data: Path, live: Accounts) -> None:
+def test_a_database_can_be_named_by_its_url(data: Path, live: Tokens) -> None:
     done = invoke(
         "server", "token", "create", "ci", "--owner", "a", "--database", f"sqlite:///{data}/catalogue.sqlite"
     )

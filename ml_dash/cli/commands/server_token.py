@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.server.accounts.grants import Scope
-    from ml_dash.server.accounts.tokens import Accounts, TokenRecord
+    from ml_dash.server.accounts.tokens import TokenRecord, Tokens
 
 __all__ = ["COMMANDS", "create", "list_tokens", "revoke"]
 
@@ -61,17 +61,17 @@ def create(
     It goes to standard output alone on a line, everything else to standard error.
     """
     lifetime = _seconds(expires)
-    with _accounts(data, database) as accounts:
+    with _open_tokens(data, database) as tokens:
         grants = _grants(owner, scope)
-        created = accounts.create(name, grants, admin=admin, expires_in=lifetime)
+        created = tokens.create(name, grants, admin=admin, expires_in=lifetime)
     complain(f"Token {created.record.token_id} ({_grants_text(created.record)}), shown this once:")
     typer.echo(created.token)
 
 
 def list_tokens(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """List the tokens that were ever made, also those that are valid no more."""
-    with _accounts(data, database) as accounts:
-        records = accounts.list()
+    with _open_tokens(data, database) as tokens:
+        records = tokens.list()
         if as_json:
             from ml_dash.server.api.account_bodies import token_body
 
@@ -93,11 +93,11 @@ def revoke(
 ) -> None:
     """Revoke tokens. A server that runs refuses them within a second."""
     unknown = 0
-    with _accounts(data, database) as accounts:
+    with _open_tokens(data, database) as tokens:
         for token_id in token_ids:
             # who gives the token itself must not find it on the screen, and in the logs of it
             shown = token_id if token_id.startswith("tok_") else "that is no token's id"
-            if accounts.revoke(token_id):
+            if tokens.revoke(token_id):
                 typer.echo(f"Revoked {token_id}")
             else:
                 unknown += 1
@@ -111,10 +111,10 @@ COMMANDS: dict[str, Callable[..., None]] = {"create": create, "list": list_token
 
 
 @contextmanager
-def _accounts(data: str, database: str | None) -> Iterator[Accounts]:
+def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
     """Open the tokens of a server that exists."""
     try:
-        from ml_dash.server.accounts.tokens import Accounts
+        from ml_dash.server.accounts.tokens import Tokens
         from ml_dash.server.db.database import Database
         from ml_dash.server.settings import ServerSettings
     except ModuleNotFoundError as error:
@@ -129,7 +129,7 @@ def _accounts(data: str, database: str | None) -> Iterator[Accounts]:
         )
     opened = Database.open(url)
     try:
-        yield Accounts(opened)
+        yield Tokens(opened)
     finally:
         opened.close()
 

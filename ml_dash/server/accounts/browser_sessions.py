@@ -18,7 +18,7 @@ from ml_dash.server.db.token_tables import SESSIONS
 
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
-    from ml_dash.server.accounts.tokens import Accounts
+    from ml_dash.server.accounts.tokens import Tokens
 
 __all__ = ["StoreSessions"]
 
@@ -29,17 +29,17 @@ class StoreSessions:
     """The sessions of a server; see `ml_dash.server.http.access.Sessions`.
 
     Args:
-        accounts: The tokens.
+        tokens: The tokens of the server.
     """
 
     mode = "server"
     cookie = "ml_dash_session"
     lifetime: int | None = _LIFETIME
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-        self._database = accounts.database
-        self._clock = accounts.clock
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._database = tokens.database
+        self._clock = tokens.clock
         self._cache = TokenCache()
 
     def cached(self, secret: str) -> tuple[bool, Principal | None]:
@@ -57,7 +57,7 @@ class StoreSessions:
 
     async def open(self, token: str) -> tuple[str, Principal] | None:
         """See `Sessions.open`."""
-        who = await self._accounts.look_up(token)
+        who = await self._tokens.look_up(token)
         if who is None:
             return None
         secret = secrets.token_urlsafe(32)
@@ -91,7 +91,7 @@ class StoreSessions:
         query = select(SESSIONS.c.token_id).where(SESSIONS.c.hash == digest, SESSIONS.c.expires_ns > now)
         with self._database.read() as connection:
             token_id = connection.execute(query).scalar_one_or_none()
-            record = None if token_id is None else self._accounts.record(connection, token_id)
+            record = None if token_id is None else self._tokens.record(connection, token_id)
         who = record.principal().reader() if record is not None and record.is_valid(now) else None
         self._cache.put(digest, who, asked_at)
         return who

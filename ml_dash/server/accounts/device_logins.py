@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
     from ml_dash.server.accounts.grants import Principal
-    from ml_dash.server.accounts.tokens import Accounts, CreatedToken
+    from ml_dash.server.accounts.tokens import CreatedToken, Tokens
 
 __all__ = [
     "CODE_SECONDS",
@@ -98,9 +98,9 @@ class Waiting:
 class DeviceLogins:
     """The logins under way. Every method uses the database and belongs on a worker thread."""
 
-    def __init__(self, accounts: Accounts, clock: Clock) -> None:
-        self._accounts = accounts
-        self._database = accounts.database
+    def __init__(self, tokens: Tokens, clock: Clock) -> None:
+        self._tokens = tokens
+        self._database = tokens.database
         self._clock = clock
 
     def begin(self, client: str, address: str, asked: Mapping[str, Scope]) -> Begun | None:
@@ -202,14 +202,14 @@ class DeviceLogins:
 
     def _issue(self, connection: Connection, row: Any) -> CreatedToken | Refusal:
         now = self._clock.time_ns()
-        approver = self._accounts.record(connection, row.approved_by)
+        approver = self._tokens.record(connection, row.approved_by)
         if approver is None or not approver.is_valid(now):
             # revoked after it approved: what it handed on must not outlive it by this door
             return Refusal.DENIED
         lifetimes = [row.lifetime_ns]
         if approver.expires_ns is not None:
             lifetimes.append(approver.expires_ns - now)
-        return self._accounts.insert(
+        return self._tokens.insert(
             connection,
             row.client,
             _load(row.granted),

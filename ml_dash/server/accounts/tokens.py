@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.db.database import Database
 
-__all__ = ["Accounts", "CreatedToken", "TokenRecord", "check_name", "new_token"]
+__all__ = ["CreatedToken", "TokenRecord", "Tokens", "check_name", "new_token"]
 
 PREFIX = "mld_"
 GRANTS_MAX = 1000
@@ -55,7 +55,7 @@ _ID = re.compile(r"tok_[a-z0-9]{16}")
 _LOGGER = logging.getLogger(__name__)
 
 
-class Accounts:
+class Tokens:
     """The tokens of a server.
 
     Every method reads or writes the database and so belongs on a worker thread, but for `cached` and `was_valid`.

@@ -46,7 +46,7 @@ async def _owner_of(request: web.Request, store: Store) -> str:
 def _whole_routes(store: Store) -> list[web.RouteDef]:
     """Return the routes that ask what is not here, and that which takes a content in one piece."""
     memory = Memory(store.settings.memory_bytes)
-    contents, settings = store.contents, store.settings
+    contents, settings = store.blob_catalogue, store.settings
 
     async def lacking(request: web.Request) -> web.Response:
         Arguments(request)
@@ -71,7 +71,7 @@ def _whole_routes(store: Store) -> list[web.RouteDef]:
         checksum = _checksum(request)
         with memory.budget() as budget:
             body = await read_body(request, PART_BYTES_MIN, budget, settings.body_timeout)
-            await store.content_store.receive_whole(owner, checksum, body)
+            await store.transfers.receive_whole(owner, checksum, body)
             size = len(body)
         return answer(request, {"checksum": checksum, "sizeBytes": size})
 
@@ -84,7 +84,7 @@ def _whole_routes(store: Store) -> list[web.RouteDef]:
 
 def _part_routes(store: Store) -> list[web.RouteDef]:
     """Return the routes of an upload in parts."""
-    contents, keeper, settings = store.contents, store.content_store, store.settings
+    contents, keeper, settings = store.blob_catalogue, store.transfers, store.settings
 
     async def begin(request: web.Request) -> web.Response:
         Arguments(request)

@@ -30,7 +30,7 @@ from ml_dash.server.http.access import public
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock
-    from ml_dash.server.accounts.tokens import Accounts
+    from ml_dash.server.accounts.tokens import Tokens
 
 __all__ = ["CLIENT_ID", "GRANT_TYPE", "PAGE", "device_routes"]
 
@@ -61,16 +61,16 @@ class _RefusedError(Exception):
         return web.json_response(body, status=self.status, headers=headers)
 
 
-def device_routes(accounts: Accounts, clock: Clock, public_url: str | None = None) -> list[web.RouteDef]:
+def device_routes(tokens: Tokens, clock: Clock, public_url: str | None = None) -> list[web.RouteDef]:
     """Return the routes of the device flow.
 
     Args:
-        accounts: The tokens.
+        tokens: The tokens of the server.
         clock: Tells when codes expire.
         public_url: Where people reach this server; None: where the device does.
     """
-    device = _Device(accounts, clock, public_url)
-    page = ApprovalPage(accounts, clock)
+    device = _Device(tokens, clock, public_url)
+    page = ApprovalPage(tokens, clock)
     return [
         web.post(f"{API}/device/authorize", device.authorize),
         web.post(f"{API}/device/token", device.token),
@@ -82,9 +82,9 @@ def device_routes(accounts: Accounts, clock: Clock, public_url: str | None = Non
 class _Device:
     """What devices ask."""
 
-    def __init__(self, accounts: Accounts, clock: Clock, public_url: str | None) -> None:
-        self._logins = DeviceLogins(accounts, clock)
-        self._run = accounts.database.run
+    def __init__(self, tokens: Tokens, clock: Clock, public_url: str | None) -> None:
+        self._logins = DeviceLogins(tokens, clock)
+        self._run = tokens.database.run
         self._public_url = public_url
         self._begun = Attempts(_LOGINS, _WINDOW_SECONDS, clock)
         self._wrong = Attempts(_WRONG_DEVICE_CODES, _WINDOW_SECONDS, clock)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.server.accounts.device_logins import Waiting
     from ml_dash.server.accounts.grants import Principal
-    from ml_dash.server.accounts.tokens import Accounts
+    from ml_dash.server.accounts.tokens import Tokens
 
 __all__ = ["ApprovalPage"]
 
@@ -45,16 +45,16 @@ class ApprovalPage:
     """What people do on the page.
 
     Args:
-        accounts: The tokens.
+        tokens: The tokens of the server.
         clock: Tells when codes expire.
     """
 
-    def __init__(self, accounts: Accounts, clock: Clock) -> None:
-        self._accounts = accounts
-        self._logins = DeviceLogins(accounts, clock)
-        self._run = accounts.database.run
-        self._codes = Attempts(_WRONG_CODES, _WINDOW_SECONDS, clock)
-        self._tokens = Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, clock)
+    def __init__(self, tokens: Tokens, clock: Clock) -> None:
+        self._tokens = tokens
+        self._logins = DeviceLogins(tokens, clock)
+        self._run = tokens.database.run
+        self._code_attempts = Attempts(_WRONG_CODES, _WINDOW_SECONDS, clock)
+        self._token_attempts = Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, clock)
 
     @public
     async def show(self, request: web.Request) -> web.Response:
@@ -91,11 +91,11 @@ class ApprovalPage:
 
     async def _approver(self, request: web.Request, token: str) -> Principal | None:
         address = address_of(request)
-        if wait := self._tokens.wait(address):
+        if wait := self._token_attempts.wait(address):
             raise _EndedError(_too_many(wait))
-        approver = await self._run(self._accounts.find, token)
+        approver = await self._run(self._tokens.find, token)
         if approver is None:
-            self._tokens.count(address, hash_token(token))
+            self._token_attempts.count(address, hash_token(token))
         return approver
 
     async def _decided(self, waiting: Waiting, approver: Principal, form: Mapping[str, str]) -> web.Response:
@@ -120,13 +120,13 @@ class ApprovalPage:
     async def _find(self, request: web.Request, given: str) -> Waiting:
         """Return the login that a code stands for."""
         address = address_of(request)
-        if wait := self._codes.wait(address):
+        if wait := self._code_attempts.wait(address):
             raise _EndedError(_too_many(wait))
         code = parse_user_code(given)
         waiting = None if code is None else await self._run(self._logins.waiting, code)
         if waiting is None:
             if code is not None:
-                self._codes.count(address, code)
+                self._code_attempts.count(address, code)
             error = (
                 "No login waits under this code: it may be mistyped, decided already, or older than "
                 f"{CODE_SECONDS // 60} minutes."

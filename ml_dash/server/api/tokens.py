@@ -15,14 +15,14 @@ from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import Arguments
 
 if TYPE_CHECKING:
-    from ml_dash.server.accounts.tokens import Accounts
+    from ml_dash.server.accounts.tokens import Tokens
 
 __all__ = ["account_routes"]
 
 
-def account_routes(accounts: Accounts) -> list[web.RouteDef]:
+def account_routes(tokens: Tokens) -> list[web.RouteDef]:
     """Return the routes."""
-    run = accounts.database.run
+    run = tokens.database.run
 
     async def whoami(request: web.Request) -> web.Response:
         Arguments(request)
@@ -31,13 +31,13 @@ def account_routes(accounts: Accounts) -> list[web.RouteDef]:
     async def revoke_self(request: web.Request) -> web.Response:
         Arguments(request)
         token_id = principal(request).token_id
-        await run(accounts.revoke, token_id)
+        await run(tokens.revoke, token_id)
         return answer(request, {"tokenId": token_id, "revoked": True})
 
     async def list_tokens(request: web.Request) -> web.Response:
         require_admin(request)
         Arguments(request)
-        records = await run(accounts.list)
+        records = await run(tokens.list)
         return answer(request, {"data": [token_body(record) for record in records]})
 
     async def create_token(request: web.Request) -> web.Response:
@@ -46,7 +46,7 @@ def account_routes(accounts: Accounts) -> list[web.RouteDef]:
         new = await read_new_token(request)
         try:
             created = await run(
-                accounts.create,
+                tokens.create,
                 new.name,
                 new.grants,
                 admin=new.admin,
@@ -61,7 +61,7 @@ def account_routes(accounts: Accounts) -> list[web.RouteDef]:
         require_admin(request)
         Arguments(request)
         token_id = request.match_info["tokenId"]
-        if not await run(accounts.revoke, token_id):
+        if not await run(tokens.revoke, token_id):
             raise ApiError(
                 404, ErrorCode.NOT_FOUND.value, f"token {token_id!r} does not exist: see GET {API}/tokens"
             )

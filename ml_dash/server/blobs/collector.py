@@ -44,7 +44,7 @@ class BlobCollector:
 
     Args:
         database: Where contents are listed.
-        blobs: Where their bytes are.
+        objects: Where their bytes are.
         settings: The grace period.
         clock: The time.
         telemetry: Counts what is removed.
@@ -53,14 +53,14 @@ class BlobCollector:
     def __init__(
         self,
         database: Database,
-        blobs: ObjectStore,
+        objects: ObjectStore,
         settings: ServerSettings,
         *,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._database = database
-        self._blobs = blobs
+        self._objects = objects
         self._settings = settings
         self._clock = clock
         self._telemetry = telemetry
@@ -104,13 +104,13 @@ class BlobCollector:
                 return 0
             checksums = [row.checksum for row in rows]
             parts = and_(BLOB_PARTS.c.owner == owner, BLOB_PARTS.c.checksum.in_(checksums))
-            objects = list(connection.execute(select(BLOB_PARTS.c.object).where(parts)).scalars())
+            names = list(connection.execute(select(BLOB_PARTS.c.object).where(parts)).scalars())
             connection.execute(delete(BLOB_PARTS).where(parts))
             connection.execute(delete(BLOBS).where(BLOBS.c.owner == owner, BLOBS.c.checksum.in_(checksums)))
             add_used(connection, owner, -sum(row.size for row in rows))
         self._telemetry.content_removed.inc(len(rows))
         try:
-            self._blobs.delete(objects)
+            self._objects.delete(names)
         except OSError as error:
             _LOG.info("unused objects are left to the collector of objects: %s", error)
         return len(rows)

@@ -175,13 +175,13 @@ class ObjectWriter:
     """Stores one object, piece by piece. One thread at a time may use it.
 
     Args:
-        blobs: The store.
+        objects: The store.
         name: The object's name.
         file: What takes the bytes.
     """
 
-    def __init__(self, blobs: ObjectStore, name: str, file: Any) -> None:
-        self._blobs = blobs
+    def __init__(self, objects: ObjectStore, name: str, file: Any) -> None:
+        self._objects = objects
         self._name = name
         self._file = file
 
@@ -202,14 +202,14 @@ class ObjectWriter:
             OSError: It could not be stored.
         """
         self._call("close")
-        self._blobs.finish(self._name)
+        self._objects.finish(self._name)
 
     def discard(self) -> None:
         """Leave nothing behind; what cannot be removed now is left to the collector.
 
         In a bucket, an upload that is not ended would stay there unseen: so it is ended, and removed then.
         """
-        for end in (self._file.close, lambda: self._blobs.delete([self._name])):
+        for end in (self._file.close, lambda: self._objects.delete([self._name])):
             try:
                 end()
             except Exception as error:  # noqa: BLE001 - obstore's own errors have no base below this

@@ -54,13 +54,13 @@ class BlobTransfers:
 
     Args:
         contents: Where they are listed.
-        blobs: Where their bytes are.
+        objects: Where their bytes are.
         telemetry: Counts what happens.
     """
 
-    def __init__(self, contents: BlobCatalogue, blobs: ObjectStore, telemetry: Telemetry) -> None:
+    def __init__(self, contents: BlobCatalogue, objects: ObjectStore, telemetry: Telemetry) -> None:
         self._contents = contents
-        self._blobs = blobs
+        self._objects = objects
         self._telemetry = telemetry
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ml-dash-content")
         self._checkers = ThreadPoolExecutor(_CHECKERS, thread_name_prefix="ml-dash-check")
@@ -103,8 +103,8 @@ class BlobTransfers:
             async for chunk in chunks:
                 self._telemetry.content_bytes.inc(len(chunk))
             return
-        name = self._blobs.new_blob_name()
-        sink = await self._run(_Sink, self._blobs, name)
+        name = self._objects.new_blob_name()
+        sink = await self._run(_Sink, self._objects, name)
         used = False
         try:
             await self._fill(sink, size, chunks)
@@ -182,9 +182,9 @@ class BlobTransfers:
             return
         name = None
         if body:
-            name = self._blobs.new_blob_name()
+            name = self._objects.new_blob_name()
             try:
-                self._blobs.put(name, body)
+                self._objects.put(name, body)
             except OSError as error:
                 raise _failed(error) from error
         used = False
@@ -239,7 +239,7 @@ class BlobTransfers:
         )
 
     def _read(self, piece: Piece) -> bytes:
-        data = self._blobs.get(*piece)
+        data = self._objects.get(*piece)
         if len(data) != piece.length:
             raise ObjectError(f"object {piece.object} has less than {piece.offset + piece.length} bytes")
         return data
@@ -247,7 +247,7 @@ class BlobTransfers:
     def _discard(self, names: list[str]) -> None:
         """Remove objects that nothing refers to. What is left behind is collected later."""
         try:
-            self._blobs.delete(names)
+            self._objects.delete(names)
         except OSError as error:
             _LOG.info("an unused object is left to the collector: %s", error)
 
@@ -294,9 +294,9 @@ def pieces(content: Blob, start: int, stop: int) -> Iterator[Piece]:
 class _Sink:
     """An object that grows, and the hash of what went in. One thread at a time may use it."""
 
-    def __init__(self, blobs: ObjectStore, name: str) -> None:
+    def __init__(self, objects: ObjectStore, name: str) -> None:
         try:
-            self._writer = blobs.writer(name)
+            self._writer = objects.writer(name)
         except OSError as error:
             raise _failed(error) from error
         self._hash = hashlib.sha256()

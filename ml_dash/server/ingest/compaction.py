@@ -69,7 +69,7 @@ class Compactor:
 
     Args:
         database: Where the blocks are.
-        blobs: Where chunks go.
+        objects: Where chunks go.
         settings: When it is time.
         clock: The time.
         telemetry: Counts what is done.
@@ -79,7 +79,7 @@ class Compactor:
     def __init__(
         self,
         database: Database,
-        blobs: ObjectStore,
+        objects: ObjectStore,
         settings: ServerSettings,
         *,
         clock: Clock,
@@ -87,7 +87,7 @@ class Compactor:
         upkeep: Callable[[], object] = lambda: None,
     ) -> None:
         self._database = database
-        self._blobs = blobs
+        self._objects = objects
         self._settings = settings
         self._clock = clock
         self._telemetry = telemetry
@@ -141,7 +141,7 @@ class Compactor:
     def collect(self) -> int:
         """Remove the objects that are old, and that nothing refers to; return how many."""
         removed = 0
-        for names in self._blobs.older_than(self._settings.orphan_age):
+        for names in self._objects.older_than(self._settings.orphan_age):
             with self._database.read() as connection:
                 used = {
                     name
@@ -149,7 +149,7 @@ class Compactor:
                     for name in connection.execute(select(column).where(column.in_(names))).scalars()
                 }
             unused = [name for name in names if name not in used]
-            self._blobs.delete(unused)
+            self._objects.delete(unused)
             removed += len(unused)
         self._telemetry.orphans.inc(removed)
         return removed
@@ -219,16 +219,16 @@ class Compactor:
         return found
 
     def _replace(self, experiment_id: str, series: int, small: list[_Small]) -> int:
-        chunks = [_chunk(self._blobs, group) for group in _groups(small)]
-        name = self._blobs.new_name(experiment_id)
-        self._blobs.put(name, b"".join(chunk.data for chunk in chunks))
+        chunks = [_chunk(self._objects, group) for group in _groups(small)]
+        name = self._objects.new_name(experiment_id)
+        self._objects.put(name, b"".join(chunk.data for chunk in chunks))
         try:
             swapped = self._swap(experiment_id, series, small, chunks, name)
         except SQLAlchemyError:
-            self._blobs.delete([name])
+            self._objects.delete([name])
             raise
         if not swapped:
-            self._blobs.delete([name])
+            self._objects.delete([name])
             return 0
         return sum(chunk.rows for chunk in chunks)
 
@@ -306,9 +306,9 @@ def _groups(small: list[_Small]) -> Iterator[list[_Small]]:
     yield group
 
 
-def _chunk(blobs: ObjectStore, group: list[_Small]) -> _Chunk:
+def _chunk(objects: ObjectStore, group: list[_Small]) -> _Chunk:
     first = group[0].stored
-    blocks = [load_block(blobs, each.stored) for each in group]
+    blocks = [load_block(objects, each.stored) for each in group]
     if len(group) == 1:
         entry, data, block = first.entry, first.data or b"", blocks[0]
     else:

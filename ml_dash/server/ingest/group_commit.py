@@ -75,7 +75,7 @@ class Ingest:
 
     Args:
         database: Where rows are stored.
-        blobs: Where objects are.
+        objects: Where large data goes.
         settings: The limits.
         clock: The time.
         telemetry: Counts what happens.
@@ -86,7 +86,7 @@ class Ingest:
     def __init__(
         self,
         database: Database,
-        blobs: ObjectStore,
+        objects: ObjectStore,
         settings: ServerSettings,
         *,
         clock: Clock,
@@ -94,7 +94,7 @@ class Ingest:
         on_hot: Callable[[str, int], None],
     ) -> None:
         self._database = database
-        self._blobs = blobs
+        self._objects = objects
         self._settings = settings
         self._clock = clock
         self._telemetry = telemetry
@@ -221,7 +221,7 @@ class Ingest:
                 writer,
                 body,
                 new,
-                blobs=self._blobs,
+                objects=self._objects,
                 object_bytes=self._settings.object_bytes,
             )
         except OSError as error:
@@ -330,7 +330,7 @@ class Ingest:
         """Remove an object that nothing will refer to. What is left behind is collected later."""
         if rows.object is not None:
             try:
-                self._blobs.delete([rows.object.name])
+                self._objects.delete([rows.object.name])
             except OSError as error:
                 _LOG.info("an unused object is left to the collector: %s", error)
 

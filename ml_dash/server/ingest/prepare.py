@@ -136,7 +136,7 @@ def prepare(
     body: bytes | bytearray | memoryview,
     frames: Sequence[ParsedFrame],
     *,
-    blobs: ObjectStore,
+    objects: ObjectStore,
     object_bytes: int,
 ) -> NewRows:
     """Make of these frames what is to be stored; write their object, if they are worth one.
@@ -146,7 +146,7 @@ def prepare(
         writer: Who wrote them.
         body: The bytes that they were parsed from.
         frames: At least one.
-        blobs: Where objects go.
+        objects: Where objects go.
         object_bytes: How much data is worth an object.
 
     Raises:
@@ -158,7 +158,7 @@ def prepare(
     stored: NewObject | None = None
     offsets: dict[int, int] = {}
     if sum(piece.length for piece in far) >= object_bytes:
-        stored, offsets = _write_object(experiment_id, view, frames, far, blobs)
+        stored, offsets = _write_object(experiment_id, view, frames, far, objects)
     blocks = [_new_block(piece, view, offsets.get(id(piece))) for piece in pieces]
     return NewRows(
         experiment_id,
@@ -241,7 +241,7 @@ def _write_object(
     view: memoryview,
     frames: Sequence[ParsedFrame],
     pieces: list[_Piece],
-    blobs: ObjectStore,
+    objects: ObjectStore,
 ) -> tuple[NewObject, dict[int, int]]:
     """Store the data of these pieces; return where it is, by the id of each piece."""
     if any(piece.merged is not None for piece in pieces):
@@ -256,8 +256,8 @@ def _write_object(
         start = frames[0].start
         content = view[start : frames[-1].end]
         offsets = {id(piece): piece.first.offset - start for piece in pieces}
-    name = blobs.new_name(experiment_id)
-    blobs.put(name, content)
+    name = objects.new_name(experiment_id)
+    objects.put(name, content)
     return NewObject(name, len(content)), offsets
 
 

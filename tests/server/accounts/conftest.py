@@ -1,4 +1,4 @@
-"""Accounts in a real database, by a clock that tests turn."""
+"""Tokens in a real database, by a clock that tests turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
 from ml_dash.server.store import Store
@@ -38,22 +38,22 @@ def database(store: Store) -> Database:
 
 
 @pytest.fixture
-def accounts(database: Database, clock: Hands) -> Accounts:
-    return Accounts(database, clock)
+def tokens(database: Database, clock: Hands) -> Tokens:
+    return Tokens(database, clock)
 
 
 @pytest.fixture
-def admin(accounts: Accounts) -> str:
+def admin(tokens: Tokens) -> str:
     """The first admin token."""
-    token = accounts.first_token()
+    token = tokens.first_token()
     assert token is not None
     return token
 
 
 @pytest.fixture
-async def client(store: Store, accounts: Accounts) -> AsyncIterator[Client]:
+async def client(store: Store, tokens: Tokens) -> AsyncIterator[Client]:
     """A client of the server's whole application."""
-    async with connected(build_app(store, accounts, store.settings)) as client:
+    async with connected(build_app(store, tokens, store.settings)) as client:
         yield client
 
 

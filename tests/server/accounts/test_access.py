@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate, is_public, not_found, principal, public, require
 from ml_dash.server.http.bodies import error_answer
@@ -43,8 +43,8 @@ async def refused(response: Any, status: int, code: str) -> str:
     return message
 
 
-async def test_whoami_tells_a_token_about_itself(client: Client, accounts: Accounts) -> None:
-    created = accounts.create("bob's", {"bob": Scope.WRITE}, expires_in=60)
+async def test_whoami_tells_a_token_about_itself(client: Client, tokens: Tokens) -> None:
+    created = tokens.create("bob's", {"bob": Scope.WRITE}, expires_in=60)
     response = await client.get(WHOAMI, headers=bearer(created.token))
     assert await response.json() == {
         "tokenId": created.record.token_id,
@@ -106,9 +106,9 @@ async def test_paths_that_do_not_exist_demand_a_token_too(client: Client, admin:
     assert (await client.put(WHOAMI, headers=bearer(admin))).status == 405
 
 
-async def test_a_token_can_revoke_itself_and_nothing_else(client: Client, accounts: Accounts) -> None:
-    mine = accounts.create("mine", {"a": Scope.ADMIN})
-    other = accounts.create("other", {"a": Scope.ADMIN})
+async def test_a_token_can_revoke_itself_and_nothing_else(client: Client, tokens: Tokens) -> None:
+    mine = tokens.create("mine", {"a": Scope.ADMIN})
+    other = tokens.create("other", {"a": Scope.ADMIN})
     await refused(
         await client.delete(f"{TOKENS}/{other.record.token_id}", headers=bearer(mine.token)), 403, "forbidden"
     )
@@ -170,11 +170,11 @@ async def test_an_admin_creates_lists_and_revokes_tokens(client: Client, admin: 
     ],
 )
 async def test_a_request_for_a_token_that_makes_no_sense_is_refused(
-    client: Client, accounts: Accounts, admin: str, body: bytes
+    client: Client, tokens: Tokens, admin: str, body: bytes
 ) -> None:
     response = await client.post(TOKENS, data=body, headers=bearer(admin))
     await refused(response, 400, "invalid")
-    assert len(accounts.list()) == 1
+    assert len(tokens.list()) == 1
 
 
 async def test_a_large_request_for_a_token_is_refused(client: Client, admin: str) -> None:
@@ -182,9 +182,9 @@ async def test_a_large_request_for_a_token_is_refused(client: Client, admin: str
     await refused(response, 413, "too_large")
 
 
-async def test_only_admins_manage_tokens(client: Client, accounts: Accounts) -> None:
+async def test_only_admins_manage_tokens(client: Client, tokens: Tokens) -> None:
     """The scope admin on every owner is not enough: it is about experiments."""
-    created = accounts.create("almost", {"*": Scope.ADMIN})
+    created = tokens.create("almost", {"*": Scope.ADMIN})
     headers = bearer(created.token)
     await refused(await client.get(TOKENS, headers=headers), 403, "forbidden")
     await refused(
@@ -194,9 +194,9 @@ async def test_only_admins_manage_tokens(client: Client, accounts: Accounts) -> 
 
 
 async def test_who_tries_many_tokens_has_to_wait_and_others_do_not(
-    client: Client, accounts: Accounts, clock: Hands
+    client: Client, tokens: Tokens, clock: Hands
 ) -> None:
-    created = accounts.create("a", {"a": Scope.READ})
+    created = tokens.create("a", {"a": Scope.READ})
     assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200
     for number in range(60):
         await refused(await client.get(WHOAMI, headers=bearer(f"mld_{number}")), 401, "unauthorized")
@@ -206,7 +206,7 @@ async def test_who_tries_many_tokens_has_to_wait_and_others_do_not(
     assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200, "known, so not a guess"
     clock.turn(30)
     assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200, "and so it stays"
-    accounts.revoke(created.record.token_id)
+    tokens.revoke(created.record.token_id)
     assert (await client.get(WHOAMI, headers=bearer(created.token))).status in {401, 429}
     clock.turn(30)
     await refused(await client.get(WHOAMI, headers=bearer("mld_60")), 401, "unauthorized")
@@ -218,7 +218,7 @@ async def test_one_wrong_token_again_and_again_locks_nobody_out(client: Client, 
         await refused(await client.get(WHOAMI, headers=bearer("mld_revoked")), 401, "unauthorized")
 
 
-async def test_a_handler_is_public_only_where_it_says_so(accounts: Accounts, admin: str) -> None:
+async def test_a_handler_is_public_only_where_it_says_so(tokens: Tokens, admin: str) -> None:
     class Handlers:
         @public
         async def open(self, request: web.Request) -> web.Response:
@@ -242,7 +242,7 @@ async def test_a_handler_is_public_only_where_it_says_so(accounts: Accounts, adm
     assert not is_public(handlers.marked_later)
     public(handlers.marked_later)
     app = web.Application(
-        middlewares=[told, authenticate(Access.of(accounts, StoreSessions(accounts), accounts.clock))]
+        middlewares=[told, authenticate(Access.of(tokens, StoreSessions(tokens), tokens.clock))]
     )
     app.router.add_get("/open", handlers.open)
     app.router.add_get("/later", handlers.marked_later)
@@ -254,7 +254,7 @@ async def test_a_handler_is_public_only_where_it_says_so(accounts: Accounts, adm
         await refused(await client.get("/curious", headers=bearer(admin)), 401, "unauthorized")
         await refused(await client.get("/owned/alice"), 401, "unauthorized")
 
-        token = accounts.create("t", {"alice": Scope.WRITE, "bob": Scope.READ}).token
+        token = tokens.create("t", {"alice": Scope.WRITE, "bob": Scope.READ}).token
         assert (await client.get("/owned/alice", headers=bearer(token))).status == 200
         assert (await client.get("/owned/carol", headers=bearer(admin))).status == 200
         message = await refused(await client.get("/owned/bob", headers=bearer(token)), 403, "forbidden")

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from ml_dash.protocol import API
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.db.token_tables import SESSIONS
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
@@ -22,8 +22,8 @@ OURS = {BY_PAGE: "1"}
 DAY = 86_400
 
 
-def token_of(accounts: Accounts, **grants: Scope) -> str:
-    return accounts.create("somebody", grants or {"alice": Scope.ADMIN}).token
+def token_of(tokens: Tokens, **grants: Scope) -> str:
+    return tokens.create("somebody", grants or {"alice": Scope.ADMIN}).token
 
 
 async def sign_in(client: Client, token: str, headers: dict[str, str] = OURS) -> ClientResponse:
@@ -49,8 +49,8 @@ async def experiment(client: Client, token: str, prefix: str = "alice/proj/run")
     return str((await made.json())["id"])
 
 
-async def test_a_token_is_exchanged_for_a_cookie_that_reads(client: Client, accounts: Accounts) -> None:
-    token = token_of(accounts)
+async def test_a_token_is_exchanged_for_a_cookie_that_reads(client: Client, tokens: Tokens) -> None:
+    token = token_of(tokens)
     id_ = await experiment(client, token)
     response = await sign_in(client, token)
     told = await response.json()
@@ -66,8 +66,8 @@ async def test_a_token_is_exchanged_for_a_cookie_that_reads(client: Client, acco
 
 
 @pytest.mark.parametrize("proto", ["https", "https, http"])
-async def test_behind_https_the_cookie_is_secure(client: Client, accounts: Accounts, proto: str) -> None:
-    response = await sign_in(client, token_of(accounts), {**OURS, "X-Forwarded-Proto": proto})
+async def test_behind_https_the_cookie_is_secure(client: Client, tokens: Tokens, proto: str) -> None:
+    response = await sign_in(client, token_of(tokens), {**OURS, "X-Forwarded-Proto": proto})
     assert "; Secure" in response.headers["Set-Cookie"]
 
 
@@ -87,10 +87,10 @@ async def test_what_is_no_token_is_refused_with_what_to_send(client: Client, bod
     assert "send one object" in (await response.json())["error"]["message"]
 
 
-async def test_tokens_can_not_be_guessed_here_any_faster(client: Client, accounts: Accounts) -> None:
+async def test_tokens_can_not_be_guessed_here_any_faster(client: Client, tokens: Tokens) -> None:
     statuses = [(await sign_in(client, f"mld_{number:043}")).status for number in range(61)]
     assert statuses == [401] * 60 + [429]
-    assert (await sign_in(client, token_of(accounts))).status == 429
+    assert (await sign_in(client, token_of(tokens))).status == 429
     headers = {"Authorization": "Bearer mld_" + "y" * 43}
     assert (await client.get(f"{API}/whoami", headers=headers)).status == 429, (
         "it is the same account of guesses"
@@ -103,9 +103,9 @@ async def test_tokens_can_not_be_guessed_here_any_faster(client: Client, account
     ids=["no header", "another site", "another origin"],
 )
 async def test_another_page_can_neither_sign_in_nor_out_nor_ask(
-    client: Client, accounts: Accounts, headers: dict[str, str]
+    client: Client, tokens: Tokens, headers: dict[str, str]
 ) -> None:
-    token = token_of(accounts)
+    token = token_of(tokens)
     assert (await sign_in(client, token, headers)).status == 403
     mine = await signed_in(client, token)
     assert (await client.delete(SESSION, headers={**headers, **mine})).status == 403
@@ -128,9 +128,9 @@ async def test_another_page_can_neither_sign_in_nor_out_nor_ask(
     ],
 )
 async def test_a_session_of_an_admin_changes_nothing(
-    client: Client, accounts: Accounts, method: str, path: str, body: Any
+    client: Client, tokens: Tokens, method: str, path: str, body: Any
 ) -> None:
-    token = accounts.first_token()
+    token = tokens.first_token()
     assert token is not None
     id_ = await experiment(client, token)
     headers = {**OURS, **(await signed_in(client, token))}
@@ -141,12 +141,12 @@ async def test_a_session_of_an_admin_changes_nothing(
     assert (await client.get("/metrics", headers=headers)).status == 403
 
 
-async def test_a_session_sees_what_its_token_sees(client: Client, accounts: Accounts) -> None:
-    admin = accounts.first_token()
+async def test_a_session_sees_what_its_token_sees(client: Client, tokens: Tokens) -> None:
+    admin = tokens.first_token()
     assert admin is not None
     seen = await experiment(client, admin, "alice/p/seen")
     hidden = await experiment(client, admin, "bob/p/hidden")
-    headers = await signed_in(client, token_of(accounts, alice=Scope.WRITE))
+    headers = await signed_in(client, token_of(tokens, alice=Scope.WRITE))
     assert (await client.get(f"{API}/experiments/{seen}", headers=headers)).status == 200
     assert (await client.get(f"{API}/experiments/{hidden}", headers=headers)).status == 404
     listed = await (await client.get(f"{API}/experiments", headers=headers)).json()
@@ -157,17 +157,17 @@ async def test_a_session_sees_what_its_token_sees(client: Client, accounts: Acco
     assert [each["id"] for each in (await values.json())["data"]] == [seen]
 
 
-async def test_the_header_of_a_program_counts_before_a_cookie(client: Client, accounts: Accounts) -> None:
-    mine = await signed_in(client, token_of(accounts))
+async def test_the_header_of_a_program_counts_before_a_cookie(client: Client, tokens: Tokens) -> None:
+    mine = await signed_in(client, token_of(tokens))
     bad = {**mine, "Authorization": "Bearer mld_" + "z" * 43}
     assert (await client.get(f"{API}/whoami", headers=bad)).status == 401
-    good = {**mine, "Authorization": f"Bearer {token_of(accounts)}"}
+    good = {**mine, "Authorization": f"Bearer {token_of(tokens)}"}
     made = await client.post(f"{API}/experiments", json={"prefix": "alice/p/n"}, headers=good)
     assert made.status == 201
 
 
-async def test_who_signs_out_is_out(client: Client, accounts: Accounts) -> None:
-    mine = await signed_in(client, token_of(accounts))
+async def test_who_signs_out_is_out(client: Client, tokens: Tokens) -> None:
+    mine = await signed_in(client, token_of(tokens))
     response = await client.delete(SESSION, headers={**OURS, **mine})
     assert (await response.json())["signedIn"] is False
     assert "Max-Age=0" in response.headers["Set-Cookie"]
@@ -175,23 +175,23 @@ async def test_who_signs_out_is_out(client: Client, accounts: Accounts) -> None:
     assert (await client.delete(SESSION, headers=OURS)).status == 200, "once more does no harm"
 
 
-async def test_a_session_ends_with_its_token(client: Client, accounts: Accounts, clock: Hands) -> None:
-    created = accounts.create("somebody", {"alice": Scope.READ})
+async def test_a_session_ends_with_its_token(client: Client, tokens: Tokens, clock: Hands) -> None:
+    created = tokens.create("somebody", {"alice": Scope.READ})
     mine = await signed_in(client, created.token)
     assert (await client.get(f"{API}/whoami", headers=mine)).status == 200
-    accounts.revoke(created.record.token_id)
+    tokens.revoke(created.record.token_id)
     clock.turn(1)  # an answer holds for less than a second
     assert (await client.get(f"{API}/whoami", headers=mine)).status == 401
-    short = accounts.create("short", {"alice": Scope.READ}, expires_in=10)
+    short = tokens.create("short", {"alice": Scope.READ}, expires_in=10)
     mine = await signed_in(client, short.token)
     clock.turn(11)
     assert (await client.get(f"{API}/whoami", headers=mine)).status == 401
 
 
 async def test_a_session_ends_after_thirty_days_and_leaves_nothing(
-    client: Client, accounts: Accounts, clock: Hands, store: Store
+    client: Client, tokens: Tokens, clock: Hands, store: Store
 ) -> None:
-    token = token_of(accounts)
+    token = token_of(tokens)
     mine = await signed_in(client, token)
     clock.turn(30 * DAY - 1)
     assert (await client.get(f"{API}/whoami", headers=mine)).status == 200

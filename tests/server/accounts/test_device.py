@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from tests.server.accounts.conftest import Client
 from tests.support.account_serving import Hands
 
@@ -58,8 +58,8 @@ async def decide(client: Client, begun: dict[str, Any], token: str, **fields: st
     return response.status, await response.text()
 
 
-async def test_a_login_from_begin_to_token(client: Client, accounts: Accounts, clock: Hands) -> None:
-    mine = accounts.create("mine", {"alice": Scope.ADMIN, "bob": Scope.READ})
+async def test_a_login_from_begin_to_token(client: Client, tokens: Tokens, clock: Hands) -> None:
+    mine = tokens.create("mine", {"alice": Scope.ADMIN, "bob": Scope.READ})
     begun = await begin(client, client_name="alice@gpu-7", scope="write")
     assert re.fullmatch(r"[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}", begun["user_code"])
     assert begun["verification_uri"] == str(client.make_url("/device"))
@@ -77,11 +77,11 @@ async def test_a_login_from_begin_to_token(client: Client, accounts: Accounts, c
         "alice:write bob:read",
         365 * 86_400,
     )
-    who = accounts.find(got["access_token"])
+    who = tokens.find(got["access_token"])
     assert who is not None
     assert (who.name, who.admin) == ("alice@gpu-7", False)
     assert who.grants == {"alice": Scope.WRITE, "bob": Scope.READ}
-    (record,) = [each for each in accounts.list() if each.token_id == who.token_id]
+    (record,) = [each for each in tokens.list() if each.token_id == who.token_id]
     assert record.created_by == mine.record.token_id
 
 
@@ -92,13 +92,13 @@ async def test_a_token_is_collected_once(client: Client, admin: str) -> None:
     assert await error_of(client, begun) == "invalid_grant"
 
 
-async def test_a_denied_login_ends(client: Client, accounts: Accounts, admin: str) -> None:
+async def test_a_denied_login_ends(client: Client, tokens: Tokens, admin: str) -> None:
     begun = await begin(client)
     status, page = await decide(client, begun, admin, decision="deny")
     assert (status, "Denied" in page) == (200, True)
     assert await error_of(client, begun) == "access_denied"
     assert await error_of(client, begun) == "invalid_grant"
-    assert len(accounts.list()) == 1
+    assert len(tokens.list()) == 1
 
 
 async def test_a_login_that_nobody_decides_expires(client: Client, clock: Hands, admin: str) -> None:
@@ -120,11 +120,11 @@ async def test_an_approved_login_expires_too_if_nobody_collects(
     assert await error_of(client, begun) == "expired_token"
 
 
-async def test_old_logins_are_cleared_away(client: Client, accounts: Accounts, clock: Hands) -> None:
+async def test_old_logins_are_cleared_away(client: Client, tokens: Tokens, clock: Hands) -> None:
     begun = await begin(client)
     clock.turn(2 * 3600)
     await begin(client)
-    with accounts.database.read() as connection:
+    with tokens.database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM device_requests").scalar() == 1
     assert await error_of(client, begun) == "invalid_grant"
 
@@ -239,34 +239,34 @@ async def test_guessing_device_codes_is_limited(client: Client, clock: Hands) ->
     assert await error_of(client, {"device_code": "guess 30"}) == "invalid_grant"
 
 
-async def test_the_address_of_the_page_can_be_given(accounts: Accounts) -> None:
+async def test_the_address_of_the_page_can_be_given(tokens: Tokens) -> None:
     from aiohttp import web
     from aiohttp.test_utils import TestClient, TestServer
 
     from ml_dash.server.api.device import device_routes
 
     app = web.Application()
-    app.add_routes(device_routes(accounts, accounts.clock, "https://dash.example.com/"))
+    app.add_routes(device_routes(tokens, tokens.clock, "https://dash.example.com/"))
     async with TestClient(TestServer(app)) as client:
         begun = await begin(client)
     assert begun["verification_uri"] == "https://dash.example.com/device"
 
 
 async def test_a_login_gets_no_token_if_its_approver_is_revoked_meanwhile(
-    client: Client, accounts: Accounts, admin: str
+    client: Client, tokens: Tokens, admin: str
 ) -> None:
-    mine = accounts.create("mine", {"alice": Scope.WRITE})
+    mine = tokens.create("mine", {"alice": Scope.WRITE})
     begun = await begin(client)
     await decide(client, begun, mine.token)
-    accounts.revoke(mine.record.token_id)
+    tokens.revoke(mine.record.token_id)
     assert await error_of(client, begun) == "access_denied"
-    assert len(accounts.list()) == 2
+    assert len(tokens.list()) == 2
 
 
 async def test_a_token_outlives_neither_its_approver_nor_what_was_chosen(
-    client: Client, accounts: Accounts, clock: Hands, admin: str
+    client: Client, tokens: Tokens, clock: Hands, admin: str
 ) -> None:
-    short = accounts.create("short", {"alice": Scope.WRITE}, expires_in=3600)
+    short = tokens.create("short", {"alice": Scope.WRITE}, expires_in=3600)
     begun = await begin(client)
     await decide(client, begun, short.token, lifetime="never")
     clock.turn(60)

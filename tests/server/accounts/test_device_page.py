@@ -12,7 +12,7 @@ import pytest
 
 from ml_dash.server.accounts.device_logins import parse_user_code
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from tests.server.accounts.conftest import Client
 from tests.server.accounts.test_device import begin, decide, error_of, poll
 from tests.support.account_serving import Hands
@@ -115,7 +115,7 @@ async def test_a_token_in_the_address_approves_nothing(client: Client, admin: st
     assert await error_of(client, begun) == "authorization_pending"
 
 
-async def test_the_token_never_comes_back_in_a_page(client: Client, accounts: Accounts, admin: str) -> None:
+async def test_the_token_never_comes_back_in_a_page(client: Client, tokens: Tokens, admin: str) -> None:
     """Whether it is right or wrong, and in whichever field it was pasted."""
     wrong = "mld_" + "w" * 43
     begun = await begin(client)
@@ -137,11 +137,11 @@ async def test_the_token_never_comes_back_in_a_page(client: Client, accounts: Ac
 
 
 async def test_a_wrong_expired_or_revoked_token_decides_nothing(
-    client: Client, accounts: Accounts, clock: Hands
+    client: Client, tokens: Tokens, clock: Hands
 ) -> None:
-    revoked = accounts.create("r", {"a": Scope.ADMIN})
-    accounts.revoke(revoked.record.token_id)
-    expired = accounts.create("e", {"a": Scope.ADMIN}, expires_in=1)
+    revoked = tokens.create("r", {"a": Scope.ADMIN})
+    tokens.revoke(revoked.record.token_id)
+    expired = tokens.create("e", {"a": Scope.ADMIN}, expires_in=1)
     clock.turn(2)
     begun = await begin(client)
     for token in ("", "mld_wrong", revoked.token, expired.token):
@@ -168,8 +168,8 @@ async def test_a_form_sent_by_another_site_is_refused(client: Client, admin: str
     assert response.status == 200
 
 
-async def test_a_subset_of_ones_own_grants_can_be_handed_on(client: Client, accounts: Accounts) -> None:
-    mine = accounts.create("m", {"alice": Scope.ADMIN, "bob": Scope.WRITE, "carol": Scope.READ})
+async def test_a_subset_of_ones_own_grants_can_be_handed_on(client: Client, tokens: Tokens) -> None:
+    mine = tokens.create("m", {"alice": Scope.ADMIN, "bob": Scope.WRITE, "carol": Scope.READ})
     cases = [
         ({}, "alice:write bob:write carol:read"),
         ({"scope": "read"}, "alice:read bob:read carol:read"),
@@ -181,8 +181,8 @@ async def test_a_subset_of_ones_own_grants_can_be_handed_on(client: Client, acco
         assert await granted(client, await begin(client), mine.token, **fields) == scope
 
 
-async def test_nobody_hands_on_more_than_they_have(client: Client, accounts: Accounts) -> None:
-    mine = accounts.create("m", {"alice": Scope.READ})
+async def test_nobody_hands_on_more_than_they_have(client: Client, tokens: Tokens) -> None:
+    mine = tokens.create("m", {"alice": Scope.READ})
     begun = await begin(client, scope="bob:write")
     for owners in ("bob", "alice, bob", "*", "a/b"):
         status, page = await decide(client, begun, mine.token, owners=owners)
@@ -190,24 +190,24 @@ async def test_nobody_hands_on_more_than_they_have(client: Client, accounts: Acc
     assert await granted(client, begun, mine.token, owners="alice", scope="write") == "alice:read"
 
 
-async def test_who_may_read_everybody_can_hand_on_one_owner(client: Client, accounts: Accounts) -> None:
-    mine = accounts.create("m", {"*": Scope.READ, "alice": Scope.WRITE})
+async def test_who_may_read_everybody_can_hand_on_one_owner(client: Client, tokens: Tokens) -> None:
+    mine = tokens.create("m", {"*": Scope.READ, "alice": Scope.WRITE})
     begun = await begin(client)
     assert await granted(client, begun, mine.token, owners="alice,bob") == "alice:write bob:read"
     assert await granted(client, await begin(client), mine.token) == "*:read alice:write"
 
 
-async def test_admin_is_never_handed_on(client: Client, accounts: Accounts, admin: str) -> None:
+async def test_admin_is_never_handed_on(client: Client, tokens: Tokens, admin: str) -> None:
     """Neither the flag nor the scope; a login by an admin may write everywhere, and no more."""
     begun = await begin(client)
     status, _ = await decide(client, begun, admin, scope="admin")
     assert status == 400
     assert await granted(client, begun, admin, admin="true") == "*:write"
     assert await granted(client, await begin(client), admin, owners="alice") == "alice:write"
-    assert sorted(each.admin for each in accounts.list()) == [False, False, True]
+    assert sorted(each.admin for each in tokens.list()) == [False, False, True]
 
 
-async def test_a_login_is_decided_once(client: Client, accounts: Accounts, admin: str) -> None:
+async def test_a_login_is_decided_once(client: Client, tokens: Tokens, admin: str) -> None:
     begun = await begin(client)
     await decide(client, begun, admin, decision="deny")
     status, page = await decide(client, begun, admin)
@@ -215,8 +215,8 @@ async def test_a_login_is_decided_once(client: Client, accounts: Accounts, admin
     assert await error_of(client, begun) == "access_denied"
 
 
-async def test_a_mistake_keeps_what_else_was_chosen(client: Client, accounts: Accounts) -> None:
-    mine = accounts.create("m", {"alice": Scope.WRITE})
+async def test_a_mistake_keeps_what_else_was_chosen(client: Client, tokens: Tokens) -> None:
+    mine = tokens.create("m", {"alice": Scope.WRITE})
     begun = await begin(client)
     _, page = await decide(client, begun, mine.token, owners="alice, bob", scope="read", lifetime="30")
     elements = Elements(page)

@@ -19,7 +19,7 @@ from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import API, FRAMES
 from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
@@ -197,14 +197,14 @@ MATRIX: dict[tuple[str, str], Asked] = {
 class Place:
     """A server with alice's experiment, and everybody's tokens."""
 
-    def __init__(self, client: Client, accounts: Accounts, clock: Hands) -> None:
+    def __init__(self, client: Client, tokens: Tokens, clock: Hands) -> None:
         self.client = client
-        self.accounts = accounts
+        self.tokens = tokens
         self.clock = clock
-        token = accounts.first_token()
+        token = tokens.first_token()
         assert token is not None
         self.admin_token = token
-        self.other_token = accounts.create("to be revoked", {"carol": Scope.READ})
+        self.other_token = tokens.create("to be revoked", {"carol": Scope.READ})
         self.experiment = MISSING
 
     async def prepare(self) -> None:
@@ -225,9 +225,9 @@ class Place:
         if role not in GRANTS:
             return None if role is Role.nobody else "mld_" + "u" * 43
         lifetime = 1 if role is Role.expired else None
-        created = self.accounts.create(role.name, GRANTS[role], expires_in=lifetime)
+        created = self.tokens.create(role.name, GRANTS[role], expires_in=lifetime)
         if role is Role.revoked:
-            self.accounts.revoke(created.record.token_id)
+            self.tokens.revoke(created.record.token_id)
         if role is Role.expired:
             self.clock.turn(1)
         return created.token
@@ -272,14 +272,14 @@ class Place:
 
 
 @pytest.fixture
-async def place(client: Client, accounts: Accounts, clock: Hands) -> Place:
-    place = Place(client, accounts, clock)
+async def place(client: Client, tokens: Tokens, clock: Hands) -> Place:
+    place = Place(client, tokens, clock)
     await place.prepare()
     return place
 
 
-def test_every_route_is_in_the_table(store: Store, accounts: Accounts) -> None:
-    app = build_app(store, accounts, store.settings)
+def test_every_route_is_in_the_table(store: Store, tokens: Tokens) -> None:
+    app = build_app(store, tokens, store.settings)
     routes = set()
     for route in app.router.routes():
         assert route.resource is not None

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from ml_dash.server.accounts.device_logins import DeviceLogins, Refusal
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Accounts, CreatedToken
+from ml_dash.server.accounts.tokens import CreatedToken, Tokens
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
@@ -61,7 +61,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def store(postgres: str, tmp_path: Path, clock: Hands) -> Iterator[Store]:
-    name = f"accounts{next(_NUMBERS)}"
+    name = f"tokens{next(_NUMBERS)}"
     url = postgres.replace("postgresql://", "postgresql+psycopg://")
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -73,13 +73,11 @@ def store(postgres: str, tmp_path: Path, clock: Hands) -> Iterator[Store]:
     store.close()
 
 
-def test_of_many_who_collect_one_login_one_gets_the_token(
-    accounts: Accounts, clock: Hands, admin: str
-) -> None:
+def test_of_many_who_collect_one_login_one_gets_the_token(tokens: Tokens, clock: Hands, admin: str) -> None:
     """A device that asks twice at once, of two servers, must not get two tokens."""
-    approver = accounts.find(admin)
+    approver = tokens.find(admin)
     assert approver is not None
-    logins = DeviceLogins(accounts, clock)
+    logins = DeviceLogins(tokens, clock)
     begun = logins.begin("device", "127.0.0.1", {"*": Scope.WRITE})
     assert begun is not None
     assert logins.approve(begun.user_code, approver, {"alice": Scope.WRITE}, None)
@@ -88,7 +86,7 @@ def test_of_many_who_collect_one_login_one_gets_the_token(
 
     def collect() -> None:
         ready.wait()
-        got.append(DeviceLogins(accounts, clock).collect(begun.device_code))
+        got.append(DeviceLogins(tokens, clock).collect(begun.device_code))
 
     threads = [threading.Thread(target=collect) for _ in range(6)]
     for thread in threads:
@@ -98,13 +96,13 @@ def test_of_many_who_collect_one_login_one_gets_the_token(
     assert len(got) == 6
     assert sum(isinstance(each, CreatedToken) for each in got) == 1
     assert sum(each is Refusal.UNKNOWN for each in got) == 5
-    assert len(accounts.list()) == 2
+    assert len(tokens.list()) == 2
 
 
-def test_of_many_who_decide_one_decision_counts(accounts: Accounts, clock: Hands, admin: str) -> None:
-    approver = accounts.find(admin)
+def test_of_many_who_decide_one_decision_counts(tokens: Tokens, clock: Hands, admin: str) -> None:
+    approver = tokens.find(admin)
     assert approver is not None
-    logins = DeviceLogins(accounts, clock)
+    logins = DeviceLogins(tokens, clock)
     begun = logins.begin("device", "127.0.0.1", {"*": Scope.WRITE})
     assert begun is not None
     decided: list[bool] = []

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 
 from ml_dash.protocol import FRAMES
 from ml_dash.series import Kind, Series
-from ml_dash.server.accounts.tokens import Accounts
+from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.api.openapi import document
 from ml_dash.server.app import build_app
 from ml_dash.server.runner import EmbeddedServer
@@ -38,7 +38,7 @@ def routes_of(app: web.Application) -> set[tuple[str, str]]:
 
 
 def test_every_route_is_in_the_document_and_every_operation_of_it_is_a_route(store: Store) -> None:
-    app = build_app(store, Accounts(store.database), store.settings)
+    app = build_app(store, Tokens(store.database), store.settings)
     documented = {
         (method, path)
         for path, operations in document()["paths"].items()

@@ -261,9 +261,9 @@ def test_a_content_that_cannot_be_read_now_is_to_be_asked_for_again(
     uploads.put(data)
     client.stored(experiment, rows(1, save("f", data)))
     assert server.store is not None
-    content = server.store.contents.find(owner, digest(data))
+    content = server.store.blob_catalogue.find(owner, digest(data))
     assert content is not None
-    server.store.blobs.delete([content.parts[0].object])
+    server.store.objects.delete([content.parts[0].object])
     refused = client.ask("GET", f"/experiments/{experiment}/files/f/content")
     assert (refused.status, refused.error["code"]) == (503, "busy")
 
@@ -356,7 +356,7 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
     for step, which, name in steps:
         data = contents[which]
         if step == "upload":
-            store.content_store._store_whole("alice", digest(data), data)
+            store.transfers._store_whole("alice", digest(data), data)
             touched[which] = now
         elif step == "save":
             number += 1
@@ -374,7 +374,7 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
                             store_files(connection, {experiment: [(clock.time_ns(), row)]}, clock.time_ns())
                     named[content, file_id] = now
         elif step == "lease":
-            if not store.contents.lacking("alice", [digest(data)]):
+            if not store.blob_catalogue.lacking("alice", [digest(data)]):
                 touched[which] = now
         elif step == "wait":
             seconds = DAY * (which * 15 + 0.6)
@@ -393,26 +393,26 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
 
 
 def _is_gone(store: Store, data: bytes) -> bool:
-    content = store.contents.find("alice", digest(data))
+    content = store.blob_catalogue.find("alice", digest(data))
     if content is None:
         return True
-    assert store.blobs.get(content.parts[0].object, 0, 100) == data
+    assert store.objects.get(content.parts[0].object, 0, 100) == data
     return False
 
 
 def test_objects_of_contents_are_no_orphans_and_those_of_none_are(aging: tuple[Store, Hands]) -> None:
     """The collector of objects knows both kinds."""
     store, _ = aging
-    store.content_store._store_whole("alice", digest(b"kept"), b"kept")
-    stray = store.blobs.new_blob_name()
-    store.blobs.put(stray, b"left by a crash")
-    content = store.contents.find("alice", digest(b"kept"))
+    store.transfers._store_whole("alice", digest(b"kept"), b"kept")
+    stray = store.objects.new_blob_name()
+    store.objects.put(stray, b"left by a crash")
+    content = store.blob_catalogue.find("alice", digest(b"kept"))
     assert content is not None
-    for found in store.blobs.older_than(-60):
+    for found in store.objects.older_than(-60):
         assert stray in found
     object.__setattr__(store.settings, "orphan_age", -60.0)
     assert store.compactor.collect() == 1
-    assert store.blobs.get(content.parts[0].object, 0, 4) == b"kept"
+    assert store.objects.get(content.parts[0].object, 0, 4) == b"kept"
 
 
 def test_a_part_that_comes_twice_at_once_is_stored_once(

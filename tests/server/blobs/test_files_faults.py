@@ -51,16 +51,16 @@ store = Store.open(ServerSettings(data=sys.argv[1]))
 data = bytes(range(256)) * (9 << 12)
 checksum = hashlib.sha256(data).hexdigest()
 if sys.argv[2] == "whole":
-    store.content_store._store_whole("alice", checksum, data)
+    store.transfers._store_whole("alice", checksum, data)
 else:
-    content = store.contents.begin("alice", checksum, len(data))
+    content = store.blob_catalogue.begin("alice", checksum, len(data))
     part = data[: content.part_bytes]
 
     async def chunks():
         yield part
 
     digest = hashlib.sha256(part).digest()
-    asyncio.run(store.content_store.receive_part(content, 1, digest, chunks()))
+    asyncio.run(store.transfers.receive_part(content, 1, digest, chunks()))
 """
 
 
@@ -91,7 +91,9 @@ def test_a_kill_between_the_object_and_the_transaction_leaves_only_an_object_to_
         assert uploads.post(f"/{digest(data)}/upload", {"sizeBytes": len(data)}).body["parts"] == []
         uploads.put_all(data)
         old = replace(store.settings, orphan_age=-60.0)
-        collector = Compactor(store.database, store.blobs, old, clock=store.clock, telemetry=store.telemetry)
+        collector = Compactor(
+            store.database, store.objects, old, clock=store.clock, telemetry=store.telemetry
+        )
         assert collector.collect() == 1
         assert not stray.exists()
         assert client.ask("GET", f"/experiments/{experiment}/files/f/content").body == data
@@ -129,7 +131,7 @@ def test_a_content_that_is_collected_while_it_is_read_breaks_off_without_a_wrong
         client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))
         later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
         collector = BlobCollector(
-            store.database, store.blobs, store.settings, clock=later, telemetry=store.telemetry
+            store.database, store.objects, store.settings, clock=later, telemetry=store.telemetry
         )
         assert collector.collect() == 1
         uploads.put(b"another content")  # whose object must not be taken for one of those that are gone

@@ -68,11 +68,13 @@ def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str,
         with store.database.read() as connection:
             assert connection.execute(select(BLOCKS).where(BLOCKS.c.data.is_not(None))).all() == []
             used = set(connection.execute(select(OBJECTS.c.name)).scalars())
-        store.blobs.put(ObjectStore.new_name(experiment), b"left behind")
+        store.objects.put(ObjectStore.new_name(experiment), b"left behind")
         old = replace(store.settings, orphan_age=-60.0)
-        collector = Compactor(store.database, store.blobs, old, clock=store.clock, telemetry=store.telemetry)
+        collector = Compactor(
+            store.database, store.objects, old, clock=store.clock, telemetry=store.telemetry
+        )
         assert collector.collect() == 1
-        assert {name for names in store.blobs.older_than(-60.0) for name in names} == used
+        assert {name for names in store.objects.older_than(-60.0) for name in names} == used
         assert client.rows(experiment, start=100, stop=200) == expected(100, 100)
         client.close()
 
@@ -122,11 +124,11 @@ def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
 
         store = server.store
         assert store is not None
-        content = store.contents.find("alice", digest(LARGE))
+        content = store.blob_catalogue.find("alice", digest(LARGE))
         assert content is not None
         objects = [part.object for part in content.parts]
         assert len(objects) == -(-len(LARGE) // begun["partBytes"])
-        stored = {name for names in store.blobs.older_than(-60.0) for name in names}
+        stored = {name for names in store.objects.older_than(-60.0) for name in names}
         assert set(objects) < stored
         # another content than it is said to be is refused, though all of its parts are there
         wrong = "0" * 64
@@ -163,12 +165,12 @@ def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes
         assert client.ask("GET", path).body == LARGE
         later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
         collector = BlobCollector(
-            store.database, store.blobs, store.settings, clock=later, telemetry=store.telemetry
+            store.database, store.objects, store.settings, clock=later, telemetry=store.telemetry
         )
         assert collector.collect() == 0
         assert client.ask("GET", path).body == LARGE
         client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))
         assert collector.collect() == 1
-        assert [name for names in store.blobs.older_than(-60.0) for name in names] == []
+        assert [name for names in store.objects.older_than(-60.0) for name in names] == []
         assert uploads.lacking(digest(LARGE)) == [digest(LARGE)]
         client.close()

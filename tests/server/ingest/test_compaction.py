@@ -79,7 +79,7 @@ def objects_in_use(store: Store) -> set[str]:
 
 
 def objects_there(store: Store) -> set[str]:
-    return {name for names in store.blobs.older_than(-3600) for name in names}
+    return {name for names in store.objects.older_than(-3600) for name in names}
 
 
 def test_small_blocks_become_one_and_rows_stay_what_they_are(idle: EmbeddedServer, client: Client) -> None:
@@ -134,7 +134,7 @@ def test_columns_of_a_later_version_are_moved_and_not_merged(idle: EmbeddedServe
             )
         ).one()
     assert bytes(row.head) == pack(entry)
-    assert store.blobs.get(row.object, row.offset, row.length) == bytes(8) + b"zz"
+    assert store.objects.get(row.object, row.offset, row.length) == bytes(8) + b"zz"
     assert client.rows(experiment) == [*expected(0, 1), (0, {}), *expected(2, 1)]
 
 
@@ -173,13 +173,13 @@ def test_a_crash_between_object_and_transaction_leaves_all_rows_and_an_object_th
     client.stored(experiment, *frames(21, 20))
     small = store.compactor._small(experiment, 1, 0)
     assert len(small) == 2
-    store.blobs.put(store.blobs.new_name(experiment), b"a chunk that was never referred to")
+    store.objects.put(store.objects.new_name(experiment), b"a chunk that was never referred to")
     assert client.rows(experiment) == expected(0, 40)
     assert len(objects_there(store) - objects_in_use(store)) == 1
     assert store.compactor.collect() == 0  # it is young: its transaction may still be under way
     old = Compactor(
         store.database,
-        store.blobs,
+        store.objects,
         replace(store.settings, orphan_age=-60.0),
         clock=store.clock,
         telemetry=store.telemetry,

@@ -338,7 +338,9 @@ def test_the_same_large_frames_at_once_are_stored_once_and_leave_no_object(
         used = set(
             connection.execute(select(OBJECTS.c.name).where(OBJECTS.c.experiment_id == experiment)).scalars()
         )
-    there = {name for names in store.blobs.older_than(-3600) for name in names if name.startswith(experiment)}
+    there = {
+        name for names in store.objects.older_than(-3600) for name in names if name.startswith(experiment)
+    }
     assert there == used
 
 

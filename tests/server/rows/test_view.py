@@ -115,7 +115,7 @@ def fill(store: Store, written: list[list[list[Block]]], *, object_bytes: int, p
                 f"writer{number}",
                 body,
                 parsed.frames,
-                blobs=store.blobs,
+                objects=store.objects,
                 object_bytes=object_bytes,
             )
             with store.database.write() as connection:
@@ -166,14 +166,14 @@ def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     clock = Noon()
 
     def ask() -> StoreView:
-        return StoreView(open_store.database, open_store.blobs, experiment, clock=clock, stale_after=90.0)
+        return StoreView(open_store.database, open_store.objects, experiment, clock=clock, stale_after=90.0)
 
     assert answers(ask()) == by_journal
     stored = ask().run()
     assert [getattr(stored, name) for name in SAME] == [getattr(run, name) for name in SAME]
     Compactor(
         open_store.database,
-        open_store.blobs,
+        open_store.objects,
         open_store.settings,
         clock=clock,
         telemetry=open_store.telemetry,
