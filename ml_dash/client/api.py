@@ -20,7 +20,7 @@ from urllib.parse import quote
 from ml_dash.client.retry import retry_after_seconds
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import RemoteError
-from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Client:
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
         if recreate:
             body["recreate"] = True
-        answer = await self._post(f"{API}/experiments", pack(body), MSGPACK, timeout=_READ_SECONDS)
+        answer = await self._post(f"{API}/experiments", to_msgpack(body), MSGPACK, timeout=_READ_SECONDS)
         match answer:
             case {"id": str(id_), "created": bool(created), "watermarks": dict(watermarks)}:
                 if all(_is_watermark(writer, seq) for writer, seq in watermarks.items()):
@@ -241,7 +241,7 @@ class Client:
 
     async def post(self, path: str, value: Mapping[str, Any], *, timeout: float = _READ_SECONDS) -> Any:
         """Send plain data, and return what the server answers."""
-        return await self._post(path, pack(value), MSGPACK, timeout=timeout)
+        return await self._post(path, to_msgpack(value), MSGPACK, timeout=timeout)
 
     async def put(self, path: str, body: Body, *, headers: Mapping[str, str] | None = None) -> Any:
         """Send bytes, and return what the server answers."""
@@ -325,7 +325,7 @@ def _decoded(answer: Answer) -> Any:
     try:
         match _media_type(answer.headers):
             case kind if kind == MSGPACK:
-                return unpack(answer.body)
+                return from_msgpack(answer.body)
             case kind if kind == JSON:
                 return json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -37,8 +37,8 @@ __all__ = [
     "block_rows",
     "decode_block",
     "encode_block",
-    "pack",
-    "unpack",
+    "from_msgpack",
+    "to_msgpack",
 ]
 
 TIME_BYTES = 8
@@ -106,12 +106,12 @@ class BlockHead(NamedTuple):
     nbytes: int
 
 
-def pack(value: Any) -> bytes:
+def to_msgpack(value: Any) -> bytes:
     """Return msgpack bytes. Strings keep lone surrogates, which Python has in file names and the like."""
     return msgpack.packb(value, unicode_errors="surrogatepass")  # type: ignore[no-any-return]
 
 
-def unpack(data: bytes | memoryview) -> Any:
+def from_msgpack(data: bytes | memoryview) -> Any:
     """Return the value of msgpack bytes, whose claimed lengths are limited by the size of `data`.
 
     Raises:
@@ -215,7 +215,7 @@ def _pack_positions(rows: Values) -> bytes:
 
 def _pack_values(column: Column) -> bytes:
     if column.type == "o":
-        return pack(_as_list(column.values))
+        return to_msgpack(_as_list(column.values))
     return _pack_numbers(column.values, _STRUCT_CODES[column.type], _DTYPES[column.type])
 
 
@@ -250,7 +250,7 @@ def _decode_values(head: ColumnHead, block: BlockHead, data: memoryview) -> Valu
 
 
 def _objects(data: memoryview) -> list[Any]:
-    values = unpack(data)
+    values = from_msgpack(data)
     if isinstance(values, list):
         return values
     raise ValueError("objects are stored as one msgpack array")

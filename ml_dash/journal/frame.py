@@ -21,8 +21,8 @@ from ml_dash.journal.blocks import (
     BlockHead,
     ColumnHead,
     encode_block,
-    pack,
-    unpack,
+    from_msgpack,
+    to_msgpack,
 )
 from ml_dash.series import Kind, Series
 
@@ -119,7 +119,7 @@ def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
         entry, data = encode_block(block)
         entries.append(entry)
         pieces += data
-    meta = pack(entries)
+    meta = to_msgpack(entries)
     data_len = sum(map(len, pieces))
     if max(len(meta), data_len) > _LENGTH_MAX:
         raise ValueError(f"a frame of {len(meta)} + {data_len} bytes is longer than its header can say")
@@ -141,7 +141,7 @@ def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[B
     Raises:
         ValueError: The meta is not of the form, or its sizes do not agree.
     """
-    match unpack(meta):
+    match from_msgpack(meta):
         case list() as entries:
             heads = [_block_head(entry) for entry in entries]
         case _:
@@ -182,7 +182,9 @@ def _size_fits(kind: str, count: int, sparse: bool, nbytes: int) -> bool:
 
 def encode_segment_header(writer: str, segment: int, created_ns: int, first_seq: int) -> bytes:
     """Return the bytes at the start of a segment file."""
-    payload = pack({"writer": writer, "segment": segment, "created_ns": created_ns, "first_seq": first_seq})
+    payload = to_msgpack(
+        {"writer": writer, "segment": segment, "created_ns": created_ns, "first_seq": first_seq}
+    )
     length = SEGMENT_HEADER.size + len(payload)
     crc = _segment_crc(FORMAT_VERSION, length, payload)
     return SEGMENT_HEADER.pack(MAGIC, FORMAT_VERSION, length, crc) + payload
@@ -219,7 +221,7 @@ def _segment_crc(version: int, length: int, payload: bytes) -> int:
 
 def _segment_fields(version: int, payload: bytes, length: int) -> SegmentHeader | None:
     try:
-        fields = unpack(payload)
+        fields = from_msgpack(payload)
     except ValueError:
         return None
     match fields:

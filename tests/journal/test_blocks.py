@@ -20,8 +20,8 @@ from ml_dash.journal.blocks import (
     block_rows,
     decode_block,
     encode_block,
-    pack,
-    unpack,
+    from_msgpack,
+    to_msgpack,
 )
 from ml_dash.journal.frame import decode_meta
 from ml_dash.series import Kind, Series
@@ -74,7 +74,7 @@ def as_arrays(block: Block) -> Block:
 def encoded(block: Block) -> tuple[BlockHead, bytes]:
     entry, pieces = encode_block(block)
     data = b"".join(pieces)
-    (head,) = decode_meta(pack([entry]), len(data))
+    (head,) = decode_meta(to_msgpack([entry]), len(data))
     return head, data
 
 
@@ -324,12 +324,14 @@ def one_column(kind: str, count: int, *, sparse: bool, data: bytes) -> tuple[Blo
         pytest.param(
             *one_column("b", 1, sparse=True, data=struct.pack("<IB", 2, 0)), "below 2", id="outside the block"
         ),
-        pytest.param(*one_column("o", 2, sparse=False, data=pack([1])), "holds 1 values, not 2", id="count"),
         pytest.param(
-            *one_column("o", 2, sparse=False, data=pack({1: 2, 3: 4})), "one msgpack array", id="map"
+            *one_column("o", 2, sparse=False, data=to_msgpack([1])), "holds 1 values, not 2", id="count"
+        ),
+        pytest.param(
+            *one_column("o", 2, sparse=False, data=to_msgpack({1: 2, 3: 4})), "one msgpack array", id="map"
         ),
         pytest.param(*one_column("o", 2, sparse=False, data=b"\x92\x01"), "incomplete", id="incomplete"),
-        pytest.param(*one_column("o", 2, sparse=False, data=pack([1, 2]) + b"x"), "extra", id="extra"),
+        pytest.param(*one_column("o", 2, sparse=False, data=to_msgpack([1, 2]) + b"x"), "extra", id="extra"),
         pytest.param(
             *one_column("o", 2, sparse=False, data=b"\xdd\xff\xff\xff\xff"),
             "exceeds max_array_len",
@@ -354,7 +356,7 @@ def test_a_block_of_another_length_than_its_head_says_is_an_error() -> None:
 def test_a_map_key_that_python_cannot_have_is_an_error() -> None:
     """{[1]: 2} is msgpack, but a list is no key of a dict."""
     with pytest.raises(ValueError, match="unhashable"):
-        unpack(b"\x81\x91\x01\x02")
+        from_msgpack(b"\x81\x91\x01\x02")
 
 
 def test_a_block_without_rows_or_columns_is_one_nevertheless() -> None:

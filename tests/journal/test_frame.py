@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import JournalVersionError
 from ml_dash.journal import frame
-from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, pack
+from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, to_msgpack
 from ml_dash.journal.frame import (
     FRAME_HEADER,
     SYNC,
@@ -56,7 +56,7 @@ def test_a_frame_is_laid_out_as_the_format_says() -> None:
     marker, meta_len, data_len, seq, stored_data_crc, stored_head_crc = struct.unpack("<4sIIQII", raw[:28])
     meta, data = raw[28 : 28 + meta_len], raw[28 + meta_len :]
     assert (marker, data_len, seq) == (b"\xf1mD\x9a", len(data), 7)
-    assert meta == pack([[1, "train", 2, [["loss", "f", 2, False, 16]]]])
+    assert meta == to_msgpack([[1, "train", 2, [["loss", "f", 2, False, 16]]]])
     assert data == struct.pack("<qqdd", 10, 11, 0.5, 0.25)
     assert stored_data_crc == zlib.crc32(struct.pack("<Q", 7) + data) == data_crc(7, data)
     assert stored_head_crc == zlib.crc32(raw[:24] + meta)
@@ -170,7 +170,7 @@ COLUMN = ["x", "f", 2, False, 16]
 )
 def test_meta_that_is_not_of_the_form_is_an_error(entries: Any) -> None:
     with pytest.raises(ValueError, match=r"not a block's|not a column's|no array of blocks"):
-        decode_meta(pack(entries))
+        decode_meta(to_msgpack(entries))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_meta_that_is_not_msgpack_is_an_error(meta: bytes) -> None:
 
 
 def test_sizes_that_do_not_add_up_to_the_data_are_an_error() -> None:
-    meta = pack([[1, "a", 2, [COLUMN]]])
+    meta = to_msgpack([[1, "a", 2, [COLUMN]]])
 
     assert decode_meta(meta, 32)[0].nbytes == 32
     with pytest.raises(ValueError, match="the blocks of a frame have 32 bytes, its data 33"):
@@ -200,7 +200,7 @@ things = st.recursive(
 )
 
 
-@given(st.binary(max_size=40) | st.lists(things, max_size=4).map(pack))
+@given(st.binary(max_size=40) | st.lists(things, max_size=4).map(to_msgpack))
 @settings(max_examples=300)
 def test_any_bytes_are_heads_or_a_value_error(meta: bytes) -> None:
     try:
@@ -212,7 +212,7 @@ def test_any_bytes_are_heads_or_a_value_error(meta: bytes) -> None:
 
 def test_a_later_versions_kinds_types_and_items_are_passed_over() -> None:
     """A block of a new kind keeps its number, and its place in the data; new items are ignored."""
-    meta = pack([[99, "a", 1, [["x", "quad", 1, True, 20]], "new"], [1, "a", 2, [[*COLUMN, "new"]]]])
+    meta = to_msgpack([[99, "a", 1, [["x", "quad", 1, True, 20]], "new"], [1, "a", 2, [[*COLUMN, "new"]]]])
 
     later, known = decode_meta(meta, 28 + 32)
 
@@ -230,7 +230,7 @@ def test_a_segment_header_is_laid_out_as_the_format_says() -> None:
     magic, version, length, crc = struct.unpack("<4sHHI", raw[:12])
     assert (magic, version, length) == (b"MLDJ", 1, len(raw))
     assert crc == zlib.crc32(raw[:8] + raw[12:])
-    assert raw[12:] == pack(
+    assert raw[12:] == to_msgpack(
         {"writer": WRITER, "segment": 3, "created_ns": 1_700_000_000_000_000_000, "first_seq": 42}
     )
 
@@ -269,7 +269,7 @@ def test_a_newer_version_is_an_error_that_says_what_to_do() -> None:
 
 
 def test_fields_that_a_later_writer_adds_to_a_segment_header_are_ignored() -> None:
-    header = decode_segment_header(segment_header(1, pack({**FIELDS, "host": "gpu7"})), "x")
+    header = decode_segment_header(segment_header(1, to_msgpack({**FIELDS, "host": "gpu7"})), "x")
 
     assert header is not None
     assert (header.writer, header.segment, header.first_seq) == (WRITER, 3, 42)
@@ -278,9 +278,9 @@ def test_fields_that_a_later_writer_adds_to_a_segment_header_are_ignored() -> No
 @pytest.mark.parametrize(
     "raw",
     [
-        pytest.param(segment_header(1, pack({**FIELDS, "segment": "3"})), id="a field of another type"),
-        pytest.param(segment_header(1, pack({"writer": WRITER})), id="fields missing"),
-        pytest.param(segment_header(1, pack([])), id="no map"),
+        pytest.param(segment_header(1, to_msgpack({**FIELDS, "segment": "3"})), id="a field of another type"),
+        pytest.param(segment_header(1, to_msgpack({"writer": WRITER})), id="fields missing"),
+        pytest.param(segment_header(1, to_msgpack([])), id="no map"),
         pytest.param(segment_header(1, b"\xc1"), id="no msgpack"),
         pytest.param(segment_header(1, b"", length=11), id="a length below the fixed part"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.journal.blocks import Block, Column, block_rows, encode_block, pack
+from ml_dash.journal.blocks import Block, Column, block_rows, encode_block, to_msgpack
 from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, encode_frame, segment_name
 from ml_dash.journal.index import Damage, JournalIndex
 from ml_dash.journal.writer import JournalWriter
@@ -247,7 +247,7 @@ def test_data_that_becomes_right_is_no_damage_any_more() -> None:
 def test_data_that_its_meta_does_not_describe_is_damage() -> None:
     block = Block(TRAIN, [1], [Column("n", "o", None, [None])])
     entry, _ = encode_block(block)
-    meta, data = pack([entry]), bytes(8) + b"\x91\xc1"
+    meta, data = to_msgpack([entry]), bytes(8) + b"\x91\xc1"
     checked = FRAME_HEADER.pack(SYNC, len(meta), len(data), 1, data_crc(1, data), 0)[:-4]
     raw = checked + zlib.crc32(meta, zlib.crc32(checked)).to_bytes(4, "little") + meta + data
     index = opened(disk_with(segment(raw, frame(2, 2))))
@@ -358,7 +358,7 @@ def test_series_of_unknown_kinds_are_skipped_and_nothing_else_is() -> None:
         entry[0] = kind
         entries.append(entry)
         pieces += data
-    meta, data_bytes = pack(entries), b"".join(pieces)
+    meta, data_bytes = to_msgpack(entries), b"".join(pieces)
     checked = FRAME_HEADER.pack(SYNC, len(meta), len(data_bytes), 1, data_crc(1, data_bytes), 0)[:-4]
     raw = checked + zlib.crc32(meta, zlib.crc32(checked)).to_bytes(4, "little") + meta + data_bytes
     index = opened(disk_with(segment(raw, frame(2, 9))))

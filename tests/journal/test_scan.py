@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.journal.blocks import Block, Column, pack
+from ml_dash.journal.blocks import Block, Column, to_msgpack
 from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, encode_frame
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import Frame, SegmentScan
@@ -118,7 +118,7 @@ def test_metas_that_are_all_different_do_not_pile_up() -> None:
     names = [f"{'x' * 1000}{at}" for at in range(2000)]
 
     for name in names:
-        reader.heads(pack([[1, name, 0, []]]), 0)
+        reader.heads(to_msgpack([[1, name, 0, []]]), 0)
 
     assert len(reader._metas) < 300
 
@@ -276,7 +276,7 @@ def test_a_later_version_is_refused() -> None:
 
 
 def test_a_frame_whose_meta_means_nothing_is_stepped_over_as_a_whole() -> None:
-    odd = raw_frame(2, pack({"not": "an array"}), b"123")
+    odd = raw_frame(2, to_msgpack({"not": "an array"}), b"123")
     seqs, scan = frames_in(segment(ONE, odd, THREE))
 
     assert seqs == [1, 3]
@@ -285,7 +285,7 @@ def test_a_frame_whose_meta_means_nothing_is_stepped_over_as_a_whole() -> None:
 
 
 def test_neighbouring_holes_are_one() -> None:
-    odd = raw_frame(2, pack({"not": "an array"}), b"123")
+    odd = raw_frame(2, to_msgpack({"not": "an array"}), b"123")
     seqs, scan = frames_in(segment(ONE, odd, odd, bytes(7), FOUR))
 
     assert seqs == [1, 4]

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from ml_dash import __version__
-from ml_dash.journal.blocks import pack
+from ml_dash.journal.blocks import to_msgpack
 from ml_dash.series import Kind, Series
 from ml_dash.server.http.bodies import to_json
 from ml_dash.server.runner import EmbeddedServer, ServerStartError
@@ -124,7 +124,7 @@ def test_bodies_are_json_or_msgpack_and_carry_what_floats_are(client: Client, ex
 
 
 def test_an_experiment_can_be_described_in_msgpack(client: Client, owner: str) -> None:
-    body = pack({"prefix": f"{owner}/p/n", "metadata": {"nan": math.nan, "raw": b"\0"}})
+    body = to_msgpack({"prefix": f"{owner}/p/n", "metadata": {"nan": math.nan, "raw": b"\0"}})
     headers = {"Content-Type": MSGPACK, "Accept": MSGPACK}
     answer = client.ask("POST", "/experiments", body, headers=headers)
     assert answer.status == 201

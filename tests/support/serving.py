@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
-from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, unpack
+from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, from_msgpack
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
 from ml_dash.protocol import FRAMES
 from ml_dash.series import Kind, Series
@@ -128,7 +128,7 @@ class Client:
 def _decoded(kind: str, raw: bytes) -> Any:
     if kind == "application/json":
         return json.loads(raw)
-    return unpack(raw) if kind == "application/msgpack" else raw
+    return from_msgpack(raw) if kind == "application/msgpack" else raw
 
 
 def rows_in(raw: bytes) -> list[tuple[int, Fields]]:

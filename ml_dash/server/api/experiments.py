@@ -96,10 +96,10 @@ def _texts(body: dict[str, Any], name: str) -> tuple[str, ...] | None:
 
 def _check_packable(metadata: dict[str, Any]) -> None:
     """Refuse what can be said in JSON and not be stored: integers beyond 64 bits."""
-    from ml_dash.journal.blocks import pack
+    from ml_dash.journal.blocks import to_msgpack
 
     try:
-        pack(metadata)
+        to_msgpack(metadata)
     except (ValueError, OverflowError, TypeError) as error:
         raise invalid(
             "metadata", metadata, f"it cannot be stored ({error}): integers have at most 64 bits"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ml_dash.journal.blocks import pack
+from ml_dash.journal.blocks import to_msgpack
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.records import Found, gone, no_such_experiment, time_or_none
@@ -260,7 +260,7 @@ def _change(connection: Connection, row: Row[Any], description: Description, now
         name: value
         for name, value in said.items()
         # as bytes: NaN is unequal to itself, and True is not 1
-        if value is not None and pack(value) != pack(row._mapping[name])  # noqa: SLF001 - its public name
+        if value is not None and to_msgpack(value) != to_msgpack(row._mapping[name])  # noqa: SLF001 - its public name
     }
     if not news and row.deleted_ns is None:
         return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ml_dash.journal.blocks import pack
+from ml_dash.journal.blocks import to_msgpack
 from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
 from ml_dash.status import RunStatus
@@ -60,7 +60,7 @@ def run_changes(
     for time_ns, row in rows:
         event = row.get("event")
         if isinstance(event, str) and event in _EVENTS:
-            handle = pack(row.get("handle"))[:_HANDLE_BYTES]
+            handle = to_msgpack(row.get("handle"))[:_HANDLE_BYTES]
             started = time_ns if event == "start" else None
             change = RunChange(experiment_id, writer, handle, event, time_ns, _cleaned(row), started)
             changes[handle] = change.after(changes.get(handle))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.server.charts.numbers import Numbers, all_numbers
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def summarize(block: Block, bucket: int = BUCKET) -> bytes:
     count = block.count
     starts = np.arange(0, count, bucket)
     fields = all_numbers(block)
-    names = pack(list(fields))
+    names = to_msgpack(list(fields))
     pieces = [_HEAD.pack(_VERSION, bucket, count, len(names)), names]
     if count:
         pieces.append(_times(np.asarray(block.times, np.int64), starts).tobytes())
@@ -222,7 +222,7 @@ def _positions(names: memoryview) -> Mapping[str, int]:
 
 
 def _parse_names(names: bytes) -> Mapping[str, int]:
-    found = unpack(names)
+    found = from_msgpack(names)
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise ValueError("a summary's names are a msgpack array of strings")
     return {name: position for position, name in enumerate(found)}

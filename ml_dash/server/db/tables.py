@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.server.db.metadata import METADATA
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ class Packed(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, _dialect: Dialect) -> bytes | None:
         """Return what is stored."""
-        return None if value is None else pack(value)
+        return None if value is None else to_msgpack(value)
 
     def process_result_value(self, value: bytes | None, _dialect: Dialect) -> Any:
         """Return what was stored."""
-        return None if value is None else unpack(value)
+        return None if value is None else from_msgpack(value)
 
 
 _ID = String(24)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
 
@@ -46,7 +46,7 @@ def answer(request: web.BaseRequest, body: Any, *, status: int = 200) -> web.Res
 
 def encoder(request: web.BaseRequest) -> Callable[[Any], bytes]:
     """Return what makes bytes of a body, in the form that the client asked for. It may be called on any thread."""
-    return pack if _wants_msgpack(request) else to_json
+    return to_msgpack if _wants_msgpack(request) else to_json
 
 
 def encoded_answer(request: web.BaseRequest, body: bytes) -> web.Response:
@@ -105,7 +105,7 @@ async def read_object(request: web.Request, limit: int, timeout: float) -> dict[
     raw = await _read_limited(request, limit, timeout)
     kind = request.content_type
     try:
-        value = unpack(raw) if kind == MSGPACK else json.loads(raw)
+        value = from_msgpack(raw) if kind == MSGPACK else json.loads(raw)
     except (ValueError, RecursionError):
         raise ApiError(
             400,

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.journal.blocks import pack, unpack
+from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 
@@ -18,13 +18,15 @@ __all__ = ["no_cursor", "place_of_cursor", "write_cursor"]
 
 def write_cursor(place: Sequence[str | int]) -> str:
     """Return the cursor of a place in a list."""
-    return base64.urlsafe_b64encode(pack(list(place))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(to_msgpack(list(place))).decode().rstrip("=")
 
 
 def place_of_cursor(cursor: str) -> Any:
     """Return what a cursor holds, whatever it is: a client may have made it up; None where it holds nothing."""
     try:
-        return unpack(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        return from_msgpack(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
     except (ValueError, binascii.Error):
         return None
 

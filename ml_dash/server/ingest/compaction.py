@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from ml_dash.journal.blocks import encode_block, pack
+from ml_dash.journal.blocks import encode_block, to_msgpack
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.series import Kind
 from ml_dash.server.db.file_tables import BLOB_PARTS
@@ -314,7 +314,7 @@ def _chunk(objects: ObjectStore, group: list[_Small]) -> _Chunk:
     else:
         block = merge_blocks(blocks)
         head, pieces = encode_block(block)
-        entry, data = pack(head), b"".join(pieces)
+        entry, data = to_msgpack(head), b"".join(pieces)
     return _Chunk(
         first.first,
         sum(each.stored.rows for each in group),

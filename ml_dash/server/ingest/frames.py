@@ -10,7 +10,15 @@ import threading
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, block_rows, decode_block, pack, unpack
+from ml_dash.journal.blocks import (
+    TIME_BYTES,
+    Block,
+    BlockHead,
+    block_rows,
+    decode_block,
+    from_msgpack,
+    to_msgpack,
+)
 from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.protocol import ErrorCode
@@ -216,12 +224,12 @@ def _int64s(data: memoryview) -> Any:
 
 def _decode_meta(meta: bytes, data_len: int) -> _Meta:
     heads = decode_meta(meta, data_len)
-    entries = unpack(meta)
+    entries = from_msgpack(meta)
     if len(heads) > BLOCKS_MAX:
         raise ValueError(f"{len(heads)} blocks in a frame, more than {BLOCKS_MAX}")
     for head in heads:
         _check_head(head)
-    return _Meta(heads, [pack(entry) for entry in entries])
+    return _Meta(heads, [to_msgpack(entry) for entry in entries])
 
 
 def _check_head(head: BlockHead) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.blocks import Block, block_rows, encode_block, pack
+from ml_dash.journal.blocks import Block, block_rows, encode_block, to_msgpack
 from ml_dash.series import Kind
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
@@ -231,7 +231,7 @@ def _one_of(found: list[tuple[int, FrameBlock]]) -> _Piece:
         merged.count,
         min(block.min_ns for block in blocks),
         max(block.max_ns for block in blocks),
-        pack(entry),
+        to_msgpack(entry),
         b"".join(data),
     )
 

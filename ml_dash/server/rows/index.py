@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from ml_dash.journal.blocks import decode_block, pack, unpack
+from ml_dash.journal.blocks import decode_block, from_msgpack, to_msgpack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
@@ -98,7 +98,7 @@ def head_of(stored: StoredBlock) -> BlockHead:
 
 def _head(entry: bytes) -> BlockHead:
     # a meta is an array of entries: here of this one
-    return decode_meta(pack([unpack(entry)]))[0]
+    return decode_meta(to_msgpack([from_msgpack(entry)]))[0]
 
 
 _cached_head = lru_cache(1024)(_head)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ml_dash.journal.blocks import pack
+from ml_dash.journal.blocks import to_msgpack
 from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES
 from ml_dash.server.ingest.compaction import Compactor
@@ -122,7 +122,7 @@ def test_blocks_between_large_ones_are_merged_in_their_places(idle: EmbeddedServ
 def test_columns_of_a_later_version_are_moved_and_not_merged(idle: EmbeddedServer, client: Client) -> None:
     store, experiment = opened(idle), client.create()
     entry = [1, "train", 1, [["n", "z", 1, False, 2]]]
-    later = made(2, pack([entry]), bytes(8) + b"zz")
+    later = made(2, to_msgpack([entry]), bytes(8) + b"zz")
     client.stored(experiment, *frames(1, 1), later)
     client.stored(experiment, *frames(3, 1))
     assert store.compactor.compact(experiment, 1) == 3
@@ -133,7 +133,7 @@ def test_columns_of_a_later_version_are_moved_and_not_merged(idle: EmbeddedServe
                 BLOCKS.c.first == 1
             )
         ).one()
-    assert bytes(row.head) == pack(entry)
+    assert bytes(row.head) == to_msgpack(entry)
     assert store.objects.get(row.object, row.offset, row.length) == bytes(8) + b"zz"
     assert client.rows(experiment) == [*expected(0, 1), (0, {}), *expected(2, 1)]
 

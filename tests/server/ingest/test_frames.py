@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from ml_dash.journal.blocks import Block, Column, pack
+from ml_dash.journal.blocks import Block, Column, to_msgpack
 from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
@@ -90,18 +90,18 @@ for _ in range(200):
     DEEP = [DEEP]
 
 MALFORMED = {
-    "no array": made(1, pack({"a": 1})),
-    "data that the meta does not tell of": made(1, pack([]), b"x"),
+    "no array": made(1, to_msgpack({"a": 1})),
+    "data that the meta does not tell of": made(1, to_msgpack([]), b"x"),
     "a block's name that is too long": frame(1, numbers(0, 1, Series(Kind.METRIC, "x" * 1025))),
     "a field's name that is too long": frame(1, Block(TRAIN, [1], [Column("x" * 70_000, "i", None, [1])])),
-    "a kind below 1": made(1, pack([[0, None, 0, []]])),
-    "a number of rows that is True": made(1, pack([[1, None, True, []]]), bytes(8)),
-    "a bool of 2": made(1, pack([[1, None, 1, [["x", "b", 1, False, 1]]]]), bytes(8) + b"\2"),
+    "a kind below 1": made(1, to_msgpack([[0, None, 0, []]])),
+    "a number of rows that is True": made(1, to_msgpack([[1, None, True, []]]), bytes(8)),
+    "a bool of 2": made(1, to_msgpack([[1, None, 1, [["x", "b", 1, False, 1]]]]), bytes(8) + b"\2"),
     "positions that do not ascend": made(
-        1, pack([[1, None, 2, [["x", "b", 2, True, 10]]]]), bytes(16) + bytes(8) + b"\1\1"
+        1, to_msgpack([[1, None, 2, [["x", "b", 2, True, 10]]]]), bytes(16) + bytes(8) + b"\1\1"
     ),
     "objects that are no msgpack": made(
-        1, pack([[1, None, 1, [["x", "o", 1, False, 2]]]]), bytes(8) + b"\xc1\xc1"
+        1, to_msgpack([[1, None, 1, [["x", "o", 1, False, 2]]]]), bytes(8) + b"\xc1\xc1"
     ),
     "a column twice": frame(1, Block(TRAIN, [1], [Column("x", "i", None, [1]), Column("x", "i", None, [2])])),
     "two values in one row": frame(
@@ -125,10 +125,10 @@ def test_the_frames_before_a_malformed_one_are_good() -> None:
 
 
 def test_what_a_later_version_brings_is_kept_and_not_interpreted() -> None:
-    later_kind = made(1, pack([[77, "x", 1, [["f", "?", 1, False, 3]], "more"]]), bytes(8) + b"abc")
+    later_kind = made(1, to_msgpack([[77, "x", 1, [["f", "?", 1, False, 3]], "more"]]), bytes(8) + b"abc")
     blocks = parse_frames(later_kind).frames[0].blocks
     assert [(block.head.series.kind, block.block) for block in blocks] == [(77, None)]
-    assert blocks[0].entry == pack([77, "x", 1, [["f", "?", 1, False, 3]], "more"])
+    assert blocks[0].entry == to_msgpack([77, "x", 1, [["f", "?", 1, False, 3]], "more"])
 
 
 def test_a_field_may_have_values_of_several_types_in_several_rows() -> None:

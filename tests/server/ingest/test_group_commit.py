@@ -181,11 +181,13 @@ def test_names_and_values_of_all_kinds_survive(client: Client, experiment: str) 
 def test_kinds_and_types_of_a_later_version_are_stored_and_not_lost(
     server: EmbeddedServer, client: Client, experiment: str
 ) -> None:
-    from ml_dash.journal.blocks import pack
+    from ml_dash.journal.blocks import to_msgpack
 
     entry = [77, "x", 1, [["f", "?", 1, False, 3]], "more"]
     later = made(
-        1, pack([entry, [1, "train", 1, [["n", "z", 1, False, 2]]]]), bytes(8) + b"abc" + bytes(8) + b"zz"
+        1,
+        to_msgpack([entry, [1, "train", 1, [["n", "z", 1, False, 2]]]]),
+        bytes(8) + b"abc" + bytes(8) + b"zz",
     )
     assert client.stored(experiment, later) == 1
     assert client.rows(experiment) == [(0, {})]
@@ -197,8 +199,8 @@ def test_kinds_and_types_of_a_later_version_are_stored_and_not_lost(
             .order_by(BLOCKS.c.series)
         ).all()
     assert [(bytes(row.head), bytes(row.data)) for row in stored] == [
-        (pack(entry), bytes(8) + b"abc"),
-        (pack([1, "train", 1, [["n", "z", 1, False, 2]]]), bytes(8) + b"zz"),
+        (to_msgpack(entry), bytes(8) + b"abc"),
+        (to_msgpack([1, "train", 1, [["n", "z", 1, False, 2]]]), bytes(8) + b"zz"),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import given
 
-from ml_dash.journal.blocks import block_rows, decode_block, encode_block, pack
+from ml_dash.journal.blocks import block_rows, decode_block, encode_block, to_msgpack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.server.rows.merge import merge_blocks, slice_block
 from tests.support.journals import rows_of
@@ -27,7 +27,7 @@ def sorted_rows(rows: list[Row]) -> list[tuple[int, str]]:
 def test_merged_blocks_have_the_rows_of_all(parts: list[list[Row]]) -> None:
     merged = merge_blocks([block_of(TRAIN, rows) for rows in parts])
     entry, data = encode_block(merged)
-    again = decode_block(decode_meta(pack([entry]))[0], b"".join(data))
+    again = decode_block(decode_meta(to_msgpack([entry]))[0], b"".join(data))
     found = list(zip(map(int, again.times), block_rows(again), strict=True))
     assert sorted_rows(found) == sorted_rows([each for rows in parts for each in rows])
 
@@ -41,4 +41,4 @@ def test_a_slice_has_its_rows_and_is_a_block_like_any_other(rows: list[Row], sta
     cut = slice_block(block, start, stop)
     assert rows_of([cut]) == rows_of([block])[start:stop]
     entry, data = encode_block(cut)
-    assert rows_of([decode_block(decode_meta(pack([entry]))[0], b"".join(data))]) == rows_of([cut])
+    assert rows_of([decode_block(decode_meta(to_msgpack([entry]))[0], b"".join(data))]) == rows_of([cut])
