@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from ml_dash.journal.block_ops import can_merge, merge_blocks
 from ml_dash.journal.blocks import encode_block, to_msgpack
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.series import Kind
@@ -24,7 +25,6 @@ from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.frames import block_crc
 from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
 from ml_dash.server.rows.index import StoredBlock, head_of, load_block
-from ml_dash.server.rows.merge import can_merge, merge_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,12 +10,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.journal.block_ops import can_merge, merge_blocks
 from ml_dash.journal.blocks import Block, block_rows, encode_block, to_msgpack
 from ml_dash.series import Kind
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
 from ml_dash.server.ingest.frames import FrameBlock, block_crc
-from ml_dash.server.rows.merge import can_merge, merge_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

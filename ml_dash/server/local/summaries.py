@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ml_dash.journal.block_ops import merge_blocks, slice_block
 from ml_dash.server.charts.summaries import summarize
-from ml_dash.server.rows.merge import merge_blocks, slice_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.journal.block_ops import slice_block, within
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
@@ -13,7 +14,6 @@ from ml_dash.server.charts.chart import chart
 from ml_dash.server.http.cursors import no_cursor
 from ml_dash.server.local.blobs import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
-from ml_dash.server.rows.merge import slice_block, within
 from ml_dash.storage.blobs import Staging
 
 if TYPE_CHECKING:

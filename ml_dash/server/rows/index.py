@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
+from ml_dash.journal.block_ops import merge_blocks, slice_block
 from ml_dash.journal.blocks import decode_block, from_msgpack, to_msgpack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.protocol import ErrorCode
@@ -22,7 +23,6 @@ from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError
-from ml_dash.server.rows.merge import merge_blocks, slice_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

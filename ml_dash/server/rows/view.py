@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from ml_dash.journal.block_ops import slice_block, within
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, read_rows, whole_number
 from ml_dash.query.params import read_params
@@ -20,7 +21,6 @@ from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.rows.file_listing import FileListing
 from ml_dash.server.rows.index import StoreIndex, WriterOrder
-from ml_dash.server.rows.merge import slice_block, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
