@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.series import Kind
-from ml_dash.values.flatten import flatten_params, unflatten_params
+from ml_dash.values.params import flatten_params, unflatten_params
 
 if TYPE_CHECKING:
     from ml_dash.sdk.experiment import Experiment

@@ -22,9 +22,9 @@ from ml_dash.journal.disk import RealDisk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.journal_view import JournalView
-from ml_dash.query.params import fold_params
 from ml_dash.query.times import iso_time, seconds, seconds_array
 from ml_dash.series import Kind, Series
+from ml_dash.values.params import fold_params
 from tests.support.view_journals import SECOND, TRAIN, Row, block_of, metric_rows, write, write_rows
 
 UNNAMED = Series(Kind.METRIC, None)

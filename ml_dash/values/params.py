@@ -1,4 +1,7 @@
-"""What may be stored as a parameter, and the plain value that it becomes.
+"""Parameters: what may be stored, as one flat dict from dotted keys to plain values, and nested dicts of these again.
+
+A dot in a key is the same as a level of nesting. Of two values for one path, and of a value and a dict at one
+path, the later wins. An empty dict is a value.
 
 Stored is None, a bool, an int within 64 bits, a float (NaN and the infinities too), a str, a list of such
 values (a dict within a list stays a dict), or `{}` for an empty dict. All of it is JSON, but for NaN and the
@@ -23,7 +26,7 @@ from typing import Any, NoReturn, SupportsIndex
 from ml_dash.errors import InvalidParameterError
 from ml_dash.values.config_fields import config_fields
 
-__all__ = ["Keys", "leaves"]
+__all__ = ["flatten_params", "fold_params", "unflatten_params"]
 
 MAX_DEPTH = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
@@ -42,13 +45,76 @@ SCALARS = (bool, int, float, str)
 Keys = tuple[str, ...]
 
 
-def leaves(values: Mapping[str, Any]) -> Iterator[tuple[Keys, Any]]:
-    """Yield the plain values below `values`, each with the keys that lead to it, dotted keys split.
+class _Level(dict[str, Any]):
+    """A level of the tree. Not a plain dict, which may be a value: an empty one, or one in a row that others wrote."""
+
+
+def flatten_params(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` as a flat dict of plain values that shares nothing with them.
 
     Raises:
-        InvalidParameterError: A value, however deep, cannot be stored.
+        InvalidParameterError: A value, however deep, cannot be stored; the message names its key, its type
+            and the remedy.
+
+    Example:
+        >>> flatten_params({"lr": 0.1, "model": {"layers": (64, 64)}})
+        {'lr': 0.1, 'model.layers': [64, 64]}
     """
-    return _Converter().leaves(values, ())
+    return _flat(_tree(_Converter().leaves(values, ())))
+
+
+def fold_params(sets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the flat parameters after these flat dicts were set one after the other; none of them changes.
+
+    Setting ``model`` removes every older ``model.…``, and setting ``model.a`` an older value of ``model``.
+    """
+    return _flat(_tree((str(key).split("."), value) for values in sets for key, value in values.items()))
+
+
+def unflatten_params(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested form of a flat dict.
+
+    Example:
+        >>> unflatten_params({"lr": 0.1, "model.layers": [64, 64]})
+        {'lr': 0.1, 'model': {'layers': [64, 64]}}
+    """
+    nested: dict[str, Any] = {}
+    # no recursion, here and below: a key may have any number of dots
+    pending = [(nested, _tree((key.split("."), value) for key, value in flat.items()))]
+    while pending:
+        fields, level = pending.pop()
+        for name, value in level.items():
+            if isinstance(value, _Level):
+                fields[name] = {}
+                pending.append((fields[name], value))
+            else:
+                fields[name] = dict(value) if isinstance(value, dict) else value
+    return nested
+
+
+def _tree(leaves: Iterable[tuple[Sequence[str], Any]]) -> _Level:
+    root = _Level()
+    for path, leaf in leaves:
+        level = root
+        for name in path[:-1]:
+            child = level.get(name)
+            if not isinstance(child, _Level):
+                child = level[name] = _Level()
+            level = child
+        level[path[-1]] = leaf
+    return root
+
+
+def _flat(root: _Level) -> dict[str, Any]:
+    flat = {}
+    pending = list(reversed(root.items()))
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, _Level):
+            pending.extend((f"{key}.{name}", item) for name, item in reversed(value.items()))
+        else:
+            flat[key] = value
+    return flat
 
 
 class _Converter:

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import InvalidParameterError, MLDashError
-from ml_dash.values.flatten import flatten_params, merge_params, unflatten_params
+from ml_dash.values.params import flatten_params, fold_params, unflatten_params
 
 T = TypeVar("T")
 
@@ -209,7 +209,7 @@ def test_subclasses_of_builtins_are_stored_as_the_builtin() -> None:
 def test_plain_parameters_do_not_load_numpy() -> None:
     script = """
 import sys
-from ml_dash.values.flatten import flatten_params
+from ml_dash.values.params import flatten_params
 assert flatten_params({"a": {"b": (1, {2})}}) == {"a.b": [1, [2]]}
 assert "numpy" not in sys.modules
 """
@@ -453,13 +453,13 @@ def test_setting_a_key_replaces_what_was_below_and_above_it(
     old: dict[str, Any], new: dict[str, Any], merged: dict[str, Any]
 ) -> None:
     before = (dict(old), dict(new))
-    assert merge_params(old, new) == merged
+    assert fold_params([old, new]) == merged
     assert (old, new) == before
 
 
 def test_merging_changes_neither_side_even_where_an_empty_dict_is_filled() -> None:
     old: dict[str, Any] = {"model": {}}
-    merge_params(old, {"model.a": 1})
+    fold_params([old, {"model.a": 1}])
     unflatten_params({**old, "model.a": 1})
     assert old == {"model": {}}
 
@@ -504,7 +504,7 @@ def test_merging_call_by_call_is_as_if_each_key_were_set_in_turn(calls: list[dic
     in_turn: dict[str, Any] = {}
     for call in calls:
         new = flatten_params(call)
-        merged = merge_params(merged, new)
+        merged = fold_params([merged, new])
         for key, value in new.items():
             above = {".".join(key.split(".")[:depth]) for depth in range(1, key.count(".") + 1)}
             in_turn = {
@@ -514,5 +514,5 @@ def test_merging_call_by_call_is_as_if_each_key_were_set_in_turn(calls: list[dic
             }
             in_turn[key] = value
     assert merged == in_turn
-    assert merge_params(merged, {}) == merged
-    assert merge_params(merged, merged) == merged
+    assert fold_params([merged, {}]) == merged
+    assert fold_params([merged, merged]) == merged
