@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import typer
 
 import ml_dash
+from ml_dash.cli.commands.auth import login, logout, whoami
 from ml_dash.cli.commands.download import download
 from ml_dash.cli.commands.export import export
 from ml_dash.cli.commands.files import files
-from ml_dash.cli.commands.login import login
-from ml_dash.cli.commands.logout import logout
 from ml_dash.cli.commands.ls import ls
 from ml_dash.cli.commands.server import server_commands
 from ml_dash.cli.commands.show import show
@@ -24,8 +23,7 @@ from ml_dash.cli.commands.tail import tail
 from ml_dash.cli.commands.ui import ui
 from ml_dash.cli.commands.upload import upload
 from ml_dash.cli.commands.verify import verify
-from ml_dash.cli.commands.whoami import whoami
-from ml_dash.cli.screen import complain
+from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 
 __all__ = ["app", "run"]

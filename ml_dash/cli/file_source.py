@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_dash.cli.screen import complain
+from ml_dash.cli.text import complain
 from ml_dash.errors import (
     ContentError,
     FileMissingError,
@@ -62,8 +62,8 @@ def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
     Raises:
         InvalidArgumentError: There is no such experiment.
     """
-    from ml_dash.cli.locate import find_experiment, full_prefix
     from ml_dash.cli.remote import open_remote
+    from ml_dash.cli.select import find_experiment, full_prefix
     from ml_dash.client.destination import server_url
 
     with ExitStack() as stack:
@@ -105,7 +105,7 @@ class _Local:
     """
 
     def __init__(self, located: Located, stack: ExitStack) -> None:
-        from ml_dash.cli.reading import open_index
+        from ml_dash.cli.overview import open_index
         from ml_dash.storage.blobs import Staging
 
         self._directory = located.directory

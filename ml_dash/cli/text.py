@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 __all__ = [
+    "UNNAMED",
     "age_text",
+    "complain",
     "count_text",
     "duration_text",
     "json_text",
@@ -18,6 +21,9 @@ __all__ = [
     "value_text",
     "visible",
 ]
+
+UNNAMED = "(unnamed)"
+"""How the metric without a name is shown."""
 
 # What does something to a terminal instead of being seen: control characters, line and paragraph separators,
 # marks that turn the direction of the text, and halves of surrogate pairs, which cannot be written at all.
@@ -125,3 +131,10 @@ def local_time(time_ns: int, *, milliseconds: bool = False) -> str:
     with contextlib.suppress(OSError, OverflowError):
         moment = moment.astimezone()
     return moment.isoformat(" ", "milliseconds" if milliseconds else "seconds")[: 23 if milliseconds else 19]
+
+
+def complain(message: str) -> None:
+    """Write a line to standard error."""
+    sys.stdout.flush()
+    sys.stderr.write(visible(message) + "\n")
+    sys.stderr.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, Root, ServerOption
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import size_text
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml_dash.cli.file_source import FileSource
-    from ml_dash.cli.progress import Bar
+    from ml_dash.cli.output import Bar
 
 __all__ = ["download"]
 
@@ -54,8 +54,8 @@ def download(
     is the same, and else replaced only with --force. Exit code 1: a file is missing, or none is meant.
     """
     from ml_dash.cli.file_source import open_source
-    from ml_dash.cli.progress import Bar
-    from ml_dash.cli.reading import report_damage
+    from ml_dash.cli.output import Bar
+    from ml_dash.cli.overview import report_damage
 
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")

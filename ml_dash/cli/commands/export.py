@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import stat
+import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, MetricNames, Root
-from ml_dash.cli.text import count_text
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricNames, Root
+from ml_dash.cli.text import count_text, visible
 from ml_dash.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ml_dash.cli.exporting.source import Source
+    from ml_dash.cli.exporting.text_formats import ByteSink
     from ml_dash.journal.index import JournalIndex
 
-__all__ = ["export"]
+__all__ = ["export", "file_target", "standard_output"]
 
 
 class Format(str, Enum):
@@ -49,9 +54,9 @@ def export(
     Metrics are exported, all of them by default, or log messages, or tracks; every value as it was logged.
     A column says which metric a row is of, unless one --metric is named. FILE is replaced when all is written.
     """
-    from ml_dash.cli.locate import find_experiment
-    from ml_dash.cli.reading import open_index, report_damage
-    from ml_dash.cli.screen import complain
+    from ml_dash.cli.overview import open_index, report_damage
+    from ml_dash.cli.select import find_experiment
+    from ml_dash.cli.text import complain
 
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
@@ -80,8 +85,8 @@ def _check_parquet(output: str) -> None:
 
 
 def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: bool) -> Source:
-    from ml_dash.cli.choice import MetricChoice
     from ml_dash.cli.exporting.source import Content, Source
+    from ml_dash.cli.select import MetricChoice
 
     content = Content.LOGS if logs else Content.TRACKS if tracks else Content.METRICS
     choice = MetricChoice(metric)
@@ -90,7 +95,6 @@ def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: b
 
 
 def _write(source: Source, format: Format, output: str) -> int:
-    from ml_dash.cli.exporting.target import file_target, standard_output
     from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
 
     write = write_csv if format is Format.csv else write_jsonl
@@ -102,3 +106,55 @@ def _write(source: Source, format: Format, output: str) -> int:
 
             return write_parquet(source, file)
         return write(source, file)
+
+
+@contextlib.contextmanager
+def file_target(path: str) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`, which gets that name when the block ends without an error.
+
+    A device or a pipe is written as it is: it must not be replaced by a file.
+
+    Raises:
+        InvalidArgumentError: There is no directory for it, or it is one itself.
+    """
+    path = os.path.realpath(path)
+    directory = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise InvalidArgumentError(f"cannot write to {path!r}: it is a directory; name a file in it")
+    if not os.path.isdir(directory):
+        raise InvalidArgumentError(f"cannot write to {path!r}: there is no directory {directory!r}")
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        with open(path, "wb") as out:
+            yield out
+        return
+    temporary = f"{path}.{os.urandom(4).hex()}.tmp"
+    try:
+        with open(temporary, "xb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        if os.path.exists(path):
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+
+
+def standard_output() -> ByteSink:
+    """Return standard output for bytes. A terminal gets them with control characters escaped."""
+    sys.stdout.flush()
+    return _SafeTerminal(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _SafeTerminal:
+    """Keeps what was logged from moving the cursor, or worse."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, data: bytes, /) -> None:
+        """Write lines of UTF-8."""
+        lines = data.decode().split("\n")
+        self._out.write("\n".join(map(visible, lines)).encode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import age_text, json_text, size_text, visible
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from ml_dash.cli.screen import Screen
+    from ml_dash.cli.output import Screen
 
 __all__ = ["files", "uploaded_text"]
 
@@ -43,8 +43,9 @@ def files(
     The newest version of each; a file that was saved twice under one name has two.
     """
     from ml_dash.cli.file_source import chosen, open_source
-    from ml_dash.cli.reading import report_damage
-    from ml_dash.cli.screen import Screen, complain
+    from ml_dash.cli.output import Screen
+    from ml_dash.cli.overview import report_damage
+    from ml_dash.cli.text import complain
 
     query = chosen(pattern, versions=versions, deleted=deleted)
     with open_source(exp, root, url) as source:
@@ -71,7 +72,7 @@ def uploaded_text(row: dict[str, Any], now: int) -> str:
 
 
 def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
-    from ml_dash.cli.screen import table
+    from ml_dash.cli.output import table
 
     now = time.time_ns()
     drawn = table(

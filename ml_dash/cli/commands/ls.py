@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT, AsJson
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson
 from ml_dash.cli.text import age_text, count_text, json_text, size_text, visible
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from ml_dash.cli.reading import Overview
-    from ml_dash.cli.screen import Screen
+    from ml_dash.cli.output import Screen
+    from ml_dash.cli.overview import Overview
 
 __all__ = ["ls"]
 
@@ -77,8 +77,9 @@ def ls(
     Rows are those of metrics, tracks and log messages; the size is that of the journal. STALE is a run that
     says RUNNING, but whose process is dead or silent. A ! marks damage.
     """
-    from ml_dash.cli.reading import look
-    from ml_dash.cli.screen import Screen, complain
+    from ml_dash.cli.output import Screen
+    from ml_dash.cli.overview import look
+    from ml_dash.cli.text import complain
     from ml_dash.storage.survey import survey
 
     found = survey(root)
@@ -102,7 +103,7 @@ def ls(
 
 
 def _record(each: Overview) -> dict[str, Any]:
-    from ml_dash.cli.reading import run_record
+    from ml_dash.cli.overview import run_record
 
     return {
         "prefix": each.located.prefix,
@@ -117,7 +118,7 @@ def _record(each: Overview) -> dict[str, Any]:
 
 
 def _show(screen: Screen, overviews: Sequence[Overview]) -> None:
-    from ml_dash.cli.screen import table
+    from ml_dash.cli.output import table
 
     now = time.time_ns()
     drawn = table(
@@ -148,7 +149,7 @@ def _numbers(each: Overview, now: int) -> list[str]:
 def _status(each: Overview) -> Text:
     from rich.text import Text
 
-    from ml_dash.cli.screen import status_style
+    from ml_dash.cli.output import status_style
 
     return Text(visible(each.label) + (" !" if each.damage else ""), style=status_style(each.label))
 

@@ -1,21 +1,33 @@
-"""`ml-dash server`: serves experiments to all who have a token."""
+"""`ml-dash server`: serves experiments to all who have a token; `ml-dash server token` handles the tokens."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import re
 import sys
+import time
 from collections.abc import Callable
-from typing import Annotated
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_dash.cli.commands.server_token import COMMANDS
-from ml_dash.cli.screen import complain
-from ml_dash.errors import MissingExtraError
+from ml_dash.cli.output import Screen, table
+from ml_dash.cli.select import AsJson
+from ml_dash.cli.text import age_text, complain, json_text, local_time
+from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.server.settings import DEFAULT_DATA
 
-__all__ = ["server", "server_commands"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ml_dash.server.accounts.grants import Scope
+    from ml_dash.server.accounts.tokens import TokenRecord, Tokens
+
+__all__ = ["COMMANDS", "create", "list_tokens", "revoke", "server", "server_commands"]
+
 
 _DATA = ".dash-server"
 
@@ -122,3 +134,166 @@ def _announce(url: str, admin_token: str | None) -> None:
         typer.echo(f"Admin token: {admin_token}")
     typer.echo(f"Listening on {url}")
     sys.stdout.flush()
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+
+Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The server's data directory.")]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database", metavar="URL", help="The server's database, if not in --data.", show_default=False
+    ),
+]
+
+
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the token in lists.")],
+    *,
+    owner: Annotated[
+        list[str],
+        typer.Option(
+            "--owner",
+            metavar="OWNER[:SCOPE]",
+            help="Whose experiments it may read, write or administer; may be repeated. '*' is everybody.",
+        ),
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="SCOPE", help="read, write or admin, where --owner has none.")
+    ] = "write",
+    admin: Annotated[bool, typer.Option("--admin", help="It may do everything, and manage tokens.")] = False,
+    expires: Annotated[
+        str, typer.Option("--expires", metavar="TIME", help="When: 12h, 30d, 8w, 1y or never.")
+    ] = "never",
+    data: Data = DEFAULT_DATA,
+    database: DatabaseUrl = None,
+) -> None:
+    """Make a token and print it, this once: the server keeps only a hash of it.
+
+    It goes to standard output alone on a line, everything else to standard error.
+    """
+    lifetime = _seconds(expires)
+    with _open_tokens(data, database) as tokens:
+        grants = _grants(owner, scope)
+        created = tokens.create(name, grants, admin=admin, expires_in=lifetime)
+    complain(f"Token {created.record.token_id} ({_grants_text(created.record)}), shown this once:")
+    typer.echo(created.token)
+
+
+def list_tokens(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """List the tokens that were ever made, also those that are valid no more."""
+    with _open_tokens(data, database) as tokens:
+        records = tokens.list()
+        if as_json:
+            from ml_dash.server.api.account_bodies import token_body
+
+            typer.echo(json_text([token_body(record) for record in records], indent=2))
+            return
+    if not records:
+        complain("no tokens")
+        return
+    columns = ["id", "name", "grants", "state", "created", "expires", "last used"]
+    now = time.time_ns()
+    Screen().show(table([(column, "left") for column in columns], [_row(each, now) for each in records]))
+
+
+def revoke(
+    token_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `list` shows it: tok_….")],
+    *,
+    data: Data = DEFAULT_DATA,
+    database: DatabaseUrl = None,
+) -> None:
+    """Revoke tokens. A server that runs refuses them within a second."""
+    unknown = 0
+    with _open_tokens(data, database) as tokens:
+        for token_id in token_ids:
+            # who gives the token itself must not find it on the screen, and in the logs of it
+            shown = token_id if token_id.startswith("tok_") else "that is no token's id"
+            if tokens.revoke(token_id):
+                typer.echo(f"Revoked {token_id}")
+            else:
+                unknown += 1
+                complain(f"Error: there is no such token: {shown}; `ml-dash server token list` shows them")
+    if unknown:
+        raise typer.Exit(1)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"create": create, "list": list_tokens, "revoke": revoke}
+"""The commands of `ml-dash server token`, by name."""
+
+
+@contextmanager
+def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
+    """Open the tokens of a server that exists."""
+    try:
+        from ml_dash.server.accounts.tokens import Tokens
+        from ml_dash.server.db.database import Database
+        from ml_dash.server.settings import ServerSettings
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("ml-dash server", error.name or "sqlalchemy", "server") from error
+
+    url = ServerSettings(data=data, database=database).database_url
+    path = url.removeprefix("sqlite:///")
+    if path != url and not os.path.isfile(path):
+        raise InvalidArgumentError(
+            f"there is no server's database at {path!r}: let --data name its data directory, or start "
+            "`ml-dash server` there first"
+        )
+    opened = Database.open(url)
+    try:
+        yield Tokens(opened)
+    finally:
+        opened.close()
+
+
+def _grants(owners: Sequence[str], scope: str) -> dict[str, Scope]:
+    from ml_dash.server.accounts.grants import Scope, parse_scope
+
+    default = parse_scope(scope)
+    words = {each.word for each in Scope}
+    grants: dict[str, Scope] = {}
+    for text in owners:
+        # an owner's name may have a colon in it
+        owner, _, word = text.rpartition(":")
+        owner, granted = (owner, parse_scope(word)) if word in words and owner else (text, default)
+        if owner in grants:
+            raise InvalidArgumentError(
+                f"--owner {owner!r} is given twice: name it once, with the larger scope"
+            )
+        grants[owner] = granted
+    return grants
+
+
+def _seconds(text: str) -> float | None:
+    if text == "never":
+        return None
+    found = re.fullmatch(rf"(\d{{1,6}})([{''.join(_UNITS)}])", text)
+    if found is None:
+        raise InvalidArgumentError(
+            f"--expires {text!r} is no time: use a number and a unit, such as 12h, 30d, 8w, 1y"
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _row(record: TokenRecord, now: int) -> list[Any]:
+    expires, used = record.expires_ns, record.used_ns
+    return [
+        record.token_id,
+        record.name,
+        _grants_text(record),
+        _state(record, now),
+        local_time(record.created_ns)[:10],
+        local_time(expires)[:10] if expires else "never",
+        age_text(used, now) if used else "never",
+    ]
+
+
+def _state(record: TokenRecord, now: int) -> str:
+    if record.revoked_ns is not None:
+        return "revoked"
+    return "valid" if record.is_valid(now) else "expired"
+
+
+def _grants_text(record: TokenRecord) -> str:
+    words = [f"{owner}:{scope.word}" for owner, scope in record.grants.items()]
+    return ", ".join((["admin"] if record.admin else []) + words)

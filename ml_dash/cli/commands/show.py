@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT, AsJson, ExperimentName, MetricNames, Root
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, MetricNames, Root
 from ml_dash.cli.text import (
     age_text,
     count_text,
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
-    from ml_dash.cli.metric_table import MetricSummary
-    from ml_dash.cli.reading import Overview
-    from ml_dash.cli.screen import Screen
+    from ml_dash.cli.commands.metric_table import MetricSummary
+    from ml_dash.cli.output import Screen
+    from ml_dash.cli.overview import Overview
     from ml_dash.journal.index import JournalIndex
 
-__all__ = ["show"]
+__all__ = ["files_record", "show", "show_files"]
+
 
 _LOGS = Series(Kind.LOG, None)
 _METRICS_SHOWN = 20
@@ -57,12 +58,10 @@ def show(
     That is: status, parameters, metrics with their course and statistics, tracks, the newest files, and the last log
     messages.
     """
-    from ml_dash.cli.choice import MetricChoice
-    from ml_dash.cli.commands.newest_files import show_files
-    from ml_dash.cli.locate import find_experiment
-    from ml_dash.cli.metric_table import summarize_metrics
-    from ml_dash.cli.reading import open_index, report_damage, summarize
-    from ml_dash.cli.screen import Screen
+    from ml_dash.cli.commands.metric_table import summarize_metrics
+    from ml_dash.cli.output import Screen
+    from ml_dash.cli.overview import open_index, report_damage, summarize
+    from ml_dash.cli.select import MetricChoice, find_experiment
 
     located = find_experiment(exp, root)
     index = open_index(located)
@@ -87,8 +86,7 @@ def show(
 def _record(
     overview: Overview, index: JournalIndex, summaries: Sequence[MetricSummary], logs: int
 ) -> dict[str, Any]:
-    from ml_dash.cli.commands.newest_files import files_record
-    from ml_dash.cli.reading import damage_record, run_record
+    from ml_dash.cli.overview import damage_record, run_record
     from ml_dash.journal.sweep import last_rows
     from ml_dash.query.times import iso_time
 
@@ -128,7 +126,7 @@ def _heading(overview: Overview) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    from ml_dash.cli.screen import status_style, table
+    from ml_dash.cli.output import status_style, table
 
     title = Text.assemble(
         (visible(overview.located.prefix), "bold"),
@@ -173,7 +171,7 @@ def _joined(names: Any) -> str:
 
 
 def _show_params(screen: Screen, index: JournalIndex) -> None:
-    from ml_dash.cli.screen import table
+    from ml_dash.cli.output import table
 
     params = read_params(index)
     if params:
@@ -184,7 +182,7 @@ def _show_params(screen: Screen, index: JournalIndex) -> None:
 def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available: int) -> None:
     from rich.text import Text
 
-    from ml_dash.cli.metric_table import metric_table
+    from ml_dash.cli.commands.metric_table import metric_table
 
     if summaries:
         screen.show(_title("Metrics"), metric_table(screen, summaries))
@@ -194,7 +192,7 @@ def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available:
 
 
 def _show_tracks(screen: Screen, index: JournalIndex) -> None:
-    from ml_dash.cli.screen import table
+    from ml_dash.cli.output import table
 
     rows = [(str(series.name), count_text(index.count(series), "row")) for series in index.series(Kind.TRACK)]
     if rows:
@@ -202,7 +200,7 @@ def _show_tracks(screen: Screen, index: JournalIndex) -> None:
 
 
 def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
-    from ml_dash.cli.lines import RowLines
+    from ml_dash.cli.output import RowLines
     from ml_dash.journal.sweep import last_rows
 
     rows = last_rows(index, [_LOGS], limit)
@@ -217,3 +215,46 @@ def _title(text: str) -> Text:
     from rich.text import Text
 
     return Text(f"\n{text}", "bold")
+
+
+_FILES_SHOWN = 5
+
+
+def _files(index: JournalIndex) -> list[dict[str, Any]]:
+    """Return the rows of the files, the newest first."""
+    from ml_dash.cli.file_source import file_table
+
+    return sorted(file_table(index).rows(), key=lambda row: str(row["uploadedAt"]), reverse=True)
+
+
+def files_record(index: JournalIndex) -> dict[str, Any]:
+    """Return number, bytes and the newest of the files, for programs."""
+    rows = _files(index)
+    return {
+        "count": len(rows),
+        "bytes": sum(row["sizeBytes"] for row in rows),
+        "newest": rows[:_FILES_SHOWN],
+    }
+
+
+def show_files(screen: Screen, index: JournalIndex) -> None:
+    """Show number, bytes and the newest of the files, where there are any."""
+    from rich.text import Text
+
+    from ml_dash.cli.commands.files import uploaded_text
+    from ml_dash.cli.output import table
+    from ml_dash.query.files import full_name
+
+    rows = _files(index)
+    if not rows:
+        return
+    now = time.time_ns()
+    shown = [
+        (full_name(row), size_text(row["sizeBytes"]), uploaded_text(row, now)) for row in rows[:_FILES_SHOWN]
+    ]
+    total = f"{count_text(len(rows), 'file')}, {size_text(sum(row['sizeBytes'] for row in rows))}"
+    columns: list[tuple[str, Literal["left", "right"]]] = [("", "left"), ("", "right"), ("", "left")]
+    screen.show(Text(f"\nFiles, {total}", "bold"), table(columns, shown, header=False, indent=2))
+    if len(rows) > len(shown):
+        hint = f"  and {len(rows) - len(shown):,} older ones: `ml-dash files` lists them"
+        screen.show(Text(hint, "dim"))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT
-from ml_dash.cli.screen import complain
-from ml_dash.cli.text import count_text, visible
+from ml_dash.cli.select import DEFAULT_ROOT
+from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.errors import InvalidArgumentError, MLDashError
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def _is_below(directory: str, root: str) -> bool:
 async def _send(
     journals: list[_Journal], *, named: str | None, recreate: bool, patience: float
 ) -> list[SyncReport]:
-    from ml_dash.cli.progress import Bar
+    from ml_dash.cli.output import Bar
     from ml_dash.cli.remote import run_blocking, token_for_server
     from ml_dash.client.api import Client
     from ml_dash.client.http import AiohttpTransport, close_session

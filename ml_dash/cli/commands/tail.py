@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT, ExperimentName, MetricNames, Root
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricNames, Root
 from ml_dash.cli.text import duration_text
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ml_dash.cli.choice import MetricChoice
+    from ml_dash.cli.select import MetricChoice
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.runs import RunInfo, WriterRuns
@@ -45,9 +45,8 @@ def tail(
     They come by time, those of metrics, tracks and logs together. With -f it goes on until the run has ended
     and all is shown, or until Ctrl-C.
     """
-    from ml_dash.cli.choice import MetricChoice
-    from ml_dash.cli.locate import find_experiment
-    from ml_dash.cli.reading import open_index, report_damage
+    from ml_dash.cli.overview import open_index, report_damage
+    from ml_dash.cli.select import MetricChoice, find_experiment
 
     index = open_index(find_experiment(exp, root))
     choice = MetricChoice(metric)
@@ -68,8 +67,7 @@ class _Printer:
     """Prints the rows that were asked for."""
 
     def __init__(self, choice: MetricChoice, *, metrics: bool, tracks: bool, logs: bool) -> None:
-        from ml_dash.cli.lines import RowLines
-        from ml_dash.cli.screen import Screen
+        from ml_dash.cli.output import RowLines, Screen
 
         self._choice = choice
         self._kinds = {
@@ -103,8 +101,8 @@ class _Printer:
 
 def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
     """Print what comes, until the run has ended."""
-    from ml_dash.cli.reading import status_label, status_of
-    from ml_dash.cli.screen import complain
+    from ml_dash.cli.overview import status_label, status_of
+    from ml_dash.cli.text import complain
     from ml_dash.journal.follow import Follower
 
     follower = Follower(index)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ml_dash.cli.arguments import DEFAULT_ROOT
+from ml_dash.cli.select import DEFAULT_ROOT
 from ml_dash.errors import InvalidArgumentError
 
 __all__ = ["ui"]

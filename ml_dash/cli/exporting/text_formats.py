@@ -15,16 +15,17 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.cli.exporting.source import Content, Part, Source
-from ml_dash.cli.exporting.times import iso_exact, seconds_exact
 from ml_dash.cli.text import json_text
 from ml_dash.journal.blocks import block_rows
+from ml_dash.query.times import NANOSECONDS, iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ml_dash.journal.blocks import Column
 
-__all__ = ["ByteSink", "write_csv", "write_jsonl"]
+__all__ = ["ByteSink", "iso_exact", "seconds_exact", "write_csv", "write_jsonl"]
+
 
 _QUOTED_IN_HEADER = frozenset(',"\r\n')
 
@@ -139,3 +140,14 @@ def _numbers(source: Source, part: Part) -> Iterator[int]:
     if source.content.index_column is None:
         return repeat(0)
     return iter(range(part.start, part.start + part.block.count))
+
+
+def seconds_exact(time_ns: int) -> str:
+    """Return seconds with nine decimals; read as a float64, it is the same number that the API gives."""
+    whole, rest = divmod(abs(time_ns), NANOSECONDS)
+    return f"{'-' if time_ns < 0 else ''}{whole}.{rest:09d}"
+
+
+def iso_exact(time_ns: int) -> str:
+    """Return ISO-8601 UTC with nine decimals."""
+    return f"{iso_time(time_ns)[:-1]}{time_ns % 1000:03d}Z"

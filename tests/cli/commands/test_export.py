@@ -23,7 +23,7 @@ from hypothesis import given, settings, strategies as st
 
 from ml_dash import Experiment
 from ml_dash.cli.exporting import parquet as parquet_format
-from ml_dash.cli.exporting.times import iso_exact, seconds_exact
+from ml_dash.cli.exporting.text_formats import iso_exact, seconds_exact
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
 from tests.support.cli_experiments import in_frames, make, training
@@ -388,7 +388,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(root: Path, tmp_path: Path, 
     path.write_text("old")
     assert invoke("export", "newer", "--root", root, "-o", path).code == 1
     assert invoke("export", "first", "--root", root, "-o", path, "--metric", "nothing").code == 2
-    from ml_dash.cli.exporting.target import file_target
+    from ml_dash.cli.commands.export import file_target
 
     def fail() -> None:
         with file_target(str(path)) as out:

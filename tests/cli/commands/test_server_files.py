@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.cli.adding import Addition, NewFile, make_experiment
+from ml_dash.cli.commands.upload import Addition, NewFile, make_experiment
 from ml_dash.client.destination import destination
 from ml_dash.sdk.files.details import Details
 from ml_dash.sdk.files.names import Place

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.cli.sparkline import Sparkline
+from ml_dash.cli.commands.metric_table import Sparkline
 from ml_dash.journal.blocks import Column
 from tests.support.cli_experiments import make
 from tests.support.shell import invoke, succeed

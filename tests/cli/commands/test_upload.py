@@ -141,7 +141,7 @@ def test_a_run_that_goes_on_sees_what_is_added(root: Path, here: Path) -> None:
 
 def test_an_upload_that_dies_in_the_middle_lists_nothing(root: Path, here: Path) -> None:
     """A content may be left then, which no row names."""
-    from ml_dash.cli.adding import Addition, NewFile
+    from ml_dash.cli.commands.upload import Addition, NewFile
     from ml_dash.sdk.files.details import Details
     from ml_dash.sdk.files.names import Place
 

@@ -1,4 +1,4 @@
-"""`ml-dash login`: get a token for a server, and store it."""
+"""`ml-dash login`, `logout` and `whoami`: the tokens that this machine has for servers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_dash.cli.screen import complain
-from ml_dash.cli.text import visible
+from ml_dash.cli.select import AsJson
+from ml_dash.cli.text import complain, json_text, visible
 from ml_dash.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from ml_dash.client.login import Authorization
-    from ml_dash.tokens import Token
+    from ml_dash.tokens import Token, TokenStore
 
-__all__ = ["ServerUrl", "describe", "grants_text", "login", "server_named"]
+__all__ = ["ServerUrl", "describe", "grants_text", "login", "logout", "server_named", "whoami"]
+
 
 ServerUrl = Annotated[
     str | None,
@@ -146,3 +147,93 @@ async def _spin() -> None:
         sys.stderr.flush()
         turn += 1
         await asyncio.sleep(_FRAME_SECONDS)
+
+
+def logout(
+    url: ServerUrl = None,
+    *,
+    everywhere: Annotated[bool, typer.Option("--all", help="Log out of every server.")] = False,
+) -> None:
+    """Revoke the stored token for a server, and forget it.
+
+    It is forgotten in any case; if the server is out of reach, it stays valid there, and the exit code is 1.
+    """
+    from ml_dash.tokens import TokenStore
+    from ml_dash.tokens.current import VARIABLE
+
+    server = server_named(url)
+    if everywhere and url is not None:
+        raise InvalidArgumentError(f"--all means every server: leave out {server}, or --all")
+    store = TokenStore()
+    if everywhere:
+        tokens = store.all()
+    else:
+        token = store.get(server)
+        tokens = {} if token is None else {server: token}
+    if not tokens:
+        typer.echo("No token is stored for " + ("any server" if everywhere else server))
+    revoked = [_leave(store, place, token) for place, token in tokens.items()]
+    if os.environ.get(VARIABLE):
+        complain(f"Note: {VARIABLE} is set; its token was not touched")
+    if not all(revoked):
+        raise typer.Exit(1)
+
+
+def _leave(store: TokenStore, place: str, token: Token) -> bool:
+    """Log out of one server; returns whether its token is valid no more."""
+    from ml_dash.client.login_api import revoke_self
+    from ml_dash.errors import ServerUnavailableError
+    from ml_dash.tokens.errors import AuthError
+
+    try:
+        was_valid = asyncio.run(revoke_self(place, token))
+    except (AuthError, ServerUnavailableError) as error:
+        complain(f"Warning: {error}")
+        typer.echo(f"Forgot the token for {place}; it is STILL VALID there until it is revoked or expires")
+        return False
+    finally:
+        store.remove(place)
+    typer.echo(
+        f"Logged out of {place}: the token is revoked"
+        if was_valid
+        else f"Forgot the token for {place}, which was not valid any more"
+    )
+    return True
+
+
+def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
+    """Say which token is used for a server, where it comes from, and what it may do."""
+    from ml_dash.client.login_api import who_am_i
+    from ml_dash.tokens import LoginError
+
+    server = server_named(url)
+    token = _find(server)
+    if token is None:
+        raise LoginError(
+            f"there is no token for {server}: run `ml-dash login {server}`, or set ML_DASH_TOKEN"
+        )
+    who = asyncio.run(who_am_i(server, token))
+    if as_json:
+        typer.echo(json_text({"server": server, "source": token.source, **who}, indent=2))
+        return
+    for name, value in _lines(server, token, who):
+        typer.echo(f"{name:8} {visible(str(value))}")
+
+
+def _find(server: str) -> Token | None:
+    from ml_dash.tokens import TokenStore, token_for
+
+    # `token_for` takes a store that cannot be read for an empty one; here the reason is what the user wants to know
+    return token_for(server) or TokenStore().get(server)
+
+
+def _lines(server: str, token: Token, who: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        ("server", server),
+        ("name", who.get("name")),
+        ("grants", grants_text(who)),
+        ("expires", who.get("expiresAt") or "never"),
+        ("created", who.get("createdAt")),
+        ("token", f"{token} ({token.source})"),
+        ("id", who.get("tokenId")),
+    ]

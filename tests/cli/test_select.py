@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.cli.locate import find_experiment
+from ml_dash.cli.select import find_experiment
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.storage.survey import is_experiment, survey
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.cli.screen import complain
-from ml_dash.cli.text import count_text
+from ml_dash.cli.text import complain, count_text
 from ml_dash.errors import JournalError
 from ml_dash.journal.index import Damage, JournalIndex
 from ml_dash.query.run_rows import writer_runs
@@ -33,6 +32,7 @@ __all__ = [
     "status_of",
     "summarize",
 ]
+
 
 _LOGGED = (Kind.METRIC, Kind.TRACK, Kind.LOG)
 _SHOWN = 5

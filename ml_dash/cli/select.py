@@ -1,15 +1,63 @@
-"""Finding the one experiment that somebody means."""
+"""The arguments that several commands have, and the experiment and the metrics that are meant by them."""
 
 from __future__ import annotations
 
 import difflib
 import os
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from ml_dash.cli.text import UNNAMED
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.storage.survey import Located, is_experiment, prefix_under, stored_prefix, survey
 
-__all__ = ["find_experiment", "full_prefix"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_dash.series import Series
+
+__all__ = [
+    "DEFAULT_ROOT",
+    "AsJson",
+    "ExperimentName",
+    "MetricChoice",
+    "MetricNames",
+    "Root",
+    "ServerOption",
+    "find_experiment",
+    "full_prefix",
+]
+
+
+DEFAULT_ROOT = ".dash"
+
+ExperimentName = Annotated[
+    str,
+    typer.Argument(metavar="EXP", help="A prefix, an experiment's directory, or the last part of a prefix."),
+]
+Root = Annotated[str, typer.Option("--root", metavar="DIR", help="The directory in which prefixes begin.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="At this server, not on this disk; EXP is a whole prefix then.",
+        show_default=False,
+    ),
+]
+MetricNames = Annotated[
+    list[str],
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Only this metric, or those of a pattern such as 'train/*'; may be repeated. '' is the unnamed one.",
+    ),
+]
+
 
 _SHOWN = 5
 
@@ -74,10 +122,10 @@ def _by_last_part(name: str, root: str) -> Located:
             f"{name!r} is the last part of {len(matches)} experiments: "
             f"{_listed([each.prefix for each in matches])}; give more of the prefix"
         )
-    raise InvalidArgumentError(_unknown(name, root, [each.prefix for each in experiments]))
+    raise InvalidArgumentError(_unknown_experiment(name, root, [each.prefix for each in experiments]))
 
 
-def _unknown(name: str, root: str, prefixes: list[str]) -> str:
+def _unknown_experiment(name: str, root: str, prefixes: list[str]) -> str:
     missing = f"there is no experiment {name!r} under {root!r}"
     if not prefixes:
         return f"{missing}, and no other: name the right --root"
@@ -102,3 +150,53 @@ def _near(name: str, prefixes: list[str]) -> list[str]:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+class MetricChoice:
+    """Metrics given by name or by pattern; an empty text is the unnamed one, and nothing at all takes all.
+
+    Args:
+        names: Names, or patterns as of `fnmatch`, whose ``*`` takes ``/`` too. A name wins over a pattern.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(names)
+
+    @property
+    def is_one_name(self) -> bool:
+        """Whether exactly one metric is asked for, by something that is no pattern."""
+        return len(self._names) == 1 and not any(character in self._names[0] for character in "*?[")
+
+    def takes(self, series: Series) -> bool:
+        """Say whether a metric is asked for."""
+        name = series.name or ""
+        return not self._names or any(_matches(name, wanted) for wanted in self._names)
+
+    def pick(self, metrics: Sequence[Series]) -> list[Series]:
+        """Return those metrics that are asked for.
+
+        Raises:
+            InvalidArgumentError: One of the names is none of these metrics' and no pattern of any.
+        """
+        for wanted in self._names:
+            if not any(_matches(series.name or "", wanted) for series in metrics):
+                raise InvalidArgumentError(
+                    _unknown_metric(wanted, [series.name or UNNAMED for series in metrics])
+                )
+        return [series for series in metrics if self.takes(series)]
+
+
+def _matches(name: str, wanted: str) -> bool:
+    return name == wanted or (wanted != "" and fnmatchcase(name, wanted))
+
+
+def _unknown_metric(wanted: str, names: list[str]) -> str:
+    missing = "there is no unnamed metric" if wanted == "" else f"there is no metric {wanted!r}"
+    if not names:
+        return f"{missing}, and no other"
+    # all of ten thousand names would take seconds to compare
+    near = [name for name in names if wanted and wanted in name] or difflib.get_close_matches(
+        wanted, names[:1000], _SHOWN
+    )
+    listed = _listed(near or names)
+    return f"{missing}: did you mean {listed}?" if near else f"{missing}; there are {listed}"

@@ -1,0 +1,239 @@
+"""What a command writes: tables and lines to a terminal or a pipe, complaints, and a progress bar."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+from rich.cells import cell_len
+from rich.text import Text
+
+from ml_dash.cli.text import UNNAMED, complain, local_time, value_text, visible
+from ml_dash.series import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+    from rich.table import Table
+    from rich.text import Text
+
+    from ml_dash.journal.sweep import Row
+
+__all__ = ["Bar", "RowLines", "Screen", "status_style", "table"]
+
+
+# Nothing is cut or wrapped in a pipe; rich wants a number, and allocates nothing of this size.
+_UNLIMITED = 1_000_000
+
+_STYLES = {
+    "RUNNING": "cyan",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "STALE": "magenta",
+    "UNREADABLE": "red",
+}
+
+
+class Screen:
+    """Where a command shows what it found.
+
+    Attributes:
+        is_terminal: Whether somebody looks at it as it comes.
+        width: In characters; very large where it is no terminal.
+        draws: Whether the characters of sparklines can be written.
+    """
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self.width = shutil.get_terminal_size().columns if self.is_terminal else _UNLIMITED
+        self.draws = _can_write("▁█", sys.stdout.encoding)
+        self._console = _console(self.is_terminal, self.width)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Write parts below one another."""
+        with self._console.capture() as captured:
+            for part in parts:
+                self._console.print(part)
+        text = captured.get()
+        if not self.is_terminal:
+            text = "\n".join(line.rstrip() for line in text.split("\n"))
+        sys.stdout.write(text)
+
+    def show_lines(self, lines: Sequence[Text]) -> None:
+        """Write lines; without rich where nothing is to be coloured or wrapped, for there may be millions."""
+        if self.is_terminal:
+            with self._console.capture() as captured:
+                for line in lines:
+                    self._console.print(line, end="\n")
+            sys.stdout.write(captured.get())
+        else:
+            sys.stdout.write("".join(f"{line.plain.rstrip()}\n" for line in lines))
+
+    def fits(self, part: RenderableType) -> bool:
+        """Say whether a part can be shown without wrapping or cutting anything."""
+        options = self._console.options.update(width=_UNLIMITED)
+        return self._console.measure(part, options=options).maximum <= self.width
+
+
+def table(
+    columns: Sequence[tuple[str, Literal["left", "right"]]],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    header: bool = True,
+    indent: int = 0,
+) -> Table:
+    """Return a table without lines. Texts are taken as they are: nothing in them is markup.
+
+    Args:
+        columns: Titles, and to which side their cells go.
+        rows: Cells. A str is made safe to show, a `Text` has to be.
+        header: Whether to show the titles.
+        indent: Spaces before each line.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    if indent:
+        drawn.add_column("", width=indent - 2, no_wrap=True)
+    for title, side in columns:
+        drawn.add_column(title, justify=side, overflow="fold", no_wrap=side == "right")
+    for row in rows:
+        cells = [Text(visible(cell)) if isinstance(cell, str) else cell for cell in row]
+        drawn.add_row(*([Text("")] if indent else []), *cells)
+    return drawn
+
+
+def status_style(label: str) -> str:
+    """Return the colour in which a status is shown."""
+    return _STYLES.get(label, "dim")
+
+
+def _console(is_terminal: bool, width: int) -> Console:
+    from rich.console import Console
+
+    return Console(
+        force_terminal=is_terminal,
+        width=width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+
+
+def _can_write(text: str, encoding: str | None) -> bool:
+    try:
+        text.encode(encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+class Bar:
+    """Bytes that are done, on standard error, where somebody looks; nothing in a pipe."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Bar:  # noqa: PYI034 - typing has no Self before Python 3.11
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+            text = TextColumn("{task.description}", markup=False)
+            self._progress = Progress(
+                text,
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,  # what goes into a pipe must not be shown on the terminal instead
+                redirect_stderr=False,
+            )
+            self._progress.start()
+            self._progress.add_task("", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Say how far something is, in bytes."""
+        if self._progress is not None:
+            task = self._progress.task_ids[0]
+            self._progress.update(task, description=visible(name), completed=done, total=total)
+
+    def say(self, line: str, *, wrong: bool = False) -> None:
+        """Write a line to standard output, or standard error: above the bar, where both are on one terminal."""
+        if self._progress is not None and (wrong or sys.stdout.isatty()):
+            from rich.text import Text
+
+            self._progress.console.print(Text(visible(line)), soft_wrap=True)
+        elif wrong:
+            complain(line)
+        else:
+            typer.echo(visible(line))
+
+
+_NAME_MAX = 24
+_LEVEL_STYLES = {"debug": "dim", "warn": "yellow", "error": "red", "fatal": "bold red"}
+
+
+class RowLines:
+    """Makes lines of rows: time, then a metric's name or a message's level, then the rest.
+
+    On a terminal times of today are without the date, floats have six digits, and a message of several lines
+    keeps them, indented; elsewhere a row is one line, with everything in it.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._for_people = screen.is_terminal
+        self._today = local_time(time.time_ns())[:10]
+        self._width = 6
+
+    def line(self, row: Row) -> Text:
+        """Return a row's line."""
+        drawn = Text.assemble((self._time(row.time_ns), "dim"), "  ")
+        if row.series.kind is Kind.LOG:
+            self._write_message(drawn, row.fields)
+        else:
+            self._write_name(drawn, visible(row.series.name or UNNAMED), "cyan")
+            drawn.append("  ".join(self._item(name, value) for name, value in row.fields.items()))
+        return drawn
+
+    def _time(self, time_ns: int) -> str:
+        moment = local_time(time_ns, milliseconds=True)
+        return moment[11:] if self._for_people and moment.startswith(self._today) else moment
+
+    def _write_name(self, drawn: Text, name: str, style: str) -> None:
+        """Write what a line begins with; the column widens with the names that come."""
+        self._width = max(self._width, min(cell_len(name), _NAME_MAX))
+        drawn.append(name + " " * (self._width - cell_len(name) + 2), style)
+
+    def _write_message(self, drawn: Text, fields: dict[str, Any]) -> None:
+        level, metadata = str(fields.get("level", "info")), fields.get("metadata")
+        style = _LEVEL_STYLES.get(level, "")
+        self._write_name(drawn, visible(level), style)
+        message = str(fields.get("message", ""))
+        if self._for_people:
+            first, *more = message.splitlines() or [""]
+            drawn.append(visible(first), style)
+        else:
+            more = []
+            drawn.append(visible(message))
+        if isinstance(metadata, dict):
+            drawn.append("".join("  " + self._item(name, value) for name, value in metadata.items()), "dim")
+        for line in more:
+            drawn.append("\n    " + visible(line), style)
+
+    def _item(self, name: Any, value: Any) -> str:
+        return f"{visible(str(name))}={value_text(value, exact=not self._for_people)}"
