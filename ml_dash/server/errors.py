@@ -1,12 +1,17 @@
-"""What the server answers where it cannot do what it was asked."""
+"""What the server answers where it cannot do what it was asked, and why it does not start."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ml_dash.errors import MLDashError
 from ml_dash.protocol import ErrorCode
 
-__all__ = ["ApiError", "busy", "disk_full"]
+__all__ = ["ApiError", "DatabaseError", "busy", "disk_full"]
+
+
+class DatabaseError(MLDashError, RuntimeError):
+    """A database cannot be used: it is out of reach, or a newer version of ML-Dash has changed it."""
 
 
 class ApiError(Exception):

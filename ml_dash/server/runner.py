@@ -19,7 +19,7 @@ from aiohttp import web
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
-from ml_dash.server.ending import end_on_signals
+from ml_dash.server.listening import end_on_signals, reason_of
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
@@ -240,7 +240,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
-        raise ServerStartError(f"cannot listen on {host}:{port}: {_reason(error)}") from None
+        raise ServerStartError(f"cannot listen on {host}:{port}: {reason_of(error)}") from None
     try:
         if os.name == "posix":
             # a port whose old connections are still being closed may be taken again
@@ -249,12 +249,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listening.close()
         remedy = "choose another --port (0 takes a free one), or stop what uses it"
-        raise ServerStartError(f"cannot listen on {host}:{port}: {_reason(error)}; {remedy}") from None
+        raise ServerStartError(f"cannot listen on {host}:{port}: {reason_of(error)}; {remedy}") from None
     return listening
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _url(listening: socket.socket) -> str:

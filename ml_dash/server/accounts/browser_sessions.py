@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select
 
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
-from ml_dash.server.accounts.token_cache import TokenCache
-from ml_dash.server.db.token_tables import SESSIONS
+from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX, TokenCache, hash_token
+from ml_dash.server.db.tables import SESSIONS
 
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal

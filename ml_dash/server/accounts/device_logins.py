@@ -19,8 +19,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.secret import hash_token
-from ml_dash.server.db.token_tables import DEVICE_REQUESTS as REQUESTS
+from ml_dash.server.accounts.token_cache import hash_token
+from ml_dash.server.db.tables import DEVICE_REQUESTS as REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

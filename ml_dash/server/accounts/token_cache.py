@@ -1,18 +1,26 @@
-"""What is known of tokens that were just looked up, so that a request costs no read of the database."""
+"""The hash of a token, and what is known of tokens just looked up, so that a request costs no read of the database."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
 
-__all__ = ["FRESH_SECONDS", "TokenCache"]
+__all__ = ["FRESH_SECONDS", "TOKEN_CHARACTERS_MAX", "TokenCache", "hash_token"]
 
+TOKEN_CHARACTERS_MAX = 512
+"""A longer text is no token; it is not even hashed."""
 FRESH_SECONDS = 0.75
 """For so long an answer holds: a revocation, by another process too, is seen within a second."""
 _TOKENS_MAX = 4096
+
+
+def hash_token(token: str) -> str:
+    """Return what is kept of a token: its SHA-256 in hexadecimal, from which nobody gets back to it."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Known(NamedTuple):

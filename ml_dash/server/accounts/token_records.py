@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from ml_dash.server.accounts.grants import Principal, Scope
-from ml_dash.server.db.token_tables import TOKEN_GRANTS, TOKENS
+from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

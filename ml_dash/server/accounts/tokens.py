@@ -20,8 +20,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope, check_owner
-from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
-from ml_dash.server.accounts.token_cache import TokenCache
+from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX, TokenCache, hash_token
 from ml_dash.server.accounts.token_records import (
     CreatedToken,
     TokenRecord,
@@ -29,7 +28,7 @@ from ml_dash.server.accounts.token_records import (
     find_record,
     find_records,
 )
-from ml_dash.server.db.token_tables import TOKEN_GRANTS, TOKENS
+from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ from ml_dash.server.accounts.device_logins import (
     Refusal,
     show_user_code,
 )
-from ml_dash.server.accounts.secret import hash_token
+from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.accounts.tokens import check_name
 from ml_dash.server.api.account_bodies import FORM, read_form
 from ml_dash.server.api.device_approval import ApprovalPage

@@ -10,7 +10,7 @@ from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_grants import chosen_grants, split_owners
 from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, parse_user_code
 from ml_dash.server.accounts.grants import parse_scope
-from ml_dash.server.accounts.secret import hash_token
+from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.api.account_bodies import read_form
 from ml_dash.server.api.device_page import LIFETIMES, ask_for_code, ask_for_decision, say
 from ml_dash.server.errors import ApiError

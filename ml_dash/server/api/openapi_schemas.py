@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_dash.protocol import BLOBS_ASKED_MAX, ErrorCode
 from ml_dash.query.files import CHECKSUM_PATTERN
-from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX
+from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX
 from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
 from ml_dash.server.http.query_args import TEXT_MAX
 

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 
 from ml_dash.protocol import ErrorCode, part_bytes
 from ml_dash.server.blobs.limits import OwnerLimits, add_used, lock_owner
-from ml_dash.server.db.file_tables import BLOB_PARTS, BLOBS
+from ml_dash.server.db.tables import BLOB_PARTS, BLOBS
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:

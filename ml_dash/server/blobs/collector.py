@@ -18,8 +18,7 @@ from sqlalchemy import and_, delete, or_, select
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.blobs.limits import add_used, lock_owner
-from ml_dash.server.db.file_tables import BLOB_PARTS, BLOBS, FILES
-from ml_dash.server.db.tables import EXPERIMENTS
+from ml_dash.server.db.tables import BLOB_PARTS, BLOBS, EXPERIMENTS, FILES
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

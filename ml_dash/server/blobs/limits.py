@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.protocol import PART_BYTES_MAX, PARTS_MAX, ErrorCode
-from ml_dash.server.db.file_tables import OWNER_LIMITS
+from ml_dash.server.db.tables import OWNER_LIMITS
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from sqlalchemy.exc import (
 )
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.server.db.errors import DatabaseError
+from ml_dash.server.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from ml_dash.server.db.errors import DatabaseError
+from ml_dash.server.errors import DatabaseError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

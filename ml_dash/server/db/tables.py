@@ -1,11 +1,13 @@
-"""The store's tables. All of them begin with the experiment, so that a large database can be sharded by it.
+"""The tables of the server, all in one collection. That they are what the migrations make is held by a test.
+
+Of experiments and their rows; all of these begin with the experiment, so that a large database can be sharded by it:
 
 ``experiments``
     One row for each prefix, deleted ones included: a deleted experiment keeps its frames, and comes back with them.
 ``experiment_tags``
     The tags once more, to be searched for.
 ``writers``
-    How far each writer's frames are here (the watermark), and what is known of its last rows and frames.
+    How far each writer's frames are stored (the watermark), and what is known of its last rows and frames.
 ``frame_checks``
     The checksums of all frames of a writer, 4 bytes each: what comes again must be what came before.
 ``runs``
@@ -15,7 +17,20 @@
 ``blocks``
     The rows themselves, as the journal's blocks: consecutive rows of a series, in the row or in an object.
 ``objects``
-    The objects in the blob store that are in use. What is there and not here may be collected.
+    The objects in the object store that are in use. Any other object there may be collected.
+``files``
+    What the FILE rows of each id amount to. One whose own row has not come yet (an update came first) has no time.
+
+Of owners and their blobs, whatever number of files names them:
+
+``contents``
+    The blobs that were uploaded, or are being uploaded. The size counts from the moment it was announced.
+``content_parts``
+    The objects that a blob consists of, in the order of their numbers.
+``owner_limits``
+    What each owner has stored, and may store. Its row is locked by who adds blobs or removes them.
+
+Of who may do what: ``tokens``, ``token_grants``, ``sessions`` of browsers and ``device_requests`` (logins under way).
 
 Text that may be anything Python calls a str (lone surrogates and NUL included, which databases refuse) is stored as
 bytes. Times are nanoseconds since the epoch.
@@ -27,11 +42,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
+    MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -40,24 +59,45 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
-from ml_dash.server.db.metadata import METADATA
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from sqlalchemy import Dialect
+    from sqlalchemy.types import TypeEngine
+
+    _Kind: TypeAlias = type[TypeEngine[Any]] | TypeEngine[Any]
 
 __all__ = [
+    "BLOBS",
+    "BLOB_PARTS",
     "BLOCKS",
+    "DEVICE_REQUESTS",
     "EXPERIMENTS",
+    "FILES",
     "FRAME_CHECKS",
+    "METADATA",
     "OBJECTS",
+    "OWNER_LIMITS",
     "RUNS",
     "SERIES",
+    "SESSIONS",
     "TAGS",
+    "TOKENS",
+    "TOKEN_GRANTS",
     "WRITERS",
-    "AnyText",
-    "Packed",
     "name_key",
 ]
+
+METADATA = MetaData(
+    # constraints have names that do not depend on the database, so that a migration can refer to them
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 
 class AnyText(TypeDecorator[str]):
@@ -91,41 +131,51 @@ class Packed(TypeDecorator[Any]):
 
 
 _ID = String(24)
+_SHA256 = String(64)
+"""In hexadecimal."""
+_OBJECT = String(80)
+"""The name of an object in the object store."""
 
 
-def _of_experiment(table: str = "experiments") -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["experiment_id"], [f"{table}.id"])
+def _key(kind: _Kind, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, primary_key=True) for name in names]
+
+
+def _required(kind: _Kind, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=False) for name in names]
+
+
+def _optional(kind: _Kind, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind) for name in names]
+
+
+def _of_experiment() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["experiment_id"], ["experiments.id"])
 
 
 EXPERIMENTS = Table(
     "experiments",
     METADATA,
-    Column("id", _ID, primary_key=True),
-    Column("prefix", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("folder", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("readme", AnyText),
-    Column("tags", Packed, nullable=False),
-    Column("bindrs", Packed, nullable=False),
-    Column("metadata", Packed),
+    *_key(_ID, "id"),
+    *_required(Text, "prefix", "owner", "project", "folder", "name"),
+    *_optional(AnyText, "readme"),
+    *_required(Packed, "tags", "bindrs"),
+    *_optional(Packed, "metadata"),
     # prefix, tags and readme in lower case: what a search looks in
-    Column("words", Text, nullable=False),
-    Column("created_ns", BigInteger, nullable=False),
-    Column("updated_ns", BigInteger, nullable=False),
-    Column("deleted_ns", BigInteger),
-    Column("rows", BigInteger, nullable=False),
-    Column("activity_ns", BigInteger),
+    *_required(Text, "words"),
+    *_required(BigInteger, "created_ns", "updated_ns"),
+    *_optional(BigInteger, "deleted_ns"),
+    *_required(BigInteger, "rows"),
+    *_optional(BigInteger, "activity_ns"),
     # of the newest start or end of any run, see `ml_dash.server.catalogue.run_status`
-    Column("status", AnyText),
-    Column("status_ns", BigInteger),
-    Column("host", AnyText),
-    Column("pid", BigInteger),
-    Column("error", AnyText),
-    Column("started_ns", BigInteger),
+    *_optional(AnyText, "status"),
+    *_optional(BigInteger, "status_ns"),
+    *_optional(AnyText, "host"),
+    *_optional(BigInteger, "pid"),
+    *_optional(AnyText, "error"),
+    *_optional(BigInteger, "started_ns"),
     # the newest sign of life of a run that is open
-    Column("alive_ns", BigInteger),
+    *_optional(BigInteger, "alive_ns"),
     # by which transaction anything here was last written, see `ml_dash.server.catalogue.changes`
     Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("prefix"),
@@ -137,8 +187,8 @@ EXPERIMENTS = Table(
 TAGS = Table(
     "experiment_tags",
     METADATA,
-    Column("experiment_id", _ID, primary_key=True),
-    Column("tag", AnyText, primary_key=True),
+    *_key(_ID, "experiment_id"),
+    *_key(AnyText, "tag"),
     _of_experiment(),
     Index(None, "tag"),
 )
@@ -146,56 +196,54 @@ TAGS = Table(
 WRITERS = Table(
     "writers",
     METADATA,
-    Column("experiment_id", _ID, primary_key=True),
-    Column("writer", String(128), primary_key=True),
-    Column("watermark", BigInteger, nullable=False),
+    *_key(_ID, "experiment_id"),
+    *_key(String(128), "writer"),
+    *_required(BigInteger, "watermark"),
     # checksums of the frames behind the last full page of `frame_checks`
-    Column("checks", LargeBinary, nullable=False),
+    *_required(LargeBinary, "checks"),
     # the latest time in its last frame that has rows, and the latest of its RUN rows
-    Column("last_ns", BigInteger),
-    Column("run_ns", BigInteger),
+    *_optional(BigInteger, "last_ns", "run_ns"),
     # how many of its runs have not ended
-    Column("open_runs", Integer, nullable=False),
-    Column("received_ns", BigInteger, nullable=False),
+    *_required(Integer, "open_runs"),
+    *_required(BigInteger, "received_ns"),
     _of_experiment(),
 )
 
 FRAME_CHECKS = Table(
     "frame_checks",
     METADATA,
-    Column("experiment_id", _ID, primary_key=True),
-    Column("writer", String(128), primary_key=True),
-    Column("page", BigInteger, primary_key=True),
-    Column("checks", LargeBinary, nullable=False),
+    *_key(_ID, "experiment_id"),
+    *_key(String(128), "writer"),
+    *_key(BigInteger, "page"),
+    *_required(LargeBinary, "checks"),
     _of_experiment(),
 )
 
 RUNS = Table(
     "runs",
     METADATA,
-    Column("experiment_id", _ID, primary_key=True),
-    Column("writer", String(128), primary_key=True),
-    Column("handle", LargeBinary, primary_key=True),
-    Column("event", String(8), nullable=False),
-    Column("time_ns", BigInteger, nullable=False),
-    Column("row", Packed, nullable=False),
+    *_key(_ID, "experiment_id"),
+    *_key(String(128), "writer"),
+    *_key(LargeBinary, "handle"),
+    *_required(String(8), "event"),
+    *_required(BigInteger, "time_ns"),
+    *_required(Packed, "row"),
     _of_experiment(),
 )
 
 SERIES = Table(
     "series",
     METADATA,
-    Column("experiment_id", _ID, primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("kind", BigInteger, nullable=False),
-    # empty for the unnamed one, else "=" and the name: NULL would be unequal to itself
-    Column("name", LargeBinary, nullable=False),
-    Column("rows", BigInteger, nullable=False),
-    Column("fields", Packed, nullable=False),
-    Column("first_ns", BigInteger, nullable=False),
-    Column("last_ns", BigInteger, nullable=False),
+    *_key(_ID, "experiment_id"),
+    *_key(Integer, "number"),
+    *_required(BigInteger, "kind"),
+    # see `name_key`
+    *_required(LargeBinary, "name"),
+    *_required(BigInteger, "rows"),
+    *_required(Packed, "fields"),
+    *_required(BigInteger, "first_ns", "last_ns"),
     # how many rows are in blocks that have their data in the database
-    Column("hot_rows", BigInteger, nullable=False),
+    *_required(BigInteger, "hot_rows"),
     UniqueConstraint("experiment_id", "kind", "name"),
     _of_experiment(),
 )
@@ -203,40 +251,143 @@ SERIES = Table(
 BLOCKS = Table(
     "blocks",
     METADATA,
-    Column("experiment_id", _ID, primary_key=True),
-    Column("series", Integer, primary_key=True),
+    *_key(_ID, "experiment_id"),
+    *_key(Integer, "series"),
     # the index of the first row among those of the series
-    Column("first", BigInteger, primary_key=True),
-    Column("rows", BigInteger, nullable=False),
+    *_key(BigInteger, "first"),
+    *_required(BigInteger, "rows"),
     # who wrote it, in which frame; unknown for blocks of several frames
-    Column("writer", String(128)),
-    Column("seq", BigInteger),
-    Column("min_ns", BigInteger, nullable=False),
-    Column("max_ns", BigInteger, nullable=False),
+    *_optional(String(128), "writer"),
+    *_optional(BigInteger, "seq"),
+    *_required(BigInteger, "min_ns", "max_ns"),
     # the block's entry in a frame's meta
-    Column("head", LargeBinary, nullable=False),
+    *_required(LargeBinary, "head"),
     # either the data itself …
-    Column("data", LargeBinary),
+    *_optional(LargeBinary, "data"),
     # … or where it is
-    Column("object", String(80)),
-    Column("offset", BigInteger),
-    Column("length", BigInteger, nullable=False),
-    Column("crc", BigInteger, nullable=False),
-    Column("summary", LargeBinary),
+    *_optional(_OBJECT, "object"),
+    *_optional(BigInteger, "offset"),
+    *_required(BigInteger, "length", "crc"),
+    *_optional(LargeBinary, "summary"),
     ForeignKeyConstraint(["experiment_id", "series"], ["series.experiment_id", "series.number"]),
 )
 
 OBJECTS = Table(
     "objects",
     METADATA,
-    Column("name", String(80), primary_key=True),
-    Column("experiment_id", _ID, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("created_ns", BigInteger, nullable=False),
+    *_key(_OBJECT, "name"),
+    *_required(_ID, "experiment_id"),
+    *_required(BigInteger, "bytes", "created_ns"),
     _of_experiment(),
+)
+
+FILES = Table(
+    "files",
+    METADATA,
+    *_key(_ID, "experiment_id"),
+    *_key(AnyText, "id"),
+    *_optional(BigInteger, "saved_ns"),
+    # the number of its own row among those of the experiment, in the order in which they came
+    *_optional(BigInteger, "seen"),
+    *_optional(AnyText, "path", "filename"),
+    # path and filename, without a leading slash
+    *_optional(AnyText, "name"),
+    *_optional(AnyText, "content_type"),
+    *_optional(BigInteger, "size"),
+    *_optional(_SHA256, "checksum"),
+    *_optional(AnyText, "description"),
+    *_optional(Packed, "tags", "bindrs", "metadata"),
+    # the time of the update that a value is of; NULL where it is that of the file's own row
+    *_optional(BigInteger, "description_ns", "tags_ns", "bindrs_ns", "metadata_ns"),
+    *_optional(BigInteger, "updated_ns", "deleted_ns"),
+    _of_experiment(),
+    Index(None, "checksum"),
+)
+
+# The tables of blobs are called contents, as the routes are: both names are older than the word blob, and stay.
+BLOBS = Table(
+    "contents",
+    METADATA,
+    *_key(Text, "owner"),
+    *_key(_SHA256, "checksum"),
+    *_required(BigInteger, "size", "part_bytes", "created_ns"),
+    # when a part of it was last sent, or it was asked for or named: the start of its lease
+    *_required(BigInteger, "touched_ns"),
+    *_optional(BigInteger, "complete_ns"),
+    Index(None, "touched_ns"),
+)
+
+BLOB_PARTS = Table(
+    "content_parts",
+    METADATA,
+    *_key(Text, "owner"),
+    *_key(_SHA256, "checksum"),
+    *_key(Integer, "number"),
+    *_required(_OBJECT, "object"),
+    *_required(BigInteger, "size"),
+    UniqueConstraint("object"),
+    ForeignKeyConstraint(["owner", "checksum"], ["contents.owner", "contents.checksum"]),
+)
+
+OWNER_LIMITS = Table(
+    "owner_limits",
+    METADATA,
+    *_key(Text, "owner"),
+    # the sizes of all its blobs, of those under way too
+    *_required(BigInteger, "used_bytes"),
+    # NULL where the server's own limit goes; `NO_LIMIT` for no limit at all
+    *_optional(BigInteger, "quota_bytes", "file_bytes"),
+)
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    *_key(_ID, "id"),
+    # of the token itself nothing is kept but its SHA-256: it has 256 random bits, so there is nothing to guess
+    Column("hash", _SHA256, nullable=False, unique=True),
+    *_required(String(255), "name"),
+    *_required(Boolean, "admin"),
+    *_optional(_ID, "created_by"),
+    *_required(BigInteger, "created_ns"),
+    *_optional(BigInteger, "expires_ns", "revoked_ns", "used_ns"),
+)
+
+TOKEN_GRANTS = Table(
+    "token_grants",
+    METADATA,
+    Column("token_id", _ID, ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
+    *_key(String(255), "owner"),
+    *_required(SmallInteger, "scope"),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    # of what the browser keeps as its cookie; of the cookie itself nothing is kept
+    *_key(_SHA256, "hash"),
+    Column("token_id", _ID, ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False),
+    *_required(BigInteger, "created_ns", "expires_ns"),
+    Index(None, "expires_ns"),
+)
+
+DEVICE_REQUESTS = Table(
+    "device_requests",
+    METADATA,
+    *_key(_SHA256, "device_hash"),
+    Column("user_code", String(8), nullable=False, unique=True),
+    *_required(String(255), "client"),
+    *_required(String(64), "address"),
+    *_required(Text, "asked"),
+    *_required(String(16), "state"),
+    *_optional(Text, "granted"),
+    *_optional(_ID, "approved_by"),
+    *_optional(BigInteger, "lifetime_ns"),
+    *_required(BigInteger, "created_ns", "expires_ns"),
+    *_optional(BigInteger, "polled_ns"),
+    Index(None, "expires_ns"),
 )
 
 
 def name_key(name: str | None) -> bytes:
-    """Return a series' name as the database has it."""
+    """Return a series' name as the database has it: NULL would be unequal to itself, so no name is no bytes."""
     return b"" if name is None else b"=" + name.encode("utf-8", "surrogatepass")

@@ -14,7 +14,7 @@ from aiohttp import web
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
-from ml_dash.server.accounts.secret import TOKEN_CHARACTERS_MAX, hash_token
+from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX, hash_token
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:

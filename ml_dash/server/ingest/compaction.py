@@ -19,8 +19,7 @@ from ml_dash.journal.block_ops import can_merge, merge_blocks
 from ml_dash.journal.blocks import encode_block, to_msgpack
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.series import Kind
-from ml_dash.server.db.file_tables import BLOB_PARTS
-from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
+from ml_dash.server.db.tables import BLOB_PARTS, BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.frames import block_crc
 from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of

@@ -13,8 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.query.files import CHANGEABLE, full_name, is_save
 from ml_dash.server.blobs.catalogue import touch
-from ml_dash.server.db.file_tables import FILES
-from ml_dash.server.db.tables import EXPERIMENTS
+from ml_dash.server.db.tables import EXPERIMENTS, FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

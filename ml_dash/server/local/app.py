@@ -16,12 +16,12 @@ from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
 from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.values import value_routes
-from ml_dash.server.ending import end_on_signals
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate, public
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 from ml_dash.server.http.bodies import answer, error_answer
 from ml_dash.server.http.query_args import Arguments
+from ml_dash.server.listening import end_on_signals, reason_of
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
 from ml_dash.settings import Settings
@@ -164,7 +164,7 @@ def _listen(port: int | None) -> socket.socket:
             listening.bind((_ADDRESS, each))
         except (OSError, OverflowError) as error:
             listening.close()
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            reason = reason_of(error)
         else:
             return listening
     shown = f"{ports[0]}" if len(ports) == 1 else f"{ports[0]} to {ports[-1]}"

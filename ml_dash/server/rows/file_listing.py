@@ -8,8 +8,7 @@ from sqlalchemy import LargeBinary, and_, func, or_, select
 
 from ml_dash.query.files import FileQuery
 from ml_dash.query.times import iso_time
-from ml_dash.server.db.file_tables import BLOBS, FILES
-from ml_dash.server.db.tables import EXPERIMENTS
+from ml_dash.server.db.tables import BLOBS, EXPERIMENTS, FILES
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ml_dash.protocol import API
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Tokens
-from ml_dash.server.db.token_tables import SESSIONS
+from ml_dash.server.db.tables import SESSIONS
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
 from tests.server.accounts.conftest import Client

@@ -295,11 +295,7 @@ def test_the_migration_makes_the_tables_that_the_code_believes_in(database: Data
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    from ml_dash.server.db import (
-        tables,  # noqa: F401 - they fill the collection of tables
-        token_tables,  # noqa: F401 - they fill the collection of tables
-    )
-    from ml_dash.server.db.metadata import METADATA
+    from ml_dash.server.db.tables import METADATA
 
     ours = {"tokens", "token_grants", "device_requests"}
 

@@ -16,10 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.server.db.database import Database, is_disk_full
-from ml_dash.server.db.errors import DatabaseError
-from ml_dash.server.db.metadata import METADATA
-from ml_dash.server.db.tables import EXPERIMENTS, OBJECTS
-from ml_dash.server.db.token_tables import TOKENS
+from ml_dash.server.db.tables import EXPERIMENTS, METADATA, OBJECTS, TOKENS
+from ml_dash.server.errors import DatabaseError
 from ml_dash.server.store import Store
 from tests.support.project import PROJECT
 

@@ -1,11 +1,11 @@
-"""How a server is told to end."""
+"""What everything that listens needs: the signals that end it, and why a port cannot be had."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 
-__all__ = ["end_on_signals"]
+__all__ = ["end_on_signals", "reason_of"]
 
 
 def end_on_signals() -> asyncio.Event:
@@ -18,3 +18,8 @@ def end_on_signals() -> asyncio.Event:
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt, which ends the loop
             continue
     return end
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a socket could not be bound, without the number that an OSError begins with."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
