@@ -19,8 +19,7 @@ from ml_dash.errors import (
     ServerUnavailableError,
     ValueWarning,
 )
-from ml_dash.sdk.decorator import ml_dash_experiment
-from ml_dash.sdk.experiment import Experiment
+from ml_dash.sdk.experiment import Experiment, ml_dash_experiment
 from ml_dash.status import ExperimentStatus, FlushResult
 from ml_dash.version import __version__ as __version__
 

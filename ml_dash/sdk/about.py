@@ -38,7 +38,7 @@ class About:
         metadata: dict[str, Any] | None,
         description: str | None,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._readme = _text("readme", _readme(readme, description))
         self._tags = _texts("tags", tags)
         self._bindrs = _texts("bindrs", bindrs)
@@ -79,7 +79,7 @@ class About:
         import json
 
         try:
-            with open(os.path.join(self._directory, "experiment.json"), "rb") as file:
+            with open(os.path.join(self.directory, "experiment.json"), "rb") as file:
                 record = json.load(file)
         except (OSError, ValueError):
             return {}

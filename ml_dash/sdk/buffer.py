@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import threading
 from array import array
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
 from ml_dash.values.pack import deferred_in, plain, represent
 from ml_dash.values.tensors import Deferred, defer, element_count, fetch, mark, on_device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
+    from ml_dash.sdk.series_port import Port, Put
     from ml_dash.values.aggregate import Aggregation
 
-__all__ = ["BufferManager", "MetricBuffer", "SummaryCache"]
+__all__ = ["BufferManager", "MetricBuffer", "Store", "SummaryCache"]
 
 
 class _Numbers:
@@ -72,43 +74,63 @@ class _LateSummary:
         return summarize(self._numbers.read(), [self._aggregation])[self._aggregation.name]
 
 
-class _Values:
-    """Numbers by field, kept until they are taken."""
+class Store:
+    """What one metric has buffered: numbers by field to be summarised, and fields that go into the summary as they are.
 
-    __slots__ = ("_fields", "_lock")
+    Args:
+        port: where the rows of the metric go.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_fields", "_fixed", "_lock", "_port")
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
         self.reset()
 
     def reset(self) -> None:
+        """Forget everything, locks included: what a forked child does with what its parent has buffered."""
+        # Reentrant: SIGTERM ends the run, and has summarised what the very thread that it interrupts is adding to.
         self._lock = threading.RLock()
         self._fields: dict[str, _Numbers] = {}
+        self._fixed: dict[str, Any] = {}
 
     def __bool__(self) -> bool:
+        """Whether something waits to be summarised; a field that was set does not ask for a row by itself."""
         return bool(self._fields)
 
-    def add(self, data: dict[str, Any], check: Callable[[], None]) -> None:
-        """Append one value a field: all of them, or, where one is not a number or `check` raises, none.
-
-        `check` runs under the lock, so that what it let through is there for a `take` that follows.
-        """
+    def add(self, data: dict[str, Any]) -> None:
+        """Append one value a field: all of them, or, where one is not a number or the run is not open, none."""
         numbers = {name: _number(name, value) for name, value in data.items()}
         mark(number for number in numbers.values() if isinstance(number, Deferred))
         with self._lock:
-            check()
+            self._port.check()  # under the lock: what it lets through is there for the summary at the run's end
             for name, number in numbers.items():
                 self._fields.setdefault(name, _Numbers()).append(number)
 
-    def take(self) -> dict[str, _Numbers]:
-        with self._lock:
-            taken, self._fields = self._fields, {}
-        return taken
+    def set(self, data: dict[str, Any]) -> None:
+        """Put fields into the next summary as they are."""
+        self._port.check()
+        fixed = {name: plain(value, represent) for name, value in data.items()}
+        mark(deferred_in(fixed))
+        self._fixed = {**self._fixed, **fixed}
 
-    def all(self) -> dict[str, _Numbers]:
-        with self._lock:
-            return {name: numbers.copy() for name, numbers in self._fields.items()}
+    def summarize(self, names: tuple[str, ...], *, clear: bool = True) -> None:
+        """Log one row of the fields that were set and of aggregations of the others; none where there is nothing."""
+        aggregations = parse_aggregations(names)
+        self._port.check()
+        row = self._take(aggregations) if clear else {**self._fixed, **_summary(self._copy(), aggregations)}
+        if row:
+            now = time_ns()
+            self._port.write(now, row)
+            LATEST.time_ns = now
+
+    def log_means(self, put: Put | None) -> None:
+        """Log the summary of what is left when the run ends, by `put` where the port is closed."""
+        if self:
+            self._port.write(time_ns(), self._take(parse_aggregations(())), put)
 
     def peek(self, keys: tuple[str, ...], limit: Any) -> dict[str, list[float]]:
+        """Return the last values of each field, or of those that are named."""
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             msg = f"limit={limit!r} is not a number of values: pass 1 or more"
             raise InvalidArgumentError(msg)
@@ -118,15 +140,24 @@ class _Values:
                 name: self._fields[name].read()[-limit:].tolist() for name in names if name in self._fields
             }
 
+    def _take(self, aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
+        with self._lock:
+            taken, self._fields = self._fields, {}
+        fixed, self._fixed = self._fixed, {}
+        return {**fixed, **_summary(taken, aggregations)}
+
+    def _copy(self) -> dict[str, _Numbers]:
+        with self._lock:
+            return {name: numbers.copy() for name, numbers in self._fields.items()}
+
 
 class MetricBuffer:
     """The buffer of one metric. Calling it buffers values; `log_summary` logs what they amount to."""
 
-    __slots__ = ("_builder", "_values")
+    __slots__ = ("_store",)
 
-    def __init__(self, builder: MetricBuilder) -> None:
-        self._builder = builder
-        self._values = _Values()
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def __call__(self, /, **data: Any) -> None:
         """Keep values in memory until `log_summary`.
@@ -138,16 +169,7 @@ class MetricBuffer:
         if "_ts" in data:
             msg = f"_ts={data['_ts']!r} cannot be buffered: a summary has the time of its log_summary(); leave _ts out"
             raise InvalidArgumentError(msg)
-        self._values.add(data, self._builder.check_open)
-
-    @property
-    def holds_values(self) -> bool:
-        """Whether something waits to be summarised."""
-        return bool(self._values)
-
-    def take_means(self) -> dict[str, Any]:
-        """Empty the buffer, and return the fields of its summary."""
-        return _summary(self._values.take(), parse_aggregations(()))
+        self._store.add(data)
 
     def log_summary(self, *aggregations: str) -> None:
         """Log one row with each field's aggregations, as ``loss.mean``, and empty the buffer.
@@ -159,71 +181,68 @@ class MetricBuffer:
             InvalidArgumentError: an aggregation is not known; nothing is logged, the buffer is kept.
             NotStartedError: the run is not open.
         """
-        parsed = parse_aggregations(aggregations)
-        self._builder.check_open()
-        self._builder.log_fields(_summary(self._values.take(), parsed))
+        self._store.summarize(aggregations)
 
     def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
         """Return the last values of each field (or of the fields named), at most `limit` of each.
 
         Values on a device are waited for.
         """
-        return self._values.peek(keys, limit)
-
-    def forked(self) -> None:
-        """Forget, in a forked child, what the parent buffered."""
-        self._values.reset()
+        return self._store.peek(keys, limit)
 
 
 class BufferManager:
-    """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once."""
+    """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once.
 
-    def __init__(self, metrics: MetricsManager) -> None:
-        self._metrics = metrics
+    Args:
+        buffer: gives a metric's buffer by the metric's name.
+        buffers: gives those there are.
+    """
+
+    def __init__(
+        self,
+        buffer: Callable[[str | None], MetricBuffer],
+        buffers: Callable[[], Mapping[str | None, MetricBuffer]],
+    ) -> None:
+        self._buffer = buffer
+        self._buffers = buffers
 
     def __call__(self, /, **data: Any) -> None:
         """Buffer values for the unnamed metric; see `MetricBuffer`."""
-        self._metrics(None).buffer(**data)
+        self._buffer(None)(**data)
 
     def log_summary(self, *aggregations: str) -> None:
         """Log a summary row for every metric that has buffered values; see `MetricBuffer.log_summary`."""
-        parse_aggregations(aggregations)
-        self._metrics(None).check_open()
-        for builder in self._metrics.builders():
-            if builder.buffer.holds_values:
-                builder.buffer.log_summary(*aggregations)
+        self._buffer(None)  # there is one at least, which raises for what is wrong with the call
+        for buffer in self._buffers().values():
+            buffer.log_summary(*aggregations)
 
     def peek(self, prefix: str | None = None, *keys: str, limit: int = 5) -> dict[str, list[float]]:
         """Return the last values buffered for a metric, or for all, then as ``train/loss``."""
         if prefix is not None:
-            return self._metrics(prefix).buffer.peek(*keys, limit=limit)
+            return self._buffer(prefix).peek(*keys, limit=limit)
         return {
-            name if builder.name is None else f"{builder.name}/{name}": values
-            for builder in self._metrics.builders()
-            for name, values in builder.buffer.peek(*keys, limit=limit).items()
+            field if name is None else f"{name}/{field}": values
+            for name, buffer in self._buffers().items()
+            for field, values in buffer.peek(*keys, limit=limit).items()
         }
 
 
 class SummaryCache:
     """Values to summarise, and values that stand beside the summary."""
 
-    __slots__ = ("_builder", "_fixed", "_values")
+    __slots__ = ("_store",)
 
-    def __init__(self, builder: MetricBuilder) -> None:
-        self._builder = builder
-        self._values = _Values()
-        self._fixed: dict[str, Any] = {}
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def store(self, /, **data: Any) -> None:
         """Keep one value a field for the next summary; raises as `MetricBuffer` does."""
-        self._values.add(data, self._builder.check_open)
+        self._store.add(data)
 
     def set(self, /, **data: Any) -> None:
         """Put fields, as they are, into the next summary (an epoch, a learning rate)."""
-        self._builder.check_open()
-        fixed = {name: plain(value, represent) for name, value in data.items()}
-        mark(deferred_in(fixed))
-        self._fixed = {**self._fixed, **fixed}
+        self._store.set(data)
 
     def summarize(self, *aggregations: str, clear: bool = True) -> None:
         """Log one row: each stored field's aggregations (default: mean) and the fields that were set.
@@ -232,32 +251,11 @@ class SummaryCache:
             *aggregations: as for `MetricBuffer.log_summary`.
             clear: False keeps everything for the next summary.
         """
-        parsed = parse_aggregations(aggregations)
-        self._builder.check_open()
-        values = self._values.take() if clear else self._values.all()
-        row = {**self._fixed, **_summary(values, parsed)}
-        if clear:
-            self._fixed = {}
-        self._builder.log_fields(row)
-
-    @property
-    def holds_values(self) -> bool:
-        """Whether something stored waits to be summarised."""
-        return bool(self._values)
-
-    def take_means(self) -> dict[str, Any]:
-        """Empty the cache, and return the fields of its summary."""
-        fixed, self._fixed = self._fixed, {}
-        return {**fixed, **_summary(self._values.take(), parse_aggregations(()))}
+        self._store.summarize(aggregations, clear=clear)
 
     def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
         """Return the last stored values of each field, at most `limit` of each."""
-        return self._values.peek(keys, limit)
-
-    def forked(self) -> None:
-        """Forget, in a forked child, what the parent stored."""
-        self._values.reset()
-        self._fixed = {}
+        return self._store.peek(keys, limit)
 
 
 def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:

@@ -13,40 +13,19 @@ from ml_dash.values.pack import represent
 from ml_dash.values.tensors import on_device
 
 if TYPE_CHECKING:
-    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.session import Session
 
-__all__ = ["LogManager"]
+__all__ = ["LogManager", "MessageWriter"]
 
 _SHOWN_DEPTH = 6
 
 
-class LogManager:
-    """Writes log messages, and reads them back."""
+class MessageWriter:
+    """Logs messages, and prints them if that is asked for."""
 
-    def __init__(self, experiment: Experiment, *, echo: bool) -> None:
-        self._experiment = experiment
-        self._port = experiment.port(Kind.LOG, None)
-        self._echo = echo
-
-    def debug(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log detailed diagnostic information."""
-        self.write(message, "debug", metadata, kwargs)
-
-    def info(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log a general message."""
-        self.write(message, "info", metadata, kwargs)
-
-    def warn(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log a potential issue."""
-        self.write(message, "warn", metadata, kwargs)
-
-    def error(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log a failure."""
-        self.write(message, "error", metadata, kwargs)
-
-    def fatal(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Log an error that ends the run."""
-        self.write(message, "fatal", metadata, kwargs)
+    def __init__(self, session: Session) -> None:
+        self._port = session.port(Kind.LOG, None)
+        self._echo = session.settings.echo
 
     def write(self, message: Any, level: str | None, metadata: Any, more: dict[str, Any]) -> None:
         """Log a message; see `Experiment.log`."""
@@ -59,6 +38,34 @@ class LogManager:
         self._port.write(time.time_ns(), {"level": name, "message": text, "metadata": together or None})
         if self._echo:
             _echo(name, text, together)
+
+
+class LogManager:
+    """Writes log messages, and reads them back."""
+
+    def __init__(self, session: Session, messages: MessageWriter) -> None:
+        self._session = session
+        self._messages = messages
+
+    def debug(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log detailed diagnostic information."""
+        self._messages.write(message, "debug", metadata, kwargs)
+
+    def info(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log a general message."""
+        self._messages.write(message, "info", metadata, kwargs)
+
+    def warn(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log a potential issue."""
+        self._messages.write(message, "warn", metadata, kwargs)
+
+    def error(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log a failure."""
+        self._messages.write(message, "error", metadata, kwargs)
+
+    def fatal(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Log an error that ends the run."""
+        self._messages.write(message, "fatal", metadata, kwargs)
 
     def read(
         self, level: str | None = None, search: str | None = None, start_index: int = 0, limit: int = 100
@@ -74,7 +81,7 @@ class LogManager:
         Returns:
             As `metrics.read`, with rows ``{"index", "timestamp", "level", "message", "metadata"}``.
         """
-        return self._experiment.view.logs(level, search, start_index, limit)
+        return self._session.view.logs(level, search, start_index, limit)
 
 
 def _echo(level: str, message: str, metadata: dict[str, Any]) -> None:

@@ -14,10 +14,9 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.callers import warn_user
-from ml_dash.errors import InvalidArgumentError
 from ml_dash.pipeline.queue import LARGE_EVENT
-from ml_dash.sdk.buffer import BufferManager, MetricBuffer, SummaryCache
-from ml_dash.sdk.series_port import LATEST, row_time
+from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
+from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import PACK_ERRORS, pack
 
@@ -25,28 +24,43 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from ml_dash.sdk.experiment import Experiment
-    from ml_dash.sdk.series_port import Put
+    from ml_dash.sdk.series_port import Port, Put
+    from ml_dash.sdk.session import Session
 
-__all__ = ["MetricBuilder", "MetricsManager", "check_name"]
+__all__ = ["MetricBuilder", "MetricsManager"]
 
-_MAX_NAME_BYTES = 1024
+
+class _Metric:
+    """What is behind the builder of one metric."""
+
+    __slots__ = ("buffered", "cached", "name", "port")
+
+    def __init__(self, name: str | None, port: Port) -> None:
+        self.name = name
+        self.port = port
+        self.buffered = Store(port)
+        self.cached = Store(port)
+
+    def log_at(self, time: int, data: dict[str, Any]) -> None:
+        """Log one row at a time in nanoseconds since the epoch."""
+        self.port.write(time, data)
+        LATEST.time_ns = time
 
 
 class MetricBuilder:
     """One metric: logs rows to it, buffers values for it, and reads it back."""
 
-    __slots__ = ("_experiment", "_port", "buffer", "name", "summary_cache")
+    __slots__ = ("_metric", "_port", "_session", "buffer", "summary_cache")
 
-    def __init__(self, experiment: Experiment, name: str | None) -> None:
-        self._experiment = experiment
-        self._port = experiment.port(Kind.METRIC, name)
-        self.name = name
-        self.buffer = MetricBuffer(self)
-        self.summary_cache = SummaryCache(self)
+    def __init__(self, session: Session, metric: _Metric) -> None:
+        self._session = session
+        self._metric = metric
+        self._port = metric.port  # here as well: one look-up less for each row
+        self.buffer = MetricBuffer(metric.buffered)
+        self.summary_cache = SummaryCache(metric.cached)
 
     def __repr__(self) -> str:
-        return f"<metric {self.name!r} of {self._experiment.prefix!r}>"
+        return f"<metric {self._metric.name!r} of {self._session.prefix!r}>"
 
     def log(self, /, **data: Any) -> MetricBuilder:
         """Log one row.
@@ -64,7 +78,7 @@ class MetricBuilder:
             InvalidArgumentError: ``_ts`` is not a time.
         """
         if "_ts" in data:
-            self.log_at(row_time(data.pop("_ts")), data)
+            self._metric.log_at(row_time(data.pop("_ts")), data)
             return self
         now = time_ns()
         port = self._port
@@ -82,34 +96,9 @@ class MetricBuilder:
         LATEST.time_ns = now
         return self
 
-    def log_at(self, time: int, data: dict[str, Any]) -> None:
-        """Log one row at a time in nanoseconds since the epoch."""
-        self._port.write(time, data)
-        LATEST.time_ns = time
-
-    def log_fields(self, fields: dict[str, Any]) -> None:
-        """Log one row with the time of now; nothing where there are no fields."""
-        if fields:
-            self.log_at(time_ns(), fields)
-
-    @property
-    def holds_values(self) -> bool:
-        """Whether something that was buffered waits to be summarised."""
-        return self.buffer.holds_values or self.summary_cache.holds_values
-
-    def summarize_leftovers(self, put: Put | None = None) -> None:
-        """Log the means of what was buffered and not summarised; by `put` where the run has ended."""
-        for part in (self.buffer, self.summary_cache):
-            if part.holds_values:
-                self._port.write(time_ns(), part.take_means(), put)
-
-    def check_open(self) -> None:
-        """Raise `NotStartedError` unless the run is open."""
-        self._port.check()
-
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
-        self._experiment.flush()
+        self._session.flush()
 
     def read(self, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
         """Read rows; sees everything logged before.
@@ -122,37 +111,81 @@ class MetricBuilder:
             ``{"data": [{"index", "data": {…, "_ts": seconds}, "createdAt"}], "startIndex", "endIndex", "total",
             "hasMore"}``; both indices are inclusive. A metric that is not there is empty.
         """
-        return self._experiment.view.read(self._series, start_index, limit)
+        return self._session.view.read(self._series, start_index, limit)
 
     def stats(self) -> dict[str, Any]:
         """Return counts, first and last value, and each field's count, nan, min, max, mean and last."""
-        return self._experiment.view.stats(self._series)
+        return self._session.view.stats(self._series)
 
     def to_numpy(self) -> dict[str, npt.NDArray[Any]]:
         """Return every row as arrays: one a field, ``_ts`` (float64 seconds) and ``index``; never sampled."""
-        return self._experiment.view.to_numpy(self._series)
+        return self._session.view.to_numpy(self._series)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return every row as a data frame; needs the extra ``ml-dash[pandas]``."""
-        return self._experiment.view.to_pandas(self._series)
+        return self._session.view.to_pandas(self._series)
 
     @property
     def _series(self) -> Series:
-        return Series(Kind.METRIC, self.name)
+        return Series(Kind.METRIC, self._metric.name)
 
 
-class MetricsManager(dict["str | None", MetricBuilder]):
-    """`exp.metrics`: gives the metrics by their names, and logs to several at once.
+class _Builders(dict["str | None", MetricBuilder]):
+    """The builders given out so far, by their metrics' names; `__missing__` makes one at its first use."""
 
-    It is the dict of the builders given out so far, and calling it is looking up: done in C, which saves every
-    ``exp.metrics("train").log(…)`` a twelfth of its time. `__missing__` makes a builder at its first use.
-    """
-
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._experiment = experiment
+        self._session = session
+        self._metrics: dict[str | None, _Metric] = {}
+        self._renew_lock()
+
+    def _renew_lock(self) -> None:
+        # Reentrant: a signal handler may log to a metric, too.
         self._lock = threading.RLock()
-        self.buffer = BufferManager(self)
+
+    def __missing__(self, name: str | None) -> MetricBuilder:
+        return self._make(name)
+
+    def _make(self, name: str | None) -> MetricBuilder:
+        if name is not None:
+            check_name("metric", name)
+        with self._lock:
+            if name not in self:
+                metric = _Metric(name, self._session.port(Kind.METRIC, name))
+                self._metrics[name] = metric
+                self[name] = MetricBuilder(self._session, metric)
+            return self[name]
+
+    def metric(self, name: str | None) -> _Metric:
+        """Return what is behind a metric's builder."""
+        if name not in self:
+            self._make(name)
+        return self._metrics[name]
+
+    def metrics(self) -> list[_Metric]:
+        """Return what is behind the builders."""
+        with self._lock:
+            return list(self._metrics.values())
+
+    def buffers(self) -> dict[str | None, MetricBuffer]:
+        """Return the metrics' buffers."""
+        with self._lock:
+            return {name: builder.buffer for name, builder in self.items()}
+
+    def forked(self) -> None:
+        """Forget, in a forked child, what the parent had buffered."""
+        self._renew_lock()
+        for metric in self._metrics.values():
+            metric.buffered.reset()
+            metric.cached.reset()
+
+
+class MetricsManager:
+    """`exp.metrics`: gives the metrics by their names, and logs to several at once."""
+
+    # Calling the manager is looking up in a dict, from end to end in C: a slot of this name holds the dict's method.
+    # A function in Python around that would cost every ``exp.metrics("train").log(…)`` a twelfth of its time.
+    __slots__ = ("__call__", "__weakref__", "_builders", "_session", "buffer")
 
     if TYPE_CHECKING:
 
@@ -164,20 +197,17 @@ class MetricsManager(dict["str | None", MetricBuilder]):
             """
             ...
 
-    else:
-        __call__ = dict.__getitem__
-
-    def __missing__(self, name: str | None) -> MetricBuilder:
-        if name is not None:
-            check_name("metric", name)
-        with self._lock:
-            return self.setdefault(name, MetricBuilder(self._experiment, name))
-
-    def __bool__(self) -> bool:
-        return True
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._builders = _Builders(session)
+        if not TYPE_CHECKING:
+            self.__call__ = self._builders.__getitem__
+        self.buffer = BufferManager(lambda name: self(name).buffer, self._builders.buffers)
+        session.on_fork.append(self._builders.forked)
+        session.on_end.append(self._log_means)
 
     def __repr__(self) -> str:
-        return f"<metrics of {self._experiment.prefix!r}>"
+        return f"<metrics of {self._session.prefix!r}>"
 
     def log(self, /, **data: Any) -> MetricBuilder:
         """Log a row to each group, or to the unnamed metric.
@@ -192,21 +222,21 @@ class MetricsManager(dict["str | None", MetricBuilder]):
         time = row_time(data.pop("_ts", None))
         groups = {name: value for name, value in data.items() if isinstance(value, Mapping)}
         shared = {name: value for name, value in data.items() if name not in groups}
-        builders = {name: self(name) for name in groups}
+        metrics = {name: self._builders.metric(name) for name in groups}
         rows = {}
         for name, group in groups.items():
             fields = {**shared, **{str(field): value for field, value in group.items()}}
             own = fields.pop("_ts", None)
             rows[name] = (time if own is None else row_time(own)), fields
         for name, row in rows.items():
-            builders[name].log_at(*row)
+            metrics[name].log_at(*row)
         if not groups:
-            self(None).log_at(time, shared)
+            self._builders.metric(None).log_at(time, shared)
         return self(None)
 
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
-        self._experiment.flush()
+        self._session.flush()
 
     def read(self, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
         """Read the unnamed metric; see `MetricBuilder.read`."""
@@ -218,45 +248,21 @@ class MetricsManager(dict["str | None", MetricBuilder]):
 
     def list(self) -> list[dict[str, Any]]:
         """Return all metrics: ``[{"name", "count", "fields", "firstDataAt", "lastDataAt"}]``."""
-        return self._experiment.view.metrics()
+        return self._session.view.metrics()
 
-    def builders(self) -> tuple[MetricBuilder, ...]:
-        """Return the builders given out so far."""
-        with self._lock:
-            return tuple(self.values())
-
-    def summarize_leftovers(self, put: Put | None = None) -> None:
+    def _log_means(self, put: Put | None) -> None:
         """Log the mean of what was buffered and not summarised when the run ends, and say so.
 
         Args:
             put: where the rows go; None for where all rows go, which needs an open run.
         """
-        left = [builder for builder in self.builders() if builder.holds_values]
-        for builder in left:
-            builder.summarize_leftovers(put)
-        if left:
+        rest = [metric for metric in self._builders.metrics() if metric.buffered or metric.cached]
+        for metric in rest:
+            metric.buffered.log_means(put)
+            metric.cached.log_means(put)
+        if rest:
             warn_user(
-                f"{self._experiment.prefix!r} ended with values buffered for {[b.name for b in left]} and not "
+                f"{self._session.prefix!r} ended with values buffered for {[each.name for each in rest]} and not "
                 "summarised: their mean was logged. Call metrics.buffer.log_summary() before the end.",
                 UserWarning,
             )
-
-    def forked(self) -> None:
-        """Forget, in a forked child, what the parent had buffered."""
-        self._lock = threading.RLock()
-        for builder in self.values():
-            builder.buffer.forked()
-            builder.summary_cache.forked()
-
-
-def check_name(what: str, name: Any) -> None:
-    """Raise `InvalidArgumentError` unless `name` can name a metric or a topic; `what` says which."""
-    if not isinstance(name, str) or not name:
-        msg = f"{name!r} cannot name a {what}: pass a non-empty string"
-    elif len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
-        msg = f"{name[:40]!r}… cannot name a {what}, being over {_MAX_NAME_BYTES} bytes: shorten it"
-    elif any(character < " " or "\x7f" <= character <= "\x9f" for character in name):
-        msg = f"{name!r} cannot name a {what}, having control characters: leave them out"
-    else:
-        return
-    raise InvalidArgumentError(msg)

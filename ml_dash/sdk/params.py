@@ -9,7 +9,7 @@ from ml_dash.series import Kind
 from ml_dash.values.params import flatten_params, unflatten_params
 
 if TYPE_CHECKING:
-    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.session import Session
 
 __all__ = ["ParametersBuilder"]
 
@@ -17,9 +17,9 @@ __all__ = ["ParametersBuilder"]
 class ParametersBuilder:
     """Sets and gets the experiment's parameters."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
-        self._port = experiment.port(Kind.PARAMS, None)
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._port = session.port(Kind.PARAMS, None)
 
     def set(self, /, **values: Any) -> ParametersBuilder:
         """Set parameters, merging them with those that are set already.
@@ -33,9 +33,7 @@ class ParametersBuilder:
             NotStartedError: the run is not open.
         """
         self._port.write(time.time_ns(), {"set": flatten_params(values)})
-        channel = self._experiment.channel
-        if channel is not None:
-            channel.post_snapshot("parameters.json", self._snapshot)
+        self._session.post_snapshot("parameters.json", self._snapshot)
         return self
 
     log = set  # noqa: A003 - the public contract: `params.set`, and `params.log` as another name for it
@@ -46,10 +44,10 @@ class ParametersBuilder:
         Args:
             flatten: True for dotted names, False for nested dicts.
         """
-        flat = self._experiment.view.params()
+        flat = self._session.view.params()
         return flat if flatten else unflatten_params(flat)
 
     def _snapshot(self) -> bytes:
         import json
 
-        return json.dumps(self._experiment.written.params(), indent=2, default=str).encode()
+        return json.dumps(self._session.written.params(), indent=2, default=str).encode()

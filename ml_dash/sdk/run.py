@@ -23,44 +23,147 @@ import os
 import platform
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.pipeline.runtime import RUNTIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from ml_dash.pipeline.channel import Channel
-    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.session import Session
 
-__all__ = ["RunManager"]
+__all__ = ["Run", "RunManager"]
 
+E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class RunManager:
-    """Starts and ends an experiment's run: as a context manager, a decorator, or by hand."""
+class Run:
+    """Begins and ends a session's runs, for `RunManager` and for the runtime; for any thread."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
-        self._lock = threading.RLock()
-        self._pid: int | None = None  # of the process that called start(); None while not open
-        self._open = False
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._handle = os.urandom(4).hex()
-        self.status: str | None = None
+        self._pid: int | None = None  # of the process that called start(); None while not open
+        self.is_open = False
+        self._renew_lock()
+        # In this list a run that has ended is kept, too: the runtime only knows it weakly, and tells it of a fork.
+        session.on_fork.append(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # Reentrant: a signal handler may end the run in the middle of its beginning.
+        self._lock = threading.RLock()
+
+    def begin(self) -> bool:
+        """Open the run; False where it is open."""
+        session = self._session
+        with self._lock:
+            if self.is_open:
+                return False
+            session.prepare_directory()
+            channel = session.open_channel(self)
+            self.is_open, self._pid, session.run_status = True, os.getpid(), "RUNNING"
+            channel.put_control(self._start_row())
+            session.bind(channel)
+            RUNTIME.settle(channel)  # at once: killed a moment later it must not look as if never started
+            return True
+
+    def beat(self) -> None:
+        """Leave a sign of life in the journal."""
+        channel = self._session.channel
+        if channel is not None and self.is_open and not channel.failing:
+            channel.put_control({"event": "heartbeat", **self._whereabouts()})
+
+    def end(self, status: str, error: str | None = None) -> bool:
+        """Queue the end of the run, waiting for nothing; False where it is not ours or has ended.
+
+        In a forked child that is the end of what the child had buffered, and of nothing else.
+        """
+        with self._lock:
+            channel = self._session.channel
+            if not self.is_open or channel is None:
+                return False
+            if self._pid != os.getpid():
+                self._session.log_rest()
+                return False
+            self._close(channel, status, error)
+            # Behind the closing, so that nothing is buffered after this. Its warning may be an error by the user's
+            # filters, which must not leave the run open.
+            self._session.log_rest(channel.queue.put)
+            return True
+
+    def finish(self, status: str, error: str | None = None) -> None:
+        """End the run, and wait until it is written and, as long as the server can be reached, sent."""
+        was_open = self.is_open
+        try:
+            self.end(status, error)
+        finally:
+            if was_open:
+                try:
+                    if self._session.channel is not None:
+                        RUNTIME.finish(self._session.channel)
+                finally:  # after Ctrl-C in the middle of it, too
+                    if not self.is_open:
+                        RUNTIME.closed(self)
+
+    def forked(self) -> None:
+        """Become, in a forked child, a handle that logs but does not own the status."""
+        self._session.forked()
+
+    def _close(self, channel: Channel, status: str, error: str | None) -> None:
+        self.is_open, self._session.run_status = False, status
+        if RUNTIME.closing:
+            self._session.bind(channel)  # what the script's own exit handlers log goes straight to disk
+        else:
+            self._session.unbind()
+        row = {"event": "end", "status": status, **self._whereabouts()}
+        channel.put_control(row if error is None else {**row, "error": error})
+        self._session.snapshot()
+
+    def _whereabouts(self) -> dict[str, Any]:
+        return {"handle": self._handle, "host": platform.node(), "pid": os.getpid()}
+
+    def _start_row(self) -> dict[str, Any]:
+        return {
+            "event": "start",
+            "status": "RUNNING",
+            **self._whereabouts(),
+            "python": platform.python_version(),
+            "script": sys.argv[0] if sys.argv else "",
+            "experiment": self._session.description(),
+        }
+
+
+class RunManager(Generic[E]):
+    """Starts and ends an experiment's run: as a context manager, a decorator, or by hand.
+
+    Args:
+        session: the experiment's.
+        experiment: what the block or the function of a run is given.
+    """
+
+    def __init__(self, session: Session, experiment: E) -> None:
+        self._session = session
+        self._experiment = experiment
+        self._run = Run(session)
 
     def __repr__(self) -> str:
-        return f"<run of {self._experiment.prefix!r}: {self.status or 'not started'}>"
+        return f"<run of {self._session.prefix!r}: {self.status or 'not started'}>"
+
+    @property
+    def status(self) -> str | None:
+        """RUNNING, COMPLETED, FAILED or CANCELLED; None before the first start."""
+        return self._session.run_status
 
     @property
     def is_open(self) -> bool:
         """Whether the experiment takes what is logged."""
-        return self._open
+        return self._run.is_open
 
-    def start(self) -> Experiment:
+    def start(self) -> E:
         """Open the experiment for writing; does nothing where it is open.
 
         Returns:
@@ -69,26 +172,13 @@ class RunManager:
         Raises:
             JournalWriteError: the experiment's directory cannot be made or written.
         """
-        if self._begin():
-            self._experiment.wait_contact()
+        if self._run.begin():
+            self._session.wait_contact()
         return self._experiment
-
-    def _begin(self) -> bool:
-        """Open the run; False where it is open."""
-        with self._lock:
-            if self._open:
-                return False
-            self._experiment.prepare_directory()
-            channel = self._experiment.open_channel(self)
-            self._open, self._pid, self.status = True, os.getpid(), "RUNNING"
-            channel.put_control(self._start_row())
-            self._experiment.bind(channel)
-            RUNTIME.settle(channel)  # at once: killed a moment later it must not look as if never started
-            return True
 
     def complete(self) -> None:
         """Drain, and mark the run as completed; harmless when repeated."""
-        self._finish("COMPLETED")
+        self._run.finish("COMPLETED")
 
     def fail(self, error: BaseException | str | None = None) -> None:
         """Drain, and mark the run as failed; harmless when repeated.
@@ -96,48 +186,38 @@ class RunManager:
         Args:
             error: what it failed of, for the record.
         """
-        self._finish("FAILED", _describe(error))
+        self._run.finish("FAILED", _describe(error))
 
     def cancel(self) -> None:
         """Drain, and mark the run as cancelled; harmless when repeated."""
-        self._finish("CANCELLED")
+        self._run.finish("CANCELLED")
 
-    def __enter__(self) -> Experiment:
+    def __enter__(self) -> E:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._finish(*_verdict(error))
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._run.finish(*_verdict(error))
 
-    async def __aenter__(self) -> Experiment:
-        if self._begin() and self._experiment.url is not None:
+    async def __aenter__(self) -> E:
+        if self._run.begin() and self._session.destination.url is not None:
             from anyio import CancelScope, to_thread
 
-            # Only the waiting on another thread: what `_begin` does about signals has to be done here.
+            # Only the waiting on another thread: what `begin` does about signals has to be done here.
             try:
-                await to_thread.run_sync(self._experiment.wait_contact, abandon_on_cancel=True)
+                await to_thread.run_sync(self._session.wait_contact, abandon_on_cancel=True)
             except BaseException:
                 with CancelScope(shield=True):  # nobody else would end it: the block is not entered
-                    await to_thread.run_sync(self._finish, "CANCELLED")
+                    await to_thread.run_sync(self._run.finish, "CANCELLED")
                 raise
         return self._experiment
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         from anyio import CancelScope, to_thread
 
         with CancelScope(shield=True):  # a block that is cancelled has to end its run, too
-            await to_thread.run_sync(self._finish, *_verdict(error))
+            await to_thread.run_sync(self._run.finish, *_verdict(error))
 
-    def __call__(self, function: Callable[Concatenate[Experiment, P], R]) -> Callable[P, R]:
+    def __call__(self, function: Callable[Concatenate[E, P], R]) -> Callable[P, R]:
         """Decorate a function, `async def` too: it gets the experiment as its first argument."""
         import inspect
 
@@ -163,71 +243,6 @@ class RunManager:
                 return function(experiment, *args, **kwargs)
 
         return run
-
-    def beat(self) -> None:
-        """Leave a sign of life in the journal."""
-        channel = self._experiment.channel
-        if channel is not None and self._open and not channel.failing:
-            channel.put_control({"event": "heartbeat", **self._whereabouts()})
-
-    def end(self, status: str, error: str | None = None) -> bool:
-        """Queue the end of the run, waiting for nothing; False where it is not ours or has ended.
-
-        In a forked child that is the end of what the child had buffered, and of nothing else.
-        """
-        with self._lock:
-            channel = self._experiment.channel
-            if not self._open or channel is None:
-                return False
-            if self._pid != os.getpid():
-                self._experiment.summarize_leftovers()
-                return False
-            self._close(channel, status, error)
-            # Behind the closing, so that nothing is buffered after this. Its warning may be an error by the user's
-            # filters, which must not leave the run open.
-            self._experiment.summarize_leftovers(channel.queue.put)
-            return True
-
-    def forked(self) -> None:
-        """Become, in a forked child, a handle that logs but does not own the status."""
-        self._lock = threading.RLock()
-        self._experiment.forked()
-
-    def _finish(self, status: str, error: str | None = None) -> None:
-        was_open = self._open
-        try:
-            self.end(status, error)
-        finally:
-            if was_open:
-                try:
-                    if self._experiment.channel is not None:
-                        RUNTIME.finish(self._experiment.channel)
-                finally:  # after Ctrl-C in the middle of it, too
-                    if not self._open:
-                        RUNTIME.closed(self)
-
-    def _close(self, channel: Channel, status: str, error: str | None) -> None:
-        self._open, self.status = False, status
-        if RUNTIME.closing:
-            self._experiment.bind(channel)  # what the script's own exit handlers log goes straight to disk
-        else:
-            self._experiment.unbind()
-        row = {"event": "end", "status": status, **self._whereabouts()}
-        channel.put_control(row if error is None else {**row, "error": error})
-        self._experiment.post_snapshot()
-
-    def _whereabouts(self) -> dict[str, Any]:
-        return {"handle": self._handle, "host": platform.node(), "pid": os.getpid()}
-
-    def _start_row(self) -> dict[str, Any]:
-        return {
-            "event": "start",
-            "status": "RUNNING",
-            **self._whereabouts(),
-            "python": platform.python_version(),
-            "script": sys.argv[0] if sys.argv else "",
-            "experiment": self._experiment.description(),
-        }
 
 
 def _verdict(error: BaseException | None) -> tuple[str, str | None]:

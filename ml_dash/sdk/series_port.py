@@ -15,9 +15,8 @@ from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
 
 if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
-    from ml_dash.sdk.experiment import Experiment
 
-__all__ = ["LATEST", "Port", "Put", "row_time"]
+__all__ = ["LATEST", "Port", "Put", "check_name", "row_time"]
 
 Put: TypeAlias = Callable[[Event], None]
 
@@ -25,24 +24,25 @@ LATEST = threading.local()
 """`LATEST.time_ns`: the time of this thread's latest metric or track row, for ``_ts=-1``."""
 
 _MOST_WARNED = 1000
+_MAX_NAME_BYTES = 1024
 
 
 class Port:
     """Takes the rows of one series.
 
     `id` and `queue` are for those who pack a row themselves, on the hot path: ``queue.put(pack([id, time, fields]))``.
-    While the run is not open, the queue refuses every event with `NotStartedError`.
+    While the run is not open, `closed` is the queue, and refuses every event with `NotStartedError`.
     """
 
-    __slots__ = ("_experiment", "_kind", "_name", "_warned", "id", "queue")
+    __slots__ = ("_closed", "_kind", "_name", "_warned", "id", "queue")
 
-    def __init__(self, experiment: Experiment, kind: Kind, name: str | None) -> None:
-        self._experiment = experiment
+    def __init__(self, kind: Kind, name: str | None, closed: ClosedQueue) -> None:
         self._kind = kind
         self._name = name
+        self._closed = closed
         self._warned: set[str] = set()
         self.id = 0
-        self.queue: Queue = ClosedQueue(self._refusal)
+        self.queue: Queue = closed
 
     def bind(self, channel: Channel, queue: Queue) -> None:
         """Let rows through."""
@@ -51,12 +51,12 @@ class Port:
 
     def unbind(self) -> None:
         """Refuse rows from now on."""
-        self.queue = ClosedQueue(self._refusal)
+        self.queue = self._closed
 
     def check(self) -> None:
         """Raise `NotStartedError` unless the run is open."""
-        if isinstance(self.queue, ClosedQueue):
-            self.queue.put(b"")
+        if self.queue is self._closed:
+            self._closed.put(b"")
 
     def write(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
         """Put a row, whatever its values: what cannot be stored is stored as its `repr`, with one warning a key.
@@ -84,15 +84,6 @@ class Port:
                 f"(said once). Pass a number, a string, or a dict or list of these.",
                 ValueWarning,
             )
-
-    def _refusal(self) -> str:
-        """Say why nothing can be logged while the run is not open."""
-        run = self._experiment.run
-        state = "not started" if run.status is None else f"not started again since it ended ({run.status})"
-        return (
-            f"the run of {self._experiment.prefix!r} is {state}, so nothing can be logged: call "
-            "experiment.run.start() first, or log inside `with experiment.run:`"
-        )
 
     @property
     def _label(self) -> str:
@@ -122,3 +113,16 @@ def row_time(given: Any) -> int:
         msg = f"_ts={given!r} is not a time: pass seconds since the epoch, -1 for the previous row's, or leave it out"
         raise InvalidArgumentError(msg)
     return time_ns
+
+
+def check_name(what: str, name: Any) -> None:
+    """Raise `InvalidArgumentError` unless `name` can name a metric or a topic; `what` says which."""
+    if not isinstance(name, str) or not name:
+        msg = f"{name!r} cannot name a {what}: pass a non-empty string"
+    elif len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
+        msg = f"{name[:40]!r}… cannot name a {what}, being over {_MAX_NAME_BYTES} bytes: shorten it"
+    elif any(character < " " or "\x7f" <= character <= "\x9f" for character in name):
+        msg = f"{name!r} cannot name a {what}, having control characters: leave them out"
+    else:
+        return
+    raise InvalidArgumentError(msg)

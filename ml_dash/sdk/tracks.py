@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.sdk.metrics import check_name
-from ml_dash.sdk.series_port import LATEST, row_time
+from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.session import Session
 
 __all__ = ["TrackBuilder", "TrackSlice", "TracksManager"]
 
@@ -20,10 +19,15 @@ __all__ = ["TrackBuilder", "TrackSlice", "TracksManager"]
 class TracksManager:
     """`exp.tracks`: gives the tracks by their topics."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
-        self._lock = threading.RLock()
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._builders: dict[str, TrackBuilder] = {}
+        self._renew_lock()
+        session.on_fork.append(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # Reentrant: a signal handler may log to a track, too.
+        self._lock = threading.RLock()
 
     def __call__(self, topic: str, /) -> TrackBuilder:
         """Return the track of a topic; the same names are allowed as for metrics."""
@@ -31,27 +35,23 @@ class TracksManager:
         with self._lock:
             known = self._builders.get(topic)
             if known is None:
-                known = self._builders[topic] = TrackBuilder(self._experiment, topic)
+                known = self._builders[topic] = TrackBuilder(self._session, topic)
             return known
 
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
-        self._experiment.flush()
-
-    def forked(self) -> None:
-        """Replace, in a forked child, a lock that another thread of the parent may have held."""
-        self._lock = threading.RLock()
+        self._session.flush()
 
 
 class TrackBuilder:
     """One track: entries of the same time are merged when they are read, and the later one's fields win."""
 
-    __slots__ = ("_experiment", "_port", "topic")
+    __slots__ = ("_port", "_session", "_topic")
 
-    def __init__(self, experiment: Experiment, topic: str) -> None:
-        self._experiment = experiment
-        self._port = experiment.port(Kind.TRACK, topic)
-        self.topic = topic
+    def __init__(self, session: Session, topic: str) -> None:
+        self._session = session
+        self._port = session.port(Kind.TRACK, topic)
+        self._topic = topic
 
     def append(self, /, **fields: Any) -> TrackBuilder:
         """Append an entry.
@@ -70,7 +70,7 @@ class TrackBuilder:
 
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
-        self._experiment.flush()
+        self._session.flush()
 
     def read(
         self,
@@ -88,7 +88,7 @@ class TrackBuilder:
             format: ``"json"`` gives ``{"entries": [{"timestamp", fields…}], "count"}``, ``"jsonl"`` a string of
                 lines, ``"parquet"`` bytes (needs the extra ``ml-dash[parquet]``).
         """
-        return self._experiment.view.track(self.topic, start_timestamp, end_timestamp, columns, format)
+        return self._session.view.track(self._topic, start_timestamp, end_timestamp, columns, format)
 
     def slice(self, start: float | None = None, end: float | None = None) -> TrackSlice:
         """Return the entries from `start` to `end`, in seconds, both included, for looking up by time."""

@@ -115,7 +115,8 @@ def test_files_saved_in_an_outage_are_sent_when_it_is_over(server: EmbeddedServe
     assert (result.durable, result.acknowledged, result.pending) == (3, 0, 3)
     assert exp.status().pending_files == 1
     assert exp.status().pending_bytes >= len(LARGE)
-    assert unsent.markers(exp.directory) == [(row["checksum"], exp.channel.writer_id if exp.channel else "")]
+    assert exp._session.channel is not None
+    assert unsent.markers(exp.directory) == [(row["checksum"], exp._session.channel.writer_id)]
     server.start()
     until(lambda: exp.status().pending == 0, "all that was saved in the outage to be sent")
     law(exp)
@@ -161,7 +162,7 @@ def test_the_next_run_sends_the_contents_that_a_killed_one_left_though_its_rows_
         with Experiment("alice/vision/resnet", dash_root=".dash", dash_url=True).run as exp:
             row = exp.files.save_text("killed", to="a.txt")
             assert exp.flush(60).pending == 0
-            print(exp.channel.writer_id)
+            print(exp._session.channel.writer_id)
         """
     )
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=home)
@@ -399,8 +400,8 @@ def test_a_content_that_was_removed_here_and_is_at_the_server_is_not_lost(
     """The marker is still here, as after a crash between the two: the server is asked before anything is given up."""
     with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
         row = exp.files.save_text("sent", to="a.txt")
-        assert exp.channel is not None
-        writer = exp.channel.writer_id
+        assert exp._session.channel is not None
+        writer = exp._session.channel.writer_id
     unsent.add(exp.directory, row["checksum"], writer)
     Path(Staging(exp.directory).path_of(row["checksum"])).unlink()
     assert main(["sync", str(root)]) == 0

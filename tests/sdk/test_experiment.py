@@ -531,10 +531,10 @@ def test_the_linger_can_be_set(name: str, tmp_path: Path) -> None:
         exp = Experiment("a/b/c", echo=False).run.start()
         exp.flush()
         exp.metrics("train").log(x=1)  # wakes the worker from its first sleep, at most
-        while exp.channel.queue:
+        while exp._session.channel.queue:
             pass
         exp.metrics("train").log(x=2)
-        print(len(exp.channel.queue), exp.flush().durable)
+        print(len(exp._session.channel.queue), exp.flush().durable)
         """,
         tmp_path,
         status=0,

@@ -96,9 +96,9 @@ def assert_comes_back(exp: Experiment, calls: list[tuple[str, Row]]) -> None:
     builders = {name: exp.metrics(f"{example}/{name}") for name, _ in calls}
     for name, row in calls:
         builders[name].log(**row)
-    for name, builder in builders.items():
+    for name in builders:
         expected = [row for other, row in calls if other == name]
-        assert [exact(row) for row in stored(exp, builder.name)] == [exact(row) for row in expected]
+        assert [exact(row) for row in stored(exp, f"{example}/{name}")] == [exact(row) for row in expected]
     assert exp.status().logged == before + len(calls)
 
 

@@ -19,8 +19,8 @@ from ml_dash.sdk.files.target import target_below, target_of
 from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:
-    from ml_dash.sdk.experiment import Experiment
     from ml_dash.sdk.files.saving import FileSaver
+    from ml_dash.sdk.session import Session
 
 __all__ = ["FileFinder", "present"]
 
@@ -29,12 +29,12 @@ class FileFinder:
     """Reads the files of one experiment, whether its run is open or not; for any thread.
 
     Args:
-        experiment: whose.
+        session: the experiment's.
         saver: knows the contents on this disk.
     """
 
-    def __init__(self, experiment: Experiment, saver: FileSaver) -> None:
-        self._experiment = experiment
+    def __init__(self, session: Session, saver: FileSaver) -> None:
+        self._session = session
         self._saver = saver
 
     def by_id(self, file_id: str, *, own_first: bool = False) -> dict[str, Any]:
@@ -47,17 +47,17 @@ class FileFinder:
         Raises:
             FileMissingError: there is none with this id.
         """
-        row = self._experiment.local_view.file(file_id) if own_first else None
-        row = row or self._experiment.view.file(file_id)
+        row = self._session.local_view.file(file_id) if own_first else None
+        row = row or self._session.view.file(file_id)
         if row is None:
             raise FileMissingError(
-                f"{self._experiment.prefix!r} has no file with the id {file_id!r}: exp.files.list() has all"
+                f"{self._session.prefix!r} has no file with the id {file_id!r}: exp.files.list() has all"
             )
         return row
 
     def newest(self, name: str) -> dict[str, Any] | None:
         """Return the newest version of the file of this full name, deleted or not; None where there is none."""
-        rows = self._experiment.view.files(FileQuery(path=name, deleted=True))
+        rows = self._session.view.files(FileQuery(path=name, deleted=True))
         return next((row for row in rows if full_name(row) == name), None)
 
     def by_name(self, name: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class FileFinder:
         row = self.newest(name)
         if row is None:
             raise FileMissingError(
-                f"{self._experiment.prefix!r} has no file {name!r}; the files below a path are {name + '/**'!r}, and "
+                f"{self._session.prefix!r} has no file {name!r}; the files below a path are {name + '/**'!r}, and "
                 "exp.files.list() has all there are"
             )
         return present(row)
@@ -78,7 +78,7 @@ class FileFinder:
         self, path: str | None, tags: tuple[str, ...], bindrs: tuple[str, ...]
     ) -> list[dict[str, Any]]:
         """Return the files at or below a path or of a pattern, with any of the tags and any of the bindrs."""
-        view = self._experiment.view
+        view = self._session.view
         rows = view.files(FileQuery(path=path, tags=tags))
         if not rows and path is not None and is_pattern(path):  # a name may have such characters in it, too
             rows = view.files(FileQuery(pattern=path, tags=tags))
@@ -114,28 +114,28 @@ class FileFinder:
             FileMissingError: it is nowhere.
             FileStoreError: it cannot be written.
         """
-        experiment, staging = self._experiment, self._saver.staging
+        session, staging = self._session, self._saver.staging
         _make_parent(dest)
         damaged: ContentError | None = None
         if staging.has(row["checksum"], row["sizeBytes"]):
             try:
                 copy_blob(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
             except ContentError as error:
-                if experiment.url is None:
+                if session.destination.url is None:
                     raise
                 damaged = error
             except FileMissingError:
-                if experiment.url is None:
+                if session.destination.url is None:
                     raise
             else:
                 return
-        if experiment.url is None:
+        if session.destination.url is None:
             raise FileMissingError(
-                f"the content of {full_name(row)!r} ({row['id']}) is not in {experiment.directory!r} any more: "
+                f"the content of {full_name(row)!r} ({row['id']}) is not in {session.directory!r} any more: "
                 "somebody has removed it"
             )
         try:
-            experiment.server_view().fetch(row, dest)
+            session.server_view().fetch(row, dest)
         except (FileMissingError, ServerUnavailableError) as error:
             if damaged is None:
                 raise
@@ -163,7 +163,7 @@ class FileFinder:
                 f"source={given!r:.200} is not a file: pass a row, an id or a name like 'models/a.pt'"
             )
         if given.startswith("file_") and "/" not in given:
-            row = self._experiment.local_view.file(given) or self._experiment.view.file(given)
+            row = self._session.local_view.file(given) or self._session.view.file(given)
             if row is not None:
                 return present(row)
         return self.by_name(given.strip("/"))

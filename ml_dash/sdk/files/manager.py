@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.session import Session
 
 __all__ = ["FilesManager"]
 
@@ -21,9 +21,9 @@ __all__ = ["FilesManager"]
 class FilesManager:
     """Gives builders; and does by itself, from the root on, what they do: there ``to="directory/name"`` says where."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._saver = FileSaver(experiment)
-        self._finder = FileFinder(experiment, self._saver)
+    def __init__(self, session: Session) -> None:
+        self._saver = FileSaver(session)
+        self._finder = FileFinder(session, self._saver)
 
     def __call__(
         self,
@@ -53,10 +53,6 @@ class FilesManager:
         """
         details = Details(description, tags, bindrs, metadata)
         return FileBuilder(self._saver, self._finder, path, details, file_id, dest_path)
-
-    def forked(self) -> None:
-        """Replace, in a forked child, what another thread of the parent may have been in the middle of."""
-        self._saver.forked()
 
     def save(
         self, local_path: str | os.PathLike[str], *, to: str | None = None, **details: Any

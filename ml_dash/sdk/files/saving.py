@@ -18,8 +18,8 @@ from ml_dash.storage.copying import storing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.sdk.experiment import Experiment
     from ml_dash.sdk.files.names import Place
+    from ml_dash.sdk.session import Session
 
 __all__ = ["FileSaver"]
 
@@ -28,22 +28,24 @@ class FileSaver:
     """Writes the files of one experiment; for any thread.
 
     Args:
-        experiment: whose.
+        session: the experiment's.
 
     Attributes:
         staging: its contents on this disk.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._experiment = experiment
-        self._port = experiment.port(Kind.FILE, None)
-        self.forked()
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._port = session.port(Kind.FILE, None)
+        self._begin()
+        session.on_fork.append(self._begin)
 
-    def forked(self) -> None:
-        """Replace, in a forked child, what another thread of the parent may have been in the middle of."""
+    def _begin(self) -> None:
+        """Make, in a forked child once more, what another thread of the parent may have been in the middle of."""
+        # Reentrant: a signal handler may save a file, too.
         self._lock = threading.RLock()
         self._latest_ns = -(2**63)
-        self.staging = Staging(self._experiment.directory)
+        self.staging = Staging(self._session.directory)
 
     def check(self) -> None:
         """Raise `NotStartedError` unless the run is open: before a content is captured that would get no row."""
@@ -83,7 +85,7 @@ class FileSaver:
 
     def _hand_over(self, content: Staged) -> None:
         """See to it that the row, which comes next, never is where its content is not."""
-        channel = self._experiment.channel
+        channel = self._session.channel
         if channel is None:  # never started: the row will be refused
             return
         if channel.delivery is not None:

@@ -1,0 +1,77 @@
+"""What has become of the rows that this process logged, in the words of `ExperimentStatus` and `FlushResult`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.status import ExperimentStatus, FlushResult
+
+if TYPE_CHECKING:
+    from ml_dash.upload.uploader import UploadState
+
+__all__ = ["flush_result", "iso", "status_of", "upload_of"]
+
+
+def upload_of(channel: Channel | None) -> UploadState | None:
+    """Return how far a channel's upload is; None in local mode, and before it has begun."""
+    delivery = channel.delivery if channel is not None else None
+    return delivery.state if delivery is not None else None
+
+
+def status_of(channel: Channel | None, run_status: str | None) -> ExperimentStatus:
+    """Count the rows of a channel; None is one that was never opened."""
+    upload = upload_of(channel)
+    counters = channel.counters() if channel is not None else Counters()
+    disk_error = channel.last_error if channel is not None else None
+    unacknowledged_bytes = counters.pending_bytes if upload is None else upload.pending_bytes
+    return ExperimentStatus(
+        status=run_status,
+        logged=counters.logged,
+        durable=counters.durable,
+        acknowledged=counters.acknowledged,
+        pending=counters.pending,
+        dropped=dict(counters.dropped),
+        pending_bytes=unacknowledged_bytes + counters.pending_blob_bytes,
+        pending_frames=0 if upload is None else upload.pending_frames,
+        pending_files=counters.pending_files,
+        online=upload is not None and upload.online,
+        offline_since=None if upload is None else iso(upload.offline_since_ns),
+        last_error=disk_error or (None if upload is None else upload.last_error),
+    )
+
+
+def flush_result(channel: Channel | None, status: ExperimentStatus) -> FlushResult:
+    """Return what a flush can vouch for."""
+    return FlushResult(
+        durable=status.durable,
+        acknowledged=status.acknowledged,
+        pending=status.pending,
+        dropped=sum(status.dropped.values()),
+        online=status.online,
+        reason=_reason(channel, status),
+    )
+
+
+def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
+    """Say why something is pending."""
+    if not status.pending:
+        return None
+    if channel is not None and channel.failing:
+        return f"the disk refuses: {status.last_error}"
+    on_disk = status.durable >= status.logged - sum(status.dropped.values())
+    if channel is None or channel.delivery is None or not on_disk:
+        return "not yet on disk"
+    if status.online:
+        files = f", with the contents of {status.pending_files} file(s)" if status.pending_files else ""
+        return f"on disk, and being sent to {channel.delivery.url}{files}"
+    if status.last_error is None:
+        return f"on disk; {channel.delivery.url} has not answered yet"
+    return f"on disk, and not sent since {status.offline_since}: {status.last_error}"
+
+
+def iso(time_ns: int | None) -> str | None:
+    """Return a time as ISO 8601; None as it is."""
+    from ml_dash.query.times import iso_time
+
+    return None if time_ns is None else iso_time(time_ns)

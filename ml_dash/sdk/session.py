@@ -1,0 +1,315 @@
+"""The session: what an experiment's managers share, and nothing that a user gets hold of.
+
+It knows which experiment is meant and where that goes, lets rows through while the run is open, and answers what has
+become of them. It knows none of the managers: they come to it for ports and views, and leave callables in `on_end` and
+`on_fork`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.client.destination import make_outbox
+from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.errors import InvalidArgumentError, JournalWriteError, ServerUnavailableError
+from ml_dash.forks import guarded_imports
+from ml_dash.pipeline.delivery import Delivery
+from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
+from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.pipeline.threads import wait_for
+from ml_dash.sdk.progress import flush_result, iso, status_of, upload_of
+from ml_dash.sdk.series_port import Port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.client.destination import Destination
+    from ml_dash.client.view import RemoteView
+    from ml_dash.identity import Identity
+    from ml_dash.journal.writer import JournalWriter
+    from ml_dash.pipeline.channel import Channel
+    from ml_dash.pipeline.queue import Queue
+    from ml_dash.pipeline.runtime import OpenRun
+    from ml_dash.query.journal_view import JournalView
+    from ml_dash.sdk.about import About
+    from ml_dash.sdk.series_port import Put
+    from ml_dash.series import Kind
+    from ml_dash.settings import Settings
+    from ml_dash.status import ExperimentStatus, FlushResult
+    from ml_dash.upload.uploader import UploadState
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One `Experiment` object's hold on its experiment.
+
+    Args:
+        identity: which experiment.
+        destination: where its journal lies, and which server it is sent to.
+        settings: sizes and times.
+        about: its readme, tags, bindrs and metadata.
+
+    Attributes:
+        directory: where the experiment lies on disk.
+        channel: the way of rows to the journal; None before the first start.
+        run_status: of this object's run; None before the first start.
+        on_end: called when the run ends, before it is drained; with where to put rows, or None while ports are open.
+        on_fork: called in a forked child, to forget what the parent had in memory, and the locks that it may have held.
+    """
+
+    def __init__(
+        self, identity: Identity, destination: Destination, settings: Settings, about: About
+    ) -> None:
+        self.identity = identity
+        self.destination = destination
+        self.settings = settings
+        self.about = about
+        self.directory = about.directory
+        self.channel: Channel | None = None
+        self.run_status: str | None = None
+        self.on_end: list[Callable[[Put | None], None]] = []
+        self.on_fork: list[Callable[[], None]] = []
+        self._closed = ClosedQueue(self._refusal)
+        self._ports: list[Port] = []
+        # Reentrant, as every lock that a signal handler of the main thread may find held by that very thread.
+        self._ports_lock = threading.RLock()
+        self._bound: tuple[Channel, Queue] | None = None
+        self._view: JournalView | None = None
+        self._remote: RemoteView | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The experiment's whole prefix."""
+        return self.identity.prefix
+
+    # --- the run
+
+    def prepare_directory(self) -> None:
+        """Make the experiment's directory.
+
+        Raises:
+            JournalWriteError: it cannot be made or written.
+        """
+        journal = os.path.join(self.directory, "journal")
+        try:
+            if not self.destination.keeps:
+                make_outbox()
+            os.makedirs(journal, exist_ok=True)
+            refused = None if os.access(journal, os.W_OK | os.X_OK) else "permission denied"
+        except OSError as error:
+            refused = error.strerror or str(error)
+        if refused is not None:
+            msg = (
+                f"cannot write the journal of {self.prefix!r} in {journal!r}: {refused}. "
+                "Pass another dash_root=, or make that directory writable"
+            )
+            raise JournalWriteError(msg)
+
+    def open_channel(self, run: OpenRun) -> Channel:
+        """Take hold of this process's channel for the experiment."""
+        is_local = self.destination.url is None
+        self.channel = RUNTIME.opened(
+            run,
+            self.directory,
+            self.settings,
+            self.channel,
+            None if is_local else self._connect,
+            None if is_local else self.destination,
+        )
+        if self.channel.delivery is not None and not is_local:
+            self.channel.delivery.describe(self.about.record)
+        return self.channel
+
+    def _connect(self, directory: str, writer_id: str, writer: JournalWriter) -> Delivery:
+        return Delivery(directory, writer_id, writer, self.destination, self.prefix, self.about.record)
+
+    def wait_contact(self) -> None:
+        """Wait, when the run starts, until the server has answered or was found to be out of reach: not for long."""
+        if self.channel is not None and self.channel.delivery is not None:
+            self.channel.delivery.wait_contact(self.settings.start_timeout)
+
+    def description(self) -> dict[str, Any]:
+        """Return what is known of the experiment besides what it logged, as plain data."""
+        return {"prefix": self.prefix, "url": self.destination.url, **self.about.record()}
+
+    def log_rest(self, put: Put | None = None) -> None:
+        """Have logged what the managers still hold, by `put` where the ports are closed."""
+        for log_rest in self.on_end:
+            log_rest(put)
+
+    def forked(self) -> None:
+        """Forget, in a forked child, what the parent had in memory, and the locks that it may have held."""
+        self._ports_lock = threading.RLock()
+        self._view = self._remote = None
+        for forget in self.on_fork:
+            forget()
+
+    # --- ports
+
+    def port(self, kind: Kind, name: str | None) -> Port:
+        """Return a new way for rows of a series into the journal, open while the run is."""
+        port = Port(kind, name, self._closed)
+        with self._ports_lock:
+            self._ports.append(port)
+            if self._bound is not None:
+                port.bind(*self._bound)
+        return port
+
+    def bind(self, channel: Channel) -> None:
+        """Let the managers write."""
+        queue: Queue = channel.queue
+        if RUNTIME.closing or not self.settings.buffered:
+            queue = ThroughQueue(channel.queue, lambda: RUNTIME.flush_through(channel))
+        with self._ports_lock:
+            self._bound = channel, queue
+            for port in self._ports:
+                port.bind(channel, queue)
+        self.snapshot()
+
+    def unbind(self) -> None:
+        """Have the managers refuse what is logged from now on."""
+        with self._ports_lock:
+            self._bound = None
+            for port in self._ports:
+                port.unbind()
+
+    def _refusal(self) -> str:
+        status = self.run_status
+        state = "not started" if status is None else f"not started again since it ended ({status})"
+        return (
+            f"the run of {self.prefix!r} is {state}, so nothing can be logged: call "
+            "experiment.run.start() first, or log inside `with experiment.run:`"
+        )
+
+    # --- views
+
+    @property
+    def view(self) -> JournalView | RemoteView:
+        """The experiment as a reader sees it, with everything in it that was logged before.
+
+        Raises:
+            ServerUnavailableError: the journal is not kept, and the server cannot be reached for what is missing there.
+        """
+        if self.destination.keeps:
+            return self.local_view
+        result = self.flush()
+        if result.pending:
+            msg = (
+                f"{self.destination.url} cannot answer for {self.prefix!r}: {result.pending} rows are not there yet "
+                f"({result.reason}). They are safe in {self.directory}; read again when the server is back"
+            )
+            raise ServerUnavailableError(msg)
+        return self.server_view()
+
+    @property
+    def local_view(self) -> JournalView:
+        """The journal on this disk as a reader sees it, with everything in it that was logged before."""
+        # Another object of this prefix may be the one that writes.
+        channels = RUNTIME.live_channels(self.directory)
+        for channel in dict.fromkeys([*channels, *([self.channel] if self.channel is not None else [])]):
+            RUNTIME.settle(channel)
+        return self.written
+
+    @property
+    def written(self) -> JournalView:
+        """The journal as it is on disk, without what still waits in the queue."""
+        if self._view is None:
+            from ml_dash.query.journal_view import JournalView
+
+            self._view = JournalView(os.path.join(self.directory, "journal"))
+        return self._view
+
+    def server_view(self) -> RemoteView:
+        """Return the experiment as its server has it now, whatever is still on its way there."""
+        url = self.destination.url
+        if url is None:
+            raise InvalidArgumentError(f"{self.prefix!r} has no server: pass dash_url= to Experiment")
+        if self._remote is None:
+            with guarded_imports():
+                from ml_dash.client.api import Client
+                from ml_dash.client.http import AiohttpTransport
+                from ml_dash.client.view import RemoteView
+                from ml_dash.tokens.current import token_for
+
+            # On the background thread's loop, for which the caller waits: there may be none where it is asked.
+            client = Client(AiohttpTransport(url, lambda: token_for(url), RUNTIME.look_up))
+            self._remote = RemoteView(client, RUNTIME.ask, lambda: self.server_id, self.prefix)
+        return self._remote
+
+    # --- what has become of the rows
+
+    @property
+    def upload(self) -> UploadState | None:
+        """How far the upload is; None in local mode, and before it has begun."""
+        return upload_of(self.channel)
+
+    @property
+    def server_id(self) -> str | None:
+        """The server's id of the experiment; None where it is not known (yet)."""
+        upload = self.upload
+        return None if upload is None else upload.experiment_id
+
+    def flush(self, timeout: float | None = None) -> FlushResult:
+        """Wait for the disk and the server; see `Experiment.flush`."""
+        if self.channel is not None:
+            started = SYSTEM_CLOCK.monotonic()
+            done = RUNTIME.flush(self.channel, timeout)
+            if done and self.channel.delivery is not None:
+                self.channel.delivery.wait_acknowledged(self._server_timeout(timeout, started))
+        return self._flushed()
+
+    async def aflush(self, timeout: float | None = None) -> FlushResult:
+        """Wait for the disk and the server; see `Experiment.aflush`."""
+        if self.channel is not None:
+            started = SYSTEM_CLOCK.monotonic()
+            done = RUNTIME.begin_flush(self.channel)
+            await wait_for(done, timeout)
+            if done.is_set() and (delivery := self.channel.delivery) is not None:
+                await wait_for(delivery.begin_wait(), self._server_timeout(timeout, started))
+        return self._flushed()
+
+    def _server_timeout(self, timeout: float | None, started: float) -> float:
+        """Return how long a flush may still wait for the server."""
+        if timeout is None:
+            return self.settings.flush_timeout
+        return max(0.0, started + timeout - SYSTEM_CLOCK.monotonic())
+
+    def _flushed(self) -> FlushResult:
+        return flush_result(self.channel, self.status())
+
+    def status(self) -> ExperimentStatus:
+        """Count the rows of this process; see `Experiment.status`."""
+        run_status = self.run_status or self.written.run(stale_after=self.settings.stale_after).status
+        return status_of(self.channel, run_status)
+
+    # --- readable side files
+
+    def post_snapshot(self, name: str, produce: Callable[[], bytes]) -> None:
+        """Have a side file replaced by what `produce` returns, once what is queued now is written."""
+        if self.channel is not None:
+            self.channel.post_snapshot(name, produce)
+
+    def snapshot(self) -> None:
+        """Have the readable ``experiment.json`` replaced."""
+        self.post_snapshot("experiment.json", self._snapshot)
+
+    def _snapshot(self) -> bytes:
+        import json
+
+        identity, info = self.identity, self.written.run()
+        record = {
+            **self.description(),
+            "owner": identity.owner,
+            "project": identity.project,
+            "folder": identity.folder,
+            "name": identity.name,
+            "status": info.status or self.run_status,
+            "startedAt": iso(info.started_at),
+            "endedAt": iso(info.ended_at),
+            "error": info.error,
+            "updatedAt": iso(SYSTEM_CLOCK.time_ns()),
+        }
+        return json.dumps(record, indent=2, default=str).encode()
