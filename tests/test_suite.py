@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.project import PROJECT
+
+TESTS = PROJECT / "tests"
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules of ours that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests."):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.startswith("tests."))
+
+
+def test_tests_share_by_way_of_support_and_never_import_each_other() -> None:
+    """A test that is moved or removed takes nothing from others; pytest alone knows test modules and conftests."""
+    wrong = []
+    for path in sorted(TESTS.rglob("*.py")):
+        folder = ".".join(path.relative_to(PROJECT).parent.parts)
+        for module in imported(path):
+            where, _, name = module.rpartition(".")
+            near = where in {folder, "tests.support"}
+            if not near or name == "conftest" or name.startswith("test_"):
+                wrong.append(f"{path.relative_to(PROJECT)} imports {module}")
+    assert not wrong
 
 
 def test_ctrl_c_works_in_what_tests_start_however_they_were_started_themselves(tmp_path: Path) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from ml_dash.server.dashboard import DIST
 from ml_dash.server.runner import EmbeddedServer
+from tests.browser.window import SLOW, Window, sign_in
 from tests.support.seen import TOKEN
 
-SLOW = 30_000.0
-"""Milliseconds after which something counts as never happening. Not a measure of speed: the machine may be busy."""
 _INDEX = Path(DIST) / "index.html"
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
@@ -58,30 +56,6 @@ def at_home(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("ML_DASH_API_URL", server.url)
 
 
-class Window:
-    """A browser window of its own, that remembers what went wrong in it."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.context = context
-        self.problems: list[str] = []
-        self.expected: list[str] = []
-        """Parts of problems that a test brings about itself."""
-        self.page = context.new_page()
-        self.page.set_default_timeout(SLOW)
-        self.page.on("console", self._said)
-        self.page.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
-        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
-
-    def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.problems.append(f"{message.text} ({message.location.get('url', '')})")
-
-    def check(self) -> None:
-        """Fail if anything went wrong that the test did not expect."""
-        unexpected = [each for each in self.problems if not any(part in each for part in self.expected)]
-        assert unexpected == []
-
-
 @pytest.fixture
 def open_window(chromium: Browser) -> Iterator[Callable[..., Window]]:
     """Opens windows; after the test nothing must have gone wrong in them."""
@@ -105,13 +79,6 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Window]]:
         window.check()
 
 
-def sign_in(page: Page, url: str, path: str = "/") -> None:
-    """Sign in by pasting the token, as a person does."""
-    page.goto(f"{url}{path}")
-    page.get_by_label("Token").fill(TOKEN)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-
-
 @pytest.fixture
 def window(open_window: Callable[..., Window], server: EmbeddedServer) -> Window:
     """A window that is signed in, on the list of experiments."""
@@ -119,9 +86,3 @@ def window(open_window: Callable[..., Window], server: EmbeddedServer) -> Window
     sign_in(window.page, server.url)
     expect(window.page.get_by_role("heading", name="Experiments")).to_be_visible()
     return window
-
-
-def keep(page: Page, name: str) -> None:
-    """Keep a screenshot for the docs, where the environment says so (``SCREENSHOTS=docs/assets``)."""
-    if directory := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=f"{directory}/dashboard-{name}.png")

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 
 from docs.examples.digits_network import Config
 from ml_dash import Experiment
-from tests.browser.conftest import Window
 from tests.browser.training import train
+from tests.browser.window import Window
 from tests.support.processes import expect_line
 
 MANY = 3000

@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
-from tests.browser.conftest import Window, keep, sign_in
 from tests.browser.training import README, SCRIPT, hostile, train, training
+from tests.browser.window import Window, keep, sign_in
 from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ml_dash.pipeline.channel import Channel
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
+from tests.support.looking import Found
 from tests.support.rows import SERIES, Row, as_text, random_row
 from tests.support.simulated_clock import SimulatedClock
-
-__all__ = ["Book", "Entry", "Found"]
 
 RUNS = Series(Kind.RUN, None)
 _SEGMENT_BYTES = (500, 4_000, 1 << 26)
@@ -26,13 +24,6 @@ class Entry(NamedTuple):
     row: Row
     writer: str
     order: int
-
-
-class Found(NamedTuple):
-    """What a server has of an experiment: the rows of each series in its order, and the watermarks."""
-
-    rows: Mapping[Series, list[Row]]
-    watermarks: Mapping[str, int]
 
 
 class Book:

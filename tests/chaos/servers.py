@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,6 @@ from ml_dash.server.runner import EmbeddedServer
 from tests.chaos.line import bound_socket
 from tests.chaos.warm import Nursery
 from tests.support.project import PROJECT
-
-__all__ = ["TOKEN", "Embedded", "Forked", "Host", "Program"]
 
 TOKEN = "mld_" + "c" * 43
 """The admin token of all of them."""
@@ -107,3 +106,18 @@ class Program:
         """Let go of the port."""
         self.stop()
         self._holder.close()
+
+
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {},
+    # so that few rows are enough for objects in the blob store, and for their being merged
+    {"object_bytes": 1_000, "compact_rows": 20, "upkeep_interval": 0.05},
+)
+
+
+def host_of(seed: int, home: Path, template: Path, nursery: Nursery) -> Host:
+    """Set up a server for a story: one of each kind, with one of some settings."""
+    data = home / "server"
+    shutil.copytree(template, data)
+    settings = SETTINGS[seed // 2 % 2]
+    return Forked(data, settings, nursery) if seed % 2 else Embedded(data, settings)

@@ -13,25 +13,22 @@ CHAOS_SEED      –        tell only this one, with its steps (``-s`` shows them
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
-from ml_dash.server.runner import EmbeddedServer
 from tests.chaos.faults import Fault
-from tests.chaos.servers import TOKEN, Embedded, Forked, Host, Program
+from tests.chaos.servers import Program, host_of
 from tests.chaos.story import Story
 from tests.chaos.warm import Nursery
 from tests.support.elsewhere import Elsewhere
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("silence")]
 
 CHUNK = 10
 """Stories a test: small enough to be shared among several workers."""
@@ -40,11 +37,6 @@ ENOUGH = 60
 EVENTS = (
     *("clients killed", "clients cancelled", "two clients", "syncs", "uploads"),
     *("servers killed", "servers stopped", "backups restored"),
-)
-SETTINGS: tuple[dict[str, Any], ...] = (
-    {},
-    # so that few rows are enough for objects in the blob store, and for their being merged
-    {"object_bytes": 1_000, "compact_rows": 20, "upkeep_interval": 0.05},
 )
 
 
@@ -57,21 +49,6 @@ def seeds() -> list[range]:
     return [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
 
 
-@pytest.fixture(autouse=True)
-def silence() -> Iterator[None]:
-    """Nobody reads the warnings of hundreds of bad days."""
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    """Gives birth to processes."""
-    with Nursery() as nursery:
-        yield nursery
-
-
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Counter[str]]:
     """Counts what happens in all stories: a chaos in which nothing happens proves nothing."""
@@ -81,23 +58,6 @@ def seen() -> Iterator[Counter[str]]:
         names = [*(fault.__name__ for fault in get_args(Fault)), *EVENTS]
         rare = {name: seen[name] for name in names if seen[name] < 2}
         assert not rare, f"{rare} in {seen['stories']} stories"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data directory of a server that has just been set up."""
-    data = tmp_path_factory.mktemp("template") / "data"
-    with EmbeddedServer(data=data, admin_token=TOKEN):
-        pass
-    return data
-
-
-def host_of(seed: int, home: Path, template: Path, nursery: Nursery) -> Host:
-    """Set up a server for a story: one of each kind, with one of some settings."""
-    data = home / "server"
-    shutil.copytree(template, data)
-    settings = SETTINGS[seed // 2 % 2]
-    return Forked(data, settings, nursery) if seed % 2 else Embedded(data, settings)
 
 
 @pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")

@@ -18,16 +18,13 @@ import pytest
 from ml_dash import Experiment
 from tests.chaos.faults import random_faults
 from tests.chaos.proxy import ChaosProxy
-from tests.chaos.servers import TOKEN, Host
-from tests.chaos.test_chaos import host_of, nursery, silence, template
+from tests.chaos.servers import TOKEN, Host, host_of
 from tests.chaos.uploading import Job, sync, until
 from tests.chaos.warm import Nursery
 from tests.support.elsewhere import Elsewhere
 from tests.support.looking import Server
 
-__all__ = ["nursery", "silence", "template"]
-
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("silence")]
 
 _PAUSE = 0.05
 _LARGE = 17 << 20

@@ -7,7 +7,7 @@ import pytest
 from ml_dash.client.api import Client
 from ml_dash.client.blob_api import BlobClient
 from ml_dash.errors import RemoteError
-from tests.client.test_api import Canned, packed
+from tests.client.canned import Canned, packed
 
 ONE = "1" * 64
 

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from tests.process.test_disk_full import on_a_small_disk, run_on_small_disk
 from tests.support.processes import Scripts
+from tests.support.small_disk import on_a_small_disk, run_on_small_disk
 
 BEGIN = """
     import os

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
+from tests.remote_mode.remote_scripts import remote_scripts
 from tests.support.processes import Scripts
-from tests.support.project import PROJECT
 from tests.support.seen import TOKEN, Seen
 
 
@@ -51,10 +51,3 @@ def home(scripts: Scripts) -> Path:
 def server_down(server: EmbeddedServer, scripts: Scripts) -> None:
     """Nothing listens where scripts expect the server."""
     server.stop()
-
-
-def remote_scripts(home: Path, url: str, **python: str) -> Scripts:
-    """Return what runs scripts for which ``dash_url=True`` is this URL."""
-    home.mkdir()
-    environ = {"PYTHONPATH": str(PROJECT), "ML_DASH_API_URL": url, "ML_DASH_TOKEN": TOKEN}
-    return Scripts(home, environ=environ, **python)

@@ -6,8 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from tests.remote_mode.conftest import remote_scripts
 from tests.remote_mode.frozen import server_process
+from tests.remote_mode.remote_scripts import remote_scripts
 from tests.support.processes import expect_line, finish
 
 MARGIN = 12.0

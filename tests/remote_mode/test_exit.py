@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.remote_mode.conftest import remote_scripts
 from tests.remote_mode.frozen import server_process
+from tests.remote_mode.remote_scripts import remote_scripts
 from tests.remote_mode.silent import silent_server
 from tests.support.elsewhere import Elsewhere
 from tests.support.interpreters import VERSIONS, interpreter

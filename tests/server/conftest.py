@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.support.postgres import binaries, cluster
+from tests.support.postgres import binaries, cluster, new_database
 from tests.support.serving import TOKEN, Client
 
 _NAMES = itertools.count()
@@ -37,22 +36,10 @@ def postgres() -> Iterator[str]:
         yield url
 
 
-def new_postgres_database(url: str) -> str:
-    """Create an empty database, and return its URL."""
-    name = f"mldash{next(_NAMES)}"
-    engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return url.rpartition("/")[0] + "/" + name
-
-
 @pytest.fixture
 def postgres_database(postgres: str) -> str:
     """The URL of an empty database on PostgreSQL."""
-    return new_postgres_database(postgres)
+    return new_database(postgres)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -62,7 +49,7 @@ def shared_server(
     """A server on each database; see `server`."""
     database = None
     if request.param == "postgresql":
-        database = new_postgres_database(request.getfixturevalue("postgres"))
+        database = new_database(request.getfixturevalue("postgres"))
     data = tmp_path_factory.mktemp("server")
     with EmbeddedServer(data=data, database=database, admin_token=TOKEN) as server:
         yield server

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.process.test_disk_full import can_mount
 from tests.support.serving import (
     TOKEN,
     Client,
@@ -24,6 +23,7 @@ from tests.support.serving import (
     numbers,
     until,
 )
+from tests.support.small_disk import can_mount
 
 _CUT = (OSError, http.client.HTTPException)
 

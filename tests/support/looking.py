@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode, urlsplit
 
 from ml_dash.journal.blocks import block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
 from ml_dash.protocol import API
 from ml_dash.series import Kind, Series
-from tests.chaos.book import Found
 from tests.support.rows import Row, as_text
 
 __all__ = ["Server"]
@@ -83,3 +82,10 @@ class Server:
                 for time, fields in zip(block.times, block_rows(block), strict=True):
                     yield Row(series, int(time), as_text(fields))
             raw = raw[end:]
+
+
+class Found(NamedTuple):
+    """What a server has of an experiment: the rows of each series in its order, and the watermarks."""
+
+    rows: Mapping[Series, list[Row]]
+    watermarks: Mapping[str, int]

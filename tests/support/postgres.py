@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import pwd
 import shutil
@@ -12,7 +13,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+from sqlalchemy import create_engine, text
+
+both_databases = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+"""Run a test of accounts on each database; without it they run on SQLite alone."""
+on_postgresql = pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+"""Run a test of accounts on PostgreSQL, where several servers may share the tokens."""
+
 _USER = "postgres"
+_NAMES = itertools.count()
 
 
 def binaries() -> str | None:
@@ -57,3 +67,15 @@ def cluster() -> Iterator[str]:
             call(f"{where}/pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def new_database(url: str) -> str:
+    """Create an empty database, and return its URL."""
+    name = f"mldash{next(_NAMES)}"
+    engine = create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return url.rpartition("/")[0] + "/" + name

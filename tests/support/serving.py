@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, from_msgpack
-from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc, decode_meta, encode_frame, parse_frame_header
 from ml_dash.protocol import FRAMES
 from ml_dash.series import Kind, Series
 from tests.support.project import PROJECT
@@ -259,3 +260,9 @@ def running(data: Path, **settings: Any) -> Iterator[ServerProcess]:
         yield server
     finally:
         server.kill()
+
+
+def frame_around(seq: int, meta: bytes, data: bytes = b"") -> bytes:
+    """A frame with right checksums around any meta and data."""
+    checked = FRAME_HEADER.pack(SYNC, len(meta), len(data), seq, data_crc(seq, data), 0)[:-4]
+    return checked + zlib.crc32(meta, zlib.crc32(checked)).to_bytes(4, "little") + meta + data

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import msgpack
 
-from tests.simulation.fates import FATES
+from tests.support.fates import FATES
 from tests.support.simulated_clock import SimulatedClock
 from tests.support.weather import Weather
 

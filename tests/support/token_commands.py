@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import aiohttp
 from typer.testing import CliRunner
 
 from ml_dash.cli.app import app
+from ml_dash.client.login import Authorization
 from tests.support.shell import COMMAND, Finished, environment
 
 
@@ -29,3 +31,15 @@ def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
         env=environment(PYTHONUNBUFFERED="1", **env),
         text=True,
     )
+
+
+async def decide(url: str, authorization: Authorization, token: str, decision: str = "approve") -> None:
+    form = {
+        "user_code": authorization.user_code,
+        "token": token,
+        "decision": decision,
+        "scope": "write",
+        "lifetime": "30",
+    }
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/device", data=form) as response:
+        assert response.status == 200, await response.text()

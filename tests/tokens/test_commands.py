@@ -21,8 +21,7 @@ from tests.support.account_serving import Served
 from tests.support.answering import closed_port
 from tests.support.project import PROJECT
 from tests.support.shell import COMMAND, SECONDS, environment
-from tests.support.token_commands import invoke, start
-from tests.tokens.test_login import decide
+from tests.support.token_commands import decide, invoke, start
 
 WRONG = "mld_" + "w" * 43
 

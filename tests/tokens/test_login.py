@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import pytest
 
 from ml_dash.client.login import Authorization, begin, client_name, finish
@@ -15,18 +14,7 @@ from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.tokens import LoginError
 from tests.support.account_serving import Hands
 from tests.support.answering import answering, closed_port, http
-
-
-async def decide(url: str, authorization: Authorization, token: str, decision: str = "approve") -> None:
-    form = {
-        "user_code": authorization.user_code,
-        "token": token,
-        "decision": decision,
-        "scope": "write",
-        "lifetime": "30",
-    }
-    async with aiohttp.ClientSession() as session, session.post(f"{url}/device", data=form) as response:
-        assert response.status == 200, await response.text()
+from tests.support.token_commands import decide
 
 
 def waking(

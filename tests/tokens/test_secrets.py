@@ -20,8 +20,7 @@ from tests.support.account_serving import Hands
 from tests.support.answering import answering, closed_port, http
 from tests.support.project import PROJECT
 from tests.support.shell import COMMAND, environment
-from tests.support.token_commands import invoke
-from tests.tokens.test_login import decide
+from tests.support.token_commands import decide, invoke
 
 WRONG = "mld_" + "w" * 43
 

@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.query.files import FILES
-from tests.cli.commands.test_files import PREFIX, content_of, rows, saving
+from tests.cli.commands.saved import PREFIX, below, content_of, rows, saving
 from tests.support.cli_experiments import make
 from tests.support.shell import invoke, succeed
 from tests.support.view_journals import block_of, write
@@ -20,12 +20,6 @@ def saved(tmp_path: Path) -> Path:
     """A root with an experiment that has files."""
     make(tmp_path / "dash", PREFIX, saving)
     return tmp_path / "dash"
-
-
-def below(directory: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()
-    }
 
 
 ALL = {"models/best.pt": b"newer", "configs/config.json": b'{"lr": 0.1}', "empty.bin": b""}

@@ -10,35 +10,9 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
+from tests.cli.commands.saved import KEYS, PREFIX, content_of, rows, saving
 from tests.support.cli_experiments import make
 from tests.support.shell import invoke, on_terminal, succeed
-
-PREFIX = "alice/vision/saved"
-KEYS = [
-    "id",
-    "path",
-    "filename",
-    "description",
-    "tags",
-    "bindrs",
-    "contentType",
-    "sizeBytes",
-    "checksum",
-    "metadata",
-    "uploadedAt",
-    "updatedAt",
-    "deletedAt",
-]
-
-
-def saving(exp: Experiment) -> None:
-    """Two versions of a model, a configuration, and one that is deleted."""
-    exp.files("models").save_blob(b"old", to="best.pt")
-    exp.files("models").save_blob(b"newer", to="best.pt", tags=["best", "v2"])
-    exp.files("configs").save_text('{"lr": 0.1}', to="config.json")
-    exp.files.save_blob(b"", to="empty.bin")
-    gone = exp.files.save_text("gone", to="gone.txt")
-    exp.files(file_id=gone["id"]).delete()
 
 
 @pytest.fixture
@@ -46,23 +20,6 @@ def saved(tmp_path: Path) -> Path:
     """A root with an experiment that has files."""
     make(tmp_path / "dash", PREFIX, saving)
     return tmp_path / "dash"
-
-
-def rows(root: Path, *arguments: str) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(
-        succeed("files", PREFIX, *arguments, "--root", root, "--json")
-    )
-    return found
-
-
-def names(root: Path, *arguments: str) -> list[str]:
-    return [f"{row['path']}/{row['filename']}".lstrip("/") for row in rows(root, *arguments)]
-
-
-def content_of(root: Path, name: str) -> Path:
-    (row,) = rows(root, name)
-    checksum = str(row["checksum"])
-    return root / PREFIX / "files" / checksum[:2] / checksum
 
 
 def test_files_are_listed_with_size_type_and_tags(saved: Path) -> None:

@@ -19,8 +19,7 @@ from ml_dash.client.destination import destination
 from ml_dash.sdk.files.details import Details
 from ml_dash.sdk.files.names import Place
 from ml_dash.server.runner import EmbeddedServer
-from tests.cli.commands.test_download import below
-from tests.cli.commands.test_files import PREFIX, content_of, names, rows, saving
+from tests.cli.commands.saved import PREFIX, below, content_of, names, rows, saving
 from tests.support.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
 
 LARGE = bytes(range(256)) * 80_000

@@ -8,7 +8,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.query.journal_view import JournalView
-from tests.cli.commands.test_files import KEYS, PREFIX, names, rows
+from tests.cli.commands.saved import KEYS, PREFIX, names, rows
 from tests.support.cli_experiments import make, training
 from tests.support.shell import invoke, succeed
 

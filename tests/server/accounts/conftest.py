@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.db.database import Database
+from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
+from tests.server.accounts.device_flow import Client, connected
 from tests.support.account_serving import Hands, open_store
-
-Client = TestClient[web.Request, web.Application]
 
 
 @pytest.fixture
@@ -25,9 +22,14 @@ def clock() -> Hands:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Hands) -> Iterator[Store]:
-    store = open_store(tmp_path, clock)
-    store.start()
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iterator[Store]:
+    """A server's store: on SQLite, unless the test says otherwise (`tests.support.postgres.both_databases`)."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        database = request.getfixturevalue("postgres_database")
+        store = Store.open(ServerSettings(data=str(tmp_path), database=database), clock)
+    else:
+        store = open_store(tmp_path, clock)
+        store.start()
     yield store
     store.close()
 
@@ -54,13 +56,4 @@ def admin(tokens: Tokens) -> str:
 async def client(store: Store, tokens: Tokens) -> AsyncIterator[Client]:
     """A client of the server's whole application."""
     async with connected(build_app(store, tokens, store.settings)) as client:
-        yield client
-
-
-@asynccontextmanager
-async def connected(app: web.Application) -> AsyncIterator[Client]:
-    """A client of an application that runs as the server runs it."""
-    server = TestServer(app)
-    await server.start_server(auto_decompress=False)
-    async with TestClient(server) as client:
         yield client

@@ -15,8 +15,9 @@ from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate, is_public, not_found, principal, public, require
 from ml_dash.server.http.bodies import error_answer
-from tests.server.accounts.conftest import Client, connected
+from tests.server.accounts.device_flow import Client, connected
 from tests.support.account_serving import Hands
+from tests.support.postgres import both_databases
 
 WHOAMI = "/api/v1/whoami"
 TOKENS = "/api/v1/tokens"
@@ -118,6 +119,7 @@ async def test_a_token_can_revoke_itself_and_nothing_else(client: Client, tokens
     assert (await client.get(WHOAMI, headers=bearer(other.token))).status == 200
 
 
+@both_databases
 async def test_an_admin_creates_lists_and_revokes_tokens(client: Client, admin: str) -> None:
     grants = [{"owner": "*", "scope": "read"}, {"owner": "bob", "scope": "write"}]
     body = {"name": "bob's", "grants": grants, "expiresIn": 3600}

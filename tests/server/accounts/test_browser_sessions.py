@@ -14,7 +14,7 @@ from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.db.tables import SESSIONS
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.store import Store
-from tests.server.accounts.conftest import Client
+from tests.server.accounts.device_flow import Client
 from tests.support.account_serving import Hands
 
 SESSION = f"{API}/session"

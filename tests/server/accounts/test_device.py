@@ -3,61 +3,26 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from ml_dash.server.accounts.device_logins import DeviceLogins, Refusal
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import Tokens
-from tests.server.accounts.conftest import Client
+from ml_dash.server.accounts.tokens import CreatedToken, Tokens
+from tests.server.accounts.device_flow import AUTHORIZE, GRANT, TOKEN, Client, begin, decide, error_of, poll
 from tests.support.account_serving import Hands
+from tests.support.postgres import both_databases, on_postgresql
 
-AUTHORIZE = "/api/v1/device/authorize"
-TOKEN = "/api/v1/device/token"
-GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 MINUTE = 60
-
-
-async def begin(client: Client, **fields: str) -> dict[str, Any]:
-    response = await client.post(AUTHORIZE, data={"client_id": "ml-dash", **fields})
-    body: dict[str, Any] = await response.json()
-    assert response.status == 200, body
-    return body
 
 
 def all_files(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
-async def poll(client: Client, begun: dict[str, Any]) -> tuple[int, Any]:
-    fields = {"client_id": "ml-dash", "grant_type": GRANT, "device_code": begun["device_code"]}
-    response = await client.post(TOKEN, data=fields)
-    body = await response.json()
-    assert response.headers["Cache-Control"] == "no-store"
-    return response.status, body
-
-
-async def error_of(client: Client, begun: dict[str, Any]) -> str:
-    status, body = await poll(client, begun)
-    assert (status, set(body)) == (400, {"error", "error_description"})
-    error: str = body["error"]
-    return error
-
-
-async def decide(client: Client, begun: dict[str, Any], token: str, **fields: str) -> tuple[int, str]:
-    form = {
-        "user_code": begun["user_code"],
-        "token": token,
-        "decision": "approve",
-        "scope": "write",
-        "lifetime": "365",
-        **fields,
-    }
-    response = await client.post("/device", data=form)
-    return response.status, await response.text()
-
-
+@both_databases
 async def test_a_login_from_begin_to_token(client: Client, tokens: Tokens, clock: Hands) -> None:
     mine = tokens.create("mine", {"alice": Scope.ADMIN, "bob": Scope.READ})
     begun = await begin(client, client_name="alice@gpu-7", scope="write")
@@ -92,6 +57,7 @@ async def test_a_token_is_collected_once(client: Client, admin: str) -> None:
     assert await error_of(client, begun) == "invalid_grant"
 
 
+@both_databases
 async def test_a_denied_login_ends(client: Client, tokens: Tokens, admin: str) -> None:
     begun = await begin(client)
     status, page = await decide(client, begun, admin, decision="deny")
@@ -120,6 +86,7 @@ async def test_an_approved_login_expires_too_if_nobody_collects(
     assert await error_of(client, begun) == "expired_token"
 
 
+@both_databases
 async def test_old_logins_are_cleared_away(client: Client, tokens: Tokens, clock: Hands) -> None:
     begun = await begin(client)
     clock.turn(2 * 3600)
@@ -129,6 +96,7 @@ async def test_old_logins_are_cleared_away(client: Client, tokens: Tokens, clock
     assert await error_of(client, begun) == "invalid_grant"
 
 
+@both_databases
 async def test_who_asks_too_often_is_told_to_slow_down(client: Client, clock: Hands) -> None:
     begun = await begin(client)
     assert await error_of(client, begun) == "authorization_pending"
@@ -142,6 +110,7 @@ async def test_who_asks_too_often_is_told_to_slow_down(client: Client, clock: Ha
     assert await error_of(client, begun) == "authorization_pending", "a little jitter is forgiven"
 
 
+@both_databases
 @pytest.mark.parametrize(
     ("path", "fields", "error"),
     [
@@ -252,6 +221,7 @@ async def test_the_address_of_the_page_can_be_given(tokens: Tokens) -> None:
     assert begun["verification_uri"] == "https://dash.example.com/device"
 
 
+@both_databases
 async def test_a_login_gets_no_token_if_its_approver_is_revoked_meanwhile(
     client: Client, tokens: Tokens, admin: str
 ) -> None:
@@ -277,3 +247,55 @@ async def test_a_token_outlives_neither_its_approver_nor_what_was_chosen(
         await decide(client, begun, admin, lifetime=lifetime)
         _, got = await poll(client, begun)
         assert got.get("expires_in") == seconds
+
+
+@on_postgresql
+def test_of_many_who_collect_one_login_one_gets_the_token(tokens: Tokens, clock: Hands, admin: str) -> None:
+    """A device that asks twice at once, of two servers, must not get two tokens."""
+    approver = tokens.find(admin)
+    assert approver is not None
+    logins = DeviceLogins(tokens, clock)
+    begun = logins.begin("device", "127.0.0.1", {"*": Scope.WRITE})
+    assert begun is not None
+    assert logins.approve(begun.user_code, approver, {"alice": Scope.WRITE}, None)
+    got: list[CreatedToken | Refusal] = []
+    ready = threading.Barrier(6)
+
+    def collect() -> None:
+        ready.wait()
+        got.append(DeviceLogins(tokens, clock).collect(begun.device_code))
+
+    threads = [threading.Thread(target=collect) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 6
+    assert sum(isinstance(each, CreatedToken) for each in got) == 1
+    assert sum(each is Refusal.UNKNOWN for each in got) == 5
+    assert len(tokens.list()) == 2
+
+
+@on_postgresql
+def test_of_many_who_decide_one_decision_counts(tokens: Tokens, clock: Hands, admin: str) -> None:
+    approver = tokens.find(admin)
+    assert approver is not None
+    logins = DeviceLogins(tokens, clock)
+    begun = logins.begin("device", "127.0.0.1", {"*": Scope.WRITE})
+    assert begun is not None
+    decided: list[bool] = []
+    ready = threading.Barrier(4)
+
+    def decide_one(number: int) -> None:
+        ready.wait()
+        if number % 2:
+            decided.append(logins.deny(begun.user_code))
+        else:
+            decided.append(logins.approve(begun.user_code, approver, {"alice": Scope.WRITE}, None))
+
+    threads = [threading.Thread(target=decide_one, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(decided) == [False, False, False, True]

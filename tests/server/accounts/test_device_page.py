@@ -13,9 +13,9 @@ import pytest
 from ml_dash.server.accounts.device_logins import parse_user_code
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Tokens
-from tests.server.accounts.conftest import Client
-from tests.server.accounts.test_device import begin, decide, error_of, poll
+from tests.server.accounts.device_flow import Client, begin, decide, error_of, poll
 from tests.support.account_serving import Hands
+from tests.support.postgres import both_databases
 
 HOSTILE = "<script>alert(1)</script>\"'&amp; onload=x"
 
@@ -168,6 +168,7 @@ async def test_a_form_sent_by_another_site_is_refused(client: Client, admin: str
     assert response.status == 200
 
 
+@both_databases
 async def test_a_subset_of_ones_own_grants_can_be_handed_on(client: Client, tokens: Tokens) -> None:
     mine = tokens.create("m", {"alice": Scope.ADMIN, "bob": Scope.WRITE, "carol": Scope.READ})
     cases = [
@@ -226,6 +227,7 @@ async def test_a_mistake_keeps_what_else_was_chosen(client: Client, tokens: Toke
     assert owners["value"] == "alice, bob"
 
 
+@both_databases
 async def test_codes_are_read_as_people_type_them(client: Client) -> None:
     begun = await begin(client)
     code = begun["user_code"]

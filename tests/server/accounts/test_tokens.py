@@ -16,6 +16,7 @@ from ml_dash.server.accounts.token_cache import FRESH_SECONDS
 from ml_dash.server.accounts.tokens import CreatedToken, Tokens
 from ml_dash.server.db.database import Database
 from tests.support.account_serving import Hands
+from tests.support.postgres import both_databases
 
 DAY = 86_400
 
@@ -32,6 +33,7 @@ def test_a_token_has_256_random_bits_behind_its_prefix(tokens: Tokens) -> None:
     assert all(re.fullmatch(r"mld_[A-Za-z0-9_-]{43}", token) for token in secrets)
 
 
+@both_databases
 def test_a_token_is_found_with_all_it_may_do(tokens: Tokens) -> None:
     created = tokens.create("bob's", {"bob": Scope.WRITE, "*": Scope.READ}, expires_in=DAY)
     found = tokens.find(created.token)
@@ -59,11 +61,13 @@ def test_a_created_token_does_not_show_itself(tokens: Tokens) -> None:
     assert created.token not in f"{created} {created!r} {created.record}"
 
 
+@both_databases
 def test_unknown_tokens_are_nobody(tokens: Tokens, admin: str) -> None:
     for wrong in ("", "mld_", admin[:-1], admin + "x", admin.upper(), "x" * 100_000, "ü", "\udcff"):
         assert tokens.find(wrong) is None
 
 
+@both_databases
 def test_a_token_expires_to_the_nanosecond_even_while_it_is_cached(tokens: Tokens, clock: Hands) -> None:
     created = tokens.create("a", {"a": Scope.READ}, expires_in=0.5)
     clock.now += 500_000_000 - 1
@@ -75,6 +79,7 @@ def test_a_token_expires_to_the_nanosecond_even_while_it_is_cached(tokens: Token
     assert tokens.find(created.token) is None
 
 
+@both_databases
 def test_a_revoked_token_is_refused_at_once_by_who_revoked_it(tokens: Tokens) -> None:
     created = tokens.create("a", {"a": Scope.READ})
     assert tokens.find(created.token)
@@ -83,6 +88,7 @@ def test_a_revoked_token_is_refused_at_once_by_who_revoked_it(tokens: Tokens) ->
     assert tokens.revoke(created.record.token_id), "revoking twice is as good as once"
 
 
+@both_databases
 def test_a_revocation_by_another_process_is_seen_within_a_second(
     tokens: Tokens, database: Database, clock: Hands
 ) -> None:
@@ -118,6 +124,7 @@ def test_wrong_tokens_do_not_push_out_the_right_ones(tokens: Tokens, database: D
     assert statements == []
 
 
+@both_databases
 def test_the_last_use_is_noted_at_most_once_a_minute(tokens: Tokens, clock: Hands) -> None:
     created = tokens.create("a", {"a": Scope.READ})
 
@@ -167,6 +174,7 @@ def test_no_admin_token_is_made_up_where_there_ever_was_one(tokens: Tokens) -> N
     assert tokens.first_token() is None
 
 
+@both_databases
 def test_a_given_admin_token_is_used_and_not_returned(tokens: Tokens) -> None:
     given = "chosen-by-the-operator"
     assert tokens.first_token(given) is None
@@ -225,6 +233,7 @@ def test_impossible_names_are_refused(tokens: Tokens, name: str) -> None:
         tokens.create(name, {"a": Scope.READ})
 
 
+@both_databases
 @pytest.mark.parametrize("owner", ["", "a/b", "..", ".a", "a\0", "a\\b", "/a", "a/", "\ud800", "x" * 256])
 def test_impossible_owners_are_refused(tokens: Tokens, owner: str) -> None:
     with pytest.raises(InvalidArgumentError, match="owner"):
@@ -237,12 +246,14 @@ def test_a_token_that_could_do_nothing_is_refused(tokens: Tokens) -> None:
         tokens.create("a", {})
 
 
+@both_databases
 def test_many_owners_are_bounded(tokens: Tokens) -> None:
     tokens.create("a", {f"o{number}": Scope.READ for number in range(1000)})
     with pytest.raises(InvalidArgumentError, match="too many"):
         tokens.create("a", {f"o{number}": Scope.READ for number in range(1001)})
 
 
+@both_databases
 @pytest.mark.parametrize(
     "token_id", ["", "tok_", "tok_0123456789abcdef", "' OR 1=1 --", "tok_\0", "x" * 10_000]
 )
@@ -290,6 +301,7 @@ def test_who_may_what() -> None:
     assert nobody.owners() == frozenset()
 
 
+@both_databases
 def test_the_migration_makes_the_tables_that_the_code_believes_in(database: Database) -> None:
     """Columns, keys and indexes of the migrated database are those of the schema."""
     from alembic.autogenerate import compare_metadata
@@ -309,6 +321,7 @@ def test_the_migration_makes_the_tables_that_the_code_believes_in(database: Data
         assert compare_metadata(context, METADATA) == []
 
 
+@both_databases
 def test_deleting_a_token_takes_its_grants_along(tokens: Tokens, database: Database) -> None:
     tokens.create("a", {"a": Scope.READ})
     with database.write() as connection:

@@ -21,8 +21,7 @@ from ml_dash.server.api.openapi import document
 from ml_dash.server.app import build_app
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.ingest.test_frames import made
-from tests.support.serving import NOON, PARAMS, TOKEN, Client, frame, frames, objects, run_row
+from tests.support.serving import NOON, PARAMS, TOKEN, Client, frame, frame_around, frames, objects, run_row
 
 PAGES = {"/", "/experiments/{prefix}", "/compare", "/sign-in", "/assets/{name}"}
 """They are for people: no program asks for them."""
@@ -107,7 +106,7 @@ def test_answers_are_as_the_document_says(client: Client, experiment: str, owner
 def _as_frames(_context: Any, value: Any) -> bytes:
     """Make a body of what was made up: any bytes, or a frame around them."""
     raw = value.encode("utf-8", "replace") if isinstance(value, str) else bytes(getattr(value, "data", b"x"))
-    return made(len(raw) % 4, raw[: len(raw) // 2], raw[len(raw) // 2 :]) if len(raw) % 2 else raw
+    return frame_around(len(raw) % 4, raw[: len(raw) // 2], raw[len(raw) // 2 :]) if len(raw) % 2 else raw
 
 
 def operations() -> list[tuple[str, str]]:

@@ -15,7 +15,6 @@ from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.ingest.test_frames import made
 from tests.support.serving import (
     NOON,
     PARAMS,
@@ -25,6 +24,7 @@ from tests.support.serving import (
     Client,
     expected,
     frame,
+    frame_around,
     frames,
     numbers,
     objects,
@@ -122,7 +122,7 @@ def test_blocks_between_large_ones_are_merged_in_their_places(idle: EmbeddedServ
 def test_columns_of_a_later_version_are_moved_and_not_merged(idle: EmbeddedServer, client: Client) -> None:
     store, experiment = opened(idle), client.create()
     entry = [1, "train", 1, [["n", "z", 1, False, 2]]]
-    later = made(2, to_msgpack([entry]), bytes(8) + b"zz")
+    later = frame_around(2, to_msgpack([entry]), bytes(8) + b"zz")
     client.stored(experiment, *frames(1, 1), later)
     client.stored(experiment, *frames(3, 1))
     assert store.compactor.compact(experiment, 1) == 3

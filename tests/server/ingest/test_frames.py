@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
-
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from ml_dash.journal.blocks import Block, Column, to_msgpack
-from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
 from ml_dash.server.ingest.frames import Problem, parse_frames
-from tests.support.serving import TRAIN, frame, frames, numbers, objects
+from tests.support.serving import TRAIN, frame, frame_around, frames, numbers, objects
 
 GOOD = b"".join(frames(1, 3, rows=2))
-
-
-def made(seq: int, meta: bytes, data: bytes = b"") -> bytes:
-    """A frame with right checksums around any meta and data."""
-    checked = FRAME_HEADER.pack(SYNC, len(meta), len(data), seq, data_crc(seq, data), 0)[:-4]
-    return checked + zlib.crc32(meta, zlib.crc32(checked)).to_bytes(4, "little") + meta + data
 
 
 def problem_of(body: bytes) -> Problem:
@@ -72,7 +63,7 @@ def test_any_bytes_are_answered(body: bytes) -> None:
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_any_meta_and_data_with_right_checksums_are_parsed_or_malformed(meta: bytes, data: bytes) -> None:
-    parsed = parse_frames(made(1, meta, data))
+    parsed = parse_frames(frame_around(1, meta, data))
     assert parsed.problem is None or parsed.problem.code is ErrorCode.MALFORMED
 
 
@@ -90,17 +81,17 @@ for _ in range(200):
     DEEP = [DEEP]
 
 MALFORMED = {
-    "no array": made(1, to_msgpack({"a": 1})),
-    "data that the meta does not tell of": made(1, to_msgpack([]), b"x"),
+    "no array": frame_around(1, to_msgpack({"a": 1})),
+    "data that the meta does not tell of": frame_around(1, to_msgpack([]), b"x"),
     "a block's name that is too long": frame(1, numbers(0, 1, Series(Kind.METRIC, "x" * 1025))),
     "a field's name that is too long": frame(1, Block(TRAIN, [1], [Column("x" * 70_000, "i", None, [1])])),
-    "a kind below 1": made(1, to_msgpack([[0, None, 0, []]])),
-    "a number of rows that is True": made(1, to_msgpack([[1, None, True, []]]), bytes(8)),
-    "a bool of 2": made(1, to_msgpack([[1, None, 1, [["x", "b", 1, False, 1]]]]), bytes(8) + b"\2"),
-    "positions that do not ascend": made(
+    "a kind below 1": frame_around(1, to_msgpack([[0, None, 0, []]])),
+    "a number of rows that is True": frame_around(1, to_msgpack([[1, None, True, []]]), bytes(8)),
+    "a bool of 2": frame_around(1, to_msgpack([[1, None, 1, [["x", "b", 1, False, 1]]]]), bytes(8) + b"\2"),
+    "positions that do not ascend": frame_around(
         1, to_msgpack([[1, None, 2, [["x", "b", 2, True, 10]]]]), bytes(16) + bytes(8) + b"\1\1"
     ),
-    "objects that are no msgpack": made(
+    "objects that are no msgpack": frame_around(
         1, to_msgpack([[1, None, 1, [["x", "o", 1, False, 2]]]]), bytes(8) + b"\xc1\xc1"
     ),
     "a column twice": frame(1, Block(TRAIN, [1], [Column("x", "i", None, [1]), Column("x", "i", None, [2])])),
@@ -118,14 +109,16 @@ def test_contents_that_are_none_are_malformed(body: bytes) -> None:
 
 
 def test_the_frames_before_a_malformed_one_are_good() -> None:
-    parsed = parse_frames(frame(1) + made(2, b"\xc1") + frame(3))
+    parsed = parse_frames(frame(1) + frame_around(2, b"\xc1") + frame(3))
     assert [each.seq for each in parsed.frames] == [1]
     assert parsed.problem is not None
     assert parsed.problem.seq == 2
 
 
 def test_what_a_later_version_brings_is_kept_and_not_interpreted() -> None:
-    later_kind = made(1, to_msgpack([[77, "x", 1, [["f", "?", 1, False, 3]], "more"]]), bytes(8) + b"abc")
+    later_kind = frame_around(
+        1, to_msgpack([[77, "x", 1, [["f", "?", 1, False, 3]], "more"]]), bytes(8) + b"abc"
+    )
     blocks = parse_frames(later_kind).frames[0].blocks
     assert [(block.head.series.kind, block.block) for block in blocks] == [(77, None)]
     assert blocks[0].entry == to_msgpack([77, "x", 1, [["f", "?", 1, False, 3]], "more"])

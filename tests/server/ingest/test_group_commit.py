@@ -17,7 +17,6 @@ from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.server.ingest.test_frames import made
 from tests.support.serving import (
     NOON,
     TOKEN,
@@ -26,6 +25,7 @@ from tests.support.serving import (
     Client,
     expected,
     frame,
+    frame_around,
     frames,
     large_frame,
     numbers,
@@ -93,7 +93,7 @@ def test_a_damaged_frame_stores_what_is_before_it_and_asks_for_the_rest(
 
 
 def test_a_malformed_frame_can_be_replaced_by_an_empty_one(client: Client, experiment: str) -> None:
-    bad = made(2, b"\xc1")
+    bad = frame_around(2, b"\xc1")
     answer = client.send(experiment, *frames(1, 1), bad, *frames(3, 1))
     assert (answer.status, answer.error["code"]) == (422, "malformed")
     assert (answer.error["seq"], answer.error["watermark"]) == (2, 1)
@@ -184,7 +184,7 @@ def test_kinds_and_types_of_a_later_version_are_stored_and_not_lost(
     from ml_dash.journal.blocks import to_msgpack
 
     entry = [77, "x", 1, [["f", "?", 1, False, 3]], "more"]
-    later = made(
+    later = frame_around(
         1,
         to_msgpack([entry, [1, "train", 1, [["n", "z", 1, False, 2]]]]),
         bytes(8) + b"abc" + bytes(8) + b"zz",
@@ -352,7 +352,7 @@ def test_the_rows_stored_are_the_rows_acknowledged(
     client.stored(experiment, *frames(1, 7, rows=3))
     client.send(experiment, *frames(7, 2, rows=3))
     client.send(experiment, *frames(12, 2, rows=3))
-    client.send(experiment, *frames(9, 1, rows=3), made(10, b"\xc1"))
+    client.send(experiment, *frames(9, 1, rows=3), frame_around(10, b"\xc1"))
     record = client.get(f"/experiments/{experiment}")
     metrics = client.get(f"/experiments/{experiment}/metrics")["data"]
     assert record["rows"] == metrics[0]["count"] == len(client.rows(experiment)) == 9 * 3

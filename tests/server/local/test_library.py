@@ -21,7 +21,7 @@ from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.local import library as library_module
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.storage.survey import survey
-from tests.server.local.conftest import serving
+from tests.server.local.ui import serving
 
 ALL = Wanted()
 MANY = 300

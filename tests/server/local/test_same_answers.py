@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.local.conftest import PREFIX, ROWS, Ui
+from tests.server.local.ui import PREFIX, ROWS, Ui
 from tests.support.serving import TOKEN, Client
 
 Logged = tuple[str, EmbeddedServer]

@@ -24,6 +24,7 @@ from ml_dash.server.ingest.prepare import prepare
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
+from tests.support.postgres import new_database
 from tests.support.serving import LOGS, NOON, PARAMS, RUN, SECOND
 from tests.support.view_journals import block_of, write
 
@@ -90,9 +91,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """A store for all examples, on each database: each takes an experiment of its own."""
     database = None
     if request.param == "postgresql":
-        from tests.server.conftest import new_postgres_database
-
-        database = new_postgres_database(request.getfixturevalue("postgres"))
+        database = new_database(request.getfixturevalue("postgres"))
     store = Store.open(
         ServerSettings(data=str(tmp_path_factory.mktemp("store")), database=database, compact_rows=1)
     )
