@@ -59,7 +59,7 @@ DEADLINE = 30.0
 PATIENCE = 0.3
 
 
-class Bench:
+class FaultBench:
     """A server, a proxy before it, an experiment that logs, and its upload."""
 
     def __init__(self, home: Path, stack: ExitStack) -> None:
@@ -105,10 +105,10 @@ def no_secret_in_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """See `Bench`."""
+def bench(tmp_path: Path) -> Iterator[FaultBench]:
+    """See `FaultBench`."""
     with ExitStack() as stack:
-        yield Bench(tmp_path, stack)
+        yield FaultBench(tmp_path, stack)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def offline(upload: UploadThread, because: str) -> None:
 
 
 def test_a_wrong_url_that_leads_to_some_website_is_said_once_and_loses_nothing(
-    bench: Bench, said: Callable[[str], int]
+    bench: FaultBench, said: Callable[[str], int]
 ) -> None:
     with Elsewhere(body=b"<html>Welcome</html>", content_type="text/html", status=404) as website:
         upload = bench.upload(website.origin)
@@ -142,7 +142,7 @@ def test_a_wrong_url_that_leads_to_some_website_is_said_once_and_loses_nothing(
 
 
 def test_a_server_that_does_not_know_this_api_is_said_once_and_the_run_stays_offline(
-    bench: Bench, said: Callable[[str], int]
+    bench: FaultBench, said: Callable[[str], int]
 ) -> None:
     with Elsewhere(body=b'{"detail": "Not Found"}', status=404) as older:
         upload = bench.upload(older.origin)
@@ -156,7 +156,7 @@ def test_a_server_that_does_not_know_this_api_is_said_once_and_the_run_stays_off
 
 
 def test_a_refused_connection_is_tried_again_until_somebody_listens(
-    bench: Bench, said: Callable[[str], int]
+    bench: FaultBench, said: Callable[[str], int]
 ) -> None:
     bench.server.stop()
     with ChaosProxy(0, always=CloseDoor(60.0)) as nobody:
@@ -169,7 +169,7 @@ def test_a_refused_connection_is_tried_again_until_somebody_listens(
         assert until(lambda: said("is in touch with") == 1, DEADLINE)
 
 
-def test_a_name_that_does_not_exist_is_said_and_loses_nothing(bench: Bench) -> None:
+def test_a_name_that_does_not_exist_is_said_and_loses_nothing(bench: FaultBench) -> None:
     upload = bench.upload("https://no-such-host.invalid", patience=10.0)
     offline(upload, "cannot be looked up")
     upload.kill()
@@ -177,7 +177,7 @@ def test_a_name_that_does_not_exist_is_said_and_loses_nothing(bench: Bench) -> N
 
 
 def test_a_certificate_that_nobody_signed_is_refused_before_the_token_is_sent(
-    bench: Bench, tmp_path: Path
+    bench: FaultBench, tmp_path: Path
 ) -> None:
     with Elsewhere(tls=self_signed(tmp_path)) as impostor:
         upload = bench.upload(impostor.origin)
@@ -195,7 +195,7 @@ def test_a_token_never_goes_to_another_machine_in_the_clear() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_to_another_origin_is_not_followed(bench: Bench, status: int) -> None:
+def test_a_redirect_to_another_origin_is_not_followed(bench: FaultBench, status: int) -> None:
     with Elsewhere() as other:
         bench.proxy.always = Redirect(other.origin, status)
         upload = bench.upload()
@@ -227,25 +227,25 @@ def test_a_redirect_to_another_origin_is_not_followed(bench: Bench, status: int)
     ],
     ids=lambda fault: f"{fault.status}-{fault.body[:16]!r}",
 )
-def test_what_somebody_else_answers_is_no_answer(bench: Bench, fault: Answer) -> None:
+def test_what_somebody_else_answers_is_no_answer(bench: FaultBench, fault: Answer) -> None:
     bench.proxy.schedule([fault, PASS, fault, fault, PASS])
     bench.check(bench.upload())
     assert until(lambda: bench.proxy.counts["Answer"] == 3, 30), bench.proxy.counts
 
 
-def test_an_answer_that_claims_more_than_was_sent_is_not_believed(bench: Bench) -> None:
+def test_an_answer_that_claims_more_than_was_sent_is_not_believed(bench: FaultBench) -> None:
     bench.proxy.schedule([PASS, Answer(200, json.dumps({"watermark": 1_000}), "application/json")])
     bench.check(bench.upload())
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
-def test_an_answer_that_drips_is_given_up_after_a_while(bench: Bench, seconds: float) -> None:
+def test_an_answer_that_drips_is_given_up_after_a_while(bench: FaultBench, seconds: float) -> None:
     bench.proxy.schedule([Drip(0.05 + seconds, 60.0), PASS, Drip(0.05 + seconds, 60.0)])
     bench.check(bench.upload(patience=PATIENCE))
     assert until(lambda: bench.proxy.counts["Pass"] >= 2, 30), bench.proxy.counts
 
 
-def test_silence_is_given_up_after_a_while(bench: Bench) -> None:
+def test_silence_is_given_up_after_a_while(bench: FaultBench) -> None:
     bench.proxy.schedule([Silence(60.0), PASS, Silence(60.0)])
     bench.check(bench.upload(patience=PATIENCE))
 
@@ -274,7 +274,7 @@ def test_silence_is_given_up_after_a_while(bench: Bench) -> None:
     ],
     ids=str,
 )
-def test_what_is_cut_lost_or_damaged_on_the_way_is_sent_again(bench: Bench, fault: Fault) -> None:
+def test_what_is_cut_lost_or_damaged_on_the_way_is_sent_again(bench: FaultBench, fault: Fault) -> None:
     bench.proxy.schedule([PASS, fault])
     upload = bench.upload()
     bench.check(upload)
@@ -283,7 +283,7 @@ def test_what_is_cut_lost_or_damaged_on_the_way_is_sent_again(bench: Bench, faul
     bench.check(upload)
 
 
-def test_frames_that_come_again_and_out_of_order_are_stored_once(bench: Bench) -> None:
+def test_frames_that_come_again_and_out_of_order_are_stored_once(bench: FaultBench) -> None:
     upload = bench.upload()
     for number in range(5):
         bench.proxy.schedule([Postpone(), PASS, Replay(number / 5), Replay(0.99)])
@@ -297,7 +297,7 @@ def test_frames_that_come_again_and_out_of_order_are_stored_once(bench: Bench) -
 
 
 def test_a_revoked_token_pauses_the_upload_until_a_login_without_a_restart(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, said: Callable[[str], int]
+    bench: FaultBench, monkeypatch: pytest.MonkeyPatch, said: Callable[[str], int]
 ) -> None:
     monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(bench.home / "config"))
     admin = Server(bench.server.url, TOKEN)
@@ -317,7 +317,7 @@ def test_a_revoked_token_pauses_the_upload_until_a_login_without_a_restart(
     bench.check(upload)
 
 
-def test_an_expired_token_pauses_the_upload_until_there_is_another(bench: Bench) -> None:
+def test_an_expired_token_pauses_the_upload_until_there_is_another(bench: FaultBench) -> None:
     admin = Server(bench.server.url, TOKEN)
     short, _ = created(admin, expires_in=0.2)
     token = [Token(short)]
@@ -328,7 +328,7 @@ def test_an_expired_token_pauses_the_upload_until_there_is_another(bench: Bench)
     bench.check(upload)
 
 
-def test_a_token_for_another_owner_writes_nothing(bench: Bench) -> None:
+def test_a_token_for_another_owner_writes_nothing(bench: FaultBench) -> None:
     admin = Server(bench.server.url, TOKEN)
     token = [Token(created(admin, owner="bob")[0])]
     upload = bench.upload(token=lambda: token[0])
@@ -360,7 +360,7 @@ def accepted(url: str, token: str) -> bool:
 
 
 def test_a_server_restored_from_a_backup_is_sent_again_what_it_has_forgotten(
-    bench: Bench, said: Callable[[str], int]
+    bench: FaultBench, said: Callable[[str], int]
 ) -> None:
     upload = bench.upload()
     bench.check(upload)
@@ -378,7 +378,7 @@ def test_a_server_restored_from_a_backup_is_sent_again_what_it_has_forgotten(
     assert until(lambda: said("restored from a backup") == 1, DEADLINE)
 
 
-def test_a_server_restored_to_before_the_experiment_was_there_is_told_of_it_again(bench: Bench) -> None:
+def test_a_server_restored_to_before_the_experiment_was_there_is_told_of_it_again(bench: FaultBench) -> None:
     upload = bench.upload()
     bench.check(upload)
     bench.server.stop()
@@ -389,7 +389,7 @@ def test_a_server_restored_to_before_the_experiment_was_there_is_told_of_it_agai
 
 
 def test_a_full_disk_at_the_server_refuses_and_forgets_nothing_it_acknowledged(
-    bench: Bench, said: Callable[[str], int]
+    bench: FaultBench, said: Callable[[str], int]
 ) -> None:
     upload = bench.upload()
     bench.check(upload)
@@ -412,7 +412,7 @@ def test_a_full_disk_at_the_server_refuses_and_forgets_nothing_it_acknowledged(
 
 
 def test_two_clients_that_write_under_one_name_are_told_apart(
-    bench: Bench, said: Callable[[str], int]
+    bench: FaultBench, said: Callable[[str], int]
 ) -> None:
     bench.check(bench.upload())
     (writer,) = bench.book.watermarks

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple, final
 
 import pytest
@@ -37,6 +37,7 @@ from tests.chaos.faults import (
 from tests.chaos.proxy import ChaosProxy
 from tests.chaos.uploading import until
 from tests.support.elsewhere import Elsewhere
+from tests.support.listening import Listener, Quiet
 
 FRAMES = "application/vnd.ml-dash.frames"
 DEADLINE = 10.0
@@ -50,8 +51,7 @@ class Echo:
         self.cut_short = 0
         owner = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Handler(Quiet, BaseHTTPRequestHandler):
             timeout = 5
 
             def do_POST(self) -> None:
@@ -82,29 +82,12 @@ class Echo:
                     self.rfile.readline()
                 self.rfile.readline()
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
+        self._server = Listener(Handler, self._cut_short)
+        self.port = self._server.port
+        self.close = self._server.stop
 
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                owner.cut_short += 1
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._server.server_address[1]
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def _cut_short(self) -> None:
+        self.cut_short += 1
 
 
 @pytest.fixture
@@ -124,13 +107,13 @@ class Got(NamedTuple):
 
 
 @final
-class Client:
+class KeptConnection:
     """A client that keeps its connection until something breaks it."""
 
     def __init__(self, proxy: ChaosProxy, timeout: float = DEADLINE) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=timeout)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> KeptConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,7 +149,7 @@ def through(echo: Echo, *schedule: Fault) -> ChaosProxy:
 
 
 def test_without_faults_requests_and_answers_pass_on_one_connection(echo: Echo) -> None:
-    with through(echo) as proxy, Client(proxy) as client:
+    with through(echo) as proxy, KeptConnection(proxy) as client:
         assert client.post(b"one").body == b"1:one"
         assert client.post(b"two").body == b"2:two"
         assert client.post(iter((b"th", b"ree")), "/chunked", Transfer_Encoding="chunked").body == b"3:three"
@@ -176,7 +159,7 @@ def test_without_faults_requests_and_answers_pass_on_one_connection(echo: Echo) 
 
 
 def test_a_refused_connection_is_reset_before_anything_is_read(echo: Echo) -> None:
-    with through(echo, Refuse()) as proxy, Client(proxy) as client:
+    with through(echo, Refuse()) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"one")
         assert client.post(b"one").body == b"1:one"
@@ -184,7 +167,7 @@ def test_a_refused_connection_is_reset_before_anything_is_read(echo: Echo) -> No
 
 
 def test_a_connection_that_was_kept_alive_can_be_refused_as_well(echo: Echo) -> None:
-    with through(echo, PASS, Refuse()) as proxy, Client(proxy) as client:
+    with through(echo, PASS, Refuse()) as proxy, KeptConnection(proxy) as client:
         client.post(b"one")
         with pytest.raises(BROKEN):
             client.post(b"two")
@@ -192,7 +175,7 @@ def test_a_connection_that_was_kept_alive_can_be_refused_as_well(echo: Echo) -> 
 
 
 def test_a_closed_door_refuses_until_it_opens_again_at_the_same_port(echo: Echo) -> None:
-    with through(echo, CloseDoor(60.0)) as proxy, Client(proxy) as client:
+    with through(echo, CloseDoor(60.0)) as proxy, KeptConnection(proxy) as client:
         port = proxy.port
         with pytest.raises(BROKEN):
             client.post(b"one")
@@ -204,7 +187,7 @@ def test_a_closed_door_refuses_until_it_opens_again_at_the_same_port(echo: Echo)
 
 
 def test_a_door_opens_by_itself(echo: Echo) -> None:
-    with through(echo, CloseDoor(0.01)) as proxy, Client(proxy) as client:
+    with through(echo, CloseDoor(0.01)) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"one")
 
@@ -218,7 +201,7 @@ def test_a_door_opens_by_itself(echo: Echo) -> None:
 
 
 def test_silence_takes_the_request_and_answers_nothing(echo: Echo) -> None:
-    with through(echo, Silence(60.0)) as proxy, Client(proxy, timeout=0.1) as client:
+    with through(echo, Silence(60.0)) as proxy, KeptConnection(proxy, timeout=0.1) as client:
         with pytest.raises(TimeoutError):
             client.post(b"one")
         assert echo.bodies == []
@@ -226,30 +209,30 @@ def test_silence_takes_the_request_and_answers_nothing(echo: Echo) -> None:
 
 
 def test_silence_ends_with_the_connection(echo: Echo) -> None:
-    with through(echo, Silence(0.02)) as proxy, Client(proxy) as client, pytest.raises(BROKEN):
+    with through(echo, Silence(0.02)) as proxy, KeptConnection(proxy) as client, pytest.raises(BROKEN):
         client.post(b"one")
 
 
 def test_a_delayed_request_arrives_all_the_same(echo: Echo) -> None:
-    with through(echo, Delay(0.02)) as proxy, Client(proxy) as client:
+    with through(echo, Delay(0.02)) as proxy, KeptConnection(proxy) as client:
         assert client.post(b"one").body == b"1:one"
 
 
 def test_a_dripping_answer_comes_whole_if_there_is_time(echo: Echo) -> None:
-    with through(echo, Drip(0.0, DEADLINE)) as proxy, Client(proxy) as client:
+    with through(echo, Drip(0.0, DEADLINE)) as proxy, KeptConnection(proxy) as client:
         assert client.post(b"one").body == b"1:one"
         assert client.post(b"two").body == b"2:two"
 
 
 def test_a_dripping_answer_ends_when_its_time_is_over(echo: Echo) -> None:
-    with through(echo, Drip(0.02, 0.1)) as proxy, Client(proxy) as client:
+    with through(echo, Drip(0.02, 0.1)) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"one")
         assert echo.bodies == [b"one"]
 
 
 def test_a_request_is_cut_in_the_middle_of_its_body(echo: Echo) -> None:
-    with through(echo, CutRequest(0.5)) as proxy, Client(proxy) as client:
+    with through(echo, CutRequest(0.5)) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"0123456789")
         wait_for(lambda: echo.cut_short == 1)
@@ -257,7 +240,7 @@ def test_a_request_is_cut_in_the_middle_of_its_body(echo: Echo) -> None:
 
 
 def test_an_answer_is_lost_after_the_server_has_done_its_work(echo: Echo) -> None:
-    with through(echo, LoseAnswer()) as proxy, Client(proxy) as client:
+    with through(echo, LoseAnswer()) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"one")
         assert echo.bodies == [b"one"]
@@ -266,7 +249,7 @@ def test_an_answer_is_lost_after_the_server_has_done_its_work(echo: Echo) -> Non
 
 def test_an_answer_is_cut_in_its_middle(echo: Echo) -> None:
     body = b"x" * 10_000
-    with through(echo, CutAnswer(0.9)) as proxy, Client(proxy) as client:
+    with through(echo, CutAnswer(0.9)) as proxy, KeptConnection(proxy) as client:
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             client.post(body)
         assert echo.bodies == [body]
@@ -276,7 +259,7 @@ def test_an_answer_is_cut_in_its_middle(echo: Echo) -> None:
 def test_one_bit_of_a_request_body_is_flipped_and_the_framing_holds(echo: Echo, chunked: bool) -> None:
     body: Any = iter((b"0123", b"456789")) if chunked else b"0123456789"
     headers = {"Transfer_Encoding": "chunked"} if chunked else {}
-    with through(echo, FlipRequest(0.6)) as proxy, Client(proxy) as client:
+    with through(echo, FlipRequest(0.6)) as proxy, KeptConnection(proxy) as client:
         assert client.post(body, **headers).status == 200
         assert client.post(b"next").status == 200
     (got, _) = echo.bodies
@@ -286,28 +269,28 @@ def test_one_bit_of_a_request_body_is_flipped_and_the_framing_holds(echo: Echo, 
 
 
 def test_only_frames_are_flipped_since_nothing_else_carries_a_checksum(echo: Echo) -> None:
-    with through(echo, FlipRequest(0.5)) as proxy, Client(proxy) as client:
+    with through(echo, FlipRequest(0.5)) as proxy, KeptConnection(proxy) as client:
         client.post(b"{}", Content_Type="application/json")
         assert echo.bodies == [b"{}"]
 
 
 @pytest.mark.parametrize("path", ["/", "/chunked"])
 def test_one_bit_of_an_answer_is_flipped_and_the_framing_holds(echo: Echo, path: str) -> None:
-    with through(echo, FlipAnswer(0.99)) as proxy, Client(proxy) as client:
+    with through(echo, FlipAnswer(0.99)) as proxy, KeptConnection(proxy) as client:
         got = client.post(b"0123456789", path).body
         assert client.post(b"next").body == b"2:next"
     assert sum((a ^ b).bit_count() for a, b in zip(got, b"1:0123456789", strict=True)) == 1
 
 
 def test_an_earlier_request_is_replayed_before_a_later_one(echo: Echo) -> None:
-    with through(echo, PASS, PASS, Replay(0.0)) as proxy, Client(proxy) as client:
+    with through(echo, PASS, PASS, Replay(0.0)) as proxy, KeptConnection(proxy) as client:
         for body in (b"one", b"two", b"three"):
             client.post(body)
     assert echo.bodies == [b"one", b"two", b"one", b"three"]
 
 
 def test_a_postponed_request_arrives_after_a_later_one(echo: Echo) -> None:
-    with through(echo, Postpone()) as proxy, Client(proxy) as client:
+    with through(echo, Postpone()) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"one")
         assert client.post(b"two").body == b"1:two"
@@ -315,7 +298,7 @@ def test_a_postponed_request_arrives_after_a_later_one(echo: Echo) -> None:
 
 
 def test_what_was_postponed_arrives_at_last(echo: Echo) -> None:
-    with through(echo, Postpone()) as proxy, Client(proxy) as client:
+    with through(echo, Postpone()) as proxy, KeptConnection(proxy) as client:
         with pytest.raises(BROKEN):
             client.post(b"one")
         proxy.calm()
@@ -324,7 +307,7 @@ def test_what_was_postponed_arrives_at_last(echo: Echo) -> None:
 
 @pytest.mark.parametrize("fault", [html_page(200), html_page(404), html_page(502), Answer(500)])
 def test_somebody_else_answers_and_the_connection_goes_on(echo: Echo, fault: Answer) -> None:
-    with through(echo, fault) as proxy, Client(proxy) as client:
+    with through(echo, fault) as proxy, KeptConnection(proxy) as client:
         got = client.post(b"one")
         assert (got.status, got.body) == (fault.status, fault.body.encode())
         assert echo.bodies == []
@@ -333,7 +316,7 @@ def test_somebody_else_answers_and_the_connection_goes_on(echo: Echo, fault: Ans
 
 @pytest.mark.parametrize("fault", [busy(429, 0), busy(503, 1)])
 def test_somebody_asks_to_come_again_later(echo: Echo, fault: Answer) -> None:
-    with through(echo, fault) as proxy, Client(proxy) as client:
+    with through(echo, fault) as proxy, KeptConnection(proxy) as client:
         got = client.post(b"one")
         assert (got.status, got.headers["Retry-After"]) == (fault.status, str(fault.retry_after))
 
@@ -342,7 +325,7 @@ def test_a_redirect_leads_to_another_origin_which_remembers_its_visitors(echo: E
     with (
         Elsewhere() as other,
         through(echo, Redirect(other.origin)) as proxy,
-        Client(proxy) as client,
+        KeptConnection(proxy) as client,
     ):
         got = client.post(b"one", "/a/b?c=d")
         assert (got.status, got.headers["Location"]) == (307, f"{other.origin}/a/b?c=d")
@@ -355,7 +338,7 @@ def test_a_redirect_leads_to_another_origin_which_remembers_its_visitors(echo: E
 
 
 def test_a_token_anywhere_but_in_its_header_is_a_leak(echo: Echo) -> None:
-    with through(echo) as proxy, Client(proxy) as client:
+    with through(echo) as proxy, KeptConnection(proxy) as client:
         client.post(b"one", Authorization="Bearer mld_secret")
         assert proxy.leaks == []
         client.post(b"one", "/?token=mld_secret")
@@ -367,7 +350,7 @@ def test_a_token_anywhere_but_in_its_header_is_a_leak(echo: Echo) -> None:
 def test_a_server_that_is_away_is_a_broken_connection(echo: Echo) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with ChaosProxy(nobody.getsockname()[1]) as proxy, Client(proxy) as client:
+        with ChaosProxy(nobody.getsockname()[1]) as proxy, KeptConnection(proxy) as client:
             with pytest.raises(BROKEN):
                 client.post(b"one")
             proxy.target = echo.port
@@ -375,7 +358,7 @@ def test_a_server_that_is_away_is_a_broken_connection(echo: Echo) -> None:
 
 
 def test_requests_that_are_not_meant_pass_and_leave_the_schedule_alone(echo: Echo) -> None:
-    with ChaosProxy(echo.port, [LoseAnswer()], only="/frames") as proxy, Client(proxy) as client:
+    with ChaosProxy(echo.port, [LoseAnswer()], only="/frames") as proxy, KeptConnection(proxy) as client:
         assert client.post(b"one", "/other").status == 200
         with pytest.raises(BROKEN):
             client.post(b"two", "/x/frames")
@@ -383,7 +366,7 @@ def test_requests_that_are_not_meant_pass_and_leave_the_schedule_alone(echo: Ech
 
 
 def test_what_holds_always_holds_until_it_is_calm(echo: Echo) -> None:
-    with ChaosProxy(echo.port, [PASS], always=Answer(500)) as proxy, Client(proxy) as client:
+    with ChaosProxy(echo.port, [PASS], always=Answer(500)) as proxy, KeptConnection(proxy) as client:
         assert [client.post(b"one").status for _ in range(3)] == [200, 500, 500]
         proxy.calm()
         assert client.post(b"one").status == 200
@@ -392,7 +375,7 @@ def test_what_holds_always_holds_until_it_is_calm(echo: Echo) -> None:
 def test_hanging_up_resets_a_request_that_waits(echo: Echo) -> None:
     with ChaosProxy(echo.port, always=Silence(60.0)) as proxy:
         threading.Timer(0.05, proxy.hang_up).start()
-        with Client(proxy) as client, pytest.raises(BROKEN):
+        with KeptConnection(proxy) as client, pytest.raises(BROKEN):
             client.post(b"one")
 
 

@@ -143,3 +143,12 @@ def test_every_time_that_can_be_logged_has_a_date(time_ns: int) -> None:
 def test_counts_agree_with_their_nouns() -> None:
     """One row, but two rows."""
     assert [count_text(count, "row") for count in (0, 1, 1000)] == ["0 rows", "1 row", "1,000 rows"]
+
+
+def test_a_deeply_nested_value_can_be_shown() -> None:
+    """It is cut at some depth; a row that cannot be printed would hide all others."""
+    value: object = 1
+    for _ in range(5000):
+        value = [value]
+    assert value_text(value).startswith("[[[[")
+    assert "…" in value_text(value)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash import Experiment
 from ml_dash.journal.disk import REAL_DISK
+from ml_dash.journal.verify import verify
+from tests.support.scripts import python
 
 needs_directory_fsync = pytest.mark.skipif(os.name == "nt", reason="Windows has no fsync of a directory")
 
@@ -203,3 +206,28 @@ def test_a_replaced_file_is_synced_before_the_rename_and_its_directory_after(
     assert file == (tmp_path / "a").stat().st_ino
     assert directories
     assert set(directories) == {tmp_path.stat().st_ino}
+
+
+def test_the_journal_is_never_opened_as_a_standard_stream(tmp_path: Path) -> None:
+    """With all three closed the next files would be 0, 1 and 2, and whatever is printed would go into them."""
+    python(
+        """
+        import os
+        os.close(0); os.close(1); os.close(2)
+        from ml_dash import Experiment
+        with Experiment("alice/vision/closed", dash_root="root").run as exp:
+            exp.metrics("train").log(step=1)
+            exp.flush()
+            for number in range(3):
+                try:
+                    os.write(number, b"from a C library")
+                except OSError:
+                    pass
+            exp.log("hello")
+            exp.metrics("train").log(step=2)
+        """,
+        tmp_path,
+    )
+    exp = Experiment("alice/vision/closed", dash_root=tmp_path / "root")
+    assert exp.metrics("train").read()["total"] == 2
+    assert not verify(str(Path(exp.directory, "journal"))).damage

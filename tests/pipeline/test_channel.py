@@ -29,7 +29,7 @@ CHILD = "0123456789abcdf0-2f-00000002"
 UNSYNCED_BYTES = 16 * 1024 * 1024
 
 
-class Bench:
+class ChannelBench:
     """A channel, and what it stands on."""
 
     def __init__(self, **settings: Any) -> None:
@@ -68,28 +68,28 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> ChannelBench:
+    return ChannelBench()
 
 
 @pytest.fixture
-def small() -> Bench:
+def small() -> ChannelBench:
     """A queue of ten events."""
-    return Bench(queue_events=10)
+    return ChannelBench(queue_events=10)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def is_failing(bench: Bench) -> bool:
+def is_failing(bench: ChannelBench) -> bool:
     return bench.channel.failing
 
 
 # --- a disk that works
 
 
-def test_what_is_put_is_pending_until_an_fsync_has_returned_behind_it(bench: Bench) -> None:
+def test_what_is_put_is_pending_until_an_fsync_has_returned_behind_it(bench: ChannelBench) -> None:
     bench.put(1, 2, 3)
     assert bench.counters() == Counters(logged=3, pending=3)
 
@@ -103,7 +103,7 @@ def test_what_is_put_is_pending_until_an_fsync_has_returned_behind_it(bench: Ben
     assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
 
 
-def test_run_rows_are_written_with_the_others_and_not_counted(bench: Bench) -> None:
+def test_run_rows_are_written_with_the_others_and_not_counted(bench: ChannelBench) -> None:
     bench.channel.put_control({"n": 7})
     bench.put(1)
     bench.channel.flush()
@@ -111,7 +111,7 @@ def test_run_rows_are_written_with_the_others_and_not_counted(bench: Bench) -> N
     assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
 
 
-def test_settle_lets_a_reader_find_everything_without_waiting_for_an_fsync(bench: Bench) -> None:
+def test_settle_lets_a_reader_find_everything_without_waiting_for_an_fsync(bench: ChannelBench) -> None:
     bench.put(*range(20_000))
     bench.channel.settle()
     assert bench.read() == list(range(20_000))
@@ -119,7 +119,7 @@ def test_settle_lets_a_reader_find_everything_without_waiting_for_an_fsync(bench
 
 
 def test_a_queue_that_is_full_waits_for_a_disk_that_is_only_slow(
-    small: Bench, monkeypatch: pytest.MonkeyPatch
+    small: ChannelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_module, "_WAIT", 0.0)
     small.disk.weather = Weather(seconds=5.0)
@@ -131,7 +131,7 @@ def test_a_queue_that_is_full_waits_for_a_disk_that_is_only_slow(
 
 
 def test_a_queue_that_is_full_drops_the_newest_where_that_was_asked_for() -> None:
-    bench = Bench(queue_events=10, overflow="drop")
+    bench = ChannelBench(queue_events=10, overflow="drop")
     bench.put(*range(25))
     counters = bench.counters()
     assert (counters.pending, counters.dropped) == (10, {"overflow": 15})
@@ -140,7 +140,7 @@ def test_a_queue_that_is_full_drops_the_newest_where_that_was_asked_for() -> Non
     assert bench.counters().durable == 10
 
 
-def test_flush_ends_when_rows_that_it_waited_for_are_dropped(small: Bench) -> None:
+def test_flush_ends_when_rows_that_it_waited_for_are_dropped(small: ChannelBench) -> None:
     """Another thread may be about to drop the row that did not fit, just when `flush` counts what waits."""
     small.put(*range(10))
     small.channel.queue.events.append(pack([small.train, 10, {"n": 10}]))
@@ -164,7 +164,7 @@ def test_flush_ends_when_rows_that_it_waited_for_are_dropped(small: Bench) -> No
 
 
 def test_a_full_disk_costs_rows_only_at_capacity_and_one_warning(
-    small: Bench, caplog: pytest.LogCaptureFixture
+    small: ChannelBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The training goes on, the warning names the remedy, and when space returns so does everything that waited."""
     small.put(1, 2)
@@ -198,7 +198,7 @@ def test_a_full_disk_costs_rows_only_at_capacity_and_one_warning(
     assert small.counters() == Counters(logged=24, durable=14, acknowledged=14, dropped={"disk": 10})
 
 
-def test_segments_before_and_after_a_full_disk_are_intact(small: Bench) -> None:
+def test_segments_before_and_after_a_full_disk_are_intact(small: ChannelBench) -> None:
     """A torn frame is followed by a new segment, so that nothing is damaged and nothing is written twice."""
     small.put(1, 2)
     small.channel.pump()
@@ -217,7 +217,7 @@ def test_segments_before_and_after_a_full_disk_are_intact(small: Bench) -> None:
     assert small.disk.copies_of(WRITER) == 1
 
 
-def test_every_outage_is_said_once(small: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_outage_is_said_once(small: ChannelBench, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3):
         small.disk.weather = Weather(write=1.0, create=1.0)
         small.put(number)
@@ -228,7 +228,7 @@ def test_every_outage_is_said_once(small: Bench, caplog: pytest.LogCaptureFixtur
     assert [("cannot be written" in message) for message in said(caplog)] == [True, False] * 3
 
 
-def test_a_disk_that_refuses_is_tried_again_once_a_second(bench: Bench) -> None:
+def test_a_disk_that_refuses_is_tried_again_once_a_second(bench: ChannelBench) -> None:
     bench.disk.weather = Weather(create=1.0)
     bench.put(1)
     tries = []
@@ -240,7 +240,7 @@ def test_a_disk_that_refuses_is_tried_again_once_a_second(bench: Bench) -> None:
     assert 9 <= tries[-1] <= 12
 
 
-def test_run_rows_survive_an_outage(small: Bench) -> None:
+def test_run_rows_survive_an_outage(small: ChannelBench) -> None:
     small.disk.weather = Weather(create=1.0)
     small.channel.put_control({"n": 1})
     small.channel.pump()
@@ -251,7 +251,7 @@ def test_run_rows_survive_an_outage(small: Bench) -> None:
     assert small.read(RUN) == [1, 2]
 
 
-def test_flush_tries_at_once_what_waits_for_the_next_try(bench: Bench) -> None:
+def test_flush_tries_at_once_what_waits_for_the_next_try(bench: ChannelBench) -> None:
     """At exit nobody comes back in a second."""
     bench.disk.weather = Weather(create=1.0)
     bench.put(1)
@@ -261,7 +261,7 @@ def test_flush_tries_at_once_what_waits_for_the_next_try(bench: Bench) -> None:
     assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
 
 
-def test_flush_returns_from_a_disk_that_refuses(bench: Bench) -> None:
+def test_flush_returns_from_a_disk_that_refuses(bench: ChannelBench) -> None:
     bench.disk.weather = Weather(create=1.0)
     bench.put(1)
     bench.channel.flush()
@@ -269,7 +269,7 @@ def test_flush_returns_from_a_disk_that_refuses(bench: Bench) -> None:
     assert bench.counters() == Counters(logged=1, pending=1)
 
 
-def test_a_batch_without_rows_does_not_prove_that_the_disk_works(bench: Bench) -> None:
+def test_a_batch_without_rows_does_not_prove_that_the_disk_works(bench: ChannelBench) -> None:
     bench.put(1)
     bench.channel.pump()
     bench.disk.weather = Weather(sync=1.0)
@@ -283,7 +283,7 @@ def test_a_batch_without_rows_does_not_prove_that_the_disk_works(bench: Bench) -
 # --- an fsync that fails
 
 
-def test_rows_whose_fsync_failed_are_not_acknowledged_and_written_again(bench: Bench) -> None:
+def test_rows_whose_fsync_failed_are_not_acknowledged_and_written_again(bench: ChannelBench) -> None:
     bench.put(1, 2)
     bench.channel.pump()
     bench.disk.weather = Weather(sync=1.0)
@@ -298,7 +298,7 @@ def test_rows_whose_fsync_failed_are_not_acknowledged_and_written_again(bench: B
     assert bench.counters() == Counters(logged=2, durable=2, acknowledged=2)
 
 
-def test_a_sync_that_succeeds_ends_an_outage_although_nothing_is_logged_any_more(bench: Bench) -> None:
+def test_a_sync_that_succeeds_ends_an_outage_although_nothing_is_logged_any_more(bench: ChannelBench) -> None:
     """Else a run would leave no more signs of life, and be taken for dead."""
     bench.put(1)
     bench.channel.pump()
@@ -312,7 +312,7 @@ def test_a_sync_that_succeeds_ends_an_outage_although_nothing_is_logged_any_more
 
 
 def test_a_sync_that_ends_an_outage_is_followed_by_what_waited_in_the_queue(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ChannelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flush that first has to make room for unsynced bytes does not stop there."""
     monkeypatch.setattr(channel_module, "_UNSYNCED_BYTES", 100)
@@ -328,7 +328,7 @@ def test_a_sync_that_ends_an_outage_is_followed_by_what_waited_in_the_queue(
 
 
 def test_a_failing_fsync_is_tried_again_once_a_second_however_much_waits(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ChannelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every try writes everything that is not durable anew, so that trying all the time would fill the disk."""
     monkeypatch.setattr(channel_module, "_UNSYNCED_BYTES", 100)
@@ -342,9 +342,9 @@ def test_a_failing_fsync_is_tried_again_once_a_second_however_much_waits(
     assert 9 <= bench.disk.seen["sync"] <= 12
 
 
-def test_what_is_not_durable_takes_16_mib_at_most(bench: Bench) -> None:
+def test_what_is_not_durable_takes_16_mib_at_most(bench: ChannelBench) -> None:
     """Behind that and a slice the rows wait in the queue, which is bounded itself."""
-    bench = Bench(queue_bytes=64 * 1024 * 1024)
+    bench = ChannelBench(queue_bytes=64 * 1024 * 1024)
     bench.disk.weather = Weather(sync=1.0)
     text = "x" * 100_000
     for number in range(300):
@@ -380,7 +380,7 @@ MALFORMED = {
 @pytest.mark.parametrize("others", [3, 300])
 @pytest.mark.parametrize("event", MALFORMED.values(), ids=MALFORMED)
 def test_an_event_that_cannot_be_stored_is_counted_and_takes_no_other_with_it(
-    bench: Bench, event: bytes, others: int, caplog: pytest.LogCaptureFixture
+    bench: ChannelBench, event: bytes, others: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No manager puts such an event; a defect in one must not cost the rows of all others."""
     bench.channel.put_control({"n": 1})
@@ -396,7 +396,7 @@ def test_an_event_that_cannot_be_stored_is_counted_and_takes_no_other_with_it(
 
 
 def test_rows_that_cannot_be_stored_together_are_given_up(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ChannelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frame of more than 4 GiB, say. Trying for ever would hold up everything behind it."""
     append = bench.channel.writer.append
@@ -422,7 +422,7 @@ def test_rows_that_cannot_be_stored_together_are_given_up(
 @pytest.mark.parametrize("attempt", range(8))
 def test_an_interrupt_loses_nothing_and_doubles_nothing(operation: str, attempt: int) -> None:
     """Whether the bytes had arrived by then or not."""
-    bench = Bench()
+    bench = ChannelBench()
     bench.disk._rng.seed(attempt)
     interrupt_next(bench, operation)
     bench.put(1, 2)
@@ -436,7 +436,7 @@ def test_an_interrupt_loses_nothing_and_doubles_nothing(operation: str, attempt:
     assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
 
 
-def interrupt_next(bench: Bench, operation: str) -> None:
+def interrupt_next(bench: ChannelBench, operation: str) -> None:
     """Have the next such operation be interrupted."""
     begin = bench.disk._operate
 
@@ -450,7 +450,7 @@ def interrupt_next(bench: Bench, operation: str) -> None:
 
 
 def test_an_interrupt_while_rows_are_encoded_loses_nothing(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ChannelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
         raise InterruptError
@@ -468,12 +468,12 @@ def test_an_interrupt_while_rows_are_encoded_loses_nothing(
 # --- side files
 
 
-def side_file(bench: Bench, name: str = "side.json") -> bytes | None:
+def side_file(bench: ChannelBench, name: str = "side.json") -> bytes | None:
     file = bench.disk.files.get(f"exp/{name}")
     return bytes(file.data) if file else None
 
 
-def test_a_side_file_is_written_behind_the_rows_that_were_queued_before_it(bench: Bench) -> None:
+def test_a_side_file_is_written_behind_the_rows_that_were_queued_before_it(bench: ChannelBench) -> None:
     bench.put(1)
     seen: list[int] = []
 
@@ -490,7 +490,7 @@ def test_a_side_file_is_written_behind_the_rows_that_were_queued_before_it(bench
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("damaged")])
-def test_a_side_file_that_fails_is_tried_again_after_a_second(bench: Bench, error: Exception) -> None:
+def test_a_side_file_that_fails_is_tried_again_after_a_second(bench: ChannelBench, error: Exception) -> None:
     errors = [error]
 
     def produce() -> bytes:
@@ -509,7 +509,7 @@ def test_a_side_file_that_fails_is_tried_again_after_a_second(bench: Bench, erro
     assert side_file(bench) == b"{}"
 
 
-def test_a_side_file_that_can_never_be_written_holds_up_no_other(bench: Bench) -> None:
+def test_a_side_file_that_can_never_be_written_holds_up_no_other(bench: ChannelBench) -> None:
     bench.channel.post_snapshot("bad.json", lambda: 1 // 0)  # type: ignore[arg-type, return-value]
     bench.channel.post_snapshot("good.json", lambda: b"good")
     for _ in range(3):
@@ -519,14 +519,14 @@ def test_a_side_file_that_can_never_be_written_holds_up_no_other(bench: Bench) -
     assert not bench.channel.quiet_for(0.0), "the bad one is still tried"
 
 
-def test_of_two_contents_of_a_side_file_the_later_is_written(bench: Bench) -> None:
+def test_of_two_contents_of_a_side_file_the_later_is_written(bench: ChannelBench) -> None:
     bench.channel.post_snapshot("side.json", lambda: b"old")
     bench.channel.post_snapshot("side.json", lambda: b"new")
     bench.channel.flush()
     assert side_file(bench) == b"new"
 
 
-def test_a_content_posted_while_an_older_one_is_written_is_written_as_well(bench: Bench) -> None:
+def test_a_content_posted_while_an_older_one_is_written_is_written_as_well(bench: ChannelBench) -> None:
     def produce() -> bytes:
         bench.channel.post_snapshot("side.json", lambda: b"new")
         return b"old"
@@ -539,7 +539,7 @@ def test_a_content_posted_while_an_older_one_is_written_is_written_as_well(bench
 # --- closing, resting, forking
 
 
-def test_rows_logged_after_a_close_go_to_a_new_segment(bench: Bench) -> None:
+def test_rows_logged_after_a_close_go_to_a_new_segment(bench: ChannelBench) -> None:
     bench.put(1)
     bench.channel.flush()
     bench.channel.close()
@@ -550,14 +550,14 @@ def test_rows_logged_after_a_close_go_to_a_new_segment(bench: Bench) -> None:
     assert len(bench.disk.files) == 2
 
 
-def test_a_close_makes_durable_what_is_written(bench: Bench) -> None:
+def test_a_close_makes_durable_what_is_written(bench: ChannelBench) -> None:
     bench.put(1)
     bench.channel.pump()
     bench.channel.close()
     assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
 
 
-def test_a_close_that_fails_leaves_the_rows_pending(bench: Bench) -> None:
+def test_a_close_that_fails_leaves_the_rows_pending(bench: ChannelBench) -> None:
     bench.put(1)
     bench.channel.pump()
     bench.disk.weather = Weather(sync=1.0)
@@ -569,7 +569,7 @@ def test_a_close_that_fails_leaves_the_rows_pending(bench: Bench) -> None:
     assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
 
 
-def test_a_channel_is_quiet_once_nothing_has_been_done_for_a_while(bench: Bench) -> None:
+def test_a_channel_is_quiet_once_nothing_has_been_done_for_a_while(bench: ChannelBench) -> None:
     bench.put(1)
     bench.clock.advance(10)
     assert not bench.channel.quiet_for(5)
@@ -579,7 +579,7 @@ def test_a_channel_is_quiet_once_nothing_has_been_done_for_a_while(bench: Bench)
     assert bench.channel.quiet_for(5)
 
 
-def test_a_reset_channel_begins_anew_as_another_writer(bench: Bench) -> None:
+def test_a_reset_channel_begins_anew_as_another_writer(bench: ChannelBench) -> None:
     """In a forked child: the parent's rows are the parent's, and the names of the series are still known."""
     bench.put(1)
     bench.channel.flush()
@@ -607,7 +607,7 @@ def test_a_reset_channel_begins_anew_as_another_writer(bench: Bench) -> None:
     assert bench.counters() == Counters(logged=1, durable=1, acknowledged=1)
 
 
-def test_a_reset_forgets_that_the_disk_failed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reset_forgets_that_the_disk_failed(bench: ChannelBench, caplog: pytest.LogCaptureFixture) -> None:
     bench.disk.weather = Weather(create=1.0)
     bench.put(1)
     bench.channel.pump()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
+import shutil
 import warnings
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -579,3 +582,72 @@ def test_warnings_are_not_raised_by_ordinary_use(root: str) -> None:
             exp.metrics("train").buffer(loss=1)
             exp.metrics.buffer.log_summary()
             exp.flush()
+
+
+@pytest.mark.parametrize("what", ["directory", "root"])
+def test_a_journal_that_is_deleted_while_it_is_written_is_not_vouched_for(
+    what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An fsync of a deleted file succeeds and keeps nothing: that is said, and a new segment is begun."""
+    exp = Experiment("alice/vision/deleted", dash_root=tmp_path / "root", echo=False)
+    with exp.run, caplog.at_level(logging.WARNING, "ml_dash"):
+        exp.metrics("train").log(step=0)
+        assert exp.flush().pending == 0
+        shutil.rmtree(exp.directory if what == "directory" else tmp_path / "root")
+        exp.metrics("train").log(step=1)
+        result = exp.flush()
+        assert (result.durable, result.pending) == (1, 1)
+        assert "deleted or moved" in (exp.status().last_error or "")
+        while exp.flush().pending:
+            pass
+        status = exp.status()
+        assert status.logged == 2 == status.acknowledged + status.pending + sum(status.dropped.values())
+    assert [row["data"]["step"] for row in exp.metrics("train").read()["data"]] == [1]
+    assert "deleted or moved" in caplog.text
+
+
+def test_a_journal_that_is_moved_while_it_is_written_goes_on_where_it_belongs(tmp_path: Path) -> None:
+    """Rows that were not acknowledged when the root was renamed are written again below the old name."""
+    exp = Experiment("alice/vision/moved", dash_root=tmp_path / "root", echo=False)
+    with exp.run:
+        exp.metrics("train").log(step=0)
+        exp.flush()
+        (tmp_path / "root").rename(tmp_path / "elsewhere")
+        exp.metrics("train").log(step=1)
+        while exp.flush().pending:
+            pass
+    assert [row["data"]["step"] for row in exp.metrics("train").read()["data"]] == [1]
+
+
+def test_another_object_of_the_same_prefix_reads_what_was_just_logged(tmp_path: Path) -> None:
+    """It never started, so it has no queue of its own, but this process has one for that experiment."""
+    exp = Experiment("alice/vision/twice", dash_root=tmp_path, echo=False)
+    with exp.run:
+        exp.metrics("train").log(step=1)
+        exp.params.set(lr=0.1)
+        exp.log("hello")
+        other = Experiment("alice/vision/twice", dash_root=tmp_path)
+        assert other.metrics("train").read()["total"] == 1
+        assert other.params.get() == {"lr": 0.1}
+        assert other.logs.read()["total"] == 1
+        assert other.status().status == "RUNNING"
+
+
+def test_wrong_arguments_are_refused_at_once(tmp_path: Path) -> None:
+    """They were accepted, or failed later with somebody else's error."""
+    with pytest.raises(InvalidArgumentError, match="NUL"):
+        Experiment("a/b/c", dash_root="a\0b")
+    exp = Experiment("a/b/c", dash_root=tmp_path, echo=False)
+
+    def generate(experiment: Experiment) -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(InvalidArgumentError, match="generator"):
+        exp.run(generate)
+    with pytest.raises(InvalidArgumentError, match="5"):
+        exp.run(5)  # type: ignore[arg-type]
+    with exp.run, pytest.raises(InvalidArgumentError, match="_ts"):
+        exp.metrics("m").buffer(x=1, _ts=1.0)
+    with exp.run:
+        exp.log("x", self=1)
+    assert exp.logs.read()["data"][0]["metadata"] == {"self": 1}

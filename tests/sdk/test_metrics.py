@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
+from tests.support.project import PROJECT
 
 
 def values(read: dict[str, Any]) -> list[dict[str, Any]]:
@@ -504,3 +508,39 @@ def test_a_metric_is_a_data_frame_where_pandas_is_installed(exp: Experiment) -> 
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == ["index", "_ts", "step", "loss"]
     assert frame["loss"].tolist() == [step / 2 for step in range(10)]
+
+
+def test_a_closed_standard_error_does_not_raise_in_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning about a value that cannot be stored has nowhere to go; the row is stored."""
+    output = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            (
+                "import sys; from ml_dash import Experiment; sys.stderr.close()\n"
+                "with Experiment('a/b/c', dash_root='root').run as exp:\n"
+                "    exp.metrics('m').log(x=object())\n"
+                "    print(exp.metrics('m').read()['total'])"
+            ),
+        ],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert output == b"1\n"
+
+
+def test_a_masked_number_is_not_zero(tmp_path: Path) -> None:
+    """What numpy calls `masked` says 0.0 when asked for its item; it has no value, and that is NaN."""
+    exp = Experiment("alice/vision/masked", dash_root=tmp_path, echo=False)
+    with exp.run:
+        exp.metrics("m").log(x=np.ma.masked)
+        exp.metrics("m").buffer(y=np.ma.masked)
+        exp.metrics("m").buffer.log_summary("count")
+    rows = exp.metrics("m").read()["data"]
+    assert np.isnan(rows[0]["data"]["x"])
+    assert rows[1]["data"]["y.count"] == 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any, final
+from typing import final
+
+from tests.support.listening import Listener, Quiet
 
 __all__ = ["Elsewhere", "Visit"]
 
@@ -56,7 +57,7 @@ class Elsewhere:
     @property
     def origin(self) -> str:
         """Its address, with the scheme."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.port}"
 
     @property
     def tokens(self) -> list[str]:
@@ -64,13 +65,7 @@ class Elsewhere:
         return [visit.authorization for visit in self.visits if visit.authorization is not None]
 
     def __enter__(self) -> Elsewhere:
-        self._server = _Server(("127.0.0.1", 0), _handler(self, self._answer), self)
-        if self._tls:
-            self._server.socket = self._tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="elsewhere")
-        self._thread.start()
+        self._server = Listener(_handler(self, self._answer), self._left, self._tls)
         return self
 
     def __exit__(
@@ -79,29 +74,17 @@ class Elsewhere:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.stop()
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(
-        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], owner: Elsewhere
-    ) -> None:
-        super().__init__(address, handler)
-        self._owner = owner
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        self._owner.handshakes_failed += 1  # the peer left, most likely for our certificate
+    def _left(self) -> None:
+        # most likely for our certificate
+        self.handshakes_failed += 1
 
 
 def _handler(owner: Elsewhere, answer: tuple[int, str, bytes]) -> type[BaseHTTPRequestHandler]:
     status, content_type, body = answer
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    class Handler(Quiet, BaseHTTPRequestHandler):
         timeout = 5
 
         def __getattr__(self, name: str) -> Callable[[], None]:
@@ -120,8 +103,5 @@ def _handler(owner: Elsewhere, answer: tuple[int, str, bytes]) -> type[BaseHTTPR
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
 
     return Handler

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a client that left."""
 
 
 class Quiet:
@@ -24,15 +18,57 @@ class Quiet:
         pass
 
 
+class Listener(ThreadingHTTPServer):
+    """A server at a free port of this machine, on a thread of its own from the start.
+
+    Args:
+        handler: answers requests.
+        on_broken: called when a client leaves in the middle of a request or of an answer.
+        tls: how to speak TLS; None for plain http.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        handler: type[BaseHTTPRequestHandler],
+        on_broken: Callable[[], object] = lambda: None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self._on_broken = on_broken
+        if tls:
+            # the handshake belongs to the thread of the connection: one that stalls must not keep others out
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="listener")
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.server_address[1]
+
+    @property
+    def url(self) -> str:
+        """Its address, for plain http."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that left."""
+        self._on_broken()
+
+
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve by this handler; gives the URL."""
-    server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
+    server = Listener(handler)
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.url
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.stop()

@@ -31,7 +31,7 @@ PREFIX = "alice/vision/resnet"
 GOOD, BAD = Token("mld_" + "g" * 40), Token("mld_" + "b" * 40)
 
 
-class Bench:
+class UploaderBench:
     """One experiment, one server, and time to let pass."""
 
     def __init__(self, disk: Disk | None = None, directory: str = "exp") -> None:
@@ -104,9 +104,11 @@ class Forgetful(WatermarkServer):
         return self._watermark
 
 
-def story(tell: Callable[[Bench], Coroutine[Any, Any, None]], bench: Bench | None = None) -> Bench:
+def story(
+    tell: Callable[[UploaderBench], Coroutine[Any, Any, None]], bench: UploaderBench | None = None
+) -> UploaderBench:
     """Tell a story in virtual time."""
-    told = bench or Bench()
+    told = bench or UploaderBench()
 
     async def whole() -> None:
         told.start()
@@ -120,7 +122,7 @@ def story(tell: Callable[[Bench], Coroutine[Any, Any, None]], bench: Bench | Non
 
 
 def test_what_is_written_arrives_at_once_and_in_order() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         for number in range(50):
             bench.write(number, number)
             await asyncio.sleep(0.5)
@@ -135,7 +137,7 @@ def test_what_is_written_arrives_at_once_and_in_order() -> None:
 
 
 def test_without_a_nudge_the_journal_is_looked_at_now_and_then() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         await asyncio.sleep(1)
         bench.journal.append([numbers(1)])
         await asyncio.sleep(10)
@@ -145,7 +147,7 @@ def test_without_a_nudge_the_journal_is_looked_at_now_and_then() -> None:
 
 
 def test_rows_of_the_run_itself_do_not_count() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.journal.append([numbers(1, series=Series(Kind.RUN, None)), numbers(2)])
         bench.uploader.nudge()
         await asyncio.sleep(2)
@@ -155,7 +157,7 @@ def test_rows_of_the_run_itself_do_not_count() -> None:
 
 
 def test_an_outage_is_told_once_and_its_end_once(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.write(1)
         await asyncio.sleep(2)
         bench.outage("refused")
@@ -180,14 +182,14 @@ def test_an_outage_is_told_once_and_its_end_once(caplog: pytest.LogCaptureFixtur
 
 
 def test_the_start_waits_for_the_first_contact_good_or_bad() -> None:
-    async def bad(bench: Bench) -> None:
+    async def bad(bench: UploaderBench) -> None:
         bench.outage("refused")
         assert not bench.uploader.first_contact.is_set()
         await asyncio.sleep(2)
         assert bench.uploader.first_contact.is_set()
         assert not bench.uploader.state.online
 
-    async def good(bench: Bench) -> None:
+    async def good(bench: UploaderBench) -> None:
         await asyncio.sleep(2)
         assert bench.uploader.first_contact.is_set()
         assert bench.uploader.state.online
@@ -199,7 +201,7 @@ def test_the_start_waits_for_the_first_contact_good_or_bad() -> None:
 def test_a_token_that_is_not_good_pauses_and_another_resumes_within_seconds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.server.token, bench.token = GOOD.reveal(), BAD
         bench.write(1)
         await asyncio.sleep(300)
@@ -216,7 +218,7 @@ def test_a_token_that_is_not_good_pauses_and_another_resumes_within_seconds(
 
 
 def test_a_token_that_is_granted_more_resumes_within_a_minute() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.server.token = BAD.reveal()
         bench.write(1)
         await asyncio.sleep(10)
@@ -228,7 +230,7 @@ def test_a_token_that_is_granted_more_resumes_within_a_minute() -> None:
 
 
 def test_a_server_without_the_api_is_told_once_and_asked_rarely(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.outage("html")
         bench.write(1)
         await asyncio.sleep(3600)
@@ -241,7 +243,7 @@ def test_a_server_without_the_api_is_told_once_and_asked_rarely(caplog: pytest.L
 
 
 def test_a_deleted_experiment_is_told_once_and_ends_the_upload(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.write(1)
         await asyncio.sleep(2)
         bench.server.experiments[PREFIX].deleted = True
@@ -258,7 +260,7 @@ def test_a_deleted_experiment_is_told_once_and_ends_the_upload(caplog: pytest.Lo
 
 
 def test_a_full_disk_at_the_server_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.server.full = True
         bench.write(1)
         await asyncio.sleep(3600)
@@ -276,7 +278,7 @@ def test_the_wait_between_tries_grows_although_the_introduction_works() -> None:
     """Only what is stored is a success: else a full disk would be asked twice a second."""
     requests = 0
 
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         nonlocal requests
         bench.server.full = True
 
@@ -295,7 +297,7 @@ def test_the_wait_between_tries_grows_although_the_introduction_works() -> None:
 def test_a_frame_that_is_malformed_is_set_aside_and_the_others_arrive(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.server.malformed = lambda _, seq: seq in {2, 4}
         for number in range(1, 6):
             bench.write(number, number)
@@ -315,7 +317,7 @@ def test_a_frame_that_is_malformed_is_set_aside_and_the_others_arrive(
 
 
 def test_a_limit_halves_batches_and_sets_aside_what_alone_is_too_large() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.server.limit = 1000
         for number in range(40):
             bench.write(*([number] * (200 if number == 20 else 1)))
@@ -327,7 +329,7 @@ def test_a_limit_halves_batches_and_sets_aside_what_alone_is_too_large() -> None
 
 
 def test_a_server_restored_from_a_backup_gets_the_rest_again(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         for number in range(10):
             bench.write(number)
         await asyncio.sleep(2)
@@ -345,7 +347,7 @@ def test_a_server_restored_from_a_backup_gets_the_rest_again(caplog: pytest.LogC
 
 
 def test_a_server_that_has_lost_the_experiment_gets_it_again() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         for number in range(10):
             bench.write(number)
         await asyncio.sleep(2)
@@ -357,7 +359,7 @@ def test_a_server_that_has_lost_the_experiment_gets_it_again() -> None:
 
 
 def test_a_restored_server_is_noticed_though_nothing_is_written_any_more() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.write(1)
         await asyncio.sleep(2)
         bench.server.restore({})
@@ -369,7 +371,7 @@ def test_a_restored_server_is_noticed_though_nothing_is_written_any_more() -> No
 def test_frames_that_are_gone_from_both_sides_are_told_and_do_not_block(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         for number in range(10):
             bench.write(number)
         bench.journal.close()
@@ -392,11 +394,11 @@ def test_frames_that_are_gone_from_both_sides_are_told_and_do_not_block(
 def test_another_client_under_the_same_name_stops_this_writer_alone(caplog: pytest.LogCaptureFixture) -> None:
     """As after a virtual machine was copied while it ran."""
 
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         for number in range(5):
             bench.write(number)
         await asyncio.sleep(2)
-        copied = Bench()
+        copied = UploaderBench()
         copied.server, copied.line = bench.server, bench.line
         copied.writers = [WRITER, LATER_WRITER]
         copied.start()
@@ -416,13 +418,13 @@ def test_another_client_under_the_same_name_stops_this_writer_alone(caplog: pyte
 
 
 def test_what_a_sync_has_sent_meanwhile_moves_the_cursor() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.outage("refused")
         for number in range(10):
             bench.write(number)
         bench.journal.sync()
         await asyncio.sleep(100)
-        helper = Bench(bench.disk)
+        helper = UploaderBench(bench.disk)
         helper.server, helper.journal = bench.server, bench.journal
         helper.line = FaultyLine(bench.server, random.Random(2))
         helper.start()
@@ -436,7 +438,7 @@ def test_what_a_sync_has_sent_meanwhile_moves_the_cursor() -> None:
 
 
 def test_a_successor_goes_on_from_the_cursor_and_reads_nothing_again() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         for number in range(10):
             bench.write(number)
         await asyncio.sleep(2)
@@ -452,7 +454,7 @@ def test_a_successor_goes_on_from_the_cursor_and_reads_nothing_again() -> None:
 
 
 def test_a_flush_waits_for_the_acknowledgement_and_not_in_an_outage() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         await asyncio.sleep(2)
         seq = bench.write(1)
         wait = bench.uploader.wait_acknowledged(WRITER, seq)
@@ -477,7 +479,7 @@ def test_a_flush_waits_for_the_acknowledgement_and_not_in_an_outage() -> None:
 
 
 def test_a_drain_ends_when_all_is_sent_and_at_the_first_failure_where_there_was_no_server() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         await asyncio.sleep(2)
         for number in range(100):
             bench.write(number)
@@ -510,7 +512,7 @@ def test_a_drain_ends_when_all_is_sent_and_at_the_first_failure_where_there_was_
 
 
 def test_those_who_wait_are_let_go_when_the_task_is_cancelled() -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.outage("timeout")
         waits = [bench.uploader.wait_acknowledged(WRITER, 1), bench.uploader.begin_drain()]
         await asyncio.sleep(1)
@@ -524,7 +526,7 @@ def test_those_who_wait_are_let_go_when_the_task_is_cancelled() -> None:
 
 
 def test_a_disk_that_cannot_be_read_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         bench.write(1)
         await asyncio.sleep(2)
         assert isinstance(bench.disk, MemoryDisk)
@@ -540,7 +542,7 @@ def test_a_disk_that_cannot_be_read_is_told_and_tried_again(caplog: pytest.LogCa
 
 
 def test_a_defect_is_logged_and_does_not_end_the_upload(caplog: pytest.LogCaptureFixture) -> None:
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         def broken() -> None:
             raise ZeroDivisionError("a defect")
 
@@ -566,11 +568,11 @@ def test_a_backlog_of_any_length_costs_a_few_batches_of_memory(tmp_path: Path) -
             for _ in range(380):
                 seq += 1
                 file.write(encode_frame(seq, [block]))
-    bench = Bench(REAL_DISK, str(tmp_path))
+    bench = UploaderBench(REAL_DISK, str(tmp_path))
     bench.server = forgetful = Forgetful(len(encode_frame(1, [block])))
     bench.line = FaultyLine(forgetful, random.Random(1), remembered=0)
 
-    async def tell(bench: Bench) -> None:
+    async def tell(bench: UploaderBench) -> None:
         tracemalloc.start()
         await asyncio.sleep(600)
         assert bench.uploader.state.acknowledged_rows == {WRITER: seq * 8192}

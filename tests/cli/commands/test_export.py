@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -468,3 +469,15 @@ def test_memory_does_not_grow_with_the_number_of_rows(root: Path) -> None:
         tracemalloc.stop()
         assert done.code == 0
     assert peaks[1] < 2 * peaks[0]
+
+
+def test_names_that_clash_in_an_export_both_stay(tmp_path: Path) -> None:
+    """A field `index` gives way to the row's own, and not into the place of a field `index_`."""
+    exp = Experiment("alice/vision/clash", dash_root=tmp_path, echo=False)
+    with exp.run:
+        exp.metrics("m").log(index=1, index_=2)
+    command = [sys.executable, "-m", "ml_dash.cli", "export", exp.directory, "--metric", "m", "--format"]
+    for form, expected in (("csv", "index__"), ("jsonl", '"index__": 1')):
+        text = subprocess.run([*command, form], capture_output=True, text=True, check=True, timeout=60).stdout
+        assert expected in text
+        assert "2" in text

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from ml_dash.sdk.files.details import Details
 from ml_dash.sdk.files.names import Place
 from ml_dash.server.runner import EmbeddedServer
 from tests.cli.commands.saved import PREFIX, below, content_of, names, rows, saving
+from tests.support.listening import Quiet, listening
 from tests.support.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
 
 LARGE = bytes(range(256)) * 80_000
@@ -187,10 +188,8 @@ def test_what_an_upload_left_in_the_outbox_is_synced(
     assert [row["filename"] for row in at(server, "more.bin")] == ["more.bin"]
 
 
-class _Endless(BaseHTTPRequestHandler):
+class _Endless(Quiet, BaseHTTPRequestHandler):
     """An ML-Dash server with one file, whose content never ends."""
-
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         if self.path.endswith("/content"):
@@ -225,9 +224,6 @@ class _Endless(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 def _has_begun(directory: Path) -> bool:
     return any(path.stat().st_size for path in directory.glob(".big.bin.*.part"))
@@ -236,13 +232,8 @@ def _has_begun(directory: Path) -> bool:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals like these")
 def test_ctrl_c_ends_a_download_and_leaves_nothing(tmp_path: Path) -> None:
     """Not even the temporary file, and no word but the exit code."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Endless)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
     out = tmp_path / "out"
-    try:
+    with listening(_Endless) as url:
         with subprocess.Popen(
             [*COMMAND, "download", PREFIX, "--url", url, "-o", str(out)],
             env=environment(ML_DASH_CONFIG_DIR=str(tmp_path / "config")),
@@ -255,7 +246,3 @@ def test_ctrl_c_ends_a_download_and_leaves_nothing(tmp_path: Path) -> None:
         assert said == (b"", b"")
         assert process.returncode == 130
         assert list(out.iterdir()) == []
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -59,7 +59,7 @@ def peak(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
-class Client:
+class SavingProcess:
     """A run in a process of its own, which saves a file, or only sends what others have left."""
 
     def __init__(self, root: Path, url: str, source: Path | None) -> None:
@@ -150,7 +150,7 @@ def test_a_big_file_arrives_whole_though_both_sides_are_killed_twice(
     growths: dict[str, list[int]] = {"client": [], "server": []}
     before = peak(server.pid)
     try:
-        client = Client(root, server.url, source)
+        client = SavingProcess(root, server.url, source)
         client.says("saved")
         source.unlink()
         for share in (1, 2):
@@ -158,7 +158,7 @@ def test_a_big_file_arrives_whole_though_both_sides_are_killed_twice(
             growths["client"].append(client.growth)
             client.end(kill=True)
             growths["server"].append(peak(server.pid) - before)
-            client = Client(root, server.url, None)
+            client = SavingProcess(root, server.url, None)
             wait_until_stored(data, SIZE * (2 * share) // 6)
             growths["server"].append(peak(server.pid) - before)
             server.kill()
