@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.cli.text import complain, count_text
 from ml_dash.errors import JournalError
 from ml_dash.journal.index import Damage, JournalIndex
-from ml_dash.query.run_rows import writer_runs
-from ml_dash.query.runs import RunInfo, fold_runs
+from ml_dash.query.runs import RunInfo, fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.settings import Settings
@@ -80,7 +79,7 @@ def summarize(located: Located, index: JournalIndex) -> Overview:
     """Sum up a journal that is open."""
     return Overview(
         located,
-        run=status_of(writer_runs(index)),
+        run=status_of(writer_runs(index).values()),
         rows=sum(index.count(series) for kind in _LOGGED for series in index.series(kind)),
         metrics=len(index.series(Kind.METRIC)),
         bytes=sum(writer.bytes for writer in index.writers),

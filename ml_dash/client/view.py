@@ -1,32 +1,30 @@
-"""What a reader asks of an experiment, answered by a server: the questions of `JournalView`, with the same answers."""
+"""A server, asked what `View` says."""
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ml_dash.client.api import Client, ServerError, experiment_path
 from ml_dash.client.frame_stream import Frames
-from ml_dash.errors import InvalidArgumentError, MissingExtraError, RemoteError
+from ml_dash.errors import InvalidArgumentError, RemoteError
 from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
-from ml_dash.query.pages import page, whole_number
 from ml_dash.query.runs import RunInfo
-from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
+from ml_dash.query.view import View, page, whole_number
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping
 
     import numpy.typing as npt
-    import pandas as pd
 
     from ml_dash.client.blocking import Call
     from ml_dash.client.files import RemoteFiles
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.tracks import TrackQuery
 
 __all__ = ["RemoteView"]
 
@@ -34,7 +32,7 @@ _T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class RemoteView:
+class RemoteView(View):
     """Answers questions about one experiment by asking a server; any thread may ask.
 
     An experiment that the server does not have is an empty one.
@@ -57,18 +55,15 @@ class RemoteView:
         self._prefix = prefix
         self._found_id: str | None = None
 
-    def refresh(self) -> None:
-        """Do nothing: every question asks the server."""
-
     def read(
         self, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
     ) -> dict[str, Any]:
-        """Return rows of a metric; see `JournalView.read`."""
+        """See `View.read`; of a metric only."""
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         return self._pages("metrics/rows", _named(series), start, most)
 
     def stats(self, series: Series) -> dict[str, Any]:
-        """Return statistics of a metric; see `JournalView.stats`."""
+        """See `View.stats`."""
         nothing: dict[str, Any] = {
             "name": series.name,
             "count": 0,
@@ -82,25 +77,17 @@ class RemoteView:
         return self._ask("metrics/stats", _named(series), nothing)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return what metrics there are; see `JournalView.metrics`."""
+        """See `View.metrics`."""
         return list(self._ask("metrics", {}, {"data": []})["data"])
 
     def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
-        """Return a series as arrays, at full resolution; see `JournalView.to_numpy`."""
+        """See `View.to_numpy`."""
         blocks: list[tuple[int, Block]] = []
         count = 0
         for block in self._blocks(series):
             blocks.append((count, block))
             count += block.count
         return to_arrays(lambda: blocks, count)
-
-    def to_pandas(self, series: Series) -> pd.DataFrame:
-        """Return `to_numpy` as a DataFrame; see `JournalView.to_pandas`."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError("to_pandas()", "pandas", "pandas") from error
-        return pd.DataFrame(self.to_numpy(series))
 
     def logs(
         self,
@@ -109,14 +96,14 @@ class RemoteView:
         start_index: SupportsIndex = 0,
         limit: SupportsIndex = 100,
     ) -> dict[str, Any]:
-        """Return log rows; see `JournalView.logs`."""
+        """See `View.logs`."""
         LogFilter(level, search)  # says at once what is wrong with them
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         query = {name: value for name, value in (("level", level), ("search", search)) if value is not None}
         return self._pages("logs", query, start, most)
 
     def params(self) -> dict[str, Any]:
-        """Return the flat parameters."""
+        """See `View.params`."""
         return dict(self._ask("params", {}, {"params": {}})["params"])
 
     def run(self, **_: Any) -> RunInfo:
@@ -135,48 +122,12 @@ class RemoteView:
             experiment=None,
         )
 
-    @overload
-    def track(
-        self,
-        topic: str,
-        start_timestamp: float | None = None,
-        end_timestamp: float | None = None,
-        columns: Sequence[str] | None = None,
-        format: Literal["json"] = "json",
-    ) -> dict[str, Any]: ...
-
-    @overload
-    def track(
-        self,
-        topic: str,
-        start_timestamp: float | None = None,
-        end_timestamp: float | None = None,
-        columns: Sequence[str] | None = None,
-        format: str = "json",
-    ) -> dict[str, Any] | str | bytes: ...
-
-    def track(
-        self,
-        topic: str,
-        start_timestamp: float | None = None,
-        end_timestamp: float | None = None,
-        columns: Sequence[str] | None = None,
-        format: str = "json",
-    ) -> dict[str, Any] | str | bytes:
-        """Return a topic's entries in order of time; see `JournalView.track`."""
-        render = renderer(format)
-        return render(self._entries(topic, start_timestamp, end_timestamp, columns))
-
-    def find_by_time(self, topic: str, timestamp: float) -> dict[str, Any] | None:
-        """Return a topic's entry at `timestamp` (seconds), else the last before it; None if there is none."""
-        return find_by_time(self._entries(topic, None, timestamp, None), timestamp)
-
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
-        """Return the rows of files; see `JournalView.files`."""
+        """See `View.files`."""
         return self._files.list(query)
 
     def file(self, file_id: str) -> dict[str, Any] | None:
-        """Return the row of a file, one that was deleted too; see `JournalView.file`."""
+        """See `View.file`."""
         return self._files.get(file_id)
 
     def fetch(
@@ -193,19 +144,17 @@ class RemoteView:
 
     # --- asking
 
-    def _entries(
-        self, topic: str, start: float | None, end: float | None, columns: Sequence[str] | None
-    ) -> list[dict[str, Any]]:
-        query = TrackQuery(start, end, columns)  # says at once what is wrong with them
+    def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
+        series = Series(Kind.TRACK, topic)
         bounds = {
-            name: repr(float(bound))
-            for name, bound in (("start", start), ("end", end))
-            if bound is not None and math.isfinite(bound)
+            name: repr(bound)
+            for name, bound in (("start", query.start), ("end", query.end))
+            if bound is not None
         }
-        if not bounds or columns is not None:
+        if not bounds or query.columns is not None:
             # made here of the rows: no query string can say every name of a column
-            return query.entries(enumerate(self._blocks(Series(Kind.TRACK, topic))))
-        _named(Series(Kind.TRACK, topic))
+            return query.entries(enumerate(self._blocks(series)))
+        _named(series)
         return list(self._ask("tracks/entries", {"topic": topic, **bounds}, {"entries": []})["entries"])
 
     def _blocks(self, series: Series) -> list[Block]:

@@ -140,6 +140,12 @@ class JournalIndex:
             base += count
         return self._decoded(series, spans)
 
+    def blocks_by_writer(self, series: Series) -> Iterator[tuple[str, Iterator[Block]]]:
+        """Yield each writer's id, in the order of the ids, with its blocks of a series; those damaged are left out."""
+        for writer, catalogue in self._catalogues.items():
+            places = catalogue.blocks(series, 0, catalogue.count(series))
+            yield writer, (block for _, block in self._decoded(series, [(0, catalogue, places)]))
+
     @property
     def catalogues(self) -> dict[str, Catalogue]:
         """Where the frames of each writer are, in the order of the writers' ids."""

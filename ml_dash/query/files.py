@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from ml_dash.journal.blocks import block_rows
 from ml_dash.query.patterns import is_pattern, pattern_matcher
+from ml_dash.query.row_source import timed_rows
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
@@ -289,7 +289,7 @@ class FilesReader:
             known = self._known.get(writer)
             read, latest = (0, _LONG_AGO) if known is None else (known.rows, known.latest_ns)
             if count > read:
-                rows = _rows(index, base + read, base + count)
+                rows = timed_rows(block for _, block in index.blocks(FILES, base + read, base + count))
                 is_whole = is_whole and len(rows) == count - read
                 for time_ns, fields in rows:
                     latest = max(latest, time_ns)
@@ -315,10 +315,3 @@ def _goes_on(known: _Known, catalogue: Catalogue | None) -> bool:
         and catalogue.count(FILES) >= known.rows
         and catalogue.gaps[: len(known.gaps)] == known.gaps  # a gap that was filled has rows in the middle
     )
-
-
-def _rows(index: JournalIndex, start: int, stop: int) -> list[tuple[int, dict[str, Any]]]:
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for _, block in index.blocks(FILES, start, stop):
-        rows += zip(map(int, block.times), block_rows(block), strict=True)
-    return rows

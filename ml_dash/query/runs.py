@@ -18,13 +18,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.processes import process_alive
+from ml_dash.query.row_source import TimedRows, rows_by_writer
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["RunInfo", "WriterRuns", "fold_runs"]
+    from ml_dash.journal.index import JournalIndex
+
+__all__ = ["RunInfo", "WriterRuns", "fold_runs", "writer_runs"]
+
+_RUNS = Series(Kind.RUN, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class RunInfo:
 class WriterRuns(NamedTuple):
     """One writer's RUN rows in the order written, and the time of its newest row of any kind."""
 
-    rows: list[tuple[int, dict[str, Any]]]
+    rows: TimedRows
     last_ns: int | None
 
 
@@ -73,6 +79,12 @@ class _Run(NamedTuple):
     @property
     def is_open(self) -> bool:
         return bool(self.row["event"] == "start")
+
+
+def writer_runs(index: JournalIndex) -> dict[str, WriterRuns]:
+    """Return the RUN rows of each writer of a journal: who is silent can only be said of one writer."""
+    rows = rows_by_writer(index, _RUNS)
+    return {writer.id: WriterRuns(rows[writer.id], writer.last_ns) for writer in index.writers}
 
 
 def fold_runs(

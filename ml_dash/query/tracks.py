@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.journal.blocks import Block, block_rows
 from ml_dash.query.columns import free_name, is_level
-from ml_dash.query.times import seconds_array
+from ml_dash.query.times import nearest_ns, seconds_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,9 +43,20 @@ class TrackQuery:
         end_timestamp: float | None = None,
         columns: Sequence[str] | None = None,
     ) -> None:
-        self._start = -_FOREVER if start_timestamp is None else _time("start_timestamp", start_timestamp)
-        self._end = _FOREVER if end_timestamp is None else _time("end_timestamp", end_timestamp)
-        self._columns = _column_names(columns)
+        start = -_FOREVER if start_timestamp is None else _time("start_timestamp", start_timestamp)
+        end = _FOREVER if end_timestamp is None else _time("end_timestamp", end_timestamp)
+        self.start = None if start == -_FOREVER else start
+        self.end = None if end == _FOREVER else end
+        self.columns = _column_names(columns)
+
+    @property
+    def bounds_ns(self) -> tuple[int | None, int | None]:
+        """Times between which the entries lie, in nanoseconds; None where there is no bound.
+
+        They are a microsecond wider than was asked for, since `entries` compares floats of seconds.
+        """
+        since = None if self.start is None else max(nearest_ns(self.start) - 1000, -(2**63))
+        return since, None if self.end is None else nearest_ns(self.end) + 1000
 
     def entries(self, blocks: Iterable[tuple[int, Block]]) -> list[dict[str, Any]]:
         """Return the entries in order of time.
@@ -54,11 +65,13 @@ class TrackQuery:
         """
         import numpy as np
 
+        start = -_FOREVER if self.start is None else self.start
+        end = _FOREVER if self.end is None else self.end
         merged: dict[int, tuple[float, dict[str, Any]]] = {}
         for _, block in blocks:
             times = np.asarray(block.times)
             stamps = seconds_array(times)
-            wanted = np.flatnonzero((stamps >= self._start) & (stamps <= self._end))
+            wanted = np.flatnonzero((stamps >= start) & (stamps <= end))
             if not len(wanted):
                 continue
             first = int(wanted[0])
@@ -67,8 +80,8 @@ class TrackQuery:
                 entry = merged.setdefault(int(times[row]), (float(stamps[row]), {}))
                 entry[1].update(fields[row - first])
         rows = [merged[time_ns] for time_ns in sorted(merged)]
-        if self._columns is not None:
-            projected = [(stamp, _projected(fields, self._columns)) for stamp, fields in rows]
+        if self.columns is not None:
+            projected = [(stamp, _projected(fields, self.columns)) for stamp, fields in rows]
             rows = [(stamp, fields) for stamp, fields in projected if fields]
         return [_entry(stamp, fields) for stamp, fields in rows]
 

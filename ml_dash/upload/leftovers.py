@@ -15,7 +15,7 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.index import JournalIndex
-from ml_dash.query.run_rows import writer_runs
+from ml_dash.query.runs import writer_runs
 from ml_dash.storage.blob_markers import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
 from ml_dash.upload.sync import describe, gone_writers
@@ -48,13 +48,12 @@ def meant_for(directory: str, disk: Disk = REAL_DISK) -> dict[str, str | None]:
     """
     index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
     index.refresh()
-    said = {
-        info.id: _url_of(own) for info, own in zip(index.writers, writer_runs(index), strict=True) if own.rows
-    }
+    runs = writer_runs(index)
+    said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
     began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
     common = set(began.values())
     fallback = common.pop() if len(common) == 1 else None
-    return {info.id: began.get(info.id, fallback) for info in index.writers}
+    return {writer: began.get(writer, fallback) for writer in runs}
 
 
 _NOT_SAID = ""

@@ -20,8 +20,7 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import writers
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
-from ml_dash.query.run_rows import writer_runs
-from ml_dash.query.runs import fold_runs
+from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.upload.blob_sender import BlobSender
 from ml_dash.upload.sender import RunBlocking, Sender
 
@@ -366,13 +365,12 @@ def describe(directory: str, *, disk: Disk = REAL_DISK) -> Mapping[str, Any]:
     # not by a view, which warns of damage: the report says what is lost
     index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
     index.refresh()
-    return fold_runs(writer_runs(index)).experiment or {}
+    return fold_runs(writer_runs(index).values()).experiment or {}
 
 
 def gone_writers(journal: str, clock: Clock = SYSTEM_CLOCK, disk: Disk = REAL_DISK) -> set[str]:
     """Return the writers of a journal all of whose runs have ended, or whose process is dead or silent."""
     index = JournalIndex(journal, disk=disk)
     index.refresh()
-    runs = {info.id: own for info, own in zip(index.writers, writer_runs(index), strict=True)}
-    found = {writer: fold_runs([own], now_ns=clock.time_ns()) for writer, own in runs.items()}
+    found = {id_: fold_runs([own], now_ns=clock.time_ns()) for id_, own in writer_runs(index).items()}
     return {writer for writer, info in found.items() if info.status != "RUNNING" or info.stale}

@@ -129,12 +129,9 @@ class _Watch:
     """What the writers say of their runs, kept up to date without reading anything twice."""
 
     def __init__(self, index: JournalIndex) -> None:
-        from ml_dash.query.run_rows import writer_runs
+        from ml_dash.query.runs import writer_runs
 
-        runs = writer_runs(index)
-        self._runs: dict[str, WriterRuns] = {
-            writer.id: _pruned(each) for writer, each in zip(index.writers, runs, strict=True)
-        }
+        self._runs = {writer: _pruned(each) for writer, each in writer_runs(index).items()}
 
     @property
     def writers(self) -> list[WriterRuns]:

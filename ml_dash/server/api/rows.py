@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.runs import RunInfo
-    from ml_dash.server.rows.library import Library, View
+    from ml_dash.server.rows.library import Library, ServedView as View
 
     Question = Callable[[Arguments, View], Any]
 

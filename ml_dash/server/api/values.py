@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ml_dash.server.accounts.grants import Principal
-    from ml_dash.server.rows.library import Library, View
+    from ml_dash.server.rows.library import Library, ServedView as View
 
 __all__ = ["value_routes"]
 

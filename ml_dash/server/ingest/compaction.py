@@ -23,7 +23,7 @@ from ml_dash.server.db.tables import BLOB_PARTS, BLOCKS, EXPERIMENTS, OBJECTS, S
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.frames import block_crc
 from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
-from ml_dash.server.rows.index import StoredBlock, head_of, load_block
+from ml_dash.server.rows.index import STORED, StoredBlock, head_of, load_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -182,18 +182,7 @@ class Compactor:
     def _small(self, experiment_id: str, series: int, after: int) -> list[_Small]:
         """Return the next small blocks of a series that together make an object."""
         query = (
-            select(
-                BLOCKS.c.first,
-                BLOCKS.c.rows,
-                BLOCKS.c.head,
-                BLOCKS.c.data,
-                BLOCKS.c.object,
-                BLOCKS.c.offset,
-                BLOCKS.c.length,
-                BLOCKS.c.crc,
-                BLOCKS.c.min_ns,
-                BLOCKS.c.max_ns,
-            )
+            select(*STORED, BLOCKS.c.min_ns, BLOCKS.c.max_ns)
             .join(
                 SERIES,
                 (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),

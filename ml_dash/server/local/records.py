@@ -8,8 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import JournalError
-from ml_dash.query.run_rows import writer_runs
-from ml_dash.query.runs import fold_runs
+from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import time_or_none
@@ -78,7 +77,7 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
     problem: str | None = None
     said: dict[str, Any] = {"stale": False, "rows": 0}
     try:
-        with view.journal.reading() as index:
+        with view.reading() as index:
             said = _of_journal(index, stale_after)
             if index.damage:
                 problem = f"{len(index.damage)} places are damaged: `ml-dash verify` lists them"
@@ -102,7 +101,7 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
 
 
 def _of_journal(index: JournalIndex, stale_after: float) -> dict[str, Any]:
-    run = fold_runs(writer_runs(index), stale_after=stale_after)
+    run = fold_runs(writer_runs(index).values(), stale_after=stale_after)
     return {
         "status": run.status,
         "stale": run.stale,

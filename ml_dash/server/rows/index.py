@@ -25,15 +25,15 @@ from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy import Row, Select
 
     from ml_dash.journal.blocks import Block, BlockHead
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
-__all__ = ["SeriesInfo", "StoreIndex", "StoredBlock", "WriterRows", "load_block", "series_name"]
+__all__ = ["STORED", "SeriesInfo", "StoreIndex", "StoredBlock", "head_of", "load_block", "series_name"]
 
 _FEW, _MANY = 16, 256
 """Blocks fetched by the first statement, and by later ones."""
@@ -65,15 +65,10 @@ class StoredBlock(NamedTuple):
     crc: int
 
 
-class WriterRows(NamedTuple):
-    """How many rows of the parameters a writer has: as much of a catalogue as their reader asks for."""
-
-    id: str
-    rows: int
-
-    def count(self, _series: Series) -> int:
-        """Return how many rows the writer has."""
-        return self.rows
+STORED = tuple(
+    BLOCKS.c[name] for name in ("first", "rows", "head", "data", "object", "offset", "length", "crc")
+)
+"""The columns of a `StoredBlock`, in its order."""
 
 
 def series_name(name: bytes) -> str | None:
@@ -81,13 +76,13 @@ def series_name(name: bytes) -> str | None:
     return bytes(name[1:]).decode("utf-8", "surrogatepass") if name else None
 
 
-def load_block(blobs: ObjectStore, stored: StoredBlock) -> Block:
+def load_block(objects: ObjectStore, stored: StoredBlock) -> Block:
     """Return a block, every byte of which was checked.
 
     Raises:
         ApiError: It is damaged, or out of reach.
     """
-    return decode_block(head_of(stored), load_data(blobs, stored))
+    return decode_block(head_of(stored), load_data(objects, stored))
 
 
 def head_of(stored: StoredBlock) -> BlockHead:
@@ -104,7 +99,7 @@ def _head(entry: bytes) -> BlockHead:
 _cached_head = lru_cache(1024)(_head)
 
 
-def load_data(blobs: ObjectStore, stored: StoredBlock) -> bytes:
+def load_data(objects: ObjectStore, stored: StoredBlock) -> bytes:
     """Return a block's bytes, checked.
 
     Raises:
@@ -115,7 +110,7 @@ def load_data(blobs: ObjectStore, stored: StoredBlock) -> bytes:
         if stored.object is None or stored.offset is None:
             raise _unreadable("the database does not say where they are")
         try:
-            data = blobs.get(stored.object, stored.offset, stored.length)
+            data = objects.get(stored.object, stored.offset, stored.length)
         except OSError as error:
             raise _unreadable(str(error)) from error
     if zlib.crc32(data) != stored.crc:
@@ -136,21 +131,23 @@ class StoreIndex:
 
     Args:
         database: Where the blocks are.
-        blobs: Where the data of large ones is.
+        objects: Where the data of large ones is.
         experiment_id: Whose rows.
     """
 
-    def __init__(self, database: Database, blobs: ObjectStore, experiment_id: str) -> None:
+    def __init__(self, database: Database, objects: ObjectStore, experiment_id: str) -> None:
         self._database = database
-        self._blobs = blobs
+        self._objects = objects
         self._id = experiment_id
         self._found: dict[Series, SeriesInfo | None] = {}
 
-    def all_series(self, kind: int) -> list[SeriesInfo]:
+    def series(self, kind: Kind) -> list[Series]:
         """Return the series of a kind, in order of first appearance."""
         query = select(SERIES).where(SERIES.c.experiment_id == self._id, SERIES.c.kind == int(kind))
         with self._database.read() as connection:
-            return [_info(row) for row in connection.execute(query.order_by(SERIES.c.number))]
+            infos = [_info(row) for row in connection.execute(query.order_by(SERIES.c.number))]
+        self._found |= {info.series: info for info in infos}
+        return [info.series for info in infos]
 
     def info(self, series: Series) -> SeriesInfo | None:
         """Return what is stored of a series; None if it has no rows. It is read once."""
@@ -169,6 +166,11 @@ class StoreIndex:
         """Return how many rows a series has."""
         info = self.info(series)
         return info.rows if info else 0
+
+    def fields(self, series: Series) -> list[str]:
+        """Return the names of a series' fields, in order of first appearance."""
+        info = self.info(series)
+        return info.fields if info else []
 
     def blocks(
         self,
@@ -196,10 +198,38 @@ class StoreIndex:
             bounds.append(BLOCKS.c.max_ns >= since_ns)
         if until_ns is not None:
             bounds.append(BLOCKS.c.min_ns <= until_ns)
-        for first, stored in self._stored(series, start, stop, bounds):
-            block = load_block(self._blobs, stored)
+        for first, row in self._pages(series, start, stop, STORED, bounds):
+            stored = StoredBlock._make(row)
+            block = load_block(self._objects, stored)
             # rows before `first` were given out as part of a block that has been merged with this one since
             yield first, slice_block(block, first - stored.first, block.count)
+
+    def blocks_by_writer(self, series: Series) -> list[tuple[str, Iterator[Block]]]:
+        """Return the blocks of a series by writer, without writers that have none.
+
+        The series must be of a kind that is never compacted: a merged block may have the rows of several writers.
+        """
+        query = (
+            select(BLOCKS.c.writer, *STORED)
+            .join(
+                SERIES,
+                (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),
+            )
+            .where(
+                BLOCKS.c.experiment_id == self._id,
+                SERIES.c.kind == int(series.kind),
+                SERIES.c.name == name_key(series.name),
+            )
+            .order_by(BLOCKS.c.writer, BLOCKS.c.first)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        by_writer = groupby(found, key=attrgetter("writer"))
+        return [(writer, map(self._load, list(rows))) for writer, rows in by_writer]
+
+    def _load(self, row: Row[Any]) -> Block:
+        """Return the block of a row that begins with the writer."""
+        return load_block(self._objects, StoredBlock._make(tuple(row)[1:]))
 
     def summaries(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
         """Iterate over the summaries of the blocks that have any of the rows `start` to `stop`.
@@ -236,24 +266,8 @@ class StoreIndex:
         if blocks:
             yield first, sum(each.count for each in blocks), summarize(merge_blocks(blocks))
 
-    def _stored(
-        self, series: Series, start: int, stop: int | None, bounds: list[Any]
-    ) -> Iterator[tuple[int, StoredBlock]]:
-        columns = [
-            BLOCKS.c.first,
-            BLOCKS.c.rows,
-            BLOCKS.c.head,
-            BLOCKS.c.data,
-            BLOCKS.c.object,
-            BLOCKS.c.offset,
-            BLOCKS.c.length,
-            BLOCKS.c.crc,
-        ]
-        for first, row in self._pages(series, start, stop, columns, bounds):
-            yield first, StoredBlock._make(row)
-
     def _pages(
-        self, series: Series, start: int, stop: int | None, columns: list[Any], bounds: list[Any]
+        self, series: Series, start: int, stop: int | None, columns: Sequence[Any], bounds: list[Any]
     ) -> Iterator[tuple[int, Row[Any]]]:
         """Yield the rows of the blocks, each with the index of the first of its rows that was not yielded yet."""
         info = self.info(series)
@@ -273,7 +287,7 @@ class StoreIndex:
             limit = _MANY
 
     def _page(
-        self, info: SeriesInfo, start: int, stop: int, columns: list[Any], bounds: list[Any], limit: int
+        self, info: SeriesInfo, start: int, stop: int, columns: Sequence[Any], bounds: list[Any], limit: int
     ) -> Select[Any]:
         own = (BLOCKS.c.experiment_id == self._id, BLOCKS.c.series == info.number)
         holds_start = select(func.max(BLOCKS.c.first)).where(*own, BLOCKS.c.first <= start).scalar_subquery()
@@ -283,55 +297,6 @@ class StoreIndex:
             .order_by(BLOCKS.c.first)
             .limit(limit)
         )
-
-
-class WriterOrder:
-    """The rows of a series that is never compacted, writer by writer: in the order in which a journal has them."""
-
-    def __init__(
-        self, connection: Connection, blobs: ObjectStore, experiment_id: str, series: Series
-    ) -> None:
-        found = connection.execute(
-            select(
-                BLOCKS.c.writer,
-                BLOCKS.c.first,
-                BLOCKS.c.rows,
-                BLOCKS.c.head,
-                BLOCKS.c.data,
-                BLOCKS.c.object,
-                BLOCKS.c.offset,
-                BLOCKS.c.length,
-                BLOCKS.c.crc,
-            )
-            .join(
-                SERIES,
-                (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),
-            )
-            .where(
-                BLOCKS.c.experiment_id == experiment_id,
-                SERIES.c.kind == int(series.kind),
-                SERIES.c.name == name_key(series.name),
-            )
-            .order_by(BLOCKS.c.writer, BLOCKS.c.first)
-        )
-        self._blobs = blobs
-        self._blocks: list[tuple[int, StoredBlock]] = []
-        self.writers: list[WriterRows] = []
-        self.catalogues: dict[str, WriterRows] = {}
-        start = 0
-        for writer, group in groupby(found, key=attrgetter("writer")):
-            begin = start
-            for row in group:
-                self._blocks.append((start, StoredBlock._make(tuple(row)[1:])))
-                start += row.rows
-            self.catalogues[writer] = WriterRows(writer, start - begin)
-        self.writers = list(self.catalogues.values())
-
-    def blocks(self, _series: Series, start: int, stop: int) -> Iterator[tuple[int, Block]]:
-        """Iterate over the blocks that have any of the rows `start` to `stop`."""
-        for first, stored in self._blocks:
-            if first < stop and first + stored.rows > start:
-                yield first, load_block(self._blobs, stored)
 
 
 def _info(row: Row[Any]) -> SeriesInfo:

@@ -6,97 +6,65 @@ is a root of journals on this disk. What reads experiments knows no more of eith
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, SupportsIndex, TypeVar
+
+from ml_dash.query.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
-    from ml_dash.query.runs import RunInfo
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import Found, Wanted
 
-__all__ = ["Library", "StoredBlob", "View"]
+__all__ = ["Library", "ServedView", "StoredBlob"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class View(Protocol):
-    """Answers questions about one experiment; see `ml_dash.query.journal_view.JournalView` for what they mean."""
+class ServedView(View):
+    """What pages and routes ask besides; see `ml_dash.query.view.RowView` for what rows alone can answer."""
 
-    def read(self, series: Series, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
-        """Return rows of a series."""
-        ...
-
-    def stats(self, series: Series) -> dict[str, Any]:
-        """Return counts, first and last values and times, and the statistics of each field."""
-        ...
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """Return the metrics, in order of first appearance."""
-        ...
-
-    def tracks(self) -> list[dict[str, Any]]:
-        """Return each track's ``topic`` and ``count`` of rows."""
-        ...
-
-    def track(
-        self,
-        topic: str,
-        start_timestamp: float | None = None,
-        end_timestamp: float | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
-        """Return a topic's entries in order of time."""
-        ...
-
+    @abstractmethod
     def logs(
         self,
         level: str | None = None,
         search: str | None = None,
-        start_index: int = 0,
-        limit: int = 100,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
         since: float | None = None,
         until: float | None = None,
     ) -> dict[str, Any]:
-        """Return log rows."""
-        ...
+        """Return log rows, of a time too; see `RowView.logs`."""
 
-    def params(self) -> dict[str, Any]:
-        """Return the flat parameters."""
-        ...
+    @abstractmethod
+    def tracks(self) -> list[dict[str, Any]]:
+        """Return each track's ``topic`` and ``count`` of rows."""
 
-    def run(self) -> RunInfo:
-        """Return the run's status."""
-        ...
-
+    @abstractmethod
     def chart(
         self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
     ) -> dict[str, Any]:
         """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
-        ...
 
+    @abstractmethod
     def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return some of the rows of files, each with whether its content is ``available``."""
-        ...
+        """Return some of the rows of files, each with whether its blob is ``available``."""
 
-    def file(self, file_id: str) -> dict[str, Any] | None:
-        """Return the row of a file, whichever version, deleted or not; None where there is none."""
-        ...
-
+    @abstractmethod
     def count(self, series: Series) -> int:
         """Return how many rows a series has."""
-        ...
 
+    @abstractmethod
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Iterate over exactly the rows `start` to `stop`, in blocks."""
-        ...
 
 
 class StoredBlob(Protocol):
-    """The content of a file that is here as a whole."""
+    """A blob that is here as a whole."""
 
     @property
     def checksum(self) -> str:
@@ -144,14 +112,14 @@ class Library(Protocol):
             changed_since: The ``asOf`` of an earlier answer: only what may have changed since, deleted ones included.
 
         Raises:
-            ApiError: 400: the cursor or `changed_since` is none.
+            ApiError: 400: the cursor or `changed_since` is invalid.
         """
         ...
 
-    def view(self, experiment_id: str) -> View:
+    def view(self, experiment_id: str) -> ServedView:
         """Return what answers questions about an experiment's rows."""
         ...
 
     def content(self, found: Found, row: dict[str, Any]) -> StoredBlob | None:
-        """Return the content of a file; None where it is not here."""
+        """Return the blob of a file; None where it is missing."""
         ...

@@ -1,0 +1,54 @@
+"""Where rows come from: what questions ask of a journal's index, and of a server's store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ml_dash.journal.blocks import Block, block_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ml_dash.series import Kind, Series
+
+__all__ = ["RowSource", "TimedRows", "rows_by_writer", "timed_rows"]
+
+TimedRows = list[tuple[int, dict[str, Any]]]
+"""Rows with their times, in nanoseconds since the epoch."""
+
+
+class RowSource(Protocol):
+    """The rows of one experiment; those of a series are numbered from 0 on."""
+
+    def series(self, kind: Kind) -> list[Series]:
+        """Return the series of a kind, in order of first appearance."""
+        ...
+
+    def count(self, series: Series) -> int:
+        """Return how many rows a series has; those that cannot be read count as well."""
+        ...
+
+    def fields(self, series: Series) -> list[str]:
+        """Return the names of a series' fields, in order of first appearance."""
+        ...
+
+    def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Block]]:
+        """Iterate over the blocks that have any of the rows `start` to `stop`, each with its first row's number."""
+        ...
+
+    def blocks_by_writer(self, series: Series) -> Iterable[tuple[str, Iterable[Block]]]:
+        """Return the blocks of a series that has few rows, writer by writer, in the order of the writers' ids."""
+        ...
+
+
+def rows_by_writer(source: RowSource, series: Series) -> dict[str, TimedRows]:
+    """Return all rows of a series that has few, by writer, in the order in which each wrote them."""
+    return {writer: timed_rows(blocks) for writer, blocks in source.blocks_by_writer(series)}
+
+
+def timed_rows(blocks: Iterable[Block]) -> TimedRows:
+    """Return the rows of blocks, with their times."""
+    rows: TimedRows = []
+    for block in blocks:
+        rows += zip(map(int, block.times), block_rows(block), strict=True)
+    return rows
