@@ -22,6 +22,7 @@ from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.logger import logger
 from ml_dash.pipeline.batch import Batcher, Packed
+from ml_dash.pipeline.delivery import Delivery
 from ml_dash.pipeline.durability import Securing
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.series import Kind, Series
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.pipeline.delivery import Connect, Delivery
+    from ml_dash.pipeline.delivery import Recipient, Threads
     from ml_dash.settings import Settings
 
 __all__ = ["Channel", "Counters"]
@@ -107,7 +108,8 @@ class Channel:
         self._disk = disk
         self._series: list[Series] = []
         self._ids: dict[Series, int] = {}
-        self._connect: Connect | None = None
+        self._recipient: Recipient | None = None
+        self._threads: Threads | None = None
         self.delivery: Delivery | None = None
         self._tidied = False
         self._begin(writer_id)
@@ -135,11 +137,10 @@ class Channel:
             with self._pumping, self._lock:
                 self._tidied = False
                 self.delivery.stop()
-                for reason, rows in self._delivered(self.delivery).items():
+                for reason, rows in self.delivery.delivered().items():
                     self._delivered_before[reason] += rows
                 self._write_as(writer_id)
-                if self._connect is not None:
-                    self.delivery = self._connect(self.directory, self.writer_id, self.writer)
+                self._begin_delivery()
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
@@ -176,14 +177,21 @@ class Channel:
         self._retry_at = self._snapshot_retry_at = float("-inf")
         self._synced_at = self._clock.monotonic()
         self.last_error: str | None = None
-        self.delivery = (
-            self._connect(self.directory, self.writer_id, self.writer) if self._connect is not None else None
-        )
+        self._begin_delivery()
 
-    def deliver(self, connect: Connect) -> None:
-        """Have what is written sent to a server, by this writer and by those that a fork makes of it."""
-        self._connect = connect
-        self.delivery = connect(self.directory, self.writer_id, self.writer)
+    def deliver(self, recipient: Recipient, threads: Threads) -> None:
+        """Send what is written to a server, by this writer and by those that a fork makes of it."""
+        if self.delivery is None or self.delivery.ended:
+            self._recipient, self._threads = recipient, threads
+            self._begin_delivery()
+        else:
+            self.delivery.describe(recipient.about)
+
+    def _begin_delivery(self) -> None:
+        if self._recipient is not None and self._threads is not None:
+            self.delivery = Delivery(
+                self.directory, self.writer_id, self.writer, self._recipient, self._threads
+            )
 
     @property
     def journal(self) -> str:
@@ -271,7 +279,7 @@ class Channel:
             if delivery is None:
                 acknowledged, written = self._durable, unsynced
             else:
-                delivered = self._delivered(delivery) + self._delivered_before
+                delivered = delivery.delivered() + self._delivered_before
                 written = self._written - delivered.total()
                 acknowledged = delivered.pop("acknowledged", 0)
                 dropped += delivered
@@ -282,25 +290,10 @@ class Channel:
                 pending=queued + unwritten + written,
                 pending_bytes=self.writer.unsynced_bytes,
                 dropped=dict(dropped),
-                pending_files=0 if delivery is None else delivery.contents.pending_files,
-                pending_blob_bytes=0 if delivery is None else delivery.contents.pending_bytes,
+                pending_files=0 if delivery is None else delivery.blobs.pending_files,
+                pending_blob_bytes=0 if delivery is None else delivery.blobs.pending_bytes,
                 unsafe=queued + unwritten + unsynced,
             )
-
-    def _delivered(self, delivery: Delivery) -> Counter[str]:
-        """Return how many rows that are in the journal are not pending any more, by what became of them.
-
-        A row that saves a file is acknowledged when its content is, too.
-        """
-        acknowledged = delivery.acknowledged_rows
-        damaged = min(delivery.contents.damaged_saves, acknowledged)
-        unsent = min(delivery.contents.pending_saves, acknowledged - damaged)
-        return Counter(
-            acknowledged=acknowledged - damaged - unsent,
-            damaged=damaged,
-            rejected=delivery.rejected_rows,
-            lost=delivery.lost_rows,
-        )
 
     def pump(self, *, wait: bool = True) -> bool:
         """Move a slice of events from the queue to the journal.

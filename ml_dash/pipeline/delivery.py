@@ -1,14 +1,15 @@
-"""A writer's way to a server: an uploader that reads what it has written, made and run on the worker's loop.
+"""A writer's delivery to a server: the uploaders of its rows and of its files' blobs, run on the worker's loop.
 
-What it needs (aiohttp, above all) takes a while to import, so that happens on the background thread, too. Until then
-there is nothing to ask, and everything counts as pending.
+They are there from the beginning, so that whoever asks how far the upload is, or waits for it, always has an answer.
+Only the transport waits for the loop: aiohttp takes a third of a second to import, which no caller should wait for.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
@@ -18,51 +19,46 @@ from ml_dash.upload.blob_ledger import BlobLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from ml_dash.client.destination import Destination
+    from ml_dash.client.http import AiohttpTransport
+    from ml_dash.client.transport import Answer, Stream
     from ml_dash.journal.writer import JournalWriter
+    from ml_dash.pipeline.threads import Pending
     from ml_dash.tokens.token import Token
-    from ml_dash.upload.blob_uploader import BlobUploader
-    from ml_dash.upload.sender import RunBlocking
-    from ml_dash.upload.uploader import Uploader, UploadState
+    from ml_dash.upload.uploader import UploadState
 
-__all__ = ["Connect", "Delivery"]
+__all__ = ["Delivery", "Recipient", "Threads"]
 
-
-class _Answer(threading.Event):
-    """Set when that event is that can be asked for only when another one is set.
-
-    Args:
-        before: the other one.
-        ask: gives the event.
-    """
-
-    def __init__(self, before: threading.Event, ask: Callable[[], threading.Event]) -> None:
-        super().__init__()
-        self._before = before
-        self._asked = functools.cache(ask)
-
-    def is_set(self) -> bool:
-        """See `threading.Event`."""
-        return self._before.is_set() and self._asked().is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """See `threading.Event`."""
-        started = SYSTEM_CLOCK.monotonic()
-        if not self._before.wait(timeout):
-            return False
-        passed = SYSTEM_CLOCK.monotonic() - started
-        return self._asked().wait(None if timeout is None else max(0.0, timeout - passed))
-
+_T = TypeVar("_T")
 
 _FINISH_SECONDS = 1.0
 
 
-class Connect(Protocol):
-    """Makes a writer's way to its server."""
+class Recipient(NamedTuple):
+    """Who receives the rows of an experiment.
 
-    def __call__(self, directory: str, writer_id: str, writer: JournalWriter, /) -> Delivery:
-        """Make one for what this writer writes below an experiment's directory."""
+    Attributes:
+        destination: the server, and whether the journal stays when the server has it.
+        prefix: the experiment's.
+        about: returns the readme, the tags and so on, for the server.
+    """
+
+    destination: Destination
+    prefix: str
+    about: Callable[[], Mapping[str, Any]]
+
+
+class Threads(Protocol):
+    """Threads for what must not hold up the event loop."""
+
+    async def read(self, work: Callable[[], _T], /) -> _T:
+        """Do what may wait for the disk."""
+        ...
+
+    async def look_up(self, work: Callable[[], _T], /) -> _T:
+        """Look up a host name."""
         ...
 
 
@@ -73,81 +69,97 @@ class Delivery:
         directory: the experiment's.
         writer_id: whose frames.
         writer: what writes them, and knows how far it is.
-        destination: the server, and whether the journal stays when that has it.
-        prefix: the experiment's.
-        about: gives the readme, the tags and so on, for the server.
+        recipient: who receives them.
+        threads: where the uploaders wait for the disk and for names.
     """
 
     def __init__(
-        self,
-        directory: str,
-        writer_id: str,
-        writer: JournalWriter,
-        destination: Destination,
-        prefix: str,
-        about: Callable[[], Mapping[str, Any]],
+        self, directory: str, writer_id: str, writer: JournalWriter, recipient: Recipient, threads: Threads
     ) -> None:
-        self.url = str(destination.url)
-        self._destination = destination
+        self.url = str(recipient.destination.url)
+        self.blobs = BlobLedger()
+        """What has become of the blobs of files."""
+        self._destination = recipient.destination
+        self._prefix = recipient.prefix
+        self._about = recipient.about
         self._directory = directory
-        self._writer = writer_id
-        self._journal = writer
-        self._prefix = prefix
-        self._about = about
-        self._uploader: Uploader | None = None
-        self.waited = 0.0
-        """Seconds for which the end of a run, or an exit, has waited for the server in vain."""
-        self._made = threading.Event()
+        self._writer_id = writer_id
+        self._writer = writer
+        self._threads = threads
+        self._waited = 0.0
         self._finished = threading.Event()
-        self._stopped = False
-        self._silent = False
+        self._running = self._stopped = self._silent = False
         self._token_problem = ""
-        self.contents = BlobLedger()
-        """What has become of the contents of files."""
-        self._blob_uploader: BlobUploader | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        with guarded_imports():
+            from ml_dash.client.api import Client
+            from ml_dash.upload.blob_uploader import BlobUploader
+            from ml_dash.upload.uploader import Uploader
+
+        self._transport = _LazyTransport(self.url, self._token, self._threads)
+        client = Client(self._transport)
+        self._uploader = uploader = Uploader(
+            self._directory,
+            self._prefix,
+            client,
+            lambda: [self._writer_id],
+            self._threads.read,
+            token=self._token,
+            about=lambda: self._about(),  # noqa: PLW0108 - `describe` replaces it
+            settled=lambda _: lambda: self._writer.durable_seq,
+        )
+        self._blob_uploader = BlobUploader(
+            self._directory,
+            self._prefix,
+            client,
+            self._writer_id,
+            self.blobs,
+            self._threads.read,
+            lambda: uploader.state,
+            keeps=self._destination.keeps,
+        )
 
     @property
-    def state(self) -> UploadState | None:
-        """How far the upload is; None as long as it has not begun."""
-        return self._uploader.state if self._uploader is not None else None
+    def state(self) -> UploadState:
+        """How far the upload of the rows is."""
+        return self._uploader.state
 
-    @property
-    def acknowledged_rows(self) -> int:
-        """Rows that the server has."""
+    def delivered(self) -> Counter[str]:
+        """Return how many rows that are in the journal are not pending any more, by what became of them.
+
+        A row that saves a file is acknowledged when its blob is, too.
+        """
         state = self.state
-        return 0 if state is None else state.acknowledged_rows.get(self._writer, 0)
-
-    @property
-    def rejected_rows(self) -> int:
-        """Rows that the server refused."""
-        state = self.state
-        return 0 if state is None else state.rejected_rows.get(self._writer, 0)
-
-    @property
-    def lost_rows(self) -> int:
-        """Rows that could not be read from the disk any more, as far as their number is known."""
-        state = self.state
-        return 0 if state is None else state.lost_rows
+        rows = state.acknowledged_rows.get(self._writer_id, 0)
+        damaged = min(self.blobs.damaged_saves, rows)
+        pending = min(self.blobs.pending_saves, rows - damaged)
+        return Counter(
+            acknowledged=rows - damaged - pending,
+            damaged=damaged,
+            rejected=state.rejected_rows.get(self._writer_id, 0),
+            lost=state.lost_rows,
+        )
 
     @property
     def has_all(self) -> bool:
-        """Whether the server has every frame that was written, and every content of a file."""
-        state = self.state
-        written = self._journal.written_seq
-        has_rows = state is not None and state.acknowledged_seq.get(self._writer, 0) >= written
-        return has_rows and not self.contents.pending_files
+        """Whether the server has every frame that was written, and every blob of a file."""
+        written = self._writer.written_seq
+        return self._has_rows(self.state, written) and not self.blobs.pending_files
+
+    def _has_rows(self, state: UploadState, written: int) -> bool:
+        return state.acknowledged_seq.get(self._writer_id, 0) >= written
 
     @property
     def is_done(self) -> bool:
         """Whether there is nothing left to send, or no use in sending it."""
-        state = self.state
-        return state is not None and (state.stopped or self.has_all)
+        return self.state.stopped or self.has_all
 
     @property
     def ended(self) -> bool:
         """Whether nothing is sent any more, by `stop` or by the server's word."""
-        state = self.state
-        return self._stopped or (state is not None and state.stopped)
+        return self._stopped or self.state.stopped
 
     def tidy(self) -> bool:
         """Remove a journal that is only kept until the server has it; True where that was done.
@@ -161,139 +173,125 @@ class Delivery:
         self.stop()
         self.wait_finished(_FINISH_SECONDS)  # its last act is to write a cursor beside the journal
         try:
-            clear(self._destination.root, self._directory, [self._writer])
+            clear(self._destination.root, self._directory, [self._writer_id])
         except OSError as error:
             logger().warning("%s cannot be removed from the outbox: %s", self._directory, error)
             return False
         return True
 
     def describe(self, about: Callable[[], Mapping[str, Any]]) -> None:
-        """Have the server told what another object of the experiment says of it."""
+        """Send what another object of the experiment says of it to the server."""
         if about != self._about:
             self._about = about
-            if self._uploader is not None:
-                self._uploader.introduce()
+            self._uploader.introduce()
 
     def patience(self, allowed: float) -> float:
-        """Return how many of the seconds that may be waited are left, after what was waited in vain."""
-        return max(0.0, allowed - self.waited)
+        """Return how many of `allowed` seconds may still be waited, after what was waited in vain."""
+        return max(0.0, allowed - self._waited)
+
+    def waited_in_vain(self, seconds: float) -> None:
+        """Count a wait of the end of a run, or of an exit: they wait once for a silent server, and not twice."""
+        self._waited += seconds
+
+    def renew_patience(self) -> None:
+        """Wait for the server as long as ever: a new run begins."""
+        self._waited = 0.0
 
     def offer(self, checksum: str, size: int) -> None:
-        """Have a content sent that is on this disk, before the row that names it is logged.
+        """Have a blob sent that is on this disk, before the row that names it is logged.
 
         Raises:
             OSError: It cannot be noted on the disk that it is to be sent.
         """
-        from ml_dash.storage import blob_markers as unsent
+        from ml_dash.storage import blob_markers
 
-        # Counted first: a sender that finds the marker may have the content sent before this goes on.
-        self.contents.offer(checksum, size)
+        # Counted first: a sender that finds the marker may have the blob sent before this goes on.
+        self.blobs.offer(checksum, size)
         try:
-            unsent.add(self._directory, checksum, self._writer)
+            blob_markers.add(self._directory, checksum, self._writer_id)
         except OSError:
-            self.contents.withdraw(checksum)
+            self.blobs.withdraw(checksum)
             raise
-        if self._blob_uploader is not None:
-            self._blob_uploader.nudge()
+        self._blob_uploader.nudge()
 
     def nudge(self) -> None:
         """Say that frames were written."""
-        if self._uploader is not None:
-            self._uploader.nudge()
+        self._uploader.nudge()
 
     def wait_contact(self, timeout: float) -> None:
         """Wait until the server has answered, or was found to be out of reach."""
-        deadline = SYSTEM_CLOCK.monotonic() + timeout
-        if self._made.wait(timeout) and self._uploader is not None:
-            left = max(0.0, deadline - SYSTEM_CLOCK.monotonic())
-            answered = self._uploader.first_contact.wait(left)
-            self._silent = timeout > 0 and not answered
+        answered = self._uploader.first_contact.wait(timeout)
+        self._silent = timeout > 0 and not answered
 
-    def begin_wait(self) -> threading.Event:
+    def begin_wait(self) -> Pending:
         """Return what is set when the server has all that is written now, or as soon as it is out of reach."""
-        seq = self._journal.written_seq
-        if self._silent and self._uploader is not None and not self._uploader.first_contact.is_set():
-            return (
-                self._made
-            )  # a server that has been waited for in vain is not waited for at every epoch's end
-        rows = self._ask(lambda uploader: uploader.wait_acknowledged(self._writer, seq))
-        return _Answer(rows, self._wait_blobs)
+        if self._silent and not self._uploader.first_contact.is_set():
+            # A server that has been waited for in vain is not waited for at every epoch's end.
+            over = threading.Event()
+            over.set()
+            return over
+        rows = self._uploader.wait_acknowledged(self._writer_id, self._writer.written_seq)
+        return _RowsThenBlobs(rows, self._wait_blobs)
 
-    def wait_acknowledged(self, timeout: float) -> None:
-        """Wait for what is written now to reach the server, for as long as that can be reached."""
-        self.begin_wait().wait(timeout)
-
-    def begin_drain(self) -> threading.Event:
-        """Have sent what is written now, for a process that ends; see `Uploader.begin_drain`."""
-        return _Answer(self._ask(lambda uploader: uploader.begin_drain()), self._wait_blobs)
+    def begin_drain(self) -> Pending:
+        """Send what is written now, for a process that ends; see `Uploader.begin_drain`."""
+        return _RowsThenBlobs(self._uploader.begin_drain(), self._wait_blobs)
 
     def _wait_blobs(self) -> threading.Event:
-        """Return what is set when the server has all contents; asked for when it has the rows, or cannot be reached."""
-        state = self.state
-        if state is not None and state.online and self._blob_uploader is not None:
+        """Return what is set when the server has all blobs; asked for when it has the rows, or cannot be reached."""
+        if self.state.online:
             # What an outage has taught it may be over, since the rows have got there.
-            self.contents.hopeless(is_so=False)
+            self.blobs.hopeless(is_so=False)
             self._blob_uploader.nudge()
-        return self.contents.wait()
-
-    def give_up(self) -> None:
-        """Have nobody wait for a `run` that never comes, as where the interpreter is ending and starts no thread."""
-        self._made.set()
+        return self.blobs.wait()
 
     def stop(self) -> None:
-        """Have `run` return soon."""
+        """Have `run` return soon. Where it has not begun, as where no thread starts any more, nobody waits for it."""
         self._stopped = True
-        if self._uploader is not None:
-            self._uploader.stop()
-        if self._blob_uploader is not None:
-            self._blob_uploader.stop()
+        self._uploader.stop()
+        self._blob_uploader.stop()
+        if not self._running:
+            self._release()
+
+    def _release(self) -> None:
+        self._uploader.close()
+        self.blobs.hopeless()
 
     def wait_finished(self, timeout: float) -> None:
         """Wait, after `stop`, until what is under way is finished."""
-        if self._uploader is not None:
+        if self._running:
             self._finished.wait(timeout)
 
-    async def run(self, run_blocking: RunBlocking, look_up: RunBlocking) -> None:
-        """Send until `stop`, or until the server wants no more.
-
-        Args:
-            run_blocking: does what may wait for the disk, on another thread.
-            look_up: looks up a host name, on yet another one.
-        """
+    async def run(self) -> None:
+        """Send until `stop`, or until the server wants no more."""
+        if self._running:
+            self._prepare()  # the loop has failed under it, and another one has begun: those who waited were let go
+        self._running = True
         try:
-            self._uploader = self._make(run_blocking, look_up)
+            self._transport.load()
         except Exception:  # noqa: BLE001 - a defect of ours, or a broken installation, must not end the tracking
             logger().exception("%s cannot be sent to %s; it stays in the journal.", self._prefix, self.url)
+            self._release()
+            self._finished.set()
             return
-        finally:
-            self._made.set()
         if self._stopped:
-            self._uploader.stop()  # it is run all the same, for those who wait for it by now
+            self._uploader.stop()  # it is run all the same, for its last word
         try:
-            await self._run_both(self._uploader)
+            await self._run_both()
         finally:
             self._finished.set()
 
-    async def _run_both(self, uploader: Uploader) -> None:
+    async def _run_both(self) -> None:
         """Send rows, and files beside them."""
         import anyio
 
-        if self._blob_uploader is None:
-            await uploader.run()
-            return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._blob_uploader.run)
-            await uploader.run()
+            await self._uploader.run()
             tasks.cancel_scope.cancel()  # what is under way goes on another time, from the part that it was at
 
-    def _ask(self, ask: Callable[[Uploader], threading.Event]) -> threading.Event:
-        """Return what the uploader answers, which may have to be made first."""
-        if self._uploader is not None:
-            return ask(self._uploader)
-        return _Answer(self._made, lambda: ask(self._uploader) if self._uploader is not None else self._made)
-
     def _token(self) -> Token | None:
-        """Return the token for the server; one that cannot be sent counts as none, as one that is expired would."""
+        """Return the token for the server; None where it cannot be sent, as for one that is expired."""
         from ml_dash.tokens.current import token_for
 
         try:
@@ -304,38 +302,55 @@ class Delivery:
                 logger().warning("%s", error)
             return None
 
-    def _describe(self) -> Mapping[str, Any]:
-        """Return what is said of the experiment now: `describe` may have brought another word."""
-        return self._about()
 
-    def _make(self, run_blocking: RunBlocking, look_up: RunBlocking) -> Uploader:
+class _LazyTransport:
+    """A transport that loads aiohttp when it is told to, or at the first request; see `Transport`."""
+
+    def __init__(self, url: str, token: Callable[[], Token | None], threads: Threads) -> None:
+        from ml_dash.client.address import parse_address
+
+        address = parse_address(url)
+        self.url, self.is_loopback = address.url, address.is_loopback
+        self._token = token
+        self._threads = threads
+
+    def load(self) -> None:
+        """Load what requests need."""
+        self._real  # noqa: B018 - kept from now on
+
+    @functools.cached_property
+    def _real(self) -> AiohttpTransport:
         with guarded_imports():
-            from ml_dash.client.api import Client
             from ml_dash.client.http import AiohttpTransport
-            from ml_dash.upload.blob_uploader import BlobUploader
-            from ml_dash.upload.uploader import Uploader
 
-        writer = self._journal
-        transport = AiohttpTransport(self.url, self._token, look_up)
-        client = Client(transport)
-        uploader = Uploader(
-            self._directory,
-            self._prefix,
-            client,
-            lambda: [self._writer],
-            run_blocking,
-            token=self._token,
-            about=self._describe,
-            settled=lambda _: lambda: writer.durable_seq,
-        )
-        self._blob_uploader = BlobUploader(
-            self._directory,
-            self._prefix,
-            client,
-            self._writer,
-            self.contents,
-            run_blocking,
-            lambda: uploader.state,
-            keeps=self._destination.keeps,
-        )
-        return uploader
+        return AiohttpTransport(self.url, self._token, self._threads.look_up)
+
+    async def request(self, method: str, path: str, **options: Any) -> Answer:
+        return await self._real.request(method, path, **options)
+
+    def stream(self, path: str, **options: Any) -> AbstractAsyncContextManager[Stream]:
+        return self._real.stream(path, **options)
+
+
+class _RowsThenBlobs:
+    """Is over when the rows are, and then the blobs.
+
+    Args:
+        rows: set when the rows are.
+        blobs: returns what is set when the blobs are, asked for only then: only an answer for the rows tells whether
+            there is hope for the blobs.
+    """
+
+    def __init__(self, rows: threading.Event, blobs: Callable[[], threading.Event]) -> None:
+        self._rows = rows
+        self._blobs = functools.cache(blobs)
+
+    def is_set(self) -> bool:
+        return self._rows.is_set() and self._blobs().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        started = SYSTEM_CLOCK.monotonic()
+        if not self._rows.wait(timeout):
+            return False
+        passed = SYSTEM_CLOCK.monotonic() - started
+        return self._blobs().wait(None if timeout is None else max(0.0, timeout - passed))

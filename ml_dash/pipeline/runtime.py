@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ml_dash.client.destination import Destination
-    from ml_dash.pipeline.delivery import Connect
+    from ml_dash.pipeline.delivery import Recipient
     from ml_dash.pipeline.exit_bar import Left
+    from ml_dash.pipeline.threads import Pending
     from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
 
@@ -84,7 +85,7 @@ class _ServerWait(NamedTuple):
 
     channel: Channel
     delivery: Delivery
-    done: threading.Event
+    done: Pending
     seconds: float
 
     def until(self, started: float, *, at_most: float = float("inf")) -> None:
@@ -124,8 +125,7 @@ class Runtime:
         directory: str,
         settings: Settings,
         known: Channel | None,
-        connect: Connect | None = None,
-        destination: Destination | None = None,
+        recipient: Recipient | None = None,
     ) -> Channel:
         """Look after a run that starts, and return this process's one channel for its directory.
 
@@ -134,33 +134,34 @@ class Runtime:
             directory: the experiment's.
             settings: for a new channel.
             known: the channel that the run had before it was reopened.
-            connect: makes the channel's way to a server, unless it has one; None in local mode.
-            destination: where that leads; what earlier runs left there is sent too.
+            recipient: who receives what is written, and what earlier runs left for the same server; None in local mode.
         """
         with self._lock:
             self._hook()
             self._forget_idle()
-            key = directory, destination.url if destination is not None else None
+            key = directory, recipient.destination.url if recipient is not None else None
             channel = self._channels.get(key) or known
             if channel is None:
                 channel = Channel(directory, new_writer_id(), settings, self.wake)
                 self._born.add(channel)
             channel.resume(new_writer_id())
-            if connect is not None and (channel.delivery is None or channel.delivery.ended):
-                channel.deliver(connect)
+            if recipient is not None:
+                channel.deliver(recipient, self)
             if channel.delivery is not None:
-                channel.delivery.waited = 0.0  # a new run, a new patience
+                channel.delivery.renew_patience()
             # Replaced, never changed: the worker walks over it without a lock.
             self._channels = {**self._channels, key: channel}
             self._runs[run] = channel
             self._handles.add(run)
             self._ensure_worker()
-            if connect is not None:
+            if recipient is not None:
                 self._prepare_uploads()
                 if self._worker is None and channel.delivery is not None:
-                    channel.delivery.give_up()
-                if destination is not None:
-                    self._replays.setdefault(destination, Replay(destination, self._own_writers))
+                    channel.delivery.stop()  # the interpreter is ending: nobody runs it
+                destination = recipient.destination
+                self._replays.setdefault(
+                    destination, Replay(destination, self._own_writers, self.read, self.look_up)
+                )
             self._beat_at = min(self._beat_at, SYSTEM_CLOCK.monotonic() + self._heartbeat())
             return channel
 
@@ -272,7 +273,7 @@ class Runtime:
         self,
         channels: Iterable[Channel],
         left: Callable[[Channel], float],
-        begin: Callable[[Delivery], threading.Event],
+        begin: Callable[[Delivery], Pending],
     ) -> None:
         """Wait for servers to have what is in the journals; say so where it takes a while.
 
@@ -300,11 +301,11 @@ class Runtime:
             self._watch(late, started)
         except KeyboardInterrupt:
             for wait in waits:
-                wait.delivery.waited = float("inf")  # the user waits no longer
+                wait.delivery.waited_in_vain(float("inf"))  # the user waits no longer
             raise
         for wait in waits:
             if not wait.done.is_set():
-                wait.delivery.waited += SYSTEM_CLOCK.monotonic() - started
+                wait.delivery.waited_in_vain(SYSTEM_CLOCK.monotonic() - started)
 
     @staticmethod
     def _watch(late: Collection[_ServerWait], started: float) -> None:
@@ -328,6 +329,11 @@ class Runtime:
             raise RuntimeError("the interpreter is ending: nothing can be asked any more")
         worker.start_uploads()
         return worker.call(question)
+
+    async def read(self, work: Callable[[], _T]) -> _T:
+        """Read or write files on the thread for uploads, for a coroutine on the background thread's loop."""
+        worker = self._worker
+        return work() if worker is None else await worker.read(work)
 
     async def look_up(self, work: Callable[[], _T]) -> _T:
         """Look up a host name on the thread for that, for a coroutine on the background thread's loop."""
@@ -490,7 +496,7 @@ class Runtime:
 def _left(channels: Iterable[Channel]) -> Left:
     """Return what servers do not have yet: rows, and bytes of files."""
     counters = [(channel.counters(), channel.delivery) for channel in channels]
-    arrived = sum(delivery.contents.arrived_bytes for _, delivery in counters if delivery is not None)
+    arrived = sum(delivery.blobs.arrived_bytes for _, delivery in counters if delivery is not None)
     size = sum(each.pending_blob_bytes for each, _ in counters)
     return sum(each.pending for each, _ in counters), max(0, size - arrived)
 

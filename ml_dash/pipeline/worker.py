@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ml_dash.pipeline.channel import Channel
-    from ml_dash.upload.sender import RunBlocking
 
 __all__ = ["Job", "Worker"]
 
@@ -44,7 +43,7 @@ _BREATH = 0.0005
 class Job(Protocol):
     """Something that runs on the worker's loop beside the moving of events, such as an upload."""
 
-    async def run(self, run_blocking: RunBlocking, look_up: RunBlocking, /) -> None:
+    async def run(self) -> None:
         """Do it; never raise. What may wait for the disk, or for a host name, is done on other threads."""
         ...
 
@@ -239,7 +238,7 @@ class Worker:
         for job in self._jobs():
             if job not in self._begun and self._uploads_started:
                 self._begun.add(job)
-                tasks.start_soon(job.run, self.read, self.look_up)
+                tasks.start_soon(job.run)
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep until woken, at most so long; True where woken.

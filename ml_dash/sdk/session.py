@@ -15,7 +15,7 @@ from ml_dash.client.destination import make_outbox
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, JournalWriteError, ServerUnavailableError
 from ml_dash.forks import guarded_imports
-from ml_dash.pipeline.delivery import Delivery
+from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.pipeline.threads import wait_for
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ml_dash.client.destination import Destination
     from ml_dash.client.view import RemoteView
     from ml_dash.identity import Identity
-    from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.channel import Channel
     from ml_dash.pipeline.queue import Queue
     from ml_dash.pipeline.runtime import OpenRun
@@ -110,21 +109,10 @@ class Session:
 
     def open_channel(self, run: OpenRun) -> Channel:
         """Take hold of this process's channel for the experiment."""
-        is_local = self.destination.url is None
-        self.channel = RUNTIME.opened(
-            run,
-            self.directory,
-            self.settings,
-            self.channel,
-            None if is_local else self._connect,
-            None if is_local else self.destination,
-        )
-        if self.channel.delivery is not None and not is_local:
-            self.channel.delivery.describe(self.about.record)
+        remote = self.destination.url is not None
+        recipient = Recipient(self.destination, self.prefix, self.about.record) if remote else None
+        self.channel = RUNTIME.opened(run, self.directory, self.settings, self.channel, recipient)
         return self.channel
-
-    def _connect(self, directory: str, writer_id: str, writer: JournalWriter) -> Delivery:
-        return Delivery(directory, writer_id, writer, self.destination, self.prefix, self.about.record)
 
     def wait_contact(self) -> None:
         """Wait, when the run starts, until the server has answered or was found to be out of reach: not for long."""
@@ -258,7 +246,7 @@ class Session:
             started = SYSTEM_CLOCK.monotonic()
             done = RUNTIME.flush(self.channel, timeout)
             if done and self.channel.delivery is not None:
-                self.channel.delivery.wait_acknowledged(self._server_timeout(timeout, started))
+                self.channel.delivery.begin_wait().wait(self._server_timeout(timeout, started))
         return self._flushed()
 
     async def aflush(self, timeout: float | None = None) -> FlushResult:

@@ -26,29 +26,34 @@ class Replay:
 
     Args:
         destination: the root and the server.
-        own: gives the writers of this process.
+        own: returns the writers of this process.
+        run_blocking: does what may wait for the disk, on another thread.
+        look_up: looks up a host name, on yet another one.
     """
 
-    def __init__(self, destination: Destination, own: Callable[[], Container[str]]) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        own: Callable[[], Container[str]],
+        run_blocking: RunBlocking,
+        look_up: RunBlocking,
+    ) -> None:
         self._destination = destination
         self._own = own
+        self._run_blocking = run_blocking
+        self._look_up = look_up
         self.finished = threading.Event()
 
-    async def run(self, run_blocking: RunBlocking, look_up: RunBlocking) -> None:
-        """Send what writers left that will write no more, until it is sent or cannot be; an outage is waited for.
-
-        Args:
-            run_blocking: does what may wait for the disk, on another thread.
-            look_up: looks up a host name, on yet another one.
-        """
+    async def run(self) -> None:
+        """Send what writers left that will write no more, until it is sent or cannot be; an outage is waited for."""
         try:
-            await self._run(run_blocking, look_up)
+            await self._run()
         except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
             logger().exception("What earlier runs left in %s cannot be sent.", self._destination.root)
         finally:
             self.finished.set()
 
-    async def _run(self, run_blocking: RunBlocking, look_up: RunBlocking) -> None:
+    async def _run(self) -> None:
         with guarded_imports():
             from ml_dash.client.api import Client
             from ml_dash.client.http import AiohttpTransport
@@ -56,10 +61,10 @@ class Replay:
             from ml_dash.upload.sync import sync_experiment
 
         url = str(self._destination.url)
-        client = Client(AiohttpTransport(url, lambda: token_for(url), look_up))
-        for left in await run_blocking(self._find):
+        client = Client(AiohttpTransport(url, lambda: token_for(url), self._look_up))
+        for left in await self._run_blocking(self._find):
             report = await sync_experiment(
-                left.directory, client, run_blocking, only=left.writers.__contains__, patience=math.inf
+                left.directory, client, self._run_blocking, only=left.writers.__contains__, patience=math.inf
             )
             if report.left_behind is not None:
                 logger().warning(
@@ -71,7 +76,7 @@ class Replay:
                     shlex.quote(left.directory),
                 )
             elif not self._destination.keeps:
-                await run_blocking(lambda: self._clear(left))  # noqa: B023 - awaited here
+                await self._run_blocking(lambda: self._clear(left))  # noqa: B023 - awaited here
 
     def _find(self) -> list[Leftover]:
         from ml_dash.errors import InvalidArgumentError

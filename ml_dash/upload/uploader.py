@@ -245,6 +245,15 @@ class Uploader:
         self._urgent.wake()
         self._news.wake()
 
+    def close(self) -> None:
+        """Let go of everyone who waits: nothing more is sent. For an uploader that is never run, too."""
+        with self._lock:
+            self._stopped = True
+            waits, self._waits = self._waits, []
+        self.first_contact.set()
+        for wait in waits:
+            wait.done.set()
+
     # --- the task
 
     async def run(self) -> None:
@@ -258,12 +267,7 @@ class Uploader:
             await self._save(force=True)
         finally:
             self._sender.close()
-            with self._lock:
-                self._stopped = True
-                waits, self._waits = self._waits, []
-            self.first_contact.set()
-            for wait in waits:
-                wait.done.set()
+            self.close()
 
     async def _send_all(self) -> None:
         """Send until there is nothing more, then wait for news."""
