@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.forks import guarded_imports
 from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.frame import encode_frame
+from ml_dash.logger import logger
 from ml_dash.pipeline.layout import Layout, parse_layout
 from ml_dash.values.pack import unpack
 
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ml_dash.pipeline.queue import Event
     from ml_dash.series import Series
 
-__all__ = ["Batcher", "Packed"]
+__all__ = ["Batcher", "Packed", "SeriesNumbers", "salvage"]
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FEW = 16
@@ -38,6 +41,32 @@ class Packed(NamedTuple):
 
     events: Sequence[bytes]
     joined: bytes
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Packed:
+        """Join events, packing first those that were put off."""
+        try:
+            return cls(events, b"".join(events))  # type: ignore[arg-type]  # what is not bytes raises TypeError
+        except TypeError:
+            packed = [event if isinstance(event, bytes) else event.pack() for event in events]
+            return cls(packed, b"".join(packed))
+
+
+class SeriesNumbers:
+    """The series of one channel and the numbers that stand for them in its events; that channel's lock guards it."""
+
+    def __init__(self) -> None:
+        self.known: list[Series] = []
+        self._numbers: dict[Series, int] = {}
+
+    def number(self, series: Series) -> int:
+        """Return the number of a series, a new one where it is new."""
+        number = self._numbers.get(series)
+        if number is None:
+            # In this order: a fork between the two must not leave the child a number that names nothing.
+            self.known.append(series)
+            number = self._numbers[series] = len(self.known) - 1
+        return number
 
 
 class _Part(NamedTuple):
@@ -152,6 +181,23 @@ class Batcher:
             known.insert(0, parsed)
             del known[_SHAPES_A_LENGTH:]
         return parsed
+
+
+def salvage(events: Sequence[Event], series: Sequence[Series]) -> tuple[list[Block], int]:
+    """Return the blocks of those events that can be encoded, each by itself, and how many cannot."""
+    logger().exception("A batch could not be encoded; its rows are tried one by one.")
+    blocks: list[Block] = []
+    lost = 0
+    for event in events:
+        try:
+            found = Batcher().blocks(Packed.of([event]), series)
+            encode_frame(1, found)
+        except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved; it is counted
+            logger().exception("A row could not be encoded, and is counted as dropped['malformed'].")
+            lost += 1
+        else:
+            blocks += found
+    return blocks, lost
 
 
 def _numbers(layout: Layout, records: npt.NDArray[Any], positions: npt.NDArray[np.int64] | None) -> _Part:

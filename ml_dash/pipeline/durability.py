@@ -1,7 +1,12 @@
-"""Contents of files that are still to be made durable, and the frames that must not count as durable before them.
+"""Blobs of files that are still to be made durable, and the frames that must not count as durable before them.
 
-A row may say that a file is saved only when its content would survive a power cut, too. The caller of `save` does not
-wait for that: the content's fsync runs where the journal's does, and rows put after it count when it has returned.
+Problem: a row may say that a file is saved only when its blob would survive a power cut, too, but an fsync of a large
+blob takes minutes, for which neither the caller of `save` nor the rows of others can wait. So it runs behind, on a
+thread of its own, and rows put after it are written at once and count as durable only when it has returned.
+
+An fsync that failed proves nothing when it is called again: the kernel may have dropped the pages and reported that
+once. So such a blob is written anew before the next try. What still can fail: a disk that acknowledges an fsync
+without having written.
 """
 
 from __future__ import annotations
@@ -14,17 +19,18 @@ from ml_dash.logger import logger
 if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.journal.disk import Disk
+    from ml_dash.pipeline.queue import EventQueue
 
-__all__ = ["Securing"]
+__all__ = ["BlobDurability", "DiskHealth"]
 
 _RETRY_SECONDS = 1.0
 
 
-class Securing:
-    """The contents of one channel whose fsync has not returned yet. Methods are for any thread.
+class BlobDurability:
+    """The blobs of one channel whose fsync has not returned yet. Methods are for any thread.
 
     Args:
-        root: the directories of the contents' names are made durable up to this one, which is the experiment's.
+        root: the directories of the blobs' names are made durable up to this one, which is the experiment's.
         disk: the file system.
         clock: the time.
 
@@ -36,21 +42,22 @@ class Securing:
         self._root = root
         self._disk = disk
         self._clock = clock
+        # Guards the fields below; held for a moment. Reentrant: a signal handler may save a file in the middle.
         self._lock = threading.RLock()
-        """Guards the fields below; held for a moment."""
+        # Held during the fsyncs: whoever comes second finds them done. Reentrant: the warning of a disk that refuses
+        # may go to a log handler of the script's that flushes.
         self._syncing = threading.RLock()
-        """Held during the fsyncs: whoever comes second finds them done."""
         self._waiting: dict[str, int] = {}
         self._given_up: set[str] = set()
         self._retry_at = float("-inf")
         self.last_error: str | None = None
 
     def add(self, path: str, written: int) -> None:
-        """Have a content made durable.
+        """Have a blob made durable.
 
         Args:
-            path: the content's, whole and under its name.
-            written: the number of the last frame written: those after it count as durable only behind this content.
+            path: the blob's, whole and under its name.
+            written: the number of the last frame written: those after it count as durable only behind this blob.
         """
         with self._lock:
             self._waiting.setdefault(path, written)
@@ -64,7 +71,7 @@ class Securing:
         return bool(self._waiting) and self._clock.monotonic() >= self._retry_at
 
     def durable(self, sequence: int) -> int:
-        """Return the number up to which frames are durable with the contents before them.
+        """Return the number up to which frames are durable with the blobs before them.
 
         Args:
             sequence: the number up to which they are, looked at by themselves.
@@ -77,7 +84,7 @@ class Securing:
         self._retry_at = float("-inf")
 
     def sync(self) -> None:
-        """Make all contents durable that wait for it. A disk that refuses is noted and tried again later."""
+        """Make all blobs durable that wait for it. A disk that refuses is noted and tried again later."""
         with self._syncing:
             if not self.is_due:
                 return
@@ -110,3 +117,63 @@ class Securing:
                 error,
             )
         self.last_error = str(error)
+
+
+class DiskHealth:
+    """Whether the disk takes what is written to one journal, and when to try again if it does not.
+
+    Each try writes again all that is not durable, so that trying all the time would fill the disk.
+
+    Args:
+        journal: the journal's directory.
+        queue: what drops events, at capacity, as long as the disk refuses.
+        clock: the time.
+
+    Attributes:
+        last_error: what went wrong last; None where nothing has.
+    """
+
+    def __init__(self, journal: str, queue: EventQueue, clock: Clock) -> None:
+        self._journal = journal
+        self._queue = queue
+        self._clock = clock
+        self._retry_at = float("-inf")
+        self.last_error: str | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Whether the disk has refused and is not to be tried now."""
+        return self._queue.failing and self._clock.monotonic() < self._retry_at
+
+    def urge(self) -> None:
+        """Try the disk at once: somebody waits for it."""
+        self._retry_at = float("-inf")
+
+    def note(self, error: str) -> None:
+        """Remember what went wrong."""
+        self.last_error = error
+
+    def fail(self, error: OSError) -> None:
+        """Note that the disk refused, and say so the first time."""
+        self._retry_at = self._clock.monotonic() + _RETRY_SECONDS
+        self.note(str(error))
+        if not self._queue.failing:
+            self._queue.disk_failed()
+            logger().warning(
+                "The journal in %s cannot be written (%s). Training goes on; up to %d rows wait in memory, "
+                "further ones are dropped and counted in status().dropped['disk']. Writing is tried again "
+                "every second: free space on that disk, or mend its permissions.",
+                self._journal,
+                error,
+                self._queue.capacity,
+            )
+
+    def recover(self) -> None:
+        """Note that the disk takes what is written, and say so if it did not before."""
+        if self._queue.failing:
+            self._queue.disk_works()
+            logger().warning(
+                "The journal in %s can be written again; %d rows were dropped meanwhile.",
+                self._journal,
+                self._queue.dropped["disk"],
+            )

@@ -8,6 +8,9 @@ and `attend` are part of the interface.
 
 One comparison per call serves two ends. While the worker polls, the limit is the capacity; when it goes to
 sleep for want of work the limit is 0, and the first event put after that wakes it.
+
+What still can happen: as no lock is taken, threads that put at the same moment may pass the capacity by one event
+each, and at capacity "the newest" may be the event of another thread. Both are counted right.
 """
 
 from __future__ import annotations
@@ -85,6 +88,7 @@ class EventQueue:
     Attributes:
         events: what waits, oldest first.
         limit: the number of events beyond which `put` attends.
+        capacity: how many events may wait.
 
     Args:
         capacity: events that may wait.
@@ -94,25 +98,25 @@ class EventQueue:
     """
 
     __slots__ = (
-        "_capacity",
         "_capacity_bytes",
+        "_drainer",
+        "_exempt",
+        "_failing",
         "_kept",
         "_large_bytes",
         "_lock",
         "_overflow",
         "_wake",
+        "capacity",
         "dropped",
         "events",
-        "exempt",
-        "failing",
         "limit",
-        "owner",
     )
 
     def __init__(
         self, capacity: int, capacity_bytes: int, overflow: Overflow, wake: Callable[[], None]
     ) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._overflow = overflow
         self._wake = wake
@@ -125,14 +129,39 @@ class EventQueue:
         self._kept: list[Event] = []
         self.limit = 0
         self._large_bytes = 0
+        # Guards what is taken out, and the bytes of large events. Reentrant: a signal handler may log in the middle.
         self._lock = threading.RLock()
         self.dropped: Counter[str] = Counter()
-        self.failing = False  # the disk refuses: at capacity events are dropped and counted
-        self.owner = 0  # the thread that drains, which must never wait for itself
-        self.exempt = 0  # the thread that ends the process: it puts its few last events whatever the capacity
+        self._failing = False
+        self._drainer = self._exempt = 0
 
     def __len__(self) -> int:
         return len(self.events) + len(self._kept)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refuses, so that at capacity events are dropped and counted."""
+        return self._failing
+
+    def disk_failed(self) -> None:
+        """Drop and count events at capacity: nobody knows when there will be room."""
+        self._failing = True
+
+    def disk_works(self) -> None:
+        """Wait for room at capacity, or do what `overflow` says."""
+        self._failing = False
+
+    def begin_drain(self) -> None:
+        """Let this thread put events whatever the capacity: it drains, and must not wait for itself."""
+        self._drainer = threading.get_ident()
+
+    def end_drain(self) -> None:
+        """Leave the state of `begin_drain`."""
+        self._drainer = 0
+
+    def exempt_this_thread(self) -> None:
+        """Let this thread put events whatever the capacity: it ends the process, and its last ones are few."""
+        self._exempt = threading.get_ident()
 
     def put(self, event: Event) -> None:
         """Append an event. At capacity wait for room, or drop it and count it."""
@@ -143,17 +172,20 @@ class EventQueue:
 
     def keep(self, event: Event) -> None:
         """Put an event that is never dropped; at capacity wait for room, which a disk that fails does not give."""
-        while len(self._kept) >= self._capacity and threading.get_ident() not in {self.owner, self.exempt}:
-            if self.failing:
+        while len(self._kept) >= self.capacity and threading.get_ident() not in {
+            self._drainer,
+            self._exempt,
+        }:
+            if self._failing:
                 raise FileStoreError(
                     f"the journal cannot be written, and {len(self._kept)} rows of files wait for it already: nothing "
                     "was saved; free space on its disk"
                 )
             self._wake()
-            threading.Event().wait(_WAIT)
+            threading.Event().wait(_WAIT)  # see `attend`
         self._kept.append(event)
         if self.limit == 0:
-            self.limit = self._capacity
+            self.limit = self.capacity
             self._wake()
 
     def counts(self) -> tuple[int, Counter[str]]:
@@ -181,13 +213,13 @@ class EventQueue:
         """Ask to be woken by the next event; False where one is there already."""
         self.limit = 0
         if self.events or self._kept:
-            self.limit = self._capacity
+            self.limit = self.capacity
             return False
         return True
 
     def work(self) -> None:
         """Leave the state of `rest`: from now on the worker polls."""
-        self.limit = self._capacity
+        self.limit = self.capacity
 
     def attend(self, event: Event) -> None:
         """Count a large event, wake the worker if it sleeps, and at capacity wait for room or drop an event."""
@@ -196,22 +228,23 @@ class EventQueue:
             with self._lock:
                 self._large_bytes += size
         if self.limit == 0:
-            self.limit = self._capacity
+            self.limit = self.capacity
             self._wake()
-        while self._is_full() and threading.get_ident() not in {self.owner, self.exempt}:
+        while self._is_full() and threading.get_ident() not in {self._drainer, self._exempt}:
             reason = self._refusal()
             if reason is not None:
                 self._drop_newest(reason)
                 return
             self._wake()
+            # No `time.sleep`, which programs replace in their tests; no condition, which each drain had to notify.
             threading.Event().wait(_WAIT)
 
     def _is_full(self) -> bool:
         waiting = len(self.events)
-        return waiting > self._capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
+        return waiting > self.capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
 
     def _refusal(self) -> str | None:
-        if self.failing:
+        if self._failing:
             return "disk"
         return "overflow" if self._overflow == "drop" else None
 

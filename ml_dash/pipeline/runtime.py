@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import hook_forks
 from ml_dash.logger import logger
-from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.delivery import Delivery
 from ml_dash.pipeline.exit_bar import exit_bar
 from ml_dash.pipeline.signals import Termination
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ml_dash.client.destination import Destination
+    from ml_dash.pipeline.counters import Counters
     from ml_dash.pipeline.delivery import Recipient
     from ml_dash.pipeline.exit_bar import Left
     from ml_dash.pipeline.threads import Pending
@@ -227,7 +228,7 @@ class Runtime:
 
     def settle(self, channel: Channel) -> None:
         """Write what a channel holds now, so that a reader finds it."""
-        if not channel.is_settled:
+        if not channel.is_settled():
             apart(channel.settle)
 
     def flush_through(self, channel: Channel) -> None:
@@ -462,7 +463,7 @@ class Runtime:
         """End the runs that are open, in the thread that ends the process: it must not wait for room in a queue."""
         self.closing = True
         for channel in self._channels.values():
-            channel.queue.exempt = threading.get_ident()
+            channel.queue.exempt_this_thread()
         for run in tuple(self._handles):
             try:
                 run.end(status)

@@ -15,6 +15,7 @@ import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ml_dash.alarm import Alarm
 from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import SLICE
@@ -71,21 +72,20 @@ class Worker:
         self._tick = tick
         self._requests: list[tuple[Channel, threading.Event]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._woken = False
-        self._sleeping: asyncio.Future[None] | None = None
+        self._alarm = Alarm()
         self._disk = WorkThread("ml-dash-disk")
         # Another one: what is sent must not wait for an fsync, nor an fsync for what is sent.
         self._uploads = WorkThread("ml-dash-upload")
         # And one more: looking up a host name can hang for as long as the network's own time-outs.
         self._names = WorkThread("ml-dash-names")
-        # The fsync of a large content takes minutes, for which that of the journal must not wait.
-        self._contents = WorkThread("ml-dash-contents")
+        # The fsync of a large blob takes minutes, for which that of the journal must not wait.
+        self._blobs = WorkThread("ml-dash-blobs")
         self._blobs_started = False
         self._uploads_started = False
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._standing = threading.Event()
         self._syncing: set[Channel] = set()
-        self._securing: set[Channel] = set()
+        self._syncing_blobs: set[Channel] = set()
         self._starting = ExitStack()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="ml-dash", daemon=True)
@@ -136,7 +136,7 @@ class Worker:
         but for one that hangs, such as on a disk that answers nothing.
         """
         deadline = time.monotonic() + timeout
-        others = (self._disk, self._uploads, self._names, self._contents)
+        others = (self._disk, self._uploads, self._names, self._blobs)
         self._ending = True
         self.wake()
         for other in others:
@@ -165,12 +165,7 @@ class Worker:
 
     def wake(self) -> None:
         """Begin a round soon; from any thread."""
-        loop = self._loop
-        if loop is not None:
-            try:
-                loop.call_soon_threadsafe(self._signal)
-            except RuntimeError:
-                self._loop = None  # the loop has closed: the interpreter is ending
+        self._alarm.wake()
 
     def flush(self, channel: Channel) -> threading.Event:
         """Have what a channel holds now written and synced, and the event set then."""
@@ -181,10 +176,6 @@ class Worker:
         self.wake()
         return done
 
-    def _signal(self) -> None:
-        self._woken = True
-        self._end_sleep()
-
     def _run(self) -> None:
         while not self._ending:
             try:
@@ -193,6 +184,7 @@ class Worker:
                     self._starting.enter_context(guarded_imports())
                     self._run_loop()
             except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
+                # The jobs are begun once more, on another loop; requests are still in the list.
                 logger().exception("The background thread met an unexpected error and starts again.")
                 time.sleep(_IDLE_SLEEP)
 
@@ -217,51 +209,36 @@ class Worker:
         quiet = 0
         self._begun.clear()  # on a loop before this one
         self._standing.set()
-        async with anyio.create_task_group() as tasks:
-            while not self._ending:
-                self._begin_jobs(tasks)
-                while self._requests:
-                    tasks.start_soon(self._serve, *self._requests.pop(0))
-                quiet = 0 if await self._round(tasks) else quiet + 1
-                self._tick()
-                if self._requests:
-                    continue
-                if quiet < _IDLE_AFTER or not self._rest():
-                    await self._sleep(max(_BREATH, self._linger()))
-                else:
-                    quiet = 0 if await self._sleep(_IDLE_SLEEP) else quiet
-                    self._go_on()
-            self._loop = None  # nobody asks it for anything any more
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                while not self._ending:
+                    quiet = await self._turn(tasks, quiet)
+                self._loop = None  # nobody asks it for anything any more
+                tasks.cancel_scope.cancel()
+        finally:
+            self._loop = None
+
+    async def _turn(self, tasks: TaskGroup, quiet: int) -> int:
+        """Do a round and sleep; returns how many rounds there has been no work for."""
+        self._begin_jobs(tasks)
+        while self._requests:
+            tasks.start_soon(self._serve, *self._requests.pop(0))
+        quiet = 0 if await self._round(tasks) else quiet + 1
+        self._tick()
+        if self._requests:
+            return quiet
+        if quiet < _IDLE_AFTER or not self._rest():
+            await self._alarm.sleep(max(_BREATH, self._linger()))
+        else:
+            quiet = 0 if await self._alarm.sleep(_IDLE_SLEEP) else quiet
+            self._go_on()
+        return quiet
 
     def _begin_jobs(self, tasks: TaskGroup) -> None:
         for job in self._jobs():
             if job not in self._begun and self._uploads_started:
                 self._begun.add(job)
                 tasks.start_soon(job.run)
-
-    async def _sleep(self, seconds: float) -> bool:
-        """Sleep until woken, at most so long; True where woken.
-
-        A bare future and a timer: with anyio's event and cancel scope a round without work would cost twice as much.
-        """
-        import asyncio
-
-        if not self._woken:
-            loop = asyncio.get_running_loop()
-            self._sleeping = loop.create_future()
-            alarm = loop.call_later(seconds, self._end_sleep)
-            try:
-                await self._sleeping
-            finally:
-                alarm.cancel()
-                self._sleeping = None
-        woken, self._woken = self._woken, False
-        return woken
-
-    def _end_sleep(self) -> None:
-        if self._sleeping is not None and not self._sleeping.done():
-            self._sleeping.set_result(None)
 
     async def _serve(self, channel: Channel, done: threading.Event) -> None:
         try:
@@ -271,25 +248,25 @@ class Worker:
 
     async def _sync(self, channel: Channel) -> None:
         try:
-            await self._disk.do(lambda: channel.sync(contents=False))
+            await self._disk.do(lambda: channel.sync(blobs=False))
         finally:
             self._syncing.discard(channel)
 
-    async def _secure(self, channel: Channel) -> None:
+    async def _sync_blobs(self, channel: Channel) -> None:
         try:
             await self._blob_thread().do(channel.sync_blobs)
         finally:
-            self._securing.discard(channel)
+            self._syncing_blobs.discard(channel)
 
     def _blob_thread(self) -> WorkThread:
         """Return the thread for what is large, started when there is the first of it."""
         if not self._blobs_started:
             try:
-                self._contents.start()
+                self._blobs.start()
             except RuntimeError:
                 return self._disk  # the interpreter is ending, and starts no thread any more
             self._blobs_started = True
-        return self._contents
+        return self._blobs
 
     async def _round(self, tasks: TaskGroup) -> bool:
         """Move what waits; True where there was something."""
@@ -305,9 +282,9 @@ class Worker:
             if channel.wants_sync and channel not in self._syncing:
                 self._syncing.add(channel)
                 tasks.start_soon(self._sync, channel)
-            if channel.wants_secure and channel not in self._securing:
-                self._securing.add(channel)
-                tasks.start_soon(self._secure, channel)
+            if channel.blobs.is_due and channel not in self._syncing_blobs:
+                self._syncing_blobs.add(channel)
+                tasks.start_soon(self._sync_blobs, channel)
         return moved
 
     def _rest(self) -> bool:

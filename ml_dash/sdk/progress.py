@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.pipeline.counters import Counters
 from ml_dash.status import ExperimentStatus, FlushResult
 
 if TYPE_CHECKING:
+    from ml_dash.pipeline.channel import Channel
     from ml_dash.upload.uploader import UploadState
 
 __all__ = ["flush_result", "iso", "status_of", "upload_of"]

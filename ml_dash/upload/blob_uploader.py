@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_dash.alarm import Alarm
 from ml_dash.client.retry import Backoff
 from ml_dash.client.trouble import Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.logger import logger
-from ml_dash.upload.alarm import Alarm
 from ml_dash.upload.blob_sender import BlobSender
 
 if TYPE_CHECKING:

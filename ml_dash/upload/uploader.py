@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.alarm import Alarm
 from ml_dash.client.retry import Backoff
 from ml_dash.client.trouble import Trouble, Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
@@ -19,7 +20,6 @@ from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.logger import logger
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.upload.alarm import Alarm
 from ml_dash.upload.sender import RunBlocking, Sender, Settled
 
 if TYPE_CHECKING:

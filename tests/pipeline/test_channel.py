@@ -13,7 +13,8 @@ import pytest
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import verify
 from ml_dash.pipeline import channel as channel_module, queue as queue_module
-from ml_dash.pipeline.channel import Channel, Counters
+from ml_dash.pipeline.channel import Channel
+from ml_dash.pipeline.counters import Counters
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
@@ -140,22 +141,28 @@ def test_a_queue_that_is_full_drops_the_newest_where_that_was_asked_for() -> Non
     assert bench.counters().durable == 10
 
 
-def test_flush_ends_when_rows_that_it_waited_for_are_dropped(small: ChannelBench) -> None:
+def test_flush_ends_when_rows_that_it_waited_for_are_dropped(
+    small: ChannelBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another thread may be about to drop the row that did not fit, just when `flush` counts what waits."""
     small.put(*range(10))
     small.channel.queue.events.append(pack([small.train, 10, {"n": 10}]))
     looks = 0
 
-    def until() -> bool:
+    pump = small.channel.pump
+
+    def drop_and_pump() -> bool:
         nonlocal looks
         looks += 1
         if looks == 1:
             small.channel.queue._drop_newest("overflow")
-        return looks > 50
+        assert looks < 50
+        return pump()
 
+    monkeypatch.setattr(small.channel, "pump", drop_and_pump)
     small.channel.post_snapshot("side.json", lambda: b"{}")
-    small.channel.flush(until)
-    assert looks < 50
+    small.channel.flush()
+    assert looks
     assert small.counters() == Counters(logged=11, durable=10, acknowledged=10, dropped={"overflow": 1})
     assert bytes(small.disk.files["exp/side.json"].data) == b"{}"
 

@@ -146,13 +146,13 @@ def test_at_capacity_events_are_dropped_and_counted() -> None:
 def test_a_disk_that_fails_turns_waiting_into_counted_drops(overflow: Overflow) -> None:
     """Whatever the way to overflow: the training loop goes on."""
     queue = queue_of(capacity=10, overflow=overflow)
-    queue.failing = True
+    queue.disk_failed()
     for event in numbered(25):
         queue.put(event)
 
     assert queue.counts() == (10, Counter(disk=15))
     queue.drain(5, ALL)
-    queue.failing = False
+    queue.disk_works()
     for _ in range(5):
         queue.put(SMALL)
     assert queue.counts() == (10, Counter(disk=15))
@@ -166,7 +166,7 @@ def test_a_disk_that_begins_to_fail_frees_those_who_wait() -> None:
         writer.start()
     wait_until(lambda: len(queue) >= 14)
 
-    queue.failing = True
+    queue.disk_failed()
     for writer in writers:
         writer.join(60)
 
@@ -177,7 +177,7 @@ def test_a_disk_that_begins_to_fail_frees_those_who_wait() -> None:
 def test_the_thread_that_drains_never_waits_for_itself() -> None:
     """It may log (a warning's handler, for instance) while it has a full queue in its hands."""
     queue = queue_of(capacity=10)
-    queue.owner = threading.get_ident()
+    queue.begin_drain()
     for _ in range(20):
         queue.put(SMALL)
 
@@ -187,7 +187,7 @@ def test_the_thread_that_drains_never_waits_for_itself() -> None:
 def test_the_thread_that_ends_the_process_never_waits() -> None:
     """Its few last events are put whatever the capacity."""
     queue = queue_of(capacity=10)
-    queue.exempt = threading.get_ident()
+    queue.exempt_this_thread()
     for _ in range(20):
         queue.put(SMALL)
 
@@ -392,7 +392,8 @@ def test_sixteen_threads_lose_nothing_that_is_not_counted(overflow: Overflow, si
 def test_what_is_kept_is_never_dropped_for_others(failing: bool) -> None:
     """The newest event is dropped at capacity; one that its caller was promised is not among those."""
     queue = queue_of(capacity=3, overflow="drop")
-    queue.failing = failing
+    if failing:
+        queue.disk_failed()
     for number in range(3):
         queue.put(b"%d" % number)
     queue.keep(b"kept")
@@ -418,7 +419,7 @@ def test_what_is_to_be_kept_waits_for_room_and_is_refused_where_the_disk_gives_n
     assert not done.wait(0.1)
     assert queue.drain(1, ALL) == [b"1"]
     assert done.wait(60)
-    queue.failing = True
+    queue.disk_failed()
     with pytest.raises(FileStoreError, match="2 rows of files wait"):
         queue.keep(b"4")
     assert queue.counts() == (2, Counter())

@@ -183,7 +183,7 @@ class Process:
         parent, channel = self.channel, copy.copy(self.channel)
         channel.queue = copy.copy(parent.queue)
         channel.writer = copy.copy(parent.writer)
-        channel._series, channel._ids = list(parent._series), dict(parent._ids)
+        channel._series = copy.deepcopy(parent._series)
         child = Process(
             writer_id,
             self._rng,

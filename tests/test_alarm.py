@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from ml_dash.upload.alarm import Alarm
+from ml_dash.alarm import Alarm
 from tests.support.virtual_time import run
 
 

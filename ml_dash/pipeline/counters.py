@@ -1,0 +1,107 @@
+"""What was logged and what became of it.
+
+The law, at any time: ``logged = acknowledged + pending + dropped``. A row is acknowledged when it has reached its last
+destination: in local mode, when an fsync has returned behind it, and else, when the server has said that it has it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml_dash.pipeline.delivery import Delivery
+    from ml_dash.pipeline.queue import EventQueue
+
+__all__ = ["Counters", "Tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How many rows were logged and what became of them."""
+
+    logged: int = 0
+    durable: int = 0
+    acknowledged: int = 0
+    pending: int = 0
+    pending_bytes: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    pending_files: int = field(default=0, compare=False)
+    pending_blob_bytes: int = field(default=0, compare=False)
+    unsafe: int = field(default=0, compare=False)
+    """Of those that were not dropped, the rows that no fsync has confirmed."""
+
+
+class Tally:
+    """Counts the rows of one channel behind the queue. It has no lock: its channel's guards it.
+
+    Attributes:
+        taken: rows that were taken from the queue.
+    """
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._written = 0
+        self._durable = 0
+        self._unsynced: deque[tuple[int, int]] = deque()  # written frames: (sequence number, rows)
+        self._dropped: Counter[str] = Counter()
+        self._earlier: Counter[str] = Counter()  # what became of the rows of writers before this one
+
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether frames were written that no fsync has confirmed."""
+        return bool(self._unsynced)
+
+    def write(self, sequence: int, rows: int) -> None:
+        """Count the rows of a frame that was written."""
+        self._written += rows
+        self._unsynced.append((sequence, rows))
+
+    def drop(self, reason: str, rows: int) -> None:
+        """Count rows that were taken and will not be written."""
+        self._dropped[reason] += rows
+
+    def make_durable(self, sequence: int) -> None:
+        """Count the rows of all frames up to this one as durable."""
+        while self._unsynced and self._unsynced[0][0] <= sequence:
+            self._durable += self._unsynced.popleft()[1]
+
+    def retire(self, delivery: Delivery) -> None:
+        """Keep what became of the rows of a writer that writes no more."""
+        self._earlier += delivery.delivered()
+
+    def count(
+        self, queue: EventQueue, unwritten: int, pending_bytes: int, delivery: Delivery | None
+    ) -> Counters:
+        """Return the counters.
+
+        Args:
+            queue: what is not taken yet, or was never let in.
+            unwritten: rows that were taken and are not written.
+            pending_bytes: bytes that were written and not synced.
+            delivery: the way to a server; None in local mode.
+        """
+        queued, refused = queue.counts()
+        unsynced = sum(rows for _, rows in self._unsynced)
+        dropped = self._dropped + refused
+        if delivery is None:
+            acknowledged, pending = self._durable, unsynced
+        else:
+            delivered = delivery.delivered() + self._earlier
+            pending = self._written - delivered.total()
+            acknowledged = delivered.pop("acknowledged", 0)
+            dropped += delivered
+        return Counters(
+            logged=self.taken + queued + refused.total(),
+            durable=self._durable,
+            acknowledged=acknowledged,
+            pending=queued + unwritten + pending,
+            pending_bytes=pending_bytes,
+            dropped=dict(dropped),
+            pending_files=0 if delivery is None else delivery.blobs.pending_files,
+            pending_blob_bytes=0 if delivery is None else delivery.blobs.pending_bytes,
+            unsafe=queued + unwritten + unsynced,
+        )
