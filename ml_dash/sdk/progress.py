@@ -15,7 +15,7 @@ __all__ = ["flush_result", "iso", "status_of", "upload_of"]
 
 
 def upload_of(channel: Channel | None) -> UploadState | None:
-    """Return how far a channel's upload is; None in local mode, and before it has begun."""
+    """Return how far a channel's upload is; None in local mode."""
     delivery = channel.delivery if channel is not None else None
     return delivery.state if delivery is not None else None
 

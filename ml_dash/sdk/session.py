@@ -231,7 +231,7 @@ class Session:
 
     @property
     def upload(self) -> UploadState | None:
-        """How far the upload is; None in local mode, and before it has begun."""
+        """How far the upload is; None in local mode."""
         return upload_of(self.channel)
 
     @property
