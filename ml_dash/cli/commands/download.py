@@ -96,7 +96,7 @@ class _Downloads:
     def run(self) -> bool:
         """Get them all; False where one could not be had."""
         from ml_dash.query.files import full_name
-        from ml_dash.sdk.files.target import target_below
+        from ml_dash.sdk.files.targets import target_below
 
         total = sum(row["sizeBytes"] for row in self.rows)
         begun, complete = 0, True

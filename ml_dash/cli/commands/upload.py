@@ -246,7 +246,7 @@ class Addition:
             FileStoreError: It cannot be read, or its copy not be written.
             OSError: The journal cannot be written.
         """
-        from ml_dash.sdk.files.row import save_row
+        from ml_dash.sdk.files.details import save_row
 
         time_ns = SYSTEM_CLOCK.time_ns()
         staged = self._staging.capture(new.source, on_progress)

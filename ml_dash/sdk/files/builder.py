@@ -98,7 +98,7 @@ class FileBuilder:
             **details: `description`, `tags`, `bindrs`, `metadata`, as for `save`.
         """
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.json_content import json_bytes
+        from ml_dash.sdk.files.encoders.objects import json_bytes
 
         data = json_bytes(content)
         return self._write(place, details, lambda file: file.write(data))
@@ -129,14 +129,14 @@ class FileBuilder:
     def save_torch(self, model: Any, to: str, **details: Any) -> dict[str, Any]:
         """Save a PyTorch module, a state dict or any such object by ``torch.save``."""
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.torch_content import write_torch
+        from ml_dash.sdk.files.encoders.objects import write_torch
 
         return self._write(place, details, lambda file: write_torch(model, file))
 
     def save_pkl(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
         """Save an object by ``pickle``. ML-Dash never loads a pickle."""
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.pickle_content import write_pickle
+        from ml_dash.sdk.files.encoders.objects import write_pickle
 
         return self._write(place, details, lambda file: write_pickle(content, file))
 
@@ -149,7 +149,7 @@ class FileBuilder:
             **kwargs: `description`, `tags` and `bindrs` as for `save`; all others go to ``fig.savefig``.
         """
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.figure import write_figure
+        from ml_dash.sdk.files.encoders.images import write_figure
 
         details = _taken(kwargs, "description", "tags", "bindrs")
         extension = kwargs.pop("format", None) or place.extension
@@ -164,7 +164,7 @@ class FileBuilder:
             **kwargs: `description`, `tags`, `bindrs` and `metadata` as for `save`; all others go to Pillow.
         """
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.image import write_image
+        from ml_dash.sdk.files.encoders.images import write_image
 
         details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
         extension = kwargs.pop("format", None) or place.extension

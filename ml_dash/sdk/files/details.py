@@ -1,15 +1,25 @@
-"""What is said about a file besides its content: description, tags, bindrs and metadata."""
+"""What is said about a file besides its content, and the journal's row that says so."""
 
 from __future__ import annotations
 
+import secrets
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.sdk.files.content_types import content_type
 from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event, unpack
 
-__all__ = ["Details", "stored_form"]
+if TYPE_CHECKING:
+    from ml_dash.sdk.files.names import Place
+    from ml_dash.storage.blobs import Staged
+
+__all__ = ["Details", "save_row", "stored_form"]
+
+_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_ID_LENGTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,20 @@ class Details:
     def all(self) -> dict[str, Any]:
         """Return all of them as a new file has them."""
         return {"description": None, "tags": [], "bindrs": [], "metadata": None} | self.given()
+
+
+def save_row(place: Place, details: Details, content: Staged) -> dict[str, Any]:
+    """Return the fields of a new file, with an id of its own; see `ml_dash.query.files`."""
+    return {
+        "event": "save",
+        "id": "file_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH)),
+        "path": place.path,
+        "filename": place.filename,
+        **details.all(),
+        "contentType": content_type(place.filename),
+        "sizeBytes": content.size,
+        "checksum": content.checksum,
+    }
 
 
 def stored_form(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

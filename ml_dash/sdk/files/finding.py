@@ -15,7 +15,7 @@ from ml_dash.errors import (
     ServerUnavailableError,
 )
 from ml_dash.query.files import FileQuery, full_name, is_pattern
-from ml_dash.sdk.files.target import target_below, target_of
+from ml_dash.sdk.files.targets import target_below, target_of
 from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.query.files import CHANGEABLE, fold_files
 from ml_dash.query.times import iso_time
-from ml_dash.sdk.files.details import Details, stored_form
-from ml_dash.sdk.files.row import save_row
+from ml_dash.sdk.files.details import Details, save_row, stored_form
 from ml_dash.series import Kind
 from ml_dash.storage.blobs import Staged, Staging
 from ml_dash.storage.copying import storing

@@ -18,11 +18,8 @@ from PIL import Image
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.sdk.files.content_types import content_type
-from ml_dash.sdk.files.encoders.figure import write_figure
-from ml_dash.sdk.files.encoders.image import write_image
-from ml_dash.sdk.files.encoders.json_content import json_bytes
-from ml_dash.sdk.files.encoders.pickle_content import write_pickle
-from ml_dash.sdk.files.encoders.torch_content import write_torch
+from ml_dash.sdk.files.encoders.images import write_figure, write_image
+from ml_dash.sdk.files.encoders.objects import json_bytes, write_pickle, write_torch
 from ml_dash.sdk.files.encoders.video import write_video
 
 # --- JSON, pickles, PyTorch

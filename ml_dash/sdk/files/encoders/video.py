@@ -1,20 +1,28 @@
-"""Videos: frames, encoded by ffmpeg, which runs in a process of its own."""
+"""Videos: frames, encoded by ffmpeg, a process with cores of its own, whose end is believed.
+
+The package imageio-ffmpeg brings the program. Its own writer does not look at how ffmpeg ends, and so would take a
+video for whole that a full disk has cut short.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import subprocess
+import tempfile
+from fractions import Fraction
 from itertools import chain
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.sdk.files.encoders.ffmpeg import encode_by_ffmpeg
-from ml_dash.sdk.files.encoders.pixels import as_pixels
+from ml_dash.errors import FileStoreError, InvalidArgumentError, MissingExtraError
+from ml_dash.sdk.files.encoders.images import as_pixels
 from ml_dash.storage.copying import storing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import IO
 
     import numpy as np
     import numpy.typing as npt
@@ -29,6 +37,10 @@ _CODECS = {".webm": "libvpx-vp9"}
 """Where the default codec, H.264, does not fit."""
 _OPTIONS = frozenset({"bitrate", "codec", "output_params", "pix_fmt_out", "quality"})
 _BEST = 10
+_QUALITY = 5
+_CRF_WORST = {"libx264": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63}
+"""The scales of those codecs that have a constant rate factor, best at 0; others have a quantizer from 1 to 31."""
+_OF_THE_DISK = ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error")
 
 
 def write_video(
@@ -137,7 +149,7 @@ def _write_by_ffmpeg(frames: Iterator[Pixels], path: str, fps: float, options: d
         raise InvalidArgumentError(
             f"save_video() does not know {', '.join(sorted(unknown))}: pass some of {', '.join(sorted(_OPTIONS))}"
         )
-    encode_by_ffmpeg(map(_even, frames), path, fps, **options)
+    _encode(map(_even, frames), path, fps, **options)
 
 
 def _even(frame: Pixels) -> Pixels:
@@ -147,3 +159,113 @@ def _even(frame: Pixels) -> Pixels:
     if not height % 2 and not width % 2:
         return frame
     return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+
+
+def _encode(
+    frames: Iterator[Pixels],
+    path: str,
+    fps: float,
+    *,
+    codec: str,
+    quality: float | None = None,
+    bitrate: str | float | None = None,
+    pix_fmt_out: str = "yuv420p",
+    output_params: list[str] | None = None,
+) -> None:
+    """Write frames H×W×3, all of one shape, as a video.
+
+    Raises:
+        MissingExtraError: imageio-ffmpeg is not installed, or has no ffmpeg for this machine.
+        InvalidArgumentError: ffmpeg does not take the options; the message has its words.
+        FileStoreError: the video cannot be stored, as on a full disk.
+    """
+    first = next(frames)
+    height, width = first.shape[:2]
+    command = [_program(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += [
+        "-s",
+        f"{width}x{height}",
+        "-r",
+        str(Fraction(float(fps)).limit_denominator()),
+        "-i",
+        "-",
+        "-an",
+    ]
+    command += ["-c:v", codec, "-pix_fmt", pix_fmt_out]
+    command += _rate(codec, quality) if bitrate is None else ["-b:v", str(bitrate)]
+    command += [*(output_params or []), f"file:{path}"]
+    with tempfile.TemporaryFile() as said:
+        status = _feed(command, first, frames, said)
+        said.seek(0)
+        words = said.read().decode(errors="replace")
+    if status != 0:
+        raise _failure(words, status, codec)
+
+
+def _feed(command: list[str], first: Pixels, rest: Iterator[Pixels], said: IO[bytes]) -> int:
+    """Run ffmpeg, give it the frames and return its exit status; it never outlives the call."""
+    # a session of its own, so that Ctrl-C reaches the caller, who ends it
+    process = subprocess.Popen(  # noqa: S603 - the program is ours, and no shell reads the arguments
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+    )
+    try:
+        if process.stdin is not None:
+            _give(process.stdin, first, rest)
+        return process.wait()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _give(pipe: IO[bytes], first: Pixels, rest: Iterator[Pixels]) -> None:
+    """Write the frames; a pipe that breaks is ffmpeg's end, whose status tells why."""
+    try:
+        if _written(pipe, first):
+            for frame in rest:
+                if not _written(pipe, frame):
+                    break
+    finally:
+        with contextlib.suppress(OSError):  # what it still holds finds a broken pipe
+            pipe.close()
+
+
+def _written(pipe: IO[bytes], frame: Pixels) -> bool:
+    try:
+        pipe.write(frame.data)
+    except OSError:
+        return False
+    return True
+
+
+def _rate(codec: str, quality: float | None) -> list[str]:
+    worse = 1 - (_QUALITY if quality is None else quality) / 10
+    if codec in _CRF_WORST:
+        # libvpx takes the factor for a bound of the bit rate unless that is set to 0
+        return [
+            "-crf",
+            str(int(worse * _CRF_WORST[codec])),
+            *(["-b:v", "0"] if codec.startswith("libvpx") else []),
+        ]
+    return ["-q:v", str(int(worse * 30) + 1)]
+
+
+def _program() -> str:
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:  # RuntimeError: the package has none for this machine
+        raise MissingExtraError("save_video()", "imageio-ffmpeg", "video") from error
+
+
+def _failure(said: str, status: int, codec: str) -> FileStoreError | InvalidArgumentError:
+    lines = [line.split("] ", 1)[-1].strip().rstrip(".") for line in said.splitlines() if "file:" not in line]
+    words = "; ".join(lines[:2]) or f"it ended with status {status}"
+    if any(text in said for text in _OF_THE_DISK):
+        return FileStoreError(
+            f"the video cannot be stored: {words}. Nothing was saved; make room, and save it again"
+        )
+    return InvalidArgumentError(
+        f"ffmpeg cannot encode the video with codec={codec!r} and the options given: {words}. Pass the name of an "
+        "encoder that it has and that fits the extension, such as codec='libx264', or leave codec out"
+    )

@@ -1,0 +1,141 @@
+"""Images: those of Pillow, arrays, and figures of matplotlib."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ml_dash.errors import InvalidArgumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL.Image import Image
+
+__all__ = ["as_pixels", "write_figure", "write_image"]
+
+_CHANNELS = (1, 3, 4)
+_OPAQUE = frozenset({"JPEG"})
+"""Formats that have no transparency."""
+
+
+def write_image(image: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
+    """Write an image.
+
+    Args:
+        image: a Pillow image, or an array H×W, H×W×1, H×W×3 or H×W×4 of uint8, of bool, or of floats from 0 to 1.
+        file: where to.
+        format: as the name's extension has it, ``png`` or ``jpg`` for instance.
+        **kwargs: for Pillow's ``save``.
+
+    Raises:
+        MissingExtraError: Pillow is not installed.
+        InvalidArgumentError: it is no image, or Pillow does not write the format.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError("save_image()", "pillow", "image") from error
+    Image.init()
+    writable = {
+        extension[1:]: name for extension, name in Image.registered_extensions().items() if name in Image.SAVE
+    }
+    name = writable.get(format.lower())
+    if name is None:
+        raise InvalidArgumentError(
+            f"an image cannot be saved as {format!r}: end the name with one of .{', .'.join(sorted(writable))}"
+        )
+    picture = (
+        image if isinstance(image, Image.Image) else Image.fromarray(_squeezed(as_pixels(image, "the image")))
+    )
+    try:
+        _for_format(picture, name).save(file, format=name, **kwargs)
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk's, not Pillow's
+        raise InvalidArgumentError(
+            f"an image of mode {picture.mode!r} cannot be saved as {format!r}: {error}; convert it, or use .png"
+        ) from error
+
+
+def _squeezed(pixels: Any) -> Any:
+    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+
+
+def _for_format(picture: Image, name: str) -> Image:
+    return picture.convert("RGB") if name in _OPAQUE and picture.mode in {"RGBA", "LA", "P"} else picture
+
+
+def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
+    """Return an array H×W or H×W×1, ×3 or ×4 of uint8.
+
+    Args:
+        image: what `numpy.asarray` takes, a tensor on the CPU too: uint8 as it is, bool as black and white, floats from
+            0 to 1.
+        what: for messages: ``frame 3``.
+
+    Raises:
+        InvalidArgumentError: its shape is none of these, or its values are none of pixels.
+    """
+    import numpy as np
+
+    array = np.asarray(image.detach() if hasattr(image, "detach") else image)
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS)
+    if not is_image or 0 in array.shape:
+        raise InvalidArgumentError(
+            f"{what} has the shape {array.shape}: pass H×W, H×W×1, H×W×3 or H×W×4, channels last"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InvalidArgumentError(
+            f"{what} has values of type {array.dtype}: pass uint8 from 0 to 255, or floats from 0 to 1"
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0.0 and high <= 1.0):  # NaN, too
+        raise InvalidArgumentError(
+            f"{what} has values from {low:g} to {high:g}: floats are from 0 to 1; divide them, or pass uint8"
+        )
+    scaled: npt.NDArray[np.uint8] = np.rint(array.astype(np.float64) * 255.0).astype(np.uint8)
+    return scaled
+
+
+def write_figure(fig: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
+    """Write a figure by its ``savefig``. Neither the figure nor the backend is changed.
+
+    Args:
+        fig: the figure; None for pyplot's current one.
+        file: where to.
+        format: as the name's extension has it, ``png`` or ``pdf`` for instance.
+        **kwargs: for ``savefig``.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        InvalidArgumentError: there is no figure, or matplotlib does not know the format.
+    """
+    figure = _current() if fig is None else fig
+    canvas = getattr(figure, "canvas", None)
+    if canvas is None or not callable(getattr(figure, "savefig", None)):
+        raise InvalidArgumentError(
+            f"fig={figure!r:.200} is not a figure of matplotlib: pass fig=plt.gcf(), or fig=ax.figure"
+        )
+    known = canvas.get_supported_filetypes()
+    if format.lower() not in known:
+        raise InvalidArgumentError(
+            f"a figure cannot be saved as {format!r}: end the name with one of .{', .'.join(sorted(known))}"
+        )
+    figure.savefig(file, format=format.lower(), **kwargs)
+
+
+def _current() -> Any:
+    """Return pyplot's current figure, without opening an empty one."""
+    try:
+        import matplotlib as mpl  # noqa: F401 - whether it is there at all
+    except ImportError as error:
+        raise MissingExtraError("save_fig()", "matplotlib", "plot") from error
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None or not pyplot.get_fignums():
+        raise InvalidArgumentError("there is no current figure: plot something first, or pass fig=")
+    return pyplot.gcf()
