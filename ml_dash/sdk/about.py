@@ -10,7 +10,7 @@ from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.values.pack import fetched, plain, represent
 
-__all__ = ["About"]
+__all__ = ["About", "checked_mapping", "checked_text", "checked_texts"]
 
 
 class About:
@@ -39,10 +39,13 @@ class About:
         description: str | None,
     ) -> None:
         self.directory = directory
-        self._readme = _text("readme", _readme(readme, description))
-        self._tags = _texts("tags", tags)
-        self._bindrs = _texts("bindrs", bindrs)
-        self._metadata = _mapping("metadata", metadata)
+        self._readme = checked_text("readme", _readme(readme, description))
+        self._tags = checked_texts("tags", tags)
+        self._bindrs = checked_texts("bindrs", bindrs)
+        given = checked_mapping("metadata", metadata)
+        self._metadata = (
+            None if given is None else dict(given)
+        )  # as it is now: the user may go on changing theirs
 
     @property
     def readme(self) -> str | None:
@@ -94,26 +97,42 @@ def _readme(readme: str | None, description: str | None) -> str | None:
     return description if readme is None else readme
 
 
-def _text(name: str, value: Any) -> str | None:
+def checked_text(name: str, value: Any) -> str | None:
+    """Return an argument that is a text, or None for what was not given.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
     if value is not None and not isinstance(value, str):
-        msg = f"{name}={value!r} is not a string: pass {name}=str(…)"
-        raise InvalidArgumentError(msg)
+        raise InvalidArgumentError(f"{name}={value!r:.200} is not a string: pass {name}=str(…)")
     return value
 
 
-def _texts(name: str, value: Any) -> list[str] | None:
+def checked_texts(name: str, value: Any) -> list[str] | None:
+    """Return an argument that is a list of texts, or None for what was not given.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
     if value is None:
         return None
-    is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict))
+    if isinstance(value, str):
+        raise InvalidArgumentError(
+            f"{name}={value!r:.200} is one string, not a list of strings: pass {name}=[{value!r:.200}]"
+        )
+    is_list = isinstance(value, Iterable) and not isinstance(value, (bytes, dict))
     texts: list[Any] = list(value) if is_list else [None]
     if not all(isinstance(item, str) for item in texts):
-        msg = f"{name}={value!r} is not a list of strings: pass {name}=['…', '…']"
-        raise InvalidArgumentError(msg)
+        raise InvalidArgumentError(f"{name}={value!r:.200} is not a list of strings: pass {name}=['…', '…']")
     return texts
 
 
-def _mapping(name: str, value: Any) -> dict[str, Any] | None:
+def checked_mapping(name: str, value: Any) -> dict[str, Any] | None:
+    """Return an argument that is a dict, or None for what was not given.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
     if value is not None and not isinstance(value, dict):
-        msg = f"{name}={value!r} is not a dict: pass {name}={{'key': value}}"
-        raise InvalidArgumentError(msg)
-    return None if value is None else dict(value)
+        raise InvalidArgumentError(f"{name}={value!r:.200} is not a dict: pass {name}={{'key': value}}")
+    return value

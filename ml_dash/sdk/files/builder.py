@@ -12,48 +12,40 @@ from ml_dash.storage.blobs import Staged
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
+    from typing_extensions import Unpack  # for type checkers and completion; not needed when it runs
+
+    from ml_dash.sdk.files.details import DetailArguments
     from ml_dash.sdk.files.finding import FileFinder
     from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.storage.blobs import Staging
 
-__all__ = ["FileBuilder"]
+__all__ = ["FileBuilder", "Saves"]
 
 
-class FileBuilder:
-    """Saves files below a path, and lists, downloads, changes and deletes those that its arguments mean.
-
-    What is given here counts for everything that is done with it; what is given to a method counts before that. See
-    `FilesManager` for the arguments.
+class Saves:
+    """Saves files below a path: what `exp.files` does from the root on, and `exp.files(path)` from there.
 
     Every save returns the file's row: ``id``, ``path``, ``filename``, ``description``, ``tags``, ``bindrs``,
     ``contentType``, ``sizeBytes``, ``checksum`` (SHA-256), ``metadata``, ``uploadedAt``, ``updatedAt``, ``deletedAt``.
     Writing raises `NotStartedError` while the run is not open; reading works at any time.
+
+    Args:
+        saver: writes the experiment's files.
+        finder: reads them.
+        path: what the names are below; None for the root.
+        details: what counts for everything that is saved, unless it is given there.
     """
 
-    __slots__ = ("_dest_path", "_details", "_file_id", "_finder", "_path", "_saver")
+    __slots__ = ("_details", "_finder", "_path", "_saver")
 
-    def __init__(
-        self,
-        saver: FileSaver,
-        finder: FileFinder,
-        path: Any,
-        details: Details,
-        file_id: Any,
-        dest_path: Any,
-    ) -> None:
-        if file_id is not None and (not isinstance(file_id, str) or not file_id):
-            raise InvalidArgumentError(f"file_id={file_id!r:.200} is not an id: pass the 'id' of a row")
+    def __init__(self, saver: FileSaver, finder: FileFinder, path: Any, details: Details) -> None:
         self._saver = saver
         self._finder = finder
         self._path = checked_path(path)
         self._details = details
-        self._file_id = file_id
-        self._dest_path = dest_path
-
-    # --- saving
 
     def save(
         self,
@@ -89,7 +81,7 @@ class FileBuilder:
 
     upload = save
 
-    def save_json(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
+    def save_json(self, content: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save an object as JSON; numpy's scalars and arrays and NaN are taken, too.
 
         Args:
@@ -103,7 +95,7 @@ class FileBuilder:
         data = json_bytes(content)
         return self._write(place, details, lambda file: file.write(data))
 
-    def save_text(self, text: str, to: str, **details: Any) -> dict[str, Any]:
+    def save_text(self, text: str, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a text, in UTF-8."""
         place = self._begin(to)
         if not isinstance(text, str):
@@ -116,7 +108,9 @@ class FileBuilder:
             ) from error
         return self._write(place, details, lambda file: file.write(data))
 
-    def save_blob(self, data: bytes | bytearray | memoryview, to: str, **details: Any) -> dict[str, Any]:
+    def save_blob(
+        self, data: bytes | bytearray | memoryview, to: str, **details: Unpack[DetailArguments]
+    ) -> dict[str, Any]:
         """Save bytes as they are."""
         place = self._begin(to)
         if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -126,14 +120,14 @@ class FileBuilder:
             )
         return self._write(place, details, lambda file: file.write(data))
 
-    def save_torch(self, model: Any, to: str, **details: Any) -> dict[str, Any]:
+    def save_torch(self, model: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a PyTorch module, a state dict or any such object by ``torch.save``."""
         place = self._begin(to)
         from ml_dash.sdk.files.encoders.objects import write_torch
 
         return self._write(place, details, lambda file: write_torch(model, file))
 
-    def save_pkl(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
+    def save_pkl(self, content: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save an object by ``pickle``. ML-Dash never loads a pickle."""
         place = self._begin(to)
         from ml_dash.sdk.files.encoders.objects import write_pickle
@@ -191,7 +185,7 @@ class FileBuilder:
             lambda staging: staging.encode(suffix, lambda path: write_video(frames, path, fps=fps, **kwargs)),
         )
 
-    def duplicate(self, source: Any, to: str, **details: Any) -> dict[str, Any]:
+    def duplicate(self, source: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a file of this experiment under another name, too; its content is neither copied nor sent again.
 
         Args:
@@ -207,7 +201,47 @@ class FileBuilder:
         content = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
         return self._saver.log(place, given.over(Details(**own)), content)
 
-    # --- reading
+    def _begin(self, to: Any) -> Place:
+        self._saver.check()
+        return place_of(self._path, to)
+
+    def _write(
+        self, place: Place, details: Mapping[str, Any], produce: Callable[[BinaryIO], object]
+    ) -> dict[str, Any]:
+        return self._save(place, details, lambda staging: staging.write(produce))
+
+    def _save(
+        self, place: Place, details: Mapping[str, Any], stage: Callable[[Staging], Staged]
+    ) -> dict[str, Any]:
+        return self._saver.save(place, self._given(details), stage)
+
+    def _given(self, details: Mapping[str, Any]) -> Details:
+        return Details(**details).over(self._details)
+
+
+class FileBuilder(Saves):
+    """Saves files below a path, and lists, downloads, changes and deletes those that its arguments mean.
+
+    What is given here counts for everything that is done with it; what is given to a method counts before that. See
+    `FilesManager` for the arguments.
+    """
+
+    __slots__ = ("_dest_path", "_file_id")
+
+    def __init__(
+        self,
+        saver: FileSaver,
+        finder: FileFinder,
+        path: Any,
+        details: Details,
+        file_id: Any,
+        dest_path: Any,
+    ) -> None:
+        if file_id is not None and (not isinstance(file_id, str) or not file_id):
+            raise InvalidArgumentError(f"file_id={file_id!r:.200} is not an id: pass the 'id' of a row")
+        super().__init__(saver, finder, path, details)
+        self._file_id = file_id
+        self._dest_path = dest_path
 
     def list(self) -> list[dict[str, Any]]:
         """Return the rows of the files that are meant, by path and filename: of each name the newest version.
@@ -268,9 +302,7 @@ class FileBuilder:
                 f"{row['filename']!r} is no text in {encoding} ({error}): use read_bytes() or download()"
             ) from error
 
-    # --- changing
-
-    def update(self, **details: Any) -> dict[str, Any]:
+    def update(self, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Change what is said about a file: what was given to the builder or here, and nothing else.
 
         Args:
@@ -302,25 +334,6 @@ class FileBuilder:
             return [self._saver.delete(row) for row in self.list()]
         row = self._one("delete", own_first=True)
         return row if row["deletedAt"] is not None else self._saver.delete(row)
-
-    # ---
-
-    def _begin(self, to: Any) -> Place:
-        self._saver.check()
-        return place_of(self._path, to)
-
-    def _write(
-        self, place: Place, details: dict[str, Any], produce: Callable[[BinaryIO], object]
-    ) -> dict[str, Any]:
-        return self._save(place, details, lambda staging: staging.write(produce))
-
-    def _save(
-        self, place: Place, details: dict[str, Any], stage: Callable[[Staging], Staged]
-    ) -> dict[str, Any]:
-        return self._saver.save(place, self._given(details), stage)
-
-    def _given(self, details: dict[str, Any]) -> Details:
-        return Details(**details).over(self._details)
 
     def _several(self, what: str) -> bool:
         return self._file_id is None and self._finder.is_pattern(self._named(what))

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.sdk.about import checked_mapping, checked_text, checked_texts
 from ml_dash.sdk.files.content_types import content_type
 from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event, unpack
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
     from ml_dash.sdk.files.names import Place
     from ml_dash.storage.blobs import Staged
 
-__all__ = ["Details", "save_row", "stored_form"]
+__all__ = ["BuilderArguments", "DetailArguments", "Details", "save_row", "stored_form"]
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
+
+
+class DetailArguments(TypedDict, total=False):
+    """What the methods that save take as ``**details``."""
+
+    description: str | None
+    tags: Sequence[str] | None
+    bindrs: Sequence[str] | None
+    metadata: dict[str, Any] | None
+
+
+class BuilderArguments(DetailArguments, total=False):
+    """What `exp.files(…)` takes by keyword."""
+
+    file_id: str | None
+    dest_path: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +54,10 @@ class Details:
     metadata: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.description is not None and not isinstance(self.description, str):
-            raise InvalidArgumentError(
-                f"description={self.description!r:.200} is not a string: pass description=str(…)"
-            )
-        object.__setattr__(self, "tags", _texts("tags", self.tags))
-        object.__setattr__(self, "bindrs", _texts("bindrs", self.bindrs))
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise InvalidArgumentError(
-                f"metadata={self.metadata!r:.200} is not a dict: pass metadata={{'key': value}}"
-            )
+        checked_text("description", self.description)
+        object.__setattr__(self, "tags", checked_texts("tags", self.tags))
+        object.__setattr__(self, "bindrs", checked_texts("bindrs", self.bindrs))
+        checked_mapping("metadata", self.metadata)
 
     def over(self, other: Details) -> Details:
         """Return these, and for what was not given the others."""
@@ -87,17 +99,3 @@ def stored_form(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]
     except PACK_ERRORS:
         event, unstorable = pack_event(0, 0, fields)
         return unpack(event.pack() if isinstance(event, DeferredEvent) else event)[2], unstorable
-
-
-def _texts(name: str, value: Any) -> list[str] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        raise InvalidArgumentError(
-            f"{name}={value!r:.200} is one string, not a list of them: pass {name}=[{value!r:.200}]"
-        )
-    is_list = isinstance(value, Iterable) and not isinstance(value, (bytes, dict))
-    texts: list[Any] = list(value) if is_list else [None]
-    if not all(isinstance(item, str) for item in texts):
-        raise InvalidArgumentError(f"{name}={value!r:.200} is not a list of strings: pass {name}=['…', '…']")
-    return texts

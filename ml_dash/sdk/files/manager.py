@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.sdk.files.builder import FileBuilder
+from ml_dash.sdk.files.builder import FileBuilder, Saves
 from ml_dash.sdk.files.details import Details
 from ml_dash.sdk.files.finding import FileFinder
 from ml_dash.sdk.files.saving import FileSaver
@@ -13,17 +13,20 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from typing_extensions import Unpack
+
+    from ml_dash.sdk.files.details import BuilderArguments, DetailArguments
     from ml_dash.sdk.session import Session
 
 __all__ = ["FilesManager"]
 
 
-class FilesManager:
+class FilesManager(Saves):
     """Gives builders; and does by itself, from the root on, what they do: there ``to="directory/name"`` says where."""
 
     def __init__(self, session: Session) -> None:
-        self._saver = FileSaver(session)
-        self._finder = FileFinder(session, self._saver)
+        saver = FileSaver(session)
+        super().__init__(saver, FileFinder(session, saver), None, Details())
 
     def __call__(
         self,
@@ -54,51 +57,7 @@ class FilesManager:
         details = Details(description, tags, bindrs, metadata)
         return FileBuilder(self._saver, self._finder, path, details, file_id, dest_path)
 
-    def save(
-        self, local_path: str | os.PathLike[str], *, to: str | None = None, **details: Any
-    ) -> dict[str, Any]:
-        """Save a file of this disk; see `FileBuilder.save`."""
-        return self().save(local_path, to=to, **details)
-
-    upload = save
-
-    def save_json(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
-        """Save an object as JSON; see `FileBuilder.save_json`."""
-        return self().save_json(content, to, **details)
-
-    def save_text(self, text: str, to: str, **details: Any) -> dict[str, Any]:
-        """Save a text; see `FileBuilder.save_text`."""
-        return self().save_text(text, to, **details)
-
-    def save_blob(self, data: bytes | bytearray | memoryview, to: str, **details: Any) -> dict[str, Any]:
-        """Save bytes; see `FileBuilder.save_blob`."""
-        return self().save_blob(data, to, **details)
-
-    def save_torch(self, model: Any, to: str, **details: Any) -> dict[str, Any]:
-        """Save a PyTorch model; see `FileBuilder.save_torch`."""
-        return self().save_torch(model, to, **details)
-
-    def save_pkl(self, content: Any, to: str, **details: Any) -> dict[str, Any]:
-        """Save an object by pickle; see `FileBuilder.save_pkl`."""
-        return self().save_pkl(content, to, **details)
-
-    def save_fig(self, fig: Any = None, to: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Save a figure; see `FileBuilder.save_fig`."""
-        return self().save_fig(fig, to, **kwargs)
-
-    def save_image(self, image: Any, to: str, **kwargs: Any) -> dict[str, Any]:
-        """Save an image; see `FileBuilder.save_image`."""
-        return self().save_image(image, to, **kwargs)
-
-    def save_video(self, frames: Any, to: str, fps: int = 20, **kwargs: Any) -> dict[str, Any]:
-        """Encode a video; see `FileBuilder.save_video`."""
-        return self().save_video(frames, to, fps, **kwargs)
-
-    def duplicate(self, source: Any, to: str, **details: Any) -> dict[str, Any]:
-        """Save a file under another name, too; see `FileBuilder.duplicate`."""
-        return self().duplicate(source, to, **details)
-
-    def list(self, path: str | None = None, **filters: Any) -> list[dict[str, Any]]:
+    def list(self, path: str | None = None, **filters: Unpack[BuilderArguments]) -> list[dict[str, Any]]:
         """Return rows: of all files, or as of ``files(path, tags=…)``; see `FileBuilder.list`."""
         return self(path, **filters).list()
 
@@ -125,7 +84,7 @@ class FilesManager:
         return self(path).read_text(encoding)
 
     def update(
-        self, path: str | None = None, *, file_id: str | None = None, **details: Any
+        self, path: str | None = None, *, file_id: str | None = None, **details: Unpack[DetailArguments]
     ) -> dict[str, Any]:
         """Change what is said about a file; see `FileBuilder.update`."""
         return self(path, file_id=file_id, **details).update()

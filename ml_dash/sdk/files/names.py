@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.identity import file_path
 
-__all__ = ["Place", "checked_path", "name_on_disk", "place_of"]
+__all__ = ["Place", "checked_path", "name_on_disk", "path_text", "place_of"]
 
 
 class Place(NamedTuple):
@@ -76,13 +76,19 @@ def name_on_disk(local_path: Any) -> str:
     Raises:
         InvalidArgumentError: it is no path.
     """
-    path = os.fspath(local_path) if isinstance(local_path, (str, os.PathLike)) else None
-    if not isinstance(path, str) or not path or "\0" in path:
+    path = path_text(local_path)
+    if path is None:
         raise InvalidArgumentError(
             f"local_path={local_path!r:.200} is not the path of a file: pass a str or a Path; what is not on disk is "
             "saved by save_json, save_text, save_blob, save_torch, save_pkl, save_fig, save_image or save_video"
         )
     return os.path.basename(os.path.abspath(path)) or "root"
+
+
+def path_text(given: Any) -> str | None:
+    """Return the path of this disk that an argument is; None where it is none."""
+    path = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    return path if isinstance(path, str) and path and "\0" not in path else None
 
 
 def _place(base: str | None, name: str, what: str) -> Place:

@@ -7,6 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
+from ml_dash.sdk.files.names import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,8 +91,8 @@ def dest_text(dest_path: Any) -> str:
     Raises:
         InvalidArgumentError: It is no path.
     """
-    dest = os.fspath(dest_path) if isinstance(dest_path, (str, os.PathLike)) else None
-    if not isinstance(dest, str) or not dest or "\0" in dest:
+    dest = path_text(dest_path)
+    if dest is None:
         raise InvalidArgumentError(
             f"dest_path={dest_path!r} is not a path: pass a file's, a directory's, or nothing for the working directory"
         )
