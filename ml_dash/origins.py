@@ -1,20 +1,34 @@
-"""Origins: which part of a URL a token belongs to, and which URLs a token is never sent to."""
+"""Where a server is: its URL, checked once; which part of it a token belongs to, and where none is ever sent."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError
 
-__all__ = ["is_loopback", "origin"]
+__all__ = ["ServerAddress", "is_loopback", "origin", "parse_address"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
 _URL_CHARACTERS_MAX = 8192
 _SECRET_FIELDS = frozenset({"token", "access_token", "api_key", "apikey", "password", "secret"})
+
+
+class ServerAddress(NamedTuple):
+    """A server's address.
+
+    Attributes:
+        url: Scheme, host, port and perhaps a path, with no slash at the end.
+        origin: Scheme, host and port: what a token is for.
+        is_loopback: Whether it is this machine.
+    """
+
+    url: str
+    origin: str
+    is_loopback: bool
 
 
 def origin(url: str) -> str:
@@ -43,6 +57,23 @@ def origin(url: str) -> str:
         )
     suffix = "" if port in {None, _DEFAULT_PORTS[scheme]} else f":{port}"
     return f"{scheme}://{host}{suffix}"
+
+
+def parse_address(url: str) -> ServerAddress:
+    """Return the parts of a server's URL.
+
+    Raises:
+        InvalidArgumentError: It is none, or no token could be sent there; see `origin`.
+    """
+    base = origin(url)
+    parts = urlsplit(url.strip())
+    if parts.query or parts.fragment:
+        raise InvalidArgumentError(
+            f"the address of the server at {base} has a query or a fragment: give it as {base}, "
+            "perhaps with a path"
+        )
+    path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
+    return ServerAddress(base + path, base, is_loopback(urlsplit(base).hostname or ""))
 
 
 def _split(url: Any) -> tuple[str, str]:

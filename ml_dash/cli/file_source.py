@@ -154,8 +154,7 @@ class _Local:
     def _ask_server(self, missing: MLDashError) -> RemoteView:
         """Return the view of the experiment at its server; raises what is missing where it has none."""
         from ml_dash.cli.remote import open_remote
-        from ml_dash.upload.leftovers import meant_for
-        from ml_dash.upload.sync import describe
+        from ml_dash.storage.manifest import describe, meant_for
 
         if self._remote is None:
             about = describe(self._directory)

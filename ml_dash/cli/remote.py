@@ -25,8 +25,8 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     ``ML_DASH_TOKEN`` says no server that it is for. It is sent where the user has said to: by an option, by
     ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
     """
-    from ml_dash.client.address import parse_address
     from ml_dash.client.destination import default_url
+    from ml_dash.origins import parse_address
     from ml_dash.tokens.current import token_for
 
     address = parse_address(url)

@@ -1,13 +1,4 @@
-"""The calls of the API, typed: what goes out, what comes back, and one tree of errors for all that is neither.
-
-::
-
-    ServerUnavailableError            (ml_dash.errors)
-    └── TransportError                no answer: refused, cut, timed out…
-    RemoteError                       (ml_dash.errors)
-    ├── ServerError                   the server's own answer is an error
-    └── NotMlDashError                the answer is not one of an ML-Dash server: a proxy, a redirect, another version
-"""
+"""The calls of the API, typed: what goes out, and what comes back."""
 
 from __future__ import annotations
 
@@ -18,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_dash.client.retry import retry_after_seconds
+from ml_dash.client.transport import NotMlDashError, ServerError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
-from ml_dash.errors import RemoteError
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
@@ -28,7 +19,7 @@ if TYPE_CHECKING:
 
     from ml_dash.client.transport import Answer, Body, Stream, Transport
 
-__all__ = ["Client", "NotMlDashError", "ServerError", "Upserted", "experiment_path"]
+__all__ = ["Client", "Upserted", "experiment_path"]
 
 _READ_SECONDS = 60.0
 _STREAM_SECONDS = 3600.0
@@ -41,44 +32,6 @@ _PASSING = frozenset({408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521
 """Statuses of gateways and busy servers, whoever says it: trying again later may help."""
 _MEANT = frozenset({401, 403, 407, 413})
 """Statuses that mean what they say, be it a proxy that says it."""
-
-
-class ServerError(RemoteError):
-    """An answer that is an error.
-
-    Attributes:
-        status: The HTTP status.
-        code: One of `ErrorCode`, or what a later server says; empty where the answer is not of the API.
-        message: The server's own words.
-        retry_after: Seconds after which it asks to be tried again; None where it does not say.
-        details: What else it says.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(f"{url} answers {status}{f' ({code})' if code else ''}: {message}")
-        self.status = status
-        self.code = code
-        self.message = message
-        self.retry_after = retry_after
-        self.details = details or {}
-
-    def number(self, name: str) -> int | None:
-        """Return a whole number from the details; None where there is none of this name."""
-        value = self.details.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-class NotMlDashError(RemoteError):
-    """The answer does not come from a server of ML-Dash with this version of the API."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def server_url(given: Any) -> str:
     Raises:
         InvalidArgumentError: it is no URL that a token may be sent to.
     """
-    from ml_dash.client.address import parse_address
+    from ml_dash.origins import parse_address
 
     if given is True:
         given = default_url()
@@ -92,7 +92,7 @@ def make_outbox() -> None:
         OSError: It cannot be made.
     """
     from ml_dash.tokens.directory import config_directory, make_private
-    from ml_dash.tokens.errors import TokenStoreError
+    from ml_dash.tokens.token import TokenStoreError
 
     try:
         make_private(config_directory())

@@ -1,7 +1,8 @@
-"""Downloading a content: streamed to a temporary file, checked, resumed after a cut, and renamed when it is whole.
+"""What is downloaded as a stream: frames, and the content of a file.
 
-The caller's thread writes and hashes; on the event loop, which is also the one that uploads, nothing is done but to
-wait for the network. What has been read there and not been taken is a few MiB at most.
+Frames are put together from pieces, checked and decoded. A content goes to a temporary file, is checked, resumed after
+a cut, and renamed when it is whole. The caller's thread writes and hashes; on the event loop, which also uploads,
+nothing is done but to wait for the network: what has been read there and not been taken is a few MiB at most.
 """
 
 from __future__ import annotations
@@ -13,26 +14,33 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ml_dash.client.api import ServerError
-from ml_dash.client.file_api import open_blob
 from ml_dash.client.retry import Backoff
-from ml_dash.client.transport import TransportError
-from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError
+from ml_dash.client.transport import ServerError, TransportError
+from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
+from ml_dash.journal.checked import known_blocks
+from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from ml_dash.client.api import Client
-    from ml_dash.client.blocking import Call
+    from ml_dash.client.bridge import Call
     from ml_dash.client.transport import Stream
+    from ml_dash.journal.blocks import Block
 
-__all__ = ["Wanted", "fetch_blob"]
+__all__ = ["Frames", "Wanted", "fetch_blob", "open_blob"]
 
 _TRIES = 6
 """Tries in a row that may bring nothing."""
 _LONGEST_WAIT = 10.0
 _TAKEN_BYTES = 2 << 20
 _STEM_BYTES = 100
+_CONNECT_SECONDS = 60.0
+_SLOWEST_BYTES_A_SECOND = 16 << 10
+"""A line slower than this counts as cut."""
+_FRAME_BYTES_MAX = 1 << 30
+"""A frame that claims more is none: nothing is allocated for it."""
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which a server may work again."""
 
@@ -255,3 +263,97 @@ def _range_of(stream: Stream) -> tuple[int | None, int | None]:
     if unit != "bytes" or not start.isdecimal():
         return None, None
     return int(start), int(total) if total.isdecimal() else None
+
+
+def open_blob(
+    client: Client, path: str, headers: dict[str, str], size: int
+) -> AbstractAsyncContextManager[Stream]:
+    """Ask for a content, and give the answer as it comes.
+
+    Args:
+        client: The server.
+        path: The content's.
+        headers: Of the request.
+        size: Bytes that are expected, for the time that it may take.
+
+    Raises:
+        ServerError: The server has no content to give.
+        TransportError: There is no answer; raised in the block too.
+    """
+    return client.stream(
+        path,
+        lambda stream: stream.status in {200, 206},
+        # Bytes as they are: a compressed answer could not be resumed at one of the content's bytes.
+        headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
+        timeout=_CONNECT_SECONDS + size / _SLOWEST_BYTES_A_SECOND,
+    )
+
+
+class Frames:
+    """Takes pieces of frames that lie back to back, numbered 1, 2, …; a frame may begin in one and end in the next.
+
+    Example:
+        >>> frames = Frames()
+        >>> for piece in pieces:
+        ...     frames.add(piece)
+        >>> blocks = frames.finish()
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._wanted = FRAME_HEADER.size
+        self._seq = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take a piece.
+
+        Raises:
+            RemoteError: It is not what a frame is made of.
+        """
+        self._pieces.append(piece)
+        self._size += len(piece)
+        while self._size >= self._wanted:
+            raw = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            length = self._length(raw)
+            if length > len(raw):
+                self._pieces, self._wanted = [raw], length
+                return
+            self._take(raw[:length])
+            rest = raw[length:]
+            self._pieces, self._size, self._wanted = [rest], len(rest), FRAME_HEADER.size
+
+    def finish(self) -> list[Block]:
+        """Return the blocks of all frames.
+
+        Raises:
+            RemoteError: The last frame is not whole.
+        """
+        if self._size:
+            raise RemoteError(f"the server's answer ends in the middle of frame {self._seq + 1}: ask again")
+        return self._blocks
+
+    def _length(self, raw: bytes) -> int:
+        header = parse_frame_header(raw)
+        length = FRAME_HEADER.size + header.meta_len + header.data_len if header else 0
+        if header is None or header.seq != self._seq + 1 or length > _FRAME_BYTES_MAX:
+            raise self._damaged()
+        return length
+
+    def _take(self, raw: bytes) -> None:
+        header = parse_frame_header(raw)
+        if header is None:
+            raise self._damaged()
+        split = FRAME_HEADER.size + header.meta_len
+        meta, data = raw[FRAME_HEADER.size : split], raw[split:]
+        if not head_crc_ok(raw, meta) or data_crc(header.seq, data) != header.data_crc:
+            raise self._damaged()
+        try:
+            self._blocks += known_blocks(decode_meta(meta, len(data)), data)
+        except ValueError as error:
+            raise RemoteError(f"frame {header.seq} of the server's answer makes no sense: {error}") from error
+        self._seq = header.seq
+
+    def _damaged(self) -> RemoteError:
+        return RemoteError(f"frame {self._seq + 1} of the server's answer is damaged: ask again")

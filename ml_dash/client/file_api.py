@@ -1,36 +1,36 @@
-"""The calls of the API that read files: their rows, checked, and the stream of a content."""
+"""The files of an experiment at a server: their rows, checked, and their contents."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from ml_dash.client.api import experiment_path
-from ml_dash.errors import InvalidArgumentError, RemoteError
-from ml_dash.query.files import is_checksum
+from ml_dash.client.download import Wanted, fetch_blob
+from ml_dash.client.transport import ServerError
+from ml_dash.errors import FileMissingError, InvalidArgumentError, RemoteError
+from ml_dash.protocol import ErrorCode
+from ml_dash.query.files import FileQuery, is_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable, Coroutine, Mapping
 
     from ml_dash.client.api import Client
-    from ml_dash.client.transport import Stream
-    from ml_dash.query.files import FileQuery
+    from ml_dash.client.bridge import Call
 
 __all__ = [
     "FilePage",
+    "RemoteFiles",
     "blob_path",
     "checked_page",
     "checked_row",
     "file_path",
     "list_path",
-    "open_blob",
 ]
 
+_T = TypeVar("_T")
+
 _PAGE_ROWS = 1000
-_CONNECT_SECONDS = 60.0
-_SLOWEST_BYTES_A_SECOND = 16 << 10
-"""A line slower than this counts as cut."""
 
 
 class FilePage(NamedTuple):
@@ -38,6 +38,97 @@ class FilePage(NamedTuple):
 
     rows: list[dict[str, Any]]
     cursor: str | None
+
+
+class _Known(Protocol):
+    """Asks, and gives what stands for nothing where the server does not have the experiment."""
+
+    def __call__(self, ask: Callable[[], Coroutine[Any, Any, _T]], nothing: _T, /) -> _T: ...
+
+
+class RemoteFiles:
+    """Answers what is asked of files; any thread may ask.
+
+    Args:
+        client: The server.
+        call: Runs coroutines of the client.
+        experiment_id: Gives the server's id of the experiment; None where the server does not have it.
+        known: Asks something of an experiment that may not be there any more.
+    """
+
+    def __init__(
+        self, client: Client, call: Call, experiment_id: Callable[[], str | None], known: _Known
+    ) -> None:
+        self._client = client
+        self._call = call
+        self._id = experiment_id
+        self._known = known
+
+    def list(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
+        """Return the rows that a query means, from as many pages as there are."""
+        id_ = self._id()
+        if id_ is None:
+            return []
+        rows: list[dict[str, Any]] = []
+        page = self._page(id_, query or FileQuery(), None)
+        while page.cursor is not None:
+            rows += page.rows
+            page = self._page(id_, query or FileQuery(), page.cursor)
+        return rows + page.rows
+
+    def _page(self, id_: str, query: FileQuery, cursor: str | None) -> FilePage:
+        path = list_path(id_, query, cursor)
+        answer = self._known(lambda: self._client.get(path), None)
+        return FilePage([], None) if answer is None else checked_page(self._client.url, answer, cursor)
+
+    def get(self, file_id: str) -> dict[str, Any] | None:
+        """Return the row of one file, deleted or not; None where there is none."""
+        id_ = self._id()
+        if id_ is None:
+            return None
+        path = file_path(id_, file_id)
+        answer = self._known(lambda: self._client.get(path), None)
+        return None if answer is None else checked_row(self._client.url, answer)
+
+    def fetch(
+        self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Download the content of a file.
+
+        Args:
+            row: The file's.
+            dest: Where to put it: a path, at which it is when all of it is there and right.
+            on_progress: Called with the number of bytes that are there, and now and then with a smaller one.
+
+        Raises:
+            ContentError: The server sends something else.
+            FileMissingError: The file is not there, was deleted, or has not been uploaded yet.
+            FileStoreError: It cannot be written.
+            InvalidArgumentError: `dest` is a directory.
+        """
+        named = f"{row['filename']!r} ({row['id']})"
+        id_ = self._id()
+        if id_ is None:
+            raise FileMissingError(f"{self._client.url} does not have the experiment of {named}")
+        wanted = Wanted(blob_path(id_, row["id"]), row["checksum"], row["sizeBytes"], row["filename"])
+        try:
+            fetch_blob(self._client, self._call, wanted, dest, on_progress)
+        except ServerError as error:
+            reason = self._why_missing(row, error)
+            if reason is None:
+                raise
+            raise FileMissingError(f"{named} {reason}") from error
+
+    def _why_missing(self, row: Mapping[str, Any], error: ServerError) -> str | None:
+        if error.status == 410:
+            since = (self.get(row["id"]) or row).get("deletedAt")
+            return f"was deleted at {self._client.url}" + (f" at {since}" if since else "")
+        if error.code == ErrorCode.CONTENT_MISSING:
+            return (
+                f"has not been uploaded to {self._client.url} yet: the run that saved it does that, or `ml-dash sync` "
+                "on its machine"
+            )
+        return f"is not at {self._client.url}" if error.status == 404 else None
 
 
 def list_path(experiment_id: str, query: FileQuery, cursor: str | None = None) -> str:
@@ -96,30 +187,6 @@ def checked_row(url: str, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict) or not all(is_right(row.get(key)) for key, is_right in _ROW.items()):
         raise _senseless(url, row)
     return {key: row.get(key) for key in _ROW}
-
-
-def open_blob(
-    client: Client, path: str, headers: dict[str, str], size: int
-) -> AbstractAsyncContextManager[Stream]:
-    """Ask for a content, and give the answer as it comes.
-
-    Args:
-        client: The server.
-        path: The content's.
-        headers: Of the request.
-        size: Bytes that are expected, for the time that it may take.
-
-    Raises:
-        ServerError: The server has no content to give.
-        TransportError: There is no answer; raised in the block too.
-    """
-    return client.stream(
-        path,
-        lambda stream: stream.status in {200, 206},
-        # Bytes as they are: a compressed answer could not be resumed at one of the content's bytes.
-        headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
-        timeout=_CONNECT_SECONDS + size / _SLOWEST_BYTES_A_SECOND,
-    )
 
 
 def _is_text(value: Any) -> bool:

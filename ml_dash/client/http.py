@@ -26,13 +26,13 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
-from ml_dash.client.address import parse_address
 from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
+from ml_dash.origins import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-    from ml_dash.client.blocking import RunBlocking
+    from ml_dash.client.bridge import RunBlocking
     from ml_dash.tokens.token import Token
 
 __all__ = ["AiohttpTransport", "close_session"]

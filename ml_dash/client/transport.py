@@ -1,19 +1,36 @@
 """The one way in for the network: a request goes out, an answer comes back, or a `TransportError`.
 
 Tests and the simulation put their own transport here. What an answer means is for `ml_dash.client.api`.
+
+The errors of both, below those that everybody may catch (`ml_dash.errors`)::
+
+    ServerUnavailableError            (ml_dash.errors)
+    └── TransportError                no answer: refused, cut, timed out…
+    RemoteError                       (ml_dash.errors)
+    ├── ServerError                   the server's own answer is an error
+    └── NotMlDashError                the answer is not one of an ML-Dash server: a proxy, a redirect, another version
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from ml_dash.errors import ServerUnavailableError
+from ml_dash.errors import RemoteError, ServerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Answer", "Body", "FailureKind", "Stream", "Transport", "TransportError"]
+__all__ = [
+    "Answer",
+    "Body",
+    "FailureKind",
+    "NotMlDashError",
+    "ServerError",
+    "Stream",
+    "Transport",
+    "TransportError",
+]
 
 FailureKind: TypeAlias = Literal["refused", "dns", "tls", "timeout", "cut", "too_large", "other"]
 """Why there is no answer."""
@@ -58,6 +75,44 @@ class TransportError(ServerUnavailableError):
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class ServerError(RemoteError):
+    """An answer that is an error.
+
+    Attributes:
+        status: The HTTP status.
+        code: One of `ErrorCode`, or what a later server says; empty where the answer is not of the API.
+        message: The server's own words.
+        retry_after: Seconds after which it asks to be tried again; None where it does not say.
+        details: What else it says.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{url} answers {status}{f' ({code})' if code else ''}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        self.details = details or {}
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number from the details; None where there is none of this name."""
+        value = self.details.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+class NotMlDashError(RemoteError):
+    """The answer does not come from a server of ML-Dash with this version of the API."""
 
 
 class Transport(Protocol):

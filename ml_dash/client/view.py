@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
-from ml_dash.client.api import Client, ServerError, experiment_path
-from ml_dash.client.frame_stream import Frames
+from ml_dash.client.api import Client, experiment_path
+from ml_dash.client.download import Frames
+from ml_dash.client.transport import ServerError
 from ml_dash.errors import InvalidArgumentError, RemoteError
 from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ml_dash.client.blocking import Call
-    from ml_dash.client.files import RemoteFiles
+    from ml_dash.client.bridge import Call
+    from ml_dash.client.file_api import RemoteFiles
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.tracks import TrackQuery
@@ -138,7 +139,7 @@ class RemoteView(View):
 
     @property
     def _files(self) -> RemoteFiles:
-        from ml_dash.client.files import RemoteFiles
+        from ml_dash.client.file_api import RemoteFiles
 
         return RemoteFiles(self._client, self._call, self._id, self._known)
 

@@ -203,12 +203,12 @@ class Delivery:
         Raises:
             OSError: It cannot be noted on the disk that it is to be sent.
         """
-        from ml_dash.storage import blob_markers
+        from ml_dash.storage.blobs import add_marker
 
         # Counted first: a sender that finds the marker may have the blob sent before this goes on.
         self.blobs.offer(checksum, size)
         try:
-            blob_markers.add(self._directory, checksum, self._writer_id)
+            add_marker(self._directory, checksum, self._writer_id)
         except OSError:
             self.blobs.withdraw(checksum)
             raise
@@ -307,7 +307,7 @@ class _LazyTransport:
     """A transport that loads aiohttp when it is told to, or at the first request; see `Transport`."""
 
     def __init__(self, url: str, token: Callable[[], Token | None], threads: Threads) -> None:
-        from ml_dash.client.address import parse_address
+        from ml_dash.origins import parse_address
 
         address = parse_address(url)
         self.url, self.is_loopback = address.url, address.is_loopback

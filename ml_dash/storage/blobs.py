@@ -3,26 +3,34 @@
 They lie in the experiment's ``files/<first two digits>/<SHA-256>``. A content is written to a temporary file in
 ``files/`` and renamed when it is complete, so that nothing half-written is ever found. Equal content is stored once,
 by any number of threads and processes.
+
+A content that a server does not have yet has a marker, the empty file ``files/unsent/<checksum>.<writer>``. A run makes
+one before it logs the row of a file, and the sender removes it when the server has the content. So that directory is
+the queue of uploads, and it survives whatever the process does not. A run looks after its own markers; those of runs
+that have ended are for `ml-dash sync`, and for the next run below the same root.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
-from ml_dash.query.files import is_checksum
-from ml_dash.storage.copying import Copied, Progress, checksum_of, copy_blob, copy_file, storing
-from ml_dash.storage.hashed_file import write_hashed
+from ml_dash.query.files import CHECKSUM_PATTERN, is_checksum
+from ml_dash.storage.atomic import storing
+from ml_dash.storage.copying import copy_blob, copy_file
+from ml_dash.storage.hashing import Copied, Progress, checksum_of, write_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Staged", "Staging", "copy_blob"]
+__all__ = ["Marker", "Staged", "Staging", "add_marker", "copy_blob", "discard_marker", "markers"]
 
+_MARKER = re.compile(rf"({CHECKSUM_PATTERN})\.([A-Za-z0-9_-]{{1,128}})")
 _TEMPORARY = "tmp-"
 _ABANDONED_SECONDS = 24 * 3600
 """A temporary file that nobody has written to for so long is that of a process that was killed."""
@@ -142,3 +150,42 @@ class Staging:
                 if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < oldest:
                     with contextlib.suppress(OSError):  # another process removes them, too
                         os.remove(entry.path)
+
+
+class Marker(NamedTuple):
+    """A content, and the writer whose rows name it."""
+
+    checksum: str
+    writer: str
+
+
+def add_marker(directory: str, checksum: str, writer: str) -> None:
+    """Note that a writer of the experiment in this directory has a content to be sent.
+
+    Raises:
+        OSError: That cannot be written.
+    """
+    path = _marker_path(directory, checksum, writer)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "ab"):
+        pass
+
+
+def markers(directory: str, only: Callable[[str], bool] = lambda _: True) -> list[Marker]:
+    """Return the markers of those writers that `only` says, by checksum."""
+    try:
+        names = sorted(os.listdir(os.path.join(directory, "files", "unsent")))
+    except OSError:  # there are none, or nobody can tell: who asks the server what it lacks will know
+        return []
+    found = [Marker(*match.groups()) for match in map(_MARKER.fullmatch, names) if match]
+    return [marker for marker in found if only(marker.writer)]
+
+
+def discard_marker(directory: str, marker: Marker) -> None:
+    """Remove a marker. One that cannot be removed costs a question the next time."""
+    with contextlib.suppress(OSError):
+        os.remove(_marker_path(directory, *marker))
+
+
+def _marker_path(directory: str, checksum: str, writer: str) -> str:
+    return os.path.join(directory, "files", "unsent", f"{checksum}.{writer}")

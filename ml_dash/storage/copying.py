@@ -1,40 +1,32 @@
-"""Copies of a file's content, hashed while they are made, in memory that does not depend on the size."""
+"""Copies of a file's content, hashed while they are made, in memory that does not depend on the size.
+
+Where the disk can (btrfs, XFS and others), a copy shares the blocks of the file until one of the two is written.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import stat
+import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from ml_dash.errors import (
-    ContentError,
-    FileChangedError,
-    FileMissingError,
-    FileStoreError,
-    InvalidArgumentError,
-)
-from ml_dash.storage.hashing import BLOCK_BYTES, Hasher
-from ml_dash.storage.reflink import reflink
+from ml_dash.errors import ContentError, FileChangedError, InvalidArgumentError
+from ml_dash.storage.atomic import storing
+from ml_dash.storage.hashing import Copied, Hasher, checksum_of, opened, read_block
 
-__all__ = ["Copied", "Progress", "checksum_of", "copy_blob", "copy_file", "store_error", "write_all"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-Progress = Callable[[int], None]
-"""Is called with the number of bytes that are done so far; it starts anew where a copy does."""
+    from ml_dash.storage.hashing import Progress
+
+__all__ = ["copy_blob", "copy_file", "write_all"]
 
 _BINARY = getattr(os, "O_BINARY", 0)
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+_FICLONE = 0x40049409
+"""``_IOW(0x94, 9, int)`` of ``linux/fs.h``."""
 _PAUSES = (0.05, 0.25, 0.0)
 """Seconds after each attempt at a file that changed meanwhile; most are complete by then."""
-
-
-class Copied(NamedTuple):
-    """What a copy holds: its SHA-256 in lower-case hexadecimal digits, and its length in bytes."""
-
-    checksum: str
-    size: int
 
 
 def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress | None = None) -> Copied:
@@ -52,8 +44,8 @@ def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress |
         FileStoreError: It cannot be read, is no regular file, or the copy cannot be written.
     """
     path = _path(source)
-    with _opened(path) as fd, _created(copy) as copy_fd:
-        if reflink(fd, copy_fd):
+    with opened(path) as fd, _created(copy) as copy_fd:
+        if _reflink(fd, copy_fd):
             return checksum_of(copy, on_progress)
         for pause in _PAUSES:
             if copied := _copy_once((path, fd), (copy, copy_fd), on_progress):
@@ -101,18 +93,6 @@ def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Pro
             os.remove(temporary)
 
 
-def checksum_of(path: str, on_progress: Progress | None = None) -> Copied:
-    """Read a file that nobody writes to, and return what it holds."""
-    size = 0
-    with Hasher() as hasher, _opened(path) as fd:
-        while block := _read(fd, path):
-            hasher.update(block)
-            size += len(block)
-            if on_progress is not None:
-                on_progress(size)
-        return Copied(hasher.digest(), size)
-
-
 def write_all(fd: int, data: bytes | memoryview) -> None:
     """Write all of it, or raise OSError."""
     rest = memoryview(data)
@@ -120,33 +100,12 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def store_error(path: str, error: OSError) -> FileStoreError:
-    """Return what a caller is told of a file that cannot be written."""
-    failure = FileStoreError(
-        f"cannot write {path!r}: {error.strerror or error}. Nothing was saved; make room or choose another place, and "
-        "save again"
-    )
-    failure.errno = error.errno
-    return failure
-
-
-@contextlib.contextmanager
-def storing(path: str) -> Iterator[None]:
-    """Let what cannot be written in the block be a FileStoreError that names the path."""
-    try:
-        yield
-    except FileStoreError:
-        raise
-    except OSError as error:
-        raise store_error(path, error) from error
-
-
 def _copy_once(source: tuple[str, int], copy: tuple[str, int], on_progress: Progress | None) -> Copied | None:
     """Copy from one open file to another, each a path and its descriptor; None where the first changed meanwhile."""
     path, fd = source
     before, size = os.fstat(fd), 0
     with Hasher() as hasher:
-        while block := _read(fd, path):
+        while block := read_block(fd, path):
             hasher.update(block)
             with storing(copy[0]):
                 write_all(copy[1], block)
@@ -164,13 +123,6 @@ def _state(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _read(fd: int, path: str) -> bytes:
-    try:
-        return os.read(fd, BLOCK_BYTES)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
 def _path(source: str | os.PathLike[str]) -> str:
     try:
         path = os.fsdecode(source)
@@ -184,28 +136,6 @@ def _path(source: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[int]:
-    """Open a regular file for reading; never waits, as opening a pipe would."""
-    try:
-        _check_kind(path, os.stat(path))
-        fd = os.open(path, os.O_RDONLY | _BINARY | _AT_ONCE)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        where = "" if os.path.isabs(path) else f" in {os.getcwd()!r}"
-        raise FileMissingError(
-            f"there is no file {path!r}{where}: give the path of one that is there"
-        ) from error
-    except (FileStoreError, InvalidArgumentError):
-        raise
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    try:
-        _check_kind(path, os.fstat(fd))
-        yield fd
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
 def _created(path: str) -> Iterator[int]:
     with storing(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
@@ -215,18 +145,23 @@ def _created(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def _check_kind(path: str, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise InvalidArgumentError(
-            f"{path!r} is a directory: save its files one by one, or an archive of it (`shutil.make_archive`)"
-        )
-    if not stat.S_ISREG(status.st_mode):
-        raise FileStoreError(f"{path!r} is no regular file, but a pipe, a socket or a device: save a file")
+def _reflink(source: int, copy: int) -> bool:
+    """Give the empty file `copy` the content of `source` at this moment, without copying it.
 
+    Args:
+        source: A descriptor that can be read.
+        copy: A descriptor that can be written.
 
-def _unreadable(path: str, error: OSError) -> FileStoreError:
-    failure = FileStoreError(
-        f"cannot read {path!r}: {error.strerror or error}. Nothing was saved; make it readable, and save it again"
-    )
-    failure.errno = error.errno
-    return failure
+    Returns:
+        False where this cannot be done: another system, a file system that cannot, or two of them. Then nothing has
+        changed.
+    """
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        fcntl.ioctl(copy, _FICLONE, source)
+    except OSError:  # what it is does not matter: a copy is tried next, and tells what is really wrong
+        return False
+    return True

@@ -1,17 +1,50 @@
-"""The checksum of what passes by, computed on a thread of its own beside the reading and the writing."""
+"""SHA-256 of what is read or written, computed on a thread of its own beside the reading and the writing."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import os
 import queue
+import stat
 import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-__all__ = ["BLOCK_BYTES", "Hasher"]
+from ml_dash.errors import FileMissingError, FileStoreError, InvalidArgumentError
+from ml_dash.storage.atomic import store_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "BLOCK_BYTES",
+    "Copied",
+    "Hasher",
+    "Progress",
+    "checksum_of",
+    "opened",
+    "read_block",
+    "write_hashed",
+]
 
 BLOCK_BYTES = 1 << 20
 """How much is read, written and hashed at a time."""
 _WAITING_BLOCKS = 4
 """How many blocks may wait to be hashed: memory stays the same for a content of any size."""
+_BINARY = getattr(os, "O_BINARY", 0)
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+
+Progress = Callable[[int], None]
+"""Is called with the number of bytes that are done so far; it starts anew where a copy does."""
+
+
+class Copied(NamedTuple):
+    """What a copy holds: its SHA-256 in lower-case hexadecimal digits, and its length in bytes."""
+
+    checksum: str
+    size: int
 
 
 class Hasher:
@@ -66,3 +99,150 @@ class Hasher:
         if thread is not None:
             self._blocks.put(None)
             thread.join()
+
+
+def checksum_of(path: str, on_progress: Progress | None = None) -> Copied:
+    """Read a file that nobody writes to, and return what it holds."""
+    size = 0
+    with Hasher() as hasher, opened(path) as fd:
+        while block := read_block(fd, path):
+            hasher.update(block)
+            size += len(block)
+            if on_progress is not None:
+                on_progress(size)
+        return Copied(hasher.digest(), size)
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Open a regular file for reading; never waits, as opening a pipe would."""
+    try:
+        _check_kind(path, os.stat(path))
+        fd = os.open(path, os.O_RDONLY | _BINARY | _AT_ONCE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        where = "" if os.path.isabs(path) else f" in {os.getcwd()!r}"
+        raise FileMissingError(
+            f"there is no file {path!r}{where}: give the path of one that is there"
+        ) from error
+    except (FileStoreError, InvalidArgumentError):
+        raise
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        _check_kind(path, os.fstat(fd))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_block(fd: int, path: str) -> bytes:
+    """Read what comes next of an open file; nothing at its end."""
+    try:
+        return os.read(fd, BLOCK_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_kind(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise InvalidArgumentError(
+            f"{path!r} is a directory: save its files one by one, or an archive of it (`shutil.make_archive`)"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise FileStoreError(f"{path!r} is no regular file, but a pipe, a socket or a device: save a file")
+
+
+def _unreadable(path: str, error: OSError) -> FileStoreError:
+    failure = FileStoreError(
+        f"cannot read {path!r}: {error.strerror or error}. Nothing was saved; make it readable, and save it again"
+    )
+    failure.errno = error.errno
+    return failure
+
+
+def write_hashed(path: str, produce: Callable[[BinaryIO], object]) -> Copied:
+    """Let `produce` write to a new file, and return what the file holds then.
+
+    Args:
+        path: Where it is made; nothing must be there. What an error leaves of it is the caller's to remove.
+        produce: Is given the file, which it may seek in, and need not close.
+
+    Raises:
+        FileStoreError: The file cannot be made or written, whatever `produce` made of that.
+    """
+    with _HashedFile(path) as file:
+        buffered = io.BufferedWriter(file, BLOCK_BYTES)
+        try:
+            produce(cast("BinaryIO", buffered))
+            buffered.flush()
+        except BaseException:
+            file.abandon()
+            raise
+        return file.copied()
+
+
+class _HashedFile(io.RawIOBase):
+    """Hashes what is written in order; where an encoder goes back to fill something in, it is read again in the end."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._size = 0
+        self._in_order = True
+        self._failure: OSError | None = None
+        self._abandoned = False
+        self._hasher = Hasher()
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+            self._fd = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise store_error(path, error) from error
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        block = bytes(memoryview(data).cast("B")[:BLOCK_BYTES])
+        if self._abandoned:
+            return len(block)
+        try:
+            written = os.write(self._fd, block)
+        except OSError as error:
+            self._failure = error
+            raise
+        if self._in_order:
+            self._hasher.update(block[:written])
+            self._size += written
+        return written
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        position = os.lseek(self._fd, offset, whence)
+        self._in_order = self._in_order and position == self._size
+        return position
+
+    def truncate(self, size: int | None = None, /) -> int:
+        self._in_order = False
+        length = os.lseek(self._fd, 0, os.SEEK_CUR) if size is None else size
+        os.ftruncate(self._fd, length)
+        return length
+
+    def abandon(self) -> None:
+        """Write nothing any more, not even what waits in a buffer, and raise what a write has met."""
+        self._abandoned = True
+        if self._failure is not None:
+            raise store_error(self._path, self._failure) from self._failure
+
+    def copied(self) -> Copied:
+        """Return what the file holds."""
+        if self._failure is not None:  # the encoder has kept it to itself
+            self.abandon()
+        return Copied(self._hasher.digest(), self._size) if self._in_order else checksum_of(self._path)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._hasher.digest()
+            os.close(self._fd)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from ml_dash.origins import origin
 from ml_dash.tokens.current import token_for
-from ml_dash.tokens.errors import AuthError, LoginError, TokenStoreError
 from ml_dash.tokens.store import TokenStore
-from ml_dash.tokens.token import Token
+from ml_dash.tokens.token import AuthError, LoginError, Token, TokenStoreError
 
 __all__ = [
     "AuthError",

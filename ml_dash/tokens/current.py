@@ -9,9 +9,8 @@ from typing import NamedTuple
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.logger import logger
 from ml_dash.origins import origin
-from ml_dash.tokens.errors import TokenStoreError
 from ml_dash.tokens.store import TokenStore
-from ml_dash.tokens.token import Token
+from ml_dash.tokens.token import Token, TokenStoreError
 
 __all__ = ["VARIABLE", "token_for"]
 

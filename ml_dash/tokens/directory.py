@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ml_dash.logger import logger
-from ml_dash.tokens.errors import TokenStoreError
+from ml_dash.tokens.token import TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 from ml_dash.tokens.directory import keep_private, replace_private, set_aside
-from ml_dash.tokens.errors import TokenStoreError
+from ml_dash.tokens.token import TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,9 @@ from ml_dash.tokens.directory import (
     replace_private,
     set_aside,
 )
-from ml_dash.tokens.errors import TokenStoreError
 from ml_dash.tokens.keys import Keys
 from ml_dash.tokens.sealing import SIZE_MAX, open_sealed, read_header, seal
-from ml_dash.tokens.token import Token
+from ml_dash.tokens.token import Token, TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,16 +1,38 @@
-"""A token as the client holds it: it shows itself to nobody by accident."""
+"""A token as the client holds it, which shows itself to nobody by accident; and what can go wrong with tokens.
+
+::
+
+    MLDashError
+    └── AuthError(RuntimeError)
+        ├── TokenStoreError     the stored tokens cannot be read or written
+        └── LoginError          a server refuses a login or a token, or is no ML-Dash server
+
+A server that is out of reach is a `ml_dash.errors.ServerUnavailableError`, as everywhere.
+"""
 
 from __future__ import annotations
 
 import hmac
 from typing import Any, NoReturn
 
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.errors import InvalidArgumentError, MLDashError
 
-__all__ = ["Token"]
+__all__ = ["AuthError", "LoginError", "Token", "TokenStoreError"]
 
 _SHOWN_FROM = 24
 _CHARACTERS_MAX = 512
+
+
+class AuthError(MLDashError, RuntimeError):
+    """Something is wrong with a token, or with where tokens are kept."""
+
+
+class TokenStoreError(AuthError):
+    """The stored tokens cannot be read or written."""
+
+
+class LoginError(AuthError):
+    """A server refuses a login or a token, or it is no ML-Dash server."""
 
 
 class Token:

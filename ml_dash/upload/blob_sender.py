@@ -13,20 +13,19 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from ml_dash.client.api import ServerError
 from ml_dash.client.blob_api import BlobClient
+from ml_dash.client.transport import ServerError
 from ml_dash.errors import MLDashError
 from ml_dash.protocol import PART_BYTES_MIN, ErrorCode
-from ml_dash.storage import blob_markers as unsent
-from ml_dash.storage.blobs import Staging
-from ml_dash.storage.copying import checksum_of
+from ml_dash.storage.blobs import Marker, Staging, discard_marker, markers
+from ml_dash.storage.hashing import checksum_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from io import FileIO
 
     from ml_dash.client.api import Client
-    from ml_dash.client.blocking import RunBlocking
+    from ml_dash.client.bridge import RunBlocking
     from ml_dash.upload.sender import Say
 
 __all__ = ["BlobSender"]
@@ -102,7 +101,7 @@ class BlobSender:
         self._between = False
         self._done = self._total = 0
         self._staging = Staging(directory)
-        self._marks: dict[str, list[unsent.Marker]] = {}
+        self._marks: dict[str, list[Marker]] = {}
 
     async def send(self, experiment_id: str, *, ask: bool = False) -> None:
         """Send what the server lacks.
@@ -172,11 +171,11 @@ class BlobSender:
         finally:
             self._between = False
 
-    def _look(self) -> tuple[dict[str, list[unsent.Marker]], set[str]]:
+    def _look(self) -> tuple[dict[str, list[Marker]], set[str]]:
         """Return the markers that are there now, by content, and the contents that only others are to send."""
-        marks: dict[str, list[unsent.Marker]] = {}
+        marks: dict[str, list[Marker]] = {}
         others: set[str] = set()
-        for marker in unsent.markers(self._directory):
+        for marker in markers(self._directory):
             if self._only(marker.writer):
                 marks.setdefault(marker.checksum, []).append(marker)
             else:
@@ -272,7 +271,7 @@ class BlobSender:
     async def _unmark(self, checksum: str) -> None:
         def discard() -> None:
             for marker in self._marks.get(checksum, ()):
-                unsent.discard(self._directory, marker)
+                discard_marker(self._directory, marker)
             if not self._keeps and checksum not in self.damaged:
                 # Whoever saves it again at this moment has a marker, and finds that the server has it.
                 with contextlib.suppress(OSError):

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.alarm import Alarm
-from ml_dash.client.retry import Backoff
-from ml_dash.client.trouble import Voice, trouble_of
+from ml_dash.client.retry import Backoff, Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.logger import logger
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.client.api import Client
-    from ml_dash.client.blocking import RunBlocking
+    from ml_dash.client.bridge import RunBlocking
     from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
 

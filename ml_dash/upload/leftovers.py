@@ -14,18 +14,15 @@ from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
-from ml_dash.journal.index import JournalIndex
-from ml_dash.query.runs import writer_runs
-from ml_dash.storage.blob_markers import markers
+from ml_dash.storage.blobs import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
-from ml_dash.upload.sync import describe, gone_writers
+from ml_dash.storage.manifest import describe, gone_writers, meant_for
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-    from ml_dash.query.runs import WriterRuns
 
-__all__ = ["Leftover", "clear", "leftovers", "meant_for", "unsent"]
+__all__ = ["Leftover", "clear", "leftovers", "unsent"]
 
 _SIDE_FILES = ("experiment.json", "parameters.json")
 
@@ -35,38 +32,6 @@ class Leftover(NamedTuple):
 
     directory: str
     writers: frozenset[str]
-
-
-def meant_for(directory: str, disk: Disk = REAL_DISK) -> dict[str, str | None]:
-    """Return, for each writer of an experiment, the URL of the server that its run was meant for; None for local mode.
-
-    A writer that began no run, as a forked child's, was meant for where all others were; where they differ, for none.
-
-    Raises:
-        JournalVersionError: A later version wrote the journal.
-        OSError: The journal cannot be listed.
-    """
-    index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
-    index.refresh()
-    runs = writer_runs(index)
-    said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
-    began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
-    common = set(began.values())
-    fallback = common.pop() if len(common) == 1 else None
-    return {writer: began.get(writer, fallback) for writer in runs}
-
-
-_NOT_SAID = ""
-
-
-def _url_of(runs: WriterRuns) -> str | None:
-    """Return the URL that a writer's newest start names."""
-    starts = [fields for _, fields in runs.rows if fields.get("event") == "start"]
-    if not starts:
-        return _NOT_SAID
-    about = starts[-1].get("experiment")
-    url = about.get("url") if isinstance(about, dict) else None
-    return url if isinstance(url, str) else None
 
 
 def unsent(directory: str, url: str, disk: Disk = REAL_DISK) -> frozenset[str]:

@@ -10,9 +10,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_dash.client.api import Client, ServerError, Upserted
-from ml_dash.client.blocking import RunBlocking
-from ml_dash.client.transport import TransportError
+from ml_dash.client.bridge import RunBlocking
+from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalVersionError, RemoteError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import FeedFrame, Passed
@@ -23,6 +22,8 @@ from ml_dash.upload.ledger import SentWriter, WriterAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from ml_dash.client.api import Client, Upserted
 
 __all__ = ["RunBlocking", "Say", "Sender", "Settled"]
 

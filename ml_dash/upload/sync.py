@@ -6,30 +6,28 @@ still being written, it sends what was there when it came to the end.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.client.retry import Backoff
-from ml_dash.client.trouble import Trouble, trouble_of
+from ml_dash.client.retry import Backoff, Trouble, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import writers
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
-from ml_dash.query.runs import fold_runs, writer_runs
+from ml_dash.storage.manifest import describe, gone_writers
 from ml_dash.upload.blob_sender import BlobSender
 from ml_dash.upload.sender import RunBlocking, Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
     from ml_dash.client.api import Client
 
-__all__ = ["SyncProgress", "SyncReport", "describe", "gone_writers", "sync_all", "sync_experiment"]
+__all__ = ["SyncProgress", "SyncReport", "sync_all", "sync_experiment"]
 
 
 class SyncProgress(NamedTuple):
@@ -344,33 +342,3 @@ def _left_behind(contents: BlobSender, directory: str, disk: Disk) -> str | None
         return None  # those of another machine, which has them
     more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
     return f"the content of {gone[0]}{more} is damaged on this disk, or gone from it"
-
-
-def describe(directory: str, *, disk: Disk = REAL_DISK) -> Mapping[str, Any]:
-    """Return what is known of an experiment: its prefix, readme, tags, bindrs and metadata.
-
-    ``experiment.json`` says it; where that is not there or damaged, the journal's newest start of a run does.
-
-    Raises:
-        JournalVersionError: A later version wrote the journal.
-        OSError: The journal cannot be listed.
-    """
-    path = os.path.join(directory, "experiment.json")
-    try:
-        record = json.loads(disk.read_at(path, 0, disk.size(path)))
-    except (OSError, ValueError, RecursionError):
-        record = None
-    if isinstance(record, dict) and isinstance(record.get("prefix"), str):
-        return record
-    # not by a view, which warns of damage: the report says what is lost
-    index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
-    index.refresh()
-    return fold_runs(writer_runs(index).values()).experiment or {}
-
-
-def gone_writers(journal: str, clock: Clock = SYSTEM_CLOCK, disk: Disk = REAL_DISK) -> set[str]:
-    """Return the writers of a journal all of whose runs have ended, or whose process is dead or silent."""
-    index = JournalIndex(journal, disk=disk)
-    index.refresh()
-    found = {id_: fold_runs([own], now_ns=clock.time_ns()) for id_, own in writer_runs(index).items()}
-    return {writer for writer, info in found.items() if info.status != "RUNNING" or info.stale}

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.alarm import Alarm
-from ml_dash.client.retry import Backoff
-from ml_dash.client.trouble import Trouble, Voice, trouble_of
+from ml_dash.client.retry import Backoff, Trouble, Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from ml_dash.client.api import Client, NotMlDashError, ServerError
-from ml_dash.client.transport import Answer
+from ml_dash.client.api import Client
+from ml_dash.client.transport import Answer, NotMlDashError, ServerError
 from ml_dash.errors import RemoteError
 from ml_dash.protocol import FRAMES
 from tests.client.canned import Canned, packed

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.client.api import Client, ServerError
+from ml_dash.client.api import Client
 from ml_dash.client.download import Wanted, fetch_blob
 from ml_dash.client.http import AiohttpTransport
+from ml_dash.client.transport import ServerError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, ServerUnavailableError
 from tests.support.content_server import ContentServer, serving
 from tests.support.one_server import Call

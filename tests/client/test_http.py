@@ -14,9 +14,9 @@ import msgpack
 import pytest
 
 from ml_dash.client import http
-from ml_dash.client.api import Client, NotMlDashError, ServerError
+from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport, close_session
-from ml_dash.client.transport import TransportError
+from ml_dash.client.transport import NotMlDashError, ServerError, TransportError
 from ml_dash.errors import InvalidArgumentError, MLDashError, ServerUnavailableError
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import FRAMES

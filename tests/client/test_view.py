@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ml_dash.client.api import Client
-from ml_dash.client.frame_stream import Frames
+from ml_dash.client.download import Frames
 from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableError
 from ml_dash.journal.frame import encode_frame

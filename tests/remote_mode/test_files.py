@@ -14,8 +14,7 @@ from ml_dash import Experiment
 from ml_dash.cli import main
 from ml_dash.errors import ContentError, FileMissingError, ServerUnavailableError
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.storage import blob_markers as unsent
-from ml_dash.storage.blobs import Staging
+from ml_dash.storage.blobs import Staging, add_marker, markers
 from tests.remote_mode.line import Line
 from tests.support.processes import PREFIX, Scripts, finish
 from tests.support.seen import TOKEN, law, until
@@ -116,13 +115,13 @@ def test_files_saved_in_an_outage_are_sent_when_it_is_over(server: EmbeddedServe
     assert exp.status().pending_files == 1
     assert exp.status().pending_bytes >= len(LARGE)
     assert exp._session.channel is not None
-    assert unsent.markers(exp.directory) == [(row["checksum"], exp._session.channel.writer_id)]
+    assert markers(exp.directory) == [(row["checksum"], exp._session.channel.writer_id)]
     server.start()
     until(lambda: exp.status().pending == 0, "all that was saved in the outage to be sent")
     law(exp)
     exp.run.complete()
     assert at_server(server).files("large.bin").read_bytes() == LARGE
-    assert unsent.markers(exp.directory) == []
+    assert markers(exp.directory) == []
 
 
 @pytest.mark.crash
@@ -171,12 +170,12 @@ def test_the_next_run_sends_the_contents_that_a_killed_one_left_though_its_rows_
     with server.store.database.write() as connection:
         connection.exec_driver_sql("DELETE FROM content_parts")
         connection.exec_driver_sql("DELETE FROM contents")
-    unsent.add(exp.directory, row["checksum"], finished.stdout.strip())
+    add_marker(exp.directory, row["checksum"], finished.stdout.strip())
     with pytest.raises(FileMissingError, match=r"not been uploaded|not here"):
         at_server(server).files("a.txt").read_bytes()
 
     with Experiment("alice/vision/other", dash_url=server.url, dash_root=home).run:
-        until(lambda: not unsent.markers(exp.directory), "the replay of what the earlier run left")
+        until(lambda: not markers(exp.directory), "the replay of what the earlier run left")
     assert at_server(server).files("a.txt").read_text() == "killed"
 
 
@@ -402,8 +401,8 @@ def test_a_content_that_was_removed_here_and_is_at_the_server_is_not_lost(
         row = exp.files.save_text("sent", to="a.txt")
         assert exp._session.channel is not None
         writer = exp._session.channel.writer_id
-    unsent.add(exp.directory, row["checksum"], writer)
+    add_marker(exp.directory, row["checksum"], writer)
     Path(Staging(exp.directory).path_of(row["checksum"])).unlink()
     assert main(["sync", str(root)]) == 0
-    assert unsent.markers(exp.directory) == []
+    assert markers(exp.directory) == []
     assert exp.files("a.txt").read_text() == "sent"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ml_dash.client import login_api as api
-from ml_dash.client.login_api import ask, revoke_self, who_am_i
+from ml_dash.client import login as api
+from ml_dash.client.login import ask, revoke_self, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Tokens

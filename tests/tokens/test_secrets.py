@@ -80,7 +80,7 @@ def test_a_whole_life_of_a_token_leaves_no_trace_of_it(
 def test_whatever_a_server_does_its_error_and_what_led_to_it_show_no_token(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ml_dash.client import login_api as api
+    from ml_dash.client import login as api
 
     monkeypatch.setattr(api, "SECONDS", 0.2)
     for call in (api.who_am_i, api.revoke_self):

@@ -14,8 +14,9 @@ from ml_dash.journal.frame import encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.storage.manifest import describe
 from ml_dash.tokens.token import Token
-from ml_dash.upload.sync import SyncProgress, SyncReport, describe, sync_all, sync_experiment
+from ml_dash.upload.sync import SyncProgress, SyncReport, sync_all, sync_experiment
 from tests.support.journals import LATER_WRITER, WRITER, numbers
 from tests.support.one_server import Call
 from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows

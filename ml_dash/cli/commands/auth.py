@@ -53,7 +53,7 @@ def login(
     Shows an address and a code; approve the login there, in any browser, on any machine. A run that is going on
     notices the new token without a restart.
     """
-    from ml_dash.client.login_api import who_am_i
+    from ml_dash.client.login import who_am_i
     from ml_dash.tokens import TokenStore
     from ml_dash.tokens.current import VARIABLE
 
@@ -181,9 +181,9 @@ def logout(
 
 def _leave(store: TokenStore, place: str, token: Token) -> bool:
     """Log out of one server; returns whether its token is valid no more."""
-    from ml_dash.client.login_api import revoke_self
+    from ml_dash.client.login import revoke_self
     from ml_dash.errors import ServerUnavailableError
-    from ml_dash.tokens.errors import AuthError
+    from ml_dash.tokens.token import AuthError
 
     try:
         was_valid = asyncio.run(revoke_self(place, token))
@@ -203,7 +203,7 @@ def _leave(store: TokenStore, place: str, token: Token) -> bool:
 
 def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
     """Say which token is used for a server, where it comes from, and what it may do."""
-    from ml_dash.client.login_api import who_am_i
+    from ml_dash.client.login import who_am_i
     from ml_dash.tokens import LoginError
 
     server = server_named(url)

@@ -136,7 +136,7 @@ def _file_at(path: str) -> tuple[int, int]:
 
 
 def _is_same(path: str, row: dict[str, Any]) -> bool:
-    from ml_dash.storage.copying import checksum_of
+    from ml_dash.storage.hashing import checksum_of
 
     if os.path.isdir(path):
         raise FileStoreError(f"{path!r} is a directory: remove it, or choose another one by -o")

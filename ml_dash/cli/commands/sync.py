@@ -90,8 +90,7 @@ def sync(
 
 def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bool]:
     """Return what is to be sent, how many experiments have rows of local mode, and whether something cannot be read."""
-    from ml_dash.upload.leftovers import meant_for
-    from ml_dash.upload.sync import describe
+    from ml_dash.storage.manifest import describe, meant_for
 
     journals: list[_Journal] = []
     seen: set[str] = set()
@@ -193,8 +192,8 @@ async def _send(
 
 def _clear(journal: _Journal) -> None:
     """Remove from the outbox what the server has now, but for writers that may go on."""
+    from ml_dash.storage.manifest import gone_writers
     from ml_dash.upload.leftovers import clear, unsent
-    from ml_dash.upload.sync import gone_writers
 
     gone: Iterable[str] = gone_writers(os.path.join(journal.directory, "journal"))
     done = set(gone) - unsent(journal.directory, journal.url)

@@ -125,7 +125,7 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
 
 def _local(exp: str, root: str) -> _Place:
     from ml_dash.cli.select import find_experiment
-    from ml_dash.upload.leftovers import meant_for
+    from ml_dash.storage.manifest import meant_for
 
     located = find_experiment(exp, root)
     # a writer that begins no run belongs where all the others do
@@ -251,9 +251,9 @@ class Addition:
         time_ns = SYSTEM_CLOCK.time_ns()
         staged = self._staging.capture(new.source, on_progress)
         if self._for_server:
-            from ml_dash.storage import blob_markers as unsent
+            from ml_dash.storage.blobs import add_marker
 
-            unsent.add(self._directory, staged.checksum, self.writer)
+            add_marker(self._directory, staged.checksum, self.writer)
         REAL_DISK.secure(staged.path, self._directory)
         row = save_row(new.place, new.details, staged)
         event = pack([0, time_ns, row])

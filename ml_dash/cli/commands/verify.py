@@ -258,8 +258,7 @@ def check_blobs(located: Located) -> BlobsReport:
     from ml_dash.cli.file_source import file_table
     from ml_dash.cli.overview import open_index
     from ml_dash.query.files import FileQuery, full_name
-    from ml_dash.storage import blob_markers as unsent
-    from ml_dash.storage.blobs import Staging
+    from ml_dash.storage.blobs import Staging, markers
 
     rows = file_table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
     staging = Staging(located.directory)
@@ -267,7 +266,7 @@ def check_blobs(located: Located) -> BlobsReport:
     checked = size = elsewhere = 0
     faults: list[tuple[str, str]] = []
     is_sent = _is_sent(located) if named else False
-    pending = {marker.checksum for marker in unsent.markers(located.directory)}
+    pending = {marker.checksum for marker in markers(located.directory)}
     for (checksum, wanted), name in named.items():
         path = staging.path_of(checksum)
         if not os.path.lexists(path) and is_sent and checksum not in pending:
@@ -282,7 +281,7 @@ def check_blobs(located: Located) -> BlobsReport:
 
 
 def _fault(path: str, checksum: str, size: int) -> str | None:
-    from ml_dash.storage.copying import checksum_of
+    from ml_dash.storage.hashing import checksum_of
 
     if not os.path.lexists(path):
         return f"its content is not there ({path})"
@@ -297,7 +296,7 @@ def _fault(path: str, checksum: str, size: int) -> str | None:
 
 def _is_sent(located: Located) -> bool:
     """Whether a run was meant for a server."""
-    from ml_dash.upload.leftovers import meant_for
+    from ml_dash.storage.manifest import meant_for
 
     return any(meant_for(located.directory).values())
 

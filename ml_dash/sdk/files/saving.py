@@ -11,8 +11,8 @@ from ml_dash.query.files import CHANGEABLE, fold_files
 from ml_dash.query.times import iso_time
 from ml_dash.sdk.files.details import Details, save_row, stored_form
 from ml_dash.series import Kind
+from ml_dash.storage.atomic import storing
 from ml_dash.storage.blobs import Staged, Staging
-from ml_dash.storage.copying import storing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

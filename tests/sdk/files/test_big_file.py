@@ -16,7 +16,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.protocol import part_bytes
-from ml_dash.storage.blob_markers import markers
+from ml_dash.storage.blobs import markers
 from tests.support.project import PROJECT
 from tests.support.serving import TOKEN, ServerProcess
 

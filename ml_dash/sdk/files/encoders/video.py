@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError, MissingExtraError
 from ml_dash.sdk.files.encoders.images import as_pixels
-from ml_dash.storage.copying import storing
+from ml_dash.storage.atomic import storing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
