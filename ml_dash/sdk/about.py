@@ -78,7 +78,7 @@ class About:
         return {key: fetched(plain(value, represent)) for key, value in found.items()}
 
     def _stored(self) -> dict[str, Any]:
-        """Read the side file that an earlier run left; nothing where there is none to be read."""
+        """Read the side file that an earlier run left; empty if there is none, or it cannot be read."""
         import json
 
         try:

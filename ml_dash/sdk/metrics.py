@@ -193,7 +193,7 @@ class MetricsManager:
             """Return the metric of a name; None is the unnamed one.
 
             Raises:
-                InvalidArgumentError: the name is empty, too long, holds control characters, or is no string.
+                InvalidArgumentError: the name is empty, too long, holds control characters, or is not a string.
             """
             ...
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ class Run:
                 return False
             session.prepare_directory()
             channel = session.open_channel(self)
-            self.is_open, self._pid, session.run_status = True, os.getpid(), "RUNNING"
+            self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
             channel.put_control(self._start_row())
             session.bind(channel)
             RUNTIME.settle(channel)  # at once: killed a moment later it must not look as if never started
@@ -129,7 +130,7 @@ class Run:
     def _start_row(self) -> dict[str, Any]:
         return {
             "event": "start",
-            "status": "RUNNING",
+            "status": RunStatus.RUNNING,
             **self._whereabouts(),
             "python": platform.python_version(),
             "script": sys.argv[0] if sys.argv else "",
@@ -178,7 +179,7 @@ class RunManager(Generic[E]):
 
     def complete(self) -> None:
         """Drain, and mark the run as completed; harmless when repeated."""
-        self._run.finish("COMPLETED")
+        self._run.finish(RunStatus.COMPLETED)
 
     def fail(self, error: BaseException | str | None = None) -> None:
         """Drain, and mark the run as failed; harmless when repeated.
@@ -186,11 +187,11 @@ class RunManager(Generic[E]):
         Args:
             error: what it failed of, for the record.
         """
-        self._run.finish("FAILED", _describe(error))
+        self._run.finish(RunStatus.FAILED, _describe(error))
 
     def cancel(self) -> None:
         """Drain, and mark the run as cancelled; harmless when repeated."""
-        self._run.finish("CANCELLED")
+        self._run.finish(RunStatus.CANCELLED)
 
     def __enter__(self) -> E:
         return self.start()
@@ -207,7 +208,7 @@ class RunManager(Generic[E]):
                 await to_thread.run_sync(self._session.wait_contact, abandon_on_cancel=True)
             except BaseException:
                 with CancelScope(shield=True):  # nobody else would end it: the block is not entered
-                    await to_thread.run_sync(self._run.finish, "CANCELLED")
+                    await to_thread.run_sync(self._run.finish, RunStatus.CANCELLED)
                 raise
         return self._experiment
 
@@ -245,11 +246,11 @@ class RunManager(Generic[E]):
         return run
 
 
-def _verdict(error: BaseException | None) -> tuple[str, str | None]:
-    """Say how a run ended whose block was left by `error`."""
+def _verdict(error: BaseException | None) -> tuple[RunStatus, str | None]:
+    """Return how a run ended whose block was left by `error`, and why."""
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return "COMPLETED", None
-    return "FAILED", _describe(error)
+        return RunStatus.COMPLETED, None
+    return RunStatus.FAILED, _describe(error)
 
 
 def _describe(error: BaseException | str | None) -> str | None:

@@ -76,7 +76,7 @@ class Port:
                 self.warn(name, kind)
 
     def warn(self, name: str, kind: str) -> None:
-        """Say, once a key, that a value is stored as its `repr`, for it is of a type that cannot be stored as it is."""
+        """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""
         if name not in self._warned and len(self._warned) < _MOST_WARNED:
             self._warned.add(name)
             warn_user(
@@ -95,7 +95,7 @@ def row_time(given: Any) -> int:
     """Return the nanoseconds of a row whose ``_ts`` is `given`: seconds, -1 for this thread's latest, None for now.
 
     Raises:
-        InvalidArgumentError: it is no number, NaN, infinite, or beyond what int64 nanoseconds hold.
+        InvalidArgumentError: it is not a number, NaN, infinite, or beyond what int64 nanoseconds hold.
     """
     if given is None:
         return time.time_ns()

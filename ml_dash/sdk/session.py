@@ -54,7 +54,7 @@ class Session:
     Attributes:
         directory: where the experiment lies on disk.
         channel: the way of rows to the journal; None before the first start.
-        run_status: of this object's run; None before the first start.
+        run_status: of this object's run, as `Run` has set it; None before the first start.
         on_end: called when the run ends, before it is drained; with where to put rows, or None while ports are open.
         on_fork: called in a forked child, to forget what the parent had in memory, and the locks that it may have held.
     """

@@ -1,1 +1,1 @@
-"""Files of an experiment: captured when they are saved, stored by their contents, listed by the journal's rows."""
+"""Files of an experiment: captured when they are saved, stored as blobs, listed by the journal's rows."""

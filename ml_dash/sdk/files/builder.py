@@ -186,7 +186,7 @@ class Saves:
         )
 
     def duplicate(self, source: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
-        """Save a file of this experiment under another name, too; its content is neither copied nor sent again.
+        """Save a file of this experiment under another name, too; its blob is neither copied nor sent again.
 
         Args:
             source: its full name, its id or its row.
@@ -198,8 +198,8 @@ class Saves:
         row = self._finder.source(source)
         place = place_of(self._path, to, row["filename"])
         own = {name: row[name] for name in ("description", "tags", "bindrs", "metadata")}
-        content = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
-        return self._saver.log(place, given.over(Details(**own)), content)
+        blob = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
+        return self._saver.log(place, given.over(Details(**own)), blob)
 
     def _begin(self, to: Any) -> Place:
         self._saver.check()
@@ -220,7 +220,7 @@ class Saves:
 
 
 class FileBuilder(Saves):
-    """Saves files below a path, and lists, downloads, changes and deletes those that its arguments mean.
+    """Saves files below a path, and lists, downloads, changes and deletes the files that its arguments select.
 
     What is given here counts for everything that is done with it; what is given to a method counts before that. See
     `FilesManager` for the arguments.
@@ -244,10 +244,10 @@ class FileBuilder(Saves):
         self._dest_path = dest_path
 
     def list(self) -> list[dict[str, Any]]:
-        """Return the rows of the files that are meant, by path and filename: of each name the newest version.
+        """Return the rows of the selected files, sorted by path and filename: of each name the newest version.
 
-        A path means what is at or below it, a pattern what it matches: ``*`` and ``?`` within a segment, ``**`` across.
-        Of tags and of bindrs, any is enough. Deleted files are left out.
+        A path selects what is at or below it, a pattern what it matches: ``*`` and ``?`` within a segment, ``**``
+        across them. Of tags and of bindrs, any is enough. Deleted files are left out.
         """
         if self._file_id is not None:
             row = self._finder.by_id(self._file_id)
@@ -256,7 +256,7 @@ class FileBuilder(Saves):
         return self._finder.chosen(self._path, tags, bindrs)
 
     def exists(self) -> bool:
-        """Whether there is the file of this full name, or with this id, and was not deleted."""
+        """Return whether there is a file of this full name, or with this id, that was not deleted."""
         if self._file_id is not None:
             try:
                 return bool(self.list())
@@ -299,7 +299,7 @@ class FileBuilder(Saves):
             return data.decode(encoding)
         except UnicodeDecodeError as error:
             raise InvalidArgumentError(
-                f"{row['filename']!r} is no text in {encoding} ({error}): use read_bytes() or download()"
+                f"{row['filename']!r} is not text in {encoding} ({error}): use read_bytes() or download()"
             ) from error
 
     def update(self, **details: Unpack[DetailArguments]) -> dict[str, Any]:
@@ -310,7 +310,7 @@ class FileBuilder(Saves):
 
         Raises:
             FileMissingError: there is no such file, or it was deleted.
-            InvalidArgumentError: nothing is to be changed, or no file was named.
+            InvalidArgumentError: there is nothing to change, or no file was named.
         """
         self._saver.check()
         given = self._given(details)

@@ -1,4 +1,4 @@
-"""What is said about a file besides its content, and the journal's row that says so."""
+"""The details of a file (description, tags, bindrs and metadata), and the row that saves it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Details:
         return {"description": None, "tags": [], "bindrs": [], "metadata": None} | self.given()
 
 
-def save_row(place: Place, details: Details, content: Staged) -> dict[str, Any]:
+def save_row(place: Place, details: Details, blob: Staged) -> dict[str, Any]:
     """Return the fields of a new file, with an id of its own; see `ml_dash.query.files`."""
     return {
         "event": "save",
@@ -87,8 +87,8 @@ def save_row(place: Place, details: Details, content: Staged) -> dict[str, Any]:
         "filename": place.filename,
         **details.all(),
         "contentType": content_type(place.filename),
-        "sizeBytes": content.size,
-        "checksum": content.checksum,
+        "sizeBytes": blob.size,
+        "checksum": blob.checksum,
     }
 
 

@@ -1,4 +1,4 @@
-"""Finding files by id, by name and by pattern, and getting at their contents."""
+"""Finding files by id, by name and by pattern, and getting at their blobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FileFinder:
 
     Args:
         session: the experiment's.
-        saver: knows the contents on this disk.
+        saver: knows the blobs on this disk.
     """
 
     def __init__(self, session: Session, saver: FileSaver) -> None:
@@ -45,7 +45,7 @@ class FileFinder:
             own_first: whether to look first among what this machine has saved, so that no server is waited for.
 
         Raises:
-            FileMissingError: there is none with this id.
+            FileMissingError: no file has this id.
         """
         row = self._session.local_view.file(file_id) if own_first else None
         row = row or self._session.view.file(file_id)
@@ -56,7 +56,7 @@ class FileFinder:
         return row
 
     def newest(self, name: str) -> dict[str, Any] | None:
-        """Return the newest version of the file of this full name, deleted or not; None where there is none."""
+        """Return the newest version of the file of this full name, deleted or not; None where there is no such file."""
         rows = self._session.view.files(FileQuery(path=name, deleted=True))
         return next((row for row in rows if full_name(row) == name), None)
 
@@ -64,7 +64,7 @@ class FileFinder:
         """Return the newest version of the file of this full name.
 
         Raises:
-            FileMissingError: there is none, or it was deleted.
+            FileMissingError: there is no such file, or it was deleted.
         """
         row = self.newest(name)
         if row is None:
@@ -85,17 +85,17 @@ class FileFinder:
         return [row for row in rows if not bindrs or set(bindrs) & set(row["bindrs"])]
 
     def is_pattern(self, path: str) -> bool:
-        """Whether a path means several files: it has characters of patterns, and is no file's name as it stands."""
+        """Return whether a path is a pattern: it has the characters of one, and no file has it as its name."""
         return is_pattern(path) and self.newest(path) is None
 
     def download(self, row: dict[str, Any], dest_path: Any) -> str:
-        """Copy a content to where the user wants it, checked; returns the path."""
+        """Copy a file's blob to where the user wants it, checked; return the path."""
         target = target_of(present(row), dest_path)
         self.fetch(row, target)
         return target
 
     def download_all(self, rows: list[dict[str, Any]], directory: Any) -> list[str]:
-        """Copy contents to below a directory, under their paths; returns the paths."""
+        """Copy files' blobs to below a directory, under the files' paths; return those on this disk."""
         targets = [target_below(row, directory) for row in rows]
         times = Counter(targets)
         for row, target in zip(rows, targets, strict=True):
@@ -107,7 +107,7 @@ class FileFinder:
         return targets
 
     def fetch(self, row: dict[str, Any], dest: str) -> None:
-        """Copy a content to a file: from this disk, or from the server.
+        """Copy a file's blob to a file: from this disk, or from the server.
 
         Raises:
             ContentError: what is there is another content.
@@ -142,9 +142,9 @@ class FileFinder:
             raise ContentError(f"{damaged}; and {error}") from error
 
     def read(self, row: dict[str, Any]) -> bytes:
-        """Return a content, checked."""
+        """Return what a file holds, checked."""
         with tempfile.TemporaryDirectory(prefix="ml-dash-") as directory:
-            path = os.path.join(directory, "content")
+            path = os.path.join(directory, "blob")
             self.fetch(present(row), path)
             with open(path, "rb") as file:
                 return file.read()
@@ -153,8 +153,8 @@ class FileFinder:
         """Return the row of what is to be duplicated: a row, an id or a full name.
 
         Raises:
-            FileMissingError: there is none.
-            InvalidArgumentError: it is none of these.
+            FileMissingError: there is no such file.
+            InvalidArgumentError: `given` is something else.
         """
         if isinstance(given, dict):
             given = given.get("id")

@@ -62,7 +62,7 @@ class FilesManager(Saves):
         return self(path, **filters).list()
 
     def exists(self, path: str) -> bool:
-        """Whether there is the file of this full name; see `FileBuilder.exists`."""
+        """Return whether there is a file of this full name; see `FileBuilder.exists`."""
         return self(path).exists()
 
     def download(
@@ -76,11 +76,11 @@ class FilesManager(Saves):
         return self(path, file_id=file_id).download(dest_path)
 
     def read_bytes(self, path: str) -> bytes:
-        """Return a content; see `FileBuilder.read_bytes`."""
+        """Return the content of a file; see `FileBuilder.read_bytes`."""
         return self(path).read_bytes()
 
     def read_text(self, path: str, encoding: str = "utf-8") -> str:
-        """Return a content as text; see `FileBuilder.read_text`."""
+        """Return the content of a file as text; see `FileBuilder.read_text`."""
         return self(path).read_text(encoding)
 
     def update(

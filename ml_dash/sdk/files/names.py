@@ -74,7 +74,7 @@ def name_on_disk(local_path: Any) -> str:
     """Return the name that a file on this disk has.
 
     Raises:
-        InvalidArgumentError: it is no path.
+        InvalidArgumentError: it is not a path.
     """
     path = path_text(local_path)
     if path is None:
@@ -86,7 +86,7 @@ def name_on_disk(local_path: Any) -> str:
 
 
 def path_text(given: Any) -> str | None:
-    """Return the path of this disk that an argument is; None where it is none."""
+    """Return an argument as the text of a path; None if it is not a path."""
     path = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     return path if isinstance(path, str) and path and "\0" not in path else None
 

@@ -1,4 +1,4 @@
-"""Saving: a content is captured, made durable and offered to the server, and then its row is logged."""
+"""Saving: a blob is captured, made durable and offered to the server, and then the file's row is logged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FileSaver:
         session: the experiment's.
 
     Attributes:
-        staging: its contents on this disk.
+        staging: its blobs on this disk.
     """
 
     def __init__(self, session: Session) -> None:
@@ -47,7 +47,7 @@ class FileSaver:
         self.staging = Staging(self._session.directory)
 
     def check(self) -> None:
-        """Raise `NotStartedError` unless the run is open: before a content is captured that would get no row."""
+        """Raise `NotStartedError` unless the run is open: before a blob is captured that would get no row."""
         self._port.check()
 
     def save(self, place: Place, details: Details, stage: Callable[[Staging], Staged]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class FileSaver:
         Args:
             place: where.
             details: what is said about it.
-            stage: captures its content.
+            stage: captures its blob.
 
         Returns:
             Its row.
@@ -64,11 +64,11 @@ class FileSaver:
         self.check()
         return self.log(place, details, stage(self.staging))
 
-    def log(self, place: Place, details: Details, content: Staged) -> dict[str, Any]:
-        """Log the row of a file whose content is on this disk, or is known to be at the server."""
-        if os.path.exists(content.path):
-            self._hand_over(content)
-        fields, time_ns = self._put(save_row(place, details, content))
+    def log(self, place: Place, details: Details, blob: Staged) -> dict[str, Any]:
+        """Log the row of a file whose blob is on this disk, or is known to be at the server."""
+        if os.path.exists(blob.path):
+            self._hand_over(blob)
+        fields, time_ns = self._put(save_row(place, details, blob))
         return fold_files([(time_ns, fields)]).rows()[0]
 
     def change(self, row: dict[str, Any], details: Details) -> dict[str, Any]:
@@ -82,15 +82,15 @@ class FileSaver:
         _, time_ns = self._put({"event": "delete", "id": row["id"]})
         return {**row, "deletedAt": iso_time(time_ns)}
 
-    def _hand_over(self, content: Staged) -> None:
-        """See to it that the row, which comes next, never is where its content is not."""
+    def _hand_over(self, blob: Staged) -> None:
+        """Offer a blob to the server and the disk before its row, which then is never anywhere without it."""
         channel = self._session.channel
         if channel is None:  # never started: the row will be refused
             return
         if channel.delivery is not None:
-            with storing(content.path):
-                channel.delivery.offer(content.checksum, content.size)
-        channel.secure(content.path)
+            with storing(blob.path):
+                channel.delivery.offer(blob.checksum, blob.size)
+        channel.secure(blob.path)
 
     def _put(self, fields: dict[str, Any]) -> tuple[dict[str, Any], int]:
         """Log a row, and return it as it is read back, with its time: later than that of the one before."""

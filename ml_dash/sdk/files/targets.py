@@ -54,8 +54,8 @@ def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) 
     """Return where a file is downloaded to.
 
     Args:
-        row: The file's.
-        dest_path: The path; an existing directory, or one that ends with a slash, for the file's own name in it; None
+        row: the file's.
+        dest_path: the path; an existing directory, or one that ends with a slash, for the file's own name in it; None
             for that name in the working directory.
     """
     if dest_path is None:
@@ -70,7 +70,7 @@ def target_below(row: Mapping[str, Any], directory: str | os.PathLike[str] | Non
     """Return where a file goes below a directory, under its path there: inside it, wherever links in there lead.
 
     Raises:
-        FileStoreError: A link leads elsewhere.
+        FileStoreError: a link leads elsewhere.
     """
     root = "." if directory is None else dest_text(directory)
     segments = [each for each in str(row["path"]).split("/") if each not in {"", ".", ".."}]
@@ -89,7 +89,7 @@ def dest_text(dest_path: Any) -> str:
     """Return a destination as text.
 
     Raises:
-        InvalidArgumentError: It is no path.
+        InvalidArgumentError: it is not a path.
     """
     dest = path_text(dest_path)
     if dest is None:

@@ -30,7 +30,7 @@ def write_image(image: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
 
     Raises:
         MissingExtraError: Pillow is not installed.
-        InvalidArgumentError: it is no image, or Pillow does not write the format.
+        InvalidArgumentError: it is not an image, or Pillow does not write the format.
     """
     try:
         from PIL import Image
@@ -75,7 +75,7 @@ def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
         what: for messages: ``frame 3``.
 
     Raises:
-        InvalidArgumentError: its shape is none of these, or its values are none of pixels.
+        InvalidArgumentError: its shape is another, or its values are not those of pixels.
     """
     import numpy as np
 

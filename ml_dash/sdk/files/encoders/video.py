@@ -1,4 +1,4 @@
-"""Videos: frames, encoded by ffmpeg, a process with cores of its own, whose end is believed.
+"""Videos: frames, encoded by ffmpeg, a process with cores of its own, whose exit status is believed.
 
 The package imageio-ffmpeg brings the program. Its own writer does not look at how ffmpeg ends, and so would take a
 video for whole that a full disk has cut short.
@@ -67,7 +67,7 @@ def write_video(
 
     Raises:
         MissingExtraError: ffmpeg (by imageio-ffmpeg) or, for GIF, Pillow is not installed.
-        InvalidArgumentError: there are no frames, one is none, or the format or the codec is not known.
+        InvalidArgumentError: there are no frames, one of them is invalid, or the format or the codec is not known.
         FileStoreError: the video cannot be stored, as on a full disk.
     """
     extension = os.path.splitext(path)[1].lower()
