@@ -4,6 +4,8 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+FIRST ?= 0
+SEEDS ?= 10000
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -15,15 +17,24 @@ BUILT := ml_dash/server/dashboard/dist/index.html
 # the sources, without what npm and the build put beside them
 SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 
-.PHONY: bench coverage dashboard demo docs format lint setup test test-dashboard types
+.PHONY: bench coverage dashboard demo docs format lint setup sweep test test-all test-dashboard types
 
 setup: $(STAMP)
 
 demo: $(STAMP) dashboard
 	$(BIN)/python docs/examples/digits.py $(ARGS)
 
+# All that is quick, and a part of what is not. `make test-all` runs everything.
 test: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' $(ARGS)
+
+test-all: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# Far more seeds than the tests take, for a night: `make sweep FIRST=10000 SEEDS=50000`
+sweep: $(STAMP)
+	SIMULATION_FIRST=$(FIRST) SIMULATION_SEEDS=$(SEEDS) UPLOAD_FIRST=$(FIRST) UPLOAD_SEEDS=$(SEEDS) \
+		$(BIN)/pytest -n $(WORKERS) --dist worksteal -m simulation tests/simulation tests/upload $(ARGS)
 
 coverage: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 	$(BIN)/coverage erase

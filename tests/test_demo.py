@@ -132,7 +132,7 @@ def ask(serve: str, curl: str, cwd: Path) -> dict[str, Any]:
         server.communicate()
 
 
-@pytest.mark.slow
+@pytest.mark.sample(2)
 @pytest.mark.crash
 @pytest.mark.skipif(os.name != "posix", reason="there is no such signal")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

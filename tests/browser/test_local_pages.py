@@ -82,6 +82,7 @@ def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
     expect(second.page.get_by_role("link", name="digits")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_local_run_is_shown_as_it_lies_and_followed_as_it_goes_on(
     ui: Ui, open_window: Callable[..., Window], trained: str
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_local_run_is_shown_as_it_lies_and_followed_as_it_goes_on(
     expect(page.locator(".status-completed")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_thousands_of_experiments_are_a_table_of_a_few_rows(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_thousands_of_experiments_are_a_table_of_a_few_rows(
         assert ui.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_last_of_more_messages_than_a_page_is_high_can_be_read(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:
@@ -164,6 +167,7 @@ def test_the_last_of_more_messages_than_a_page_is_high_can_be_read(
         assert ui.stop() == 0
 
 
+@pytest.mark.slow
 def test_ten_thousand_metrics_are_a_few_charts_at_a_time(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_nobody_sees_anything_without_a_token_and_a_wrong_one_is_told(
     expect(page).to_have_url(re.compile("/sign-in"))
 
 
+@pytest.mark.slow
 def test_a_code_that_somebody_approves_signs_in(
     open_window: Callable[..., Window], trained: EmbeddedServer
 ) -> None:
@@ -346,6 +347,7 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
     expect(page.get_by_text("Nothing is compared yet.")).to_be_visible()
 
 
+@pytest.mark.sample(12)
 @pytest.mark.parametrize(
     "path",
     [
@@ -410,6 +412,7 @@ def test_a_live_run_is_followed_without_asking_for_all_again(
     expect(page.locator(".status-completed")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_what_a_live_metric_gets_besides_appears(
     at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
 ) -> None:
@@ -473,6 +476,7 @@ def test_a_closer_look_at_times_since_the_start_asks_for_that_part(
     assert [line.split(",")[:2] for line in lines[1:]] == [[str(x), str(x)] for x in range(5000, 5009)]
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_while_the_server_was_away_comes_when_it_is_back(
     at_home: None, open_window: Callable[..., Window], tmp_path: Path
 ) -> None:
@@ -517,6 +521,7 @@ def test_what_was_asked_for_while_the_server_was_away_comes_when_it_is_back(
         server.stop()
 
 
+@pytest.mark.slow
 def test_the_page_outlives_its_server_and_catches_up(
     at_home: None, open_window: Callable[..., Window], tmp_path: Path
 ) -> None:

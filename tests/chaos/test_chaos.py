@@ -60,6 +60,7 @@ def seen() -> Iterator[Counter[str]]:
         assert not rare, f"{rare} in {seen['stories']} stories"
 
 
+@pytest.mark.sample(20)
 @pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
 def test_every_row_is_at_the_server_exactly_once_whatever_happens(
     chunk: range, tmp_path: Path, template: Path, nursery: Nursery, seen: Counter[str]
@@ -74,6 +75,7 @@ def test_every_row_is_at_the_server_exactly_once_whatever_happens(
             seen.update(story.seen, stories=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_it_is_so_with_the_command_that_users_start(seed: int, tmp_path: Path, nursery: Nursery) -> None:
     """The server is the real program: killed, and started again at the same port with the same data."""

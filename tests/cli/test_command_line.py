@@ -113,6 +113,7 @@ def test_a_setting_that_cannot_be_read_is_named(root: Path, monkeypatch: pytest.
     assert "ML_DASH_STALE_AFTER='soon'" in err
 
 
+@pytest.mark.sample(5)
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
 @pytest.mark.parametrize(
     "arguments",

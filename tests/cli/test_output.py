@@ -35,6 +35,7 @@ def crowd(root: Path) -> Path:
     return root
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("columns", [30, 50, 80, 140])
 def test_no_line_is_wider_than_the_terminal(crowd: Path, columns: int) -> None:
     """Neither in lists nor in tables, and nothing is cut."""

@@ -133,6 +133,7 @@ def test_a_reader_that_follows_a_file_sees_each_frame_when_it_is_whole() -> None
     assert (index.damage, index.torn) == ([], {})
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("bit", range(8))
 def test_a_flip_of_any_bit_costs_the_frame_that_was_hit_and_is_reported(bit: int) -> None:
     for position in range(len(WHOLE)):

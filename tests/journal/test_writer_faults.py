@@ -473,6 +473,7 @@ class Story:
         self.disk.fail(operation, self.chance.choice([NO_SPACE, IO_ERROR]), kept=kept)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.simulation
 @pytest.mark.parametrize("first_seed", range(0, 60, 10))
 def test_what_was_accepted_is_there_exactly_once_in_order_whatever_failed(first_seed: int) -> None:

@@ -357,6 +357,7 @@ def test_no_event_is_slept_on() -> None:
 # --- many threads
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("overflow", ["block", "drop"])
 @pytest.mark.parametrize("size", [20, LARGE_EVENT + 100])
 def test_sixteen_threads_lose_nothing_that_is_not_counted(overflow: Overflow, size: int) -> None:

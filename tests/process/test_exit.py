@@ -31,7 +31,7 @@ STALLED_DISK = """
 """The seam is the system call: after `os.fsync = stall` the disk takes an hour for what it promises."""
 
 
-@pytest.mark.slow
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("turn", range(5))
 def test_a_script_that_logs_one_point_and_ends_at_once_leaves_a_complete_journal(
     scripts: Scripts, turn: int
@@ -43,7 +43,6 @@ def test_a_script_that_logs_one_point_and_ends_at_once_leaves_a_complete_journal
         assert scripts.journal().ends() == ["COMPLETED"] * count
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_short_script_leaves_a_complete_journal_on_every_python(
@@ -57,7 +56,6 @@ def test_a_short_script_leaves_a_complete_journal_on_every_python(
         assert scripts.journal().ends() == ["COMPLETED"] * count
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @pytest.mark.parametrize("version", VERSIONS)
 def test_threads_and_executors_that_log_into_the_exit_lose_nothing_on_any_python(
@@ -440,6 +438,7 @@ def test_exit_waits_for_a_stalled_disk_no_longer_than_the_exit_timeout(scripts: 
     assert scripts.journal().rows() == [{"loss": 0.5}]  # written, though not known to be durable
 
 
+@pytest.mark.slow
 def test_the_exit_timeout_is_spent_once_and_not_once_a_step(scripts: Scripts) -> None:
     """Exit drains when it begins and after the threads have ended; both together have the one budget.
 

@@ -16,7 +16,7 @@ from tests.support.killing import ENV, KillingGround, check, exact_rows
 from tests.support.processes import LOGS, Journal
 from tests.support.victims import EXPERIMENTS, THREADS, mixed_row
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
 KILLS = 120
 """Of each kind. There are eight, and `test_sync_mode` has one of its own: a thousand and some in all."""
@@ -48,6 +48,7 @@ def stale_at_most(journal: Journal) -> None:
         assert json.loads(snapshot.read_text())["status"] == "RUNNING"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("shape", ["tight", "paced"])
 def test_one_thread_that_is_killed_leaves_all_but_the_last_linger(
     shape: str, ground: KillingGround, tmp_path: Path
@@ -63,6 +64,7 @@ def test_one_thread_that_is_killed_leaves_all_but_the_last_linger(
     assert vouched, "no flush had ever returned: this has tested nothing"
 
 
+@pytest.mark.slow
 def test_rows_that_nobody_flushed_wait_no_longer_than_the_linger(
     ground: KillingGround, tmp_path: Path
 ) -> None:
@@ -76,6 +78,7 @@ def test_rows_that_nobody_flushed_wait_no_longer_than_the_linger(
     assert written
 
 
+@pytest.mark.slow
 def test_threads_that_are_killed_each_leave_their_rows_in_order(
     ground: KillingGround, tmp_path: Path
 ) -> None:
@@ -91,6 +94,7 @@ def test_threads_that_are_killed_each_leave_their_rows_in_order(
     assert vouched
 
 
+@pytest.mark.slow
 def test_messages_parameters_and_rows_of_any_shape_survive_a_kill_together(
     ground: KillingGround, tmp_path: Path
 ) -> None:
@@ -105,6 +109,7 @@ def test_messages_parameters_and_rows_of_any_shape_survive_a_kill_together(
     assert vouched
 
 
+@pytest.mark.slow
 def test_several_experiments_of_one_process_survive_its_kill(ground: KillingGround, tmp_path: Path) -> None:
     """Each has a journal of its own, and all share the one worker."""
     moments = random.Random("several")
@@ -120,6 +125,7 @@ def test_several_experiments_of_one_process_survive_its_kill(ground: KillingGrou
     assert vouched
 
 
+@pytest.mark.slow
 def test_a_kill_between_two_segments_loses_nothing(ground: KillingGround, tmp_path: Path) -> None:
     """Segments of a few frames, so that many a kill falls into the change from one to the next."""
     moments = random.Random("segments")
@@ -135,6 +141,7 @@ def test_a_kill_between_two_segments_loses_nothing(ground: KillingGround, tmp_pa
     assert segments > 3
 
 
+@pytest.mark.slow
 def test_an_experiment_that_is_killed_and_resumed_again_and_again_keeps_all_it_had(
     ground: KillingGround, tmp_path: Path
 ) -> None:

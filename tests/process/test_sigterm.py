@@ -62,7 +62,7 @@ def test_a_script_that_waits_is_drained_and_dies_of_sigterm(scripts: Scripts, wa
     assert journal.ends() == ["CANCELLED"]
 
 
-@pytest.mark.slow
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     "body",
     {
@@ -294,6 +294,7 @@ STALL = """
     """
 
 
+@pytest.mark.slow
 def test_sigterm_does_not_wait_for_a_disk_that_is_stalled(scripts: Scripts) -> None:
     """An fsync that takes an hour: it is waited for a little, and the rows are written all the same."""
     process = scripts.start(

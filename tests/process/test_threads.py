@@ -97,6 +97,7 @@ def test_sixteen_threads_that_do_everything_at_once_lose_and_double_nothing(
     assert journal.view.params() == {f"thread{number}.step": rows - 10 for number in range(16)}
 
 
+@pytest.mark.slow
 def test_a_flush_vouches_for_every_row_that_its_thread_logged_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager_switches: None
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_read_sees_every_row_that_its_thread_logged_before(
             assert exp.metrics("train").read(count - 1)["total"] == count
 
 
+@pytest.mark.slow
 def test_a_row_is_refused_or_it_is_there_while_the_run_starts_and_ends_again_and_again(
     tmp_path: Path, eager_switches: None
 ) -> None:

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.remote_mode.frozen import server_process
 from tests.remote_mode.remote_scripts import remote_scripts
 from tests.support.processes import expect_line, finish
@@ -27,6 +29,7 @@ RUN = """
     """
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_and_the_exit_wait_for_a_stalled_server_once(tmp_path: Path) -> None:
     """Not for one time-out after the other; a line says what is waited for."""
     with server_process(tmp_path / "server") as server:

@@ -72,7 +72,6 @@ def check_kept(scripts: Scripts, finished: Finished, returncode: int = 0) -> Non
 # --- on every Python: each shuts threads, executors and event loops down in an order of its own
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 @pytest.mark.parametrize("start_timeout", ["0", "5"])
@@ -92,7 +91,6 @@ def test_a_short_script_has_sent_all_at_its_end_on_every_python(
     seen.equals(python_scripts.home / ".dash")
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 def test_a_short_script_whose_server_is_down_ends_at_once_on_every_python(
@@ -104,7 +102,6 @@ def test_a_short_script_whose_server_is_down_ends_at_once_on_every_python(
     check_kept(python_scripts, finished)
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 @pytest.mark.parametrize("start_timeout", ["0", "5"])
@@ -123,7 +120,6 @@ def test_a_name_that_cannot_be_looked_up_holds_up_no_exit_on_any_python(
     check_kept(python_scripts, finished)
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 def test_threads_and_executors_that_log_into_the_exit_have_sent_all_on_every_python(
@@ -156,7 +152,6 @@ def test_threads_and_executors_that_log_into_the_exit_have_sent_all_on_every_pyt
     seen.equals(python_scripts.home / ".dash")
 
 
-@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 def test_an_experiment_of_an_exit_handler_is_in_its_journal_and_holds_up_nothing_on_any_python(
@@ -219,6 +214,7 @@ def test_what_was_flushed_is_at_the_server_after_os_exit(scripts: Scripts, seen:
     assert seen.status == "RUNNING"
 
 
+@pytest.mark.slow
 def test_rows_logged_just_before_the_end_of_a_long_backlog_are_sent(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:
@@ -330,6 +326,7 @@ def test_an_exit_timeout_of_nothing_waits_for_nothing(scripts: Scripts) -> None:
     assert finished.returncode == 0
 
 
+@pytest.mark.slow
 def test_an_exit_with_a_server_that_stalls_keeps_the_exit_timeout(tmp_path: Path) -> None:
     """It answered at first; what it had not acknowledged by then is in the journal."""
     with server_process(tmp_path / "server") as server:
@@ -360,6 +357,7 @@ def test_an_exit_with_a_server_that_stalls_keeps_the_exit_timeout(tmp_path: Path
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_server_of_no_use_does_not_keep_another_experiment_from_its_own(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:

@@ -283,6 +283,7 @@ def test_a_forked_child_sends_its_own_files(server: EmbeddedServer, scripts: Scr
     assert there.files("child.txt").read_text() == "child"
 
 
+@pytest.mark.slow
 def test_a_large_file_gets_through_a_line_that_is_cut_again_and_again(
     server: EmbeddedServer, root: Path
 ) -> None:
@@ -298,6 +299,7 @@ def test_a_large_file_gets_through_a_line_that_is_cut_again_and_again(
     assert parts_received(server) == 12
 
 
+@pytest.mark.slow
 def test_a_small_file_does_not_wait_for_a_large_one(server: EmbeddedServer, root: Path) -> None:
     """It goes between two parts."""
     with Line(server.url, per_second=12 << 20) as line:
@@ -343,6 +345,7 @@ def test_a_content_that_was_damaged_after_it_was_sent_is_not_sent_again(
     assert parts_received(server) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 def test_who_waits_at_exit_on_a_terminal_sees_how_far_it_is(
     server: EmbeddedServer, scripts: Scripts, tmp_path: Path

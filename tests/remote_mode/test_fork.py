@@ -49,6 +49,7 @@ FAMILY = """
 START = 'exp = Experiment("alice/vision/resnet", dash_url=True, echo=False).run.start()'
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("ending", "returncode"),
     [
@@ -108,6 +109,7 @@ def test_a_child_that_dies_of_an_exception_has_sent_its_rows(
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_a_child_that_logs_nothing_costs_the_parent_nothing(scripts: Scripts, seen: Seen, home: Path) -> None:
     """As a data loader's: it may be collected, and end in any way, while requests of the parent are under way."""
     finished = scripts.run(
@@ -148,6 +150,7 @@ def test_children_of_children_send_theirs(scripts: Scripts, seen: Seen, home: Pa
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_a_fork_while_the_worker_imports_aiohttp_hangs_nobody(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:
@@ -231,6 +234,7 @@ def test_a_child_may_start_an_experiment_of_its_own(scripts: Scripts, seen: Seen
     seen.equals(home)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_of_every_kind_send_what_they_log(
     scripts: Scripts, seen: Seen, home: Path, method: str
@@ -265,6 +269,7 @@ def test_processes_of_every_kind_send_what_they_log(
     seen.equals(home)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_child_alone_sends_all_before_it_is_gone(
     scripts: Scripts, seen: Seen, home: Path, method: str
@@ -292,6 +297,7 @@ def test_a_child_alone_sends_all_before_it_is_gone(
     seen.equals(home)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_of_a_data_loader_that_live_as_long_as_the_run_do_not_hold_it_up(
     scripts: Scripts, seen: Seen, home: Path, method: str

@@ -97,6 +97,7 @@ def test_start_waits_for_a_silent_server_no_longer_than_its_timeout(
     assert Journal(root).values("step") == list(range(10))
 
 
+@pytest.mark.slow
 def test_flush_does_not_wait_for_a_server_that_start_has_waited_for_in_vain(
     settings: pytest.MonkeyPatch, root: Path
 ) -> None:

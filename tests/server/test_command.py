@@ -114,6 +114,7 @@ def test_tokens_are_made_beside_a_server_that_runs(tmp_path: Path) -> None:
         server.wait(DEADLINE)
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -136,6 +137,7 @@ def test_what_cannot_be_followed_is_said_in_one_line(
     assert len([line for line in said.splitlines() if line.startswith("Error: ")]) == 1
 
 
+@pytest.mark.slow
 def test_a_port_in_use_and_a_weak_admin_token_are_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

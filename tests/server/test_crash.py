@@ -55,6 +55,7 @@ class Sender:
         return self.acknowledged
 
 
+@pytest.mark.slow
 @pytest.mark.crash
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_after_kill_9_every_acknowledged_frame_is_there_exactly_once(
@@ -197,6 +198,7 @@ def test_many_writers_on_two_servers_number_the_rows_of_one_metric(
         client.close()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.skipif(not can_mount(), reason="mounting file systems needs root")
 @pytest.mark.parametrize(
     "make", [lambda seq: frame(seq, numbers((seq - 1) * 500, 500)), large_frame], ids=["rows", "objects"]

@@ -1,12 +1,13 @@
-"""Thousands of stories in which everything goes wrong. See `tests.simulation.world` for what is told and checked.
+"""Hundreds of stories in which everything goes wrong. See `tests.simulation.world` for what is told and checked.
 
 Environment:
 
 ==================  =======  =====================================================================
 variable            default  meaning
 ==================  =======  =====================================================================
-SIMULATION_SEEDS    2000     how many stories to tell
+SIMULATION_SEEDS    200      how many stories to tell, beside those drawn from the commit; `make sweep` tells thousands
 SIMULATION_FIRST    0        the first one's seed
+SIMULATION_DRAWN    200      how many stories to draw from the commit's hash
 SIMULATION_SEED     –        tell only this one, with all its steps (``-s`` shows them)
 ==================  =======  =====================================================================
 """
@@ -19,7 +20,8 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -39,13 +41,33 @@ CHUNK = 100
 """Stories a test: small enough to be shared among several workers."""
 
 
-def seeds() -> list[range]:
-    """The seeds to run, in chunks."""
+def seeds() -> dict[str, Sequence[int]]:
+    """The seeds to run, in chunks with names: some are always the same, some are new with every commit."""
     if one := os.environ.get("SIMULATION_SEED"):
-        return [range(int(one), int(one) + 1)]
+        return {one: [int(one)]}
     first = int(os.environ.get("SIMULATION_FIRST", "0"))
-    stop = first + int(os.environ.get("SIMULATION_SEEDS", "2000"))
-    return [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
+    stop = first + int(os.environ.get("SIMULATION_SEEDS", "200"))
+    fixed = [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
+    drawn = drawn_seeds(int(os.environ.get("SIMULATION_DRAWN", "200")))
+    return {
+        **{f"{chunk.start}-{chunk.stop - 1}": chunk for chunk in fixed},
+        **{f"drawn-{start}": drawn[start : start + CHUNK] for start in range(0, len(drawn), CHUNK)},
+    }
+
+
+def drawn_seeds(count: int) -> list[int]:
+    """Draw seeds from the commit's hash: other ones for each commit, the same in every run of it; none without git.
+
+    The clock would do no better, and the workers of a run would not agree on the names of their tests.
+    """
+    try:
+        command = ("git", "rev-parse", "HEAD")
+        commit = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    rng = random.Random(commit)
+    # beyond those that `make sweep` has been through
+    return [rng.randrange(1 << 32, 1 << 33) for _ in range(count)]
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +78,29 @@ def silence() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
-def test_every_promise_is_kept_whatever_the_disk_does(chunk: range) -> None:
+@pytest.mark.parametrize("chunk", seeds().values(), ids=seeds())
+def test_every_promise_is_kept_whatever_the_disk_does(chunk: Sequence[int]) -> None:
     """Nothing that was acknowledged is lost, nothing is there twice or wrong, and the counters add up."""
     for seed in chunk:
         World(seed, aloud=len(chunk) == 1).run()
+
+
+def test_seeds_are_drawn_anew_for_each_commit_and_are_the_same_in_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without git there are none: a story that nobody can name again would be worth nothing."""
+    commit = tmp_path / "git"
+    commit.write_text("#!/bin/sh\nif [ -f commit ]; then cat commit; else exit 128; fi\n")
+    commit.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("tests.simulation.test_simulation.PROJECT", tmp_path)
+    assert drawn_seeds(3) == []
+    drawn = []
+    for text in ("a", "a", "b"):
+        (tmp_path / "commit").write_text(text)
+        drawn.append(drawn_seeds(200))
+    assert drawn[0] == drawn[1]
+    assert len({*drawn[0], *drawn[2]}) == 400
 
 
 def test_every_kind_of_fault_comes_often() -> None:

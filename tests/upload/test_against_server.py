@@ -84,6 +84,7 @@ def test_rows_arrive_while_they_are_logged(tmp_path: Path, client: Client, call:
     assert steps(client, call) == list(range(210))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stopped_and_started_again_gets_every_row_once(
     tmp_path: Path, server: EmbeddedServer, client: Client, call: Call
 ) -> None:

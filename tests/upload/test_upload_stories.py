@@ -34,6 +34,7 @@ def seeds() -> list[range]:
     return [range(start, min(start + CHUNK, stop)) for start in range(first, stop, CHUNK)]
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
 def test_the_server_has_exactly_what_was_written(chunk: range) -> None:
     """Whatever happens on the way: each row once, in order, and every one accounted for."""
@@ -41,6 +42,7 @@ def test_the_server_has_exactly_what_was_written(chunk: range) -> None:
         Story(seed, aloud=len(chunk) == 1).run()
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_comes_often() -> None:
     """A simulation in which nothing happens proves nothing."""
     seen: Counter[str] = Counter()

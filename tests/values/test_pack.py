@@ -115,6 +115,7 @@ def test_rows_of_any_values_come_back_exactly_and_in_order(
     assert_comes_back(open_experiment, [("m", row) for row in rows])
 
 
+@pytest.mark.slow
 @given(
     shapes=st.lists(
         st.dictionaries(st.sampled_from("abcdefgh"), st.lists(NUMBERS, min_size=1, max_size=8), max_size=6),
@@ -163,6 +164,7 @@ def test_metadata_of_any_values_comes_back_exactly(open_experiment: Experiment, 
 MOMENTS = st.integers(-(2**53), 2**53).filter(lambda moment: moment != -(2**20))
 
 
+@pytest.mark.slow
 @given(entries=st.lists(st.tuples(MOMENTS, ROWS), min_size=1, max_size=10))
 @settings(max_examples=60)
 def test_tracks_of_any_values_come_back_exactly(

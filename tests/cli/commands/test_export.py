@@ -458,6 +458,7 @@ def test_standard_output_is_utf8_whatever_the_locale(root: Path) -> None:
     assert '"损失",0,' in done.out
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_rows(root: Path) -> None:
     """Block by block: what is held is far less than what is written."""
     peaks = []

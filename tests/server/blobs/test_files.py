@@ -53,7 +53,7 @@ _EVENTS = st.one_of(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.sample(2)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     events=st.lists(st.tuples(st.integers(0, 5), _EVENTS), max_size=12),

@@ -125,6 +125,7 @@ def test_totals_are_exact_in_both_resolutions(
         assert drawn["buckets"]["x"] == sorted(drawn["buckets"]["x"])
 
 
+@pytest.mark.slow
 @given(st.integers(41, 200), st.integers(1, 10), st.integers(1, 50), st.integers(1, 7), st.randoms())
 def test_buckets_of_a_rising_x_are_at_most_a_bucket_away(
     count: int, width: int, per_block: int, bucket: int, random: Any

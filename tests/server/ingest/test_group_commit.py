@@ -384,6 +384,7 @@ def test_a_body_over_the_limit_is_refused_as_soon_as_that_is_known(tmp_path: Pat
         client.close()
 
 
+@pytest.mark.slow
 def test_a_bomb_costs_no_more_memory_than_the_limit(tmp_path: Path) -> None:
     import psutil
 

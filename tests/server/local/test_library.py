@@ -49,6 +49,7 @@ def library(tmp_path: Path) -> LocalLibrary:
     return LocalLibrary(str(tmp_path), 90.0)
 
 
+@pytest.mark.slow
 def test_what_has_not_changed_is_not_read_again(library: LocalLibrary, tmp_path: Path) -> None:
     """However many there are, and however often somebody looks."""
     for number in range(MANY):
