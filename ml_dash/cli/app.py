@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 import ml_dash
-from ml_dash.cli.commands.auth import login, logout, whoami
-from ml_dash.cli.commands.download import download
-from ml_dash.cli.commands.export import export
-from ml_dash.cli.commands.files import files
-from ml_dash.cli.commands.ls import ls
-from ml_dash.cli.commands.server import server_commands
-from ml_dash.cli.commands.show import show
-from ml_dash.cli.commands.sync import sync
-from ml_dash.cli.commands.tail import tail
-from ml_dash.cli.commands.ui import ui
-from ml_dash.cli.commands.upload import upload
-from ml_dash.cli.commands.verify import verify
 from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 
@@ -31,8 +19,82 @@ __all__ = ["app", "run"]
 _USAGE_ERRORS = (InvalidArgumentError, InvalidPrefixError, MissingExtraError)
 _WRONG_DATA, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 
+
+class _Entry(NamedTuple):
+    """A command: its module in `ml_dash.cli.commands`, and its sentence in `ml-dash --help`."""
+
+    module: str
+    help: str
+
+
+# Each sentence is the first one of the command's docstring: the help must not load fourteen modules for them.
+_COMMANDS = {
+    "ls": _Entry("ls", "List the experiments under a directory."),
+    "show": _Entry("show", "Show all about one experiment."),
+    "ui": _Entry("ui", "Show the experiments below a directory in the browser, until Ctrl-C."),
+    "tail": _Entry("tail", "Print the last rows and log messages."),
+    "export": _Entry("export", "Export rows to CSV, JSON lines or parquet."),
+    "files": _Entry("files", "List the files of an experiment."),
+    "download": _Entry("download", "Copy files of an experiment to a directory."),
+    "upload": _Entry("upload", "Add files to an experiment that there is."),
+    "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
+    "sync": _Entry("sync", "Send to a server what it does not have."),
+    "login": _Entry("auth", "Log in to a server, and store the token for it."),
+    "logout": _Entry("auth", "Revoke the stored token for a server, and forget it."),
+    "whoami": _Entry(
+        "auth", "Say which token is used for a server, where it comes from, and what it may do."
+    ),
+    "server": _Entry("server", "Serve experiments to all who have a token, until Ctrl-C or SIGTERM."),
+}
+
+
+class _Commands(TyperGroup):
+    """Commands of which each is loaded when it is called, and whose errors are told in one line."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that is called; what the group has under its name is only an entry for the help."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and _load(str(name)), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error of the library is told in one line, and a closed pipe in none."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _abandon_output()
+        except KeyboardInterrupt:
+            raise typer.Exit(_INTERRUPTED) from None
+        except _USAGE_ERRORS as error:
+            complain(f"Error: {error}")
+            raise typer.Exit(_WRONG_USAGE) from None
+        except (MLDashError, OSError) as error:
+            complain(f"Error: {error}")
+            raise typer.Exit(_WRONG_DATA) from None
+        else:
+            return result
+
+
+def _load(name: str) -> Any:
+    """Return a command as typer makes it of its function, or of the commands below it."""
+    command = getattr(import_module(f"ml_dash.cli.commands.{_COMMANDS[name].module}"), name)
+    if not isinstance(command, typer.Typer):
+        function, command = command, typer.Typer(rich_markup_mode=None, add_completion=False)
+        command.command(name)(function)
+    return typer.main.get_command(command)
+
+
+def _abandon_output() -> None:
+    """Let go of a pipe that nobody reads: who closed it has what they wanted."""
+    # Python flushes standard output once more at exit, and would complain of the pipe then.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
 app = typer.Typer(
     name="ml-dash",
+    cls=_Commands,
     # plain help and errors: they are read in pipes and narrow windows, too
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -40,6 +102,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for _name, _entry in _COMMANDS.items():
+    app.command(_name, help=_entry.help)(lambda: None)
 
 
 def run(arguments: list[str]) -> int:
@@ -72,38 +136,3 @@ def _main(
 
     Exit codes: 0 all is well, 1 something is wrong with the data, 2 the command line cannot be followed.
     """
-
-
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with the library's errors told in one line, and a closed pipe in none."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _abandon_output()
-        except KeyboardInterrupt:
-            raise typer.Exit(_INTERRUPTED) from None
-        except _USAGE_ERRORS as error:
-            complain(f"Error: {error}")
-            raise typer.Exit(_WRONG_USAGE) from None
-        except (MLDashError, OSError) as error:
-            complain(f"Error: {error}")
-            raise typer.Exit(_WRONG_DATA) from None
-
-    return guarded
-
-
-def _abandon_output() -> None:
-    """Let go of a pipe that nobody reads: who closed it has what they wanted."""
-    # Python flushes standard output once more at exit, and would complain of the pipe then.
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
-
-
-for _command in (ls, show, ui, tail, export, files, download, upload, verify, sync, login, logout, whoami):
-    app.command(_command.__name__)(_guarded(_command))
-app.add_typer(server_commands(_guarded), name="server")

@@ -6,7 +6,10 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ml_dash.cli.overview import open_index
+from ml_dash.cli.select import find_experiment, full_prefix
 from ml_dash.cli.text import complain
+from ml_dash.client.destination import server_url
 from ml_dash.errors import (
     ContentError,
     FileMissingError,
@@ -16,6 +19,7 @@ from ml_dash.errors import (
     ServerUnavailableError,
 )
 from ml_dash.query.files import FileQuery, FilesReader, full_name, is_pattern
+from ml_dash.storage.blobs import Staging, copy_blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,12 +66,10 @@ def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
     Raises:
         InvalidArgumentError: There is no such experiment.
     """
-    from ml_dash.cli.remote import open_remote
-    from ml_dash.cli.select import find_experiment, full_prefix
-    from ml_dash.client.destination import server_url
-
     with ExitStack() as stack:
         if url is not None:
+            from ml_dash.cli.remote import open_remote
+
             yield _Remote(stack.enter_context(open_remote(server_url(url), full_prefix(exp), named=True)))
         else:
             yield _Local(find_experiment(exp, root), stack)
@@ -105,9 +107,6 @@ class _Local:
     """
 
     def __init__(self, located: Located, stack: ExitStack) -> None:
-        from ml_dash.cli.overview import open_index
-        from ml_dash.storage.blobs import Staging
-
         self._directory = located.directory
         self._index = open_index(located)
         self._table = file_table(self._index)
@@ -143,8 +142,6 @@ class _Local:
                 raise FileMissingError(f"{error}, and {problem}") from error
 
     def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
-        from ml_dash.storage.blobs import copy_blob
-
         checksum, size = row["checksum"], row["sizeBytes"]
         path = self._staging.path_of(checksum)
         if not os.path.isfile(path):
@@ -153,15 +150,12 @@ class _Local:
 
     def _ask_server(self, missing: MLDashError) -> RemoteView:
         """Return the view of the experiment at its server; raises what is missing where it has none."""
-        from ml_dash.cli.remote import open_remote
-        from ml_dash.storage.manifest import describe, meant_for
+        from ml_dash.cli.remote import home_of, open_remote
 
         if self._remote is None:
-            about = describe(self._directory)
-            url = about.get("url") or next(filter(None, meant_for(self._directory).values()), None)
-            prefix = about.get("prefix")
-            if not isinstance(url, str) or not isinstance(prefix, str):
+            home = home_of(self._directory)
+            if home is None:
                 raise missing
-            self._remote = self._stack.enter_context(open_remote(url, prefix, named=False))
+            self._remote = self._stack.enter_context(open_remote(*home, named=False))
         complain(f"{missing}; asking the server")
         return self._remote

@@ -1,4 +1,4 @@
-"""What a command writes: tables and lines to a terminal or a pipe, complaints, and a progress bar."""
+"""What a command writes: tables and lines, to a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
-from ml_dash.cli.text import UNNAMED, complain, local_time, value_text, visible
+from ml_dash.cli.text import UNNAMED, local_time, value_text, visible
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rich.console import Console, RenderableType
-    from rich.progress import Progress
+    from rich.console import RenderableType
     from rich.table import Table
-    from rich.text import Text
 
     from ml_dash.journal.sweep import Row
 
-__all__ = ["Bar", "RowLines", "Screen", "status_style", "table"]
+__all__ = ["RowLines", "Screen", "status_style", "table"]
 
 
 # Nothing is cut or wrapped in a pipe; rich wants a number, and allocates nothing of this size.
@@ -97,7 +95,6 @@ def table(
         indent: Spaces before each line.
     """
     from rich.table import Table
-    from rich.text import Text
 
     drawn = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     if indent:
@@ -116,8 +113,6 @@ def status_style(label: str) -> str:
 
 
 def _console(is_terminal: bool, width: int) -> Console:
-    from rich.console import Console
-
     return Console(
         force_terminal=is_terminal,
         width=width,
@@ -134,54 +129,6 @@ def _can_write(text: str, encoding: str | None) -> bool:
     except (LookupError, UnicodeEncodeError):
         return False
     return True
-
-
-class Bar:
-    """Bytes that are done, on standard error, where somebody looks; nothing in a pipe."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-
-    def __enter__(self) -> Bar:  # noqa: PYI034 - typing has no Self before Python 3.11
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-            text = TextColumn("{task.description}", markup=False)
-            self._progress = Progress(
-                text,
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-                redirect_stdout=False,  # what goes into a pipe must not be shown on the terminal instead
-                redirect_stderr=False,
-            )
-            self._progress.start()
-            self._progress.add_task("", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def show(self, name: str, done: int, total: int) -> None:
-        """Say how far something is, in bytes."""
-        if self._progress is not None:
-            task = self._progress.task_ids[0]
-            self._progress.update(task, description=visible(name), completed=done, total=total)
-
-    def say(self, line: str, *, wrong: bool = False) -> None:
-        """Write a line to standard output, or standard error: above the bar, where both are on one terminal."""
-        if self._progress is not None and (wrong or sys.stdout.isatty()):
-            from rich.text import Text
-
-            self._progress.console.print(Text(visible(line)), soft_wrap=True)
-        elif wrong:
-            complain(line)
-        else:
-            typer.echo(visible(line))
 
 
 _NAME_MAX = 24

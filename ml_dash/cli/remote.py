@@ -1,20 +1,30 @@
-"""Servers, as the commands that speak with one have them: which token they get, and an event loop for questions."""
+"""Servers, as the commands that speak with one have them: clients, which token they get, and views of experiments.
+
+It is imported inside functions: aiohttp takes a fifth of a second, which commands that stay on this disk need not wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+import functools
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ml_dash.client.api import Client
+from ml_dash.client.destination import default_url
+from ml_dash.client.http import AiohttpTransport, close_session
+from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.origins import parse_address
+from ml_dash.storage.manifest import describe, meant_for
+from ml_dash.tokens.current import token_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-    from ml_dash.client.view import RemoteView
     from ml_dash.tokens import Token
 
-__all__ = ["open_remote", "run_blocking", "token_for_server"]
+__all__ = ["home_of", "open_clients", "open_remote", "token_for_server"]
 
 _T = TypeVar("_T")
 
@@ -25,18 +35,30 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     ``ML_DASH_TOKEN`` says no server that it is for. It is sent where the user has said to: by an option, by
     ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
     """
-    from ml_dash.client.destination import default_url
-    from ml_dash.origins import parse_address
-    from ml_dash.tokens.current import token_for
-
     address = parse_address(url)
     is_named = named or address.is_loopback or address.origin == parse_address(default_url()).origin
     return lambda: token_for(url, named=is_named)
 
 
-async def run_blocking(work: Callable[[], _T]) -> _T:
-    """Do what waits for the disk on another thread."""
-    return await asyncio.to_thread(work)
+def home_of(directory: str) -> tuple[str, str] | None:
+    """Return server and prefix of an experiment that was meant for a server."""
+    about = describe(directory)
+    url = about.get("url") or next(filter(None, meant_for(directory).values()), None)
+    prefix = about.get("prefix")
+    return (url, prefix) if isinstance(url, str) and isinstance(prefix, str) else None
+
+
+@asynccontextmanager
+async def open_clients(*, named: bool) -> AsyncIterator[Callable[[str], Client]]:
+    """Give what returns the client of a server, one for each; their connections are closed when the block ends.
+
+    Args:
+        named: Whether the user has named these servers.
+    """
+    try:
+        yield functools.cache(lambda url: Client(AiohttpTransport(url, token_for_server(url, named=named))))
+    finally:
+        await close_session()
 
 
 @contextmanager
@@ -52,10 +74,6 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
         InvalidArgumentError: The server has no such experiment, or does not show it.
         ServerUnavailableError: It cannot be reached.
     """
-    from ml_dash.client.api import Client
-    from ml_dash.client.http import AiohttpTransport, close_session
-    from ml_dash.client.view import RemoteView
-
     loop = _Loop()
     try:
         client = Client(AiohttpTransport(url, token_for_server(url, named=named)))

@@ -13,6 +13,7 @@ import pytest
 import ml_dash
 from ml_dash import Experiment
 from ml_dash.cli import main
+from ml_dash.cli.app import _COMMANDS, _load
 from tests.support.cli_experiments import make, training
 from tests.support.project import PROJECT
 from tests.support.shell import COMMAND, SECONDS, environment, invoke, shell
@@ -64,6 +65,25 @@ def test_every_command_explains_itself(command: list[str]) -> None:
     assert "Usage: " in out
     assert out.isascii()
     assert invoke(*command, "-h").out == out
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
+    """It is written down, so that no command is loaded for it."""
+    assert f"\n  {name}  " in invoke("--help").out
+    assert _load(name).help.partition("\n")[0] == _COMMANDS[name].help
+
+
+def test_a_command_loads_no_other_one() -> None:
+    """Each has its own module."""
+    code = (
+        "import sys; from ml_dash.cli import main; assert main(['tail', '--help']) == 0\n"
+        "print([name for name in sys.modules if name.startswith('ml_dash.cli.commands.')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert done.stdout.endswith("['ml_dash.cli.commands.tail']\n")
 
 
 @pytest.mark.parametrize("command", ["ls", "show", "tail", "export", "files", "download", "upload", "verify"])

@@ -6,17 +6,22 @@ import asyncio
 import getpass
 import os
 import sys
+import webbrowser
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import complain, json_text, visible
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.client.destination import server_url
+from ml_dash.client.login import begin, finish, revoke_self, who_am_i
+from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
+from ml_dash.tokens import LoginError, Token, TokenStore, token_for
+from ml_dash.tokens.current import VARIABLE
+from ml_dash.tokens.token import AuthError
 
 if TYPE_CHECKING:
     from ml_dash.client.login import Authorization
-    from ml_dash.tokens import Token, TokenStore
 
 __all__ = ["ServerUrl", "describe", "grants_text", "login", "logout", "server_named", "whoami"]
 
@@ -53,10 +58,6 @@ def login(
     Shows an address and a code; approve the login there, in any browser, on any machine. A run that is going on
     notices the new token without a restart.
     """
-    from ml_dash.client.login import who_am_i
-    from ml_dash.tokens import TokenStore
-    from ml_dash.tokens.current import VARIABLE
-
     server = server_named(url)
     got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
     who = asyncio.run(who_am_i(server, got))
@@ -72,8 +73,6 @@ def server_named(url: str | None) -> str:
     Raises:
         InvalidArgumentError: It is no URL that a token may be sent to.
     """
-    from ml_dash.client.destination import server_url
-
     return server_url(True if url is None else url)
 
 
@@ -96,8 +95,6 @@ def grants_text(who: dict[str, Any]) -> str:
 
 
 def _pasted(option: str) -> Token:
-    from ml_dash.tokens import Token
-
     if option != "-":
         # not shown again: it may be a token
         raise InvalidArgumentError(
@@ -110,24 +107,18 @@ def _pasted(option: str) -> Token:
 
 
 def _by_device_flow(server: str, *, browser: bool) -> Token:
-    from ml_dash.client.login import begin
-
     authorization = asyncio.run(begin(server))
     typer.echo(
         f"To log in to {server}, open\n\n    {authorization.where_with_code}\n\n"
         f"and compare the code: {visible(authorization.user_code)}"
     )
     if browser:
-        import webbrowser
-
         webbrowser.open(authorization.where_with_code)
     return asyncio.run(_wait(server, authorization))
 
 
 async def _wait(server: str, authorization: Authorization) -> Token:
     """Wait for the approval; on a terminal, a line shows that something goes on."""
-    from ml_dash.client.login import finish
-
     if not sys.stderr.isatty():
         complain("Waiting for the approval…")
         return await finish(server, authorization)
@@ -158,9 +149,6 @@ def logout(
 
     It is forgotten in any case; if the server is out of reach, it stays valid there, and the exit code is 1.
     """
-    from ml_dash.tokens import TokenStore
-    from ml_dash.tokens.current import VARIABLE
-
     server = server_named(url)
     if everywhere and url is not None:
         raise InvalidArgumentError(f"--all means every server: leave out {server}, or --all")
@@ -181,10 +169,6 @@ def logout(
 
 def _leave(store: TokenStore, place: str, token: Token) -> bool:
     """Log out of one server; returns whether its token is valid no more."""
-    from ml_dash.client.login import revoke_self
-    from ml_dash.errors import ServerUnavailableError
-    from ml_dash.tokens.token import AuthError
-
     try:
         was_valid = asyncio.run(revoke_self(place, token))
     except (AuthError, ServerUnavailableError) as error:
@@ -203,9 +187,6 @@ def _leave(store: TokenStore, place: str, token: Token) -> bool:
 
 def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
     """Say which token is used for a server, where it comes from, and what it may do."""
-    from ml_dash.client.login import who_am_i
-    from ml_dash.tokens import LoginError
-
     server = server_named(url)
     token = _find(server)
     if token is None:
@@ -221,8 +202,6 @@ def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
 
 
 def _find(server: str) -> Token | None:
-    from ml_dash.tokens import TokenStore, token_for
-
     # `token_for` takes a store that cannot be read for an empty one; here the reason is what the user wants to know
     return token_for(server) or TokenStore().get(server)
 

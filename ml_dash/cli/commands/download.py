@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ml_dash.cli.file_source import chosen, open_source
+from ml_dash.cli.overview import report_damage
+from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import size_text
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
+from ml_dash.query.files import full_name
+from ml_dash.sdk.files.targets import target_below
+from ml_dash.storage.hashing import checksum_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml_dash.cli.file_source import FileSource
-    from ml_dash.cli.output import Bar
 
 __all__ = ["download"]
 
@@ -53,10 +58,6 @@ def download(
     Their paths are kept below it, and every content is checked. A file that is there already is passed over if it
     is the same, and else replaced only with --force. Exit code 1: a file is missing, or none is meant.
     """
-    from ml_dash.cli.file_source import open_source
-    from ml_dash.cli.output import Bar
-    from ml_dash.cli.overview import report_damage
-
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
     with open_source(exp, root, url) as source:
@@ -68,8 +69,6 @@ def download(
 
 
 def _wanted(source: FileSource, exp: str, glob: str, file_id: str | None) -> list[dict[str, Any]]:
-    from ml_dash.cli.file_source import chosen
-
     if file_id is not None:
         row = source.file(file_id)
         if row is None:
@@ -95,9 +94,6 @@ class _Downloads:
 
     def run(self) -> bool:
         """Get them all; False where one could not be had."""
-        from ml_dash.query.files import full_name
-        from ml_dash.sdk.files.targets import target_below
-
         total = sum(row["sizeBytes"] for row in self.rows)
         begun, complete = 0, True
         for row in self.rows:
@@ -136,8 +132,6 @@ def _file_at(path: str) -> tuple[int, int]:
 
 
 def _is_same(path: str, row: dict[str, Any]) -> bool:
-    from ml_dash.storage.hashing import checksum_of
-
     if os.path.isdir(path):
         raise FileStoreError(f"{path!r} is a directory: remove it, or choose another one by -o")
     if not os.path.isfile(path) or os.path.getsize(path) != row["sizeBytes"]:

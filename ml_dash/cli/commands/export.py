@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricNames, Root
-from ml_dash.cli.text import count_text, visible
+from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
+from ml_dash.cli.exporting.source import Content, Source
+from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
+from ml_dash.cli.overview import open_index, report_damage
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
+from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ml_dash.cli.exporting.source import Source
     from ml_dash.cli.exporting.text_formats import ByteSink
     from ml_dash.journal.index import JournalIndex
 
@@ -54,10 +57,6 @@ def export(
     Metrics are exported, all of them by default, or log messages, or tracks; every value as it was logged.
     A column says which metric a row is of, unless one --metric is named. FILE is replaced when all is written.
     """
-    from ml_dash.cli.overview import open_index, report_damage
-    from ml_dash.cli.select import find_experiment
-    from ml_dash.cli.text import complain
-
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
     chosen = _format_of(output) if format is Format.auto else format
@@ -77,17 +76,12 @@ def _format_of(output: str) -> Format:
 
 
 def _check_parquet(output: str) -> None:
-    from ml_dash.cli.exporting.parquet import import_pyarrow
-
     if output == "-":
         raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
     import_pyarrow()
 
 
 def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: bool) -> Source:
-    from ml_dash.cli.exporting.source import Content, Source
-    from ml_dash.cli.select import MetricChoice
-
     content = Content.LOGS if logs else Content.TRACKS if tracks else Content.METRICS
     choice = MetricChoice(metric)
     series = index.series(content.kind)
@@ -95,15 +89,11 @@ def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: b
 
 
 def _write(source: Source, format: Format, output: str) -> int:
-    from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
-
     write = write_csv if format is Format.csv else write_jsonl
     if output == "-":
         return write(source, standard_output())
     with file_target(output) as file:
         if format is Format.parquet:
-            from ml_dash.cli.exporting.parquet import write_parquet
-
             return write_parquet(source, file)
         return write(source, file)
 

@@ -7,16 +7,18 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
+from ml_dash.cli.file_source import chosen, open_source
+from ml_dash.cli.output import Screen, table
+from ml_dash.cli.overview import report_damage
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
-from ml_dash.cli.text import age_text, json_text, size_text, visible
+from ml_dash.cli.text import age_text, complain, json_text, size_text, visible
+from ml_dash.query.files import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.text import Text
-
-    from ml_dash.cli.output import Screen
 
 __all__ = ["files", "uploaded_text"]
 
@@ -42,11 +44,6 @@ def files(
 
     The newest version of each; a file that was saved twice under one name has two.
     """
-    from ml_dash.cli.file_source import chosen, open_source
-    from ml_dash.cli.output import Screen
-    from ml_dash.cli.overview import report_damage
-    from ml_dash.cli.text import complain
-
     query = chosen(pattern, versions=versions, deleted=deleted)
     with open_source(exp, root, url) as source:
         rows = source.files(query)
@@ -72,8 +69,6 @@ def uploaded_text(row: dict[str, Any], now: int) -> str:
 
 
 def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
-    from ml_dash.cli.output import table
-
     now = time.time_ns()
     drawn = table(
         [
@@ -93,10 +88,6 @@ def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _name(row: dict[str, Any]) -> Text:
-    from rich.text import Text
-
-    from ml_dash.query.files import full_name
-
     drawn = Text(visible(full_name(row)), "dim" if row["deletedAt"] else "")
     return drawn.append(" (deleted)", "red") if row["deletedAt"] else drawn
 
@@ -108,8 +99,6 @@ def _facts(row: dict[str, Any], now: int) -> list[str]:
 
 def _lines(row: dict[str, Any], now: int) -> Text:
     """Return a file on lines of its own, for a screen that is too narrow for the table."""
-    from rich.text import Text
-
     size, kind, uploaded, tags, id_ = map(visible, _facts(row, now))
     drawn = Text.assemble(_name(row), f"\n  {size}  {uploaded}\n  {kind}", overflow="fold")
     return drawn.append(f"\n  {tags}" * bool(tags)).append(f"\n  {id_}", "dim")

@@ -7,16 +7,17 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
+from ml_dash.cli.output import Screen, status_style, table
+from ml_dash.cli.overview import look, run_record
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson
-from ml_dash.cli.text import age_text, count_text, json_text, size_text, visible
+from ml_dash.cli.text import age_text, complain, count_text, json_text, size_text, visible
+from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rich.text import Text
-
-    from ml_dash.cli.output import Screen
     from ml_dash.cli.overview import Overview
 
 __all__ = ["ls"]
@@ -77,11 +78,6 @@ def ls(
     Rows are those of metrics, tracks and log messages; the size is that of the journal. STALE is a run that
     says RUNNING, but whose process is dead or silent. A ! marks damage.
     """
-    from ml_dash.cli.output import Screen
-    from ml_dash.cli.overview import look
-    from ml_dash.cli.text import complain
-    from ml_dash.storage.survey import survey
-
     found = survey(root)
     overviews = sorted(map(look, found.experiments), key=_KEYS[sort], reverse=reverse)
     if status:
@@ -103,8 +99,6 @@ def ls(
 
 
 def _record(each: Overview) -> dict[str, Any]:
-    from ml_dash.cli.overview import run_record
-
     return {
         "prefix": each.located.prefix,
         "directory": each.located.directory,
@@ -118,8 +112,6 @@ def _record(each: Overview) -> dict[str, Any]:
 
 
 def _show(screen: Screen, overviews: Sequence[Overview]) -> None:
-    from ml_dash.cli.output import table
-
     now = time.time_ns()
     drawn = table(
         [
@@ -147,17 +139,11 @@ def _numbers(each: Overview, now: int) -> list[str]:
 
 
 def _status(each: Overview) -> Text:
-    from rich.text import Text
-
-    from ml_dash.cli.output import status_style
-
     return Text(visible(each.label) + (" !" if each.damage else ""), style=status_style(each.label))
 
 
 def _lines(each: Overview, now: int, width: int) -> Text:
     """Return an experiment on two lines, or more, for a screen that is too narrow for the table."""
-    from rich.text import Text
-
     parts = [_numbers(each, now)[-1]]
     if not each.problem:
         parts += [count_text(each.rows, "row"), count_text(each.metrics, "metric"), size_text(each.bytes)]

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,21 +17,28 @@ from ml_dash.cli.output import Screen, table
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import age_text, complain, json_text, local_time
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.server.settings import DEFAULT_DATA
+from ml_dash.server.accounts.grants import Scope, parse_scope
+from ml_dash.server.settings import DEFAULT_DATA, ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.accounts.tokens import TokenRecord, Tokens
 
-__all__ = ["COMMANDS", "create", "list_tokens", "revoke", "server", "server_commands"]
+__all__ = ["server"]
 
 
-_DATA = ".dash-server"
+server = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
+_token = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make, list and revoke tokens, on the server's machine.",
+)
+server.add_typer(_token, name="token")
 
 
-def server(
+@server.callback()
+def _serve(
     context: typer.Context,
     *,
     host: Annotated[
@@ -43,7 +49,7 @@ def server(
     ] = 7007,
     data: Annotated[
         str, typer.Option("--data", metavar="DIR", help="Where database and rows are kept.")
-    ] = _DATA,
+    ] = DEFAULT_DATA,
     database: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +98,6 @@ def server(
         return
     try:
         from ml_dash.server.runner import serve
-        from ml_dash.server.settings import ServerSettings
     except ModuleNotFoundError as error:
         raise MissingExtraError("ml-dash server", error.name or "aiohttp", "server") from error
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
@@ -107,25 +112,6 @@ def server(
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
     )
     asyncio.run(serve(settings, _announce))
-
-
-def server_commands(guarded: Callable[[Callable[..., None]], Callable[..., None]]) -> typer.Typer:
-    """Return `ml-dash server`, which serves when it is called alone, and `ml-dash server token …`.
-
-    Args:
-        guarded: Makes of a command one that tells the library's errors in one line.
-    """
-    commands = typer.Typer(invoke_without_command=True, no_args_is_help=False, rich_markup_mode=None)
-    commands.callback()(guarded(server))
-    tokens = typer.Typer(
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        help="Make, list and revoke tokens, on the server's machine.",
-    )
-    for name, command in COMMANDS.items():
-        tokens.command(name)(guarded(command))
-    commands.add_typer(tokens, name="token")
-    return commands
 
 
 def _announce(url: str, admin_token: str | None) -> None:
@@ -147,7 +133,8 @@ DatabaseUrl = Annotated[
 ]
 
 
-def create(
+@_token.command("create")
+def _create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the token in lists.")],
     *,
     owner: Annotated[
@@ -180,7 +167,8 @@ def create(
     typer.echo(created.token)
 
 
-def list_tokens(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_json: AsJson = False) -> None:
+@_token.command("list")
+def _list(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """List the tokens that were ever made, also those that are valid no more."""
     with _open_tokens(data, database) as tokens:
         records = tokens.list()
@@ -197,7 +185,8 @@ def list_tokens(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_j
     Screen().show(table([(column, "left") for column in columns], [_row(each, now) for each in records]))
 
 
-def revoke(
+@_token.command("revoke")
+def _revoke(
     token_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `list` shows it: tok_….")],
     *,
     data: Data = DEFAULT_DATA,
@@ -218,17 +207,12 @@ def revoke(
         raise typer.Exit(1)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"create": create, "list": list_tokens, "revoke": revoke}
-"""The commands of `ml-dash server token`, by name."""
-
-
 @contextmanager
 def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
     """Open the tokens of a server that exists."""
     try:
         from ml_dash.server.accounts.tokens import Tokens
         from ml_dash.server.db.database import Database
-        from ml_dash.server.settings import ServerSettings
     except ModuleNotFoundError as error:
         raise MissingExtraError("ml-dash server", error.name or "sqlalchemy", "server") from error
 
@@ -247,8 +231,6 @@ def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
 
 
 def _grants(owners: Sequence[str], scope: str) -> dict[str, Scope]:
-    from ml_dash.server.accounts.grants import Scope, parse_scope
-
     default = parse_scope(scope)
     words = {each.word for each in Scope}
     grants: dict[str, Scope] = {}

@@ -6,8 +6,23 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, MetricNames, Root
+from ml_dash.cli.commands.files import uploaded_text
+from ml_dash.cli.commands.metric_table import metric_table, summarize_metrics
+from ml_dash.cli.file_source import file_table
+from ml_dash.cli.output import RowLines, Screen, status_style, table
+from ml_dash.cli.overview import damage_record, open_index, report_damage, run_record, summarize
+from ml_dash.cli.select import (
+    DEFAULT_ROOT,
+    AsJson,
+    ExperimentName,
+    MetricChoice,
+    MetricNames,
+    Root,
+    find_experiment,
+)
 from ml_dash.cli.text import (
     age_text,
     count_text,
@@ -18,17 +33,16 @@ from ml_dash.cli.text import (
     value_text,
     visible,
 )
+from ml_dash.journal.sweep import last_rows
+from ml_dash.query.files import full_name
 from ml_dash.query.params import read_params
+from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Group
-    from rich.text import Text
-
     from ml_dash.cli.commands.metric_table import MetricSummary
-    from ml_dash.cli.output import Screen
     from ml_dash.cli.overview import Overview
     from ml_dash.journal.index import JournalIndex
 
@@ -58,11 +72,6 @@ def show(
     That is: status, parameters, metrics with their course and statistics, tracks, the newest files, and the last log
     messages.
     """
-    from ml_dash.cli.commands.metric_table import summarize_metrics
-    from ml_dash.cli.output import Screen
-    from ml_dash.cli.overview import open_index, report_damage, summarize
-    from ml_dash.cli.select import MetricChoice, find_experiment
-
     located = find_experiment(exp, root)
     index = open_index(located)
     overview = summarize(located, index)
@@ -86,10 +95,6 @@ def show(
 def _record(
     overview: Overview, index: JournalIndex, summaries: Sequence[MetricSummary], logs: int
 ) -> dict[str, Any]:
-    from ml_dash.cli.overview import damage_record, run_record
-    from ml_dash.journal.sweep import last_rows
-    from ml_dash.query.times import iso_time
-
     run = overview.run
     return {
         "prefix": overview.located.prefix,
@@ -123,11 +128,6 @@ def _duration(overview: Overview) -> int | None:
 
 
 def _heading(overview: Overview) -> Group:
-    from rich.console import Group
-    from rich.text import Text
-
-    from ml_dash.cli.output import status_style, table
-
     title = Text.assemble(
         (visible(overview.located.prefix), "bold"),
         "  ",
@@ -171,8 +171,6 @@ def _joined(names: Any) -> str:
 
 
 def _show_params(screen: Screen, index: JournalIndex) -> None:
-    from ml_dash.cli.output import table
-
     params = read_params(index)
     if params:
         rows = [(key, value_text(value)) for key, value in params.items()]
@@ -180,10 +178,6 @@ def _show_params(screen: Screen, index: JournalIndex) -> None:
 
 
 def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available: int) -> None:
-    from rich.text import Text
-
-    from ml_dash.cli.commands.metric_table import metric_table
-
     if summaries:
         screen.show(_title("Metrics"), metric_table(screen, summaries))
     if len(summaries) < available:
@@ -192,17 +186,12 @@ def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available:
 
 
 def _show_tracks(screen: Screen, index: JournalIndex) -> None:
-    from ml_dash.cli.output import table
-
     rows = [(str(series.name), count_text(index.count(series), "row")) for series in index.series(Kind.TRACK)]
     if rows:
         screen.show(_title("Tracks"), table([("", "left"), ("", "right")], rows, header=False, indent=2))
 
 
 def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
-    from ml_dash.cli.output import RowLines
-    from ml_dash.journal.sweep import last_rows
-
     rows = last_rows(index, [_LOGS], limit)
     if rows:
         count = index.count(_LOGS)
@@ -212,8 +201,6 @@ def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
 
 
 def _title(text: str) -> Text:
-    from rich.text import Text
-
     return Text(f"\n{text}", "bold")
 
 
@@ -222,8 +209,6 @@ _FILES_SHOWN = 5
 
 def _files(index: JournalIndex) -> list[dict[str, Any]]:
     """Return the rows of the files, the newest first."""
-    from ml_dash.cli.file_source import file_table
-
     return sorted(file_table(index).rows(), key=lambda row: str(row["uploadedAt"]), reverse=True)
 
 
@@ -239,12 +224,6 @@ def files_record(index: JournalIndex) -> dict[str, Any]:
 
 def show_files(screen: Screen, index: JournalIndex) -> None:
     """Show number, bytes and the newest of the files, where there are any."""
-    from rich.text import Text
-
-    from ml_dash.cli.commands.files import uploaded_text
-    from ml_dash.cli.output import table
-    from ml_dash.query.files import full_name
-
     rows = _files(index)
     if not rows:
         return

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT
 from ml_dash.cli.text import complain, count_text, visible
+from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
+from ml_dash.storage.manifest import describe, gone_writers, meant_for
+from ml_dash.storage.survey import survey
+from ml_dash.tokens.directory import config_directory
+from ml_dash.upload.leftovers import clear, unsent
+from ml_dash.upload.sync import sync_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,8 +77,6 @@ def sync(
     It may be run twice, by two at once, and while the run goes on: the server stores everything once. Runs of local
     mode are passed over, unless --to names a server. Exit code 1: something stays behind, in its journal.
     """
-    from ml_dash.client.destination import server_url
-
     target = None if to is None else server_url(to)
     journals, local, failed = _find(paths, target)
     if local:
@@ -90,8 +95,6 @@ def sync(
 
 def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bool]:
     """Return what is to be sent, how many experiments have rows of local mode, and whether something cannot be read."""
-    from ml_dash.storage.manifest import describe, meant_for
-
     journals: list[_Journal] = []
     seen: set[str] = set()
     local, failed = 0, False
@@ -120,8 +123,6 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
 
 def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
     """Yield the directories of experiments, with the outbox's root for those that lie in one."""
-    from ml_dash.storage.survey import survey
-
     outboxes = _outboxes()
     for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.isdir(root)]:
         found = survey(path)
@@ -138,9 +139,6 @@ def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
 
 def _outboxes() -> list[str]:
     """Return the roots of the journals that are only kept until a server has them: one a server."""
-    from ml_dash.client.destination import OUTBOX
-    from ml_dash.tokens.directory import config_directory
-
     outbox = os.path.join(config_directory(), OUTBOX)
     try:
         return [entry.path for entry in os.scandir(outbox) if entry.is_dir()]
@@ -158,25 +156,17 @@ def _is_below(directory: str, root: str) -> bool:
 async def _send(
     journals: list[_Journal], *, named: str | None, recreate: bool, patience: float
 ) -> list[SyncReport]:
-    from ml_dash.cli.output import Bar
-    from ml_dash.cli.remote import run_blocking, token_for_server
-    from ml_dash.client.api import Client
-    from ml_dash.client.http import AiohttpTransport, close_session
-    from ml_dash.upload.sync import sync_experiment
+    from ml_dash.cli.remote import open_clients
 
-    clients: dict[str, Client] = {}
     reports = []
-    try:
+    async with open_clients(named=named is not None) as client_of:
         with Bar() as bar:
             for number, journal in enumerate(journals, 1):
                 name = f"{number}/{len(journals)} {os.path.basename(journal.directory)}"
-                if journal.url not in clients:
-                    token = token_for_server(journal.url, named=named is not None)
-                    clients[journal.url] = Client(AiohttpTransport(journal.url, token))
                 report = await sync_experiment(
                     journal.directory,
-                    clients[journal.url],
-                    run_blocking,
+                    client_of(journal.url),
+                    asyncio.to_thread,
                     only=lambda writer: journal.writers is None or writer in journal.writers,  # noqa: B023
                     recreate=recreate,
                     patience=patience,
@@ -184,17 +174,12 @@ async def _send(
                 )
                 reports.append(report)
                 if journal.outbox is not None and report.left_behind is None:
-                    await run_blocking(lambda: _clear(journal))  # noqa: B023 - awaited here
-    finally:
-        await close_session()
+                    await asyncio.to_thread(_clear, journal)
     return reports
 
 
 def _clear(journal: _Journal) -> None:
     """Remove from the outbox what the server has now, but for writers that may go on."""
-    from ml_dash.storage.manifest import gone_writers
-    from ml_dash.upload.leftovers import clear, unsent
-
     gone: Iterable[str] = gone_writers(os.path.join(journal.directory, "journal"))
     done = set(gone) - unsent(journal.directory, journal.url)
     try:

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricNames, Root
-from ml_dash.cli.text import duration_text
+from ml_dash.cli.output import RowLines, Screen
+from ml_dash.cli.overview import open_index, report_damage, status_label, status_of
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
+from ml_dash.cli.text import complain, duration_text
+from ml_dash.journal.follow import Follower
+from ml_dash.journal.sweep import last_rows, rows_of
+from ml_dash.query.runs import WriterRuns, writer_runs
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ml_dash.cli.select import MetricChoice
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.index import JournalIndex
-    from ml_dash.query.runs import RunInfo, WriterRuns
+    from ml_dash.query.runs import RunInfo
 
 __all__ = ["tail"]
 
@@ -45,9 +49,6 @@ def tail(
     They come by time, those of metrics, tracks and logs together. With -f it goes on until the run has ended
     and all is shown, or until Ctrl-C.
     """
-    from ml_dash.cli.overview import open_index, report_damage
-    from ml_dash.cli.select import MetricChoice, find_experiment
-
     index = open_index(find_experiment(exp, root))
     choice = MetricChoice(metric)
     if metric and not follow:
@@ -67,8 +68,6 @@ class _Printer:
     """Prints the rows that were asked for."""
 
     def __init__(self, choice: MetricChoice, *, metrics: bool, tracks: bool, logs: bool) -> None:
-        from ml_dash.cli.output import RowLines, Screen
-
         self._choice = choice
         self._kinds = {
             kind
@@ -80,16 +79,12 @@ class _Printer:
 
     def show_last(self, index: JournalIndex, count: int) -> None:
         """Print the last rows."""
-        from ml_dash.journal.sweep import last_rows
-
         wanted = [series for kind in self._kinds for series in index.series(kind) if self._takes(series)]
         self._screen.show_lines([self._lines.line(row) for row in last_rows(index, wanted, count)])
         sys.stdout.flush()
 
     def show(self, blocks: Iterable[Block]) -> None:
         """Print the rows of some blocks, by time."""
-        from ml_dash.journal.sweep import rows_of
-
         rows = rows_of(block for block in blocks if self._takes(block.series))
         if rows:
             self._screen.show_lines([self._lines.line(row) for row in rows])
@@ -101,10 +96,6 @@ class _Printer:
 
 def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
     """Print what comes, until the run has ended."""
-    from ml_dash.cli.overview import status_label, status_of
-    from ml_dash.cli.text import complain
-    from ml_dash.journal.follow import Follower
-
     follower = Follower(index)
     follower.skip()
     watch = _Watch(index)
@@ -129,8 +120,6 @@ class _Watch:
     """What the writers say of their runs, kept up to date without reading anything twice."""
 
     def __init__(self, index: JournalIndex) -> None:
-        from ml_dash.query.runs import writer_runs
-
         self._runs = {writer: _pruned(each) for writer, each in writer_runs(index).items()}
 
     @property
@@ -141,9 +130,6 @@ class _Watch:
     def add(self, writer: str, blocks: Iterable[Block]) -> None:
         """Take in a frame."""
         import numpy as np
-
-        from ml_dash.journal.sweep import rows_of
-        from ml_dash.query.runs import WriterRuns
 
         known = self._runs.get(writer, WriterRuns([], None))
         rows, last_ns = known.rows, known.last_ns

@@ -41,6 +41,7 @@ def ui(
     Nothing is imported: the pages are drawn from the journals as they lie. Only this machine can reach them, and only
     who opens the address that is printed.
     """
+    # a server takes half a second to load, which the help must not
     from ml_dash.server.local.app import serve_local
 
     if not os.path.isdir(root):

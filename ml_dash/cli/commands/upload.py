@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root
-from ml_dash.cli.text import complain, size_text
+from ml_dash.cli.progress import Bar
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, find_experiment, full_prefix
+from ml_dash.cli.text import complain, count_text, size_text
+from ml_dash.client.destination import destination, make_outbox
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
+from ml_dash.identity import file_path
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.query.files import FILES
+from ml_dash.sdk.files.details import Details, save_row
+from ml_dash.sdk.files.names import Place
+from ml_dash.storage.blobs import Staging, add_marker
+from ml_dash.storage.manifest import meant_for
+from ml_dash.upload.leftovers import clear
+from ml_dash.upload.sync import sync_experiment
 from ml_dash.values.pack import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ml_dash.cli.output import Bar
-    from ml_dash.sdk.files.details import Details
-    from ml_dash.sdk.files.names import Place
     from ml_dash.upload.sync import SyncReport
 
 __all__ = ["Addition", "NewFile", "make_experiment", "upload"]
@@ -80,8 +86,6 @@ def upload(
     The status of its runs stays as it is. What the experiment was sent to a server for, the files are, too; exit code
     1 where they stay behind, which `ml-dash sync` mends.
     """
-    from ml_dash.cli.output import Bar
-
     new = _new_files(paths, to, description, tag)
     place = _local(exp, root) if url is None else _at_server(exp, url)
     with Bar() as bar:
@@ -93,10 +97,6 @@ def upload(
 
 def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Sequence[str]) -> list[NewFile]:
     """Return what is to be added; nothing is, where something is wrong with one of them."""
-    from ml_dash.identity import file_path
-    from ml_dash.sdk.files.details import Details
-    from ml_dash.sdk.files.names import Place
-
     for name, text in [("--description", description or ""), *(("--tag", each) for each in tags)]:
         check_text(name, text)
     into = to.endswith("/") or len(paths) > 1
@@ -124,9 +124,6 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
 
 
 def _local(exp: str, root: str) -> _Place:
-    from ml_dash.cli.select import find_experiment
-    from ml_dash.storage.manifest import meant_for
-
     located = find_experiment(exp, root)
     # a writer that begins no run belongs where all the others do
     urls = set(meant_for(located.directory).values())
@@ -135,8 +132,6 @@ def _local(exp: str, root: str) -> _Place:
 
 def _at_server(exp: str, url: str) -> _Place:
     from ml_dash.cli.remote import open_remote
-    from ml_dash.cli.select import full_prefix
-    from ml_dash.client.destination import destination
 
     target = destination(url, None)
     prefix = full_prefix(exp)
@@ -161,32 +156,22 @@ def _add(place: _Place, new: Sequence[NewFile], bar: Bar) -> str:
 
 
 async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncReport:
-    from ml_dash.cli.remote import run_blocking, token_for_server
-    from ml_dash.client.api import Client
-    from ml_dash.client.http import AiohttpTransport, close_session
-    from ml_dash.upload.leftovers import clear
-    from ml_dash.upload.sync import sync_experiment
+    from ml_dash.cli.remote import open_clients
 
-    url = str(place.url)
-    try:
+    async with open_clients(named=named) as client_of:
         report = await sync_experiment(
             place.directory,
-            Client(AiohttpTransport(url, token_for_server(url, named=named))),
-            run_blocking,
+            client_of(str(place.url)),
+            asyncio.to_thread,
             only=writer.__eq__,
             on_progress=lambda at: bar.show(place.prefix, at.done, at.total),
         )
-    finally:
-        await close_session()
-    outbox = place.outbox
-    if outbox is not None and report.left_behind is None:
-        await run_blocking(lambda: clear(outbox, place.directory, [writer]))
+    if place.outbox is not None and report.left_behind is None:
+        await asyncio.to_thread(clear, place.outbox, place.directory, [writer])
     return report
 
 
 def _tell(report: SyncReport, count: int) -> None:
-    from ml_dash.cli.text import count_text
-
     files = count_text(count, "file")
     if report.left_behind is not None:
         complain(
@@ -220,8 +205,6 @@ class Addition:
     """
 
     def __init__(self, directory: str, *, for_server: bool) -> None:
-        from ml_dash.storage.blobs import Staging
-
         self.writer = new_writer_id()
         self._directory = directory
         self._for_server = for_server
@@ -246,13 +229,9 @@ class Addition:
             FileStoreError: It cannot be read, or its copy not be written.
             OSError: The journal cannot be written.
         """
-        from ml_dash.sdk.files.details import save_row
-
         time_ns = SYSTEM_CLOCK.time_ns()
         staged = self._staging.capture(new.source, on_progress)
         if self._for_server:
-            from ml_dash.storage.blobs import add_marker
-
             add_marker(self._directory, staged.checksum, self.writer)
         REAL_DISK.secure(staged.path, self._directory)
         row = save_row(new.place, new.details, staged)
@@ -267,8 +246,6 @@ def make_experiment(directory: str, prefix: str, url: str) -> None:
     Raises:
         JournalWriteError: It cannot be made.
     """
-    from ml_dash.client.destination import make_outbox
-
     record = os.path.join(directory, "experiment.json")
     try:
         make_outbox()

@@ -7,19 +7,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root
-from ml_dash.cli.text import count_text, json_text, size_text, visible
-from ml_dash.errors import MLDashError
+from ml_dash.cli.file_source import file_table
+from ml_dash.cli.output import Screen, table
+from ml_dash.cli.overview import describe, open_index
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
+from ml_dash.cli.text import complain, count_text, json_text, size_text, visible
+from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
+from ml_dash.journal.verify import repair, seems_alive, verify as check
+from ml_dash.query.files import FileQuery, full_name, is_checksum
+from ml_dash.storage.blobs import Staging, markers
+from ml_dash.storage.hashing import checksum_of
+from ml_dash.storage.manifest import meant_for
+from ml_dash.storage.survey import Survey, is_experiment, survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.text import Text
-
-    from ml_dash.cli.output import Screen
     from ml_dash.journal.verify import RepairReport, SegmentReport, VerifyReport
-    from ml_dash.storage.survey import Located, Survey
+    from ml_dash.storage.survey import Located
 
 __all__ = ["BlobsReport", "check_blobs", "verify"]
 
@@ -52,8 +59,6 @@ class _Verdict:
     @property
     def torn(self) -> dict[str, int]:
         """Bytes at the end of files that are no complete frame, and will not become one."""
-        from ml_dash.journal.verify import seems_alive
-
         segments = self.report.segments if self.report else ()
         return {each.path: each.torn for each in segments if each.torn and not seems_alive(each.writer)}
 
@@ -80,9 +85,6 @@ def verify(
     Exits with 1 where something is damaged, missing or torn, even if it is repaired at once. A repair cannot
     bring back what is lost: frames that are missing between others are reported by later checks, too.
     """
-    from ml_dash.cli.output import Screen
-    from ml_dash.cli.text import complain
-
     meant = _meant(exp, root)
     verdicts = [_check(located, mend=repair, force=force) for located in meant.experiments]
     if as_json:
@@ -100,10 +102,6 @@ def verify(
 
 
 def _meant(exp: str, root: str) -> Survey:
-    from ml_dash.cli.select import find_experiment
-    from ml_dash.errors import InvalidArgumentError
-    from ml_dash.storage.survey import Survey, is_experiment, survey
-
     if not exp:
         return survey(root)
     try:
@@ -117,9 +115,6 @@ def _meant(exp: str, root: str) -> Survey:
 
 
 def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
-    from ml_dash.errors import JournalError
-    from ml_dash.journal.verify import repair, verify as check
-
     try:
         report = check(located.journal)
         contents = check_blobs(located)
@@ -149,10 +144,6 @@ def _record(each: _Verdict) -> dict[str, Any]:
 
 
 def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
-    from rich.text import Text
-
-    from ml_dash.cli.output import table
-
     word = "unreadable" if each.problem else "sound" if each.is_sound else "damaged"
     verdict = Text(word, "green" if each.is_sound else "red")
     screen.show(Text.assemble("" if first else "\n", (visible(each.located.prefix), "bold"), "  ", verdict))
@@ -168,8 +159,6 @@ def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
 
 
 def _row(each: _Verdict, segment: SegmentReport) -> list[str | Text]:
-    from rich.text import Text
-
     states = []
     if any(damage.path == segment.path for damage in each.report.damage) if each.report else False:
         states.append("damaged")
@@ -190,8 +179,6 @@ def _blobs_text(contents: BlobsReport) -> str:
 
 def _remarks(each: _Verdict) -> Iterator[str]:
     """Yield what is wrong, and what was done about it. Files are in the journal's directory."""
-    from ml_dash.cli.overview import describe
-
     if each.report is None:
         return
     for damage in each.report.damage:
@@ -255,11 +242,6 @@ def check_blobs(located: Located) -> BlobsReport:
         JournalError: The journal cannot be read.
         OSError: The directory cannot be listed.
     """
-    from ml_dash.cli.file_source import file_table
-    from ml_dash.cli.overview import open_index
-    from ml_dash.query.files import FileQuery, full_name
-    from ml_dash.storage.blobs import Staging, markers
-
     rows = file_table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
     staging = Staging(located.directory)
     named = {(row["checksum"], row["sizeBytes"]): full_name(row) for row in reversed(rows)}
@@ -281,8 +263,6 @@ def check_blobs(located: Located) -> BlobsReport:
 
 
 def _fault(path: str, checksum: str, size: int) -> str | None:
-    from ml_dash.storage.hashing import checksum_of
-
     if not os.path.lexists(path):
         return f"its content is not there ({path})"
     try:
@@ -296,15 +276,11 @@ def _fault(path: str, checksum: str, size: int) -> str | None:
 
 def _is_sent(located: Located) -> bool:
     """Whether a run was meant for a server."""
-    from ml_dash.storage.manifest import meant_for
-
     return any(meant_for(located.directory).values())
 
 
 def _stored(files: str) -> Iterator[str]:
     """Yield the checksums of what lies in a directory of contents."""
-    from ml_dash.query.files import is_checksum
-
     try:
         entries = list(os.scandir(files))
     except FileNotFoundError:

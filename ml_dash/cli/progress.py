@@ -1,0 +1,63 @@
+"""A progress bar for somebody who waits. In a pipe, rich is not even loaded."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from ml_dash.cli.text import complain, visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Bar"]
+
+
+class Bar:
+    """Bytes that are done, on standard error, where somebody looks; nothing in a pipe."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Bar:  # noqa: PYI034 - typing has no Self before Python 3.11
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+            text = TextColumn("{task.description}", markup=False)
+            self._progress = Progress(
+                text,
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,  # what goes into a pipe must not be shown on the terminal instead
+                redirect_stderr=False,
+            )
+            self._progress.start()
+            self._progress.add_task("", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Say how far something is, in bytes."""
+        if self._progress is not None:
+            task = self._progress.task_ids[0]
+            self._progress.update(task, description=visible(name), completed=done, total=total)
+
+    def say(self, line: str, *, wrong: bool = False) -> None:
+        """Write a line to standard output, or standard error: above the bar, where both are on one terminal."""
+        if self._progress is not None and (wrong or sys.stdout.isatty()):
+            from rich.text import Text
+
+            self._progress.console.print(Text(visible(line)), soft_wrap=True)
+        elif wrong:
+            complain(line)
+        else:
+            typer.echo(visible(line))
