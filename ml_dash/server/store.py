@@ -1,4 +1,4 @@
-"""The store: database, blob store, ingest and upkeep of one server process, put together."""
+"""The store of one server process: database, object store, ingest and upkeep, put together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
+from ml_dash.server.blobs.backend import Backend
 from ml_dash.server.blobs.catalogue import BlobCatalogue
 from ml_dash.server.blobs.collector import BlobCollector
 from ml_dash.server.blobs.limits import OwnerLimits
@@ -20,13 +21,13 @@ from ml_dash.server.blobs.transfers import BlobTransfers
 from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
-from ml_dash.server.ingest.group_commit import Ingest
+from ml_dash.server.ingest.ingest import Ingest
 from ml_dash.server.rows.readers import Readers
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from ml_dash.server.blobs.transfers import ReadableBlob
+    from ml_dash.server.blobs.reading import ReadableBlob
     from ml_dash.server.catalogue.records import Found, Wanted
     from ml_dash.server.settings import ServerSettings
 
@@ -61,12 +62,13 @@ class Store:
         clock: The time.
 
     Attributes:
-        experiments: The catalogue.
+        backend: What its parts work with.
+        experiments: The catalogue of experiments.
         ingest: Takes frames in.
         limits: What owners may store.
         blob_catalogue: The blobs of files, as the database has them.
         transfers: Their bytes.
-        blob_collector: Removes those that nobody needs.
+        blob_collector: Removes blobs that nobody needs.
         compactor: Merges and removes in the background.
         telemetry: What is counted.
         query: See `Library.query`.
@@ -80,29 +82,14 @@ class Store:
         self.settings = settings
         self.clock = clock
         self.telemetry = Telemetry()
+        self.backend = Backend(database, objects, settings, clock, self.telemetry)
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
         self.limits = OwnerLimits(database, settings)
         self.blob_catalogue = BlobCatalogue(database, self.limits, clock)
-        self.transfers = BlobTransfers(self.blob_catalogue, objects, self.telemetry)
-        self.blob_collector = BlobCollector(
-            database, objects, settings, clock=clock, telemetry=self.telemetry
-        )
-        self.compactor = Compactor(
-            database,
-            objects,
-            settings,
-            clock=clock,
-            telemetry=self.telemetry,
-            upkeep=self.blob_collector.collect_hourly,
-        )
-        self.ingest = Ingest(
-            database,
-            objects,
-            settings,
-            clock=clock,
-            telemetry=self.telemetry,
-            on_hot=self.compactor.notice,
-        )
+        self.transfers = BlobTransfers(self.blob_catalogue, self.backend)
+        self.blob_collector = BlobCollector(self.backend)
+        self.compactor = Compactor(self.backend, upkeep=self.blob_collector.collect_hourly)
+        self.ingest = Ingest(self.backend, on_hot=self.compactor.notice)
         self.closing = False
         """Whether the end has begun: nothing new is taken."""
         self._readers = Readers()
@@ -112,10 +99,10 @@ class Store:
 
     @classmethod
     def open(cls, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK) -> Store:
-        """Open database and blob store as the settings say. Call `start` then.
+        """Open the database and the object store that the settings name. Call `start` afterwards.
 
         Raises:
-            MLDashError: A URL is none, a package is missing, or the database is newer or out of reach.
+            MLDashError: A URL is invalid, a package is missing, or the database is newer or out of reach.
             OSError: The directory cannot be made or written.
         """
         if settings.database is None or settings.blobs is None:
@@ -167,10 +154,10 @@ class Store:
         )
 
     def is_ready(self) -> bool:
-        """Say whether rows can be stored. Where the last attempt failed, another one is made, once a second."""
+        """Say whether rows can be stored. If the last attempt failed, try again, at most once a second."""
         if self.closing:
             return False
-        if self.ingest.failure is None:
+        if self.ingest.commits.failure is None:
             return True
         now = time.monotonic()
         if now - self._probed_at >= _PROBE_SECONDS:
@@ -188,5 +175,5 @@ class Store:
         except (OSError, SQLAlchemyError) as error:
             _LOG.info("the store cannot be written: %s", error)
             return False
-        self.ingest.failure = None
+        self.ingest.commits.recovered()
         return True

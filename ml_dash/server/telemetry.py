@@ -48,9 +48,9 @@ class Telemetry:
         self.parts = counted(
             "mldash_content_parts", "Parts of contents of files stored, whole ones included."
         )
-        self.content_bytes = counted("mldash_content_received_bytes", "Bytes of contents of files received.")
-        self.content_sent = counted("mldash_content_sent_bytes", "Bytes of contents of files sent.")
-        self.content_removed = counted(
+        self.blob_bytes = counted("mldash_content_received_bytes", "Bytes of contents of files received.")
+        self.blob_bytes_sent = counted("mldash_content_sent_bytes", "Bytes of contents of files sent.")
+        self.blobs_removed = counted(
             "mldash_removed_contents", "Contents removed that no file named any more, and uploads given up."
         )
         self.errors = counted(

@@ -120,7 +120,7 @@ def test_tokens_are_made_beside_a_server_that_runs(tmp_path: Path) -> None:
     [
         (("--port", "99999"), 2, "--port"),
         (("--database", "mysql://x/y"), 2, "is not supported"),
-        (("--blobs", "ftp://x"), 2, "is no store that can be used"),
+        (("--blobs", "ftp://x"), 2, "cannot be used as a store"),
         (("--data", "/proc/nowhere"), 1, "Error: "),
         (("--database", "postgresql://127.0.0.1:1/x"), 1, "cannot be opened"),
         (("--host", "203.0.113.1"), 1, "cannot listen on 203.0.113.1:0"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -37,11 +37,11 @@ class Attempts:
         self._seconds = seconds
         self._clock = clock
         self._lock = threading.Lock()
-        # address → guess → when it was first made; the address that guessed longest ago comes first
-        self._guesses: OrderedDict[str, dict[str, float]] = OrderedDict()
+        # address → guess → when it was first made
+        self._guesses: Recent[str, dict[str, float]] = Recent(_ADDRESSES_MAX)
 
     def wait(self, address: str) -> int:
-        """Return for how many seconds an address is to be refused; 0: it may try."""
+        """Return for how many seconds an address must be refused; 0 if it may try."""
         with self._lock:
             guesses = self._recent(address)
             if len(guesses) < self._most:
@@ -56,9 +56,6 @@ class Attempts:
             if guess not in guesses and len(guesses) < self._most:
                 guesses[guess] = self._clock.monotonic()
             self._guesses[address] = guesses
-            self._guesses.move_to_end(address)
-            if len(self._guesses) > _ADDRESSES_MAX:
-                self._guesses.popitem(last=False)
 
     def _recent(self, address: str) -> dict[str, float]:
         since = self._clock.monotonic() - self._seconds
@@ -69,7 +66,7 @@ class Attempts:
 
 
 def address_of(request: web.BaseRequest) -> str:
-    """Return whom to count guesses for: an IPv4 address, or the network that an IPv6 address's site has."""
+    """Return whom to count guesses for: an IPv4 address, or the network that the site of an IPv6 address has."""
     try:
         address = ipaddress.ip_address((request.remote or "").partition("%")[0])
     except ValueError:

@@ -6,6 +6,8 @@ import hashlib
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from ml_dash.server.recent import Recent
+
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
 
@@ -38,8 +40,8 @@ class TokenCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._valid: dict[str, Known] = {}
-        self._invalid: dict[str, Known] = {}
+        self._valid: Recent[str, Known] = Recent(_TOKENS_MAX)
+        self._invalid: Recent[str, Known] = Recent(_TOKENS_MAX)
 
     def get(self, digest: str, now: float) -> Known | None:
         """Return a fresh answer; None where the database must be asked. `now` is in monotonic seconds."""
@@ -56,8 +58,6 @@ class TokenCache:
             self._valid.pop(digest, None)
             self._invalid.pop(digest, None)
             kept = self._invalid if principal is None else self._valid
-            if len(kept) >= _TOKENS_MAX:
-                kept.pop(next(iter(kept)))
             kept[digest] = Known(principal, asked_at)
 
     def clear(self) -> None:

@@ -52,7 +52,7 @@ def _whole_routes(store: Store) -> list[web.RouteDef]:
         Arguments(request)
         owner = await _owner_of(request, store)
         body = await read_object(request, settings.json_bytes, settings.body_timeout)
-        found = await store.database.run(contents.lacking, owner, _asked(body))
+        found = await store.database.run(contents.missing, owner, _asked(body))
         return answer(request, {"lacking": found})
 
     async def missing(request: web.Request) -> web.Response:

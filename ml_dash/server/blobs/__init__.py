@@ -1,1 +1,1 @@
-"""The contents of files: objects, transfers in parts, limits and the collector."""
+"""Blobs, which files hold: objects, transfers in parts, limits and the collector."""

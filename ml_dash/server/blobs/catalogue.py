@@ -1,9 +1,9 @@
-"""BlobCatalogue of files in the database: which are here, which are on their way, and of which objects each consists.
+"""The catalogue of blobs: which are stored, which are being uploaded, and of which objects each consists.
 
-A content belongs to an owner and has the SHA-256 of its bytes for a name. It is stored as its parts, each an object
-that is written before the transaction that lists it; so a crash leaves at most an object that nothing refers to.
+A blob is what a file holds. It belongs to an owner and is named by the SHA-256 of its bytes. It is stored as its parts,
+each an object that is written before the transaction that lists it; so a crash leaves at most an unused object.
 
-Who adds or removes contents locks first the owner's row and then the contents', in this order.
+Lock order: the owner's row before the blobs' rows. Every method that adds or removes blobs keeps to it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TOUCHED = 5000
 
 
 class Part(NamedTuple):
-    """An object that has a part of a content; parts are numbered from 1 on."""
+    """An object that has a part of a blob; parts are numbered from 1."""
 
     number: int
     object: str
@@ -39,15 +39,15 @@ class Part(NamedTuple):
 
 
 class Blob(NamedTuple):
-    """A content that is here, or on its way.
+    """A blob that is stored, or being uploaded.
 
     Attributes:
-        owner: Whose.
+        owner: Whose it is.
         checksum: The SHA-256 that its bytes have, or are to have.
-        size: How many bytes it has in all.
-        part_bytes: How many bytes each part has that is sent, but for the last.
-        complete: Whether all of it is here, and was checked.
-        parts: What is here, by number.
+        size: Its size in bytes.
+        part_bytes: The size of each part of an upload, except the last.
+        complete: Whether all of it is stored, and its checksum was checked.
+        parts: The stored parts, by number.
     """
 
     owner: str
@@ -58,29 +58,29 @@ class Blob(NamedTuple):
     parts: tuple[Part, ...]
 
     def size_of(self, number: int) -> int | None:
-        """Return how many bytes a part must have; None where there is no such part."""
+        """Return the size that a part must have; None if there is no such part."""
         before = (number - 1) * self.part_bytes
         return min(self.part_bytes, self.size - before) if number >= 1 and before < self.size else None
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of the parts that are not here."""
-        here = {part.number for part in self.parts}
-        return [number for number in range(1, -(-self.size // self.part_bytes) + 1) if number not in here]
+        """The numbers of the parts that are not stored."""
+        stored = {part.number for part in self.parts}
+        return [number for number in range(1, -(-self.size // self.part_bytes) + 1) if number not in stored]
 
 
 def touch(connection: Connection, owner: str, checksums: Collection[str], now_ns: int) -> None:
-    """Have contents stay for a day from now on, if they are here."""
+    """Renew the one-day lease of these blobs; skip those that are missing."""
     ordered = sorted(checksums)
     for start in range(0, len(ordered), _TOUCHED):
         own = (BLOBS.c.owner == owner, BLOBS.c.checksum.in_(ordered[start : start + _TOUCHED]))
-        # everybody locks in the same order
+        # rows are locked in the order of their checksums: two that update them in another order could deadlock
         connection.execute(select(BLOBS.c.checksum).where(*own).order_by(BLOBS.c.checksum).with_for_update())
         connection.execute(update(BLOBS).where(*own).values(touched_ns=now_ns))
 
 
 class BlobCatalogue:
-    """The contents of all owners. Any thread may use it.
+    """The blobs of all owners. Any thread may use it.
 
     Args:
         database: Where they are listed.
@@ -94,14 +94,14 @@ class BlobCatalogue:
         self._clock = clock
 
     def find(self, owner: str, checksum: str) -> Blob | None:
-        """Return a content with its parts; None where nothing of it was announced."""
+        """Return a blob with its parts; None if it is neither stored nor announced."""
         with self._database.read() as connection:
             return _find(connection, owner, checksum)
 
-    def lacking(self, owner: str, asked: Collection[str]) -> list[str]:
-        """Return which of these an owner has not stored, in their order; those that are here stay for a day."""
+    def missing(self, owner: str, asked: Collection[str]) -> list[str]:
+        """Return which of these blobs are not stored, in their order; renew the lease of the others."""
         with self._database.write() as connection:
-            here = set(
+            stored = set(
                 connection.execute(
                     select(BLOBS.c.checksum).where(
                         BLOBS.c.owner == owner,
@@ -110,29 +110,29 @@ class BlobCatalogue:
                     )
                 ).scalars()
             )
-            touch(connection, owner, here, self._clock.time_ns())
-        return [checksum for checksum in asked if checksum not in here]
+            touch(connection, owner, stored, self._clock.time_ns())
+        return [checksum for checksum in asked if checksum not in stored]
 
     def begin(self, owner: str, checksum: str, size: int) -> Blob:
         """Announce an upload, or find the one that is under way.
 
         Raises:
-            ApiError: 413 or 507: it is too large, or there is no room for it.
+            ApiError: 413 or 507: the blob is too large, or over the quota.
         """
         with self._database.write() as connection:
             row = lock_owner(connection, owner)
-            content = _find(connection, owner, checksum, lock=True)
-            if content is not None and not content.complete and content.size != size:
-                # one of two who announced it is wrong: only what comes in the end can tell
-                self._limits.room(row).check(size, content.size)
-                _forget(connection, content)
-                content = None
-            elif content is None:
+            blob = _find(connection, owner, checksum, lock=True)
+            if blob is not None and not blob.complete and blob.size != size:
+                # one of the two announcements is wrong: which one, only the bytes can tell, so the newer one counts
+                self._limits.room(row).check(size, blob.size)
+                _forget(connection, blob)
+                blob = None
+            elif blob is None:
                 self._limits.room(row).check(size)
-            if content is None:
+            if blob is None:
                 self._insert(connection, owner, checksum, size, complete=False)
             else:
-                self._touch(connection, content)
+                self._touch(connection, blob)
             found = _find(connection, owner, checksum)
         if found is None:
             raise RuntimeError(f"{checksum} was stored, and is not there")
@@ -148,77 +148,77 @@ class BlobCatalogue:
             name: The object that has them; None where there are none.
 
         Returns:
-            Whether the object is in use from now on. False where the content was here already.
+            Whether the object is in use from now on. False where the blob was here already.
 
         Raises:
             ApiError: 413 or 507: it is too large, or there is no room for it.
         """
         with self._database.write() as connection:
             row = lock_owner(connection, owner)
-            content = _find(connection, owner, checksum, lock=True)
-            if content is not None and content.complete:
-                self._touch(connection, content)
+            blob = _find(connection, owner, checksum, lock=True)
+            if blob is not None and blob.complete:
+                self._touch(connection, blob)
                 return False
-            self._limits.room(row).check(size, 0 if content is None else content.size)
-            if content is not None:
-                _forget(connection, content)
+            self._limits.room(row).check(size, 0 if blob is None else blob.size)
+            if blob is not None:
+                _forget(connection, blob)
             self._insert(connection, owner, checksum, size, complete=True)
             if name is not None:
                 _insert_part(connection, owner, checksum, Part(1, name, size))
         return name is not None
 
-    def add_part(self, content: Blob, part: Part) -> bool:
-        """List a part of an upload.
+    def add_part(self, blob: Blob, part: Part) -> bool:
+        """Add a part to an upload.
 
         Returns:
-            Whether its object is in use from now on. False where another one was faster.
+            Whether its object is in use from now on; False if another request stored the part first.
 
         Raises:
             ApiError: 404: the upload was given up, or begun anew with another size.
         """
         with self._database.write() as connection:
-            now = _find(connection, content.owner, content.checksum, lock=True)
-            if now is None or now.size != content.size:
-                raise no_upload(content.checksum)
+            now = _find(connection, blob.owner, blob.checksum, lock=True)
+            if now is None or now.size != blob.size:
+                raise no_upload(blob.checksum)
             self._touch(connection, now)
             if now.complete or any(known.number == part.number for known in now.parts):
                 return False
-            _insert_part(connection, content.owner, content.checksum, part)
+            _insert_part(connection, blob.owner, blob.checksum, part)
         return True
 
-    def touch(self, content: Blob) -> None:
-        """Have a content stay for a day from now on."""
+    def touch(self, blob: Blob) -> None:
+        """Have a blob stay for a day from now on."""
         with self._database.write() as connection:
-            self._touch(connection, content)
+            self._touch(connection, blob)
 
-    def finish(self, content: Blob) -> bool:
-        """Take an upload for complete: all its parts were read, and are what they should be.
+    def finish(self, blob: Blob) -> bool:
+        """Mark an upload as complete: all its parts were read, and have the right checksum.
 
         Returns:
-            False where its parts are others by now.
+            Whether its parts are still those that were read.
         """
         with self._database.write() as connection:
-            now = _find(connection, content.owner, content.checksum, lock=True)
-            if now is None or now.parts != content.parts or now.size != content.size:
+            now = _find(connection, blob.owner, blob.checksum, lock=True)
+            if now is None or now.parts != blob.parts or now.size != blob.size:
                 return False
             time_ns = self._clock.time_ns()
             connection.execute(
                 update(BLOBS)
-                .where(BLOBS.c.owner == content.owner, BLOBS.c.checksum == content.checksum)
+                .where(BLOBS.c.owner == blob.owner, BLOBS.c.checksum == blob.checksum)
                 .values(complete_ns=time_ns, touched_ns=time_ns)
             )
         return True
 
-    def forget(self, content: Blob) -> bool:
-        """Take an upload off the list, if its parts are still these.
+    def forget(self, blob: Blob) -> bool:
+        """Remove an upload, if its parts are still these.
 
         Returns:
-            Whether its objects are not in use any more.
+            Whether it was removed, so that its objects are unused.
         """
         with self._database.write() as connection:
-            lock_owner(connection, content.owner)
-            now = _find(connection, content.owner, content.checksum, lock=True)
-            if now is None or now.complete or now.parts != content.parts:
+            lock_owner(connection, blob.owner)
+            now = _find(connection, blob.owner, blob.checksum, lock=True)
+            if now is None or now.complete or now.parts != blob.parts:
                 return False
             _forget(connection, now)
         return True
@@ -241,16 +241,16 @@ class BlobCatalogue:
         )
         add_used(connection, owner, size)
 
-    def _touch(self, connection: Connection, content: Blob) -> None:
+    def _touch(self, connection: Connection, blob: Blob) -> None:
         connection.execute(
             update(BLOBS)
-            .where(BLOBS.c.owner == content.owner, BLOBS.c.checksum == content.checksum)
+            .where(BLOBS.c.owner == blob.owner, BLOBS.c.checksum == blob.checksum)
             .values(touched_ns=self._clock.time_ns())
         )
 
 
 def no_upload(checksum: str) -> ApiError:
-    """Return what is answered to a part of what was not announced."""
+    """Return the error for a part of an upload that was not announced."""
     return ApiError(
         404,
         ErrorCode.NOT_FOUND,
@@ -277,10 +277,10 @@ def _insert_part(connection: Connection, owner: str, checksum: str, part: Part) 
     connection.execute(insert(BLOB_PARTS), values)
 
 
-def _forget(connection: Connection, content: Blob) -> None:
-    """Take a content off the list, with its parts. The owner is locked."""
+def _forget(connection: Connection, blob: Blob) -> None:
+    """Remove a blob with its parts. The owner must be locked."""
     for table in (BLOB_PARTS, BLOBS):
         connection.execute(
-            delete(table).where(table.c.owner == content.owner, table.c.checksum == content.checksum)
+            delete(table).where(table.c.owner == blob.owner, table.c.checksum == blob.checksum)
         )
-    add_used(connection, content.owner, -content.size)
+    add_used(connection, blob.owner, -blob.size)

@@ -1,17 +1,16 @@
-"""Removes contents that nobody needs: those that no file names, and uploads that were given up.
+"""Remove blobs that nobody needs: those that no file names, and uploads that were given up.
 
-A content stays while a file of its owner names it that is not deleted, or was deleted within the grace period, in
-whatever experiment, deleted ones included. It also stays for a day after it was sent, asked for, or named by a new row:
-between an upload and the rows that name it, nothing does.
+A blob stays while a file of its owner names it that is not deleted, or was deleted within the grace period, in any
+experiment, deleted ones included. It also stays for the time of its lease, a day after it was last sent, asked for, or
+named by a new row: a client uploads a blob before the row that names it, and may be offline in between.
 
-That is decided and carried out in one transaction, behind which nothing refers to the objects; these are removed then.
-Who leases a content (`ml_dash.server.blobs.catalogue.touch`) changes its row: so either the lease was there before the
-decision, or the content is not there any more for who asks for it.
+The decision and the removal are one transaction; the objects are removed after it, when nothing refers to them. To
+renew a lease (`ml_dash.server.blobs.catalogue.touch`) is to change the blob's row, so either the lease was renewed
+before the decision, or the blob is missing for whoever asks about it, and is sent again.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, or_, select
@@ -23,63 +22,42 @@ from ml_dash.server.db.tables import BLOB_PARTS, BLOBS, EXPERIMENTS, FILES
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-    from ml_dash.clock import Clock
-    from ml_dash.server.blobs.objects import ObjectStore
-    from ml_dash.server.db.database import Database
-    from ml_dash.server.settings import ServerSettings
-    from ml_dash.server.telemetry import Telemetry
+    from ml_dash.server.blobs.backend import Backend
 
 __all__ = ["LEASE_SECONDS", "BlobCollector"]
 
 LEASE_SECONDS = 86_400
-"""How long a content stays without a file, and an upload without a part."""
+"""How long a blob stays that no file names, and an upload to which no part comes."""
 _INTERVAL = 3600.0
 _AT_ONCE = 500
-_LOG = logging.getLogger("ml_dash.server")
 
 
 class BlobCollector:
-    """Removes contents. One for a server process; those of several do not disturb each other.
+    """Removes blobs. Several server processes may each have one on the same database.
 
     Args:
-        database: Where contents are listed.
-        objects: Where their bytes are.
-        settings: The grace period.
-        clock: The time.
-        telemetry: Counts what is removed.
+        backend: Where blobs are listed and stored, and the grace period.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        objects: ObjectStore,
-        settings: ServerSettings,
-        *,
-        clock: Clock,
-        telemetry: Telemetry,
-    ) -> None:
-        self._database = database
-        self._objects = objects
-        self._settings = settings
-        self._clock = clock
-        self._telemetry = telemetry
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._collected_at: float | None = None
 
     def collect_hourly(self) -> None:
-        """Remove what is to be removed, if that was not done within the hour: all contents are looked at."""
-        now = self._clock.monotonic()
+        """Remove what is to be removed, at most once an hour: it reads the rows of all blobs."""
+        now = self._backend.clock.monotonic()
         if self._collected_at is None or now - self._collected_at >= _INTERVAL:
             self._collected_at = now
             self.collect()
 
     def collect(self) -> int:
-        """Remove what is to be removed now; return how many contents that were.
+        """Remove what is to be removed now; return the number of blobs removed.
 
         Raises:
             SQLAlchemyError: The database cannot be written.
         """
         removed = 0
-        with self._database.read() as connection:
+        with self._backend.database.read() as connection:
             owners = connection.execute(select(BLOBS.c.owner).where(self._unused()).distinct()).scalars()
             found = sorted(owners)
         for owner in found:
@@ -88,15 +66,15 @@ class BlobCollector:
         return removed
 
     def _collect(self, owner: str) -> int:
-        """Remove some contents of an owner; return how many."""
-        with self._database.write() as connection:
+        """Remove some blobs of an owner; return how many."""
+        with self._backend.database.write() as connection:
             lock_owner(connection, owner)
             rows = connection.execute(
                 select(BLOBS.c.checksum, BLOBS.c.size)
                 .where(BLOBS.c.owner == owner, self._unused())
                 .order_by(BLOBS.c.checksum)
                 .limit(_AT_ONCE)
-                # one that is locked is being leased
+                # one that is locked is just being leased, and its owner's row is locked here: do not wait for it
                 .with_for_update(skip_locked=True)
             ).all()
             if not rows:
@@ -107,16 +85,13 @@ class BlobCollector:
             connection.execute(delete(BLOB_PARTS).where(parts))
             connection.execute(delete(BLOBS).where(BLOBS.c.owner == owner, BLOBS.c.checksum.in_(checksums)))
             add_used(connection, owner, -sum(row.size for row in rows))
-        self._telemetry.content_removed.inc(len(rows))
-        try:
-            self._objects.delete(names)
-        except OSError as error:
-            _LOG.info("unused objects are left to the collector of objects: %s", error)
+        self._backend.telemetry.blobs_removed.inc(len(rows))
+        self._backend.objects.discard(names)
         return len(rows)
 
     def _unused(self) -> ColumnElement[bool]:
-        now: Any = self._clock.time_ns()
-        graced = now - int(self._settings.file_grace * NANOSECONDS)
+        now: Any = self._backend.clock.time_ns()
+        graced = now - int(self._backend.settings.file_grace * NANOSECONDS)
         named = (
             select(FILES.c.id)
             .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
@@ -127,5 +102,5 @@ class BlobCollector:
             )
             .exists()
         )
-        left = BLOBS.c.touched_ns < now - LEASE_SECONDS * NANOSECONDS
-        return and_(left, or_(BLOBS.c.complete_ns.is_(None), ~named))
+        lease_over = BLOBS.c.touched_ns < now - LEASE_SECONDS * NANOSECONDS
+        return and_(lease_over, or_(BLOBS.c.complete_ns.is_(None), ~named))

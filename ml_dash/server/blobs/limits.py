@@ -1,7 +1,7 @@
 """What each owner has stored, and may store.
 
-The row of an owner is the lock of all that changes how much it has: who adds a content holds it from before looking
-until after adding, so that no two of them together overshoot.
+An owner's row is the lock for everything that changes how much it has stored: whoever adds a blob holds it from before
+the check until the blob is added, so that two uploads cannot pass the check together and exceed the quota.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.protocol import PART_BYTES_MAX, PARTS_MAX, ErrorCode
+from ml_dash.server.db.database import dialect_insert
 from ml_dash.server.db.tables import OWNER_LIMITS
 from ml_dash.server.errors import ApiError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_LIMIT", "OwnerLimits", "Room", "add_used", "lock_owner"]
 
 NO_LIMIT = 2**63 - 1
-"""Bytes that stand for as many as one likes."""
+"""The number of bytes that stands for no limit: NULL stands for the server's own."""
 _FILE_BYTES_MAX = PART_BYTES_MAX * PARTS_MAX
 
 
@@ -34,9 +34,9 @@ class Room(NamedTuple):
     """What an owner has stored, and may store, in bytes; None is no limit.
 
     Attributes:
-        used: What all its contents have, those included whose upload is under way.
-        quota: What they may have.
-        file_bytes: What one of them may have.
+        used: The sizes of all its blobs, including those being uploaded.
+        quota: The most that they may have together.
+        file_bytes: The most that one of them may have.
     """
 
     used: int
@@ -44,11 +44,11 @@ class Room(NamedTuple):
     file_bytes: int | None
 
     def check(self, size: int, instead_of: int = 0) -> None:
-        """Refuse a content that does not fit.
+        """Refuse a blob that is too large, or over the quota.
 
         Args:
-            size: Its bytes.
-            instead_of: How many of those in use it replaces.
+            size: Its size in bytes.
+            instead_of: How many of the used bytes it replaces.
 
         Raises:
             ApiError: 413 or 507.
@@ -78,7 +78,7 @@ class OwnerLimits:
 
     Args:
         database: Where they are stored.
-        settings: What goes for owners that have no limits of their own.
+        settings: The limits of owners that have none of their own.
     """
 
     def __init__(self, database: Database, settings: ServerSettings) -> None:
@@ -86,7 +86,7 @@ class OwnerLimits:
         self._settings = settings
 
     def room(self, row: Any) -> Room:
-        """Return what an owner's row says; None where it has none."""
+        """Return the room that an owner has by its row, which is None for an owner that has stored nothing yet."""
         if row is None:
             return Room(0, self._settings.quota_bytes, self._settings.file_bytes)
         return Room(
@@ -105,7 +105,7 @@ class OwnerLimits:
         """Change the limits of an owner, and return its record.
 
         Args:
-            owner: Whose.
+            owner: Whose limits.
             limits: ``quota_bytes`` and ``file_bytes``, or one of them; None is no limit.
         """
         values = {name: NO_LIMIT if value is None else value for name, value in limits.items()}
@@ -119,12 +119,10 @@ class OwnerLimits:
 
 def lock_owner(connection: Connection, owner: str) -> Any:
     """Return an owner's row, which nobody else changes before this transaction ends."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = _locked(connection, owner)
     if row is None:
-        connection.execute(
-            dialect.insert(OWNER_LIMITS).on_conflict_do_nothing(), {"owner": owner, "used_bytes": 0}
-        )
+        insert = dialect_insert(connection, OWNER_LIMITS)
+        connection.execute(insert.on_conflict_do_nothing(), {"owner": owner, "used_bytes": 0})
         row = _locked(connection, owner)
     return row
 
@@ -136,7 +134,7 @@ def _locked(connection: Connection, owner: str) -> Any:
 
 
 def add_used(connection: Connection, owner: str, size: int) -> None:
-    """Count so many bytes more (or fewer) as used. The owner is locked."""
+    """Add to the bytes that an owner has used; `size` may be negative. The owner must be locked."""
     connection.execute(
         update(OWNER_LIMITS)
         .where(OWNER_LIMITS.c.owner == owner)

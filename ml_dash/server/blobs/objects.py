@@ -1,7 +1,7 @@
-"""The blob store: immutable objects, in a directory or in a bucket, through obstore.
+"""The object store (``--blobs``): immutable objects, in a directory or in a bucket, through obstore.
 
-An object is whole or not there: obstore writes a local one to a temporary file and renames it. It does not
-fsync, so that is done here; `put` has returned when the object would survive a power cut.
+An object is whole or missing: obstore writes a local one to a temporary file and renames it. It does not fsync, so that
+is done here: when `put` has returned, the object survives a power cut.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["ObjectError", "ObjectStore", "ObjectWriter"]
 
 _LOG = logging.getLogger("ml_dash.server")
 _BUFFER_BYTES = 5 << 20
-"""The least that a bucket takes as a part of an upload of several."""
+"""The smallest part that a bucket accepts in a multipart upload."""
 _BUFFERS = 1
 _SCHEMES = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"})
-# A request waits for this, and so does its client: it is better asked to come again.
+# A request waits for this, and so does its client: rather than wait longer, it is asked to send it again.
 _CLIENT: Any = {"timeout": "30s", "connect_timeout": "5s"}
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 
 
 class ObjectError(OSError):
-    """The blob store cannot do what it was asked now."""
+    """The object store cannot do what it was asked at the moment."""
 
 
 class ObjectStore:
@@ -45,7 +45,7 @@ class ObjectStore:
             ``AWS_ALLOW_HTTP``, …).
 
     Raises:
-        InvalidArgumentError: The URL is none of a store that is supported.
+        InvalidArgumentError: The URL is invalid, or names a store that is not supported.
         OSError: The directory cannot be made.
     """
 
@@ -68,7 +68,7 @@ class ObjectStore:
             self._store = from_url(where, client_options=options, retry_config=_RETRIES)
         except Exception as error:  # obstore's own errors have no base below this
             raise InvalidArgumentError(
-                f"blobs={where!r} is no store that can be used: {_first_line(error)}. "
+                f"blobs={where!r} cannot be used as a store: {_first_line(error)}. "
                 "Give a directory, or a URL such as s3://bucket/prefix"
             ) from error
 
@@ -92,18 +92,18 @@ class ObjectStore:
 
     @staticmethod
     def new_blob_name() -> str:
-        """Return a name for a part of a content that no other object has."""
+        """Return a name for a part of a blob that no other object has."""
         name = secrets.token_hex(16)
         return f"contents/{name[:2]}/{name}"
 
     def writer(self, name: str) -> ObjectWriter:
-        """Return what stores an object piece by piece.
+        """Return a writer that stores an object piece by piece.
 
-        A local one grows in its place: until a transaction has listed its name, which nobody can guess, it is one of
-        those that nothing refers to.
+        A local object grows in its final place, without a rename: until a transaction has listed its name, which nobody
+        can guess, nothing refers to it.
 
         Raises:
-            OSError: It cannot be stored.
+            OSError: The object cannot be stored.
         """
         if self._directory is None:
             return ObjectWriter(self, name, self._open_remote(name))
@@ -112,7 +112,7 @@ class ObjectStore:
         return ObjectWriter(self, name, open(path, "xb", buffering=0))
 
     def finish(self, name: str) -> None:
-        """Have an object that was written piece by piece survive a power cut."""
+        """Make an object that was written piece by piece survive a power cut."""
         if self._directory is not None:
             self._sync(name)
 
@@ -120,7 +120,7 @@ class ObjectStore:
         """Return a part of an object.
 
         Raises:
-            OSError: It is not there, or out of reach.
+            OSError: The object is missing, or the store out of reach.
         """
         if self._directory is not None:
             return _read_at(os.path.join(self._directory, *name.split("/")), offset, length)
@@ -130,7 +130,11 @@ class ObjectStore:
             raise _as_os_error(error, f"reading {name}") from error
 
     def delete(self, names: list[str]) -> None:
-        """Remove objects; those that are not there are as good as removed."""
+        """Remove objects; skip those that are missing.
+
+        Raises:
+            OSError: One could not be removed.
+        """
         for name in names:
             try:
                 self._obstore.delete(self._store, name)
@@ -138,6 +142,13 @@ class ObjectStore:
                 continue
             except Exception as error:
                 raise _as_os_error(error, f"removing {name}") from error
+
+    def discard(self, names: list[str]) -> None:
+        """Remove objects that nothing refers to; the collector of objects removes what cannot be removed now."""
+        try:
+            self.delete(names)
+        except OSError as error:
+            _LOG.info("an unused object could not be removed, and is left to the collector: %s", error)
 
     def older_than(self, age: float) -> Iterator[list[str]]:
         """Yield the names of the objects that were stored more than `age` seconds ago, some at a time."""
@@ -196,7 +207,7 @@ class ObjectWriter:
             view = view[self._call("write", view) :]
 
     def finish(self) -> None:
-        """Have the object whole, and durable.
+        """Complete the object, durably.
 
         Raises:
             OSError: It could not be stored.
@@ -205,15 +216,13 @@ class ObjectWriter:
         self._objects.finish(self._name)
 
     def discard(self) -> None:
-        """Leave nothing behind; what cannot be removed now is left to the collector.
-
-        In a bucket, an upload that is not ended would stay there unseen: so it is ended, and removed then.
-        """
-        for end in (self._file.close, lambda: self._objects.delete([self._name])):
-            try:
-                end()
-            except Exception as error:  # noqa: BLE001 - obstore's own errors have no base below this
-                _LOG.info("an object that is not wanted is left to the collector: %s", error)
+        """Leave nothing behind; the collector of objects removes what cannot be removed now."""
+        try:
+            # in a bucket too, where an upload of several parts that is not ended stays, unseen and paid for
+            self._file.close()
+        except Exception as error:  # noqa: BLE001 - obstore's own errors have no base below this
+            _LOG.info("an unused object could not be closed: %s", error)
+        self._objects.discard([self._name])
 
     def _call(self, method: str, *args: Any) -> Any:
         try:
@@ -262,7 +271,7 @@ def _as_os_error(error: Exception, what: str) -> OSError:
     if "os error 28" in text or "No space left" in text:
         return OSError(errno.ENOSPC, f"no space left while {what}")
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(errno.ENOENT, f"{what} failed: it is not there")
+        return FileNotFoundError(errno.ENOENT, f"{what} failed: it is missing")
     return ObjectError(f"{what} failed: {_first_line(error)}")
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -36,9 +37,10 @@ from ml_dash.server.errors import DatabaseError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Table
     from sqlalchemy.engine import URL
 
-__all__ = ["Database", "is_disk_full", "may_pass"]
+__all__ = ["Database", "dialect_insert", "is_disk_full", "may_pass"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +49,7 @@ _THREADS = 8
 _BUSY_SECONDS = 15
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
+    # NORMAL would sync only at checkpoints: a power cut would take commits that were acknowledged
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-16384",
@@ -67,7 +70,8 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.commits = 0
-        # SQLite has one writer at a time: better to wait here, in turn, than in its busy handler, by sleeping
+        # SQLite has one writer at a time: better to wait here, where a release wakes the next one, than in its busy
+        # handler, which sleeps and looks again
         self._writing = threading.Lock() if engine.dialect.name == "sqlite" else None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-db")
 
@@ -79,7 +83,7 @@ class Database:
             url: ``sqlite:///path/of/file`` or ``postgresql://user@host/name``.
 
         Raises:
-            InvalidArgumentError: The URL is none of a database that is supported.
+            InvalidArgumentError: The URL is invalid, or names a database that is not supported.
             MissingExtraError: A package is not installed.
             DatabaseError: The database is out of reach, or its schema is newer than this version knows.
         """
@@ -106,6 +110,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the database, whatever is written meanwhile."""
+        # one snapshot for all statements: PostgreSQL's default would take another one for each
         options: Any = {} if self.dialect == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
@@ -136,8 +141,14 @@ class Database:
         self.engine.dispose()
 
 
+def dialect_insert(connection: Connection, table: Table) -> Any:
+    """Return an INSERT that may say ON CONFLICT, which SQLAlchemy has for each dialect apart."""
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
+
+
 def is_disk_full(error: BaseException | None) -> bool:
-    """Say whether this is what a full disk (or quota) looks like, to Python, SQLite or PostgreSQL."""
+    """Say whether an error of Python, SQLite or PostgreSQL means that a disk, or a quota on it, is full."""
     if isinstance(error, DBAPIError):
         error = error.orig
     if isinstance(error, OSError):
@@ -148,7 +159,7 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Say whether a statement failed for a reason that may be gone in a moment: a lock, a connection, a restart."""
+    """Say whether a statement may succeed when it is repeated: it failed on a lock, a connection or a restart."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError))
@@ -189,14 +200,15 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
-        # We say ourselves when a transaction begins: the driver would begin it late, and never for DDL.
+        # Transactions are begun below, by hand: the driver would begin them late, and never for DDL.
         connection.isolation_level = None
         for pragma in _PRAGMAS:
             connection.execute(pragma)
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        # A transaction that reads first and then writes fails if another one has written in between.
+        # IMMEDIATE takes the lock at once: a transaction that reads first and takes it only to write fails with
+        # SQLITE_BUSY, without waiting, if another one has written in between.
         writes = connection.get_execution_options().get("ml_dash_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

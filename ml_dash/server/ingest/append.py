@@ -1,22 +1,28 @@
-"""One transaction for many requests: frames are stored, row indices given, and watermarks moved, all or nothing.
-
-The statements of all requests are put together, so that their number does not grow with that of the requests.
-With several server processes on one database, an experiment's row is locked first: indices and watermarks are
-given by one at a time.
-"""
+"""One transaction for many requests: frames are stored, row indices given, and watermarks moved, all or nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, update
-
-from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunChange, active_ns, run_changes, store_runs
-from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, FRAME_CHECKS, OBJECTS, SERIES, WRITERS
+from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS
 from ml_dash.server.ingest.file_rows import FileRows, store_files
-from ml_dash.server.ingest.writer_tail import CheckTail
+from ml_dash.server.ingest.state import (
+    ExperimentNews,
+    SeriesKey,
+    SeriesState,
+    WriterKey,
+    WriterState,
+    highest_numbers,
+    insert_rows,
+    lock_experiments,
+    read_series,
+    read_writers,
+    write_experiments,
+    write_series,
+    write_writers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +31,9 @@ if TYPE_CHECKING:
 
     from ml_dash.server.errors import ApiError
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
+    from ml_dash.server.ingest.writer_tail import CheckTail
 
 __all__ = ["Appended", "append"]
-
-FIELDS_MAX = 10_000
-"""So many names of fields are listed for a series. There may be more; their rows are stored all the same."""
-
-_SeriesKey = tuple[str, int, bytes]
-_WriterKey = tuple[str, str]
 
 
 class Appended(NamedTuple):
@@ -40,50 +41,13 @@ class Appended(NamedTuple):
 
     Attributes:
         tail: The writer's watermark, and the checksums of its last frames.
-        stored: Whether the frames were stored. False where they did not follow the watermark that was found.
-        hot: The series that now have this many rows in small blocks, by their numbers.
+        stored: Whether the frames were stored; False if they did not follow the watermark that was found.
+        hot: By the number of each series that was added to, how many rows it now has in small blocks.
     """
 
     tail: CheckTail
     stored: bool
     hot: dict[int, int]
-
-
-class _Series:
-    """A series while rows are added to it."""
-
-    __slots__ = ("fields", "first_ns", "hot_rows", "last_ns", "new", "number", "rows")
-
-    def __init__(self, number: int, first_ns: int) -> None:
-        self.number = number
-        self.rows = self.hot_rows = 0
-        self.fields: dict[str, None] = {}
-        self.first_ns = self.last_ns = first_ns
-        self.new = True
-
-    def add(self, block: NewBlock) -> int:
-        """Take a block, and return the index of its first row."""
-        first = self.rows
-        self.rows += block.rows
-        self.last_ns = block.last_ns
-        if block.data is not None:
-            self.hot_rows += block.rows
-        if len(self.fields) < FIELDS_MAX:
-            self.fields.update(dict.fromkeys(block.fields))
-        return first
-
-
-class _Writer:
-    """A writer while frames are added to it."""
-
-    __slots__ = ("last_ns", "new", "open_runs", "run_ns", "tail")
-
-    def __init__(self) -> None:
-        self.tail = CheckTail(0, b"")
-        self.last_ns: int | None = None
-        self.run_ns: int | None = None
-        self.open_runs = 0
-        self.new = True
 
 
 def append(connection: Connection, requests: Sequence[NewRows], now_ns: int) -> list[Appended | ApiError]:
@@ -105,69 +69,36 @@ class _Batch:
         self._connection = connection
         self._requests = requests
         self._now_ns = now_ns
-        self._experiments = self._read_experiments()
-        self._writers = self._read_writers()
-        self._series: dict[_SeriesKey, _Series] = {}
+        self._experiments = lock_experiments(connection, {each.experiment_id for each in requests})
+        self._writers = read_writers(connection, {(each.experiment_id, each.writer) for each in requests})
+        self._series: dict[SeriesKey, SeriesState] = {}
         self._numbers: dict[str, int] = {}
+        # what is to be written
+        self._news: dict[str, ExperimentNews] = {}
+        self._touched_writers: dict[WriterKey, WriterState] = {}
+        self._touched_series: dict[SeriesKey, SeriesState] = {}
         self._pages: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
         self._runs: dict[tuple[str, str, bytes], RunChange] = {}
-        self._touched: set[_WriterKey] = set()
+        self._files: FileRows = {}
 
     def run(self) -> list[Appended | ApiError]:
         outcomes = [self._judge(request) for request in self._requests]
         accepted = [
-            request
-            for request, outcome in zip(self._requests, outcomes, strict=True)
+            (at, request, outcome)
+            for at, (request, outcome) in enumerate(zip(self._requests, outcomes, strict=True))
             if isinstance(outcome, Appended) and outcome.stored
         ]
         if accepted:
-            self._read_series(accepted)
-            hot = [self._place(request) for request in accepted]
-            self._write(accepted)
-            found = iter(hot)
-            outcomes = [
-                outcome._replace(hot=next(found))
-                if isinstance(outcome, Appended) and outcome.stored
-                else outcome
-                for outcome in outcomes
-            ]
+            self._read_series([request for _, request, _ in accepted])
+            for at, request, outcome in accepted:
+                outcomes[at] = outcome._replace(hot=self._place(request))
+            self._write()
         return outcomes
 
-    def _read_experiments(self) -> dict[str, Any]:
-        wanted = {request.experiment_id for request in self._requests}
-        found = self._connection.execute(
-            select(
-                EXPERIMENTS.c.id,
-                EXPERIMENTS.c.prefix,
-                EXPERIMENTS.c.deleted_ns,
-                EXPERIMENTS.c.activity_ns,
-                EXPERIMENTS.c.alive_ns,
-            )
-            .where(EXPERIMENTS.c.id.in_(sorted(wanted)))
-            .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order
-            .with_for_update()
-        )
-        return {row.id: row for row in found}
-
-    def _read_writers(self) -> dict[_WriterKey, _Writer]:
-        # a rectangle of experiments and writers, which has them all and, with luck, nothing else
-        found = self._connection.execute(
-            select(WRITERS).where(
-                WRITERS.c.experiment_id.in_(sorted({request.experiment_id for request in self._requests})),
-                WRITERS.c.writer.in_(sorted({request.writer for request in self._requests})),
-            )
-        )
-        writers = {}
-        for row in found:
-            writer = writers[row.experiment_id, row.writer] = _Writer()
-            writer.tail = CheckTail(row.watermark, row.checks)
-            writer.last_ns, writer.run_ns = row.last_ns, row.run_ns
-            writer.open_runs, writer.new = row.open_runs, False
-        return writers
-
     def _judge(self, request: NewRows) -> Appended | ApiError:
+        """Say whether a request follows its writer's watermark, and move it if it does."""
         experiment = self._experiments.get(request.experiment_id)
         if experiment is None:
             return no_such_experiment(request.experiment_id)
@@ -176,10 +107,10 @@ class _Batch:
         key = request.experiment_id, request.writer
         writer = self._writers.get(key)
         if writer is None:
-            writer = _Writer()
+            writer = WriterState()
         if writer.tail.watermark != request.after:
             return Appended(writer.tail, stored=False, hot={})
-        self._writers[key] = writer
+        self._writers[key] = self._touched_writers[key] = writer
         writer.tail, pages = writer.tail.extended(request.checks)
         for page, checks in pages:
             self._pages.append({"experiment_id": key[0], "writer": key[1], "page": page, "checks": checks})
@@ -187,156 +118,84 @@ class _Batch:
 
     def _read_series(self, accepted: list[NewRows]) -> None:
         keys = {(each.experiment_id, block.kind, block.name) for each in accepted for block in each.blocks}
-        if not keys:
-            return
-        found = self._connection.execute(
-            select(SERIES).where(
-                SERIES.c.experiment_id.in_(sorted({key[0] for key in keys})),
-                SERIES.c.kind.in_(sorted({key[1] for key in keys})),
-                SERIES.c.name.in_(sorted({key[2] for key in keys})),
-            )
-        )
-        for row in found:
-            series = self._series[row.experiment_id, row.kind, bytes(row.name)] = _Series(
-                row.number, row.first_ns
-            )
-            series.rows, series.hot_rows, series.last_ns = row.rows, row.hot_rows, row.last_ns
-            series.fields, series.new = dict.fromkeys(row.fields), False
-        new = sorted({key[0] for key in keys if key not in self._series})
+        if keys:
+            self._series = read_series(self._connection, keys)
+        new = {key[0] for key in keys if key not in self._series}
         if new:
-            highest = self._connection.execute(
-                select(SERIES.c.experiment_id, func.max(SERIES.c.number))
-                .where(SERIES.c.experiment_id.in_(new))
-                .group_by(SERIES.c.experiment_id)
-            )
-            self._numbers = {row[0]: row[1] for row in highest}
+            self._numbers = highest_numbers(self._connection, new)
 
     def _place(self, request: NewRows) -> dict[int, int]:
-        """Give every block of a request its place, and return which series have how many rows in small ones."""
-        writer = self._writers[request.experiment_id, request.writer]
-        self._touched.add((request.experiment_id, request.writer))
-        if request.last_ns is not None:
-            writer.last_ns = request.last_ns
-        for time_ns, _ in request.run_rows:
-            writer.run_ns = max(writer.run_ns or time_ns, time_ns)
-        changes = run_changes(request.experiment_id, request.writer, request.run_rows)
+        """Give every block of a request its place, and return how many rows its series now have in small blocks."""
+        experiment_id = request.experiment_id
+        self._note_news(request)
+        changes = run_changes(experiment_id, request.writer, request.run_rows)
         for handle, change in changes.items():
-            key = request.experiment_id, request.writer, handle
+            key = experiment_id, request.writer, handle
             self._runs[key] = change.after(self._runs.get(key))
+        if request.file_rows:
+            self._files.setdefault(experiment_id, []).extend(request.file_rows)
         if request.object is not None:
             self._objects.append(
                 {
                     "name": request.object.name,
-                    "experiment_id": request.experiment_id,
+                    "experiment_id": experiment_id,
                     "bytes": request.object.size,
                     "created_ns": self._now_ns,
                 }
             )
         hot = {}
         for block in request.blocks:
-            series = self._series_of(request.experiment_id, block)
+            series = self._series_of(experiment_id, block)
             self._blocks.append(_block_row(request, series.number, series.add(block), block))
             hot[series.number] = series.hot_rows
         return hot
 
-    def _series_of(self, experiment_id: str, block: NewBlock) -> _Series:
+    def _note_news(self, request: NewRows) -> None:
+        """Take down the times of a request's rows, for its writer and its experiment."""
+        known = self._experiments[request.experiment_id]
+        news = self._news.setdefault(
+            request.experiment_id, ExperimentNews(0, known.activity_ns, known.alive_ns)
+        )
+        news.rows += request.rows
+        writer = self._writers[request.experiment_id, request.writer]
+        if request.last_ns is not None:
+            writer.last_ns = request.last_ns
+            news.activity_ns = _later(news.activity_ns, request.last_ns)
+        for time_ns, _ in request.run_rows:
+            writer.run_ns = _later(writer.run_ns, time_ns)
+
+    def _series_of(self, experiment_id: str, block: NewBlock) -> SeriesState:
         key = experiment_id, block.kind, block.name
         series = self._series.get(key)
         if series is None:
             number = self._numbers.get(experiment_id, 0) + 1
             self._numbers[experiment_id] = number
-            series = self._series[key] = _Series(number, block.first_ns)
+            series = self._series[key] = SeriesState(number, block.first_ns, block.first_ns)
+        self._touched_series[key] = series
         return series
 
-    def _write(self, accepted: list[NewRows]) -> None:
-        self._write_series()
-        self._insert(BLOCKS, self._blocks)
-        self._insert(OBJECTS, self._objects)
-        self._insert(FRAME_CHECKS, self._pages)
-        self._write_writers()
-        self._write_experiments(accepted)
-        if self._runs:
-            store_runs(self._connection, list(self._runs.values()), self._now_ns)
-        files: FileRows = {}
-        for request in accepted:
-            if request.file_rows:
-                files.setdefault(request.experiment_id, []).extend(request.file_rows)
-        if files:
-            store_files(self._connection, files, self._now_ns)
-
-    def _insert(self, table: Any, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            self._connection.execute(insert(table), rows)
-
-    def _write_series(self) -> None:
-        rows = {True: [], False: []}  # type: dict[bool, list[dict[str, Any]]]
-        changed = {(block["experiment_id"], block["series"]) for block in self._blocks}
-        for (experiment_id, kind, name), series in self._series.items():
-            if (experiment_id, series.number) in changed:
-                values = {
-                    "rows": series.rows,
-                    "fields": list(series.fields),
-                    "last_ns": series.last_ns,
-                    "hot_rows": series.hot_rows,
-                }
-                if series.new:
-                    values |= {"experiment_id": experiment_id, "number": series.number, "kind": kind}
-                    values |= {"name": name, "first_ns": series.first_ns}
-                else:
-                    values |= {"of_experiment": experiment_id, "of_number": series.number}
-                rows[series.new].append(values)
-        self._insert(SERIES, rows[True])
-        if rows[False]:
-            self._connection.execute(_UPDATE_SERIES, rows[False])
-
-    def _write_writers(self) -> None:
-        new, old = [], []
-        for key in sorted(self._touched):
-            writer = self._writers[key]
-            values: dict[str, Any] = {
-                "watermark": writer.tail.watermark,
-                "checks": writer.tail.checks,
-                "last_ns": writer.last_ns,
-                "run_ns": writer.run_ns,
-                "received_ns": self._now_ns,
-            }
-            if writer.new:
-                new.append({"experiment_id": key[0], "writer": key[1], "open_runs": 0, **values})
-            else:
-                old.append({"of_experiment": key[0], "of_writer": key[1], **values})
-        self._insert(WRITERS, new)
-        if old:
-            self._connection.execute(_UPDATE_WRITER, old)
-
-    def _write_experiments(self, accepted: list[NewRows]) -> None:
-        rows: dict[str, int] = {}
-        activity: dict[str, list[int]] = {}
-        alive: dict[str, list[int]] = {}
-        for request in accepted:
-            key = request.experiment_id
-            writer = self._writers[key, request.writer]
-            rows[key] = rows.get(key, 0) + request.rows
-            if request.last_ns is not None:
-                activity.setdefault(key, []).append(request.last_ns)
+    def _write(self) -> None:
+        connection = self._connection
+        # the order is that of the foreign keys: blocks refer to series
+        write_series(connection, self._touched_series)
+        insert_rows(connection, BLOCKS, self._blocks)
+        insert_rows(connection, OBJECTS, self._objects)
+        insert_rows(connection, FRAME_CHECKS, self._pages)
+        write_writers(connection, self._touched_writers, self._now_ns)
+        for (experiment_id, _), writer in self._touched_writers.items():
             if writer.open_runs:
-                alive.setdefault(key, []).append(active_ns(writer.run_ns, writer.last_ns, self._now_ns))
-        values, mark = [], change_mark(self._connection)
-        for key, added in sorted(rows.items()):
-            known = self._experiments[key]
-            values.append(
-                {
-                    "of_experiment": key,
-                    "added": added,
-                    "activity_ns": _latest(known.activity_ns, activity.get(key)),
-                    "alive_ns": _latest(known.alive_ns, alive.get(key)),
-                    "changed_by": mark,
-                }
-            )
-        self._connection.execute(_UPDATE_EXPERIMENT, values)
+                news = self._news[experiment_id]
+                alive_ns = active_ns(writer.run_ns, writer.last_ns, self._now_ns)
+                news.alive_ns = _later(news.alive_ns, alive_ns)
+        write_experiments(connection, self._news)
+        if self._runs:
+            store_runs(connection, list(self._runs.values()), self._now_ns)
+        if self._files:
+            store_files(connection, self._files, self._now_ns)
 
 
-def _latest(known: int | None, found: list[int] | None) -> int | None:
-    return max([*([] if known is None else [known]), *(found or [])], default=None)
+def _later(known: int | None, found: int) -> int:
+    return found if known is None else max(known, found)
 
 
 def _block_row(request: NewRows, series: int, first: int, block: NewBlock) -> dict[str, Any]:
@@ -357,27 +216,3 @@ def _block_row(request: NewRows, series: int, first: int, block: NewBlock) -> di
         "crc": block.crc,
         "summary": block.summary,
     }
-
-
-_UPDATE_SERIES = (
-    update(SERIES)
-    .where(SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number"))
-    .values({name: bindparam(name) for name in ("rows", "fields", "last_ns", "hot_rows")})
-)
-_UPDATE_WRITER = (
-    update(WRITERS)
-    .where(WRITERS.c.experiment_id == bindparam("of_experiment"), WRITERS.c.writer == bindparam("of_writer"))
-    .values({name: bindparam(name) for name in ("watermark", "checks", "last_ns", "run_ns", "received_ns")})
-)
-_UPDATE_EXPERIMENT = (
-    update(EXPERIMENTS)
-    .where(EXPERIMENTS.c.id == bindparam("of_experiment"))
-    .values(
-        {
-            "rows": EXPERIMENTS.c.rows + bindparam("added"),
-            "activity_ns": bindparam("activity_ns"),
-            "alive_ns": bindparam("alive_ns"),
-            "changed": bindparam("changed_by"),
-        }
-    )
-)

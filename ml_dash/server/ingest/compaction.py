@@ -1,9 +1,9 @@
 """Upkeep in the background: small blocks become large ones, and objects that nothing refers to are removed.
 
-Blocks of a few rows lie in the database, where they are cheap to add and dear to read. When enough rows of a
+Blocks of a few rows lie in the database, where they are cheap to add and expensive to read. When enough rows of a
 series are together, they are merged, written to the blob store as one object, and then swapped for references
-to it, in one transaction. A crash before it leaves an object that nothing refers to; nobody can tell that there
-was a merge but by the speed. Row indices, watermarks and checksums of frames stay what they are.
+to it, in one transaction. A crash before it leaves an object that nothing refers to; a merge can be noticed only by
+its speed. Row indices, watermarks and checksums of frames stay what they are.
 """
 
 from __future__ import annotations
@@ -28,18 +28,15 @@ from ml_dash.server.rows.index import STORED, StoredBlock, head_of, load_block
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ml_dash.clock import Clock
+    from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.objects import ObjectStore
-    from ml_dash.server.db.database import Database
-    from ml_dash.server.settings import ServerSettings
-    from ml_dash.server.telemetry import Telemetry
 
 __all__ = ["Compactor"]
 
 _LOG = logging.getLogger("ml_dash.server")
 _OBJECT_BYTES = 16 << 20
 _KEPT_IN_ROW = frozenset({int(Kind.PARAMS)})
-"""Read writer by writer, which a merged block could not tell."""
+"""These are read writer by writer, which a merged block could not tell apart."""
 _COMPACTED = sorted({int(kind) for kind in KNOWN_KINDS} - _KEPT_IN_ROW)
 
 
@@ -64,32 +61,15 @@ class _Chunk(NamedTuple):
 
 
 class Compactor:
-    """Merges and removes, on a thread of its own. One for a server process; those of several do not disturb each other.
+    """Merges and removes, on a thread of its own. Several server processes may each have one on the same database.
 
     Args:
-        database: Where the blocks are.
-        objects: Where chunks go.
-        settings: When it is time.
-        clock: The time.
-        telemetry: Counts what is done.
+        backend: Where the blocks are and where chunks go, and when it is time.
         upkeep: What else is to be done now and then.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        objects: ObjectStore,
-        settings: ServerSettings,
-        *,
-        clock: Clock,
-        telemetry: Telemetry,
-        upkeep: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._database = database
-        self._objects = objects
-        self._settings = settings
-        self._clock = clock
-        self._telemetry = telemetry
+    def __init__(self, backend: Backend, upkeep: Callable[[], object] = lambda: None) -> None:
+        self._backend = backend
         self._upkeep = upkeep
         self._hot: dict[tuple[str, int], None] = {}
         self._changed = threading.Condition()
@@ -117,9 +97,9 @@ class Compactor:
     def compact_all(self) -> int:
         """Merge what is to be merged in all series now; return the number of rows merged."""
         query = select(SERIES.c.experiment_id, SERIES.c.number).where(
-            SERIES.c.hot_rows >= self._settings.compact_rows, SERIES.c.kind.in_(_COMPACTED)
+            SERIES.c.hot_rows >= self._backend.settings.compact_rows, SERIES.c.kind.in_(_COMPACTED)
         )
-        with self._database.read() as connection:
+        with self._backend.database.read() as connection:
             found = connection.execute(query).all()
         return sum(self.compact(experiment_id, number) for experiment_id, number in found)
 
@@ -134,23 +114,27 @@ class Compactor:
         while small := self._small(experiment_id, series, after):
             after = small[-1].stored.first + small[-1].stored.rows
             merged += self._replace(experiment_id, series, small)
-        self._telemetry.compacted.inc(merged)
+        self._backend.telemetry.compacted.inc(merged)
         return merged
 
     def collect(self) -> int:
-        """Remove the objects that are old, and that nothing refers to; return how many."""
+        """Remove the objects that are old, and that nothing refers to; return how many.
+
+        An object is written before the transaction that refers to it. The age keeps those whose transaction is still to
+        come: it is far longer than any request takes.
+        """
         removed = 0
-        for names in self._objects.older_than(self._settings.orphan_age):
-            with self._database.read() as connection:
+        for names in self._backend.objects.older_than(self._backend.settings.orphan_age):
+            with self._backend.database.read() as connection:
                 used = {
                     name
                     for column in (OBJECTS.c.name, BLOB_PARTS.c.object)
                     for name in connection.execute(select(column).where(column.in_(names))).scalars()
                 }
             unused = [name for name in names if name not in used]
-            self._objects.delete(unused)
+            self._backend.objects.delete(unused)
             removed += len(unused)
-        self._telemetry.orphans.inc(removed)
+        self._backend.telemetry.orphans.inc(removed)
         return removed
 
     def _work(self) -> None:
@@ -168,12 +152,12 @@ class Compactor:
         """Wait for series that are to be merged; none when the time for other upkeep has come."""
         with self._changed:
             if not self._hot and not self._end.is_set():
-                self._changed.wait(self._settings.upkeep_interval)
+                self._changed.wait(self._backend.settings.upkeep_interval)
             hot, self._hot = list(self._hot), {}
             return hot
 
     def _guarded(self, function: Any, *args: Any) -> None:
-        """Call a function; whatever it meets, upkeep can wait, and is tried again."""
+        """Call a function, and log its failure: upkeep can wait, and is tried again."""
         try:
             function(*args)
         except (OSError, SQLAlchemyError, ApiError, ValueError) as error:
@@ -198,7 +182,7 @@ class Compactor:
         )
         found: list[_Small] = []
         size = 0
-        with self._database.read() as connection:
+        with self._backend.database.read() as connection:
             for row in connection.execution_options(yield_per=256).execute(query):
                 found.append(_Small(StoredBlock(*row[:8]), row.min_ns, row.max_ns))
                 size += row.length
@@ -207,27 +191,27 @@ class Compactor:
         return found
 
     def _replace(self, experiment_id: str, series: int, small: list[_Small]) -> int:
-        chunks = [_chunk(self._objects, group) for group in _groups(small)]
-        name = self._objects.new_name(experiment_id)
-        self._objects.put(name, b"".join(chunk.data for chunk in chunks))
+        chunks = [_chunk(self._backend.objects, group) for group in _groups(small)]
+        name = self._backend.objects.new_name(experiment_id)
+        self._backend.objects.put(name, b"".join(chunk.data for chunk in chunks))
         try:
             swapped = self._swap(experiment_id, series, small, chunks, name)
         except SQLAlchemyError:
-            self._objects.delete([name])
+            self._backend.objects.discard([name])
             raise
         if not swapped:
-            self._objects.delete([name])
+            self._backend.objects.discard([name])
             return 0
         return sum(chunk.rows for chunk in chunks)
 
     def _swap(
         self, experiment_id: str, series: int, small: list[_Small], chunks: list[_Chunk], name: str
     ) -> bool:
-        """Put references to the chunks in the place of the small blocks; False where another process did so."""
+        """Replace the small blocks by references to the chunks; return False if another process did so first."""
         own = (BLOCKS.c.experiment_id == experiment_id, BLOCKS.c.series == series)
         last = small[-1].stored
-        with self._database.write() as connection:
-            # as who stores rows does: the number of hot rows is changed by one at a time
+        with self._backend.database.write() as connection:
+            # the lock that whoever stores rows takes, too: hot_rows is changed by one transaction at a time
             connection.execute(
                 select(EXPERIMENTS.c.id).where(EXPERIMENTS.c.id == experiment_id).with_for_update()
             )
@@ -244,7 +228,7 @@ class Compactor:
                     "name": name,
                     "experiment_id": experiment_id,
                     "bytes": sum(len(chunk.data) for chunk in chunks),
-                    "created_ns": self._clock.time_ns(),
+                    "created_ns": self._backend.clock.time_ns(),
                 },
             )
             connection.execute(insert(BLOCKS), list(_rows(experiment_id, series, chunks, name)))

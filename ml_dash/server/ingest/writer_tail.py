@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["PAGE", "CheckTail", "stored_checks"]
+__all__ = ["NO_FRAMES", "PAGE", "CheckTail", "stored_checks"]
 
 PAGE = 256
 """Frames a page: page 0 has those numbered 1 to 256."""
@@ -29,7 +29,7 @@ class CheckTail(NamedTuple):
     """How far a writer has come.
 
     Attributes:
-        watermark: The number of its last frame, before which none is missing.
+        watermark: The number of its last frame; none before it is missing.
         checks: The checksums of the frames behind the last full page.
     """
 
@@ -50,6 +50,10 @@ class CheckTail(NamedTuple):
         if 0 <= at < len(self.checks):
             return int.from_bytes(self.checks[at : at + _BYTES], "little")
         return None
+
+
+NO_FRAMES = CheckTail(0, b"")
+"""The tail of a writer that has sent nothing yet."""
 
 
 def stored_checks(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from ml_dash.server.local.records import (
     signature_of,
 )
 from ml_dash.server.local.view import LocalView
+from ml_dash.server.recent import Recent
 from ml_dash.server.rows.readers import Readers
 from ml_dash.storage.survey import survey
 
@@ -89,7 +89,7 @@ class LocalLibrary:
         self._lock = threading.RLock()
         self._known: dict[str, _Experiment] = {}
         self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
-        self._views: OrderedDict[str, LocalView] = OrderedDict()
+        self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
         self._version = 0
         self._looked_at = float("-inf")
         # versions of another process say nothing here
@@ -158,11 +158,10 @@ class LocalLibrary:
         with self._lock:
             view = self._views.get(experiment_id)
             if view is None:
-                view = self._views[experiment_id] = LocalView(found.located, self._stale_after)
+                view = LocalView(found.located, self._stale_after)
                 self.opened += 1
-            self._views.move_to_end(experiment_id)
-            if len(self._views) > _OPEN_VIEWS:
-                self._views.popitem(last=False)
+            # set again, it counts as used last
+            self._views[experiment_id] = view
             return view
 
     def content(self, found: Found, row: dict[str, Any]) -> LocalBlob | None:

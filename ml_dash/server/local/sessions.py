@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
+from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ class OneTimeSessions:
         self.token = secrets.token_urlsafe(24)
         self._on_used = on_used
         self._lock = threading.Lock()
-        self._open: dict[str, Principal] = {}
+        self._open: Recent[str, Principal] = Recent(_SESSIONS_MAX)
 
     def cached(self, secret: str) -> tuple[bool, Principal | None]:
         """See `Secrets.cached`."""
@@ -58,8 +59,6 @@ class OneTimeSessions:
             self.token = secrets.token_urlsafe(24)
             secret, who = secrets.token_urlsafe(32), _you()
             self._open[secret] = who
-            if len(self._open) > _SESSIONS_MAX:
-                self._open.pop(next(iter(self._open)))
         self._on_used(self.token)
         return secret, who
 

@@ -79,7 +79,7 @@ def test_rows_are_folded_as_the_journals_are(
     with store.database.write() as connection:
         for table in ("files", "blocks", "series", "frame_checks", "writers"):
             connection.exec_driver_sql(f"DELETE FROM {table} WHERE experiment_id = '{experiment}'")
-    store.ingest._tails.clear()
+    store.ingest.commits._tails.clear()
     client.create("folding/project/run", recreate=True)
     timed = [(NOON + offset, row) for offset, row in events]
     bounds = [0, *sorted(cut for cut in cuts if 0 < cut < len(timed)), len(timed)]
@@ -374,7 +374,7 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
                             store_files(connection, {experiment: [(clock.time_ns(), row)]}, clock.time_ns())
                     named[content, file_id] = now
         elif step == "lease":
-            if not store.blob_catalogue.lacking("alice", [digest(data)]):
+            if not store.blob_catalogue.missing("alice", [digest(data)]):
                 touched[which] = now
         elif step == "wait":
             seconds = DAY * (which * 15 + 0.6)

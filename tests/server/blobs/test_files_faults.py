@@ -91,9 +91,7 @@ def test_a_kill_between_the_object_and_the_transaction_leaves_only_an_object_to_
         assert uploads.post(f"/{digest(data)}/upload", {"sizeBytes": len(data)}).body["parts"] == []
         uploads.put_all(data)
         old = replace(store.settings, orphan_age=-60.0)
-        collector = Compactor(
-            store.database, store.objects, old, clock=store.clock, telemetry=store.telemetry
-        )
+        collector = Compactor(store.backend._replace(settings=old))
         assert collector.collect() == 1
         assert not stray.exists()
         assert client.ask("GET", f"/experiments/{experiment}/files/f/content").body == data
@@ -130,9 +128,7 @@ def test_a_content_that_is_collected_while_it_is_read_breaks_off_without_a_wrong
 
         client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))
         later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
-        collector = BlobCollector(
-            store.database, store.objects, store.settings, clock=later, telemetry=store.telemetry
-        )
+        collector = BlobCollector(store.backend._replace(clock=later))
         assert collector.collect() == 1
         uploads.put(b"another content")  # whose object must not be taken for one of those that are gone
         with contextlib.suppress(http.client.IncompleteRead, ConnectionError):

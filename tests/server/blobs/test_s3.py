@@ -70,9 +70,7 @@ def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str,
             used = set(connection.execute(select(OBJECTS.c.name)).scalars())
         store.objects.put(ObjectStore.new_name(experiment), b"left behind")
         old = replace(store.settings, orphan_age=-60.0)
-        collector = Compactor(
-            store.database, store.objects, old, clock=store.clock, telemetry=store.telemetry
-        )
+        collector = Compactor(store.backend._replace(settings=old))
         assert collector.collect() == 1
         assert {name for names in store.objects.older_than(-60.0) for name in names} == used
         assert client.rows(experiment, start=100, stop=200) == expected(100, 100)
@@ -164,9 +162,7 @@ def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes
         path = f"/experiments/{experiment}/files/big/content"
         assert client.ask("GET", path).body == LARGE
         later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
-        collector = BlobCollector(
-            store.database, store.objects, store.settings, clock=later, telemetry=store.telemetry
-        )
+        collector = BlobCollector(store.backend._replace(clock=later))
         assert collector.collect() == 0
         assert client.ask("GET", path).body == LARGE
         client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))

@@ -177,13 +177,7 @@ def test_a_crash_between_object_and_transaction_leaves_all_rows_and_an_object_th
     assert client.rows(experiment) == expected(0, 40)
     assert len(objects_there(store) - objects_in_use(store)) == 1
     assert store.compactor.collect() == 0  # it is young: its transaction may still be under way
-    old = Compactor(
-        store.database,
-        store.objects,
-        replace(store.settings, orphan_age=-60.0),
-        clock=store.clock,
-        telemetry=store.telemetry,
-    )
+    old = Compactor(store.backend._replace(settings=replace(store.settings, orphan_age=-60.0)))
     assert old.collect() == 1
     assert objects_there(store) == objects_in_use(store)
     assert store.compactor.compact(experiment, 1) == 40

@@ -285,7 +285,7 @@ def test_requests_at_once_share_commits(tmp_path: Path) -> None:
                 sent = [pool.submit(send, writers[0])]
                 until(lambda: batches(store) == 1, "the committer has the first request, and waits for us")
                 sent += [pool.submit(send, writer) for writer in writers[1:]]
-                until(lambda: len(store.ingest._jobs) == len(writers) - 1, "all others wait")
+                until(lambda: len(store.ingest.commits._jobs) == len(writers) - 1, "all others wait")
             assert [each.result() for each in sent] == [1] * len(writers)
         assert client.counter("ingest_commits") == batches(store) == 2
         assert client.counter("ingest_frames") == len(writers)

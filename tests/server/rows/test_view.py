@@ -171,13 +171,7 @@ def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     assert answers(ask()) == by_journal
     stored = ask().run()
     assert [getattr(stored, name) for name in SAME] == [getattr(run, name) for name in SAME]
-    Compactor(
-        open_store.database,
-        open_store.objects,
-        open_store.settings,
-        clock=clock,
-        telemetry=open_store.telemetry,
-    ).compact_all()
+    Compactor(open_store.backend._replace(clock=clock)).compact_all()
     assert answers(ask()) == by_journal
 
 

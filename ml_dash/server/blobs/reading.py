@@ -1,0 +1,73 @@
+"""Bytes of stored blobs: read a piece at a time, off the event loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.server.blobs.objects import ObjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from ml_dash.server.blobs.catalogue import Blob
+    from ml_dash.server.blobs.objects import ObjectStore
+
+PIECE_BYTES = 1 << 20
+"""How much is read or written at a time: what a request holds in memory is a piece or two, whatever the blob's size."""
+
+
+class Piece(NamedTuple):
+    """Some bytes of an object."""
+
+    object: str
+    offset: int
+    length: int
+
+
+def pieces(blob: Blob, start: int, stop: int) -> Iterator[Piece]:
+    """Yield where the bytes `start` to `stop` of a blob are."""
+    begin = 0
+    for part in blob.parts:
+        at, end = max(start - begin, 0), min(stop - begin, part.size)
+        while at < end:
+            length = min(PIECE_BYTES, end - at)
+            yield Piece(part.object, at, length)
+            at += length
+        begin += part.size
+
+
+def read_piece(objects: ObjectStore, piece: Piece) -> bytes:
+    """Return the bytes of a piece.
+
+    Raises:
+        OSError: The object is missing, shorter, or out of reach.
+    """
+    data = objects.get(*piece)
+    if len(data) != piece.length:
+        raise ObjectError(f"object {piece.object} has less than {piece.offset + piece.length} bytes")
+    return data
+
+
+class ReadableBlob:
+    """A complete blob, as those who send it to a client ask for it.
+
+    Args:
+        blob: Which blob.
+        read: Returns the bytes of a piece.
+    """
+
+    def __init__(self, blob: Blob, read: Callable[[Piece], Awaitable[bytes]]) -> None:
+        self._blob = blob
+        self._read = read
+        self.checksum = blob.checksum
+        self.size = blob.size
+
+    def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
+        """See `StoredBlob.reader`; OSError if the bytes are missing."""
+        found = pieces(self._blob, start, stop)
+
+        async def following() -> bytes:
+            piece = next(found, None)
+            return b"" if piece is None else await self._read(piece)
+
+        return following

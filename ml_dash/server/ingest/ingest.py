@@ -1,0 +1,208 @@
+"""Take frames in: check them on worker threads, store them in shared commits, and answer when they are durable.
+
+::
+
+    request ─ parse, check ─ leave out what is known ─ prepare (object) ─▶ queue ─▶ one transaction ─▶ answers
+              worker threads, outside of any lock                          bounded   the committer's thread
+
+A request's rows are prepared for one watermark. If the writer's is another one when their turn has come (an
+answer was lost and the client sent again, or another server process was faster), the request goes round once
+more with what is known by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from sqlalchemy import select
+
+from ml_dash.protocol import ErrorCode
+from ml_dash.server.catalogue.records import gone, no_such_experiment
+from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
+from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
+from ml_dash.server.ingest.group_commit import GroupCommit
+from ml_dash.server.ingest.prepare import NewRows, prepare
+from ml_dash.server.ingest.writer_tail import NO_FRAMES, CheckTail, stored_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_dash.server.blobs.backend import Backend
+
+_T = TypeVar("_T")
+
+_THREADS = 8
+_ROUNDS = 8
+_SMALL_BODY = 16 << 10
+
+
+class _Round(NamedTuple):
+    """What is to be done with a request, by what is known: either all is stored, or these rows are to be."""
+
+    tail: CheckTail
+    rows: NewRows | None
+
+
+class Ingest:
+    """Stores frames. One for a server process.
+
+    Args:
+        backend: Where rows are stored, and the limits.
+        on_hot: Called with an experiment and a series of it that has become ready to be compacted.
+
+    Attributes:
+        commits: What commits them.
+    """
+
+    def __init__(self, backend: Backend, on_hot: Callable[[str, int], None]) -> None:
+        self._backend = backend
+        self.commits = GroupCommit(backend, on_hot)
+        # threads of its own: while they wait for a slow object store, tokens are looked up by others
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-ingest")
+
+    def start(self) -> None:
+        """Start the thread that commits."""
+        self.commits.start()
+
+    def stop(self) -> None:
+        """Store what was accepted, and stop the threads."""
+        self.commits.stop()
+        self._threads.shutdown()
+
+    async def submit(self, experiment_id: str, writer: str, body: bytes | bytearray) -> int:
+        """Store the frames of a request's body, durably.
+
+        Returns:
+            The writer's watermark.
+
+        Raises:
+            ApiError: The body has a frame that cannot be stored. Those before it are.
+        """
+        parsed = await self._off_loop(body, parse_frames, body)
+        tail = await self._store(experiment_id, writer, body, parsed)
+        if parsed.problem is not None:
+            raise _as_error(parsed.problem, tail.watermark)
+        return tail.watermark
+
+    async def _store(
+        self, experiment_id: str, writer: str, body: bytes | bytearray, parsed: ParsedFrames
+    ) -> CheckTail:
+        if not parsed.frames:
+            return await self._run(self._read_tail, experiment_id, writer)
+        for _ in range(_ROUNDS):
+            tail = self.commits.tail_of(experiment_id, writer)
+            follows = tail is not None and parsed.frames[0].seq == tail.watermark + 1
+            if tail is None or not follows:
+                tail = await self._run(self._read_tail, experiment_id, writer)
+            if follows or parsed.frames[0].seq == tail.watermark + 1:
+                turn = await self._off_loop(
+                    body, self._plan, experiment_id, writer, body, parsed.frames, tail
+                )
+            else:
+                turn = await self._run(self._plan, experiment_id, writer, body, parsed.frames, tail)
+            if turn.rows is None:
+                return turn.tail
+            outcome = await self.commits.commit(turn.rows)
+            if isinstance(outcome, ApiError):
+                await self._run(self._discard, turn.rows)
+                raise outcome
+            if outcome.stored:
+                return outcome.tail
+            await self._run(self._discard, turn.rows)
+        raise busy(f"others are writing frames of writer {writer} at this moment")
+
+    async def _off_loop(self, body: bytes | bytearray, function: Callable[..., _T], *args: object) -> _T:
+        """Call a function on a worker thread, or here if the hop there would cost more than the work."""
+        if len(body) <= _SMALL_BODY:
+            return function(*args)
+        return await self._run(function, *args)
+
+    async def _run(self, function: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def _read_tail(self, experiment_id: str, writer: str) -> CheckTail:
+        with self._backend.database.read() as connection:
+            experiment = connection.execute(
+                select(EXPERIMENTS.c.prefix, EXPERIMENTS.c.deleted_ns).where(
+                    EXPERIMENTS.c.id == experiment_id
+                )
+            ).one_or_none()
+            if experiment is None:
+                raise no_such_experiment(experiment_id)
+            if experiment.deleted_ns is not None:
+                raise gone(experiment.prefix)
+            row = connection.execute(
+                select(WRITERS.c.watermark, WRITERS.c.checks).where(
+                    WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer == writer
+                )
+            ).one_or_none()
+        return NO_FRAMES if row is None else CheckTail(row.watermark, bytes(row.checks))
+
+    def _plan(
+        self,
+        experiment_id: str,
+        writer: str,
+        body: bytes | bytearray,
+        frames: list[ParsedFrame],
+        tail: CheckTail,
+    ) -> _Round:
+        """Leave out what is stored already, and prepare the rest."""
+        if frames[0].seq > tail.watermark + 1:
+            raise ApiError(
+                409,
+                ErrorCode.GAP,
+                f"frame {frames[0].seq} of writer {writer} came, and frame {tail.watermark + 1} is expected: send from "
+                "there",
+                expected=tail.watermark + 1,
+            )
+        known = [frame for frame in frames if frame.seq <= tail.watermark]
+        if known:
+            self._compare(experiment_id, writer, known, tail)
+            self._backend.telemetry.duplicates.inc(len(known))
+        new = frames[len(known) :]
+        if not new:
+            return _Round(tail, None)
+        try:
+            rows = prepare(
+                experiment_id,
+                writer,
+                body,
+                new,
+                objects=self._backend.objects,
+                object_bytes=self._backend.settings.object_bytes,
+            )
+        except OSError as error:
+            raise self.commits.failed(error) from error
+        return _Round(tail, rows)
+
+    def _compare(self, experiment_id: str, writer: str, frames: list[ParsedFrame], tail: CheckTail) -> None:
+        """Refuse frames that are not those that were stored under their numbers."""
+        paged: dict[int, int] = {}
+        if tail.known(frames[0].seq) is None:
+            with self._backend.database.read() as connection:
+                paged = stored_checks(connection, experiment_id, writer, frames[0].seq, frames[-1].seq)
+        for frame in frames:
+            check = paged.get(frame.seq, tail.known(frame.seq))
+            if check is not None and check != frame.crc:
+                raise ApiError(
+                    409,
+                    ErrorCode.FENCED,
+                    f"frame {frame.seq} of writer {writer} is stored, with other contents: two processes write under "
+                    "one writer id, perhaps since a directory or a machine was copied. Go on under a new id",
+                    seq=frame.seq,
+                    watermark=tail.watermark,
+                )
+
+    def _discard(self, rows: NewRows) -> None:
+        if rows.object is not None:
+            self._backend.objects.discard([rows.object.name])
+
+
+def _as_error(problem: Problem, watermark: int) -> ApiError:
+    if problem.code is ErrorCode.GAP:
+        return ApiError(problem.status, problem.code, problem.message, expected=watermark + 1)
+    details = {"watermark": watermark} | ({} if problem.seq is None else {"seq": problem.seq})
+    return ApiError(problem.status, problem.code, problem.message, **details)

@@ -1,0 +1,235 @@
+"""What the database knows of experiments, writers and series: read before rows are added to them, and written after.
+
+Each function has one statement for all requests of a transaction, so that their number does not grow with that of the
+requests. A statement that asks for pairs asks for the rectangle of both sides, which with luck has nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from ml_dash.server.catalogue.changes import change_mark
+from ml_dash.server.db.tables import EXPERIMENTS, SERIES, WRITERS
+from ml_dash.server.ingest.writer_tail import NO_FRAMES, CheckTail
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from sqlalchemy import Connection, Table
+
+    from ml_dash.server.ingest.prepare import NewBlock
+
+FIELDS_MAX = 10_000
+"""The most names of fields that are listed for a series. Rows with more of them are stored all the same."""
+
+SeriesKey = tuple[str, int, bytes]
+"""Experiment, kind, and name as the database has it."""
+WriterKey = tuple[str, str]
+"""Experiment and writer."""
+
+
+@dataclass(slots=True)
+class SeriesState:
+    """A series while rows are added to it."""
+
+    number: int
+    first_ns: int
+    last_ns: int
+    rows: int = 0
+    hot_rows: int = 0
+    fields: dict[str, None] = field(default_factory=dict)
+    new: bool = True
+
+    def add(self, block: NewBlock) -> int:
+        """Add a block, and return the index of its first row."""
+        first = self.rows
+        self.rows += block.rows
+        self.last_ns = block.last_ns
+        if block.data is not None:
+            self.hot_rows += block.rows
+        if len(self.fields) < FIELDS_MAX:
+            self.fields.update(dict.fromkeys(block.fields))
+        return first
+
+
+@dataclass(slots=True)
+class WriterState:
+    """A writer while frames are added to it."""
+
+    tail: CheckTail = NO_FRAMES
+    last_ns: int | None = None
+    run_ns: int | None = None
+    open_runs: int = 0
+    new: bool = True
+
+
+@dataclass(slots=True)
+class ExperimentNews:
+    """What is added to an experiment, and the newest signs of life in it."""
+
+    rows: int = 0
+    activity_ns: int | None = None
+    alive_ns: int | None = None
+
+
+def lock_experiments(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
+    """Return the rows of experiments, which nobody else changes before this transaction ends.
+
+    Several server processes may share the database: what an experiment's row guards, its row indices and watermarks,
+    is given by one of them at a time.
+    """
+    found = connection.execute(
+        select(
+            EXPERIMENTS.c.id,
+            EXPERIMENTS.c.prefix,
+            EXPERIMENTS.c.deleted_ns,
+            EXPERIMENTS.c.activity_ns,
+            EXPERIMENTS.c.alive_ns,
+        )
+        .where(EXPERIMENTS.c.id.in_(sorted(ids)))
+        .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order: else two could wait for each other
+        .with_for_update()
+    )
+    return {row.id: row for row in found}
+
+
+def read_writers(connection: Connection, keys: Collection[WriterKey]) -> dict[WriterKey, WriterState]:
+    """Return the writers that are known; others may be among them."""
+    found = connection.execute(
+        select(WRITERS).where(
+            WRITERS.c.experiment_id.in_(sorted({key[0] for key in keys})),
+            WRITERS.c.writer.in_(sorted({key[1] for key in keys})),
+        )
+    )
+    return {
+        (row.experiment_id, row.writer): WriterState(
+            CheckTail(row.watermark, row.checks), row.last_ns, row.run_ns, row.open_runs, new=False
+        )
+        for row in found
+    }
+
+
+def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[SeriesKey, SeriesState]:
+    """Return the series that are known; others may be among them."""
+    found = connection.execute(
+        select(SERIES).where(
+            SERIES.c.experiment_id.in_(sorted({key[0] for key in keys})),
+            SERIES.c.kind.in_(sorted({key[1] for key in keys})),
+            SERIES.c.name.in_(sorted({key[2] for key in keys})),
+        )
+    )
+    return {
+        (row.experiment_id, row.kind, bytes(row.name)): SeriesState(
+            row.number,
+            row.first_ns,
+            row.last_ns,
+            row.rows,
+            row.hot_rows,
+            dict.fromkeys(row.fields),
+            new=False,
+        )
+        for row in found
+    }
+
+
+def highest_numbers(connection: Connection, experiment_ids: Collection[str]) -> dict[str, int]:
+    """Return the highest number of a series in each of these experiments that has any."""
+    found = connection.execute(
+        select(SERIES.c.experiment_id, func.max(SERIES.c.number))
+        .where(SERIES.c.experiment_id.in_(sorted(experiment_ids)))
+        .group_by(SERIES.c.experiment_id)
+    )
+    return {row[0]: row[1] for row in found}
+
+
+def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, if there are any."""
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]) -> None:
+    """Store series to which rows were added."""
+    new: list[dict[str, Any]] = []
+    old: list[dict[str, Any]] = []
+    for (experiment_id, kind, name), each in series.items():
+        values = {
+            "rows": each.rows,
+            "fields": list(each.fields),
+            "last_ns": each.last_ns,
+            "hot_rows": each.hot_rows,
+        }
+        if each.new:
+            values |= {"experiment_id": experiment_id, "number": each.number, "kind": kind}
+            new.append({**values, "name": name, "first_ns": each.first_ns})
+        else:
+            old.append({**values, "of_experiment": experiment_id, "of_number": each.number})
+    insert_rows(connection, SERIES, new)
+    if old:
+        connection.execute(_UPDATE_SERIES, old)
+
+
+def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterState], now_ns: int) -> None:
+    """Store writers to which frames were added."""
+    new: list[dict[str, Any]] = []
+    old: list[dict[str, Any]] = []
+    for (experiment_id, name), writer in sorted(writers.items(), key=lambda item: item[0]):
+        values: dict[str, Any] = {
+            "watermark": writer.tail.watermark,
+            "checks": writer.tail.checks,
+            "last_ns": writer.last_ns,
+            "run_ns": writer.run_ns,
+            "received_ns": now_ns,
+        }
+        if writer.new:
+            new.append({**values, "experiment_id": experiment_id, "writer": name, "open_runs": 0})
+        else:
+            old.append({**values, "of_experiment": experiment_id, "of_writer": name})
+    insert_rows(connection, WRITERS, new)
+    if old:
+        connection.execute(_UPDATE_WRITER, old)
+
+
+def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]) -> None:
+    """Store what was added to experiments; there must be some."""
+    mark = change_mark(connection)
+    connection.execute(
+        _UPDATE_EXPERIMENT,
+        [
+            {
+                "of_experiment": experiment_id,
+                "added": each.rows,
+                "activity_ns": each.activity_ns,
+                "alive_ns": each.alive_ns,
+                "changed_by": mark,
+            }
+            for experiment_id, each in sorted(news.items())
+        ],
+    )
+
+
+_UPDATE_SERIES = (
+    update(SERIES)
+    .where(SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number"))
+    .values({name: bindparam(name) for name in ("rows", "fields", "last_ns", "hot_rows")})
+)
+_UPDATE_WRITER = (
+    update(WRITERS)
+    .where(WRITERS.c.experiment_id == bindparam("of_experiment"), WRITERS.c.writer == bindparam("of_writer"))
+    .values({name: bindparam(name) for name in ("watermark", "checks", "last_ns", "run_ns", "received_ns")})
+)
+_UPDATE_EXPERIMENT = (
+    update(EXPERIMENTS)
+    .where(EXPERIMENTS.c.id == bindparam("of_experiment"))
+    .values(
+        {
+            "rows": EXPERIMENTS.c.rows + bindparam("added"),
+            "activity_ns": bindparam("activity_ns"),
+            "alive_ns": bindparam("alive_ns"),
+            "changed": bindparam("changed_by"),
+        }
+    )
+)
