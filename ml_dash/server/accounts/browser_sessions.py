@@ -1,7 +1,7 @@
 """Who is signed in at a server with a browser.
 
-A session is opened with a token, and lives no longer than it: who revokes a token ends its sessions. What the browser
-keeps is a secret of its own, of which the database has the hash; the token itself is nowhere.
+A session is opened with a token, and ends with it: to revoke a token is to end its sessions. The browser keeps a secret
+of its own, of which the database has the hash; the token itself is kept nowhere.
 """
 
 from __future__ import annotations

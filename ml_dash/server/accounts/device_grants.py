@@ -1,4 +1,4 @@
-"""What a device asks for, in the words of RFC 6749, and what a person may hand on of his own."""
+"""What a device asks for, in the words of RFC 6749, and what a person may grant it of their own."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def parse_asked(text: str) -> dict[str, Scope]:
     """Return the scope by owner that a device asks for.
 
     Args:
-        text: Words with a space between them: ``write``, or ``alice:write bob:read``, owners percent-encoded.
-            Empty: write, on all owners of whoever approves.
+        text: Words separated by spaces: ``write``, or ``alice:write bob:read``, owners percent-encoded. An empty text
+            asks to write, on all owners of whoever approves.
 
     Raises:
-        InvalidArgumentError: That is no such text, or asks for what is never handed on.
+        InvalidArgumentError: The text is invalid, or asks for a scope that no login grants.
     """
     words = text.split()
     if len(words) > _OWNERS_MAX:
@@ -47,20 +47,20 @@ def scope_text(grants: Mapping[str, Scope]) -> str:
 
 
 def split_owners(text: str) -> list[str]:
-    """Return the owners that a person wrote, with commas between them; none: all of his."""
+    """Return the owners in a text that a person typed, separated by commas; an empty list stands for all of theirs."""
     return [owner for owner in (part.strip() for part in re.split(r"[,\n]", text)) if owner]
 
 
 def chosen_grants(approver: Principal, owners: list[str], scope: Scope) -> dict[str, Scope]:
-    """Return what a person hands on: on these owners at most this scope, and nowhere more than he has.
+    """Return what a person grants: at most this scope on these owners, and nowhere more than they have.
 
     Args:
-        approver: His own token.
-        owners: The owners he chose; none: all of his.
-        scope: The scope he chose.
+        approver: The person's own token.
+        owners: The owners they chose; empty for all of theirs.
+        scope: The scope they chose.
 
     Raises:
-        InvalidArgumentError: He has nothing on one of the owners, or it is a scope that is never handed on.
+        InvalidArgumentError: They have nothing on one of the owners, or no login grants this scope.
     """
     _handed_on(scope)
     own = {EVERY_OWNER: Scope.ADMIN} if approver.admin else dict(approver.grants)

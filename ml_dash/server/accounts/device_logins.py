@@ -45,10 +45,10 @@ __all__ = [
 CODE_SECONDS = 15 * 60
 """How long a login may take."""
 POLL_SECONDS = 5
-"""The device waits so long between two questions.
+"""How long a device must wait between two polls.
 
-Each time that it does not, it is told to wait so much longer from then on. What is demanded of it stays the same: a
-device that began too fast would otherwise run after an interval that grows as its own does.
+Each time that it polls too early, it is told to slow down, and by RFC 8628 waits 5 s longer from then on. The interval
+that is demanded here stays the same: a device that began too fast would otherwise never catch up with it.
 """
 
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
@@ -104,7 +104,7 @@ class DeviceLogins:
         self._clock = clock
 
     def begin(self, client: str, address: str, asked: Mapping[str, Scope]) -> Begun | None:
-        """Begin a login; None: too many are under way."""
+        """Begin a login; return None if too many are under way."""
         device_code = secrets.token_urlsafe(32)
         for _ in range(_TRIES):
             user_code = "".join(secrets.choice(_LETTERS) for _ in range(8))
@@ -123,7 +123,7 @@ class DeviceLogins:
         return None
 
     def waiting(self, user_code: str) -> Waiting | None:
-        """Return the login with this code (of `parse_user_code`) if it waits for a decision."""
+        """Return the login with this code (see `parse_user_code`) if it waits for a decision."""
         with self._database.read() as connection:
             row = connection.execute(select(REQUESTS).where(*self._is_waiting(user_code))).first()
         if row is None:
@@ -133,7 +133,7 @@ class DeviceLogins:
     def approve(
         self, user_code: str, approver: Principal, grants: Mapping[str, Scope], lifetime_ns: int | None
     ) -> bool:
-        """Grant a login what `approver` chose of his own; returns whether it still waited."""
+        """Grant a login what `approver` chose; return whether it still waited."""
         return self._decide(
             user_code,
             state="approved",
@@ -143,11 +143,11 @@ class DeviceLogins:
         )
 
     def deny(self, user_code: str) -> bool:
-        """Refuse a login; returns whether it still waited."""
+        """Refuse a login; return whether it still waited."""
         return self._decide(user_code, state="denied")
 
     def collect(self, device_code: str) -> CreatedToken | Refusal:
-        """Give the device its token if the login was approved, and only once; else say why not."""
+        """Return a token if the login was approved, once only; otherwise return why not."""
         with self._database.write() as connection:
             hashed = REQUESTS.c.device_hash == hash_token(device_code)
             row = connection.execute(select(REQUESTS).where(hashed)).first()
@@ -157,7 +157,7 @@ class DeviceLogins:
                 return Refusal.EXPIRED
             if row.state == "pending":
                 return self._poll(connection, row)
-            # whoever deletes the row has it: two devices with one code, or one that asks twice, get one token
+            # only one transaction can delete the row: two devices with one code, or one that asks twice, get one token
             if connection.execute(delete(REQUESTS).where(hashed)).rowcount == 0:
                 return Refusal.UNKNOWN
             return self._issue(connection, row) if row.state == "approved" else Refusal.DENIED
@@ -193,7 +193,7 @@ class DeviceLogins:
 
     def _poll(self, connection: Connection, row: Any) -> Refusal:
         now = self._clock.time_ns()
-        # what was sent at the right distance may arrive a little closer together
+        # polls that were sent far enough apart may arrive a little closer together
         early = row.polled_ns is not None and now - row.polled_ns < POLL_SECONDS * NANOSECONDS - _JITTER_NS
         connection.execute(
             update(REQUESTS).where(REQUESTS.c.device_hash == row.device_hash).values(polled_ns=now)
@@ -204,7 +204,7 @@ class DeviceLogins:
         now = self._clock.time_ns()
         approver = self._tokens.record(connection, row.approved_by)
         if approver is None or not approver.is_valid(now):
-            # revoked after it approved: what it handed on must not outlive it by this door
+            # revoked after it approved: what it granted must not outlive it
             return Refusal.DENIED
         lifetimes = [row.lifetime_ns]
         if approver.expires_ns is not None:
@@ -219,7 +219,7 @@ class DeviceLogins:
 
 
 def parse_user_code(text: str) -> str | None:
-    """Return a user code as it is stored; None if it cannot be one. Case, spaces and hyphens do not matter."""
+    """Return a user code as it is stored; None if it is invalid. Case, spaces and hyphens do not matter."""
     code = re.sub(r"[\s-]", "", text[:64]).upper()
     return code if _USER_CODE.fullmatch(code) else None
 

@@ -33,7 +33,7 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request: a token that is known, and neither expired nor revoked.
+    """Who makes a request: a token that is valid.
 
     Attributes:
         token_id: The token's public id.
@@ -56,11 +56,11 @@ class Principal:
         return self.admin or self.scope_on(owner) >= scope
 
     def scope_on(self, owner: str) -> int:
-        """Return the scope granted on an owner; 0 where there is none."""
+        """Return the scope granted on an owner; 0 for none."""
         return max(self.grants.get(owner, 0), self.grants.get(EVERY_OWNER, 0))
 
     def reader(self) -> Principal:
-        """Return who may read what this one may, and no more."""
+        """Return a principal that may read what this one may, and do nothing else."""
         owners = {EVERY_OWNER, *self.grants} if self.admin else self.grants
         return replace(self, admin=False, grants=dict.fromkeys(owners, Scope.READ))
 
@@ -72,10 +72,10 @@ class Principal:
 
 
 def parse_scope(text: str) -> Scope:
-    """Return the scope that a word names.
+    """Return the scope of this name.
 
     Raises:
-        InvalidArgumentError: It names none.
+        InvalidArgumentError: There is no such scope.
     """
     for scope in Scope:
         if scope.word == text:

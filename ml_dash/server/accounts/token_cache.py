@@ -16,7 +16,7 @@ __all__ = ["FRESH_SECONDS", "TOKEN_CHARACTERS_MAX", "TokenCache", "hash_token"]
 TOKEN_CHARACTERS_MAX = 512
 """A longer text is no token; it is not even hashed."""
 FRESH_SECONDS = 0.75
-"""For so long an answer holds: a revocation, by another process too, is seen within a second."""
+"""How long an answer holds: a revocation, also by another process, is seen within a second."""
 _TOKENS_MAX = 4096
 
 
@@ -26,7 +26,7 @@ def hash_token(token: str) -> str:
 
 
 class Known(NamedTuple):
-    """An answer of the database. `principal` is None where it knows no such token, or none that is valid."""
+    """An answer of the database. `principal` is None if the token is unknown or invalid."""
 
     principal: Principal | None
     asked_at: float
@@ -35,7 +35,7 @@ class Known(NamedTuple):
 class TokenCache:
     """Answers by the token's hash; bounded, and safe to use from several threads.
 
-    Valid and invalid tokens are kept apart, so that whoever tries many tokens displaces none that is in use.
+    Valid and invalid tokens are kept apart, so that somebody who tries many tokens displaces none that is in use.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class TokenCache:
         self._invalid: Recent[str, Known] = Recent(_TOKENS_MAX)
 
     def get(self, digest: str, now: float) -> Known | None:
-        """Return a fresh answer; None where the database must be asked. `now` is in monotonic seconds."""
+        """Return a fresh answer; None if the database must be asked. `now` is in monotonic seconds."""
         known = self._valid.get(digest) or self._invalid.get(digest)
         return known if known and now - known.asked_at < FRESH_SECONDS else None
 
@@ -53,7 +53,7 @@ class TokenCache:
         return digest in self._valid
 
     def put(self, digest: str, principal: Principal | None, asked_at: float) -> None:
-        """Keep an answer; `asked_at` is from before the database was asked."""
+        """Keep an answer; `asked_at` is the time before the database was asked: it may have changed since."""
         with self._lock:
             self._valid.pop(digest, None)
             self._invalid.pop(digest, None)

@@ -49,13 +49,13 @@ class TokenRecord:
         return self.revoked_ns is None and (self.expires_ns is None or now_ns < self.expires_ns)
 
     def principal(self) -> Principal:
-        """Return who a request with this token is made by."""
+        """Return who makes a request with this token."""
         return Principal(self.token_id, self.name, self.admin, self.grants, self.created_ns, self.expires_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedToken:
-    """A token that was just made, and the only moment at which it is known.
+    """A token that was just made: the secret is known at this moment only.
 
     Attributes:
         token: The secret itself; not part of the repr.
@@ -84,7 +84,7 @@ def columns(record: TokenRecord) -> dict[str, Any]:
 
 
 def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[TokenRecord]:
-    """Return the tokens of which the conditions hold, oldest first."""
+    """Return the tokens that meet the conditions, oldest first."""
     rows = connection.execute(
         select(TOKENS, TOKEN_GRANTS.c.owner, TOKEN_GRANTS.c.scope)
         .outerjoin(TOKEN_GRANTS)
@@ -102,7 +102,7 @@ def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Se
 
 
 def find_record(connection: Connection, *conditions: ColumnElement[bool]) -> TokenRecord | None:
-    """Return the token of which the conditions hold."""
+    """Return the first token that meets the conditions."""
     records = find_records(connection, *conditions)
     return records[0] if records else None
 

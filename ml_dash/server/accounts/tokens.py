@@ -1,8 +1,8 @@
 """Tokens: created, looked up, listed and revoked.
 
-A token is ``mld_`` and 43 random characters, 256 bits. The database holds its SHA-256 and nothing that the token could
-be made of; a slow hash would protect no more, because there is no dictionary of such tokens. Tokens are found by that
-hash, so what the time of a look-up could tell is about hashes, which helps nobody to a token.
+A token is ``mld_`` and 43 random characters, 256 bits. The database holds only its SHA-256: a slow hash would protect
+no more, because there is no dictionary of such tokens to try. Tokens are found by that hash, so the time of a look-up
+could tell something only about hashes, from which nobody gets to a token.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ __all__ = ["CreatedToken", "TokenRecord", "Tokens", "check_name", "new_token"]
 PREFIX = "mld_"
 GRANTS_MAX = 1000
 USED_EVERY_NS = 60 * NANOSECONDS
-"""The time of last use is written at most so often."""
+"""The time of last use is written at most this often."""
 LIFETIME_MAX = 100 * 365 * 86_400
-"""Seconds; who wants more wants a token that never expires."""
+"""In seconds; for longer, there are tokens that never expire."""
 
 _GIVEN_MIN = 16
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
@@ -70,16 +70,16 @@ class Tokens:
         self._cache = TokenCache()
 
     def first_token(self, given: str | None = None) -> str | None:
-        """See to it that there is an admin token.
+        """Make sure that there is an admin token.
 
         Args:
-            given: The token to use (``ML_DASH_ADMIN_TOKEN``); without it, one is made up, unless there ever was one.
+            given: The token to use (``ML_DASH_ADMIN_TOKEN``); without it, one is generated, unless there ever was one.
 
         Returns:
-            The token if it was made up now: it must be shown to whoever started the server, once.
+            The token if it was generated now: it must be shown to whoever started the server, once.
 
         Raises:
-            InvalidArgumentError: What was given is too weak, or was revoked.
+            InvalidArgumentError: The given token is too weak, or was revoked.
         """
         if given:
             self._ensure(_checked_given(given))
@@ -133,7 +133,7 @@ class Tokens:
     ) -> CreatedToken:
         """Make a token within a transaction.
 
-        Arguments are as for `create`, but the lifetime is in nanoseconds; `token` is the secret, None has one made up.
+        The arguments are those of `create`, with the lifetime in nanoseconds; without a `token`, one is generated.
         """
         token = new_token() if token is None else token
         now = self.clock.time_ns()
@@ -158,7 +158,7 @@ class Tokens:
         return CreatedToken(token, record)
 
     def cached(self, token: str) -> tuple[bool, Principal | None]:
-        """Say whether the answer of `find` is known without the database, and which it is."""
+        """Return whether the answer of `find` is known without the database, and the answer."""
         known = self._cache.get(hash_token(token), self.clock.monotonic())
         if known is None:
             return False, None
@@ -169,7 +169,7 @@ class Tokens:
         return self._cache.was_valid(hash_token(token))
 
     def find(self, token: str) -> Principal | None:
-        """Return who is behind a token; None where it is unknown, expired or revoked.
+        """Return who is behind a token; None if it is unknown, expired or revoked.
 
         The answer is kept for less than a second, so this reads the database about once a second and token.
         """
@@ -198,7 +198,7 @@ class Tokens:
             return find_records(connection)
 
     def revoke(self, token_id: str) -> bool:
-        """Have a token refused from now on; returns whether there is such a token. Twice is as good as once."""
+        """Revoke a token, also one that is revoked already; return whether there is such a token."""
         if not _ID.fullmatch(token_id):
             return False
         with self.database.write() as connection:
@@ -230,7 +230,7 @@ class Tokens:
                 with self.database.write() as connection:
                     self.insert(connection, "ML_DASH_ADMIN_TOKEN", {}, admin=True, token=given)
             except IntegrityError:
-                # another process that starts at this moment was given the same, and was faster
+                # another process that starts at this moment was given the same token, and was faster
                 return
         elif record.revoked_ns is not None:
             raise InvalidArgumentError(
@@ -238,7 +238,7 @@ class Tokens:
             )
         elif not record.admin:
             raise InvalidArgumentError(
-                f"the token in ML_DASH_ADMIN_TOKEN is {record.token_id} ({record.name!r}), which is no admin token: "
+                f"the token in ML_DASH_ADMIN_TOKEN ({record.token_id}, {record.name!r}) is no admin token: "
                 "give another, or unset it"
             )
 
@@ -250,12 +250,12 @@ class Tokens:
             with self.database.write() as connection:
                 connection.execute(update(TOKENS).where(TOKENS.c.id == record.token_id).values(used_ns=now))
         except SQLAlchemyError as error:
-            # a full disk must not lock out who comes to read, or to make room
+            # a full disk must not lock out those who come to read, or to make room
             _LOGGER.warning("cannot note that token %s was used: %s", record.token_id, error)
 
 
 def new_token() -> str:
-    """Return a token that nobody has."""
+    """Return a fresh random token."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
@@ -292,6 +292,6 @@ def _checked_given(given: str) -> str:
     if not visible or not _GIVEN_MIN <= len(given) <= TOKEN_CHARACTERS_MAX:
         raise InvalidArgumentError(
             f"ML_DASH_ADMIN_TOKEN is not usable as a token: give {_GIVEN_MIN} to {TOKEN_CHARACTERS_MAX} visible ASCII "
-            "characters that nobody can guess, or unset it to have one made up"
+            "characters that nobody can guess, or unset it to have one generated"
         )
     return given

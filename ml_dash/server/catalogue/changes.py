@@ -1,9 +1,11 @@
-"""Marks in the order of commits: what an experiment was last changed by, and what a reader has seen.
+"""Marks of changes: which transaction last changed an experiment, and which changes a reader has seen.
 
-Times would not do: a transaction may commit long after the time that it wrote down, and clocks are set back.
+Times would not do: a transaction may commit long after the time that it wrote down, so a reader that asks for what has
+changed since would miss it; and clocks are set back. So the mark is the transaction's number.
 
-PostgreSQL runs transactions side by side, and a snapshot says below which id all of them have ended; SQLite runs one
-that writes after the other, so that counting is enough.
+PostgreSQL runs transactions side by side: one with a lower number may commit after one with a higher number. Its
+snapshots say below which number all have ended, and a reader has seen what lies below that. SQLite runs one writing
+transaction after the other, so that counting is enough.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ class Seen(NamedTuple):
     """What a reader has seen.
 
     Attributes:
-        mark: All changes with marks below this one, and maybe some above.
-        time_ns: When, by the server's clock: what is silent changes by time alone.
+        mark: All changes with marks below this one were seen, and maybe some above.
+        time_ns: When they were seen, by the server's clock: a silent run becomes stale by time alone.
     """
 
     mark: int
@@ -43,7 +45,7 @@ class Seen(NamedTuple):
 
 
 def change_mark(connection: Connection) -> int:
-    """Return the mark for what this transaction changes; on SQLite it must hold the lock for writing."""
+    """Return the mark for what this transaction changes; on SQLite, it must be one that writes."""
     if connection.dialect.name == "postgresql":
         return int(connection.execute(_OWN_ID).scalar_one())
     return _next(connection)
@@ -57,14 +59,14 @@ def seen(connection: Connection, now_ns: int) -> Seen:
 
 
 def parse_seen(as_of: str, now: Seen) -> Seen:
-    """Read what a reader was told before.
+    """Return what a reader has seen before.
 
     Args:
-        as_of: What it was told.
-        now: What is seen now. Where less is than then, a backup was restored, and what was seen counts for nothing.
+        as_of: The text that it was given then.
+        now: What is seen now. If that is less than before, a backup was restored, and all must be seen again.
 
     Raises:
-        ApiError: 400: it is none.
+        ApiError: 400: the text is invalid.
     """
     mark, dot, time_ns = as_of.partition(".")
     if not (
@@ -73,7 +75,7 @@ def parse_seen(as_of: str, now: Seen) -> Seen:
         raise ApiError(
             400,
             ErrorCode.INVALID,
-            f"changed_since={as_of!r:.100} is none: give what a list before had as its asOf",
+            f"changed_since={as_of!r:.100} is invalid: give the asOf of an earlier list",
         )
     if int(mark) > now.mark:
         return Seen(0, 0)

@@ -1,4 +1,4 @@
-"""What is said of experiments, asked of them and answered where there is none: for every kind of library."""
+"""How experiments are described, asked for and missed: for every kind of library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID = re.compile(r"exp_[a-z0-9]{20}")
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a client says of an experiment; None leaves what is stored."""
+    """What a client says of an experiment; None keeps what is stored."""
 
     readme: str | None = None
     tags: tuple[str, ...] | None = None
@@ -27,11 +27,11 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which experiments to list; None asks for nothing.
+    """Which experiments to list; None leaves a condition out.
 
     Attributes:
         owners: Only of these owners.
-        prefix: Only these: the experiment of this prefix, and those below it.
+        prefix: Only the experiment of this prefix, and those below it.
         owner: Only of this owner.
         project: Only of a project of this name.
         folder: Only in this folder, and below it.
@@ -52,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An experiment that is there: enough to say who may see it."""
+    """An experiment that exists: enough to say who may see it."""
 
     id: str
     prefix: str
@@ -66,7 +66,7 @@ def is_id(text: str) -> bool:
 
 
 def no_such_experiment(experiment_id: str) -> ApiError:
-    """Return what is answered for an id that is not there."""
+    """Return the error for an id that no experiment has."""
     return ApiError(
         404,
         ErrorCode.NOT_FOUND,
@@ -75,7 +75,7 @@ def no_such_experiment(experiment_id: str) -> ApiError:
 
 
 def gone(prefix: str) -> ApiError:
-    """Return what is answered for an experiment that was deleted."""
+    """Return the error for an experiment that was deleted."""
     return ApiError(
         410,
         ErrorCode.GONE,

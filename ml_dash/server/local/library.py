@@ -244,7 +244,7 @@ class LocalLibrary:
             raise ApiError(
                 400,
                 ErrorCode.INVALID,
-                f"changed_since={text!r:.100} is none: give what a list before had as its asOf",
+                f"changed_since={text!r:.100} is invalid: give the asOf of an earlier list",
             )
         return int(version) if epoch == self._epoch else -1
 
