@@ -1,4 +1,4 @@
-"""The server's application: its routes, what is counted of them, and what its database's errors mean."""
+"""The server's application: its routes, their metrics, and the answers to errors of its database."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
 
 
 def _measured(telemetry: Telemetry) -> Middleware:
-    """Return the middleware that counts and times requests, by route: a path is made of what clients say."""
+    """Return the middleware that counts and times requests, by route: paths are made up by clients, without end."""
 
     @web.middleware
     async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = request.match_info.route.resource
         route = "unknown" if resource is None else resource.canonical
-        # an unknown method would be one more label for each that a client makes up
+        # of a route that is unknown, the method is also one that a client made up: each would be one more label
         method = request.method if resource is not None else "any"
         began = time.perf_counter()
-        status = 499  # the client went away
+        status = 499  # as nginx says it: the client went away
         with telemetry.in_flight.track_inprogress():
             try:
                 response = await handler(request)
@@ -101,7 +101,7 @@ def _measured(telemetry: Telemetry) -> Middleware:
 
 
 def _explained(telemetry: Telemetry) -> Callable[[web.Request, Exception], ApiError]:
-    """Return what makes an answer of an error that no handler has foreseen."""
+    """Return the function that turns an error that no handler has foreseen into an answer."""
 
     def explained(request: web.Request, error: Exception) -> ApiError:
         if is_disk_full(error):

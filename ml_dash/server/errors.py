@@ -1,4 +1,4 @@
-"""What the server answers where it cannot do what it was asked, and why it does not start."""
+"""The errors of a server: those that it answers with, and that of its database."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class DatabaseError(MLDashError, RuntimeError):
 
 
 class ApiError(Exception):
-    """An answer that is an error: raised anywhere below a route, told to the client by the application.
+    """An answer that is an error: raised anywhere below a route, sent to the client by the application.
 
     Args:
-        status: the HTTP status.
-        code: a word for programs, one of `ml_dash.protocol.ErrorCode`.
-        message: a sentence for people; it names the value and the remedy.
-        **details: what else the client needs, such as ``expected=``; part of the answer.
+        status: The HTTP status.
+        code: A word for programs, one of `ml_dash.protocol.ErrorCode`.
+        message: A sentence for people; it names the value and the remedy.
+        **details: What else the client needs, such as ``expected=``; part of the answer.
     """
 
     def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
@@ -37,12 +37,12 @@ class ApiError(Exception):
 
 
 def busy(what: str) -> ApiError:
-    """Return what is answered where a limit on work in progress is reached."""
+    """Return the answer when a limit on work in progress is reached."""
     return ApiError(503, ErrorCode.BUSY, f"{what}: send it again in a second", retryAfter=1)
 
 
 def disk_full() -> ApiError:
-    """Return what is answered when there is no space left."""
+    """Return the answer when there is no space left."""
     return ApiError(
         507,
         ErrorCode.DISK_FULL,

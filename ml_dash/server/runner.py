@@ -1,7 +1,7 @@
-"""Running the server: until a signal comes, or on a thread of its own.
+"""Run the server: until a signal comes, or on a thread of its own.
 
-A shutdown is in this order: nothing new is accepted, and `/api/v1/ready` says so; what was accepted is answered; what
-was accepted for storing is stored; the database is closed.
+A shutdown takes these steps, in this order: accept nothing new, and say so at `/api/v1/ready`; answer the requests that
+were accepted; store the rows that were accepted; close the database.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _READ_BUFFER = 512 << 10
 
 
 class ServerStartError(MLDashError, OSError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen at its address."""
 
 
 class RunningServer:
     """A server that listens, on the running event loop. Make one with `start`.
 
     Attributes:
-        url: Where it is.
-        admin_token: The admin token, if it was made up now; it is not told again.
-        store: What it keeps.
+        url: Its address.
+        admin_token: The admin token if it was generated now; it cannot be shown again.
+        store: Its store.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RunningServer:
         """Open the store, and listen.
 
         Raises:
-            MLDashError: The settings cannot be followed; the message says which, and what to do.
+            MLDashError: A setting is not possible; the message says which, and what to do.
             OSError: The data directory cannot be made or written.
         """
         listening = _listen(settings.host, settings.port)
@@ -107,9 +107,10 @@ class RunningServer:
         await asyncio.to_thread(self.store.close)
 
     async def _accept_no_more(self) -> None:
-        """Accept no connection any more, and let those that are being accepted come to where they wait.
+        """Stop accepting connections, and let those that are being accepted get to waiting for a request.
 
-        One that is between the two when the server closes would be leaked, or waited for until the time is over.
+        The server knows, and closes, only those that have got there: any other would be leaked, or waited for until
+        the shutdown times out.
         """
         try:
             asyncio.get_running_loop().remove_reader(self._listening.fileno())
@@ -124,10 +125,10 @@ async def serve(settings: ServerSettings, ready: Callable[[str, str | None], Non
 
     Args:
         settings: Where, and with what limits.
-        ready: Called when the server listens, with its URL, and with the admin token if it was made up now.
+        ready: Called when the server listens, with its URL, and with the admin token if it was generated now.
 
     Raises:
-        MLDashError: The settings cannot be followed.
+        MLDashError: A setting is not possible.
         OSError: The data directory cannot be made or written.
     """
     end = end_on_signals()
@@ -145,13 +146,13 @@ class EmbeddedServer:
     Args:
         data: Its data directory.
         port: The port; 0 takes a free one, and keeps it over `stop` and `start`.
-        clock: The time; None is the machine's.
+        clock: The time; None for the machine's.
         **settings: Any other field of `ServerSettings`.
 
     Attributes:
         url: Where it listens.
         admin_token: A token that may do everything.
-        store: What it keeps; None while it is stopped.
+        store: Its store; None while it is stopped.
 
     Example:
         >>> with EmbeddedServer(data="/tmp/dash") as server:
@@ -173,7 +174,7 @@ class EmbeddedServer:
     def start(self) -> EmbeddedServer:
         """Start it, or start it again: on the same port, with the same data."""
         if self._thread is not None:
-            raise RuntimeError(f"the server at {self.url} runs already: stop() it first")
+            raise RuntimeError(f"the server at {self.url} is running already: stop() it first")
         started: list[BaseException | None] = []
         listening = threading.Event()
 
@@ -193,7 +194,7 @@ class EmbeddedServer:
         return self
 
     def stop(self) -> None:
-        """Finish what was accepted, and stop; nothing if it does not run."""
+        """Finish what was accepted, and stop; do nothing if it does not run."""
         if self._thread is None or self._loop is None or self._end is None:
             return
         self._loop.call_soon_threadsafe(self._end.set)
@@ -233,7 +234,7 @@ def _open(settings: ServerSettings, clock: Clock | None) -> Store:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound: who cannot listen need not open a database."""
+    """Return a bound socket. This comes first, so that no database is opened, or migrated, by who cannot listen."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -248,7 +249,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
     except (OSError, OverflowError) as error:
         listening.close()
-        remedy = "choose another --port (0 takes a free one), or stop what uses it"
+        remedy = "choose another --port (0 takes a free one), or stop the process that uses it"
         raise ServerStartError(f"cannot listen on {host}:{port}: {reason_of(error)}; {remedy}") from None
     return listening
 

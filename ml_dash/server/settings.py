@@ -1,4 +1,4 @@
-"""What a server can be told: where it listens, where it keeps its data, and its limits, each with its unit."""
+"""The settings of a server: where it listens, where it keeps its data, and its limits, each with its unit."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class ServerSettings:
     Attributes:
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        data: The directory for what has no URL of its own: the SQLite file and the blobs.
-        database: The database's URL; None is ``<data>/catalogue.sqlite``.
-        blobs: The blob store's URL (``s3://…``, ``gs://…``, ``az://…``, ``file:///…``); None is ``<data>/blobs``.
-        admin_token: The first admin token, where there is none yet; None makes one up.
-        request_bytes: How large a request with frames may be, after decompression.
-        json_bytes: How large any other request may be.
-        memory_bytes: How many bytes of requests may be in memory at once; beyond, 503.
-        waiting_jobs: How many requests may wait for the next commit; beyond, 503.
-        commit_jobs: How many requests share a commit at most.
-        commit_bytes: How many bytes share a commit at most, unless one request has more.
-        object_bytes: From how many bytes on a request's rows go to the blob store, and not into the database.
+        data: The directory for what has no URL of its own: the SQLite file and the objects.
+        database: The URL of the database; None: ``<data>/catalogue.sqlite``.
+        blobs: The URL of the object store (``s3://…``, ``gs://…``, ``az://…``, ``file:///…``); None: ``<data>/blobs``.
+        admin_token: The first admin token, if there is none yet; None to generate one.
+        request_bytes: Largest request with frames, after decompression.
+        json_bytes: Largest other request.
+        memory_bytes: Most bytes of requests in memory at once; beyond, 503.
+        waiting_jobs: Most requests that wait for the next commit; beyond, 503.
+        commit_jobs: Most requests that share a commit.
+        commit_bytes: Most bytes that share a commit, unless a single request has more.
+        object_bytes: Least bytes of a request's rows that go to the object store, and not into the database.
         compact_rows: How many rows of a series, in small blocks, are merged into large ones.
-        stale_after: Without a sign of life for so long, a running run counts as dead.
-        orphan_age: After so long, an object that nothing refers to is removed. Longer than any request takes, by far:
-            an object is written before the transaction that refers to it.
-        upkeep_interval: Between two looks for what is to be merged and removed.
-        quota_bytes: How much the contents of an owner's files may have together; None is no limit. Owners may have
-            limits of their own.
-        file_bytes: How large the content of a file may be; None is no limit.
-        file_grace: How long the content of a deleted file is kept.
-        shutdown_timeout: How long a shutdown waits for requests that have been accepted.
+        stale_after: How long a running run may show no sign of life before it counts as dead.
+        orphan_age: Least age at which an object that nothing refers to is removed. It is far longer than any request
+            takes, because an object is written before the transaction that refers to it.
+        upkeep_interval: Time between two searches for what is to be merged and removed.
+        quota_bytes: Most bytes that the blobs of an owner may have together; None for no limit. Owners may have limits
+            of their own.
+        file_bytes: Largest size of one file; None for no limit.
+        file_grace: How long the blob of a deleted file is kept.
+        shutdown_timeout: How long a shutdown waits for the requests that were accepted.
         body_timeout: How long a request's body may make no progress.
     """
 
@@ -74,5 +74,5 @@ class ServerSettings:
 
     @property
     def blobs_url(self) -> str:
-        """The URL of the blob store, or the path of its directory."""
+        """The URL of the object store, or the path of its directory."""
         return self.blobs or os.path.join(os.path.abspath(self.data), "blobs")

@@ -1,4 +1,4 @@
-"""Charts: one field of a series, as many points as there are pixels, at a cost that does not follow the rows.
+"""Charts: one field of a series, with as many points as there are pixels, at a cost that does not grow with the rows.
 
 A short range is read row by row. A long one is made of the summaries that the server stored when the rows came
 (`ml_dash.server.charts.summaries`): about 1 % of the bytes, and no row is read but those at the edges of the range.
@@ -94,7 +94,7 @@ def chart(
         None where there is none), and the numbers of `nan`, `posInf` and `negInf`.
 
     Raises:
-        ApiError: 400 `invalid`: an argument is not what it should be.
+        ApiError: 400 `invalid`: an argument is invalid.
     """
     request = checked_request(field, x, start, stop, width)
     drawn = _draw(source, request, limits)

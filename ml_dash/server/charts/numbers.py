@@ -1,7 +1,7 @@
 """The numbers of a field in a block, as float64: what charts are made of.
 
-Ints and bools become float64 too, so ints beyond 2**53 are rounded to the nearest one. An int beyond int64, which
-the journal stores as an object, is a number all the same; strings, None and lists are none.
+Ints and bools become float64 too, so ints beyond 2**53 are rounded to the nearest one. An int beyond int64, which the
+journal stores as an object, is a number as well; strings, None and lists are not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Numbers(NamedTuple):
     """The numbers of one field in a block of rows.
 
     Attributes:
-        rows: Positions of the rows that have a number, ascending; None when all of them have.
+        rows: Positions of the rows that have a number, ascending; None if all rows have one.
         values: One float64 for each of these rows, NaN and infinities included.
     """
 

@@ -1,4 +1,4 @@
-"""What a chart is asked for, checked."""
+"""The arguments of a chart, checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH_MAX = 10_000
 
 
 class ChartRequest(NamedTuple):
-    """A request whose arguments are what they should be; `start` and `stop` are infinite where they bound nothing."""
+    """Valid arguments; `start` and `stop` are infinite if they were not given."""
 
     field: str
     x: str
@@ -37,7 +37,7 @@ def checked_request(field: Any, x: Any, start: Any, stop: Any, width: Any) -> Ch
     """Return the request.
 
     Raises:
-        ApiError: 400 `invalid`, which names the argument, its value and what it may be.
+        ApiError: 400 `invalid`: it names the argument, its value and what is allowed.
     """
     for name, value in (("field", field), ("x", x)):
         if not isinstance(value, str) or not value:
@@ -66,7 +66,7 @@ def _invalid(name: str, value: Any, remedy: str) -> ApiError:
     # Python refuses to write out an int of thousands of digits
     shown = f"an int of {value.bit_length()} bits" if _is_huge(value) else repr(value)
     shown = shown if len(shown) <= 100 else f"{shown[:100]}…"
-    return ApiError(400, ErrorCode.INVALID.value, f"{name}={shown} is not possible for a chart: {remedy}")
+    return ApiError(400, ErrorCode.INVALID, f"{name}={shown} is not possible for a chart: {remedy}")
 
 
 def _is_huge(value: Any) -> bool:

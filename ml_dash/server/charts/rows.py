@@ -1,4 +1,4 @@
-"""Where a chart's data comes from, and the rows of it that are read."""
+"""Where the data of a chart comes from, and how rows of it are read."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["ChartSource", "read_parts"]
 
 _BRIDGED = 8192
-"""Rows between two wanted runs up to which they are asked for at once: they are probably in the same block."""
+"""Runs that are at most this many rows apart are read at once: they are probably in the same block."""
 
 
 class ChartSource(Protocol):
-    """One series, as a chart needs it: what does not change while the chart is made."""
+    """One series, as a chart needs it: it must not change while the chart is made."""
 
     @property
     def rows(self) -> int:
@@ -68,7 +68,7 @@ def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: A
 
 
 def _block_parts(block: Block, first: int, request: ChartRequest, start: Array, stop: Array) -> Parts:
-    """Return the block's rows that are wanted."""
+    """Return the rows of a block that are in one of the runs and in range."""
     numbers = numbers_of(block, request.fields)
     rows, values = _dense_rows(numbers.get(request.field), block.count)
     if request.x == INDEX:

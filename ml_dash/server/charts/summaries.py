@@ -11,7 +11,7 @@ The bytes are (little-endian)::
     times: a record of TIMES for each bucket
     numbers: for each field, in the order of the names, a record of STATS for each bucket
 
-so that what is wanted is found by offset, and the rest is never looked at. Numbers are float64, so ints beyond 2**53
+so that each part is found by its offset, and the rest is never looked at. Numbers are float64, so ints beyond 2**53
 are rounded. The mean is stored rather than the sum, which could overflow.
 """
 
@@ -74,7 +74,7 @@ STATS = np.dtype(
 _VERSION = 1
 _HEAD = struct.Struct("<HHII")
 _CACHED_BYTES = 16_384
-"""Longer names are parsed each time: what is cached must stay small, whatever clients call their fields."""
+"""Longer names are parsed each time: the cache must stay small, whatever clients call their fields."""
 _FLOATS = ("min", "max", "mean", "first", "last")
 
 
@@ -109,7 +109,7 @@ class Summary(NamedTuple):
     numbers: memoryview
 
     def stats(self, field: str) -> memoryview | None:
-        """Return the bytes of a field's records of `STATS`, one a bucket; None where it has no number."""
+        """Return the bytes of a field's records of `STATS`, one a bucket; None if the field has no number."""
         position = self.positions.get(field)
         if position is None:
             return None
@@ -157,10 +157,10 @@ def summarize(block: Block, bucket: int = BUCKET) -> bytes:
 
 
 def parse_summary(data: bytes | memoryview) -> Summary:
-    """Return the summary of these bytes, without a copy; what it costs does not depend on the number of fields.
+    """Return the summary in these bytes, without a copy; the cost does not depend on the number of fields.
 
     Raises:
-        ValueError: These are not the bytes of a summary, or of one that only a newer version can read.
+        ValueError: The bytes are no valid summary, or one that only a newer version can read.
     """
     view = memoryview(data)
     if len(view) < _HEAD.size:
@@ -189,10 +189,10 @@ def gather(summaries: Iterable[tuple[int, int, bytes]], fields: Sequence[str]) -
 
     Args:
         summaries: Index of the first row, number of rows and bytes of each block's summary.
-        fields: The fields wanted. One that a block does not have counts nothing there.
+        fields: The fields to return. A block without a field has a count of 0 for it.
 
     Raises:
-        ValueError: One is no summary.
+        ValueError: A summary is invalid.
     """
     firsts, heads, times = [], [], []
     numbers: dict[str, list[bytes | memoryview]] = {field: [] for field in fields}
@@ -265,9 +265,9 @@ def _count_others(records: Array, rows: Array, values: Array, starts: Array) -> 
 
 
 def _fill(records: Array, values: Array, cuts: Array) -> None:
-    """Set what is known of finite values, those of a bucket lying between two cuts.
+    """Set the records of finite values, of which those of a bucket lie between two cuts.
 
-    `reduceat` takes the cut's own value for an empty part, so only buckets that have some take part.
+    For an empty part, `reduceat` returns the value at the cut: so only buckets that have values take part.
     """
     counts = np.diff(cuts, append=len(values))
     some = counts > 0

@@ -1,4 +1,4 @@
-"""Bringing a database's schema up to date: alembic's migrations, run when a server starts."""
+"""Bring the schema of a database up to date: alembic's migrations, run when a server starts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["migrate"]
 
 _LOCK = 0x6D6C64617368
-"""PostgreSQL's name of the lock: "mldash"."""
+"""The number of the lock that servers take on PostgreSQL: "mldash"."""
 
 
 def migrate(engine: Engine) -> None:
-    """Apply the migrations that a database lacks, in one transaction. One server at a time does so.
+    """Apply the migrations that a database has not seen, in one transaction, one server at a time.
 
     Raises:
         DatabaseError: A newer version of ML-Dash has changed the schema.
@@ -42,7 +42,7 @@ def migrate(engine: Engine) -> None:
 
 
 def _is_current(connection: Connection, scripts: ScriptDirectory) -> bool:
-    """Say whether nothing is to be done; refuse what cannot be done."""
+    """Say whether the schema is up to date; refuse one of a newer version."""
     found = set(MigrationContext.configure(connection).get_current_heads())
     known = {script.revision for script in scripts.walk_revisions()}
     if found - known:

@@ -46,7 +46,7 @@ class FrameBlock(NamedTuple):
         head: What the meta says of it.
         entry: Its entry in the meta, as bytes.
         offset: Where its data begins in the request's body.
-        block: The block, decoded; None where its kind is of a later version.
+        block: The block, decoded; None if its kind is of a later version.
         min_ns: The earliest time of its rows.
         max_ns: The latest.
         first_ns: That of its first row.
@@ -64,7 +64,7 @@ class FrameBlock(NamedTuple):
 
 
 class ParsedFrame(NamedTuple):
-    """A frame that is good. `start` and `end` are where it lies in the body."""
+    """A valid frame. `start` and `end` are where it lies in the body."""
 
     seq: int
     crc: int
@@ -79,7 +79,7 @@ class ParsedFrame(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Why parsing ended before the end of the body: what is to be answered once the frames before are stored."""
+    """Why parsing ended before the end of the body: the answer, once the frames before are stored."""
 
     status: int
     code: ErrorCode
@@ -88,14 +88,14 @@ class Problem(NamedTuple):
 
 
 class ParsedFrames(NamedTuple):
-    """The good frames at the start of a body, numbered without a gap, and what came then."""
+    """The valid frames at the start of a body, numbered without a gap, and what is wrong with the next one."""
 
     frames: list[ParsedFrame]
     problem: Problem | None
 
 
 class _Meta(NamedTuple):
-    """A meta, decoded and found in order."""
+    """A frame's meta, decoded and checked."""
 
     heads: list[BlockHead]
     entries: list[bytes]
@@ -127,11 +127,7 @@ _METAS = _Metas()
 
 
 def parse_frames(body: bytes | bytearray | memoryview) -> ParsedFrames:
-    """Check frames that lie back to back.
-
-    Returns:
-        All frames up to the first problem.
-    """
+    """Return the frames that lie back to back in a body, up to the first one that is invalid."""
     view = memoryview(body)
     frames: list[ParsedFrame] = []
     at = 0
@@ -186,7 +182,7 @@ def _damaged(message: str, seq: int | None = None) -> _UnfitError:
 
 
 def _malformed(seq: int, message: str) -> _UnfitError:
-    text = f"frame {seq} arrived whole, and its contents are not those of a frame: {message}; send an empty one instead"
+    text = f"frame {seq} arrived whole, but is malformed: {message}; send an empty one instead"
     return _UnfitError(Problem(422, ErrorCode.MALFORMED, text, seq))
 
 
@@ -239,7 +235,7 @@ def _check_head(head: BlockHead) -> None:
     if not 0 < kind <= KIND_MAX:
         raise ValueError(f"a kind of series is a number from 1 on, not {kind}")
     if isinstance(head.rows, bool):
-        raise ValueError("a number of rows is no bool")  # noqa: TRY004 - as all that is wrong with a frame
+        raise ValueError("a number of rows is not a bool")  # noqa: TRY004 - as all that is wrong with a frame
     if name is not None and len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES_MAX:
         raise ValueError(f"the name of series {name[:40]!r}… has over {NAME_BYTES_MAX} bytes")
     if len(head.columns) > COLUMNS_MAX:
@@ -269,7 +265,7 @@ def _check_values(block: Block) -> None:
 
 
 def _check_apart(block: Block, field: str) -> None:
-    """A row has one value of a field: its columns, one for each type, share no row."""
+    """Refuse a field with two values in one row: its columns, one for each type, share no row."""
     seen: set[int] = set()
     for column in block.columns:
         if column.field == field:

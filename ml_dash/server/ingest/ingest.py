@@ -40,7 +40,7 @@ _SMALL_BODY = 16 << 10
 
 
 class _Round(NamedTuple):
-    """What is to be done with a request, by what is known: either all is stored, or these rows are to be."""
+    """What is to be done with a request by the tail that is known: store these rows, or nothing if all are stored."""
 
     tail: CheckTail
     rows: NewRows | None
@@ -149,7 +149,7 @@ class Ingest:
         frames: list[ParsedFrame],
         tail: CheckTail,
     ) -> _Round:
-        """Leave out what is stored already, and prepare the rest."""
+        """Leave out the frames that are stored already, and prepare the rest."""
         if frames[0].seq > tail.watermark + 1:
             raise ApiError(
                 409,
@@ -179,7 +179,7 @@ class Ingest:
         return _Round(tail, rows)
 
     def _compare(self, experiment_id: str, writer: str, frames: list[ParsedFrame], tail: CheckTail) -> None:
-        """Refuse frames that are not those that were stored under their numbers."""
+        """Refuse frames that differ from those stored under their numbers."""
         paged: dict[int, int] = {}
         if tail.known(frames[0].seq) is None:
             with self._backend.database.read() as connection:
@@ -190,8 +190,8 @@ class Ingest:
                 raise ApiError(
                     409,
                     ErrorCode.FENCED,
-                    f"frame {frame.seq} of writer {writer} is stored, with other contents: two processes write under "
-                    "one writer id, perhaps since a directory or a machine was copied. Go on under a new id",
+                    f"another frame {frame.seq} of writer {writer} is stored: two processes write under one writer id, "
+                    "perhaps because a directory or a machine was copied. Go on under a new id",
                     seq=frame.seq,
                     watermark=tail.watermark,
                 )

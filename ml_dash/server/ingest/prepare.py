@@ -1,8 +1,7 @@
-"""From the frames of a request to what a transaction stores: done on worker threads, outside of any lock.
+"""Prepare the frames of a request for a transaction: on worker threads, outside of any lock.
 
-A request with much data becomes one object in the blob store, to which the blocks refer; so their bytes are
-written once, and not to the database's log and then to the database as well. Many small blocks of one series
-become one.
+A request with much data becomes one object in the object store, to which the blocks refer; so their bytes are written
+once, and not to the database's log and then to the database as well. Many small blocks of one series become one.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ __all__ = [
 
 MERGED_ROWS = 16_384
 MERGED_BYTES = 2 << 20
-"""How large a block is made of small ones at most: a read of a few rows reads the whole."""
+"""The largest block that is made of small ones: a read of a few of its rows reads all of it."""
 _SMALL_ROWS = 1024
 _SUMMARY_ROWS = 256
 """Blocks of fewer rows are summarised when a chart asks for them."""
 _IN_ROW = frozenset({Kind.PARAMS, Kind.RUN})
-"""Few and small, and asked for as a whole: they stay in the database, by writer."""
+"""Their rows are few and small, and read all together, writer by writer: they stay in the database."""
 _MERGED_KINDS = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG, Kind.FILE})
 
 
 class NewBlock(NamedTuple):
-    """A block that is to be stored. Either `data` is there, or `offset` in the object."""
+    """A block that is to be stored. It has either its `data`, or its `offset` in the object."""
 
     kind: int
     name: bytes
@@ -76,17 +75,17 @@ class NewRows(NamedTuple):
     """What one request stores, if the writer's watermark still is `after`.
 
     Attributes:
-        experiment_id: Whose rows.
+        experiment_id: Whose rows they are.
         writer: Who wrote them.
         after: The watermark that these frames follow.
         checks: The data checksum of each frame.
-        blocks: What the frames hold.
-        run_rows: The RUN rows among it, with their times.
-        file_rows: The FILE rows among it, with theirs.
-        last_ns: The latest time in the last frame that has rows; None if none has.
-        object: Where the data of blocks is that have none.
-        rows: How many rows there are.
-        nbytes: How many bytes of data are to be written to the database.
+        blocks: The blocks of the frames.
+        run_rows: The RUN rows among them, with their times.
+        file_rows: The FILE rows among them, with their times.
+        last_ns: The latest time in the last frame that has rows; None if no frame has.
+        object: Where the data of those blocks is that have no `data`.
+        rows: The number of rows.
+        nbytes: The bytes of data that are written to the database.
     """
 
     experiment_id: str
@@ -108,7 +107,7 @@ class NewRows(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """A block on its way: as it arrived, or merged of several (then with bytes of its own)."""
+    """A block as it arrived, or one that was merged of several, and then has bytes of its own."""
 
     first: FrameBlock
     last: FrameBlock
@@ -126,7 +125,7 @@ class _Piece(NamedTuple):
 
 
 def summary_of(block: Block, *, least: int = _SUMMARY_ROWS) -> bytes | None:
-    """Return the summary that is stored with a block; None for those that get none."""
+    """Return the summary that is stored with a block; None if it is no metric, or has too few rows."""
     return summarize(block) if block.series.kind is Kind.METRIC and block.count >= least else None
 
 
@@ -139,15 +138,15 @@ def prepare(
     objects: ObjectStore,
     object_bytes: int,
 ) -> NewRows:
-    """Make of these frames what is to be stored; write their object, if they are worth one.
+    """Turn frames into what is to be stored; write their object if there is enough data for one.
 
     Args:
-        experiment_id: Whose frames.
+        experiment_id: Whose frames they are.
         writer: Who wrote them.
         body: The bytes that they were parsed from.
-        frames: At least one.
+        frames: At least one frame.
         objects: Where objects go.
-        object_bytes: How much data is worth an object.
+        object_bytes: How much data is enough for an object.
 
     Raises:
         OSError: The object cannot be stored.
@@ -156,6 +155,7 @@ def prepare(
     pieces = list(_pieces(frames))
     far = [piece for piece in pieces if piece.first.head.series.kind not in _IN_ROW]
     stored: NewObject | None = None
+    # by the id of each piece: it has arrays, which cannot be hashed, and `pieces` keeps it alive
     offsets: dict[int, int] = {}
     if sum(piece.length for piece in far) >= object_bytes:
         stored, offsets = _write_object(experiment_id, view, frames, far, objects)
@@ -246,7 +246,7 @@ def _write_object(
     """Store the data of these pieces; return where it is, by the id of each piece."""
     if any(piece.merged is not None for piece in pieces):
         parts = [_data(piece, view) for piece in pieces]
-        content: bytes | memoryview = b"".join(parts)
+        data: bytes | memoryview = b"".join(parts)
         offsets, at = {}, 0
         for piece, part in zip(pieces, parts, strict=True):
             offsets[id(piece)] = at
@@ -254,11 +254,11 @@ def _write_object(
     else:
         # the frames as they came: nothing is copied
         start = frames[0].start
-        content = view[start : frames[-1].end]
+        data = view[start : frames[-1].end]
         offsets = {id(piece): piece.first.offset - start for piece in pieces}
     name = objects.new_name(experiment_id)
-    objects.put(name, content)
-    return NewObject(name, len(content)), offsets
+    objects.put(name, data)
+    return NewObject(name, len(data)), offsets
 
 
 def _data(piece: _Piece, view: memoryview) -> bytes | memoryview:

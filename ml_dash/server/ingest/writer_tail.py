@@ -1,7 +1,7 @@
 """The checksums of all frames that a writer ever sent: 4 bytes each, in pages of 256.
 
 A frame that comes again must be the one that came before. If it is not, two clients write under one writer's id, and
-one of them would lose its rows without a word.
+without the check one of them would lose its rows without a word.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_FRAMES", "PAGE", "CheckTail", "stored_checks"]
 
 PAGE = 256
-"""Frames a page: page 0 has those numbered 1 to 256."""
+"""Frames in a page: page 0 has those numbered 1 to 256."""
 _BYTES = 4
 
 

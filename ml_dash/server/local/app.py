@@ -44,7 +44,7 @@ _BODY_BYTES = 1 << 20
 
 
 class LocalStartError(MLDashError, OSError):
-    """The pages cannot be served where they were to be."""
+    """The pages cannot be served at their address."""
 
 
 class _Opened(NamedTuple):
@@ -60,7 +60,7 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
     Args:
         library: The experiments.
         sessions: Who is signed in.
-        port: Where it listens: requests for another host's name are refused.
+        port: Where it listens: requests for other names of hosts are refused.
     """
     access = Access.of(None, sessions, SYSTEM_CLOCK)
 
@@ -99,7 +99,7 @@ async def serve_local(
         root: The directory with the experiments.
         port: Where to listen; 0 takes a free port, None the default one or one of the next.
         ready: Called with the address when it listens.
-        again: Called with the address for another browser, each time that one was used.
+        again: Called with the address for the next browser, each time that one was used.
 
     Raises:
         LocalStartError: The port is taken.
@@ -130,7 +130,7 @@ async def serve_local(
 
 
 def _explained(request: web.Request, error: Exception) -> ApiError:
-    """Return an answer to an error that no handler has foreseen: here it is mostly a file's."""
+    """Return the answer to an error that no handler has foreseen: mostly one of reading a file."""
     if isinstance(error, JournalError):
         return ApiError(409, ErrorCode.DAMAGED, str(error))
     if isinstance(error, OSError):
@@ -139,7 +139,10 @@ def _explained(request: web.Request, error: Exception) -> ApiError:
 
 
 def _only_here(port: int) -> Middleware:
-    """Return the middleware that refuses what was sent to a name that only resolves to this machine (DNS rebinding)."""
+    """Return the middleware that refuses requests to other names than this machine's own.
+
+    A page of another site may point a name of its own at this machine, and then read what it serves (DNS rebinding).
+    """
     # browsers leave the port of http out
     hosts = {f"{name}:{port}" for name in _NAMES} | (set(_NAMES) if port == _HTTP_PORT else set())
 

@@ -1,4 +1,4 @@
-"""Contents of files on this disk, read a piece at a time."""
+"""Blobs on this disk, read a piece at a time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["LocalBlob", "find_blob", "is_here"]
 
 _PIECE_BYTES = 1 << 20
 _FOLLOWS_NOTHING = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-"""Whether this system can open a file so that no link is followed on the way (Windows cannot)."""
+"""Whether this system can open a file without following links on the way (Windows cannot)."""
 
 
 class LocalBlob:
-    """A content that lies in an experiment's ``files/``.
+    """A blob in an experiment's ``files/``.
 
     Args:
-        library: Whose threads read.
+        library: Whose threads read it.
         path: Where it is.
-        checksum: Its SHA-256, by its name.
-        size: Its bytes.
+        checksum: Its SHA-256, according to its name.
+        size: Its size in bytes.
     """
 
     def __init__(self, library: Library, path: str, checksum: str, size: int) -> None:
@@ -37,7 +37,7 @@ class LocalBlob:
         self.size = size
 
     def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
-        """See `StoredBlob.reader`; OSError where the bytes are not there."""
+        """See `StoredBlob.reader`; OSError if the bytes are missing."""
         at = start
 
         async def following() -> bytes:
@@ -53,14 +53,14 @@ class LocalBlob:
 
 
 def find_blob(library: Library, staging: Staging, checksum: str, size: int) -> LocalBlob | None:
-    """Return the content with this checksum; None where it is not here, as a regular file of this size."""
+    """Return the blob with this checksum; None if it is missing (see `is_here`)."""
     if not is_here(staging, checksum, size):
         return None
     return LocalBlob(library, staging.path_of(checksum), checksum, size)
 
 
 def is_here(staging: Staging, checksum: str, size: int) -> bool:
-    """Say whether a content is here: a regular file of this size, behind no link."""
+    """Say whether a blob is on this disk: a regular file of this size, behind no link."""
     try:
         opened = _open(staging.path_of(checksum))
     except OSError:
@@ -73,13 +73,13 @@ def is_here(staging: Staging, checksum: str, size: int) -> bool:
 
 
 def _open(path: str) -> int:
-    """Open a content. A link is none, and neither is what lies behind one: a root may be from somebody else."""
+    """Open a blob. Links are not followed: a root that was copied from somebody else may point to any file with one."""
     if not _FOLLOWS_NOTHING:
         return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     directory, name = os.path.split(path)
     files, part = os.path.split(directory)
     with _directory(files) as outer, _directory(part, outer) as inner:
-        # without waiting: a pipe of that name has nobody at its other end
+        # NONBLOCK: to open a pipe of that name would wait for ever
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inner)
 
 
@@ -95,7 +95,7 @@ def _directory(path: str, inside: int | None = None) -> Iterator[int]:
 def _read(path: str, offset: int, length: int) -> bytes:
     with open(_open(path), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no file any more")
+            raise OSError(f"{path} is not a regular file any more")
         file.seek(offset)
         data = file.read(length)
     if len(data) < length:

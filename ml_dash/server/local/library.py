@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["LocalLibrary"]
 
 _LOOK_SECONDS = 1.0
-"""Between two looks for experiments that have come, gone or changed."""
+"""Time between two searches for experiments that are new, gone or changed."""
 _FRESH_SECONDS = 5.0
-"""For so long it holds whether a run that is open is alive."""
+"""How long the answer holds whether an open run is alive."""
 _OPEN_VIEWS = 128
 """Journals that are kept open."""
 
@@ -54,8 +54,8 @@ class _Experiment:
         located: Where it is.
         signature: Of its files, when they were last looked at.
         version: The library's version when they had last changed.
-        side: What its side file says; None: not read since.
-        record: What its journal says, too; None: not read since.
+        side: Its record as far as the side file has it; None if it was not read since.
+        record: Its record, with what the journal says; None if it was not read since.
         read_at: When `record` was read, in monotonic seconds.
     """
 
@@ -86,7 +86,8 @@ class LocalLibrary:
         self.query = self._readers.query
         self._looking = threading.Lock()
         """Held while files are looked at, which may take a while; what is known can be asked for meanwhile."""
-        self._lock = threading.RLock()
+        # taken while `_looking` is held, never the other way round
+        self._lock = threading.Lock()
         self._known: dict[str, _Experiment] = {}
         self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
@@ -137,7 +138,7 @@ class LocalLibrary:
         ]
         chosen.sort(key=self._place, reverse=True)
         if wanted.status is not None:
-            # only the journals tell: all of them are asked
+            # only journals know the status: all of them are read
             chosen = [each for each in chosen if _has_status(self._record(*each), wanted.status)]
         rest = [each for each in chosen if behind is None or self._place(each) < behind]
         deleted = [] if since is None or behind else [told for when, told in gone if when > since]
@@ -175,7 +176,7 @@ class LocalLibrary:
             return self._known.get(experiment_id)
 
     def _look(self) -> None:
-        """See which experiments there are, and which have changed; not more than once a second."""
+        """Find the experiments, and note which have changed; at most once a second."""
         with self._looking:
             if time.monotonic() - self._looked_at < _LOOK_SECONDS:
                 return

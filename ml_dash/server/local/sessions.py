@@ -1,4 +1,4 @@
-"""Who is signed in at `ml-dash ui`: whoever opened the address that it printed, whose token is good once."""
+"""Who is signed in at `ml-dash ui`: whoever opened the address that it printed, whose token can be used once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class OneTimeSessions:
     """Sessions of this process; see `ml_dash.server.http.access.Sessions`.
 
     Args:
-        port: Where it listens: cookies of two of these on one machine must not be taken for each other's.
-        on_used: Called with a fresh token when the one before was used.
+        port: Where it listens, part of the cookie's name: browsers send cookies to all ports of a machine.
+        on_used: Called with a fresh token each time that one was used.
 
     Attributes:
         token: What the next browser must show.

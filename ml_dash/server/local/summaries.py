@@ -1,7 +1,7 @@
 """Summaries of a journal's metrics, made once and kept, so that a chart of millions of rows reads hardly any of them.
 
 A server stores them as rows come (`ml_dash.server.charts.summaries`). Here they are made when a chart first needs them,
-are kept in memory, and go on where they stopped when the journal has grown.
+and kept in memory; when the journal has grown, only the new rows are summarised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["JournalSeries", "Summaries"]
 
 _ROWS = 8192
-"""Rows that are summarised together, at least: a slow run has a block for each few rows."""
+"""The least rows that are summarised together: a slow run has a block for every few rows."""
 
 
 class _Part(NamedTuple):
@@ -52,7 +52,7 @@ class _Summarised:
 
 
 class Summaries:
-    """The summaries of one journal; used with the journal's view held (`JournalView.reading`)."""
+    """The summaries of one journal; to be used only while the journal's view is held (`JournalView.reading`)."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Series, str], _Summarised] = {}
@@ -79,7 +79,7 @@ class Summaries:
             known = self._known[series, writer] = _Summarised(catalogue)
         yield from known.parts
         for part in _summarised(index, series, base, known.stop, count):
-            # the rest, behind the last full part, is made anew each time
+            # what lies behind the last full part may still grow: it is summarised anew each time
             if part.rows >= _ROWS and part.start >= known.stop:
                 known.parts.append(part)
             yield part
