@@ -1,10 +1,12 @@
-"""What a token may do: scopes by owner, and who is behind a request."""
+"""What a token may do: scopes by owner, who is behind a request, and what a login may ask for and be granted."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import parse_prefix
@@ -12,10 +14,23 @@ from ml_dash.identity import parse_prefix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EVERY_OWNER", "Principal", "Scope", "check_owner", "parse_scope"]
+__all__ = [
+    "EVERY_OWNER",
+    "Principal",
+    "Scope",
+    "check_owner",
+    "chosen_grants",
+    "parse_asked",
+    "parse_scope",
+    "scope_text",
+    "split_owners",
+]
 
 EVERY_OWNER = "*"
 """The owner of a grant that holds for all owners."""
+
+
+_ASKED_MAX = 50
 
 
 class Scope(IntEnum):
@@ -100,3 +115,67 @@ def check_owner(owner: str) -> str:
             f"owner {owner!r} is not the first segment of a prefix: give one name such as 'alice', or '*' for all"
         )
     return owner
+
+
+def parse_asked(text: str) -> dict[str, Scope]:
+    """Return the scope by owner that a device asks for, in the words of RFC 6749.
+
+    Args:
+        text: Words separated by spaces: ``write``, or ``alice:write bob:read``, owners percent-encoded. An empty text
+            asks to write, on all owners of whoever approves.
+
+    Raises:
+        InvalidArgumentError: The text is invalid, or asks for a scope that no login grants.
+    """
+    words = text.split()
+    if len(words) > _ASKED_MAX:
+        raise InvalidArgumentError(f"{len(words)} scopes are too many: ask for at most {_ASKED_MAX}")
+    asked: dict[str, Scope] = {}
+    for word in words:
+        owner, colon, scope_word = word.rpartition(":")
+        owner = check_owner(unquote(owner, errors="strict")) if colon else EVERY_OWNER
+        asked[owner] = max(_check_handed_on(parse_scope(scope_word)), asked.get(owner, Scope.READ))
+    return asked or {EVERY_OWNER: Scope.WRITE}
+
+
+def scope_text(grants: Mapping[str, Scope]) -> str:
+    """Return grants as `parse_asked` reads them."""
+    return " ".join(f"{quote(owner, safe='*')}:{scope.word}" for owner, scope in grants.items())
+
+
+def split_owners(text: str) -> list[str]:
+    """Return the owners in a text that a person typed, separated by commas; an empty list stands for all of theirs."""
+    return [owner for owner in (part.strip() for part in re.split(r"[,\n]", text)) if owner]
+
+
+def chosen_grants(approver: Principal, owners: list[str], scope: Scope) -> dict[str, Scope]:
+    """Return what a person grants: at most this scope on these owners, and nowhere more than they have.
+
+    Args:
+        approver: The person's own token.
+        owners: The owners they chose; empty for all of theirs.
+        scope: The scope they chose.
+
+    Raises:
+        InvalidArgumentError: They have nothing on one of the owners, or no login grants this scope.
+    """
+    _check_handed_on(scope)
+    own = {EVERY_OWNER: Scope.ADMIN} if approver.admin else dict(approver.grants)
+    grants: dict[str, Scope] = {}
+    for owner in owners or own:
+        has = Scope.ADMIN if approver.admin else approver.scope_on(check_owner(owner))
+        if has == 0:
+            raise InvalidArgumentError(
+                f"owner {owner!r}: your token was granted nothing there; choose among {', '.join(sorted(own))}"
+            )
+        grants[check_owner(owner)] = Scope(min(scope, has))
+    return grants
+
+
+def _check_handed_on(scope: Scope) -> Scope:
+    if scope not in (Scope.READ, Scope.WRITE):
+        raise InvalidArgumentError(
+            "scope 'admin' is never handed on by a login: use 'read' or 'write', "
+            "or have a token made by `ml-dash server token create`"
+        )
+    return scope

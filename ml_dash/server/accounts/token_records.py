@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CreatedToken", "TokenRecord", "columns", "find_record", "find_records"]
 
+_SAME_NAMES = ("name", "admin", "created_by", "created_ns", "expires_ns", "revoked_ns", "used_ns")
+"""The columns that are called what the fields of a record are."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
@@ -71,16 +74,7 @@ class CreatedToken:
 
 def columns(record: TokenRecord) -> dict[str, Any]:
     """Return the record's columns in the table of tokens, but for the hash."""
-    return {
-        "id": record.token_id,
-        "name": record.name,
-        "admin": record.admin,
-        "created_by": record.created_by,
-        "created_ns": record.created_ns,
-        "expires_ns": record.expires_ns,
-        "revoked_ns": record.revoked_ns,
-        "used_ns": record.used_ns,
-    }
+    return {"id": record.token_id, **{name: getattr(record, name) for name in _SAME_NAMES}}
 
 
 def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[TokenRecord]:
@@ -108,14 +102,4 @@ def find_record(connection: Connection, *conditions: ColumnElement[bool]) -> Tok
 
 
 def _record(row: Any, grants: Mapping[str, Scope]) -> TokenRecord:
-    return TokenRecord(
-        row.id,
-        row.name,
-        row.admin,
-        grants,
-        row.created_by,
-        row.created_ns,
-        row.expires_ns,
-        row.revoked_ns,
-        row.used_ns,
-    )
+    return TokenRecord(token_id=row.id, grants=grants, **{name: getattr(row, name) for name in _SAME_NAMES})

@@ -13,7 +13,6 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.attempts import Attempts, address_of
-from ml_dash.server.accounts.device_grants import parse_asked, scope_text
 from ml_dash.server.accounts.device_logins import (
     CODE_SECONDS,
     POLL_SECONDS,
@@ -21,6 +20,7 @@ from ml_dash.server.accounts.device_logins import (
     Refusal,
     show_user_code,
 )
+from ml_dash.server.accounts.grants import parse_asked, scope_text
 from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.accounts.tokens import check_name
 from ml_dash.server.api.account_bodies import FORM, read_form

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.attempts import Attempts, address_of
-from ml_dash.server.accounts.device_grants import chosen_grants, split_owners
 from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, parse_user_code
-from ml_dash.server.accounts.grants import parse_scope
+from ml_dash.server.accounts.grants import chosen_grants, parse_scope, split_owners
 from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.api.account_bodies import read_form
 from ml_dash.server.api.device_page import LIFETIMES, ask_for_code, ask_for_decision, say

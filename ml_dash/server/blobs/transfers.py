@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.blobs.catalogue import Blob, BlobCatalogue, Part, no_upload
 from ml_dash.server.blobs.checker import BlobChecker, store_error
 from ml_dash.server.blobs.reading import PIECE_BYTES, Piece, ReadableBlob, read_piece
 from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.objects import ObjectStore
 
 __all__ = ["BlobTransfers"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _THREADS = 8
 _PATIENCE = 10.0
@@ -41,7 +38,7 @@ class BlobTransfers:
         self._catalogue = catalogue
         self._objects = backend.objects
         self._telemetry = backend.telemetry
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-blob")
+        self._threads = Threads(_THREADS, thread_name_prefix="ml-dash-blob")
         self._checker = BlobChecker(catalogue, backend.objects)
 
     def close(self) -> None:
@@ -55,7 +52,7 @@ class BlobTransfers:
         Raises:
             ApiError: 400, 413, 503 or 507: the bytes have another checksum, or cannot be stored.
         """
-        await self._run(self._store_whole, owner, checksum, body)
+        await self._threads.run(self._store_whole, owner, checksum, body)
 
     async def receive_part(
         self, blob: Blob, number: int, digest: bytes, chunks: AsyncIterator[bytes]
@@ -80,15 +77,15 @@ class BlobTransfers:
                 self._telemetry.blob_bytes.inc(len(chunk))
             return
         name = self._objects.new_blob_name()
-        sink = await self._run(_Sink, self._objects, name)
+        sink = await self._threads.run(_Sink, self._objects, name)
         used = False
         try:
             await self._fill(sink, size, chunks)
-            await self._run(sink.finish, size, digest)
-            used = await self._run(self._catalogue.add_part, blob, Part(number, name, size))
+            await self._threads.run(sink.finish, size, digest)
+            used = await self._threads.run(self._catalogue.add_part, blob, Part(number, name, size))
         finally:
             if not used:
-                await self._run(sink.discard)
+                await self._threads.run(sink.discard)
         self._telemetry.parts.inc()
 
     async def complete(self, owner: str, checksum: str) -> Blob:
@@ -98,11 +95,11 @@ class BlobTransfers:
             ApiError: 404: there is no such upload; 409: parts are missing; 422: the bytes have another checksum; 503:
                 the check takes a while, ask again.
         """
-        blob = await self._run(self._catalogue.find, owner, checksum)
+        blob = await self._threads.run(self._catalogue.find, owner, checksum)
         if blob is None:
             raise no_upload(checksum)
         if blob.complete:
-            await self._run(self._catalogue.touch, blob)
+            await self._threads.run(self._catalogue.touch, blob)
             return blob
         if blob.missing:
             raise _parts_missing(blob)
@@ -121,7 +118,7 @@ class BlobTransfers:
         return ReadableBlob(blob, self._read)
 
     async def _read(self, piece: Piece) -> bytes:
-        data = await self._run(read_piece, self._objects, piece)
+        data = await self._threads.run(read_piece, self._objects, piece)
         self._telemetry.blob_bytes_sent.inc(len(data))
         return data
 
@@ -133,13 +130,9 @@ class BlobTransfers:
             if sink.size + len(pending) > size:
                 raise _damaged(f"the part has more than its {size} bytes")
             if len(pending) >= PIECE_BYTES:
-                await self._run(sink.write, pending)
+                await self._threads.run(sink.write, pending)
                 pending = bytearray()
-        await self._run(sink.write, pending)
-
-    async def _run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+        await self._threads.run(sink.write, pending)
 
     def _store_whole(self, owner: str, checksum: str, body: bytes | bytearray) -> None:
         self._telemetry.blob_bytes.inc(len(body))

@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from ml_dash.journal.blocks import to_msgpack
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
-from ml_dash.server.catalogue.records import Found, gone, no_such_experiment, time_or_none
+from ml_dash.server.catalogue.records import STALE, Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.db.tables import EXPERIMENTS, TAGS, WRITERS
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -215,10 +216,10 @@ class Experiments:
     def _has_status(self, status: str, now: int) -> ColumnElement[bool]:
         columns = EXPERIMENTS.c
         is_alive = and_(columns.alive_ns.is_not(None), columns.alive_ns >= self._alive_since(now))
-        if status == "STALE":
-            return and_(columns.status == "RUNNING", ~is_alive)
-        if status == "RUNNING":
-            return or_(columns.status == "RUNNING", is_alive)
+        if status == STALE:
+            return and_(columns.status == RunStatus.RUNNING, ~is_alive)
+        if status == RunStatus.RUNNING:
+            return or_(columns.status == RunStatus.RUNNING, is_alive)
         return and_(columns.status == status, ~is_alive)
 
 
@@ -297,7 +298,7 @@ def _watermarks(connection: Connection, experiment_id: str) -> dict[str, int]:
 
 def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """Return the public form of an experiment; `run` is that of its runs that is alive, if one is."""
-    running = run is not None or row.status == "RUNNING"
+    running = run is not None or row.status == RunStatus.RUNNING
     return {
         "id": row.id,
         "prefix": row.prefix,
@@ -309,7 +310,7 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "tags": row.tags,
         "bindrs": row.bindrs,
         "metadata": row.metadata,
-        "status": "RUNNING" if running else row.status,
+        "status": RunStatus.RUNNING if running else row.status,
         "stale": running and run is None,
         "createdAt": iso_time(row.created_ns),
         "updatedAt": iso_time(row.updated_ns),

@@ -10,8 +10,10 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.errors import ApiError
 
-__all__ = ["Description", "Found", "Wanted", "gone", "is_id", "no_such_experiment", "time_or_none"]
+__all__ = ["STALE", "Description", "Found", "Wanted", "gone", "is_id", "no_such_experiment", "time_or_none"]
 
+STALE = "STALE"
+"""As the status to ask for: RUNNING without a sign of life. No run has it."""
 _ID = re.compile(r"exp_[a-z0-9]{20}")
 
 
@@ -36,7 +38,7 @@ class Wanted:
         project: Only of a project of this name.
         folder: Only in this folder, and below it.
         tag: Only with this tag.
-        status: Only with this status; ``STALE`` is RUNNING without a sign of life.
+        status: Only with this status, or `STALE`.
         search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
     """
 

@@ -18,11 +18,8 @@ from ml_dash.server.charts.rows import ChartSource, read_parts
 from ml_dash.server.charts.summaries import Buckets, gather
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from ml_dash.server.charts.numbers import Array
 
-    import numpy.typing as npt
-
-    Array: TypeAlias = npt.NDArray[Any]
 
 __all__ = ["LIMITS", "ChartLimits", "ChartSource", "chart"]
 

@@ -8,11 +8,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeAlias
 
-    import numpy.typing as npt
+    from ml_dash.server.charts.numbers import Array
 
-    Array: TypeAlias = npt.NDArray[Any]
 
 __all__ = ["COLUMNS", "Parts", "concatenate", "into_pixels", "of_rows"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,14 +13,10 @@ from ml_dash.server.charts.request import INDEX, TIME, ChartRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TypeAlias
-
-    import numpy.typing as npt
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.server.charts.numbers import Numbers
+    from ml_dash.server.charts.numbers import Array, Numbers
 
-    Array: TypeAlias = npt.NDArray[Any]
 
 __all__ = ["ChartSource", "read_parts"]
 

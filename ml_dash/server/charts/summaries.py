@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,13 +28,10 @@ from ml_dash.server.charts.numbers import Numbers, all_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import TypeAlias
-
-    import numpy.typing as npt
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.server.charts.numbers import Array
 
-    Array: TypeAlias = npt.NDArray[Any]
 
 __all__ = [
     "BUCKET",

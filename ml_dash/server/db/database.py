@@ -9,14 +9,11 @@ has left its block, what was written is on the disk.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -33,6 +30,7 @@ from sqlalchemy.exc import (
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.server.errors import DatabaseError
+from ml_dash.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +71,7 @@ class Database:
         # SQLite has one writer at a time: better to wait here, where a release wakes the next one, than in its busy
         # handler, which sleeps and looks again
         self._writing = threading.Lock() if engine.dialect.name == "sqlite" else None
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-db")
+        self._threads = Threads(_THREADS, thread_name_prefix="ml-dash-db")
 
     @classmethod
     def open(cls, url: str) -> Database:
@@ -132,12 +130,11 @@ class Database:
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function on a worker thread, and wait for what it returns."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+        return await self._threads.run(function, *args, **kwargs)
 
     def close(self) -> None:
         """Wait for what runs, and close all connections."""
-        self._pool.shutdown()
+        self._threads.shutdown()
         self.engine.dispose()
 
 

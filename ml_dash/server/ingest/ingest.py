@@ -12,8 +12,6 @@ more with what is known by then.
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from sqlalchemy import select
@@ -26,6 +24,7 @@ from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, par
 from ml_dash.server.ingest.group_commit import GroupCommit
 from ml_dash.server.ingest.prepare import NewRows, prepare
 from ml_dash.server.ingest.writer_tail import NO_FRAMES, CheckTail, stored_checks
+from ml_dash.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +60,7 @@ class Ingest:
         self._backend = backend
         self.commits = GroupCommit(backend, on_hot)
         # threads of its own: while they wait for a slow object store, tokens are looked up by others
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-ingest")
+        self._threads = Threads(_THREADS, thread_name_prefix="ml-dash-ingest")
 
     def start(self) -> None:
         """Start the thread that commits."""
@@ -91,37 +90,34 @@ class Ingest:
         self, experiment_id: str, writer: str, body: bytes | bytearray, parsed: ParsedFrames
     ) -> CheckTail:
         if not parsed.frames:
-            return await self._run(self._read_tail, experiment_id, writer)
+            return await self._threads.run(self._read_tail, experiment_id, writer)
         for _ in range(_ROUNDS):
             tail = self.commits.tail_of(experiment_id, writer)
             follows = tail is not None and parsed.frames[0].seq == tail.watermark + 1
             if tail is None or not follows:
-                tail = await self._run(self._read_tail, experiment_id, writer)
+                tail = await self._threads.run(self._read_tail, experiment_id, writer)
             if follows or parsed.frames[0].seq == tail.watermark + 1:
                 turn = await self._off_loop(
                     body, self._plan, experiment_id, writer, body, parsed.frames, tail
                 )
             else:
-                turn = await self._run(self._plan, experiment_id, writer, body, parsed.frames, tail)
+                turn = await self._threads.run(self._plan, experiment_id, writer, body, parsed.frames, tail)
             if turn.rows is None:
                 return turn.tail
             outcome = await self.commits.commit(turn.rows)
             if isinstance(outcome, ApiError):
-                await self._run(self._discard, turn.rows)
+                await self._threads.run(self._discard, turn.rows)
                 raise outcome
             if outcome.stored:
                 return outcome.tail
-            await self._run(self._discard, turn.rows)
+            await self._threads.run(self._discard, turn.rows)
         raise busy(f"others are writing frames of writer {writer} at this moment")
 
     async def _off_loop(self, body: bytes | bytearray, function: Callable[..., _T], *args: object) -> _T:
         """Call a function on a worker thread, or here if the hop there would cost more than the work."""
         if len(body) <= _SMALL_BODY:
             return function(*args)
-        return await self._run(function, *args)
-
-    async def _run(self, function: Callable[..., _T], *args: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        return await self._threads.run(function, *args)
 
     def _read_tail(self, experiment_id: str, writer: str) -> CheckTail:
         with self._backend.database.read() as connection:

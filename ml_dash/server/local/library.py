@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
-from ml_dash.server.catalogue.records import Found, no_such_experiment
+from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
 from ml_dash.server.local.blobs import find_blob
@@ -29,6 +29,7 @@ from ml_dash.server.local.records import (
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.rows.readers import Readers
+from ml_dash.status import RunStatus
 from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class LocalLibrary:
     def _record(self, id_: str, known: _Experiment) -> dict[str, Any]:
         record = known.record
         if record is None or (
-            record["status"] == "RUNNING" and time.monotonic() - known.read_at > _FRESH_SECONDS
+            record["status"] == RunStatus.RUNNING and time.monotonic() - known.read_at > _FRESH_SECONDS
         ):
             version = known.version
             record = full_record(known.located, self.view(id_), self._stale_after)
@@ -237,7 +238,7 @@ class LocalLibrary:
 
     def _may_be_stale(self, known: _Experiment) -> bool:
         """Say whether the run may have died since: that changes no file."""
-        return known.record is not None and known.record["status"] == "RUNNING"
+        return known.record is not None and known.record["status"] == RunStatus.RUNNING
 
     def _parse_as_of(self, text: str) -> int:
         epoch, dot, version = text.partition(".")
@@ -277,6 +278,6 @@ def _is_in(place: str, wanted: str | None) -> bool:
 
 
 def _has_status(record: dict[str, Any], status: str) -> bool:
-    if status == "STALE":
+    if status == STALE:
         return bool(record["stale"])
     return bool(record["status"] == status)
