@@ -18,7 +18,7 @@ from ml_dash.client.retry import Backoff
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
-from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -336,24 +336,20 @@ class Frames:
 
     def _length(self, raw: bytes) -> int:
         header = parse_frame_header(raw)
-        length = FRAME_HEADER.size + header.meta_len + header.data_len if header else 0
-        if header is None or header.seq != self._seq + 1 or length > _FRAME_BYTES_MAX:
+        if header is None or header.seq != self._seq + 1 or header.length > _FRAME_BYTES_MAX:
             raise self._damaged()
-        return length
+        return header.length
 
     def _take(self, raw: bytes) -> None:
-        header = parse_frame_header(raw)
-        if header is None:
+        frame = split_frame(raw)
+        if frame is None or not frame.is_sound:
             raise self._damaged()
-        split = FRAME_HEADER.size + header.meta_len
-        meta, data = raw[FRAME_HEADER.size : split], raw[split:]
-        if not head_crc_ok(raw, meta) or data_crc(header.seq, data) != header.data_crc:
-            raise self._damaged()
+        seq, data = frame.header.seq, bytes(frame.data)
         try:
-            self._blocks += known_blocks(decode_meta(meta, len(data)), data)
+            self._blocks += known_blocks(decode_meta(frame.meta, len(data)), data)
         except ValueError as error:
-            raise RemoteError(f"frame {header.seq} of the server's answer makes no sense: {error}") from error
-        self._seq = header.seq
+            raise RemoteError(f"frame {seq} of the server's answer makes no sense: {error}") from error
+        self._seq = seq
 
     def _damaged(self) -> RemoteError:
         return RemoteError(f"frame {self._seq + 1} of the server's answer is damaged: ask again")

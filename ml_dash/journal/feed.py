@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed_segment import FeedSegment, logged_rows
-from ml_dash.journal.frame import (
-    FRAME_HEADER,
-    data_crc,
-    decode_segment_header,
-    head_crc_ok,
-    parse_frame_header,
-    parse_segment_name,
-)
+from ml_dash.journal.frame import FRAME_HEADER, decode_segment_header, parse_segment_name, split_frame
 from ml_dash.journal.reader import Reader
 
 if TYPE_CHECKING:
@@ -357,10 +350,5 @@ def _length(item: FeedItem) -> int:
 
 def _is_sound(raw: memoryview, frame: Frame) -> bool:
     """Whether these are all bytes of the frame that was found, and both its checksums are right."""
-    header = parse_frame_header(raw)
-    if header is None or header.seq != frame.seq or len(raw) != frame.length:
-        return False
-    start = FRAME_HEADER.size + header.meta_len
-    if start + header.data_len != frame.length or not head_crc_ok(raw, raw[FRAME_HEADER.size : start]):
-        return False
-    return data_crc(frame.seq, raw[start:]) == header.data_crc
+    found = split_frame(raw) if len(raw) == frame.length else None
+    return found is not None and found.header.seq == frame.seq and found.is_sound

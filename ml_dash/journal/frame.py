@@ -38,6 +38,7 @@ __all__ = [
     "BlockHead",
     "ColumnHead",
     "FrameHeader",
+    "RawFrame",
     "SegmentHeader",
     "data_crc",
     "decode_meta",
@@ -48,6 +49,7 @@ __all__ = [
     "parse_frame_header",
     "parse_segment_name",
     "segment_name",
+    "split_frame",
 ]
 
 FORMAT_VERSION = 1
@@ -77,6 +79,40 @@ class FrameHeader(NamedTuple):
     data_crc: int
     head_crc: int
 
+    @property
+    def length(self) -> int:
+        """Length of the whole frame."""
+        return FRAME_HEADER.size + self.meta_len + self.data_len
+
+    def split(self, raw: bytes | memoryview) -> RawFrame:
+        """Return the parts of the frame, given all its bytes."""
+        split = FRAME_HEADER.size + self.meta_len
+        return RawFrame(self, raw[:_CHECKED], raw[FRAME_HEADER.size : split], raw[split:])
+
+
+class RawFrame(NamedTuple):
+    """The parts of a frame, as bytes: views where the frame is one. Believe nothing that is not sound."""
+
+    header: FrameHeader
+    checked_head: bytes | memoryview
+    meta: bytes | memoryview
+    data: bytes | memoryview
+
+    @property
+    def head_is_sound(self) -> bool:
+        """Whether the head checksum is that of header and meta."""
+        return zlib.crc32(self.meta, zlib.crc32(self.checked_head)) == self.header.head_crc
+
+    @property
+    def data_is_sound(self) -> bool:
+        """Whether the data checksum is that of the data."""
+        return data_crc(self.header.seq, self.data) == self.header.data_crc
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether both checksums are right."""
+        return self.head_is_sound and self.data_is_sound
+
 
 class SegmentHeader(NamedTuple):
     """What the start of a segment file says. `length` is the header's own, in bytes."""
@@ -105,6 +141,12 @@ def parse_frame_header(raw: bytes | memoryview) -> FrameHeader | None:
     if len(raw) < FRAME_HEADER.size or raw[: len(SYNC)] != SYNC:
         return None
     return FrameHeader._make(FRAME_HEADER.unpack_from(raw)[1:])
+
+
+def split_frame(raw: bytes | memoryview) -> RawFrame | None:
+    """Return the parts of a frame; None where these are not the bytes of exactly one. Checksums are not looked at."""
+    header = parse_frame_header(raw)
+    return None if header is None or header.length != len(raw) else header.split(raw)
 
 
 def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+from ml_dash.journal.frame import decode_meta, split_frame
 
 if TYPE_CHECKING:
     from ml_dash.journal.blocks import BlockHead
@@ -79,22 +79,20 @@ def read_frame(
         raw = reader.read(path, offset, length)
     except OSError as error:
         raise BadFrameError(f"the frame cannot be read: {error}") from error
-    header = parse_frame_header(raw)
-    start = FRAME_HEADER.size + (header.meta_len if header else 0)
-    if header is None or header.seq != seq or start + header.data_len != len(raw):
+    frame = split_frame(raw)
+    if frame is None or frame.header.seq != seq:
         raise BadFrameError("the frame is no longer there", moved=True)
-    meta, data = raw[FRAME_HEADER.size : start], raw[start:]
-    if not head_crc_ok(raw[: FRAME_HEADER.size], meta):
+    if not frame.head_is_sound:
         raise BadFrameError("the frame's header or meta was damaged after it was indexed", moved=True)
     try:
-        heads = reader.heads(meta, header.data_len)
+        heads = reader.heads(bytes(frame.meta), frame.header.data_len)
     except ValueError as error:
         raise BadFrameError(
             f"the frame's meta was replaced after it was indexed: {error}", moved=True
         ) from error
-    if data_crc(seq, data) != header.data_crc:
+    if not frame.data_is_sound:
         raise BadFrameError("the frame's data is damaged", heads)
-    return heads, data
+    return heads, bytes(frame.data)
 
 
 class Window:

@@ -117,14 +117,14 @@ class SegmentScan:
         """Return the header and the meta of a frame that is all within the file, if they are right."""
         raw = window.at(offset, _HEAD)
         header = parse_frame_header(raw)
-        if header is None or offset + _HEAD + header.meta_len + header.data_len > self.size:
+        if header is None or offset + header.length > self.size:
             return None
         meta = window.at(offset + _HEAD, header.meta_len)
         return (header, meta) if len(meta) == header.meta_len and head_crc_ok(raw, meta) else None
 
     def _accept(self, header: FrameHeader, meta: bytes) -> Frame | None:
         """Move over an intact frame. None where this version cannot tell what its meta means."""
-        offset, length = self.end, _HEAD + header.meta_len + header.data_len
+        offset, length = self.end, header.length
         try:
             heads = self._reader.heads(meta, header.data_len)
         except ValueError as error:
@@ -176,7 +176,7 @@ class SegmentScan:
         header = parse_frame_header(window.at(start, _HEAD))
         if header is None or start != self.end:
             return None
-        target = start + _HEAD + header.meta_len + header.data_len
+        target = start + header.length
         found = self._intact(window, target) if target < self.size else None
         return (target, target) if found and found[0].seq == self._before() + 2 else None
 

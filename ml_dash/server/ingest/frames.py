@@ -19,7 +19,7 @@ from ml_dash.journal.blocks import (
     from_msgpack,
     to_msgpack,
 )
-from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind
@@ -37,6 +37,8 @@ DEPTH_MAX = 128
 SEQ_MAX = 2**63 - 1
 KIND_MAX = 2**31 - 1
 _CACHED_BYTES = 1 << 20
+_FOLDED = frozenset({Kind.RUN, Kind.FILE})
+"""Read as rows before they are stored, which must not fail then."""
 
 
 class FrameBlock(NamedTuple):
@@ -144,17 +146,15 @@ def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
     header = parse_frame_header(view[at : at + FRAME_HEADER.size])
     if header is None:
         raise _damaged(f"no frame begins at byte {at} of {len(view)}")
-    data_at = at + FRAME_HEADER.size + header.meta_len
-    end = data_at + header.data_len
+    end = at + header.length
     if end > len(view):
         raise _damaged(
             f"the frame at byte {at} says that it ends at byte {end}, and the body has {len(view)}"
         )
-    meta = bytes(view[at + FRAME_HEADER.size : data_at])
-    if not head_crc_ok(view[at : at + FRAME_HEADER.size], meta):
+    frame = header.split(view[at:end])
+    if not frame.head_is_sound:
         raise _damaged(f"the head checksum of the frame at byte {at} is wrong")
-    data = view[data_at:end]
-    if data_crc(header.seq, data) != header.data_crc:
+    if not frame.data_is_sound:
         raise _damaged(f"the data checksum of frame {header.seq} is wrong", header.seq)
     if not 1 <= header.seq <= SEQ_MAX:
         raise _malformed(header.seq, "frames are numbered from 1 on")
@@ -162,7 +162,7 @@ def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
         text = f"frame {header.seq} follows frame {before}: send them in order, without a gap"
         raise _UnfitError(Problem(409, ErrorCode.GAP, text, header.seq))
     try:
-        blocks = list(_blocks(meta, data, data_at))
+        blocks = list(_blocks(bytes(frame.meta), frame.data, end - header.data_len))
     except ValueError as error:
         raise _malformed(header.seq, str(error)) from error
     return ParsedFrame(header.seq, header.data_crc, at, end, blocks)
@@ -186,7 +186,7 @@ def _malformed(seq: int, message: str) -> _UnfitError:
     return _UnfitError(Problem(422, ErrorCode.MALFORMED, text, seq))
 
 
-def _blocks(meta: bytes, data: memoryview, data_at: int) -> Iterator[FrameBlock]:
+def _blocks(meta: bytes, data: bytes | memoryview, data_at: int) -> Iterator[FrameBlock]:
     decoded = _METAS.decode(meta, len(data))
     offset = 0
     for head, entry in zip(decoded.heads, decoded.entries, strict=True):
@@ -195,7 +195,7 @@ def _blocks(meta: bytes, data: memoryview, data_at: int) -> Iterator[FrameBlock]
         offset += head.nbytes
 
 
-def _block(head: BlockHead, entry: bytes, data: memoryview, offset: int) -> FrameBlock:
+def _block(head: BlockHead, entry: bytes, data: bytes | memoryview, offset: int) -> FrameBlock:
     if head.series.kind not in KNOWN_KINDS:
         return FrameBlock(head, entry, offset, None, *_times(_int64s(data[: TIME_BYTES * head.rows])))
     block = decode_block(head, data)
@@ -212,7 +212,7 @@ def _times(times: Any) -> tuple[int, int, int, int]:
     return int(times.min()), int(times.max()), int(times[0]), int(times[-1])
 
 
-def _int64s(data: memoryview) -> Any:
+def _int64s(data: bytes | memoryview) -> Any:
     import numpy as np
 
     return np.frombuffer(data, "<i8")
@@ -260,7 +260,7 @@ def _check_values(block: Block) -> None:
         fields.add(column.field)
         if column.type == "o":
             _check_depth(column.values)
-    if block.series.kind in {Kind.RUN, Kind.FILE}:
+    if block.series.kind in _FOLDED:
         block_rows(block)
 
 
