@@ -10,7 +10,9 @@ from ml_dash.journal.blocks import VALUE_BYTES, Block, BlockHead, Column
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["can_merge", "merge_blocks", "slice_block", "within"]
+    from ml_dash.journal.blocks import Array, Values
+
+__all__ = ["can_merge", "join_columns", "merge_blocks", "slice_block", "within"]
 
 _TYPES = frozenset({*VALUE_BYTES, "o"})
 
@@ -31,24 +33,49 @@ def merge_blocks(blocks: Sequence[Block]) -> Block:
         for column in block.columns:
             parts.setdefault((column.field, column.type), []).append((start, block.count, column))
         start += block.count
-    columns = [_joined(field, kind, found, len(times)) for (field, kind), found in parts.items()]
+    columns = []
+    for (field, kind), found in parts.items():
+        values = [column.values for _, _, column in found]
+        # spares the positions of small blocks that have every field, of which there are most
+        is_everywhere = sum(map(len, values)) == len(times)
+        rows = None
+        if not is_everywhere:
+            rows = [
+                np.arange(at, at + count) if column.rows is None else np.asarray(column.rows, np.int64) + at
+                for at, count, column in found
+            ]
+        columns.append(join_columns(field, kind, rows, values, len(times)))
     return Block(blocks[0].series, times, columns)
 
 
-def _joined(field: str, kind: str, parts: list[tuple[int, int, Column]], count: int) -> Column:
+def join_columns(
+    field: str, kind: str, rows: Sequence[Array] | None, values: Sequence[Values], count: int
+) -> Column:
+    """Return one column, of a block of `count` rows, made of pieces.
+
+    Args:
+        field: The field's name.
+        kind: Its type.
+        rows: The positions in the block of each piece's rows, in any order, none twice; None where the pieces have
+            every row, in order.
+        values: The pieces' values; numbers as arrays of the type, for an empty list would count as floats.
+        count: How many rows the block has.
+    """
     import numpy as np
 
     if kind == "o":
-        values: Any = [value for _, _, column in parts for value in column.values]
+        joined: Any = [value for piece in values for value in piece]
     else:
-        values = np.concatenate([np.asarray(column.values) for _, _, column in parts])
-    if len(values) == count:
-        return Column(field, kind, None, values)
-    rows = [
-        np.arange(start, start + rows) if column.rows is None else np.asarray(column.rows, np.int64) + start
-        for start, rows, column in parts
-    ]
-    return Column(field, kind, np.concatenate(rows).astype(np.uint32), values)
+        joined = np.concatenate(values)
+    if rows is None:
+        return Column(field, kind, None, joined)
+    positions = np.concatenate(rows)
+    if (positions[1:] < positions[:-1]).any():
+        order = np.argsort(positions)
+        positions = positions[order]
+        joined = [joined[at] for at in order.tolist()] if kind == "o" else joined[order]
+    is_everywhere = len(positions) == count
+    return Column(field, kind, None if is_everywhere else positions.astype(np.uint32), joined)
 
 
 def slice_block(block: Block, start: int, stop: int) -> Block:

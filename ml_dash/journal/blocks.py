@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Values: TypeAlias = Sequence[Any] | Array
 
 __all__ = [
+    "DTYPES",
     "POSITION_BYTES",
     "TIME_BYTES",
     "VALUE_BYTES",
@@ -34,6 +35,7 @@ __all__ = [
     "BlockHead",
     "Column",
     "ColumnHead",
+    "as_list",
     "block_rows",
     "decode_block",
     "encode_block",
@@ -47,8 +49,8 @@ VALUE_BYTES = {"f": 8, "i": 8, "b": 1}
 """Bytes of one value, for the types whose values all have the same size."""
 
 _STRUCT_CODES = {"f": "d", "i": "q", "b": "?"}
-_DTYPES = {"f": "<f8", "i": "<i8", "b": "?"}
-
+DTYPES = {"f": "<f8", "i": "<i8", "b": "?"}
+"""What numpy calls the types of a column's numbers."""
 
 _WITHOUT_NUMPY = frozenset({Kind.RUN, Kind.PARAMS})
 _LIST_CODES = {"<i8": (8, "q"), "<f8": (8, "d"), "<u4": (4, "I"), "u1": (1, "B")}
@@ -177,12 +179,12 @@ def block_rows(block: Block, start: int = 0, stop: int | None = None) -> list[di
     rows: list[dict[str, Any]] = [{} for _ in range(start, stop)]
     for field, _, positions, values in block.columns:
         if positions is None:
-            for row, value in zip(rows, _as_list(values[start:stop]), strict=True):
+            for row, value in zip(rows, as_list(values[start:stop]), strict=True):
                 row[field] = value
         else:
             first = bisect_left(positions, start)
             last = max(first, bisect_left(positions, stop))
-            wanted = zip(_as_list(positions[first:last]), _as_list(values[first:last]), strict=True)
+            wanted = zip(as_list(positions[first:last]), as_list(values[first:last]), strict=True)
             for position, value in wanted:
                 rows[position - start][field] = value
     return rows
@@ -215,8 +217,8 @@ def _pack_positions(rows: Values) -> bytes:
 
 def _pack_values(column: Column) -> bytes:
     if column.type == "o":
-        return to_msgpack(_as_list(column.values))
-    return _pack_numbers(column.values, _STRUCT_CODES[column.type], _DTYPES[column.type])
+        return to_msgpack(as_list(column.values))
+    return _pack_numbers(column.values, _STRUCT_CODES[column.type], DTYPES[column.type])
 
 
 def _pack_numbers(values: Values, code: str, dtype: str) -> bytes:
@@ -226,7 +228,7 @@ def _pack_numbers(values: Values, code: str, dtype: str) -> bytes:
     return struct.pack(f"<{len(values)}{code}", *values)
 
 
-def _as_list(values: Values) -> list[Any]:
+def as_list(values: Values) -> list[Any]:
     """Return Python values: `tolist` is what makes a numpy array's items plain ints, floats and bools."""
     if hasattr(values, "tolist"):
         return values.tolist()  # type: ignore[no-any-return]
@@ -243,7 +245,7 @@ def _decode_values(head: ColumnHead, block: BlockHead, data: memoryview) -> Valu
     if head.type == "o":
         values: Values = _objects(data)
     else:
-        values = _flags(data, block) if head.type == "b" else _numbers(data, _DTYPES[head.type], block)
+        values = _flags(data, block) if head.type == "b" else _numbers(data, DTYPES[head.type], block)
     if len(values) != head.count:
         raise ValueError(f"column {head.field!r} holds {len(values)} values, not {head.count}")
     return values

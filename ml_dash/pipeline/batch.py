@@ -10,7 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.forks import guarded_imports
-from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.block_ops import join_columns
+from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.logger import logger
 from ml_dash.pipeline.layout import Layout, parse_layout
@@ -268,20 +269,8 @@ def _merged(series: Series, parts: list[_Part]) -> Block:
         for column in part.columns:
             rows = own if column.rows is None else own[np.asarray(column.rows)]
             pieces.setdefault((column.field, column.type), []).append((rows, column.values))
-    return Block(series, times, [_joined(key, found, len(times)) for key, found in pieces.items()])
-
-
-def _joined(key: tuple[str, str], pieces: list[tuple[npt.NDArray[np.int64], Any]], count: int) -> Column:
-    """Make one column of its pieces, in the order of their rows."""
-    import numpy as np
-
-    name, column_type = key
-    rows = np.concatenate([found for found, _ in pieces])
-    order = np.argsort(rows)
-    if column_type == "o":
-        flat = [value for _, values in pieces for value in values]
-        values: Any = [flat[index] for index in order.tolist()]
-    else:
-        dtype = {"f": "<f8", "i": "<i8", "b": "?"}[column_type]
-        values = np.concatenate([np.asarray(values, dtype) for _, values in pieces])[order]
-    return Column(name, column_type, None if len(rows) == count else rows[order], values)
+    columns = []
+    for (field, kind), found in pieces.items():
+        values = [values if kind == "o" else np.asarray(values, DTYPES[kind]) for _, values in found]
+        columns.append(join_columns(field, kind, [rows for rows, _ in found], values, len(times)))
+    return Block(series, times, columns)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.block_ops import join_columns
+from ml_dash.journal.blocks import DTYPES, Block, Column, as_list
 from ml_dash.query.times import seconds_array
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ __all__ = ["free_name", "is_level", "leaf_columns", "to_arrays"]
 Blocks: TypeAlias = Callable[[], Iterable[tuple[int, Block]]]
 
 _RANK = {"b": 0, "i": 1, "f": 2, "o": 3}
-_DTYPES = {"b": "?", "i": "<i8", "f": "<f8"}
 _MARK = frozenset({"__repr__", "__type__"})
 
 
@@ -90,10 +90,8 @@ def _bools_with_ints(columns: Iterable[Column], count: int) -> list[Column]:
         ints = kinds.get((field, "i"))
         if kind != "b" or ints is None:
             continue
-        rows = np.concatenate([np.asarray(column.rows, np.int64) for column in (bools, ints)])
-        values = np.concatenate([np.asarray(column.values, np.int64) for column in (bools, ints)])
-        order = np.argsort(rows)
-        together = Column(field, "i", None if len(rows) == count else rows[order], values[order])
+        rows = [np.asarray(column.rows, np.int64) for column in (bools, ints)]
+        together = join_columns(field, "i", rows, [bools.values, ints.values], count)
         found = [column for column in found if column is not bools and column is not ints] + [together]
     return found
 
@@ -149,9 +147,9 @@ class _Field:
         import numpy as np
 
         if self._array is None:
-            self.type, self._array = kind, np.empty(self._size, _DTYPES[kind])
+            self.type, self._array = kind, np.empty(self._size, DTYPES[kind])
         elif _RANK[kind] > _RANK[self.type]:
-            wider = np.empty(self._size, _DTYPES[kind])
+            wider = np.empty(self._size, DTYPES[kind])
             wider[: self._end] = self._array[: self._end]
             self.type, self._array = kind, wider
         return self._array
@@ -169,9 +167,8 @@ def _objects(blocks: Blocks, index: Array, names: list[str]) -> dict[str, Array]
         for column in leaf_columns(block):
             if column.field in arrays:
                 rows = range(block.count) if column.rows is None else column.rows
-                values = column.values if isinstance(column.values, list) else _python_values(column.values)
                 # one by one: an assignment of a list would take lists in it for further dimensions
-                for row, value in zip(rows, values, strict=True):
+                for row, value in zip(rows, as_list(column.values), strict=True):
                     arrays[column.field][at + row] = value
     return arrays
 
@@ -180,12 +177,6 @@ def _no_objects(count: int) -> Array:
     import numpy as np
 
     return np.full(count, None, object)
-
-
-def _python_values(values: Any) -> list[Any]:
-    import numpy as np
-
-    return np.asarray(values).tolist()  # type: ignore[no-any-return]
 
 
 def _split(column: Column, count: int) -> Iterator[Column]:
@@ -202,7 +193,7 @@ def _split(column: Column, count: int) -> Iterator[Column]:
             leaves[key][1].append(leaf)
     for (path, kind), (positions, values) in leaves.items():
         everywhere = None if len(positions) == count else np.array(positions, np.uint32)
-        yield Column(path, kind, everywhere, values if kind == "o" else np.array(values, _DTYPES[kind]))
+        yield Column(path, kind, everywhere, values if kind == "o" else np.array(values, DTYPES[kind]))
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

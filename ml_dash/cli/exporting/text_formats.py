@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.cli.exporting.source import Content, Part, Source
 from ml_dash.cli.text import json_text
-from ml_dash.journal.blocks import block_rows
+from ml_dash.journal.blocks import as_list, block_rows
 from ml_dash.query.times import NANOSECONDS, iso_time
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _time_text(source: Source) -> Callable[[int], str]:
 
 
 def _fill(cells: list[str], column: Column) -> None:
-    values = column.values if isinstance(column.values, list) else column.values.tolist()  # type: ignore[union-attr]
+    values = as_list(column.values)
     texts = map(_CELLS.get(column.type, _csv_cell), values)
     if column.rows is None:
         cells[:] = texts
