@@ -14,15 +14,35 @@ from urllib.parse import quote
 __all__ = [
     "API",
     "BLOBS_ASKED_MAX",
+    "CHECKSUM_PATTERN",
+    "FILES_DEFAULT",
+    "FORM",
     "FRAMES",
     "FRAMES_BYTES_MAX",
+    "HTML",
+    "INDEX_MAX",
     "JSON",
+    "LISTED_DEFAULT",
+    "LISTED_MAX",
     "MSGPACK",
     "OCTETS",
     "PARTS_MAX",
     "PART_BYTES_MAX",
     "PART_BYTES_MIN",
+    "README_MAX",
+    "READ_DEFAULT",
     "READ_LIMIT_MAX",
+    "SERIES_NAME_MAX",
+    "TAGS_ASKED_MAX",
+    "TAGS_MAX",
+    "TAG_MAX",
+    "TEXT_MAX",
+    "TOKEN_CHARACTERS_MAX",
+    "VALUES_EXPERIMENTS_MAX",
+    "VALUES_METRICS_MAX",
+    "WIDTH_DEFAULT",
+    "WIDTH_MAX",
+    "WRITER_PATTERN",
     "ErrorCode",
     "frames_path",
     "part_bytes",
@@ -36,16 +56,38 @@ FRAMES = "application/vnd.ml-dash.frames"
 MSGPACK = "application/msgpack"
 JSON = "application/json"
 OCTETS = "application/octet-stream"
-"""Media type of contents of files, and of parts of them."""
+"""Media type of blobs, and of parts of them."""
+FORM = "application/x-www-form-urlencoded"
+HTML = "text/html"
+
+CHECKSUM_PATTERN = "[0-9a-f]{64}"
+"""What a blob's SHA-256 looks like."""
+WRITER_PATTERN = "[A-Za-z0-9_-]{1,128}"
+"""What a writer's id looks like."""
+
+INDEX_MAX = 2**63 - 1
+"""The largest whole number: an index, a limit, a number of bytes."""
+TEXT_MAX, SERIES_NAME_MAX, TOKEN_CHARACTERS_MAX = 4096, 1024, 512
+"""Characters of a text (where nothing else is said), of the name of a series in a query, and of a token."""
+README_MAX, TAGS_MAX, TAG_MAX = 1 << 20, 1000, 1024
+"""Characters of a readme; tags (and bindrs) of an experiment, and characters of each."""
 
 FRAMES_BYTES_MAX = 64 << 20
 """Bytes of a request with frames, after decompression, that a server takes by default; answered by 413 beyond."""
 
-READ_LIMIT_MAX = 10_000
+READ_DEFAULT, READ_LIMIT_MAX = 100, 10_000
 """Rows that one answer has at most: ``limit`` beyond is answered by 400; read on from ``endIndex + 1``."""
 
+LISTED_DEFAULT, LISTED_MAX, FILES_DEFAULT = 100, 1000, 1000
+"""Experiments, and files, in a page; of files `READ_LIMIT_MAX` at most."""
+WIDTH_DEFAULT, WIDTH_MAX = 1000, 10_000
+"""Pixels of a chart."""
+TAGS_ASKED_MAX = 100
+"""Tags that one question for files may name."""
+VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX = 200, 32
+"""Experiments, and fields of metrics, that one question for values may name."""
 BLOBS_ASKED_MAX = 1000
-"""Contents that one request may ask for."""
+"""Blobs that one request may ask for."""
 
 PART_BYTES_MIN = 8 << 20
 PART_BYTES_MAX = 64 << 20

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
+from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.patterns import is_pattern, pattern_matcher
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.times import iso_time
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHANGEABLE",
-    "CHECKSUM_PATTERN",
     "FILES",
     "FileQuery",
     "FileTable",
@@ -48,8 +48,6 @@ __all__ = [
 
 FILES = Series(Kind.FILE, None)
 """The series of the rows."""
-CHECKSUM_PATTERN = "[0-9a-f]{64}"
-"""What a content's checksum looks like: the SHA-256 of its bytes, in hexadecimal digits."""
 _LONG_AGO = -(2**63)
 
 

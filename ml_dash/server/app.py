@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -11,10 +12,9 @@ from aiohttp import web
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.api.blobs import blob_routes
 from ml_dash.server.api.device import device_routes
-from ml_dash.server.api.experiments import experiment_routes
+from ml_dash.server.api.experiments import catalogue_routes, experiment_routes, found_experiment
 from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.frames import frame_routes
-from ml_dash.server.api.listing import catalogue_routes
 from ml_dash.server.api.owners import owner_routes
 from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
@@ -26,6 +26,7 @@ from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
+from ml_dash.server.http.routing import Binder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,20 +57,21 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         ],
         client_max_size=settings.json_bytes,
     )
+    bind = Binder(partial(found_experiment, store), settings.json_bytes, settings.body_timeout)
     app.add_routes(
         [
-            *system_routes(store),
-            *account_routes(tokens),
+            *system_routes(bind, store),
+            *account_routes(bind, tokens),
             *device_routes(tokens, store.clock),
-            *session_routes(access),
-            *value_routes(store),
-            *catalogue_routes(store),
-            *experiment_routes(store),
-            *frame_routes(store),
-            *reading_routes(store),
-            *file_routes(store),
-            *blob_routes(store),
-            *owner_routes(store),
+            *session_routes(bind, access),
+            *value_routes(bind, store),
+            *catalogue_routes(bind, store),
+            *experiment_routes(bind, store),
+            *frame_routes(bind, store),
+            *reading_routes(bind, store),
+            *file_routes(bind, store),
+            *blob_routes(bind, store),
+            *owner_routes(bind, store),
             *page_routes(),
         ]
     )

@@ -20,7 +20,8 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
-from ml_dash.query.files import CHECKSUM_PATTERN, is_checksum
+from ml_dash.protocol import CHECKSUM_PATTERN
+from ml_dash.query.files import is_checksum
 from ml_dash.storage.atomic import storing
 from ml_dash.storage.copying import copy_blob, copy_file
 from ml_dash.storage.hashing import Copied, Progress, checksum_of, write_hashed

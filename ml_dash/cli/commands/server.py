@@ -173,9 +173,12 @@ def _list(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_json: A
     with _open_tokens(data, database) as tokens:
         records = tokens.list()
         if as_json:
-            from ml_dash.server.api.account_bodies import token_body
+            import msgspec
 
-            typer.echo(json_text([token_body(record) for record in records], indent=2))
+            from ml_dash.server.api.tokens import token_answer
+
+            told = [msgspec.to_builtins(token_answer(record)) for record in records]
+            typer.echo(json_text(told, indent=2))
             return
     if not records:
         complain("no tokens")

@@ -7,12 +7,13 @@ of its own, of which the database has the hash; the token itself is kept nowhere
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import delete, insert, select
 
+from ml_dash.protocol import TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX, TokenCache, hash_token
+from ml_dash.server.accounts.token_cache import TokenCache, hash_token
 from ml_dash.server.db.tables import SESSIONS
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class StoreSessions:
         tokens: The tokens of the server.
     """
 
-    mode = "server"
+    mode: Literal["server", "local"] = "server"
     cookie = "ml_dash_session"
     lifetime: int | None = _LIFETIME
 

@@ -11,10 +11,8 @@ from ml_dash.server.recent import Recent
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
 
-__all__ = ["FRESH_SECONDS", "TOKEN_CHARACTERS_MAX", "TokenCache", "hash_token"]
+__all__ = ["FRESH_SECONDS", "TokenCache", "hash_token"]
 
-TOKEN_CHARACTERS_MAX = 512
-"""A longer text is no token; it is not even hashed."""
 FRESH_SECONDS = 0.75
 """How long an answer holds: a revocation, also by another process, is seen within a second."""
 _TOKENS_MAX = 4096

@@ -18,9 +18,10 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.protocol import TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope, check_owner
-from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX, TokenCache, hash_token
+from ml_dash.server.accounts.token_cache import TokenCache, hash_token
 from ml_dash.server.accounts.token_records import (
     CreatedToken,
     TokenRecord,

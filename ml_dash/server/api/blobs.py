@@ -1,7 +1,7 @@
-"""Routes that take in the contents of files: whole, or in parts.
+"""Blobs, which are what files hold: taken in whole, or in parts.
 
-Contents belong to the owner of the experiment in the path. Their names are their checksums; so whatever is sent again,
-by whomever of that owner, is the same.
+They belong to the owner of the experiment in the path. Their names are their checksums; so whatever is sent again, by
+whomever of that owner, is the same.
 """
 
 from __future__ import annotations
@@ -9,125 +9,94 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from ml_dash.protocol import API, BLOBS_ASKED_MAX, PART_BYTES_MIN, PARTS_MAX
+from ml_dash.protocol import PART_BYTES_MIN, PARTS_MAX
 from ml_dash.query.files import is_checksum
-from ml_dash.server.api.listing import found_experiment
+from ml_dash.server.api import contract
 from ml_dash.server.blobs.catalogue import no_upload
-from ml_dash.server.http.access import Scope
-from ml_dash.server.http.bodies import answer, chunks, read_body, read_object, too_large
+from ml_dash.server.http.bodies import answer, chunks, read_body, too_large
 from ml_dash.server.http.budget import Memory
-from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid
+from ml_dash.server.http.query_args import invalid
 from ml_dash.server.rows.file_listing import FileListing
+from ml_dash.shapes import Blob, LackingBlobs, Part, Upload
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
+    from ml_dash.shapes import AskedBlobs, NewUpload
 
 __all__ = ["blob_routes"]
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
-_PATH = f"{API}/experiments/{{id}}/contents"
-
-
-def blob_routes(store: Store) -> list[web.RouteDef]:
+def blob_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
-    return [*_whole_routes(store), *_part_routes(store)]
+    return [*_whole_routes(bind, store), *_part_routes(bind, store)]
 
 
-async def _owner_of(request: web.Request, store: Store) -> str:
-    return (await found_experiment(request, store, Scope.WRITE)).owner
-
-
-def _whole_routes(store: Store) -> list[web.RouteDef]:
-    """Return the routes that ask what is not here, and that which takes a content in one piece."""
+def _whole_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
+    """Return the routes that say what the server does not have, and that which takes a blob in one piece."""
     memory = Memory(store.settings.memory_bytes)
-    contents, settings = store.blob_catalogue, store.settings
 
-    async def lacking(request: web.Request) -> web.Response:
-        Arguments(request)
-        owner = await _owner_of(request, store)
-        body = await read_object(request, settings.json_bytes, settings.body_timeout)
-        found = await store.database.run(contents.missing, owner, _asked(body))
-        return answer(request, {"lacking": found})
+    async def lacking(request: web.Request, found: Found, asked: AskedBlobs) -> web.Response:
+        checksums = list(dict.fromkeys(blob.checksum for blob in asked.contents))
+        lacking = await store.database.run(store.blob_catalogue.missing, found.owner, checksums)
+        return answer(request, LackingBlobs(lacking=lacking))
 
-    async def missing(request: web.Request) -> web.Response:
-        given = Arguments(request, "limit", "cursor")
-        found = await found_experiment(request, store, Scope.WRITE)
-        limit = given.whole("limit", BLOBS_ASKED_MAX, BLOBS_ASKED_MAX)
-        cursor = given.text("cursor")
-        if cursor is not None and not is_checksum(cursor):
-            raise invalid("cursor", cursor, "give what the page before said")
+    async def missing(request: web.Request, found: Found, asked: contract.ListMissing) -> web.Response:
         listing = FileListing(store.database, found.id)
-        return answer(request, await store.query(listing.missing, limit, cursor))
+        return answer(request, await store.query(listing.missing, asked.limit, asked.cursor))
 
-    async def whole(request: web.Request) -> web.Response:
-        Arguments(request)
-        owner = await _owner_of(request, store)
+    async def whole(request: web.Request, found: Found) -> web.Response:
         checksum = _checksum(request)
         with memory.budget() as budget:
-            body = await read_body(request, PART_BYTES_MIN, budget, settings.body_timeout)
-            await store.transfers.receive_whole(owner, checksum, body)
+            body = await read_body(request, PART_BYTES_MIN, store.settings.body_timeout, budget)
+            await store.transfers.receive_whole(found.owner, checksum, body)
             size = len(body)
-        return answer(request, {"checksum": checksum, "sizeBytes": size})
+        return answer(request, Blob(checksum=checksum, size_bytes=size))
 
     return [
-        web.post(_PATH, lacking),
-        web.get(f"{_PATH}/missing", missing, allow_head=False),
-        web.put(f"{_PATH}/{{checksum}}", whole),
+        bind(contract.LACKING_BLOBS, lacking),
+        bind(contract.MISSING_BLOBS, missing),
+        bind(contract.PUT_BLOB, whole),
     ]
 
 
-def _part_routes(store: Store) -> list[web.RouteDef]:
+def _part_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes of an upload in parts."""
-    contents, keeper, settings = store.blob_catalogue, store.transfers, store.settings
+    contents, keeper = store.blob_catalogue, store.transfers
 
-    async def begin(request: web.Request) -> web.Response:
-        Arguments(request)
-        owner = await _owner_of(request, store)
-        checksum = _checksum(request)
-        size = _size(await read_object(request, settings.json_bytes, settings.body_timeout))
-        content = await store.database.run(contents.begin, owner, checksum, size)
-        return answer(
-            request,
-            {
-                "complete": content.complete,
-                "partBytes": content.part_bytes,
-                "parts": [part.number for part in content.parts],
-            },
-        )
+    async def begin(request: web.Request, found: Found, new: NewUpload) -> web.Response:
+        content = await store.database.run(contents.begin, found.owner, _checksum(request), new.size_bytes)
+        parts = [part.number for part in content.parts]
+        return answer(request, Upload(complete=content.complete, part_bytes=content.part_bytes, parts=parts))
 
-    async def part(request: web.Request) -> web.Response:
-        Arguments(request)
-        owner = await _owner_of(request, store)
+    async def part(request: web.Request, found: Found) -> web.Response:
         checksum, number, digest = _checksum(request), _number(request), _digest(request)
-        content = await store.query(contents.find, owner, checksum)
+        content = await store.query(contents.find, found.owner, checksum)
         if content is None:
             raise no_upload(checksum)
         size = content.size_of(number)
         if size is None:
-            raise invalid(
-                "number", number, f"the content has no such part: it has {content.size} bytes in all"
-            )
+            raise invalid("number", number, f"the blob has no such part: it has {content.size} bytes in all")
         if (request.content_length or 0) > size:
             raise too_large(size)
-        await keeper.receive_part(content, number, digest, chunks(request, settings.body_timeout))
-        return answer(request, {"part": number})
+        await keeper.receive_part(content, number, digest, chunks(request, store.settings.body_timeout))
+        return answer(request, Part(part=number))
 
-    async def complete(request: web.Request) -> web.Response:
-        Arguments(request)
-        owner = await _owner_of(request, store)
-        content = await keeper.complete(owner, _checksum(request))
-        return answer(request, {"checksum": content.checksum, "sizeBytes": content.size})
+    async def complete(request: web.Request, found: Found) -> web.Response:
+        content = await keeper.complete(found.owner, _checksum(request))
+        return answer(request, Blob(checksum=content.checksum, size_bytes=content.size))
 
     return [
-        web.post(f"{_PATH}/{{checksum}}/upload", begin),
-        web.put(f"{_PATH}/{{checksum}}/parts/{{number}}", part),
-        web.post(f"{_PATH}/{{checksum}}/complete", complete),
+        bind(contract.BEGIN_UPLOAD, begin),
+        bind(contract.PUT_PART, part),
+        bind(contract.COMPLETE_UPLOAD, complete),
     ]
 
 
@@ -157,25 +126,3 @@ def _digest(request: web.Request) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise invalid("Content-Encoding", request.headers["Content-Encoding"], "parts are sent as they are")
     return digest
-
-
-def _asked(body: dict[str, Any]) -> list[str]:
-    asked = body.get("contents")
-    if set(body) != {"contents"} or not isinstance(asked, list) or len(asked) > BLOBS_ASKED_MAX:
-        raise invalid("contents", asked, f"give a list of at most {BLOBS_ASKED_MAX}, and nothing else")
-    found = []
-    for each in asked:
-        checksum = each.get("checksum") if isinstance(each, dict) else None
-        if not is_checksum(checksum):
-            raise invalid("contents", each, 'each is {"checksum": "<64 hexadecimal digits>", "sizeBytes": n}')
-        found.append(checksum)
-    return list(dict.fromkeys(found))
-
-
-def _size(body: dict[str, Any]) -> int:
-    size = body.get("sizeBytes")
-    if set(body) != {"sizeBytes"} or isinstance(size, bool) or not isinstance(size, int):
-        raise invalid("sizeBytes", size, "give the content's length in bytes, and nothing else")
-    if not 0 < size <= INDEX_MAX:
-        raise invalid("sizeBytes", size, "give a number of bytes above 0: an empty content is sent whole")
-    return size

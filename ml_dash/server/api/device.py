@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.protocol import API
+from ml_dash.protocol import FORM
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_logins import (
@@ -23,21 +23,21 @@ from ml_dash.server.accounts.device_logins import (
 from ml_dash.server.accounts.grants import parse_asked, scope_text
 from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.accounts.tokens import check_name
-from ml_dash.server.api.account_bodies import FORM, read_form
+from ml_dash.server.api import contract
 from ml_dash.server.api.device_approval import ApprovalPage
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import public
+from ml_dash.server.http.bodies import read_form
+from ml_dash.server.http.routing import bound
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.server.accounts.tokens import Tokens
 
-__all__ = ["CLIENT_ID", "GRANT_TYPE", "PAGE", "device_routes"]
+__all__ = ["CLIENT_ID", "GRANT_TYPE", "device_routes"]
 
 CLIENT_ID = "ml-dash"
 """The one client; it needs no registration, because it proves nothing about itself."""
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
-PAGE = "/device"
 
 _WINDOW_SECONDS = 60
 _WRONG_DEVICE_CODES = 30
@@ -72,10 +72,10 @@ def device_routes(tokens: Tokens, clock: Clock, public_url: str | None = None) -
     device = _Device(tokens, clock, public_url)
     page = ApprovalPage(tokens, clock)
     return [
-        web.post(f"{API}/device/authorize", device.authorize),
-        web.post(f"{API}/device/token", device.token),
-        web.get(PAGE, page.show, allow_head=False),
-        web.post(PAGE, page.decide),
+        bound(contract.DEVICE_AUTHORIZE, device.authorize),
+        bound(contract.DEVICE_TOKEN, device.token),
+        bound(contract.DEVICE_PAGE, page.show),
+        bound(contract.DEVICE_DECIDE, page.decide),
     ]
 
 
@@ -89,14 +89,12 @@ class _Device:
         self._begun = Attempts(_LOGINS, _WINDOW_SECONDS, clock)
         self._wrong = Attempts(_WRONG_DEVICE_CODES, _WINDOW_SECONDS, clock)
 
-    @public
     async def authorize(self, request: web.Request) -> web.Response:
         try:
             return await self._authorize(request)
         except _RefusedError as refused:
             return refused.response()
 
-    @public
     async def token(self, request: web.Request) -> web.Response:
         try:
             return await self._token(request)
@@ -120,7 +118,9 @@ class _Device:
         if begun is None:
             raise _RefusedError("temporarily_unavailable", "too many logins are under way", 503, 60)
         self._begun.count(address, hash_token(begun.device_code))
-        where = (self._public_url or f"{request.scheme}://{request.host}").rstrip("/") + PAGE
+        where = (self._public_url or f"{request.scheme}://{request.host}").rstrip(
+            "/"
+        ) + contract.DEVICE_PAGE.path
         code = show_user_code(begun.user_code)
         return _told(
             {

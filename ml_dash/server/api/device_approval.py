@@ -10,10 +10,9 @@ from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, parse_user_code
 from ml_dash.server.accounts.grants import chosen_grants, parse_scope, split_owners
 from ml_dash.server.accounts.token_cache import hash_token
-from ml_dash.server.api.account_bodies import read_form
 from ml_dash.server.api.device_page import LIFETIMES, ask_for_code, ask_for_decision, say
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import public
+from ml_dash.server.http.bodies import read_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +54,6 @@ class ApprovalPage:
         self._code_attempts = Attempts(_WRONG_CODES, _WINDOW_SECONDS, clock)
         self._token_attempts = Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, clock)
 
-    @public
     async def show(self, request: web.Request) -> web.Response:
         """Ask for the code; where it is given, show the login and ask for a decision."""
         given = request.query.get("user_code")
@@ -66,7 +64,6 @@ class ApprovalPage:
         except _EndedError as end:
             return end.page
 
-    @public
     async def decide(self, request: web.Request) -> web.Response:
         """Approve or deny a login, as the form says."""
         try:

@@ -1,67 +1,103 @@
-"""Routes that change experiments: create, describe, delete."""
+"""Experiments: find and list them, of any library; create, describe and delete them, of a server."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
-from ml_dash.protocol import API
-from ml_dash.server.api.listing import found_experiment
-from ml_dash.server.catalogue.records import Description
-from ml_dash.server.http.access import Scope, require
-from ml_dash.server.http.bodies import answer, read_object
-from ml_dash.server.http.query_args import Arguments, invalid
+from ml_dash.journal.blocks import to_msgpack
+from ml_dash.server.api import contract
+from ml_dash.server.catalogue.records import Description, Wanted, gone, is_id
+from ml_dash.server.http.access import Scope, not_found, principal, require
+from ml_dash.server.http.bodies import answer
+from ml_dash.server.http.query_args import invalid
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from ml_dash.identity import Identity
+    from ml_dash.server.api.contract import ListExperiments
+    from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.routing import Binder
+    from ml_dash.server.rows.library import Library
     from ml_dash.server.store import Store
+    from ml_dash.shapes import NewExperiment
 
-__all__ = ["experiment_routes"]
-
-TEXTS_MAX = 1000
-TEXT_MAX = 1024
-README_MAX = 1 << 20
-_KEYS = frozenset({"prefix", "readme", "tags", "bindrs", "metadata", "recreate"})
+__all__ = ["catalogue_routes", "experiment_routes", "found_experiment"]
 
 
-def experiment_routes(store: Store) -> list[web.RouteDef]:
-    """Return the routes."""
+async def found_experiment(library: Library, request: web.Request, scope: Scope) -> Found:
+    """Return the experiment that a path names, if the request may do with it what the scope says.
+
+    Raises:
+        ApiError: 403, 404 or 410.
+    """
+    experiment_id = request.match_info["id"]
+    found = None
+    if is_id(experiment_id):
+        found = await library.query(library.find, experiment_id)
+    if found is None:
+        raise not_found(request)
+    require(request, found.owner, scope)
+    if found.deleted:
+        raise gone(found.prefix)
+    return found
+
+
+def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
+    """Return the routes that read."""
+
+    async def listing(request: web.Request, asked: ListExperiments) -> web.Response:
+        wanted = Wanted(
+            owners=principal(request).owners(),
+            prefix=_plain("prefix", asked.prefix, "/"),
+            owner=_plain("owner", asked.owner),
+            project=_plain("project", asked.project),
+            folder=_plain("folder", asked.folder, "/"),
+            tag=asked.tag,
+            status=asked.status,
+            search=asked.search,
+        )
+        page = await library.query(library.listing, wanted, asked.limit, asked.cursor, asked.changed_since)
+        return answer(request, page)
+
+    async def record(request: web.Request, found: Found) -> web.Response:
+        return answer(request, await library.query(library.record, found.id))
+
+    return [bind(contract.EXPERIMENTS, listing), bind(contract.RECORD, record)]
+
+
+def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
+    """Return the routes that change experiments."""
     experiments = store.experiments
 
-    async def upsert(request: web.Request) -> web.Response:
-        Arguments(request)
-        body = await read_object(request, store.settings.json_bytes, store.settings.body_timeout)
-        identity = _identity(body)
+    async def upsert(request: web.Request, new: NewExperiment) -> web.Response:
+        identity = _identity(new.prefix)
         require(request, identity.owner, Scope.WRITE)
-        description = _description(body)
-        recreate = body.get("recreate", False)
-        if not isinstance(recreate, bool):
-            raise invalid("recreate", recreate, "give true or false")
-        record = await store.database.run(experiments.upsert, identity, description, recreate=recreate)
+        if new.metadata is not None:
+            _check_packable(new.metadata)
+        description = Description(new.readme, new.tags, new.bindrs, new.metadata)
+        record = await store.database.run(experiments.upsert, identity, description, recreate=new.recreate)
         return answer(request, record, status=201 if record["created"] else 200)
 
-    async def delete(request: web.Request) -> web.Response:
-        Arguments(request)
-        found = await found_experiment(request, store, Scope.ADMIN)
+    async def delete(request: web.Request, found: Found) -> web.Response:
         return answer(request, await store.database.run(experiments.delete, found.id))
 
-    return [
-        web.post(f"{API}/experiments", upsert),
-        web.delete(f"{API}/experiments/{{id}}", delete),
-    ]
+    return [bind(contract.UPSERT, upsert), bind(contract.DELETE, delete)]
 
 
-def _identity(body: dict[str, Any]) -> Identity:
-    for name, value in body.items():
-        if name not in _KEYS:
-            raise invalid(str(name), value, f"there is no such field: give {', '.join(sorted(_KEYS))}")
-    prefix = body.get("prefix")
-    if not isinstance(prefix, str):
-        raise invalid("prefix", prefix, "give a text such as 'owner/project/name'")
+def _plain(name: str, text: str | None, strip: str = "") -> str | None:
+    """Return a text that is looked for among prefixes: what no prefix has, databases refuse to look for."""
+    if text is None:
+        return None
+    if "\0" in text or text.encode("utf-8", "replace").decode() != text:
+        raise invalid(name, text, "no prefix has such characters")
+    return text.strip(strip) if strip else text
+
+
+def _identity(prefix: str) -> Identity:
     try:
         identity = parse_prefix(prefix, user=str, now_ns=time.time_ns)
     except InvalidPrefixError as error:
@@ -71,33 +107,8 @@ def _identity(body: dict[str, Any]) -> Identity:
     return identity
 
 
-def _description(body: dict[str, Any]) -> Description:
-    readme, metadata = body.get("readme"), body.get("metadata")
-    if readme is not None and (not isinstance(readme, str) or len(readme) > README_MAX):
-        raise invalid("readme", readme, f"give a text of at most {README_MAX} characters")
-    if metadata is not None and not isinstance(metadata, dict):
-        raise invalid("metadata", metadata, "give an object")
-    if metadata is not None:
-        _check_packable(metadata)
-    return Description(readme, _texts(body, "tags"), _texts(body, "bindrs"), metadata)
-
-
-def _texts(body: dict[str, Any], name: str) -> tuple[str, ...] | None:
-    texts = body.get(name)
-    if texts is None:
-        return None
-    good = isinstance(texts, list) and len(texts) <= TEXTS_MAX
-    if not good or not all(isinstance(text, str) and len(text) <= TEXT_MAX for text in texts):
-        raise invalid(
-            name, texts, f"give a list of at most {TEXTS_MAX} texts of at most {TEXT_MAX} characters"
-        )
-    return tuple(texts)
-
-
-def _check_packable(metadata: dict[str, Any]) -> None:
+def _check_packable(metadata: dict[Any, Any]) -> None:
     """Refuse what can be said in JSON and not be stored: integers beyond 64 bits."""
-    from ml_dash.journal.blocks import to_msgpack
-
     try:
         to_msgpack(metadata)
     except (ValueError, OverflowError, TypeError) as error:

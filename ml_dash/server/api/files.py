@@ -10,18 +10,16 @@ from urllib.parse import quote
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.protocol import API, OCTETS, READ_LIMIT_MAX, ErrorCode
+from ml_dash.protocol import OCTETS, ErrorCode
 from ml_dash.query.files import FileQuery
-from ml_dash.server.api.limits import FILES_DEFAULT, TAGS_MAX
-from ml_dash.server.api.listing import found_experiment
+from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError, busy
-from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import answer
-from ml_dash.server.http.query_args import TEXT_MAX, Arguments, invalid
 from ml_dash.server.http.streaming import stream
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, StoredBlob
 
 __all__ = ["file_routes"]
@@ -59,32 +57,35 @@ class _Span(NamedTuple):
     partial: bool
 
 
-def file_routes(library: Library) -> list[web.RouteDef]:
+def file_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
-    async def listing(request: web.Request) -> web.Response:
-        query, limit, cursor = _wanted(request)
-        found = await found_experiment(request, library, Scope.READ)
+    async def listing(request: web.Request, found: Found, asked: contract.ListFiles) -> web.Response:
+        query = FileQuery(
+            path=asked.path,
+            pattern=asked.pattern,
+            tags=asked.tag,
+            versions=asked.versions,
+            deleted=asked.deleted,
+        )
         try:
-            page = await library.query(lambda: library.view(found.id).files_page(query, limit, cursor))
+            page = await library.query(
+                lambda: library.view(found.id).files_page(query, asked.limit, asked.cursor)
+            )
             return answer(request, page)
         except InvalidArgumentError as error:
             raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
-    async def record(request: web.Request) -> web.Response:
-        Arguments(request)
-        found = await found_experiment(request, library, Scope.READ)
+    async def record(request: web.Request, found: Found) -> web.Response:
         return answer(request, await _row(library, found, request))
 
-    async def content(request: web.Request) -> web.StreamResponse:
-        Arguments(request)
-        found = await found_experiment(request, library, Scope.READ)
+    async def content(request: web.Request, found: Found) -> web.StreamResponse:
         row = await _row(library, found, request)
         if row["deletedAt"] is not None:
             raise ApiError(
                 410,
                 ErrorCode.GONE,
-                f"the file {row['id']} was deleted at {row['deletedAt']}: an older version may be there",
+                f"the file {row['id']} was deleted at {row['deletedAt']}: versions=true lists older ones",
                 deletedAt=row["deletedAt"],
             )
         stored = await library.query(library.content, found, row)
@@ -92,33 +93,15 @@ def file_routes(library: Library) -> list[web.RouteDef]:
             raise ApiError(
                 409,
                 ErrorCode.CONTENT_MISSING,
-                f"the content of the file {row['id']} is not here yet: whoever saved it has still to send it "
-                "(`ml-dash sync`)",
+                f"what the file {row['id']} holds has not been uploaded yet: run `ml-dash sync` where it was saved",
             )
         return await _send(request, row, stored)
 
-    path = f"{API}/experiments/{{id}}/files"
     return [
-        web.get(path, listing, allow_head=False),
-        web.get(f"{path}/{{file}}", record, allow_head=False),
-        web.get(f"{path}/{{file}}/content", content, allow_head=False),
+        bind(contract.FILES, listing),
+        bind(contract.FILE, record),
+        bind(contract.CONTENT, content),
     ]
-
-
-def _wanted(request: web.Request) -> tuple[FileQuery, int, str | None]:
-    names = ("path", "pattern", "tag", "versions", "deleted", "limit", "cursor")
-    given = Arguments(request, *names, several=("tag",))
-    tags = given.all("tag")
-    if len(tags) > TAGS_MAX or any(len(tag) > TEXT_MAX for tag in tags):
-        raise invalid("tag", f"{len(tags)} tags", f"give at most {TAGS_MAX} of at most {TEXT_MAX} characters")
-    query = FileQuery(
-        path=given.text("path"),
-        pattern=given.text("pattern"),
-        tags=tags,
-        versions=given.flag("versions"),
-        deleted=given.flag("deleted"),
-    )
-    return query, given.whole("limit", FILES_DEFAULT, READ_LIMIT_MAX), given.text("cursor", most=16_384)
 
 
 async def _row(library: Library, found: Found, request: web.Request) -> dict[str, Any]:

@@ -1,22 +1,24 @@
-"""Routes of uploads: frames in, and how far they have come."""
+"""Uploads: frames in, and how far they have come."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from ml_dash.protocol import API, FRAMES, ErrorCode
-from ml_dash.server.api.limits import WRITER_PATTERN
-from ml_dash.server.api.listing import found_experiment
+from ml_dash.protocol import FRAMES, WRITER_PATTERN, ErrorCode
+from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Scope, require
 from ml_dash.server.http.bodies import answer, read_body
 from ml_dash.server.http.budget import Memory
-from ml_dash.server.http.query_args import Arguments, invalid
+from ml_dash.server.http.query_args import invalid
+from ml_dash.shapes import Watermark, Watermarks
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
 __all__ = ["frame_routes"]
@@ -24,28 +26,26 @@ __all__ = ["frame_routes"]
 _OWNERS = 65_536
 
 
-def frame_routes(store: Store) -> list[web.RouteDef]:
+def frame_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
     memory = Memory(store.settings.memory_bytes)
     store.telemetry.memory.set_function(lambda: memory.used)
     # whose an experiment is never changes; whether it was deleted is looked up when its frames are stored
     owners: dict[str, str] = {}
 
-    async def authorized(request: web.Request) -> str:
+    async def authorized(request: web.Request, scope: Scope) -> str:
         experiment_id = request.match_info["id"]
         owner = owners.get(experiment_id)
         if owner is None:
-            found = await found_experiment(request, store, Scope.WRITE)
+            found = await bind.find(request, scope)
             if len(owners) >= _OWNERS:
                 owners.clear()
             owners[experiment_id] = found.owner
         else:
-            require(request, owner, Scope.WRITE)
+            require(request, owner, scope)
         return experiment_id
 
-    async def frames(request: web.Request) -> web.Response:
-        Arguments(request)
-        experiment_id = await authorized(request)
+    async def frames(request: web.Request, experiment_id: str) -> web.Response:
         writer = request.match_info["writer"]
         if not re.fullmatch(WRITER_PATTERN, writer):
             raise invalid("writer", writer, "a writer's id has 1 to 128 of A-Z a-z 0-9 _ -")
@@ -54,7 +54,7 @@ def frame_routes(store: Store) -> list[web.RouteDef]:
         settings = store.settings
         with memory.budget() as budget:
             try:
-                body = await read_body(request, settings.request_bytes, budget, settings.body_timeout)
+                body = await read_body(request, settings.request_bytes, settings.body_timeout, budget)
             except ApiError as error:
                 if error.code == ErrorCode.DAMAGED:
                     known = await store.query(store.experiments.watermarks, experiment_id)
@@ -62,14 +62,10 @@ def frame_routes(store: Store) -> list[web.RouteDef]:
                 raise
             store.telemetry.body_bytes.inc(len(body))
             watermark = await store.ingest.submit(experiment_id, writer, body)
-        return answer(request, {"watermark": watermark})
+        return answer(request, Watermark(watermark=watermark))
 
-    async def writers(request: web.Request) -> web.Response:
-        Arguments(request)
-        found = await found_experiment(request, store, Scope.READ)
-        return answer(request, {"watermarks": await store.query(store.experiments.watermarks, found.id)})
+    async def writers(request: web.Request, found: Found) -> web.Response:
+        watermarks = await store.query(store.experiments.watermarks, found.id)
+        return answer(request, Watermarks(watermarks=watermarks))
 
-    return [
-        web.post(f"{API}/experiments/{{id}}/writers/{{writer}}/frames", frames),
-        web.get(f"{API}/experiments/{{id}}/writers", writers, allow_head=False),
-    ]
+    return [bind(contract.POST_FRAMES, frames, authorized), bind(contract.WRITERS, writers)]

@@ -1,45 +1,44 @@
-"""Routes about owners: what each has stored, and may store."""
+"""Owners: what each has stored, and may store."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+from msgspec import UNSET
 
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
-from ml_dash.protocol import API
-from ml_dash.server.http.access import Scope, not_found, require, require_admin
-from ml_dash.server.http.bodies import answer, read_object
-from ml_dash.server.http.query_args import INDEX_MAX, Arguments, invalid
+from ml_dash.server.api import contract
+from ml_dash.server.http.access import Scope, not_found, require
+from ml_dash.server.http.bodies import answer
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
+    from ml_dash.shapes import NewLimits
 
 __all__ = ["owner_routes"]
 
-_LIMITS = {"quotaBytes": "quota_bytes", "fileBytes": "file_bytes"}
 
-
-def owner_routes(store: Store) -> list[web.RouteDef]:
+def owner_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
 
-    async def limits(request: web.Request) -> web.Response:
-        Arguments(request)
+    async def permitted(request: web.Request, scope: Scope) -> str:
         owner = _owner(request)
-        require(request, owner, Scope.READ)
+        require(request, owner, scope)
+        return owner
+
+    async def limits(request: web.Request, owner: str) -> web.Response:
         return answer(request, await store.query(store.limits.record, owner))
 
-    async def change(request: web.Request) -> web.Response:
-        Arguments(request)
-        require_admin(request)
-        owner = _owner(request)
-        settings = store.settings
-        body = await read_object(request, settings.json_bytes, settings.body_timeout)
-        return answer(request, await store.database.run(store.limits.change, owner, _changed(body)))
+    async def change(request: web.Request, new: NewLimits) -> web.Response:
+        given = {"quota_bytes": new.quota_bytes, "file_bytes": new.file_bytes}
+        changes = {name: value for name, value in given.items() if value is not UNSET}
+        return answer(request, await store.database.run(store.limits.change, _owner(request), changes))
 
-    path = f"{API}/owners/{{owner}}/limits"
-    return [web.get(path, limits, allow_head=False), web.put(path, change)]
+    return [bind(contract.OWNER_LIMITS, limits, permitted), bind(contract.CHANGE_LIMITS, change)]
 
 
 def _owner(request: web.Request) -> str:
@@ -51,15 +50,3 @@ def _owner(request: web.Request) -> str:
     if identity.owner != owner:
         raise not_found(request)
     return owner
-
-
-def _changed(body: dict[str, Any]) -> dict[str, int | None]:
-    limits: dict[str, int | None] = {}
-    for name, value in body.items():
-        if name not in _LIMITS:
-            raise invalid(str(name), value, f"there is no such limit: give {' and '.join(_LIMITS)}")
-        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < INDEX_MAX
-        if value is not None and not is_number:
-            raise invalid(name, value, "give a number of bytes, or null for no limit")
-        limits[_LIMITS[name]] = value
-    return limits

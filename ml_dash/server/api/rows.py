@@ -1,4 +1,4 @@
-"""Routes that read rows: metrics, logs, parameters, tracks, run, charts."""
+"""Rows: metrics, logs, parameters, tracks, run, charts."""
 
 from __future__ import annotations
 
@@ -8,134 +8,94 @@ from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.frame import encode_frame
-from ml_dash.protocol import API, FRAMES, READ_LIMIT_MAX, ErrorCode
+from ml_dash.protocol import FRAMES, ErrorCode
 from ml_dash.series import Kind, Series
-from ml_dash.server.api.limits import READ_DEFAULT, WIDTH_DEFAULT
-from ml_dash.server.api.listing import found_experiment
+from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import Scope
 from ml_dash.server.http.bodies import encoded_answer, encoder
-from ml_dash.server.http.query_args import Arguments, invalid
 from ml_dash.server.http.streaming import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.runs import RunInfo
+    from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.query_args import Query
+    from ml_dash.server.http.routing import Binder, Route
     from ml_dash.server.rows.library import Library, ServedView as View
-
-    Question = Callable[[Arguments, View], Any]
 
 __all__ = ["reading_routes"]
 
 
-def reading_routes(library: Library) -> list[web.RouteDef]:
+def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
-    def asking(ask: Question, *known: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Return the handler of a question that a view answers, on a thread for reading."""
+    def asking(route: Route, ask: Callable[[Any, View], Any]) -> web.RouteDef:
+        """Return the route of a question that a view answers, on a thread for reading."""
 
-        async def handler(request: web.Request) -> web.StreamResponse:
-            given = Arguments(request, *known)
-            found = await found_experiment(request, library, Scope.READ)
+        async def handler(
+            request: web.Request, found: Found, asked: Query | None = None
+        ) -> web.StreamResponse:
             encode = encoder(request)
             try:
                 # ten thousand rows take a while to write down as well: not on the event loop
                 return encoded_answer(
-                    request, await library.query(lambda: encode(ask(given, library.view(found.id))))
+                    request, await library.query(lambda: encode(ask(asked, library.view(found.id))))
                 )
             except InvalidArgumentError as error:
                 raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
-        return handler
+        return bind(route, handler)
 
-    async def blocks(request: web.Request) -> web.StreamResponse:
-        given = Arguments(request, "kind", "name", "start", "stop")
-        found = await found_experiment(request, library, Scope.READ)
-        kind = given.whole("kind", 0)
-        if kind not in set(Kind):
-            known = ", ".join(f"{int(each)} ({each.name.lower()})" for each in Kind)
-            raise invalid("kind", kind, f"give one of {known}")
-        series = Series(Kind(kind), _name(given))
-        start, stop = given.whole("start", 0), given.optional_whole("stop")
+    async def blocks(request: web.Request, found: Found, asked: contract.BlocksRange) -> web.StreamResponse:
         view = await library.query(library.view, found.id)
-        frames = _frames(view.blocks(series, start, stop))
+        frames = _frames(view.blocks(Series(asked.kind, asked.name), asked.start, asked.stop))
         first = await library.query(next, frames, b"")
         response = web.StreamResponse(headers={"Content-Type": FRAMES})
         return await stream(request, response, first, lambda: library.query(next, frames, b""))
 
-    path = f"{API}/experiments/{{id}}"
-    questions: list[tuple[str, Question, tuple[str, ...]]] = [
-        ("params", lambda _, view: {"params": view.params()}, ()),
-        ("run", lambda _, view: _run(view.run()), ()),
-        ("logs", _logs, ("level", "search", "start_index", "limit", "since", "until")),
-        ("metrics", _metrics, ("start", "limit")),
-        ("metrics/rows", _rows, ("name", "start_index", "limit")),
-        ("metrics/stats", lambda given, view: view.stats(_metric(given)), ("name",)),
-        ("metrics/series", _chart, ("name", "field", "x", "start", "stop", "width")),
-        ("tracks", lambda _, view: {"data": view.tracks()}, ()),
-        ("tracks/entries", _entries, ("topic", "start", "end", "columns")),
-    ]
     return [
-        *(web.get(f"{path}/{name}", asking(ask, *known), allow_head=False) for name, ask, known in questions),
-        web.get(f"{path}/blocks", blocks, allow_head=False),
+        asking(contract.PARAMS, lambda _, view: {"params": view.params()}),
+        asking(contract.RUN, lambda _, view: _run(view.run())),
+        asking(contract.LOGS, _logs),
+        asking(contract.METRICS, _metrics),
+        asking(contract.ROWS, _rows),
+        asking(contract.STATS, _stats),
+        asking(contract.SERIES, _chart),
+        asking(contract.TRACKS, lambda _, view: {"data": view.tracks()}),
+        asking(contract.ENTRIES, _entries),
+        bind(contract.BLOCKS, blocks),
     ]
 
 
-def _name(given: Arguments) -> str | None:
-    name = given.text("name", most=1024)
-    if name == "":
-        raise invalid("name", name, "leave it out for the unnamed metric")
-    return name
-
-
-def _metric(given: Arguments) -> Series:
-    return Series(Kind.METRIC, _name(given))
-
-
-def _metrics(given: Arguments, view: View) -> dict[str, Any]:
+def _metrics(asked: contract.MetricsPage, view: View) -> dict[str, Any]:
     """Return the metrics in the order in which they came: all, or some from `start` on."""
-    metrics, start, limit = view.metrics(), given.whole("start", 0), given.optional_whole("limit")
-    return {"data": metrics[start : None if limit is None else start + limit], "total": len(metrics)}
+    metrics, stop = view.metrics(), None if asked.limit is None else asked.start + asked.limit
+    return {"data": metrics[asked.start : stop], "total": len(metrics)}
 
 
-def _rows(given: Arguments, view: View) -> dict[str, Any]:
-    start, limit = given.whole("start_index", 0), given.whole("limit", READ_DEFAULT, READ_LIMIT_MAX)
-    return view.read(_metric(given), start, limit)
+def _rows(asked: contract.RowsPage, view: View) -> dict[str, Any]:
+    return view.read(Series(Kind.METRIC, asked.name), asked.start_index, asked.limit)
 
 
-def _logs(given: Arguments, view: View) -> dict[str, Any]:
-    return view.logs(
-        given.text("level"),
-        given.text("search"),
-        given.whole("start_index", 0),
-        given.whole("limit", READ_DEFAULT, READ_LIMIT_MAX),
-        given.number("since"),
-        given.number("until"),
-    )
+def _stats(asked: contract.MetricName, view: View) -> dict[str, Any]:
+    return view.stats(Series(Kind.METRIC, asked.name))
 
 
-def _chart(given: Arguments, view: View) -> dict[str, Any]:
-    field = given.text("field")
-    if field is None:
-        raise invalid("field", None, "give the name of a field of the metric")
-    return view.chart(
-        _metric(given),
-        field,
-        given.text("x") or "index",
-        given.number("start"),
-        given.number("stop"),
-        given.whole("width", WIDTH_DEFAULT),
-    )
+def _logs(asked: contract.LogsPage, view: View) -> dict[str, Any]:
+    return view.logs(asked.level, asked.search, asked.start_index, asked.limit, asked.since, asked.until)
 
 
-def _entries(given: Arguments, view: View) -> dict[str, Any]:
-    topic = given.text("topic", most=1024)
-    if not topic:
-        raise invalid("topic", topic, "give the name of a track")
-    return view.track(topic, given.number("start"), given.number("end"), given.texts("columns"))
+def _chart(asked: contract.Chart, view: View) -> dict[str, Any]:
+    series = Series(Kind.METRIC, asked.name)
+    return view.chart(series, asked.field, asked.x or "index", asked.start, asked.stop, asked.width)
+
+
+def _entries(asked: contract.TrackEntries, view: View) -> dict[str, Any]:
+    columns = None if asked.columns is None else asked.columns.split(",")
+    return view.track(asked.topic, asked.start, asked.end, columns)
 
 
 def _run(run: RunInfo) -> dict[str, Any]:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from ml_dash.protocol import API
-from ml_dash.server.http.access import Access, check_attempts, demand_page, public, refused
-from ml_dash.server.http.bodies import answer, read_object
-from ml_dash.server.http.query_args import Arguments, invalid
+from ml_dash.server.api import contract
+from ml_dash.server.http.access import Access, check_attempts, refused
+from ml_dash.server.http.bodies import answer
+from ml_dash.shapes import NewSession, Session
 from ml_dash.version import __version__
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from ml_dash.server.accounts.grants import Principal
+    from ml_dash.server.http.routing import Binder
 
 __all__ = ["session_routes"]
 
-_PATH = f"{API}/session"
-_BODY_BYTES = 4096
-_BODY_SECONDS = 30.0
 
-
-def session_routes(access: Access) -> list[web.RouteDef]:
+def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
     """Return the routes."""
     sessions = access.sessions
 
-    def body(who: Principal | None) -> dict[str, Any]:
-        return {
-            "signedIn": who is not None,
-            "mode": sessions.mode,
-            "name": None if who is None else who.name,
-            "version": __version__,
-        }
+    def body(who: Principal | None) -> Session:
+        name = None if who is None else who.name
+        return Session(signed_in=who is not None, mode=sessions.mode, name=name, version=__version__)
 
-    @public
     async def ask(request: web.Request) -> web.Response:
-        Arguments(request)
         secret = request.cookies.get(sessions.cookie)
         who = None
         if secret is not None:
@@ -44,15 +35,8 @@ def session_routes(access: Access) -> list[web.RouteDef]:
             who = who if known else await sessions.look_up(secret)
         return answer(request, body(who))
 
-    @public
-    async def sign_in(request: web.Request) -> web.Response:
-        Arguments(request)
-        demand_page(request)
-        given = await read_object(request, _BODY_BYTES, _BODY_SECONDS)
-        token = given.get("token")
-        if set(given) != {"token"} or not isinstance(token, str) or not token.strip():
-            raise invalid("token", "…", "send one object with a text of this name")
-        token = token.strip()
+    async def sign_in(request: web.Request, given: NewSession) -> web.Response:
+        token = given.token.strip()
         check_attempts(request, access.attempts)
         opened = await sessions.open(token)
         if opened is None:
@@ -70,10 +54,7 @@ def session_routes(access: Access) -> list[web.RouteDef]:
         )
         return response
 
-    @public
     async def sign_out(request: web.Request) -> web.Response:
-        Arguments(request)
-        demand_page(request)
         secret = request.cookies.get(sessions.cookie)
         if secret is not None:
             await sessions.close(secret)
@@ -84,9 +65,9 @@ def session_routes(access: Access) -> list[web.RouteDef]:
         return response
 
     return [
-        web.get(_PATH, ask, allow_head=False),
-        web.post(_PATH, sign_in),
-        web.delete(_PATH, sign_out),
+        bind(contract.SESSION, ask),
+        bind(contract.SIGN_IN, sign_in),
+        bind(contract.SIGN_OUT, sign_out),
     ]
 
 

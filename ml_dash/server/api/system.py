@@ -6,51 +6,44 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.protocol import API, ErrorCode
-from ml_dash.server.api.openapi import document
+from ml_dash.protocol import ErrorCode
+from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import public, require_admin
 from ml_dash.server.http.bodies import answer
-from ml_dash.server.http.query_args import Arguments
+from ml_dash.shapes import Health, Ready
 from ml_dash.version import __version__
 
 if TYPE_CHECKING:
+    from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
 __all__ = ["system_routes"]
 
 
-def system_routes(store: Store) -> list[web.RouteDef]:
+def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
 
-    @public
     async def health(request: web.Request) -> web.Response:
-        Arguments(request)
-        return answer(request, {"status": "ok", "server": "ml-dash", "version": __version__, "api": ["v1"]})
+        return answer(request, Health(status="ok", server="ml-dash", version=__version__, api=["v1"]))
 
-    @public
     async def ready(request: web.Request) -> web.Response:
-        Arguments(request)
         if not await store.database.run(store.is_ready):
             why = "is shutting down" if store.closing else "cannot write: see its log"
             raise ApiError(503, ErrorCode.BUSY, f"the server {why}", retryAfter=1)
-        return answer(request, {"status": "ready"})
+        return answer(request, Ready(status="ready"))
 
-    async def metrics(request: web.Request) -> web.Response:
-        Arguments(request)
-        require_admin(request)
+    async def counters(_request: web.Request) -> web.Response:
         return web.Response(
             body=store.telemetry.render(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
-    async def openapi(request: web.Request) -> web.Response:
-        Arguments(request)
-        return web.json_response(document())
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.json_response(contract.document())
 
     return [
-        web.get(f"{API}/health", health, allow_head=False),
-        web.get(f"{API}/ready", ready, allow_head=False),
-        web.get("/metrics", metrics, allow_head=False),
-        web.get(f"{API}/openapi.json", openapi, allow_head=False),
+        bind(contract.HEALTH, health),
+        bind(contract.READY, ready),
+        bind(contract.COUNTERS, counters),
+        bind(contract.OPENAPI, openapi),
     ]

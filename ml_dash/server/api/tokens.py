@@ -1,77 +1,114 @@
-"""Routes about tokens: who am I, log out, and for admins list, create, revoke."""
+"""Tokens: who am I, log out, and for admins list, create, revoke."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import web
-
+from ml_dash import shapes
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, ErrorCode
-from ml_dash.server.api.account_bodies import created_body, read_new_token, token_body, whoami_body
+from ml_dash.server.accounts.grants import Scope, parse_scope
+from ml_dash.server.api import contract
+from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import principal, require_admin
+from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import answer
-from ml_dash.server.http.query_args import Arguments
+from ml_dash.server.http.query_args import invalid
+from ml_dash.shapes import CreatedToken, Grant, NewToken, Revoked, Token, Whoami
 
 if TYPE_CHECKING:
-    from ml_dash.server.accounts.tokens import Tokens
+    from collections.abc import Iterable
 
-__all__ = ["account_routes"]
+    from aiohttp import web
+
+    from ml_dash.server.accounts.grants import Principal
+    from ml_dash.server.accounts.tokens import TokenRecord, Tokens
+    from ml_dash.server.http.routing import Binder
+    from ml_dash.shapes import ScopeWord
+
+__all__ = ["account_routes", "token_answer"]
 
 
-def account_routes(tokens: Tokens) -> list[web.RouteDef]:
+def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:
     """Return the routes."""
     run = tokens.database.run
 
     async def whoami(request: web.Request) -> web.Response:
-        Arguments(request)
-        return answer(request, whoami_body(principal(request)))
+        return answer(request, Whoami(**_of_principal(principal(request))))
 
     async def revoke_self(request: web.Request) -> web.Response:
-        Arguments(request)
         token_id = principal(request).token_id
         await run(tokens.revoke, token_id)
-        return answer(request, {"tokenId": token_id, "revoked": True})
+        return answer(request, Revoked(token_id=token_id, revoked=True))
 
     async def list_tokens(request: web.Request) -> web.Response:
-        require_admin(request)
-        Arguments(request)
         records = await run(tokens.list)
-        return answer(request, {"data": [token_body(record) for record in records]})
+        return answer(request, shapes.Tokens(data=[token_answer(record) for record in records]))
 
-    async def create_token(request: web.Request) -> web.Response:
-        require_admin(request)
-        Arguments(request)
-        new = await read_new_token(request)
+    async def create_token(request: web.Request, new: NewToken) -> web.Response:
         try:
             created = await run(
                 tokens.create,
                 new.name,
-                new.grants,
+                _grants(new.grants),
                 admin=new.admin,
                 expires_in=new.expires_in,
                 created_by=principal(request).token_id,
             )
         except InvalidArgumentError as error:
-            raise ApiError(400, ErrorCode.INVALID.value, str(error)) from None
-        return answer(request, created_body(created), status=201)
+            raise ApiError(400, ErrorCode.INVALID, str(error)) from None
+        told = CreatedToken(token=created.token, **_of_record(created.record))
+        return answer(request, told, status=201)
 
     async def revoke_token(request: web.Request) -> web.Response:
-        require_admin(request)
-        Arguments(request)
         token_id = request.match_info["tokenId"]
         if not await run(tokens.revoke, token_id):
             raise ApiError(
-                404, ErrorCode.NOT_FOUND.value, f"token {token_id!r} does not exist: see GET {API}/tokens"
+                404, ErrorCode.NOT_FOUND, f"token {token_id!r} does not exist: see GET {API}/tokens"
             )
-        return answer(request, {"tokenId": token_id, "revoked": True})
+        return answer(request, Revoked(token_id=token_id, revoked=True))
 
     return [
-        web.get(f"{API}/whoami", whoami, allow_head=False),
-        # before the one below, which would take "self" for an id
-        web.delete(f"{API}/tokens/self", revoke_self),
-        web.get(f"{API}/tokens", list_tokens, allow_head=False),
-        web.post(f"{API}/tokens", create_token),
-        web.delete(f"{API}/tokens/{{tokenId}}", revoke_token),
+        bind(contract.WHOAMI, whoami),
+        # before the last one, which would take "self" for an id
+        bind(contract.REVOKE_SELF, revoke_self),
+        bind(contract.TOKENS, list_tokens),
+        bind(contract.CREATE_TOKEN, create_token),
+        bind(contract.REVOKE_TOKEN, revoke_token),
     ]
+
+
+def token_answer(record: TokenRecord) -> Token:
+    """Return what an admin is told about a token."""
+    return Token(**_of_record(record))
+
+
+def _of_principal(who: Principal) -> dict[str, Any]:
+    return {
+        "token_id": who.token_id,
+        "name": who.name,
+        "admin": who.admin,
+        "grants": [
+            Grant(owner=owner, scope=cast("ScopeWord", scope.word)) for owner, scope in who.grants.items()
+        ],
+        "created_at": time_or_none(who.created_ns),
+        "expires_at": time_or_none(who.expires_ns),
+    }
+
+
+def _of_record(record: TokenRecord) -> dict[str, Any]:
+    return {
+        **_of_principal(record.principal()),
+        "created_by": record.created_by,
+        "revoked_at": time_or_none(record.revoked_ns),
+        "last_used_at": time_or_none(record.used_ns),
+    }
+
+
+def _grants(given: Iterable[Grant]) -> dict[str, Scope]:
+    grants: dict[str, Scope] = {}
+    for grant in given:
+        if grant.owner in grants:
+            raise invalid("grants", grant.owner, "it is granted twice: name it once, with the larger scope")
+        grants[grant.owner] = parse_scope(grant.scope)
+    return grants

@@ -5,42 +5,33 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
-from ml_dash.protocol import API
 from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.api.limits import VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX
+from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import is_id
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import principal, reading
-from ml_dash.server.http.bodies import encoded_answer, encoder, read_object
-from ml_dash.server.http.query_args import TEXT_MAX, Arguments, invalid
+from ml_dash.server.http.access import principal
+from ml_dash.server.http.bodies import encoded_answer, encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from aiohttp import web
 
     from ml_dash.server.accounts.grants import Principal
+    from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, ServedView as View
+    from ml_dash.shapes import AskedValues, MetricField
 
 __all__ = ["value_routes"]
 
-_BODY_BYTES = 1 << 20
-_BODY_SECONDS = 30.0
 _PARAMS_MAX = 500
 _METRICS_MAX = 100
 _LOOK_BACK = 16
 """Rows from the end in which a field is looked for: not every row has every field."""
 _KEPT_EXPERIMENTS, _KEPT_VALUES = 4096, 256
-
-
-class _Wanted(NamedTuple):
-    """A field of a metric."""
-
-    name: str | None
-    field: str
 
 
 @dataclass(slots=True)
@@ -51,23 +42,21 @@ class _Known:
     params: dict[str, Any]
     metrics: list[dict[str, Any]]
     metrics_total: int
-    values: dict[_Wanted, Any] = field(default_factory=dict)
+    values: dict[MetricField, Any] = field(default_factory=dict)
 
 
-def value_routes(library: Library) -> list[web.RouteDef]:
+def value_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the route."""
     values = _Values(library)
 
-    @reading
-    async def ask(request: web.Request) -> web.Response:
-        Arguments(request)
-        ids, wanted = _read(await read_object(request, _BODY_BYTES, _BODY_SECONDS))
+    async def ask(request: web.Request, asked: AskedValues) -> web.Response:
+        ids = [id_ for id_ in dict.fromkeys(asked.ids) if is_id(id_)]
         who, encode = principal(request), encoder(request)
         return encoded_answer(
-            request, await library.query(lambda: encode({"data": list(values.of(ids, wanted, who))}))
+            request, await library.query(lambda: encode({"data": list(values.of(ids, asked.metrics, who))}))
         )
 
-    return [web.post(f"{API}/experiments/values", ask)]
+    return [bind(contract.VALUES, ask)]
 
 
 class _Values:
@@ -82,7 +71,9 @@ class _Values:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def of(self, ids: Iterable[str], wanted: list[_Wanted], who: Principal) -> Iterable[dict[str, Any]]:
+    def of(
+        self, ids: Iterable[str], wanted: Sequence[MetricField], who: Principal
+    ) -> Iterable[dict[str, Any]]:
         """Yield what is known of each experiment that is there and may be read."""
         for id_ in ids:
             try:
@@ -92,7 +83,7 @@ class _Values:
             except ApiError:
                 continue  # deleted, or damaged: the table has the others all the same
 
-    def _values(self, id_: str, rows: int, wanted: list[_Wanted]) -> dict[str, Any]:
+    def _values(self, id_: str, rows: int, wanted: Sequence[MetricField]) -> dict[str, Any]:
         view = self._library.view(id_)
         with self._lock:
             known = self._known.get(id_)
@@ -131,7 +122,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _last(view: View, wanted: _Wanted) -> Any:
+def _last(view: View, wanted: MetricField) -> Any:
     """Return the field's last value; None where the last rows have none that a table could show."""
     series = Series(Kind.METRIC, wanted.name)
     count = view.count(series)
@@ -149,26 +140,3 @@ def _field(data: dict[str, Any], name: str) -> Any:
     first, _, rest = name.partition(".")
     inside = data.get(first)
     return _field(inside, rest) if rest and isinstance(inside, dict) else None
-
-
-def _read(body: dict[str, Any]) -> tuple[list[str], list[_Wanted]]:
-    if unknown := sorted(str(name) for name in body.keys() - {"ids", "metrics"}):
-        raise invalid(unknown[0], body.get(unknown[0]), "there is no such field: give ids, metrics")
-    ids, metrics = body.get("ids"), body.get("metrics", [])
-    if (
-        not isinstance(ids, list)
-        or len(ids) > VALUES_EXPERIMENTS_MAX
-        or not all(isinstance(id_, str) and len(id_) <= 64 for id_ in ids)
-    ):
-        raise invalid("ids", ids, f"give a list of at most {VALUES_EXPERIMENTS_MAX} ids of experiments")
-    if not isinstance(metrics, list) or len(metrics) > VALUES_METRICS_MAX:
-        raise invalid("metrics", metrics, f"give a list of at most {VALUES_METRICS_MAX} fields of metrics")
-    return [id_ for id_ in dict.fromkeys(ids) if is_id(id_)], [_wanted(each) for each in metrics]
-
-
-def _wanted(given: Any) -> _Wanted:
-    match given:
-        case {"name": str() | None as name, "field": str() as wanted, **rest} if not rest:
-            if name != "" and len(name or "") <= TEXT_MAX and 0 < len(wanted) <= TEXT_MAX:
-                return _Wanted(name, wanted)
-    raise invalid("metrics", given, 'give objects {"name": text or null, "field": text}')

@@ -6,16 +6,15 @@ import contextlib
 import math
 from typing import Any, NamedTuple
 
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import WIDTH_MAX, ErrorCode
 from ml_dash.server.errors import ApiError
 
-__all__ = ["INDEX", "TIME", "WIDTH_MAX", "ChartRequest", "checked_request"]
+__all__ = ["INDEX", "TIME", "ChartRequest", "checked_request"]
 
 INDEX = "index"
 """As x: the index of the row in its series."""
 TIME = "time"
 """As x: the time of the row, in seconds since the epoch."""
-WIDTH_MAX = 10_000
 
 
 class ChartRequest(NamedTuple):

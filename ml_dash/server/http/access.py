@@ -7,14 +7,14 @@ same 404, so that names do not leak.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from aiohttp import web
 
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import TOKEN_CHARACTERS_MAX, ErrorCode
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
-from ml_dash.server.accounts.token_cache import TOKEN_CHARACTERS_MAX, hash_token
+from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Secrets(Protocol):
 class Sessions(Secrets, Protocol):
     """Who is signed in with a browser. The secrets are what the cookies hold."""
 
-    mode: str
+    mode: Literal["server", "local"]
     """``"server"`` or ``"local"``: what the pages are told."""
     cookie: str
     """The cookie's name."""
@@ -142,7 +142,7 @@ def is_public(handler: Callable[..., Any]) -> bool:
 
 def reading(handler: H) -> H:
     """Mark a handler that changes nothing, though it is no GET: sessions may use it."""
-    setattr(handler, _READING, True)
+    setattr(getattr(handler, "__func__", handler), _READING, True)
     return handler
 
 
@@ -156,7 +156,7 @@ def demand_page(request: web.Request) -> None:
     if BY_PAGE not in request.headers or site not in {"same-origin", "none"}:
         raise ApiError(
             403,
-            ErrorCode.FORBIDDEN.value,
+            ErrorCode.FORBIDDEN,
             f"this needs the header {BY_PAGE!r}, from a page of this origin; programs show a token instead",
         )
 
@@ -183,7 +183,7 @@ def require(request: web.Request, owner: str, scope: Scope) -> None:
         has = Scope(who.scope_on(owner)).word
         raise ApiError(
             403,
-            ErrorCode.FORBIDDEN.value,
+            ErrorCode.FORBIDDEN,
             f"token {who.name!r} has the scope {has!r} on owner {owner!r}, and this needs {scope.word!r}: "
             "use a token that was granted it",
         )
@@ -197,16 +197,14 @@ def require_admin(request: web.Request) -> None:
     """
     who = principal(request)
     if not who.admin:
-        raise ApiError(
-            403, ErrorCode.FORBIDDEN.value, f"token {who.name!r} is no admin token, and this needs one"
-        )
+        raise ApiError(403, ErrorCode.FORBIDDEN, f"token {who.name!r} is no admin token, and this needs one")
 
 
 def not_found(request: web.Request) -> ApiError:
     """Return the answer for what is not there, and for what the token may not see: it must be the same."""
     return ApiError(
         404,
-        ErrorCode.NOT_FOUND.value,
+        ErrorCode.NOT_FOUND,
         f"{request.path}: there is nothing, or this token may not see it; `ml-dash whoami` says what it was granted",
     )
 
@@ -225,7 +223,7 @@ async def _identify(request: web.Request, access: Access) -> Principal:
         if not getattr(request.match_info.handler, _READING, False):
             raise ApiError(
                 403,
-                ErrorCode.FORBIDDEN.value,
+                ErrorCode.FORBIDDEN,
                 "whoever is signed in with a browser can only read: use a token",
             )
     return who
@@ -259,7 +257,7 @@ def check_attempts(request: web.Request, attempts: Attempts, *, unless: bool = F
     if seconds and not unless:
         raise ApiError(
             429,
-            ErrorCode.BUSY.value,
+            ErrorCode.BUSY,
             f"too many different tokens that are not valid came from this address: try again in {seconds} s",
             retryAfter=seconds,
         )
@@ -283,4 +281,4 @@ def _bearer(request: web.Request) -> str:
 
 
 def _unauthorized(problem: str, remedy: str = "get one with `ml-dash login`") -> ApiError:
-    return ApiError(401, ErrorCode.UNAUTHORIZED.value, f"{problem}: {remedy}")
+    return ApiError(401, ErrorCode.UNAUTHORIZED, f"{problem}: {remedy}")

@@ -10,16 +10,20 @@ import asyncio
 import json
 import math
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
-from ml_dash.protocol import JSON, MSGPACK, ErrorCode
+from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
+from ml_dash.server.http.query_args import checked, field_types
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from ml_dash.server.http.budget import Budget
 
@@ -29,19 +33,30 @@ __all__ = [
     "encoded_answer",
     "encoder",
     "error_answer",
+    "is_shallow",
     "read_body",
+    "read_form",
     "read_object",
     "to_json",
     "too_large",
 ]
 
+S = TypeVar("S", bound=Struct)
+
 _DEPTH_MAX = 64
 _CHUNK = 256 << 10
+_FORM_BYTES_MAX = 16 * 1024
+_FORM_SECONDS = 30.0
+_FIELDS_MAX = 20
 
 
 def answer(request: web.BaseRequest, body: Any, *, status: int = 200) -> web.Response:
-    """Return an answer in the form that the client asked for. For large ones there is `encoder`."""
-    return web.Response(body=encoder(request)(body), status=status, headers=_headers(request))
+    """Return an answer in the form that the client asked for. For large ones there is `encoder`.
+
+    A struct must hold nothing that was logged: msgspec would write bytes and floats its own way.
+    """
+    plain = msgspec.to_builtins(body) if isinstance(body, Struct) else body
+    return web.Response(body=encoder(request)(plain), status=status, headers=_headers(request))
 
 
 def encoder(request: web.BaseRequest) -> Callable[[Any], bytes]:
@@ -96,43 +111,69 @@ def _wants_msgpack(request: web.BaseRequest) -> bool:
     return MSGPACK in accepted
 
 
-async def read_object(request: web.Request, limit: int, timeout: float) -> dict[str, Any]:
+async def read_object(request: web.Request, shape: type[S], limit: int, timeout: float) -> S:
     """Return a request's body, which is one object in JSON or msgpack.
 
+    Args:
+        request: The request.
+        shape: What the object must be.
+        limit: How many bytes the body may have.
+        timeout: Seconds for which nothing of it may come.
+
     Raises:
-        ApiError: 400 or 413: it is none, or too large.
+        ApiError: 400, 408 or 413.
     """
-    raw = await _read_limited(request, limit, timeout)
-    kind = request.content_type
+    raw = bytes(await read_body(request, limit, timeout))
+    kind = "msgpack" if request.content_type == MSGPACK else "JSON"
     try:
-        value = from_msgpack(raw) if kind == MSGPACK else json.loads(raw)
+        value = from_msgpack(raw) if kind == "msgpack" else json.loads(raw)
     except (ValueError, RecursionError):
-        raise ApiError(
-            400,
-            ErrorCode.INVALID,
-            f"the body is no {'msgpack' if kind == MSGPACK else 'JSON'}: send one object",
-        ) from None
+        raise _invalid(f"the body is not valid {kind}: send one object") from None
     if not isinstance(value, dict):
-        raise ApiError(400, ErrorCode.INVALID, f"the body is a {type(value).__name__}: send one object")
-    if not _is_shallow(value):
-        raise ApiError(
-            400, ErrorCode.INVALID, f"the body is nested more than {_DEPTH_MAX} levels deep: flatten it"
-        )
-    return value
+        raise _invalid(f"the body is a {type(value).__name__}: send one object")
+    if not is_shallow([value], _DEPTH_MAX):
+        raise _invalid(f"the body is nested more than {_DEPTH_MAX} levels deep: flatten it")
+    known = field_types(shape)
+    # values are not shown: one may be a secret under a name with a typing error
+    if unknown := sorted(str(name) for name in value.keys() - known.keys()):
+        raise _invalid(f"{unknown[0]!r:.200}: there is no such field: send one object of {', '.join(known)}")
+    return checked(value, shape)
 
 
-def _is_shallow(value: Any) -> bool:
-    level = [value]
-    for _ in range(_DEPTH_MAX):
-        level = [
-            item
-            for each in level
-            for item in (each.values() if isinstance(each, dict) else each)
-            if isinstance(item, (dict, list))
-        ]
+def is_shallow(values: Iterable[Any], levels: int) -> bool:
+    """Say whether dicts and lists are nested at most so many levels deep."""
+    level = [value for value in values if isinstance(value, (dict, list))]
+    for _ in range(levels):
         if not level:
             return True
-    return False
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, (dict, list))
+        ]
+    return not level
+
+
+async def read_form(request: web.Request) -> dict[str, str] | None:
+    """Return a form's fields that have a value; None if the body is not a form, or has a field twice.
+
+    Raises:
+        ApiError: 400, 408 or 413.
+    """
+    if request.content_type != FORM:
+        return None
+    try:
+        # anybody may send a form: all of it must come in time, not only some of it now and then
+        body = await asyncio.wait_for(read_body(request, _FORM_BYTES_MAX, _FORM_SECONDS), _FORM_SECONDS)
+    except asyncio.TimeoutError:
+        raise _stopped(f"the body did not come within {_FORM_SECONDS:g} s") from None
+    try:
+        fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        return None
+    form = {name: value for name, value in fields if value}
+    return form if len(fields) == len({name for name, _ in fields}) else None
 
 
 async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
@@ -141,22 +182,7 @@ async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
         while chunk := await asyncio.wait_for(request.content.readany(), timeout):
             yield chunk
     except asyncio.TimeoutError:
-        raise ApiError(
-            408, ErrorCode.INVALID, f"nothing of the body came for {timeout:g} s: send it again, in one go"
-        ) from None
-
-
-async def _read_limited(request: web.Request, limit: int, timeout: float) -> bytes:
-    if (request.content_length or 0) > limit:
-        raise too_large(limit)
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise _unknown_encoding(request, "identity")
-    raw = bytearray()
-    async for chunk in chunks(request, timeout):
-        raw += chunk
-        if len(raw) > limit:
-            raise too_large(limit)
-    return bytes(raw)
+        raise _stopped(f"nothing of the body came for {timeout:g} s") from None
 
 
 def too_large(limit: int) -> ApiError:
@@ -169,40 +195,48 @@ def too_large(limit: int) -> ApiError:
     )
 
 
-def _unknown_encoding(request: web.Request, known: str) -> ApiError:
-    given = request.headers.get("Content-Encoding", "")
-    return ApiError(400, ErrorCode.INVALID, f"Content-Encoding={given!r:.40} is not known here: use {known}")
+def _stopped(what: str) -> ApiError:
+    return ApiError(408, ErrorCode.INVALID, f"{what}: send it again, in one go")
 
 
-async def read_body(request: web.Request, limit: int, budget: Budget, timeout: float) -> bytearray:
-    """Return a request's body, decompressed as it comes; what it holds in memory is on `budget`.
+def _invalid(message: str) -> ApiError:
+    return ApiError(400, ErrorCode.INVALID, message)
 
-    The caller holds the budget open for as long as it holds the body.
+
+async def read_body(
+    request: web.Request, limit: int, timeout: float, budget: Budget | None = None
+) -> bytearray:
+    """Return a request's body.
+
+    Args:
+        request: The request.
+        limit: How many bytes it may have, after decompression.
+        timeout: Seconds for which nothing of it may come.
+        budget: What it takes of the memory; the caller holds it open for as long as the body. With it, the body may be
+            compressed.
 
     Raises:
-        ApiError: 400, 413 or 503: it cannot be decompressed, is too large, or there is too much to do.
+        ApiError: 400, 408, 413 or 503: it cannot be decompressed, stops coming, is too large, or there is too much to
+            do.
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in {"identity", "deflate"}:
-        raise _unknown_encoding(request, "identity or deflate")
-    length = request.content_length
-    if length is not None and length > limit:
+    known = ("identity",) if budget is None else ("identity", "deflate")
+    if encoding not in known:
+        raise _invalid(f"Content-Encoding={encoding!r:.40} is not known here: use {' or '.join(known)}")
+    length = request.content_length or 0
+    if length > limit:
         raise too_large(limit)
-    budget.take(length or 0)
+    if budget is not None:
+        budget.take(length)
     body = bytearray()
     inflate = _Inflate(limit) if encoding == "deflate" else None
     async for chunk in chunks(request, timeout):
-        if inflate is None:
-            body += chunk
-        else:
-            for piece in inflate.feed(chunk):
-                body += piece
+        for piece in (chunk,) if inflate is None else inflate.feed(chunk):
+            body += piece
+            if budget is not None:
                 budget.cover(len(body))
-                if len(body) > limit:
-                    raise too_large(limit)
-        budget.cover(len(body))
-        if len(body) > limit:
-            raise too_large(limit)
+            if len(body) > limit:
+                raise too_large(limit)
     if inflate is not None:
         inflate.finish()
     return body

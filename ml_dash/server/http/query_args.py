@@ -1,115 +1,163 @@
-"""A request's arguments: each is checked, and none is ignored."""
+"""A request's arguments: each is checked against what its route takes, and none is ignored."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct, inspect
 
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
     from aiohttp import web
+    from msgspec.structs import FieldInfo
 
-__all__ = ["INDEX_MAX", "Arguments", "invalid"]
+__all__ = ["Query", "checked", "field_types", "invalid", "read_query", "remedy"]
 
-INDEX_MAX = 2**63 - 1
-TEXT_MAX = 4096
+S = TypeVar("S", bound=Struct)
+
+
+class Query(Struct):
+    """The arguments of a route, by name. A tuple's may be given more than once, all others once."""
+
+
+class FieldType(NamedTuple):
+    """A field of a struct: what it takes, and as what a person is told of it."""
+
+    info: FieldInfo
+    type: inspect.Type
+    extra: dict[str, Any]
 
 
 def invalid(name: str, value: object, remedy: str) -> ApiError:
-    """Return what is answered to an argument that is not allowed."""
+    """Return the answer to an argument, or a field, that is not allowed."""
     return ApiError(400, ErrorCode.INVALID, f"{name}={value!r:.200}: {remedy}")
 
 
-class Arguments:
-    """The arguments in a request's URL.
-
-    Args:
-        request: The request.
-        known: The names that this route knows; another one is a mistake, perhaps in writing.
-        several: Those of them that may be given more than once.
+def read_query(request: web.Request, shape: type[S]) -> S:
+    """Return a request's arguments.
 
     Raises:
-        ApiError: 400: there is another one, or one of them twice.
+        ApiError: 400: one is not known, given twice, missing or not allowed.
     """
+    fields = field_types(shape)
+    values: dict[str, Any] = {}
+    for name, value in request.query.items():
+        field = fields.get(name)
+        if field is None:
+            remedy = f"give {', '.join(fields)}" if fields else "give none"
+            raise invalid(name, value, f"this path has no such argument: {remedy}")
+        if isinstance(field.type, inspect.VarTupleType):
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            raise invalid(name, value, "it is given twice: give it once")
+        else:
+            values[name] = _parsed(value, field.type)
+    return checked(values, shape)
 
-    def __init__(self, request: web.Request, *known: str, several: tuple[str, ...] = ()) -> None:
-        self._values: dict[str, str] = {}
-        self._several: dict[str, list[str]] = {}
-        for name, value in request.query.items():
-            if name not in known:
-                remedy = f"give {', '.join(known)}" if known else "give none"
-                raise invalid(name, value, f"this path has no such argument: {remedy}")
-            if name in several:
-                self._several.setdefault(name, []).append(value)
-                continue
-            if name in self._values:
-                raise invalid(name, value, "it is given twice: give it once")
-            self._values[name] = value
 
-    def text(self, name: str, *, most: int = TEXT_MAX) -> str | None:
-        """Return a text; None where it is not given.
+def checked(values: dict[str, Any], shape: type[S]) -> S:
+    """Return the struct of these values, by their names in JSON.
 
-        Raises:
-            ApiError: It is too long.
-        """
-        value = self._values.get(name)
-        if value is not None and len(value) > most:
-            raise invalid(name, value[:40] + "…", f"give at most {most} characters")
-        return value
+    It is made field by field, so that an error can name the field and show its value, and not only its type.
 
-    def whole(self, name: str, default: int, most: int = INDEX_MAX) -> int:
-        """Return a whole number from 0 on.
-
-        Raises:
-            ApiError: It is none, or over `most`.
-        """
-        value = self._values.get(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"[0-9]{1,19}", value) or int(value) > most:
-            raise invalid(name, value, f"give a whole number from 0 to {most}")
-        return int(value)
-
-    def optional_whole(self, name: str, most: int = INDEX_MAX) -> int | None:
-        """Return a whole number from 0 on; None where it is not given."""
-        return self.whole(name, 0, most) if name in self._values else None
-
-    def number(self, name: str) -> float | None:
-        """Return a finite number; None where it is not given.
-
-        Raises:
-            ApiError: It is none.
-        """
-        value = self._values.get(name)
-        if value is None:
-            return None
+    Raises:
+        ApiError: 400: a value is missing or not allowed.
+    """
+    found: dict[str, Any] = {}
+    for name, field in field_types(shape).items():
+        value = values.get(name)
+        if name not in values:
+            if field.info.required:
+                raise invalid(name, None, remedy(field))
+            continue
         try:
-            number = float(value) if len(value) <= 64 and value.isascii() and "_" not in value else math.nan
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise invalid(name, value, "give a finite number")
-        return number
+            found[field.info.name] = msgspec.convert(value, field.info.type)
+        except msgspec.ValidationError:
+            raise invalid(name, "…" if field.extra.get("secret") else value, remedy(field)) from None
+    return shape(**found)
 
-    def texts(self, name: str) -> list[str] | None:
-        """Return a list of texts, which are separated by commas; None where it is not given."""
-        value = self.text(name)
-        return None if value is None else value.split(",")
 
-    def all(self, name: str) -> tuple[str, ...]:
-        """Return all texts of an argument that may be given more than once."""
-        return tuple(self._several.get(name, ()))
+@cache
+def field_types(shape: type[Struct]) -> dict[str, FieldType]:
+    """Return a struct's fields, by their names in JSON."""
+    infos = {info.name: info for info in msgspec.structs.fields(shape)}
+    described = inspect.type_info(shape)
+    if not isinstance(described, inspect.StructType):
+        raise TypeError(f"{shape!r} is not a struct")
+    return {field.encode_name: FieldType(infos[field.name], *_bare(field.type)) for field in described.fields}
 
-    def flag(self, name: str) -> bool:
-        """Return a yes or a no, which is the default.
 
-        Raises:
-            ApiError: It is neither.
-        """
-        value = self._values.get(name, "false")
-        if value not in {"true", "false"}:
-            raise invalid(name, value, "give true or false")
-        return value == "true"
+def _bare(described: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
+    """Return a type without the null that stands for its absence, and what our code knows besides of it."""
+    extra: dict[str, Any] = {}
+    while True:
+        if isinstance(described, inspect.Metadata):
+            extra |= described.extra or {}
+            described = described.type
+        elif isinstance(described, inspect.UnionType):
+            rest = [each for each in described.types if not isinstance(each, inspect.NoneType)]
+            if len(rest) != 1:
+                return described, extra
+            described = rest[0]
+        else:
+            return described, extra
+
+
+def _parsed(text: str, described: inspect.Type) -> Any:
+    """Return what a text in a URL stands for; the text itself where it does not stand for such a value."""
+    if isinstance(described, (inspect.IntType, inspect.EnumType)):
+        return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else text
+    if isinstance(described, inspect.BoolType):
+        return {"true": True, "false": False}.get(text, text)
+    if isinstance(described, inspect.FloatType):
+        return _number(text)
+    return text
+
+
+def _number(text: str) -> float | str:
+    # Python also takes 1_000, and digits of other scripts
+    if len(text) > 64 or not text.isascii() or "_" in text:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def remedy(field: FieldType) -> str:
+    """Return what a person is told to give."""
+    told: str | None = field.extra.get("remedy")
+    return told or f"give {_expected(field.type)}"
+
+
+def _expected(described: inspect.Type) -> str:
+    described, _ = _bare(described)
+    told = "an object"
+    match described:
+        case inspect.StrType(max_length=most):
+            told = "a text" if most is None else f"a text of at most {most} characters"
+        case inspect.IntType(ge=least, le=most):
+            told = f"a whole number from {least or 0} {'on' if most is None else f'to {most}'}"
+        case inspect.FloatType(gt=least):
+            told = "a finite number" if least is None else f"a number above {least:g}"
+        case inspect.BoolType():
+            told = "true or false"
+        case inspect.LiteralType(values=values):
+            told = f"one of {', '.join(map(str, values))}"
+        case inspect.EnumType(cls=kinds):
+            told = f"one of {', '.join(f'{each.value} ({each.name.lower()})' for each in kinds)}"
+        case inspect.StructType(fields=fields):
+            told = f"an object of {' and '.join(field.encode_name for field in fields)}"
+        case (
+            inspect.ListType(item_type=item, max_length=most)
+            | inspect.VarTupleType(item_type=item, max_length=most)
+        ):
+            told = f"a list{'' if most is None else f' of at most {most}'}, each {_expected(item)}"
+    return told

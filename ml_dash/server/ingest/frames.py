@@ -23,9 +23,10 @@ from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind
+from ml_dash.server.http.bodies import is_shallow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["FrameBlock", "ParsedFrame", "ParsedFrames", "Problem", "parse_frames"]
 
@@ -258,8 +259,8 @@ def _check_values(block: Block) -> None:
         if column.field in fields:
             _check_apart(block, column.field)
         fields.add(column.field)
-        if column.type == "o":
-            _check_depth(column.values)
+        if column.type == "o" and not is_shallow(column.values, DEPTH_MAX):
+            raise ValueError(f"a value is nested more than {DEPTH_MAX} levels deep")
     if block.series.kind in _FOLDED:
         block_rows(block)
 
@@ -273,21 +274,6 @@ def _check_apart(block: Block, field: str) -> None:
             if seen & rows:
                 raise ValueError(f"field {field!r:.80} has two values in one row")
             seen |= rows
-
-
-def _check_depth(values: Iterable[Any]) -> None:
-    level = [value for value in values if isinstance(value, (dict, list))]
-    for _ in range(DEPTH_MAX):
-        if not level:
-            return
-        level = [
-            item
-            for value in level
-            for item in (value.values() if isinstance(value, dict) else value)
-            if isinstance(item, (dict, list))
-        ]
-    if level:
-        raise ValueError(f"a value is nested more than {DEPTH_MAX} levels deep")
 
 
 def block_crc(data: bytes | memoryview) -> int:

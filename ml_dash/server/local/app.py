@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
-from ml_dash.protocol import API, ErrorCode
+from ml_dash.protocol import ErrorCode
+from ml_dash.server.api import contract
+from ml_dash.server.api.experiments import catalogue_routes, found_experiment
 from ml_dash.server.api.files import file_routes
-from ml_dash.server.api.listing import catalogue_routes
 from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
 from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.values import value_routes
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import Access, authenticate, public
+from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 from ml_dash.server.http.bodies import answer, error_answer
-from ml_dash.server.http.query_args import Arguments
+from ml_dash.server.http.routing import Binder
 from ml_dash.server.listening import end_on_signals, reason_of
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
 from ml_dash.settings import Settings
+from ml_dash.shapes import Health
 from ml_dash.version import __version__
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ _ADDRESS = "127.0.0.1"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HTTP_PORT = 80
 _BODY_BYTES = 1 << 20
+_BODY_SECONDS = 30.0
 
 
 class LocalStartError(MLDashError, OSError):
@@ -64,25 +68,22 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
     """
     access = Access.of(None, sessions, SYSTEM_CLOCK)
 
-    @public
     async def health(request: web.Request) -> web.Response:
-        Arguments(request)
-        return answer(
-            request, {"status": "ok", "server": "ml-dash ui", "version": __version__, "api": ["v1"]}
-        )
+        return answer(request, Health(status="ok", server="ml-dash ui", version=__version__, api=["v1"]))
 
     app = web.Application(
         middlewares=[numbered, answered(_explained), _only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
     )
+    bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS)
     app.add_routes(
         [
-            web.get(f"{API}/health", health, allow_head=False),
-            *session_routes(access),
-            *value_routes(library),
-            *catalogue_routes(library),
-            *reading_routes(library),
-            *file_routes(library),
+            bind(contract.HEALTH, health),
+            *session_routes(bind, access),
+            *value_routes(bind, library),
+            *catalogue_routes(bind, library),
+            *reading_routes(bind, library),
+            *file_routes(bind, library),
             *page_routes(),
         ]
     )

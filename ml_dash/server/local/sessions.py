@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
 from ml_dash.server.recent import Recent
@@ -29,7 +29,7 @@ class OneTimeSessions:
         token: What the next browser must show.
     """
 
-    mode = "local"
+    mode: Literal["server", "local"] = "local"
     lifetime: int | None = None
 
     def __init__(self, port: int, on_used: Callable[[str], None]) -> None:

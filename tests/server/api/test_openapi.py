@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 from ml_dash.protocol import FRAMES
 from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.tokens import Tokens
-from ml_dash.server.api.openapi import document
+from ml_dash.server.api.contract import document
 from ml_dash.server.app import build_app
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store

@@ -1,0 +1,607 @@
+"""What can be asked of a server: every route, with its arguments, its body, and the statuses that an answer may have.
+
+Routing, the checks of requests and the OpenAPI document are made of this, and so are the dashboard's types:
+``python -m ml_dash.server.api.contract`` writes the document.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta
+
+from ml_dash import shapes
+from ml_dash.protocol import (
+    API,
+    BLOBS_ASKED_MAX,
+    CHECKSUM_PATTERN,
+    FILES_DEFAULT,
+    FRAMES,
+    HTML,
+    INDEX_MAX,
+    JSON,
+    LISTED_DEFAULT,
+    LISTED_MAX,
+    OCTETS,
+    PART_BYTES_MIN,
+    PARTS_MAX,
+    READ_DEFAULT,
+    READ_LIMIT_MAX,
+    SERIES_NAME_MAX,
+    TAGS_ASKED_MAX,
+    TEXT_MAX,
+    WIDTH_DEFAULT,
+    WIDTH_MAX,
+    WRITER_PATTERN,
+)
+from ml_dash.query.logs import LEVELS
+from ml_dash.series import Kind  # noqa: TC001 - msgspec reads it
+from ml_dash.server.accounts.browser_sessions import StoreSessions
+from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.http.access import BY_PAGE
+from ml_dash.server.http.openapi import describe
+from ml_dash.server.http.query_args import Query
+from ml_dash.server.http.routing import Caller, Form, Route
+
+EXPERIMENT = f"{API}/experiments/{{id}}"
+
+
+def _text(description: str, most: int = TEXT_MAX, least: int = 0, **others: Any) -> Meta:
+    return Meta(description=description, max_length=most, min_length=least, **others)
+
+
+def _whole(description: str, most: int = INDEX_MAX, least: int = 0) -> Meta:
+    return Meta(description=description, ge=least, le=most)
+
+
+class Paths(Query):
+    """The names in paths."""
+
+    id: Annotated[str, Meta(pattern="^exp_[a-z0-9]{20}$")]
+    writer: Annotated[str, Meta(pattern=f"^{WRITER_PATTERN}$")]
+    tokenId: Annotated[str, Meta(min_length=1, max_length=64)]  # noqa: N815 - as it is in the path
+    file: Annotated[str, Meta(min_length=1, max_length=256)]
+    checksum: Annotated[str, Meta(pattern=f"^{CHECKSUM_PATTERN}$")]
+    number: Annotated[int, Meta(ge=1, le=PARTS_MAX)]
+    owner: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+# --- the server
+
+
+HEALTH = Route(
+    "GET", f"{API}/health", "Say that the server is there.", {200: shapes.Health}, caller=Caller.ANYBODY
+)
+READY = Route(
+    "GET", f"{API}/ready", "Say whether the server can store.", {200: shapes.Ready}, caller=Caller.ANYBODY
+)
+COUNTERS = Route(
+    "GET", "/metrics", "Return counters for Prometheus.", {200: "text/plain"}, caller=Caller.ADMIN
+)
+OPENAPI = Route("GET", f"{API}/openapi.json", "Return this document.", {200: JSON})
+
+
+# --- tokens, sessions and logins
+
+
+WHOAMI = Route("GET", f"{API}/whoami", "Say what the token may do.", {200: shapes.Whoami})
+REVOKE_SELF = Route("DELETE", f"{API}/tokens/self", "Revoke the token used.", {200: shapes.Revoked}, (507,))
+TOKENS = Route("GET", f"{API}/tokens", "List all tokens.", {200: shapes.Tokens}, caller=Caller.ADMIN)
+CREATE_TOKEN = Route(
+    "POST",
+    f"{API}/tokens",
+    "Create a token, whose text is in this answer only.",
+    {201: shapes.CreatedToken},
+    (507,),
+    caller=Caller.ADMIN,
+    body=shapes.NewToken,
+    body_bytes=256 << 10,
+)
+REVOKE_TOKEN = Route(
+    "DELETE",
+    f"{API}/tokens/{{tokenId}}",
+    "Revoke a token.",
+    {200: shapes.Revoked},
+    (404, 507),
+    caller=Caller.ADMIN,
+)
+
+_BY_PAGE = {
+    "name": BY_PAGE,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "enum": ["1"]},
+    "description": "Any value: what counts is that a page of another origin cannot send it.",
+}
+SESSION = Route(
+    "GET",
+    f"{API}/session",
+    "Say who is signed in with this browser.",
+    {200: shapes.Session},
+    caller=Caller.ANYBODY,
+)
+SIGN_IN = Route(
+    "POST",
+    f"{API}/session",
+    "Sign in: exchange a token for a cookie, which may read what the token may.",
+    {200: shapes.Session},
+    (401, 429, 507),
+    caller=Caller.PAGE,
+    body=shapes.NewSession,
+    body_bytes=4096,
+    headers=(_BY_PAGE,),
+)
+SIGN_OUT = Route(
+    "DELETE",
+    f"{API}/session",
+    "Sign out.",
+    {200: shapes.Session},
+    (507,),
+    caller=Caller.PAGE,
+    headers=(_BY_PAGE,),
+)
+
+
+class AuthorizeForm(Form):
+    """What a device begins a login with."""
+
+    client_id: Annotated[str, Meta(max_length=100)]
+    client_name: Annotated[str, Meta(max_length=255)] | None = None
+    scope: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+
+
+class PollForm(Form):
+    """What a device asks for its token with."""
+
+    client_id: Annotated[str, Meta(max_length=100)]
+    grant_type: Annotated[str, Meta(max_length=100)]
+    device_code: Annotated[str, Meta(max_length=200)]
+
+
+class DecisionForm(Form):
+    """What a person decides on a login."""
+
+    user_code: Annotated[str, Meta(max_length=64)]
+    token: Annotated[str, Meta(max_length=TEXT_MAX)]
+    decision: Literal["approve", "deny"]
+    scope: Literal["read", "write"] | None = None
+    owners: Annotated[str, Meta(max_length=TEXT_MAX)] | None = None
+    lifetime: Literal["30", "90", "365", "never"] | None = None
+
+
+class UserCode(Query):
+    """Which login."""
+
+    user_code: Annotated[str, _text("The code that the device shows.", 64)] | None = None
+
+
+DEVICE_AUTHORIZE = Route(
+    "POST",
+    f"{API}/device/authorize",
+    "Begin a login (RFC 8628).",
+    {200: shapes.DeviceAuthorization},
+    (429, 507),
+    caller=Caller.ANYBODY,
+    body=AuthorizeForm,
+    errors=shapes.OAuthError,
+)
+DEVICE_TOKEN = Route(
+    "POST",
+    f"{API}/device/token",
+    "Ask for the token of a login (RFC 8628).",
+    {200: shapes.DeviceToken},
+    (429, 507),
+    caller=Caller.ANYBODY,
+    body=PollForm,
+    errors=shapes.OAuthError,
+)
+DEVICE_PAGE = Route(
+    "GET",
+    "/device",
+    "Show a person a login.",
+    {200: HTML},
+    (404, 429),
+    caller=Caller.ANYBODY,
+    query=UserCode,
+    errors=HTML,
+)
+DEVICE_DECIDE = Route(
+    "POST",
+    "/device",
+    "Approve or deny a login.",
+    {200: HTML},
+    (403, 404, 409, 429, 507),
+    caller=Caller.ANYBODY,
+    body=DecisionForm,
+    errors=HTML,
+)
+
+
+# --- experiments
+
+
+class ListExperiments(Query):
+    """Which experiments."""
+
+    prefix: Annotated[str, _text("The experiment of this prefix, and those below it.")] | None = None
+    owner: Annotated[str, _text("Of this owner.")] | None = None
+    project: Annotated[str, _text("Of a project of this name.")] | None = None
+    folder: Annotated[str, _text("In this folder, and below it.")] | None = None
+    tag: Annotated[str, _text("With this tag.")] | None = None
+    status: (
+        Annotated[
+            Literal["RUNNING", "COMPLETED", "FAILED", "CANCELLED", "STALE"],
+            Meta(description="With this status; STALE is RUNNING without a heartbeat."),
+        ]
+        | None
+    ) = None
+    search: (
+        Annotated[str, _text("Words that are part of the prefix, a tag or the readme, in any case.", 1000)]
+        | None
+    ) = None
+    limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
+    cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
+    changed_since: (
+        Annotated[
+            str,
+            _text(
+                "The asOf of an earlier list: only what may have changed since, deleted ones included.",
+                200,
+                # for the document: what `ml-dash ui` hands out looks different, so each library checks its own
+                extra_json_schema={"pattern": r"^[0-9]{1,19}\.[0-9]{1,19}$"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+UPSERT = Route(
+    "POST",
+    f"{API}/experiments",
+    "Create an experiment, or change what is said of it; what is left out or null stays.",
+    {200: shapes.UpsertedExperiment, 201: shapes.UpsertedExperiment},
+    (403, 404, 410, 507),
+    body=shapes.NewExperiment,
+)
+EXPERIMENTS = Route(
+    "GET",
+    f"{API}/experiments",
+    "List experiments of the owners that the token may read, newest first.",
+    {200: shapes.Experiments},
+    query=ListExperiments,
+)
+VALUES = Route(
+    "POST",
+    f"{API}/experiments/values",
+    "Return parameters and last values of those of the experiments that exist; this changes nothing.",
+    {200: shapes.Values},
+    caller=Caller.READER,
+    body=shapes.AskedValues,
+    body_bytes=1 << 20,
+)
+RECORD = Route("GET", EXPERIMENT, "Return an experiment.", {200: shapes.Experiment}, scope=Scope.READ)
+DELETE = Route(
+    "DELETE",
+    EXPERIMENT,
+    "Delete an experiment; its data stays, for who recreates it.",
+    {200: shapes.Experiment},
+    (507,),
+    scope=Scope.ADMIN,
+)
+
+
+# --- frames and rows
+
+
+WRITERS = Route(
+    "GET",
+    f"{EXPERIMENT}/writers",
+    "Return how far the frames of each writer are stored.",
+    {200: shapes.Watermarks},
+    scope=Scope.READ,
+)
+POST_FRAMES = Route(
+    "POST",
+    f"{EXPERIMENT}/writers/{{writer}}/frames",
+    "Store frames, each exactly once; the answer means that they are on the disk.",
+    {200: shapes.Watermark},
+    (409, 422, 507),
+    scope=Scope.WRITE,
+    body=FRAMES,
+    body_text="Frames of the journal's format, back to back, their numbers without a gap. Content-Encoding: identity "
+    "or deflate (zlib).",
+)
+
+
+_MetricName: TypeAlias = Annotated[
+    str,
+    _text(
+        "The metric's name; without it, the unnamed one.",
+        SERIES_NAME_MAX,
+        1,
+        extra={
+            "remedy": f"give at most {SERIES_NAME_MAX} characters, or leave it out for the unnamed metric"
+        },
+    ),
+]
+
+
+class MetricName(Query):
+    """Which metric."""
+
+    name: _MetricName | None = None
+
+
+class _Page(Query):
+    start_index: Annotated[int, _whole("The first row's index.")] = 0
+    limit: Annotated[int, _whole("How many rows at most.", READ_LIMIT_MAX)] = READ_DEFAULT
+
+
+class RowsPage(_Page):
+    """Which rows of a metric."""
+
+    name: _MetricName | None = None
+
+
+class LogsPage(_Page):
+    """Which log rows."""
+
+    level: (
+        Annotated[
+            str,
+            Meta(
+                description="Only this level, in any case.",
+                max_length=TEXT_MAX,
+                extra_json_schema={"enum": [*LEVELS, "warning"]},
+            ),
+        ]
+        | None
+    ) = None
+    search: Annotated[str, _text("Only messages that contain this, in any case.")] | None = None
+    since: Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")] | None = (
+        None
+    )
+    until: Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")] | None = None
+
+
+class MetricsPage(Query):
+    """Which metrics."""
+
+    start: Annotated[int, _whole("How many to leave out: those that are known already.")] = 0
+    limit: Annotated[int, _whole("How many at most; all without.")] | None = None
+
+
+class Chart(MetricName, kw_only=True):
+    """What to draw of a metric."""
+
+    field: Annotated[
+        str,
+        _text(
+            "The field's name, dotted for an item of a dict.",
+            extra={"remedy": f"give the name of a field of the metric, of at most {TEXT_MAX} characters"},
+        ),
+    ]
+    x: Annotated[str, _text("index, time, or the name of a field.")] = "index"
+    start: Annotated[float, Meta(description="The lowest x.")] | None = None
+    stop: Annotated[float, Meta(description="The x up to which, exclusive.")] | None = None
+    width: Annotated[int, _whole("In pixels.", WIDTH_MAX, 1)] = WIDTH_DEFAULT
+
+
+class BlocksRange(Query):
+    """Which rows of which series."""
+
+    kind: Annotated[Kind, Meta(description="Its kind.")]
+    name: Annotated[str, _text("Its name; without it, the unnamed one.", SERIES_NAME_MAX, 1)] | None = None
+    start: Annotated[int, _whole("The first row's index.")] = 0
+    stop: Annotated[int, _whole("The index after the last row's.")] | None = None
+
+
+class TrackEntries(Query):
+    """Which entries of which track."""
+
+    topic: Annotated[
+        str,
+        _text("The track's name.", SERIES_NAME_MAX, 1, extra={"remedy": "give the name of a track"}),
+    ]
+    start: Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")] | None = (
+        None
+    )
+    end: Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")] | None = None
+    columns: Annotated[str, _text("Fields to keep, with commas between them.")] | None = None
+
+
+def _reading(path: str, summary: str, answer: Any, query: type[Query] = Query) -> Route:
+    return Route("GET", f"{EXPERIMENT}/{path}", summary, {200: answer}, scope=Scope.READ, query=query)
+
+
+PARAMS = _reading("params", "Return flat parameters.", shapes.Params)
+RUN = _reading("run", "Return the status of the run.", shapes.Run)
+LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
+METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, MetricsPage)
+ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)
+STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, MetricName)
+SERIES = _reading(
+    "metrics/series", "Return one field of a metric, in at most `width` buckets.", shapes.Series, Chart
+)
+BLOCKS = _reading(
+    "blocks",
+    "Return rows of a series in full, as frames that are numbered 1, 2, …; a cut stream has no proper end.",
+    FRAMES,
+    BlocksRange,
+)
+TRACKS = _reading("tracks", "List all tracks.", shapes.Tracks)
+ENTRIES = _reading("tracks/entries", "Return entries of a track, by time.", shapes.Entries, TrackEntries)
+
+
+# --- files and blobs
+
+
+class ListFiles(Query):
+    """Which files."""
+
+    path: Annotated[str, _text("Those at or below it, or the one of this full name.")] | None = None
+    pattern: (
+        Annotated[str, _text("Those that it matches: * and ? within a segment, ** across segments.")] | None
+    ) = None
+    tag: Annotated[
+        tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
+        Meta(max_length=TAGS_ASKED_MAX, description="With any of these tags."),
+    ] = ()
+    versions: Annotated[bool, Meta(description="Every version of each name.")] = False
+    deleted: Annotated[bool, Meta(description="Deleted ones, too.")] = False
+    limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX)] = FILES_DEFAULT
+    cursor: Annotated[str, _text("The cursor of the page before.", 16_384)] | None = None
+
+
+class ListMissing(Query):
+    """Which of the missing blobs."""
+
+    limit: Annotated[int, _whole("How many at most.", BLOBS_ASKED_MAX)] = BLOBS_ASKED_MAX
+    cursor: (
+        Annotated[
+            str,
+            Meta(
+                pattern=f"^{CHECKSUM_PATTERN}$",
+                min_length=64,
+                max_length=64,
+                description="The cursor of the page before.",
+                extra={"remedy": "give the cursor of the page before"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+FILES = _reading(
+    "files",
+    "List files, by path and filename: of each name the newest version, unless it was deleted.",
+    shapes.Files,
+    ListFiles,
+)
+FILE = _reading("files/{file}", "Return one file: any version, deleted or not.", shapes.File)
+CONTENT = Route(
+    "GET",
+    f"{EXPERIMENT}/files/{{file}}/content",
+    "Return what the file holds, or a range of it; a cut stream ends before its length.",
+    {200: OCTETS, 206: OCTETS},
+    (409, 416),
+    scope=Scope.READ,
+)
+
+_BLOBS = f"{EXPERIMENT}/contents"
+_BLOB = f"{_BLOBS}/{{checksum}}"
+_DIGEST = {
+    "name": "Content-Digest",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
+    "description": "The SHA-256 of the part, as of RFC 9530.",
+}
+LACKING_BLOBS = Route(
+    "POST",
+    _BLOBS,
+    "Say which of these blobs the server does not have; it keeps the others for a day from now on.",
+    {200: shapes.LackingBlobs},
+    (507,),
+    scope=Scope.WRITE,
+    body=shapes.AskedBlobs,
+)
+MISSING_BLOBS = Route(
+    "GET",
+    f"{_BLOBS}/missing",
+    "List the blobs that files of the experiment name which are not deleted, and that the server does not have.",
+    {200: shapes.MissingBlobs},
+    scope=Scope.WRITE,
+    query=ListMissing,
+)
+PUT_BLOB = Route(
+    "PUT",
+    _BLOB,
+    "Store a blob that is sent in one piece.",
+    {200: shapes.Blob},
+    (507,),
+    scope=Scope.WRITE,
+    body=OCTETS,
+    body_text=f"At most {PART_BYTES_MIN} bytes.",
+)
+BEGIN_UPLOAD = Route(
+    "POST",
+    f"{_BLOB}/upload",
+    "Begin an upload in parts, or go on with it.",
+    {200: shapes.Upload},
+    (507,),
+    scope=Scope.WRITE,
+    body=shapes.NewUpload,
+)
+PUT_PART = Route(
+    "PUT",
+    f"{_BLOB}/parts/{{number}}",
+    "Store a part.",
+    {200: shapes.Part},
+    (507,),
+    scope=Scope.WRITE,
+    body=OCTETS,
+    body_text="partBytes, but for the last part, which has the rest.",
+    headers=(_DIGEST,),
+)
+COMPLETE_UPLOAD = Route(
+    "POST",
+    f"{_BLOB}/complete",
+    "Check the parts, and make them the blob; 503 says that this takes a while.",
+    {200: shapes.Blob},
+    (409, 422, 507),
+    scope=Scope.WRITE,
+)
+
+
+# --- owners
+
+
+_LIMITS = f"{API}/owners/{{owner}}/limits"
+OWNER_LIMITS = Route(
+    "GET",
+    _LIMITS,
+    "Return what an owner has stored and may store, in bytes.",
+    {200: shapes.OwnerLimits},
+    scope=Scope.READ,
+)
+CHANGE_LIMITS = Route(
+    "PUT",
+    _LIMITS,
+    "Change what an owner may store; null is no limit.",
+    {200: shapes.OwnerLimits},
+    (404, 507),
+    caller=Caller.ADMIN,
+    body=shapes.NewLimits,
+)
+
+ROUTES = tuple(value for value in globals().values() if isinstance(value, Route))
+"""All of them, in the order in which they stand here."""
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    described = describe(
+        ROUTES,
+        Paths,
+        {
+            "token": {"type": "http", "scheme": "bearer", "description": "A token, mld_…."},
+            "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": StoreSessions.cookie,
+                "description": "A browser that is signed in: it may read.",
+            },
+        },
+    )
+    # as JSON has it: a default may be a tuple
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain
+
+
+if __name__ == "__main__":
+    json.dump(document(), sys.stdout)

@@ -1,0 +1,151 @@
+"""Routes as data, and how handlers are bound to them: what every route checks is checked here, in one order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from msgspec import Struct
+
+from ml_dash.server.http.access import demand_page, public, reading, require_admin
+from ml_dash.server.http.bodies import read_object
+from ml_dash.server.http.query_args import Query, read_query
+from ml_dash.shapes import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ml_dash.server.http.access import Scope
+
+    Handler = Callable[..., Awaitable[web.StreamResponse]]
+    Find = Callable[[web.Request, Scope], Awaitable[Any]]
+
+__all__ = ["Binder", "Caller", "Form", "Route", "bound"]
+
+
+class Form(Struct):
+    """The fields of a form, for the document: who takes forms reads them himself."""
+
+
+class Caller(Enum):
+    """Who may use a route; what he may do with the owner of an experiment is its scope's matter."""
+
+    ANYBODY = "no token needed"
+    PAGE = "a page of the dashboard, signed in or not"
+    TOKEN = "any token; a session, if it is a GET"  # noqa: S105 - no secret
+    READER = "any token, or a session: it is no GET, and changes nothing"
+    ADMIN = "an admin token"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path.
+
+    Attributes:
+        method: In capitals.
+        path: With names in braces.
+        summary: What it does, for the document.
+        answers: The body of each status that is a success: a struct, or a media type.
+        failures: Statuses that are errors, besides those that follow from the rest.
+        caller: Who may use it.
+        scope: What the caller must be allowed to do with the experiment, or the owner, that the path names.
+        query: Its arguments.
+        body: The body of a request: a struct, or a media type.
+        body_text: What there is to say of the body.
+        body_bytes: How large the body may be, where that is less than elsewhere.
+        headers: Headers that a request must have, for the document.
+        errors: The body of an error.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answers: Mapping[int, type[Struct] | str]
+    failures: tuple[int, ...] = ()
+    caller: Caller = Caller.TOKEN
+    scope: Scope | None = None
+    query: type[Query] = Query
+    body: type[Struct] | str | None = None
+    body_text: str = ""
+    body_bytes: int | None = None
+    headers: tuple[dict[str, Any], ...] = ()
+    errors: type[Struct] | str = Error
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it needs no token."""
+        return self.caller in {Caller.ANYBODY, Caller.PAGE}
+
+    @property
+    def statuses(self) -> list[int]:
+        """All statuses of errors."""
+        found = {400, 500, 503, *self.failures}
+        if not self.is_public:
+            found |= {401, 429}
+        if self.caller in {Caller.PAGE, Caller.READER, Caller.ADMIN}:
+            found.add(403)
+        if self.scope is not None:
+            found |= {403, 404, 410} if "/experiments/{id}" in self.path else {403, 404}
+        if self.body is not None:
+            found |= {408, 413}
+        return sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Binder:
+    """Binds handlers to routes.
+
+    A handler is called with the request, then with what its route asks for: what `find` found, the arguments, the body.
+
+    Attributes:
+        find: Returns the experiment that a request's path names, if the request may do what the scope says.
+        body_bytes: How large a body may be.
+        body_seconds: How long a body may make no progress.
+    """
+
+    find: Find
+    body_bytes: int
+    body_seconds: float
+
+    def __call__(self, route: Route, handler: Handler, find: Find | None = None) -> web.RouteDef:
+        """Return a route with its handler.
+
+        Args:
+            route: What can be asked.
+            handler: Answers it.
+            find: Takes the place of the usual one.
+        """
+        return bound(route, self._checking(route, handler, find or self.find))
+
+    def _checking(self, route: Route, handler: Handler, find: Find) -> Handler:
+        async def checking(request: web.Request) -> web.StreamResponse:
+            given: list[Any] = []
+            if route.caller is Caller.ADMIN:
+                require_admin(request)
+            query = read_query(request, route.query)
+            if route.caller is Caller.PAGE and request.method != "GET":
+                demand_page(request)
+            if route.scope is not None:
+                given.append(await find(request, route.scope))
+            if route.query is not Query:
+                given.append(query)
+            # nothing is read of who may not send it
+            if route.body is not None and not isinstance(route.body, str):
+                limit = route.body_bytes or self.body_bytes
+                given.append(await read_object(request, route.body, limit, self.body_seconds))
+            return await handler(request, *given)
+
+        return checking
+
+
+def bound(route: Route, handler: Handler) -> web.RouteDef:
+    """Return a route whose handler checks everything itself."""
+    if route.is_public:
+        public(handler)
+    if route.caller is Caller.READER:
+        reading(handler)
+    # aiohttp would answer HEAD as well, where the document has none
+    options = {"allow_head": False} if route.method == "GET" else {}
+    return web.RouteDef(route.method, route.path, handler, options)

@@ -1,0 +1,560 @@
+"""The bodies of the API, version 1: requests are checked against these, and the OpenAPI document is made of them.
+
+Names of fields are those of JSON in camelCase. What a class is for, and what `Meta` describes, the document says too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from ml_dash.protocol import (
+    BLOBS_ASKED_MAX,
+    CHECKSUM_PATTERN,
+    INDEX_MAX,
+    README_MAX,
+    TAG_MAX,
+    TAGS_MAX,
+    TEXT_MAX,
+    TOKEN_CHARACTERS_MAX,
+    VALUES_EXPERIMENTS_MAX,
+    VALUES_METRICS_MAX,
+    ErrorCode,
+)
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Size: TypeAlias = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
+Time: TypeAlias = Annotated[str, Meta(description="ISO 8601, UTC, with microseconds and Z.")]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
+Checksum: TypeAlias = Annotated[
+    str,
+    Meta(
+        # the lengths keep out a line feed at the end, before which $ matches as well
+        pattern=f"^{CHECKSUM_PATTERN}$",
+        min_length=64,
+        max_length=64,
+        description="A SHA-256 in 64 lower-case hexadecimal digits.",
+    ),
+]
+Tags: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=TAG_MAX)], ...], Meta(max_length=TAGS_MAX)]
+ScopeWord: TypeAlias = Literal["read", "write", "admin"]
+Anything: TypeAlias = Annotated[
+    Any,
+    Meta(
+        description='Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and '
+        'what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves.'
+    ),
+]
+
+
+class Request(Struct, rename="camel", forbid_unknown_fields=True):
+    """The body of a request. A field that it does not have is a mistake, perhaps in writing."""
+
+
+class Answer(Struct, rename="camel"):
+    """The body of an answer. Later versions may add fields."""
+
+
+# --- errors
+
+
+class ErrorDetails(Answer):
+    """What went wrong. Some codes come with further fields, such as `retryAfter`."""
+
+    code: ErrorCode
+    message: Annotated[str, Meta(description="A sentence for people; it names the value and the remedy.")]
+
+
+class Error(Answer):
+    """An answer that is an error."""
+
+    error: ErrorDetails
+
+
+class OAuthError(Struct):
+    """An error of the device flow (RFC 8628)."""
+
+    error: str
+    error_description: str
+
+
+# --- the server, tokens and sessions
+
+
+class Health(Answer):
+    """The server is there."""
+
+    status: str
+    server: str
+    version: str
+    api: list[str]
+
+
+class Ready(Answer):
+    """The server can store."""
+
+    status: str
+
+
+class Grant(Request):
+    """What a token may do with the experiments of an owner."""
+
+    owner: Annotated[Name, Meta(description="Whose experiments; * stands for all owners.")]
+    scope: ScopeWord
+
+
+class Whoami(Answer):
+    """What a token may do."""
+
+    token_id: str
+    name: str
+    admin: bool
+    grants: list[Grant]
+    created_at: Time
+    expires_at: Time | None
+
+
+class Token(Whoami):
+    """A token, as admins see it."""
+
+    created_by: str | None
+    revoked_at: Time | None
+    last_used_at: Time | None
+
+
+class Tokens(Answer):
+    """All tokens."""
+
+    data: list[Token]
+
+
+class CreatedToken(Token):
+    """A new token. Its text is in no later answer."""
+
+    token: str
+
+
+class Revoked(Answer):
+    """A token that is not valid any more."""
+
+    token_id: str
+    revoked: bool
+
+
+class NewToken(Request):
+    """A token to create."""
+
+    name: Name
+    grants: tuple[Grant, ...] = ()
+    admin: bool = False
+    expires_in: Annotated[float, Meta(gt=0, description="Seconds.")] | None = None
+
+
+class Session(Answer):
+    """Who is signed in with a browser."""
+
+    signed_in: bool
+    mode: Literal["server", "local"]
+    name: str | None
+    version: str
+
+
+class NewSession(Request):
+    """The token with which a browser signs in."""
+
+    token: Annotated[
+        str,
+        Meta(
+            pattern=r"\S",
+            # a longer one is answered as one that is unknown
+            extra_json_schema={"minLength": 1, "maxLength": TOKEN_CHARACTERS_MAX},
+            extra={"secret": True, "remedy": "send one object with a text of this name"},
+        ),
+    ]
+
+
+class DeviceAuthorization(Struct):
+    """A login that has begun (RFC 8628)."""
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str
+    expires_in: Annotated[int, Meta(ge=0, description="Seconds.")]
+    interval: Annotated[int, Meta(ge=0, description="Seconds to wait between two polls.")]
+
+
+class DeviceToken(Struct):
+    """The token of a login (RFC 8628)."""
+
+    access_token: str
+    token_type: str
+    scope: str
+    expires_in: (
+        Annotated[int, Meta(ge=0, description="Seconds; absent if the token does not expire.")] | UnsetType
+    ) = UNSET
+
+
+# --- experiments
+
+
+class Experiment(Answer):
+    """An experiment."""
+
+    id: str
+    prefix: str
+    owner: str
+    project: str
+    folder: str
+    name: str
+    readme: str | None
+    tags: list[str]
+    bindrs: list[str]
+    metadata: dict[str, Anything] | None
+    status: str | None
+    stale: bool
+    created_at: Time
+    updated_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    last_activity: Time | None
+    host: str | None
+    error: str | None
+    rows: Count
+    deleted_at: Time | None
+    problem: (
+        Annotated[str, Meta(description="What is wrong with its journal; only from a local root.")]
+        | UnsetType
+        | None
+    ) = UNSET
+
+
+class UpsertedExperiment(Experiment, kw_only=True):
+    """An experiment that was created or changed."""
+
+    created: bool
+    watermarks: dict[str, Count]
+
+
+class Experiments(Answer):
+    """A page of experiments."""
+
+    data: list[Experiment]
+    total: Count
+    has_more: bool
+    cursor: str | None
+    as_of: Annotated[str, Meta(description="With which to ask later for what has changed.")]
+
+
+class NewExperiment(Request):
+    """An experiment to create, or what to change of it; what is left out or null stays."""
+
+    prefix: Annotated[
+        str,
+        Meta(min_length=5, max_length=1024, description="In full: owner/project/path…/name."),
+    ]
+    readme: Annotated[str, Meta(max_length=README_MAX)] | None = None
+    tags: Tags | None = None
+    bindrs: Tags | None = None
+    metadata: (
+        Annotated[dict[Any, Any], Meta(description="Integers of at most 64 bits, at most 64 levels deep.")]
+        | None
+    ) = None
+    recreate: Annotated[bool, Meta(description="Bring it back, with its data, if it was deleted.")] = False
+
+
+class MetricField(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    """A field of a metric; the name of the unnamed metric is null."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)] | None
+    field: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+
+
+class AskedValues(Request):
+    """The experiments, and the fields of metrics, whose values are asked for."""
+
+    ids: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=VALUES_EXPERIMENTS_MAX)]
+    metrics: Annotated[tuple[MetricField, ...], Meta(max_length=VALUES_METRICS_MAX)] = ()
+
+
+class MetricFields(Answer):
+    """A metric and its fields."""
+
+    name: str | None
+    fields: list[str]
+
+
+class ExperimentValues(Answer):
+    """Parameters, metrics, and the last values of the fields that were asked for, in their order."""
+
+    id: str
+    params: dict[str, Anything]
+    metrics: list[MetricFields]
+    metrics_total: Count
+    values: list[Anything]
+
+
+class Values(Answer):
+    """The values of several experiments."""
+
+    data: list[ExperimentValues]
+
+
+# --- frames and rows
+
+
+class Watermark(Answer):
+    """The number up to which the server has all frames of a writer."""
+
+    watermark: Count
+
+
+class Watermarks(Answer):
+    """The watermark of each writer."""
+
+    watermarks: dict[str, Count]
+
+
+class Params(Answer):
+    """Flat parameters."""
+
+    params: dict[str, Anything]
+
+
+class Run(Answer):
+    """The status of an experiment's run."""
+
+    status: str | None
+    started_at: Time | None
+    ended_at: Time | None
+    last_activity: Time | None
+    host: str | None
+    pid: int | None
+    stale: Annotated[bool, Meta(description="It is marked as running, but sends no heartbeat.")]
+    error: str | None
+    writers: Count
+
+
+class _RowsPage(Answer):
+    start_index: Count
+    end_index: Annotated[int, Meta(ge=-1, description="The last row's index; read on from the next.")]
+    total: Count
+    has_more: bool
+
+
+class LogRow(Answer):
+    """A log row."""
+
+    index: Count
+    timestamp: Time
+    level: Anything
+    message: Anything
+    metadata: Anything
+
+
+class Logs(_RowsPage):
+    """A page of log rows."""
+
+    data: list[LogRow]
+
+
+class Row(Answer):
+    """A row of a metric."""
+
+    index: Count
+    data: dict[str, Anything]
+    created_at: Time
+
+
+class Rows(_RowsPage):
+    """A page of rows of a metric."""
+
+    data: list[Row]
+
+
+class Metric(Answer):
+    """A metric."""
+
+    name: str | None
+    count: Count
+    fields: list[str]
+    first_data_at: Time
+    last_data_at: Time
+
+
+class Metrics(Answer):
+    """Metrics, in order of first appearance."""
+
+    data: list[Metric]
+    total: Count
+
+
+class FieldStats(Answer):
+    """Statistics of a field; those of no numbers are null."""
+
+    count: Count
+    nan: Count
+    min: Anything
+    max: Anything
+    mean: Anything
+    last: Anything
+
+
+class Stats(Answer):
+    """Statistics of a metric."""
+
+    name: str | None
+    count: Count
+    total_data_points: Count
+    first_value: Anything
+    last_value: Anything
+    first_data_at: Time | None
+    last_data_at: Time | None
+    fields: dict[str, FieldStats]
+
+
+class Buckets(Answer):
+    """The points of a chart, a list for each column; a pixel in which nothing lies is left out."""
+
+    x: list[float]
+    x_min: list[float]
+    x_max: list[float]
+    count: list[Count]
+    min: list[float | None]
+    max: list[float | None]
+    mean: list[float | None]
+    first: list[float | None]
+    last: list[float | None]
+    nan: list[Count]
+    pos_inf: list[Count]
+    neg_inf: list[Count]
+
+
+class Series(Answer):
+    """One field of a metric, ready to be drawn."""
+
+    field: str
+    x: str
+    start: float | None
+    stop: float | None
+    width: Count
+    rows: Count
+    points: Count
+    resolution: Literal["rows", "buckets"]
+    exact: bool
+    buckets: Buckets
+
+
+class Track(Answer):
+    """A track."""
+
+    topic: str | None
+    count: Count
+
+
+class Tracks(Answer):
+    """All tracks."""
+
+    data: list[Track]
+
+
+class Entries(Answer):
+    """Entries of a track, by time."""
+
+    entries: list[dict[str, Anything]]
+    count: Count
+
+
+# --- files
+
+
+class File(Answer):
+    """One version of a file."""
+
+    id: str
+    path: str
+    filename: str
+    description: str | None
+    tags: list[str]
+    bindrs: list[str]
+    content_type: str
+    size_bytes: Count
+    checksum: Checksum
+    metadata: dict[str, Anything] | None
+    uploaded_at: Time
+    updated_at: Time
+    deleted_at: Time | None
+    available: Annotated[bool, Meta(description="Whether the server has what the file holds.")]
+
+
+class Files(Answer):
+    """A page of files."""
+
+    data: list[File]
+    total: Count
+    has_more: bool
+    cursor: str | None
+
+
+class Blob(Answer):
+    """What a file holds."""
+
+    checksum: Checksum
+    size_bytes: Size
+
+
+class AskedBlobs(Request):
+    """Blobs that a client has."""
+
+    contents: Annotated[list[Blob], Meta(max_length=BLOBS_ASKED_MAX)]
+
+
+class LackingBlobs(Answer):
+    """Those of them that the server does not have."""
+
+    lacking: list[Checksum]
+
+
+class MissingBlobs(Answer):
+    """A page of the blobs that files name, and that the server does not have."""
+
+    data: list[Blob]
+    has_more: bool
+    cursor: str | None
+
+
+class NewUpload(Request):
+    """How large a blob is whose parts are about to be sent."""
+
+    size_bytes: Annotated[int, Meta(ge=1, le=INDEX_MAX)]
+
+
+class Upload(Answer):
+    """An upload in parts: how large they are, and which are here."""
+
+    complete: bool
+    part_bytes: Count
+    parts: list[Count]
+
+
+class Part(Answer):
+    """A part that is stored."""
+
+    part: Count
+
+
+class OwnerLimits(Answer):
+    """What an owner has stored and may store, in bytes; null is no limit."""
+
+    owner: str
+    used_bytes: Count
+    quota_bytes: Count | None
+    file_bytes: Count | None
+
+
+class NewLimits(Request):
+    """What to change of an owner's limits, in bytes; null is no limit."""
+
+    quota_bytes: Annotated[int, Meta(ge=0, lt=INDEX_MAX)] | UnsetType | None = UNSET
+    file_bytes: Annotated[int, Meta(ge=0, lt=INDEX_MAX)] | UnsetType | None = UNSET
