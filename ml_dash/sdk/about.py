@@ -98,22 +98,14 @@ def _readme(readme: str | None, description: str | None) -> str | None:
 
 
 def checked_text(name: str, value: Any) -> str | None:
-    """Return an argument that is a text, or None for what was not given.
-
-    Raises:
-        InvalidArgumentError: it is neither.
-    """
+    """Return an argument that is a text, or None for one that was not given; refuse anything else."""
     if value is not None and not isinstance(value, str):
         raise InvalidArgumentError(f"{name}={value!r:.200} is not a string: pass {name}=str(…)")
     return value
 
 
 def checked_texts(name: str, value: Any) -> list[str] | None:
-    """Return an argument that is a list of texts, or None for what was not given.
-
-    Raises:
-        InvalidArgumentError: it is neither.
-    """
+    """Return an argument that is a list of texts, or None for one that was not given; refuse anything else."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -128,11 +120,7 @@ def checked_texts(name: str, value: Any) -> list[str] | None:
 
 
 def checked_mapping(name: str, value: Any) -> dict[str, Any] | None:
-    """Return an argument that is a dict, or None for what was not given.
-
-    Raises:
-        InvalidArgumentError: it is neither.
-    """
+    """Return an argument that is a dict, or None for one that was not given; refuse anything else."""
     if value is not None and not isinstance(value, dict):
         raise InvalidArgumentError(f"{name}={value!r:.200} is not a dict: pass {name}={{'key': value}}")
     return value

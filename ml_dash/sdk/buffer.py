@@ -38,6 +38,7 @@ class _Numbers:
 
     def append(self, value: float | Deferred) -> None:
         if isinstance(value, Deferred):
+            # Its place among the others is kept by a NaN, which `read` replaces.
             self._late.append((len(self._values), value))
             value = float("nan")
         self._values.append(value)
@@ -100,6 +101,7 @@ class Store:
 
     def add(self, data: dict[str, Any]) -> None:
         """Append one value a field: all of them, or, where one is not a number or the run is not open, none."""
+        # All are checked before the first is kept: a call that raises has done nothing.
         numbers = {name: _number(name, value) for name, value in data.items()}
         mark(number for number in numbers.values() if isinstance(number, Deferred))
         with self._lock:
@@ -151,13 +153,26 @@ class Store:
             return {name: numbers.copy() for name, numbers in self._fields.items()}
 
 
-class MetricBuffer:
-    """The buffer of one metric. Calling it buffers values; `log_summary` logs what they amount to."""
+class _Buffer:
+    """What a metric's buffer and its summary cache have in common."""
 
     __slots__ = ("_store",)
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
+        """Return the last values of each field (or of the fields named), at most `limit` of each.
+
+        Values on a device are waited for.
+        """
+        return self._store.peek(keys, limit)
+
+
+class MetricBuffer(_Buffer):
+    """The buffer of one metric. Calling it buffers values; `log_summary` logs what they amount to."""
+
+    __slots__ = ()
 
     def __call__(self, /, **data: Any) -> None:
         """Keep values in memory until `log_summary`.
@@ -182,13 +197,6 @@ class MetricBuffer:
             NotStartedError: the run is not open.
         """
         self._store.summarize(aggregations)
-
-    def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
-        """Return the last values of each field (or of the fields named), at most `limit` of each.
-
-        Values on a device are waited for.
-        """
-        return self._store.peek(keys, limit)
 
 
 class BufferManager:
@@ -228,13 +236,10 @@ class BufferManager:
         }
 
 
-class SummaryCache:
+class SummaryCache(_Buffer):
     """Values to summarise, and values that stand beside the summary."""
 
-    __slots__ = ("_store",)
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    __slots__ = ()
 
     def store(self, /, **data: Any) -> None:
         """Keep one value a field for the next summary; raises as `MetricBuffer` does."""
@@ -253,15 +258,12 @@ class SummaryCache:
         """
         self._store.summarize(aggregations, clear=clear)
 
-    def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
-        """Return the last stored values of each field, at most `limit` of each."""
-        return self._store.peek(keys, limit)
-
 
 def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, numbers in fields.items():
         if numbers.is_late:
+            # The worker computes it when it packs the row: the training loop never waits for its device.
             results: dict[str, Any] = {
                 each.name: Deferred(_LateSummary(numbers, each)) for each in aggregations
             }

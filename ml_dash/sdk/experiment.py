@@ -237,6 +237,7 @@ def ml_dash_experiment(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        # Made here, once: what is wrong with the arguments is told where they stand, and not at the first call.
         return Experiment(prefix, **arguments).run(function)
 
     return decorate

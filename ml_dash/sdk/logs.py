@@ -36,7 +36,7 @@ class MessageWriter:
         together = {**(metadata or {}), **more}
         text = message if type(message) is str else str(message)
         self._port.write(time.time_ns(), {"level": name, "message": text, "metadata": together or None})
-        if self._echo:
+        if self._echo:  # behind the writing: what is refused is not shown as if it had been logged
             _echo(name, text, together)
 
 
@@ -90,7 +90,7 @@ def _echo(level: str, message: str, metadata: dict[str, Any]) -> None:
     stream = sys.stderr if is_error else sys.stdout
     try:
         line = f"[{level}] {message}" + "".join(f" {key}={_shown(item)}" for key, item in metadata.items())
-        if getattr(stream, "encoding", None):
+        if getattr(stream, "encoding", None):  # a console that has no such letters gets them escaped
             line = line.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
         print(line, file=stream, flush=is_error)
     except Exception:  # noqa: BLE001 - a broken __str__ must not stop the training loop

@@ -150,7 +150,7 @@ class _Builders(dict["str | None", MetricBuilder]):
         if name is not None:
             check_name("metric", name)
         with self._lock:
-            if name not in self:
+            if name not in self:  # another thread may have made it since
                 metric = _Metric(name, self._session.port(Kind.METRIC, name))
                 self._metrics[name] = metric
                 self[name] = MetricBuilder(self._session, metric)
@@ -222,6 +222,7 @@ class MetricsManager:
         time = row_time(data.pop("_ts", None))
         groups = {name: value for name, value in data.items() if isinstance(value, Mapping)}
         shared = {name: value for name, value in data.items() if name not in groups}
+        # All names and times are looked at before the first row is logged: a call that raises has logged nothing.
         metrics = {name: self._builders.metric(name) for name in groups}
         rows = {}
         for name, group in groups.items():

@@ -11,18 +11,13 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.upload.uploader import UploadState
 
-__all__ = ["flush_result", "iso", "status_of", "upload_of"]
+__all__ = ["flush_result", "iso", "status_of"]
 
 
-def upload_of(channel: Channel | None) -> UploadState | None:
-    """Return how far a channel's upload is; None in local mode."""
-    delivery = channel.delivery if channel is not None else None
-    return delivery.state if delivery is not None else None
-
-
-def status_of(channel: Channel | None, run_status: str | None) -> ExperimentStatus:
+def status_of(
+    channel: Channel | None, upload: UploadState | None, run_status: str | None
+) -> ExperimentStatus:
     """Count the rows of a channel; None is one that was never opened."""
-    upload = upload_of(channel)
     counters = channel.counters() if channel is not None else Counters()
     disk_error = channel.last_error if channel is not None else None
     unacknowledged_bytes = counters.pending_bytes if upload is None else upload.pending_bytes

@@ -67,7 +67,7 @@ class Run:
             session.prepare_directory()
             channel = session.open_channel(self)
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
-            channel.put_control(self._start_row())
+            channel.put_control(self._start_row())  # before the ports open: the run's first row
             session.bind(channel)
             RUNTIME.settle(channel)  # at once: killed a moment later it must not look as if never started
             return True
@@ -223,6 +223,7 @@ class RunManager(Generic[E]):
         import inspect
 
         given: Any = function
+        # A generator's body would run when the run around the call has ended already.
         if not callable(given) or inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
             msg = (
                 f"exp.run cannot decorate {function!r}: decorate a function or an async function, and in a generator "

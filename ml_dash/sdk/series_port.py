@@ -23,7 +23,7 @@ Put: TypeAlias = Callable[[Event], None]
 LATEST = threading.local()
 """`LATEST.time_ns`: the time of this thread's latest metric or track row, for ``_ts=-1``."""
 
-_MOST_WARNED = 1000
+_MOST_WARNED = 1000  # keys that are remembered: a script that makes up their names must not fill the memory
 _MAX_NAME_BYTES = 1024
 
 
@@ -46,6 +46,7 @@ class Port:
 
     def bind(self, channel: Channel, queue: Queue) -> None:
         """Let rows through."""
+        # In this order: `MetricBuilder.log` reads the queue first, and must not find it open with another's id.
         self.id = channel.series_id(self._kind, self._name)
         self.queue = queue
 
@@ -67,6 +68,7 @@ class Port:
             put: where to put it; None for where the run has rows put.
         """
         put = put or self.queue.put
+        # Packed as they come, first: looking at every value beforehand would cost more than all the packing.
         try:
             put(pack([self.id, time_ns, fields]))
         except PACK_ERRORS:

@@ -19,7 +19,7 @@ from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.pipeline.threads import wait_for
-from ml_dash.sdk.progress import flush_result, iso, status_of, upload_of
+from ml_dash.sdk.progress import flush_result, iso, status_of
 from ml_dash.sdk.series_port import Port
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class Session:
             if not self.destination.keeps:
                 make_outbox()
             os.makedirs(journal, exist_ok=True)
+            # Asked for as well: of a directory that is there already, `makedirs` does not say that it is read-only.
             refused = None if os.access(journal, os.W_OK | os.X_OK) else "permission denied"
         except OSError as error:
             refused = error.strerror or str(error)
@@ -131,7 +132,7 @@ class Session:
     def forked(self) -> None:
         """Forget, in a forked child, what the parent had in memory, and the locks that it may have held."""
         self._ports_lock = threading.RLock()
-        self._view = self._remote = None
+        self._view = self._remote = None  # they have locks, and the loop of a thread that is not here
         for forget in self.on_fork:
             forget()
 
@@ -140,7 +141,7 @@ class Session:
     def port(self, kind: Kind, name: str | None) -> Port:
         """Return a new way for rows of a series into the journal, open while the run is."""
         port = Port(kind, name, self._closed)
-        with self._ports_lock:
+        with self._ports_lock:  # so that a run that starts meanwhile leaves no port closed
             self._ports.append(port)
             if self._bound is not None:
                 port.bind(*self._bound)
@@ -149,6 +150,7 @@ class Session:
     def bind(self, channel: Channel) -> None:
         """Let the managers write."""
         queue: Queue = channel.queue
+        # At the interpreter's exit nobody may come any more to write what is queued.
         if RUNTIME.closing or not self.settings.buffered:
             queue = ThroughQueue(channel.queue, lambda: RUNTIME.flush_through(channel))
         with self._ports_lock:
@@ -232,7 +234,8 @@ class Session:
     @property
     def upload(self) -> UploadState | None:
         """How far the upload is; None in local mode."""
-        return upload_of(self.channel)
+        delivery = self.channel.delivery if self.channel is not None else None
+        return delivery.state if delivery is not None else None
 
     @property
     def server_id(self) -> str | None:
@@ -271,7 +274,7 @@ class Session:
     def status(self) -> ExperimentStatus:
         """Count the rows of this process; see `Experiment.status`."""
         run_status = self.run_status or self.written.run(stale_after=self.settings.stale_after).status
-        return status_of(self.channel, run_status)
+        return status_of(self.channel, self.upload, run_status)
 
     # --- readable side files
 

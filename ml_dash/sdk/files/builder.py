@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileMissingError, InvalidArgumentError
-from ml_dash.sdk.files.details import Details
+from ml_dash.sdk.files.details import DETAILS, Details
+from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.finding import present
 from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
 from ml_dash.storage.blobs import Staged
@@ -143,8 +144,7 @@ class Saves:
             **kwargs: `description`, `tags` and `bindrs` as for `save`; all others go to ``fig.savefig``.
         """
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.images import write_figure
-
+        # Not `metadata`: for `savefig` that is what it writes into the file itself.
         details = _taken(kwargs, "description", "tags", "bindrs")
         extension = kwargs.pop("format", None) or place.extension
         return self._write(place, details, lambda file: write_figure(fig, file, extension, **kwargs))
@@ -158,9 +158,7 @@ class Saves:
             **kwargs: `description`, `tags`, `bindrs` and `metadata` as for `save`; all others go to Pillow.
         """
         place = self._begin(to)
-        from ml_dash.sdk.files.encoders.images import write_image
-
-        details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
+        details = _taken(kwargs, *DETAILS)
         extension = kwargs.pop("format", None) or place.extension
         return self._write(place, details, lambda file: write_image(image, file, extension, **kwargs))
 
@@ -177,13 +175,13 @@ class Saves:
         place = self._begin(to)
         from ml_dash.sdk.files.encoders.video import write_video
 
-        details = _taken(kwargs, "description", "tags", "bindrs", "metadata")
+        details = _taken(kwargs, *DETAILS)
         suffix = f".{place.extension}" if place.extension else ""
-        return self._save(
-            place,
-            details,
-            lambda staging: staging.encode(suffix, lambda path: write_video(frames, path, fps=fps, **kwargs)),
-        )
+
+        def encode(path: str) -> None:
+            write_video(frames, path, fps=fps, **kwargs)
+
+        return self._save(place, details, lambda staging: staging.encode(suffix, encode))
 
     def duplicate(self, source: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a file of this experiment under another name, too; its blob is neither copied nor sent again.
@@ -197,7 +195,7 @@ class Saves:
         given = self._given(details)
         row = self._finder.source(source)
         place = place_of(self._path, to, row["filename"])
-        own = {name: row[name] for name in ("description", "tags", "bindrs", "metadata")}
+        own = {name: row[name] for name in DETAILS}
         blob = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
         return self._saver.log(place, given.over(Details(**own)), blob)
 

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from ml_dash.sdk.files.names import Place
     from ml_dash.storage.blobs import Staged
 
-__all__ = ["BuilderArguments", "DetailArguments", "Details", "save_row", "stored_form"]
+__all__ = ["DETAILS", "BuilderArguments", "DetailArguments", "Details", "save_row", "stored_form"]
+
+DETAILS = ("description", "tags", "bindrs", "metadata")
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
-_ID_LENGTH = 20
+_ID_LENGTH = 20  # over 100 bits: writers on different machines never draw the same
 
 
 class DetailArguments(TypedDict, total=False):
@@ -65,13 +67,7 @@ class Details:
 
     def given(self) -> dict[str, Any]:
         """Return those that were given; an empty list, dict or text is one, too."""
-        every = {
-            "description": self.description,
-            "tags": self.tags,
-            "bindrs": self.bindrs,
-            "metadata": self.metadata,
-        }
-        return {name: value for name, value in every.items() if value is not None}
+        return {name: value for name in DETAILS if (value := getattr(self, name)) is not None}
 
     def all(self) -> dict[str, Any]:
         """Return all of them as a new file has them."""

@@ -99,7 +99,7 @@ class FileFinder:
         targets = [target_below(row, directory) for row in rows]
         times = Counter(targets)
         for row, target in zip(rows, targets, strict=True):
-            if times[target] > 1:
+            if times[target] > 1:  # names that differ may be made the same when they are made safe
                 raise FileStoreError(
                     f"several files would be {target!r} on this disk, {full_name(row)!r} is one: use file_id="
                 )
@@ -120,13 +120,10 @@ class FileFinder:
         if staging.has(row["checksum"], row["sizeBytes"]):
             try:
                 copy_blob(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
-            except ContentError as error:
+            except (ContentError, FileMissingError) as error:
                 if session.destination.url is None:
                     raise
-                damaged = error
-            except FileMissingError:
-                if session.destination.url is None:
-                    raise
+                damaged = error if isinstance(error, ContentError) else None
             else:
                 return
         if session.destination.url is None:
@@ -143,6 +140,7 @@ class FileFinder:
 
     def read(self, row: dict[str, Any]) -> bytes:
         """Return what a file holds, checked."""
+        # By way of a file, as a download: that is checked as it is copied, and a server's blob may come in pieces.
         with tempfile.TemporaryDirectory(prefix="ml-dash-") as directory:
             path = os.path.join(directory, "blob")
             self.fetch(present(row), path)

@@ -82,7 +82,9 @@ def name_on_disk(local_path: Any) -> str:
             f"local_path={local_path!r:.200} is not the path of a file: pass a str or a Path; what is not on disk is "
             "saved by save_json, save_text, save_blob, save_torch, save_pkl, save_fig, save_image or save_video"
         )
-    return os.path.basename(os.path.abspath(path)) or "root"
+    return (
+        os.path.basename(os.path.abspath(path)) or "root"
+    )  # "/" has no name; that it is no file is told later
 
 
 def path_text(given: Any) -> str | None:

@@ -94,9 +94,12 @@ class FileSaver:
 
     def _put(self, fields: dict[str, Any]) -> tuple[dict[str, Any], int]:
         """Log a row, and return it as it is read back, with its time: later than that of the one before."""
+        # As it is read back, so that the row that is returned is the one that `list` gives.
         stored, unstorable = stored_form(fields)
+        # Of two versions the later time wins when rows are folded, and a clock may give the same time twice.
         with self._lock:
             self._latest_ns = time_ns = max(SYSTEM_CLOCK.time_ns(), self._latest_ns + 1)
+            # Kept where other rows are dropped: the caller has been told that the file is saved.
             self._port.write(time_ns, stored, self._port.queue.keep)
         for name, kind in unstorable.items():
             self._port.warn(name, kind)

@@ -79,6 +79,7 @@ def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
     """
     import numpy as np
 
+    # A tensor that takes part in a gradient refuses to become an array.
     array = np.asarray(image.detach() if hasattr(image, "detach") else image)
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS)
     if not is_image or 0 in array.shape:

@@ -107,6 +107,7 @@ def _prepared(frames: Any) -> Iterator[Pixels]:
             f"frames={frames!r:.80} cannot be iterated over: pass a list or an array of frames"
         ) from None
     prepared = _coloured(items)
+    # Now, and not when the encoder asks: wrong frames are the caller's error, and no process is started for them.
     first = next(prepared, None)
     if first is None:
         raise InvalidArgumentError("there are no frames: pass at least one")
@@ -181,18 +182,11 @@ def _encode(
     """
     first = next(frames)
     height, width = first.shape[:2]
+    rate = Fraction(float(fps)).limit_denominator()
     command = [_program(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
-    command += [
-        "-s",
-        f"{width}x{height}",
-        "-r",
-        str(Fraction(float(fps)).limit_denominator()),
-        "-i",
-        "-",
-        "-an",
-    ]
-    command += ["-c:v", codec, "-pix_fmt", pix_fmt_out]
+    command += [*f"-s {width}x{height} -r {rate} -i - -an".split(), "-c:v", codec, "-pix_fmt", pix_fmt_out]
     command += _rate(codec, quality) if bitrate is None else ["-b:v", str(bitrate)]
+    # With a protocol: ffmpeg takes what precedes a colon in a bare path for one, and a leading dash for an option.
     command += [*(output_params or []), f"file:{path}"]
     with tempfile.TemporaryFile() as said:
         status = _feed(command, first, frames, said)
@@ -213,6 +207,7 @@ def _feed(command: list[str], first: Pixels, rest: Iterator[Pixels], said: IO[by
             _give(process.stdin, first, rest)
         return process.wait()
     finally:
+        # Of a process that has ended this does nothing; the other one is that of a caller who was interrupted.
         process.kill()
         process.wait()
 
@@ -241,11 +236,8 @@ def _rate(codec: str, quality: float | None) -> list[str]:
     worse = 1 - (_QUALITY if quality is None else quality) / 10
     if codec in _CRF_WORST:
         # libvpx takes the factor for a bound of the bit rate unless that is set to 0
-        return [
-            "-crf",
-            str(int(worse * _CRF_WORST[codec])),
-            *(["-b:v", "0"] if codec.startswith("libvpx") else []),
-        ]
+        unbound = ["-b:v", "0"] if codec.startswith("libvpx") else []
+        return ["-crf", str(int(worse * _CRF_WORST[codec])), *unbound]
     return ["-q:v", str(int(worse * 30) + 1)]
 
 
