@@ -28,7 +28,7 @@ from ml_dash.server.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from ml_dash.server.blobs.reading import ReadableBlob
-    from ml_dash.server.catalogue.records import Found, Wanted
+    from ml_dash.server.catalogue.records import ExperimentFilter, Found
     from ml_dash.server.settings import ServerSettings
 
 __all__ = ["Store", "StoreDirectoryError"]
@@ -133,10 +133,10 @@ class Store:
         return self.experiments.record(experiment_id)
 
     def listing(
-        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
         """See `Library.listing`."""
-        return self.experiments.listing(wanted, limit, cursor, changed_since)
+        return self.experiments.listing(where, limit, cursor, changed_since)
 
     def content(self, found: Found, row: dict[str, Any]) -> ReadableBlob | None:
         """See `Library.content`."""

@@ -9,7 +9,7 @@ from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import to_msgpack
 from ml_dash.server.api import contract
-from ml_dash.server.catalogue.records import Description, Wanted, gone, is_id
+from ml_dash.server.catalogue.records import Description, ExperimentFilter, gone, is_id
 from ml_dash.server.http.access import Scope, not_found, principal, require
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import invalid
@@ -50,7 +50,7 @@ def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes that read."""
 
     async def listing(request: web.Request, asked: ListExperiments) -> web.Response:
-        wanted = Wanted(
+        wanted = ExperimentFilter(
             owners=principal(request).owners(),
             prefix=_plain("prefix", asked.prefix, "/"),
             owner=_plain("owner", asked.owner),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
     from ml_dash.identity import Identity
-    from ml_dash.server.catalogue.records import Description, Wanted
+    from ml_dash.server.catalogue.records import Description, ExperimentFilter
     from ml_dash.server.db.database import Database
 
 __all__ = ["Experiments"]
@@ -92,7 +92,7 @@ class Experiments:
             return self._record(connection, experiment_id)
 
     def listing(
-        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
         """Return a page of records, see `ml_dash.server.rows.library.Library.listing`.
 
@@ -100,7 +100,7 @@ class Experiments:
             ApiError: 400: the cursor or `changed_since` is none.
         """
         now = self._clock.time_ns()
-        conditions = self._conditions(wanted, now)
+        conditions = self._conditions(where, now)
         after = [] if cursor is None else [_behind(cursor)]
         order = (EXPERIMENTS.c.created_ns.desc(), EXPERIMENTS.c.id.desc())
         with self._database.read() as connection:
@@ -193,23 +193,23 @@ class Experiments:
         silent = EXPERIMENTS.c.alive_ns >= self._alive_since(since.time_ns)
         return or_(EXPERIMENTS.c.changed >= since.mark, silent)
 
-    def _conditions(self, wanted: Wanted, now: int) -> list[ColumnElement[bool]]:
+    def _conditions(self, where: ExperimentFilter, now: int) -> list[ColumnElement[bool]]:
         columns = EXPERIMENTS.c
         conditions: list[ColumnElement[bool]] = [columns.deleted_ns.is_(None)]  # the first: see `listing`
-        if wanted.owners is not None:
-            conditions.append(columns.owner.in_(sorted(wanted.owners)))
-        for column, value in ((columns.owner, wanted.owner), (columns.project, wanted.project)):
+        if where.owners is not None:
+            conditions.append(columns.owner.in_(sorted(where.owners)))
+        for column, value in ((columns.owner, where.owner), (columns.project, where.project)):
             if value is not None:
                 conditions.append(column == value)
-        for column, value in ((columns.prefix, wanted.prefix), (columns.folder, wanted.folder)):
+        for column, value in ((columns.prefix, where.prefix), (columns.folder, where.folder)):
             if value is not None:
                 conditions.append(or_(column == value, column.startswith(value + "/", autoescape=True)))
-        if wanted.tag is not None:
-            with_tag = select(TAGS.c.experiment_id).where(TAGS.c.tag == wanted.tag)
+        if where.tag is not None:
+            with_tag = select(TAGS.c.experiment_id).where(TAGS.c.tag == where.tag)
             conditions.append(columns.id.in_(with_tag))
-        if wanted.status is not None:
-            conditions.append(self._has_status(wanted.status, now))
-        words = (wanted.search or "").split()
+        if where.status is not None:
+            conditions.append(self._has_status(where.status, now))
+        words = (where.search or "").split()
         conditions += [columns.words.contains(_findable(word), autoescape=True) for word in words]
         return conditions
 

@@ -10,7 +10,16 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.errors import ApiError
 
-__all__ = ["STALE", "Description", "Found", "Wanted", "gone", "is_id", "no_such_experiment", "time_or_none"]
+__all__ = [
+    "STALE",
+    "Description",
+    "ExperimentFilter",
+    "Found",
+    "gone",
+    "is_id",
+    "no_such_experiment",
+    "time_or_none",
+]
 
 STALE = "STALE"
 """As the status to ask for: RUNNING without a sign of life. No run has it."""
@@ -28,7 +37,7 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExperimentFilter:
     """Which experiments to list; None leaves a condition out.
 
     Attributes:

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ml_dash.journal.block_ops import merge_blocks, slice_block
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.server.charts.numbers import Numbers, all_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
     from ml_dash.server.charts.numbers import Array
@@ -43,6 +44,7 @@ __all__ = [
     "gather",
     "parse_summary",
     "summarize",
+    "summarize_together",
 ]
 
 BUCKET = 1024
@@ -151,6 +153,36 @@ def summarize(block: Block, bucket: int = BUCKET) -> bytes:
         pieces.append(_times(np.asarray(block.times, np.int64), starts).tobytes())
         pieces += [_stats(numbers, count, starts).tobytes() for numbers in fields.values()]
     return b"".join(pieces)
+
+
+def summarize_together(
+    blocks: Iterable[tuple[int, Block]], start: int, stop: int, least: int = 8192
+) -> Iterator[tuple[int, int, bytes]]:
+    """Summarise small blocks together: a slow run has a block for every few rows.
+
+    Args:
+        blocks: Blocks of one series, each with the number of its first row, in their order.
+        start: The first row to summarise.
+        stop: The row to stop before.
+        least: Rows that are summarised together, unless there are fewer before a gap or the end.
+
+    Yields:
+        The number of the first row, the number of rows, and their summary.
+    """
+    kept: list[Block] = []
+    first = rows = 0
+    for at, block in blocks:
+        skipped = max(start - at, 0)
+        # rows that are damaged are left out by a journal: a summary does not span such a gap
+        if kept and (rows >= least or at + skipped != first + rows):
+            yield first, rows, summarize(merge_blocks(kept))
+            kept, rows = [], 0
+        if not kept:
+            first = at + skipped
+        kept.append(slice_block(block, skipped, min(stop - at, block.count)))
+        rows += kept[-1].count
+    if kept:
+        yield first, rows, summarize(merge_blocks(kept))
 
 
 def parse_summary(data: bytes | memoryview) -> Summary:

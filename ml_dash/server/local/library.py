@@ -33,7 +33,7 @@ from ml_dash.status import RunStatus
 from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
-    from ml_dash.server.catalogue.records import Wanted
+    from ml_dash.server.catalogue.records import ExperimentFilter
     from ml_dash.server.local.blobs import LocalBlob
     from ml_dash.storage.survey import Located
 
@@ -122,7 +122,7 @@ class LocalLibrary:
         return self._record(experiment_id, found)
 
     def listing(
-        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
         """See `Library.listing`."""
         behind = None if cursor is None else _parse_cursor(cursor)
@@ -135,12 +135,12 @@ class LocalLibrary:
             (id_, each)
             for id_, each in known
             if (since is None or each.version > since or self._may_be_stale(each))
-            and _matches(self._side(each), wanted)
+            and _matches(self._side(each), where)
         ]
         chosen.sort(key=self._place, reverse=True)
-        if wanted.status is not None:
+        if where.status is not None:
             # only journals know the status: all of them are read
-            chosen = [each for each in chosen if _has_status(self._record(*each), wanted.status)]
+            chosen = [each for each in chosen if _has_status(self._record(*each), where.status)]
         rest = [each for each in chosen if behind is None or self._place(each) < behind]
         deleted = [] if since is None or behind else [told for when, told in gone if when > since]
         has_more = len(rest) > limit
@@ -258,23 +258,23 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
     raise no_cursor(cursor)
 
 
-def _matches(record: dict[str, Any], wanted: Wanted) -> bool:
+def _matches(record: dict[str, Any], where: ExperimentFilter) -> bool:
     """Say whether an experiment is asked for, but for its status."""
-    words = (wanted.search or "").casefold().split()
+    words = (where.search or "").casefold().split()
     text = "\n".join([record["prefix"], *record["tags"], record["readme"] or ""]).casefold() if words else ""
     return (
-        (wanted.owners is None or record["owner"] in wanted.owners)
-        and (wanted.owner is None or record["owner"] == wanted.owner)
-        and (wanted.project is None or record["project"] == wanted.project)
-        and _is_in(record["prefix"], wanted.prefix)
-        and _is_in(record["folder"], wanted.folder)
-        and (wanted.tag is None or wanted.tag in record["tags"])
+        (where.owners is None or record["owner"] in where.owners)
+        and (where.owner is None or record["owner"] == where.owner)
+        and (where.project is None or record["project"] == where.project)
+        and _is_in(record["prefix"], where.prefix)
+        and _is_in(record["folder"], where.folder)
+        and (where.tag is None or where.tag in record["tags"])
         and all(word in text for word in words)
     )
 
 
-def _is_in(place: str, wanted: str | None) -> bool:
-    return wanted is None or place == wanted or place.startswith(f"{wanted}/")
+def _is_in(place: str, above: str | None) -> bool:
+    return above is None or place == above or place.startswith(f"{above}/")
 
 
 def _has_status(record: dict[str, Any], status: str) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.journal.block_ops import merge_blocks, slice_block
-from ml_dash.server.charts.summaries import summarize
+from ml_dash.server.charts.summaries import summarize_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["JournalSeries", "Summaries"]
 
 _ROWS = 8192
-"""The least rows that are summarised together: a slow run has a block for every few rows."""
+"""The least rows that are summarised together, and then need not be read again."""
 
 
 class _Part(NamedTuple):
@@ -87,21 +86,9 @@ class Summaries:
 
 def _summarised(index: JournalIndex, series: Series, base: int, start: int, stop: int) -> Iterator[_Part]:
     """Summarise a writer's rows `start` to `stop`, which are numbered from `base` on; what is damaged is left out."""
-    blocks: list[Block] = []
-    first = rows = 0
-    for at, block in index.blocks(series, base + start, base + stop):
-        skipped = max(base + start - at, 0)
-        kept = slice_block(block, skipped, min(base + stop - at, block.count))
-        begin = at + skipped - base
-        if blocks and (rows >= _ROWS or begin != first + rows):
-            yield _Part(first, rows, summarize(merge_blocks(blocks)))
-            blocks, rows = [], 0
-        if not blocks:
-            first = begin
-        blocks.append(kept)
-        rows += kept.count
-    if blocks:
-        yield _Part(first, rows, summarize(merge_blocks(blocks)))
+    blocks = index.blocks(series, base + start, base + stop)
+    for first, rows, summary in summarize_together(blocks, base + start, base + stop, _ROWS):
+        yield _Part(first - base, rows, summary)
 
 
 class JournalSeries:

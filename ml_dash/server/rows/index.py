@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from ml_dash.journal.block_ops import merge_blocks, slice_block
+from ml_dash.journal.block_ops import slice_block
 from ml_dash.journal.blocks import decode_block, from_msgpack, to_msgpack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
-from ml_dash.server.charts.summaries import summarize
+from ml_dash.server.charts.summaries import summarize_together
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError
 
@@ -255,16 +255,7 @@ class StoreIndex:
                 )
 
     def _summarised(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-        blocks: list[Block] = []
-        first = start
-        for at, block in self.blocks(series, start, stop):
-            kept = slice_block(block, max(start - at, 0), min(stop - at, block.count))
-            blocks.append(kept)
-            if sum(each.count for each in blocks) >= 8192:
-                yield first, (rows := sum(each.count for each in blocks)), summarize(merge_blocks(blocks))
-                first, blocks = first + rows, []
-        if blocks:
-            yield first, sum(each.count for each in blocks), summarize(merge_blocks(blocks))
+        return summarize_together(self.blocks(series, start, stop), start, stop)
 
     def _pages(
         self, series: Series, start: int, stop: int | None, columns: Sequence[Any], bounds: list[Any]

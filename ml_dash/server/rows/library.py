@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.series import Series
-    from ml_dash.server.catalogue.records import Found, Wanted
+    from ml_dash.server.catalogue.records import ExperimentFilter, Found
 
 __all__ = ["Library", "ServedView", "StoredBlob"]
 
@@ -101,12 +101,12 @@ class Library(Protocol):
         ...
 
     def listing(
-        self, wanted: Wanted, limit: int, cursor: str | None, changed_since: str | None = None
+        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
         """Return a page of records, newest first, and ``asOf``, with which to ask later for what has changed.
 
         Args:
-            wanted: Which.
+            where: Which.
             limit: How many at most.
             cursor: What the page before said; None for the first page.
             changed_since: The ``asOf`` of an earlier answer: only what may have changed since, deleted ones included.

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from ml_dash.identity import parse_prefix
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.changes import change_mark
-from ml_dash.server.catalogue.records import Description, Wanted
+from ml_dash.server.catalogue.records import Description, ExperimentFilter
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
@@ -317,11 +317,11 @@ def test_a_change_that_is_committed_late_is_told(store: Store) -> None:
         other.start()
         if store.database.dialect == "postgresql":
             other.join()  # there a transaction does not wait for others
-        since = store.experiments.listing(Wanted(), 10, None)["asOf"]
+        since = store.experiments.listing(ExperimentFilter(), 10, None)["asOf"]
     other.join()
-    changes = store.experiments.listing(Wanted(), 10, None, since)
+    changes = store.experiments.listing(ExperimentFilter(), 10, None, since)
     assert {record["name"]: record["readme"] for record in changes["data"]} == {"late": "new", "other": "new"}
-    assert store.experiments.listing(Wanted(), 10, None, changes["asOf"])["data"] == []
+    assert store.experiments.listing(ExperimentFilter(), 10, None, changes["asOf"])["data"] == []
 
 
 def test_run_rows_with_anything_in_them_do_no_harm(client: Client, experiment: str) -> None:

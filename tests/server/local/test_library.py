@@ -15,7 +15,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.series import Kind, Series
-from ml_dash.server.catalogue.records import Wanted
+from ml_dash.server.catalogue.records import ExperimentFilter
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.local import library as library_module
@@ -23,7 +23,7 @@ from ml_dash.server.local.library import LocalLibrary
 from ml_dash.storage.survey import survey
 from tests.server.local.ui import serving
 
-ALL = Wanted()
+ALL = ExperimentFilter()
 MANY = 300
 
 
@@ -105,16 +105,16 @@ def test_experiments_are_found_by_what_they_are(library: LocalLibrary, tmp_path:
     log(tmp_path, "bob/vision/c")
     (tmp_path / "bob" / "p" / "d" / "journal").mkdir(parents=True)
     questions = {
-        Wanted(owner="alice"): {"a", "b"},
-        Wanted(owners=frozenset({"bob"})): {"c", "d"},
-        Wanted(project="vision"): {"a", "b", "c"},
-        Wanted(prefix="alice/vision"): {"a", "b"},
-        Wanted(prefix="alice/vision/b"): {"b"},
-        Wanted(folder="deep"): {"a"},
-        Wanted(tag="best"): {"a"},
-        Wanted(search="WORDS deep"): {"a"},
-        Wanted(status="COMPLETED"): {"a", "b", "c"},
-        Wanted(status="FAILED"): set(),
+        ExperimentFilter(owner="alice"): {"a", "b"},
+        ExperimentFilter(owners=frozenset({"bob"})): {"c", "d"},
+        ExperimentFilter(project="vision"): {"a", "b", "c"},
+        ExperimentFilter(prefix="alice/vision"): {"a", "b"},
+        ExperimentFilter(prefix="alice/vision/b"): {"b"},
+        ExperimentFilter(folder="deep"): {"a"},
+        ExperimentFilter(tag="best"): {"a"},
+        ExperimentFilter(search="WORDS deep"): {"a"},
+        ExperimentFilter(status="COMPLETED"): {"a", "b", "c"},
+        ExperimentFilter(status="FAILED"): set(),
     }
     for wanted, names in questions.items():
         answer = library.listing(wanted, 100, None)
@@ -192,7 +192,7 @@ def test_a_killed_run_is_stale_though_none_of_its_files_changes(
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     record = library.listing(ALL, 10, None)["data"][0]
     assert (record["status"], record["stale"]) == ("RUNNING", True)
-    assert prefixes(library.listing(Wanted(status="STALE"), 10, None)) == ["alice/p/killed"]
+    assert prefixes(library.listing(ExperimentFilter(status="STALE"), 10, None)) == ["alice/p/killed"]
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "version", "not a journal"])
