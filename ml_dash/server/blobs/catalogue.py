@@ -139,19 +139,19 @@ class BlobCatalogue:
         return found
 
     def add_whole(self, owner: str, checksum: str, size: int, name: str | None) -> bool:
-        """List a content that came in one piece, and whose bytes were checked.
+        """Add a blob that came in one piece, and whose bytes were checked.
 
         Args:
-            owner: Whose.
-            checksum: Its own.
-            size: Its bytes.
-            name: The object that has them; None where there are none.
+            owner: Whose it is.
+            checksum: Its SHA-256.
+            size: Its size in bytes.
+            name: The object that has the bytes; None if there are none.
 
         Returns:
-            Whether the object is in use from now on. False where the blob was here already.
+            Whether the object is in use from now on; False if the blob was stored already.
 
         Raises:
-            ApiError: 413 or 507: it is too large, or there is no room for it.
+            ApiError: 413 or 507: the blob is too large, or over the quota.
         """
         with self._database.write() as connection:
             row = lock_owner(connection, owner)
@@ -187,7 +187,7 @@ class BlobCatalogue:
         return True
 
     def touch(self, blob: Blob) -> None:
-        """Have a blob stay for a day from now on."""
+        """Renew the one-day lease of a blob."""
         with self._database.write() as connection:
             self._touch(connection, blob)
 

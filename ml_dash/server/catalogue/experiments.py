@@ -52,18 +52,18 @@ class Experiments:
     def upsert(
         self, identity: Identity, description: Description, *, recreate: bool = False
     ) -> dict[str, Any]:
-        """Create an experiment, or change what is said of it.
+        """Create an experiment, or change its description.
 
         Args:
             identity: Its prefix.
-            description: What is said of it.
+            description: Its description.
             recreate: Whether to bring it back, with all its data, if it was deleted.
 
         Returns:
             Its record, with ``created`` and the ``watermarks`` of its writers.
 
         Raises:
-            ApiError: 410: it was deleted, and is not to be brought back.
+            ApiError: 410: it was deleted, and `recreate` is False.
         """
         for _ in range(_ATTEMPTS):
             try:
@@ -73,7 +73,7 @@ class Experiments:
         return self._upsert(identity, description, recreate=recreate)
 
     def find(self, experiment_id: str) -> Found | None:
-        """Return the experiment with this id, a deleted one too; None if there is none."""
+        """Return the experiment with this id, also if it was deleted; None if there is no such experiment."""
         with self._database.read() as connection:
             row = connection.execute(
                 select(
@@ -97,7 +97,7 @@ class Experiments:
         """Return a page of records, see `ml_dash.server.rows.library.Library.listing`.
 
         Raises:
-            ApiError: 400: the cursor or `changed_since` is none.
+            ApiError: 400: the cursor or `changed_since` is invalid.
         """
         now = self._clock.time_ns()
         conditions = self._conditions(where, now)
@@ -189,7 +189,7 @@ class Experiments:
         return now - int(self._stale_after * NANOSECONDS)
 
     def _changed(self, since: Seen) -> ColumnElement[bool]:
-        """Ask for what was written since then, or has become stale by silence alone."""
+        """Ask for experiments that were written since then, or whose runs may have become stale by silence alone."""
         silent = EXPERIMENTS.c.alive_ns >= self._alive_since(since.time_ns)
         return or_(EXPERIMENTS.c.changed >= since.mark, silent)
 
@@ -250,7 +250,7 @@ def _create(connection: Connection, identity: Identity, description: Description
 
 
 def _change(connection: Connection, row: Row[Any], description: Description, now: int) -> None:
-    """Store what is said anew; what is said again changes nothing."""
+    """Store what differs in a description; to send the same one again changes nothing, not even the time of change."""
     said = {
         "readme": description.readme,
         "tags": None if description.tags is None else list(dict.fromkeys(description.tags)),
@@ -287,7 +287,7 @@ def _words(prefix: str, tags: Sequence[str], readme: str | None) -> str:
 
 
 def _findable(text: str) -> str:
-    """Return a text in one case, without what databases refuse."""
+    """Return a text in one case, without the characters that databases refuse."""
     return text.encode("utf-8", "replace").decode().replace("\0", " ").casefold()
 
 
@@ -297,7 +297,7 @@ def _watermarks(connection: Connection, experiment_id: str) -> dict[str, int]:
 
 
 def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the public form of an experiment; `run` is that of its runs that is alive, if one is."""
+    """Return the public form of an experiment; `run` is the run of it that is alive, if there is one."""
     running = run is not None or row.status == RunStatus.RUNNING
     return {
         "id": row.id,

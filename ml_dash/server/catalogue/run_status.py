@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.journal.blocks import to_msgpack
 from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
+from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
 from ml_dash.status import RunStatus
 
@@ -55,7 +55,7 @@ class RunChange(NamedTuple):
 def run_changes(
     experiment_id: str, writer: str, rows: Iterable[tuple[int, dict[str, Any]]]
 ) -> dict[bytes, RunChange]:
-    """Return what these RUN rows, in the order written, amount to: the last start or end of each run."""
+    """Return the last start or end of each run among these RUN rows, which are in the order written."""
     changes: dict[bytes, RunChange] = {}
     for time_ns, row in rows:
         event = row.get("event")
@@ -68,7 +68,7 @@ def run_changes(
 
 
 def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is used of a row; a client may have sent anything."""
+    """Return the values of a row that are used, or None for those of another type: a client may send anything."""
     pid = row.get("pid")
     texts = {key: _text(row.get(key)) for key in ("event", "status", "host", "error")}
     is_id = isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**63
@@ -80,29 +80,22 @@ def _text(value: Any) -> str | None:
 
 
 def store_runs(connection: Connection, changes: list[RunChange], now_ns: int) -> None:
-    """Store starts and ends, and what follows from them. The rows of the writers must be there.
+    """Store starts and ends, and what follows from them. The rows of the writers must exist.
 
     Args:
         connection: In a transaction that has these experiments to itself.
         changes: One for each run at most.
         now_ns: The time now.
     """
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(RUNS)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(RUNS.primary_key),
-            set_={name: statement.excluded[name] for name in ("event", "time_ns", "row")},
-        ),
-        [
-            {name: value for name, value in change._asdict().items() if name != "started_ns"}
-            for change in changes
-        ],
-    )
+    rows = [
+        {name: value for name, value in change._asdict().items() if name != "started_ns"}
+        for change in changes
+    ]
+    upsert(connection, RUNS, rows)
     for experiment_id in sorted({change.experiment_id for change in changes}):
         own = [change for change in changes if change.experiment_id == experiment_id]
         _count_open(connection, experiment_id, {change.writer for change in own})
-        _settle(connection, experiment_id, own, now_ns)
+        _update_experiment(connection, experiment_id, own, now_ns)
 
 
 def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -> None:
@@ -122,7 +115,9 @@ def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -
     )
 
 
-def _settle(connection: Connection, experiment_id: str, changes: list[RunChange], now_ns: int) -> None:
+def _update_experiment(
+    connection: Connection, experiment_id: str, changes: list[RunChange], now_ns: int
+) -> None:
     newest = connection.execute(
         select(RUNS.c.event, RUNS.c.time_ns, RUNS.c.row)
         .where(RUNS.c.experiment_id == experiment_id)
@@ -156,7 +151,7 @@ def _settle(connection: Connection, experiment_id: str, changes: list[RunChange]
 
 
 def active_ns(run_ns: int | None, last_ns: int | None, now_ns: int) -> int:
-    """Return a writer's newest sign of life. A row's time that lies in the future is none."""
+    """Return a writer's newest sign of life. A time in the future, by a clock that is wrong, does not count."""
     return max(run_ns or 0, last_ns if last_ns is not None and last_ns <= now_ns else 0)
 
 

@@ -88,7 +88,7 @@ def chart(
         The arguments, `rows` of the series, `points` (rows that have a value, in range), `resolution`, `exact`, and
         `buckets`, a list for each column: `x` (the middle of `xMin` and `xMax`), `xMin`, `xMax`, `count` (of finite
         values), `min`, `max`, `mean`, `first` and `last` (of the finite values, in the order in which they were logged;
-        None where there is none), and the numbers of `nan`, `posInf` and `negInf`.
+        None if there are none), and the numbers of `nan`, `posInf` and `negInf`.
 
     Raises:
         ApiError: 400 `invalid`: an argument is invalid.

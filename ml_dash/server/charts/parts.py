@@ -28,7 +28,7 @@ COLUMNS = (
     "posInf",
     "negInf",
 )
-"""What is told of a pixel."""
+"""What a chart says of each pixel."""
 
 _LARGEST = np.finfo(np.float64).max
 

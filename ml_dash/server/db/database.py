@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import URL
 
-__all__ = ["Database", "dialect_insert", "is_disk_full", "may_pass"]
+__all__ = ["Database", "dialect_insert", "is_disk_full", "may_pass", "upsert"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -142,6 +142,16 @@ def dialect_insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT that may say ON CONFLICT, which SQLAlchemy has for each dialect apart."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
+
+
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert whole rows; those whose keys exist are replaced."""
+    statement = dialect_insert(connection, table)
+    values = {
+        column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key
+    }
+    replacing = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+    connection.execute(replacing, rows)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -1,7 +1,7 @@
 """FILE rows, folded as they arrive, so that nobody who lists files reads rows.
 
-The rules are those of `ml_dash.query.files.fold_files`. What is more: an id or a size that no database could hold is
-no file's, and a content that a new row names stays for a day from then on, see `ml_dash.server.blobs.collector`.
+The rules are those of `ml_dash.query.files.fold_files`. In addition, rows with an id or a size that no database could
+hold are left out, and the lease of a blob that a new row names is renewed (see `ml_dash.server.blobs.collector`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ml_dash.query.files import CHANGEABLE, full_name, is_save
 from ml_dash.server.blobs.catalogue import touch
+from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, FILES
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def store_files(connection: Connection, rows: FileRows, now_ns: int) -> None:
                 files[key] = changed[key] = file
                 seen[experiment] = max(seen.get(experiment, 0), file["seen"] or 0)
     if changed:
-        _write(connection, list(changed.values()))
+        upsert(connection, FILES, list(changed.values()))
         _keep_blobs(connection, changed.values(), now_ns)
 
 
@@ -138,21 +138,8 @@ def _is_save(row: Mapping[str, Any]) -> bool:
     return is_save(row) and row["sizeBytes"] <= _SIZE_MAX
 
 
-def _write(connection: Connection, files: list[dict[str, Any]]) -> None:
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(FILES)
-    changing = [name for name in _COLUMNS if name not in {"experiment_id", "id"}]
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(FILES.primary_key),
-            set_={name: statement.excluded[name] for name in changing},
-        ),
-        files,
-    )
-
-
 def _keep_blobs(connection: Connection, files: Iterable[Mapping[str, Any]], now_ns: int) -> None:
-    """Lease the contents that new rows name: a collector that is at work must not take them for unused."""
+    """Renew the leases of the blobs that new rows name: a collector that is at work must not take them for unused."""
     by_experiment: dict[str, set[str]] = {}
     for file in files:
         if file["checksum"] is not None and file["deleted_ns"] is None:
