@@ -33,9 +33,11 @@ __all__ = ["EmbeddedServer", "RunningServer", "ServerStartError", "serve"]
 
 _LOG = logging.getLogger("ml_dash.server")
 _BACKLOG = 1024
+"""Connections that may wait to be accepted: a large job starts all of its processes at once."""
 _ACCEPTING_TURNS = 8
 """Turns of the event loop that a connection takes from being accepted to waiting for its first request."""
 _READ_BUFFER = 512 << 10
+"""aiohttp's 64 KiB would pause and resume a body of several MiB, a batch of frames, dozens of times."""
 
 
 class ServerStartError(MLDashError, OSError):
@@ -83,10 +85,11 @@ class RunningServer:
             admin_token = await asyncio.to_thread(tokens.first_token, settings.admin_token)
             runner = web.AppRunner(
                 build_app(store, tokens, settings),
-                access_log=None,
-                auto_decompress=False,
+                access_log=None,  # the metrics count requests; a line for each would be most of the log
+                auto_decompress=False,  # bodies are decompressed in `http.bodies`, within limits
+                # a client that leaves must not stop what it began half-way: it asks again, and finds it done
                 handler_cancellation=False,
-                keepalive_timeout=75.0,
+                keepalive_timeout=75.0,  # longer than proxies keep theirs, so that they do not meet one being closed
                 read_bufsize=_READ_BUFFER,
                 shutdown_timeout=settings.shutdown_timeout,
             )
@@ -182,6 +185,7 @@ class EmbeddedServer:
             started.append(error)
             listening.set()
 
+        # a daemon: a test or a demo that forgets `stop` still ends
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._run(tell)), name="ml-dash-server", daemon=True
         )
@@ -221,6 +225,7 @@ class EmbeddedServer:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self.store, self.url = server.store, server.url
         self.admin_token = server.admin_token or self.admin_token
+        # the port that a 0 was given now: clients find the server there again when it is started once more
         self._settings = replace(self._settings, port=int(server.url.rpartition(":")[2]))
         tell()
         try:

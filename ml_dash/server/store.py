@@ -167,6 +167,7 @@ class Store:
 
     def _probe(self) -> bool:
         try:
+            # more than nothing: a full disk may still take an empty file
             self.objects.put(_PROBE, b"\0" * 4096)
             self.objects.delete([_PROBE])
             with self.database.write() as connection:

@@ -53,6 +53,7 @@ class Attempts:
         """Count a wrong guess; `guess` is a hash of it, or what is no secret."""
         with self._lock:
             guesses = self._recent(address)
+            # more than `most` change nothing, and would let one address fill the memory
             if guess not in guesses and len(guesses) < self._most:
                 guesses[guess] = self._clock.monotonic()
             self._guesses[address] = guesses

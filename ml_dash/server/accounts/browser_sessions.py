@@ -71,6 +71,7 @@ class StoreSessions:
     def _insert(self, secret: str, who: Principal) -> None:
         now = self._clock.time_ns()
         with self._database.write() as connection:
+            # here, not in the background: there is one more to keep, so some may go
             connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_ns <= now))
             connection.execute(
                 insert(SESSIONS).values(
@@ -84,6 +85,7 @@ class StoreSessions:
     def _delete(self, secret: str) -> None:
         with self._database.write() as connection:
             connection.execute(delete(SESSIONS).where(SESSIONS.c.hash == hash_token(secret)))
+        # all of it: signing out is rare, and other processes forget within a second anyway
         self._cache.clear()
 
     def _find(self, secret: str) -> Principal | None:

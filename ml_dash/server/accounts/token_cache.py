@@ -43,6 +43,7 @@ class TokenCache:
 
     def get(self, digest: str, now: float) -> Known | None:
         """Return a fresh answer; None if the database must be asked. `now` is in monotonic seconds."""
+        # without the lock, on the event loop: at worst it meets `put` between the two, and asks the database once more
         known = self._valid.get(digest) or self._invalid.get(digest)
         return known if known and now - known.asked_at < FRESH_SECONDS else None
 
@@ -59,7 +60,7 @@ class TokenCache:
             kept[digest] = Known(principal, asked_at)
 
     def clear(self) -> None:
-        """Forget everything: a token was created or revoked."""
+        """Forget everything: a token was revoked, or a session closed."""
         with self._lock:
             self._valid.clear()
             self._invalid.clear()

@@ -183,6 +183,7 @@ class Tokens:
             return self._unexpired(known.principal)
         with self.database.read() as connection:
             record = find_record(connection, TOKENS.c.hash == digest)
+        # tokens that are unknown are kept too: a client that goes on with a revoked one must not cost a read each time
         principal = record.principal() if record and record.is_valid(self.clock.time_ns()) else None
         self._cache.put(digest, principal, asked_at)
         if record and principal:

@@ -111,6 +111,7 @@ class Experiments:
             total = connection.execute(
                 select(func.count()).select_from(EXPERIMENTS).where(*conditions)
             ).scalar_one()
+            # one more than is asked for: whether it is there says whether there is another page
             rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
             records = self._records(connection, rows[:limit], now)
         has_more = len(rows) > limit
@@ -190,6 +191,7 @@ class Experiments:
 
     def _changed(self, since: Seen) -> ColumnElement[bool]:
         """Ask for experiments that were written since then, or whose runs may have become stale by silence alone."""
+        # it was alive for the reader, so it may have become stale since; nothing is written when that happens
         silent = EXPERIMENTS.c.alive_ns >= self._alive_since(since.time_ns)
         return or_(EXPERIMENTS.c.changed >= since.mark, silent)
 

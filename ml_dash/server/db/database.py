@@ -85,6 +85,7 @@ class Database:
             MissingExtraError: A package is not installed.
             DatabaseError: The database is out of reach, or its schema is newer than this version knows.
         """
+        # here, not above: alembic is slow to import, and who only handles errors of databases does not need it
         from ml_dash.server.db.migrate import migrate
 
         parsed = _parse(url)
@@ -191,7 +192,7 @@ def _engine(url: URL) -> Engine:
     try:
         if url.drivername == "sqlite":
             return _sqlite(url)
-        # a pooled connection may have been cut by the server meanwhile
+        # pre_ping: a pooled connection may have been cut by the server, or by a firewall, meanwhile
         return create_engine(url, pool_size=_THREADS + 2, max_overflow=2 * _THREADS, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise MissingExtraError("PostgreSQL", "psycopg", "server") from error
@@ -200,6 +201,7 @@ def _engine(url: URL) -> Engine:
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
+        # a connection goes from thread to thread by way of the pool, and is used by one at a time
         connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
         pool_size=_THREADS + 2,
         max_overflow=2 * _THREADS,

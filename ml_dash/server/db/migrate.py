@@ -34,6 +34,7 @@ def migrate(engine: Engine) -> None:
     scripts = ScriptDirectory.from_config(config)
     with engine.connect().execution_options(ml_dash_write=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
+            # SQLite's transaction has the lock already: it was begun as one that writes
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         if _is_current(connection, scripts):
             return

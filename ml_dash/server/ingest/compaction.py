@@ -71,6 +71,7 @@ class Compactor:
     def __init__(self, backend: Backend, upkeep: Callable[[], object] = lambda: None) -> None:
         self._backend = backend
         self._upkeep = upkeep
+        # a dict for a set that keeps the order: the series that has waited longest comes first
         self._hot: dict[tuple[str, int], None] = {}
         self._changed = threading.Condition()
         self._end = threading.Event()
@@ -138,6 +139,7 @@ class Compactor:
         return removed
 
     def _work(self) -> None:
+        # what became hot before a restart: nobody gives notice of it any more
         self._guarded(self.compact_all)
         while not self._end.is_set():
             hot = self._next()
@@ -183,6 +185,7 @@ class Compactor:
         found: list[_Small] = []
         size = 0
         with self._backend.database.read() as connection:
+            # in portions: a series may have far more small blocks than an object takes
             for row in connection.execution_options(yield_per=256).execute(query):
                 found.append(_Small(StoredBlock(*row[:8]), row.min_ns, row.max_ns))
                 size += row.length

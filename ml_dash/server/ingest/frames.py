@@ -114,12 +114,14 @@ class _Metas:
 
     def decode(self, meta: bytes, data_len: int) -> _Meta:
         key = meta, data_len
+        # without the lock: one `get` is atomic, and a miss that was none costs only a second decoding
         found = self._known.get(key)
         if found is None:
             found = _decode_meta(meta, data_len)
             with self._lock:
                 self._size += len(meta)
                 if self._size > _CACHED_BYTES:
+                    # all at once: to know which are the oldest would cost every frame something
                     self._known.clear()
                     self._size = len(meta)
                 self._known[key] = found

@@ -50,6 +50,7 @@ class GroupCommit:
         self._backend = backend
         self._on_hot = on_hot
         self._jobs: deque[_Job] = deque()
+        # guards `_jobs` and `_stopping`; held for a few instructions, so the event loop may take it, too
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._commit_until_stopped, name="ml-dash-commit", daemon=True)

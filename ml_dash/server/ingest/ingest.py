@@ -91,6 +91,7 @@ class Ingest:
     ) -> CheckTail:
         if not parsed.frames:
             return await self._threads.run(self._read_tail, experiment_id, writer)
+        # one round nearly always; another each time that somebody else stored frames of this writer in between
         for _ in range(_ROUNDS):
             tail = self.commits.tail_of(experiment_id, writer)
             follows = tail is not None and parsed.frames[0].seq == tail.watermark + 1

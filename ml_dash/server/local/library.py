@@ -229,6 +229,7 @@ class LocalLibrary:
         if record is None or (
             record["status"] == RunStatus.RUNNING and time.monotonic() - known.read_at > _FRESH_SECONDS
         ):
+            # outside of the lock: it may read a whole journal. What changed meanwhile is not kept, but read again
             version = known.version
             record = full_record(known.located, self.view(id_), self._stale_after)
             with self._lock:

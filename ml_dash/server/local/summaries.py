@@ -60,6 +60,8 @@ class Summaries:
         self, index: JournalIndex, series: Series, start: int, stop: int
     ) -> Iterator[tuple[int, int, bytes]]:
         """Yield the first row's number, the number of rows and the summary of what has rows from `start` to `stop`."""
+        # row numbers run on from writer to writer, so those of a later writer move when an earlier one writes more:
+        # what is kept is by writer, and numbered from each writer's own first row
         base = 0
         for writer, catalogue in index.catalogues.items():
             count = catalogue.count(series)
