@@ -94,15 +94,15 @@ async def _replay(directory: str, url: str, token: str) -> dict[str, Any]:
     from ml_dash.client.http import AiohttpTransport, close_session
     from ml_dash.tokens.token import Token
     from ml_dash.upload.sender import Sender
+    from ml_dash.upload.task import Target
 
     paths = _segments(directory)
     writer = os.path.basename(paths[0]).rpartition("-")[0]
     client = Client(AiohttpTransport(url, lambda: Token(token)))
     said: list[str] = []
     cpu = time.process_time()
-    sender = Sender(
-        os.path.join(directory, PREFIX), PREFIX, client, asyncio.to_thread, lambda _, text: said.append(text)
-    )
+    target = Target(os.path.join(directory, PREFIX), PREFIX, client, asyncio.to_thread)
+    sender = Sender(target, lambda _, text: said.append(text))
     began = time.perf_counter()
     await sender.connect()
     while await sender.send(writer):
@@ -115,7 +115,7 @@ async def _replay(directory: str, url: str, token: str) -> dict[str, Any]:
         "mb_per_s": size / took / 1e6,
         "cpu_s_per_gb": (time.process_time() - cpu) / size * 1e9,
         "rss_growth_mb": peak_rss() - before,
-        "rows": sender.accounts[writer].rows,
+        "rows": sender.ledgers[writer].rows,
         "said": said,
     }
 

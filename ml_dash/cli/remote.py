@@ -16,7 +16,7 @@ from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.origins import parse_address
-from ml_dash.storage.manifest import describe, meant_for
+from ml_dash.storage.manifest import Manifest
 from ml_dash.tokens.current import token_for
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
 
 def home_of(directory: str) -> tuple[str, str] | None:
     """Return server and prefix of an experiment that was meant for a server."""
-    about = describe(directory)
-    url = about.get("url") or next(filter(None, meant_for(directory).values()), None)
+    manifest = Manifest(directory)
+    about = manifest.describe()
+    url = about.get("url") or next(filter(None, manifest.meant_for().values()), None)
     prefix = about.get("prefix")
     return (url, prefix) if isinstance(url, str) and isinstance(prefix, str) else None
 

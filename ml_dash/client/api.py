@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ml_dash.client.retry import retry_after_seconds
+from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import NotMlDashError, ServerError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
@@ -28,10 +28,6 @@ _SLOWEST_BYTES_A_SECOND = 16 << 10
 """A line slower than this counts as cut."""
 _ERROR_BYTES_MAX = 64 << 10
 _SHOWN = 200
-_PASSING = frozenset({408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
-"""Statuses of gateways and busy servers, whoever says it: trying again later may help."""
-_MEANT = frozenset({401, 403, 407, 413})
-"""Statuses that mean what they say, be it a proxy that says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +229,7 @@ class Client:
         match data:
             case {"error": {"code": str(code), "message": str(message)}}:
                 raise self._error(answer, code, message, data["error"])
-        if answer.status in _PASSING or answer.status in _MEANT:
+        if means_the_same_from_a_proxy(answer.status):
             raise self._error(answer, "", f"not an answer of ML-Dash: {_excerpt(answer)}", {})
         raise self._foreign(answer)
 

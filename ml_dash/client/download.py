@@ -14,7 +14,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ml_dash.client.retry import Backoff
+from ml_dash.client.retry import Attempts, patience_of
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import Call
+    from ml_dash.client.retry import Patience
     from ml_dash.client.transport import Stream
     from ml_dash.journal.blocks import Block
 
@@ -41,8 +42,6 @@ _SLOWEST_BYTES_A_SECOND = 16 << 10
 """A line slower than this counts as cut."""
 _FRAME_BYTES_MAX = 1 << 30
 """A frame that claims more is none: nothing is allocated for it."""
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses after which a server may work again."""
 
 
 class Wanted(NamedTuple):
@@ -90,26 +89,27 @@ def fetch_blob(
         raise InvalidArgumentError(f"cannot download to {dest!r}: it is a directory; name a file in it")
     with _temporary(dest) as out:
         download = _Download(client, call, wanted, out, on_progress or (lambda _: None))
-        backoff, failures = Backoff(most=_LONGEST_WAIT), 0
+        attempts = Attempts(tries=_TRIES, longest_wait=_LONGEST_WAIT)
         while True:
             before = download.size
             try:
                 download.go_on()
                 break
             except (TransportError, ServerError) as error:
-                failures = 1 if download.size > before else failures + 1
-                if not _may_pass(error) or failures >= _TRIES:
+                if download.size > before:
+                    attempts.succeeded()
+                wait = attempts.failed(_patience(error), getattr(error, "retry_after", None))
+                if wait is None:
                     raise
-                if failures == 1:
-                    backoff.reset()
-                sleep(backoff.next(getattr(error, "retry_after", None)))
+                sleep(wait)
         download.check()
 
 
-def _may_pass(error: TransportError | ServerError) -> bool:
-    if isinstance(error, TransportError):
-        return error.kind != "tls"
-    return error.status in _PASSING
+def _patience(error: TransportError | ServerError) -> Patience:
+    if isinstance(error, ServerError):
+        return patience_of(error)
+    # a background upload waits for a certificate to be mended; the person who waits for this one wants to know
+    return "rarely" if error.kind == "tls" else "soon"
 
 
 @contextlib.contextmanager

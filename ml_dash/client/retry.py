@@ -8,27 +8,30 @@ rules: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015
 
 from __future__ import annotations
 
+import math
 import random
 import shlex
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from ml_dash.client.transport import NotMlDashError, ServerError, TransportError
+from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.logger import logger
 from ml_dash.protocol import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.clock import Clock
-
 __all__ = [
     "RETRY_AFTER_MAX",
+    "Attempts",
     "Backoff",
     "Patience",
     "Randomness",
     "Trouble",
     "Voice",
+    "means_the_same_from_a_proxy",
+    "patience_of",
     "retry_after_seconds",
     "trouble_of",
 ]
@@ -40,6 +43,21 @@ _NANOSECONDS = 1_000_000_000
 
 Patience: TypeAlias = Literal["soon", "token", "rarely", "never"]
 """When to try again: after a back-off; when the token changes, or once a minute; once a minute; not at all."""
+
+_STATUSES: dict[int, tuple[Patience, bool]] = {
+    400: ("rarely", False),
+    401: ("token", True),
+    403: ("token", True),
+    404: ("token", False),
+    407: ("rarely", True),
+    410: ("never", False),
+    413: ("soon", True),
+    416: ("rarely", False),
+    422: ("rarely", False),
+    **dict.fromkeys((408, 421, 425, 429, 500, 502, 503, 504, 507, 509), ("soon", True)),
+    **dict.fromkeys(range(520, 525), ("soon", True)),  # what Cloudflare says of a server behind it
+}
+"""When to try again after each status, and whether it means the same where a proxy says it. Others are tried soon."""
 
 _SAID_EVERY = 60.0
 
@@ -89,6 +107,61 @@ class Backoff:
     def reset(self) -> None:
         """Begin anew: it worked."""
         self._failures = 0
+
+
+class Attempts:
+    """Decides, after each failure of what somebody waits for, whether to try again, and how long to wait first.
+
+    Args:
+        tries: How many failures in a row are given up.
+        seconds: For how long failures in a row are put up with.
+        longest_wait: Seconds.
+        clock: The time.
+    """
+
+    def __init__(
+        self,
+        *,
+        tries: float = math.inf,
+        seconds: float = math.inf,
+        longest_wait: float = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._tries = tries
+        self._seconds = seconds
+        self._clock = clock
+        self._backoff = Backoff(most=longest_wait)
+        self._failures = 0
+        self._failing_since = 0.0
+
+    def succeeded(self) -> None:
+        """Begin anew: something got through."""
+        self._failures = 0
+        self._backoff.reset()
+
+    def failed(self, patience: Patience, retry_after: float | None = None) -> float | None:
+        """Return the seconds to wait before the next try; None where there is to be none."""
+        now = self._clock.monotonic()
+        if self._failures == 0:
+            self._failing_since = now
+        self._failures += 1
+        wait = self._backoff.next(retry_after)
+        too_long = now + wait - self._failing_since > self._seconds
+        return None if patience != "soon" or too_long or self._failures >= self._tries else wait
+
+
+def means_the_same_from_a_proxy(status: int) -> bool:
+    """Say whether an answer with this status is believed that has no words of an ML-Dash server in it."""
+    return _STATUSES.get(status, ("soon", False))[1]
+
+
+def patience_of(error: ServerError) -> Patience:
+    """Return when to try again after an answer that is an error."""
+    if error.code == ErrorCode.NO_ROUTE:
+        return "rarely"
+    if error.code == ErrorCode.DAMAGED:
+        return "soon"  # damaged on its way
+    return _STATUSES.get(error.status, ("soon", False))[0]
 
 
 def retry_after_seconds(value: str | None, time_ns: Callable[[], int]) -> float | None:
@@ -161,32 +234,33 @@ def trouble_of(error: Exception, url: str, prefix: str, directory: str, *, conne
 
 
 def _refusal(error: ServerError, url: str, prefix: str, directory: str) -> Trouble:
+    patience = patience_of(error)
     match error.status:
         case 401:
             reason = (
                 f"{url} wants a token that is valid ({error.message}): run `ml-dash login {url}`; a program that runs "
                 "need not be started again"
             )
-            return Trouble("token", reason, "token", " until then")
+            return Trouble("token", reason, patience, " until then")
         case 403 | 404:
             reason = (
                 f"{url} does not let this token write to {prefix} ({error.message}): have it granted, or run "
                 f"`ml-dash login {url}`"
             )
-            return Trouble("token", reason, "token", " until then")
+            return Trouble("token", reason, patience, " until then")
         case 410:
             reason = (
                 f"{prefix} was deleted at {url}, and nothing more of it is sent; `ml-dash sync --recreate "
                 f"{shlex.quote(directory)}` brings it back"
             )
-            return Trouble("gone", reason, "never")
+            return Trouble("gone", reason, patience)
         case 507:
             reason = f"the disk of {url} is full ({error.message})"
-            return Trouble("full", reason, "soon", " until there is room")
-        case 400 | 407 | 422 if error.code != ErrorCode.DAMAGED:
-            return Trouble("refused", str(error), "rarely")
+            return Trouble("full", reason, patience, " until there is room")
+    if patience == "rarely":
+        return Trouble("refused", str(error), patience)
     kind = "damaged" if error.code == ErrorCode.DAMAGED else "server"
-    return Trouble(kind, str(error), "soon", " until it works again", error.retry_after)
+    return Trouble(kind, str(error), patience, " until it works again", error.retry_after)
 
 
 class Voice:

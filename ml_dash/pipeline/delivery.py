@@ -96,29 +96,21 @@ class Delivery:
         with guarded_imports():
             from ml_dash.client.api import Client
             from ml_dash.upload.blob_uploader import BlobUploader
+            from ml_dash.upload.task import Target
             from ml_dash.upload.uploader import Uploader
 
         self._transport = _LazyTransport(self.url, self._token, self._threads)
         client = Client(self._transport)
+        target = Target(self._directory, self._prefix, client, self._threads.read)
         self._uploader = uploader = Uploader(
-            self._directory,
-            self._prefix,
-            client,
+            target,
             lambda: [self._writer_id],
-            self._threads.read,
             token=self._token,
             about=lambda: self._about(),  # noqa: PLW0108 - `describe` replaces it
             settled=lambda _: lambda: self._writer.durable_seq,
         )
         self._blob_uploader = BlobUploader(
-            self._directory,
-            self._prefix,
-            client,
-            self._writer_id,
-            self.blobs,
-            self._threads.read,
-            lambda: uploader.state,
-            keeps=self._destination.keeps,
+            target, self._writer_id, self.blobs, lambda: uploader.state, keeps=self._destination.keeps
         )
 
     @property
@@ -255,7 +247,7 @@ class Delivery:
 
     def _release(self) -> None:
         self._uploader.close()
-        self.blobs.hopeless()
+        self._blob_uploader.close()
 
     def wait_finished(self, timeout: float) -> None:
         """Wait, after `stop`, until what is under way is finished."""

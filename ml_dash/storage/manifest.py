@@ -4,63 +4,118 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.runs import fold_runs, writer_runs
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml_dash.query.runs import WriterRuns
 
-__all__ = ["describe", "gone_writers", "meant_for"]
-
-
-def describe(directory: str, *, disk: Disk = REAL_DISK) -> Mapping[str, Any]:
-    """Return what is known of an experiment: its prefix, readme, tags, bindrs and metadata.
-
-    ``experiment.json`` says it; where that is not there or damaged, the journal's newest start of a run does.
-
-    Raises:
-        JournalVersionError: A later version wrote the journal.
-        OSError: The journal cannot be listed.
-    """
-    path = os.path.join(directory, "experiment.json")
-    try:
-        record = json.loads(disk.read_at(path, 0, disk.size(path)))
-    except (OSError, ValueError, RecursionError):
-        record = None
-    if isinstance(record, dict) and isinstance(record.get("prefix"), str):
-        return record
-    # not by a view, which warns of damage: the report says what is lost
-    index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
-    index.refresh()
-    return fold_runs(writer_runs(index).values()).experiment or {}
-
-
-def meant_for(directory: str, disk: Disk = REAL_DISK) -> dict[str, str | None]:
-    """Return, for each writer of an experiment, the URL of the server that its run was meant for; None for local mode.
-
-    A writer that began no run, as a forked child's, was meant for where all others were; where they differ, for none.
-
-    Raises:
-        JournalVersionError: A later version wrote the journal.
-        OSError: The journal cannot be listed.
-    """
-    index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
-    index.refresh()
-    runs = writer_runs(index)
-    said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
-    began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
-    common = set(began.values())
-    fallback = common.pop() if len(common) == 1 else None
-    return {writer: began.get(writer, fallback) for writer in runs}
-
+__all__ = ["Manifest"]
 
 _NOT_SAID = ""
+
+
+class _Told(NamedTuple):
+    """What a journal's runs say: of the experiment, of each writer's server, and which writers will write no more."""
+
+    about: Mapping[str, Any]
+    urls: dict[str, str | None]
+    done: frozenset[str]
+
+
+class Manifest:
+    """What an experiment's directory says of it.
+
+    The journal is indexed once, and again only where it has grown. Of the index nothing is kept but what was asked of
+    it: whoever looks through a root may hold the manifests of all its experiments.
+
+    Args:
+        directory: The experiment's directory.
+        clock: The time.
+        disk: The file system.
+
+    All methods raise `JournalVersionError` where a later version wrote the journal, and `OSError` where it cannot be
+    listed.
+    """
+
+    def __init__(self, directory: str, clock: Clock = SYSTEM_CLOCK, disk: Disk = REAL_DISK) -> None:
+        self.directory = directory
+        self.journal = os.path.join(directory, "journal")
+        self._clock = clock
+        self._disk = disk
+        self._told: _Told | None = None
+        self._stamp: object = None
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what is known of the experiment: its prefix, readme, tags, bindrs and metadata.
+
+        ``experiment.json`` says it; where that is not there or damaged, the journal's newest start of a run does.
+        """
+        path = os.path.join(self.directory, "experiment.json")
+        try:
+            record = json.loads(self._disk.read_at(path, 0, self._disk.size(path)))
+        except (OSError, ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict) and isinstance(record.get("prefix"), str):
+            return record
+        return self._read().about
+
+    def meant_for(self) -> dict[str, str | None]:
+        """Return, for each writer, the URL of the server that its run was meant for; None for local mode.
+
+        A writer that began no run, as a forked child's, was meant for where all others were; where they differ, for
+        none.
+        """
+        return self._read().urls
+
+    def done_writers(self) -> frozenset[str]:
+        """Return the writers all of whose runs have ended, or whose process is dead or silent."""
+        told = self._read()
+        if len(told.done) < len(told.urls):
+            told = self._read(anew=True)  # by now, others may be dead or silent
+        return told.done
+
+    def _read(self, *, anew: bool = False) -> _Told:
+        stamp = self._look()
+        if anew or self._told is None or stamp != self._stamp:
+            # the stamp is the older one: what is written meanwhile is read the next time
+            self._stamp, self._told = stamp, self._index()
+        return self._told
+
+    def _look(self) -> object:
+        """Return what changes whenever the journal does."""
+        try:
+            names = self._disk.list(self.journal)
+            return [(name, self._disk.size(os.path.join(self.journal, name))) for name in names]
+        except OSError:
+            return object()  # a file went away just now: equal to nothing, so that the journal is read again
+
+    def _index(self) -> _Told:
+        # not by a view, which warns of damage: a report says what is lost
+        index = JournalIndex(self.journal, disk=self._disk)
+        index.refresh()
+        runs = writer_runs(index)
+        said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
+        began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
+        common = set(began.values())
+        fallback = common.pop() if len(common) == 1 else None
+        now = self._clock.time_ns()
+        # each writer by itself: together, one that is alive would hide another that is dead
+        found = {writer: fold_runs([own], now_ns=now) for writer, own in runs.items()}
+        return _Told(
+            fold_runs(runs.values(), now_ns=now).experiment or {},
+            {writer: began.get(writer, fallback) for writer in runs},
+            frozenset(
+                writer for writer, info in found.items() if info.status != RunStatus.RUNNING or info.stale
+            ),
+        )
 
 
 def _url_of(runs: WriterRuns) -> str | None:
@@ -71,11 +126,3 @@ def _url_of(runs: WriterRuns) -> str | None:
     about = starts[-1].get("experiment")
     url = about.get("url") if isinstance(about, dict) else None
     return url if isinstance(url, str) else None
-
-
-def gone_writers(journal: str, clock: Clock = SYSTEM_CLOCK, disk: Disk = REAL_DISK) -> set[str]:
-    """Return the writers of a journal all of whose runs have ended, or whose process is dead or silent."""
-    index = JournalIndex(journal, disk=disk)
-    index.refresh()
-    found = {id_: fold_runs([own], now_ns=clock.time_ns()) for id_, own in writer_runs(index).items()}
-    return {writer for writer, info in found.items() if info.status != "RUNNING" or info.stale}

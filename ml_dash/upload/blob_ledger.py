@@ -68,6 +68,10 @@ class BlobLedger:
             self._sizes.pop(checksum, None)
         self._release()
 
+    def note_arrived(self, size: int) -> None:
+        """The server has this many bytes of the large content that is under way; 0 at its end."""
+        self.arrived_bytes = size
+
     def wait(self) -> threading.Event:
         """Return what is set when the server has all, or as soon as there is no hope that it soon will."""
         done = threading.Event()

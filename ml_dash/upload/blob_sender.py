@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from io import FileIO
 
-    from ml_dash.client.api import Client
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.upload.sender import Say
+    from ml_dash.upload.task import Target
 
-__all__ = ["BlobSender"]
+__all__ = ["BlobObserver", "BlobSender"]
 
 _T = TypeVar("_T")
 
@@ -43,64 +43,69 @@ _CHECKS = 3600
 _REFUSED = frozenset({413, 422, 507})
 
 
+class BlobObserver:
+    """What a `BlobSender` tells while it sends, and asks. A subclass overrides what it wants to know."""
+
+    def confirmed(self, checksum: str) -> None:
+        """The server has a blob."""
+
+    def damaged(self, checksum: str) -> None:
+        """A blob cannot be had from this disk any more."""
+
+    def progressed(self, done: int, total: int) -> None:
+        """So many bytes are sent, of all that are to be."""
+
+    def part_arrived(self, size: int) -> None:
+        """The server has this many bytes of the large blob that is under way; 0 at its end."""
+
+    def has_news(self) -> bool:
+        """Say whether blobs were saved since this was asked last: small ones go between a large one's parts."""
+        return False
+
+
 class BlobSender:
-    """The contents of one experiment on their way to one server. All methods are for one task.
+    """The blobs of one experiment on their way to one server. All methods are for one task.
 
     Args:
-        directory: The experiment's.
-        client: The server.
-        run_blocking: Reads files on another thread.
+        target: The experiment and the server.
         say: Tells people what they should know.
+        observer: Is told how far it is.
         only: Whose markers are looked after.
-        keeps: Whether a content stays on this disk when the server has it.
-        on_sent: Called with the checksum of each content that the server has.
-        on_damaged: Called with the checksum of each that cannot be had from this disk any more.
-        on_progress: Called with the bytes that are sent, and all that are to be.
-        on_part: Called with the bytes that the server has of the large content that is under way; 0 at its end.
-        has_news: Says whether contents were saved since it was asked last: small ones go between a large one's parts.
+        keeps: Whether a blob stays on this disk when the server has it.
 
     Attributes:
-        arrived: How many contents and parts have arrived. On a line that is cut again and again, this is what tells
+        arrived: How many blobs and parts have arrived. On a line that is cut again and again, this is what tells
             that it is of use to go on.
-        sent: Bytes of each content that was sent, by checksum.
-        refused: Why the server does not take a content, by checksum.
-        nowhere: BlobSender that rows at the server name, and that are neither there nor on this disk.
+        sent: Bytes of each blob that was sent, by checksum.
+        refused: Why the server does not take a blob, by checksum.
+        damaged: Checksums of blobs that cannot be had from this disk any more.
+        nowhere: Blobs that rows at the server name, and that are neither there nor on this disk.
     """
 
     def __init__(
         self,
-        directory: str,
-        client: Client,
-        run_blocking: RunBlocking,
+        target: Target,
         say: Say,
+        observer: BlobObserver,
         *,
         only: Callable[[str], bool] = lambda _: True,
         keeps: bool = True,
-        on_sent: Callable[[str], None] = lambda _: None,
-        on_damaged: Callable[[str], None] = lambda _: None,
-        on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-        on_part: Callable[[int], None] = lambda _: None,
-        has_news: Callable[[], bool] = lambda: False,
     ) -> None:
         self.arrived = 0
         self.sent: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.damaged: set[str] = set()
         self.nowhere: dict[str, int] = {}
-        self._directory = directory
-        self._client = client
-        self._run = run_blocking
+        self._directory = target.directory
+        self._client = target.client
+        self._run = target.run_blocking
         self._say = say
+        self._observer = observer
         self._only = only
         self._keeps = keeps
-        self._on_sent = on_sent
-        self._on_damaged = on_damaged
-        self._on_progress = on_progress
-        self._on_part = on_part
-        self._has_news = has_news
         self._between = False
         self._done = self._total = 0
-        self._staging = Staging(directory)
+        self._staging = Staging(target.directory)
         self._marks: dict[str, list[Marker]] = {}
 
     async def send(self, experiment_id: str, *, ask: bool = False) -> None:
@@ -152,7 +157,7 @@ class BlobSender:
 
     async def _send_small(self, calls: BlobClient) -> None:
         """Send small contents that were saved while a large one is on its way: they do not wait for all of it."""
-        if self._between or not self._has_news():
+        if self._between or not self._observer.has_news():
             return
         self._between = True
         try:
@@ -198,7 +203,7 @@ class BlobSender:
             numbers = [number for number in range(1, -(-size // length) + 1) if number not in upload.parts]
             there = sum(min(length, size - (number - 1) * length) for number in upload.parts)
             self._progress(there)
-            self._on_part(there)
+            self._observer.part_arrived(there)
 
             async def send(number: int, length: int = length) -> None:
                 start = (number - 1) * length
@@ -207,7 +212,7 @@ class BlobSender:
                 nonlocal there
                 there += part.size
                 self._progress(part.size)
-                self._on_part(there)
+                self._observer.part_arrived(there)
                 self.arrived += 1
                 await self._send_small(calls)
 
@@ -256,17 +261,17 @@ class BlobSender:
         await self._confirm(checksum)
 
     async def _confirm(self, checksum: str) -> None:
-        self._on_part(0)
+        self._observer.part_arrived(0)
         self.refused.pop(checksum, None)
         await self._unmark(checksum)
-        self._on_sent(checksum)
+        self._observer.confirmed(checksum)
 
     async def _lose(self, checksum: str, why: str) -> None:
         self.damaged.add(checksum)
         path = self._staging.path_of(checksum)
         self._say(f"damaged-{checksum}", f"{path} {why}, and cannot be sent to {self._client.url}.")
         await self._unmark(checksum)
-        self._on_damaged(checksum)
+        self._observer.damaged(checksum)
 
     async def _unmark(self, checksum: str) -> None:
         def discard() -> None:
@@ -281,7 +286,7 @@ class BlobSender:
 
     def _progress(self, size: int) -> None:
         self._done += size
-        self._on_progress(min(self._done, self._total), self._total)
+        self._observer.progressed(min(self._done, self._total), self._total)
 
     # --- the disk
 

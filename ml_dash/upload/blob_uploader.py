@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.alarm import Alarm
-from ml_dash.client.retry import Backoff, Voice, trouble_of
-from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.logger import logger
-from ml_dash.upload.blob_sender import BlobSender
+from ml_dash.upload.blob_sender import BlobObserver, BlobSender
+from ml_dash.upload.task import Target, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ml_dash.client.api import Client
-    from ml_dash.client.bridge import RunBlocking
     from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
 
@@ -32,108 +28,96 @@ _INTRODUCED_SECONDS, _AWAY_SECONDS = 0.05, 1.0
 """Between two looks whether the experiment has been introduced at the server; and while that is out of reach."""
 
 
-class BlobUploader:
-    """See the module.
+class _Accountant(BlobObserver):
+    """Enters into the ledger what becomes of blobs, and knows whether there are new ones."""
+
+    def __init__(self, ledger: BlobLedger) -> None:
+        self._ledger = ledger
+        self._fresh = False
+
+    def note_news(self) -> None:
+        """There is a new blob; from any thread."""
+        self._fresh = True
+
+    def has_news(self) -> bool:
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    def confirmed(self, checksum: str) -> None:
+        self._ledger.confirm(checksum)
+
+    def damaged(self, checksum: str) -> None:
+        self._ledger.damage(checksum)
+
+    def part_arrived(self, size: int) -> None:
+        self._ledger.note_arrived(size)
+
+
+class BlobUploader(Task):
+    """Sends the files of one writer; see the module.
 
     Args:
-        directory: The experiment's.
-        prefix: The experiment's.
-        client: The server.
+        target: The experiment and the server.
         writer: Whose files.
-        account: Counts what has become of them.
-        run_blocking: Reads files on another thread.
+        ledger: Counts what has become of them.
         rows: Says how far the rows are: who the experiment is at the server, and whether that can be reached.
-        keeps: Whether contents stay on this disk when the server has them.
-        clock: The time.
+        keeps: Whether blobs stay on this disk when the server has them.
     """
 
     def __init__(
         self,
-        directory: str,
-        prefix: str,
-        client: Client,
+        target: Target,
         writer: str,
-        account: BlobLedger,
-        run_blocking: RunBlocking,
+        ledger: BlobLedger,
         rows: Callable[[], UploadState],
         *,
         keeps: bool = True,
-        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._directory = directory
-        self._prefix = prefix
-        self._url = client.url
-        self._account = account
+        super().__init__(target, "The upload of files")
+        self._ledger = ledger
         self._rows = rows
-        self._backoff = Backoff()
-        self._news = Alarm()
-        self._ending = self._fresh = False
+        self._accountant = _Accountant(ledger)
         self._arrived = 0
         self._asked: str | None = None
-        self._contents = BlobSender(
-            directory,
-            client,
-            run_blocking,
-            Voice(clock).say,
-            only=writer.__eq__,
-            keeps=keeps,
-            on_sent=account.confirm,
-            on_damaged=account.damage,
-            on_part=self._note_part,
-            has_news=self._take_news,
-        )
+        self._blobs = BlobSender(target, self._voice.say, self._accountant, only=writer.__eq__, keeps=keeps)
 
     def nudge(self) -> None:
-        """Say that there is a new content; from any thread."""
-        self._fresh = True
+        """Say that there is a new blob; from any thread."""
+        self._accountant.note_news()
         self._news.wake()
 
-    def _note_part(self, size: int) -> None:
-        self._account.arrived_bytes = size
+    def close(self) -> None:
+        """See `Task.close`."""
+        self._ledger.hopeless()
 
-    def _take_news(self) -> bool:
-        """Say whether there is a new content since this was asked last."""
-        fresh, self._fresh = self._fresh, False
-        return fresh
+    # --- the task
 
-    def stop(self) -> None:
-        """Have `run` return soon; from any thread."""
-        self._ending = True
-        self._news.wake()
+    def _is_over(self) -> bool:
+        return self._rows().stopped
 
-    async def run(self) -> None:
-        """Send what there is, and what is saved, until `stop`, or until nothing is wanted any more."""
-        try:
-            while not (self._ending or self._rows().stopped):
-                try:
-                    await self._send()
-                except Exception as error:  # noqa: BLE001 - a defect of ours must not end the tracking
-                    await self._meet(error)
-        finally:
-            self._account.hopeless()
+    async def _finish(self) -> None:
+        """Do nothing: what is not sent has its marker on the disk."""
 
-    async def _send(self) -> None:
+    async def _step(self) -> None:
         rows = self._rows()
         if rows.experiment_id is None:
-            self._account.hopeless(is_so=rows.offline_since_ns is not None)
+            self._ledger.hopeless(is_so=rows.offline_since_ns is not None)
             await self._news.sleep(_INTRODUCED_SECONDS if rows.offline_since_ns is None else _AWAY_SECONDS)
             return
         # Once: what an earlier run, or a backup that was restored, has left out.
-        await self._contents.send(rows.experiment_id, ask=self._asked != rows.experiment_id)
+        await self._blobs.send(rows.experiment_id, ask=self._asked != rows.experiment_id)
         self._asked = rows.experiment_id
         self._backoff.reset()
-        self._account.hopeless(is_so=bool(self._contents.refused))
+        self._ledger.hopeless(is_so=bool(self._blobs.refused))
         await self._news.sleep(_LOOK_SECONDS)
 
-    async def _meet(self, error: Exception) -> None:
-        trouble = trouble_of(error, self._url, self._prefix, self._directory, connected=True)
-        if not isinstance(error, (MLDashError, OSError)):
-            logger().error("The upload of files of %s met an unexpected error.", self._prefix, exc_info=error)
-        elif self._rows().online and trouble.kind not in _SAID:
-            logger().warning("Files of %s cannot be sent now: %s.", self._prefix, trouble.reason)
+    async def _failed(self, error: Exception) -> None:
+        trouble = self._target.trouble(error, connected=True)
+        if isinstance(error, (MLDashError, OSError)) and self._rows().online and trouble.kind not in _SAID:
+            logger().warning("Files of %s cannot be sent now: %s.", self._target.prefix, trouble.reason)
         self._asked = None
-        self._account.hopeless()
-        if self._contents.arrived > self._arrived:
-            self._arrived = self._contents.arrived
+        self._ledger.hopeless()
+        if self._blobs.arrived > self._arrived:
+            self._arrived = self._blobs.arrived
             self._backoff.reset()  # some of it got through
         await self._news.sleep(self._backoff.next(trouble.retry_after))

@@ -1,53 +1,39 @@
-"""What a sender knows of each writer: the account of its frames, and how far they are read and sent."""
+"""What has become of one writer's frames, counted as the server acknowledges them."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.feed import JournalFeed
-from ml_dash.storage.cursor import Cursor, CursorFile
-from ml_dash.storage.rejected import RejectedFrames
+from ml_dash.storage.cursor import Cursor
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
-    from ml_dash.journal.disk import Disk
+    from ml_dash.journal.feed import JournalFeed, Passed
     from ml_dash.upload.batch import Batch, Entry
 
-__all__ = ["BATCH_BYTES", "SentWriter", "WriterAccount"]
-
-BATCH_BYTES = 4 << 20
-"""Bytes of a request with frames, at most, but for one with a single larger frame."""
+__all__ = ["WriterLedger"]
 
 
-class WriterAccount:
-    """What has become of one writer's frames; read from any thread.
+class WriterLedger:
+    """The account of one writer. One task changes it, by the methods; any thread may read the attributes.
 
     Attributes:
         seq: The number up to which the server has all frames.
         rows: Rows in these that the server stored, of those that count as logged.
         rejected: Rows in frames that were set aside, by the frames' numbers.
-        lost: Rows in frames that cannot be had any more, as far as that is known, by number.
-        earlier_rejected_rows: Rows set aside before this process knew of the writer.
-        earlier_lost: Frames found to be lost before.
-        unread_bytes: Bytes of the journal that were not read yet, at the last look.
-        in_flight_bytes: Bytes that were read and are not acknowledged.
+        lost: Rows in frames that cannot be read any more, as far as that is known, by number.
         total_bytes: Bytes of all the writer's segments, at the last look.
-        frames_read: How many frames were read.
-        bytes_read: How many bytes these had.
         known_seq: The number up to which the server had all frames when it was first asked; None before that.
         known_rows: Rows in these, as `rows` counts them.
         stopped: Why nothing of this writer is sent any more; None while it is.
     """
 
     __slots__ = (
-        "bytes_read",
-        "earlier_lost",
-        "earlier_rejected_rows",
-        "frames_read",
-        "in_flight_bytes",
+        "_bytes_read",
+        "_earlier_lost",
+        "_earlier_rejected_rows",
+        "_frames_read",
+        "_in_flight_bytes",
+        "_unread_bytes",
         "known_rows",
         "known_seq",
         "lost",
@@ -56,35 +42,36 @@ class WriterAccount:
         "seq",
         "stopped",
         "total_bytes",
-        "unread_bytes",
     )
 
     def __init__(self) -> None:
         self.stopped: str | None = None
-        self.unread_bytes = self.in_flight_bytes = self.total_bytes = 0
-        self.frames_read = self.bytes_read = 0
+        self.total_bytes = self._unread_bytes = self._in_flight_bytes = 0
+        self._frames_read = self._bytes_read = 0
         self.known_seq: int | None = None
         self.known_rows = 0
-        self.begin(0, 0, {}, {})
+        self._begin(Cursor(0, ""), {})
 
-    def begin(self, seq: int, rows: int, rejected: dict[int, int], lost: dict[int, int]) -> None:
-        """Begin anew from what is known of the frames up to `seq`."""
-        self.seq = seq
-        self.rows = rows
-        self.rejected = rejected
+    def _begin(self, cursor: Cursor, lost: dict[int, int]) -> None:
+        self.seq = cursor.seq
+        self.rows = cursor.rows
+        self.rejected: dict[int, int] = {}
         self.lost = lost
-        self.earlier_rejected_rows = 0
-        self.earlier_lost = 0
+        self._earlier_rejected_rows = cursor.rejected_rows
+        self._earlier_lost = cursor.lost_frames
+
+    # --- what there is to know
 
     @property
     def rejected_rows(self) -> int:
         """Rows that the server refused."""
-        return self.earlier_rejected_rows + sum(tuple(self.rejected.values()))
+        # a copy, for its task may add to it meanwhile; so below
+        return self._earlier_rejected_rows + sum(tuple(self.rejected.values()))
 
     @property
     def lost_frames(self) -> int:
-        """Frames that cannot be had any more."""
-        return self.earlier_lost + len(self.lost)
+        """Frames that cannot be read any more."""
+        return self._earlier_lost + len(self.lost)
 
     @property
     def lost_rows(self) -> int:
@@ -94,7 +81,7 @@ class WriterAccount:
     @property
     def pending_bytes(self) -> int:
         """Bytes that the server does not have yet, as far as anybody has looked."""
-        return self.unread_bytes + self.in_flight_bytes
+        return self._unread_bytes + self._in_flight_bytes
 
     @property
     def pending_frames(self) -> int:
@@ -102,42 +89,83 @@ class WriterAccount:
         if not self.pending_bytes:
             return 0
         return (
-            max(1, round(self.pending_bytes * self.frames_read / self.bytes_read)) if self.bytes_read else 1
+            max(1, round(self.pending_bytes * self._frames_read / self._bytes_read))
+            if self._bytes_read
+            else 1
         )
 
-    def count(self, entry: Entry) -> None:
-        """Count a frame that the server has acknowledged."""
-        if entry.fate == "sent":
-            self.rows += entry.rows
-            if self.known_seq is not None and entry.seq <= self.known_seq:
-                self.known_rows += entry.rows
-        else:
-            (self.rejected if entry.fate == "rejected" else self.lost)[entry.seq] = entry.rows
-        self.seq = entry.seq
+    @property
+    def sent_frames(self) -> int:
+        """Frames that the server has got since it was first asked."""
+        return 0 if self.known_seq is None else self.seq - self.known_seq
 
+    def cursor(self, experiment_id: str) -> Cursor:
+        """Return what the next process is to know of this."""
+        return Cursor(self.seq, experiment_id, self.rows, self.rejected_rows, self.lost_frames)
 
-class SentWriter:
-    """A writer while its frames are sent: for the sender's task alone, but for the account."""
+    # --- what happens
 
-    def __init__(
-        self, id_: str, directory: str, disk: Disk, settled: Callable[[], float | None] | None
-    ) -> None:
-        self.id = id_
-        self.account = WriterAccount()
-        self.feed = JournalFeed(os.path.join(directory, "journal"), id_, disk, settled=settled)
-        self.cursor = CursorFile(directory, id_, disk)
-        self.rejected = RejectedFrames(directory, id_, disk)
-        self.set_aside: set[int] = set()
-        """Numbers in whose place empty frames are sent."""
-        self.kept: set[int] = set()
-        """Numbers of frames of which there is a file in `rejected/`, as far as that is known."""
-        self.swapped: set[int] = set()
-        """Numbers under which the server had not what was sent first: an empty frame, or the one in the journal."""
-        self.most = self.limit = BATCH_BYTES
-        self.reading: asyncio.Task[Batch | None] | None = None
-        self.saved: Cursor | None = None
+    def resume(self, cursor: Cursor) -> None:
+        """Go on where an earlier process has stopped."""
+        self._begin(cursor, {})
+        self.known_rows = cursor.rows
 
-    def measure(self) -> None:
+    def stop(self, reason: str) -> None:
+        """Send nothing more of this writer."""
+        self.stopped = reason
+
+    def measure(self, feed: JournalFeed) -> None:
         """Take over how much there is to read."""
-        self.account.unread_bytes = self.feed.pending_bytes
-        self.account.total_bytes = self.feed.total_bytes
+        self._unread_bytes = feed.pending_bytes
+        self.total_bytes = feed.total_bytes
+
+    def take(self, batch: Batch) -> None:
+        """A batch was read, and is to be sent."""
+        self._in_flight_bytes += batch.size
+        self._frames_read += len(batch.entries)
+        self._bytes_read += batch.size
+
+    def drop_taken(self) -> None:
+        """What was read and is not acknowledged will be read again."""
+        self._in_flight_bytes = 0
+
+    def acknowledge(self, batch: Batch, watermark: int) -> list[Entry]:
+        """The server has a batch up to `watermark`: count the entries that are new by that, and return them."""
+        counted = [entry for entry in batch.entries if self.seq < entry.seq <= watermark]
+        for entry in counted:
+            if entry.fate == "sent":
+                self.rows += entry.rows
+                if self.known_seq is not None and entry.seq <= self.known_seq:
+                    self.known_rows += entry.rows
+            else:
+                (self.rejected if entry.fate == "rejected" else self.lost)[entry.seq] = entry.rows
+            self.seq = entry.seq
+        return counted
+
+    def settle(self, batch: Batch) -> None:
+        """All of a batch is acknowledged."""
+        self._in_flight_bytes = max(0, self._in_flight_bytes - batch.size)
+
+    def forget_frames(self, watermark: int) -> None:
+        """The server has the frames up to `watermark` only: count these anew, by `pass_over`."""
+        self._begin(Cursor(0, ""), {seq: rows for seq, rows in self.lost.items() if seq <= watermark})
+
+    def pass_over(self, passed: Passed, rejected: dict[int, int]) -> None:
+        """Count frames that need not be sent, some of which were set aside."""
+        self.rows += passed.rows - sum(rejected.values())
+        self.rejected |= rejected
+
+    def stand_at(self, watermark: int) -> None:
+        """The server has all frames up to this one."""
+        self.seq = watermark
+
+    def hold_back(self, seq: int, rows: int) -> None:
+        """Of the frames passed over, the last is sent all the same: it does not count yet."""
+        self.seq = seq - 1
+        if self.rejected.pop(seq, None) is None:
+            self.rows -= rows
+
+    def agree(self, watermark: int) -> None:
+        """Remember what the server had when it was first asked, or less where it has forgotten some of that."""
+        if self.known_seq is None or watermark < self.known_seq:
+            self.known_seq, self.known_rows = watermark, self.rows

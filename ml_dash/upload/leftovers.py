@@ -16,7 +16,7 @@ from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.storage.blobs import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
-from ml_dash.storage.manifest import describe, gone_writers, meant_for
+from ml_dash.storage.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -67,10 +67,12 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
     """
     for directory in directories:
         with contextlib.suppress(OSError, MLDashError):
-            if describe(directory).get("url") == url and (left := _left(directory, url)):
-                meant = {writer for writer, target in meant_for(directory).items() if target == url}
-                gone = gone_writers(os.path.join(directory, "journal"))
-                found = frozenset(writer for writer in left & meant & gone if writer not in own)
+            manifest = Manifest(directory)
+            if manifest.describe().get("url") == url and (left := _left(directory, url)):
+                meant = {writer for writer, target in manifest.meant_for().items() if target == url}
+                found = frozenset(
+                    writer for writer in left & meant & manifest.done_writers() if writer not in own
+                )
                 if found:
                     yield Leftover(directory, found)
 

@@ -7,27 +7,27 @@ still being written, it sends what was there when it came to the end.
 from __future__ import annotations
 
 import math
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.client.retry import Backoff, Trouble, trouble_of
+from ml_dash.client.retry import Attempts, Trouble
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import writers
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
-from ml_dash.storage.manifest import describe, gone_writers
-from ml_dash.upload.blob_sender import BlobSender
+from ml_dash.storage.manifest import Manifest
+from ml_dash.upload.blob_sender import BlobObserver, BlobSender
 from ml_dash.upload.sender import RunBlocking, Sender
+from ml_dash.upload.task import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from ml_dash.client.api import Client
 
-__all__ = ["SyncProgress", "SyncReport", "sync_all", "sync_experiment"]
+__all__ = ["SyncProgress", "SyncReport", "sync_experiment"]
 
 
 class SyncProgress(NamedTuple):
@@ -71,69 +71,12 @@ class SyncReport:
     sent_file_bytes: int = 0
 
 
-@dataclass(slots=True)
-class _Messages:
-    """What the sender says, for the report: by kind, the last one counts."""
-
-    told: dict[str, str] = field(default_factory=dict)
-
-    def say(self, kind: str, message: str) -> None:
-        self.told[kind] = message
-
-
-async def sync_all(
-    directories: Iterable[str],
-    client: Client,
-    run_blocking: RunBlocking,
-    *,
-    recreate: bool = False,
-    patience: float = 30.0,
-    on_progress: Callable[[SyncProgress], None] = lambda _: None,
-    on_report: Callable[[SyncReport], None] = lambda _: None,
-    sleep: Callable[[float], Awaitable[None]] | None = None,
-    clock: Clock = SYSTEM_CLOCK,
-    disk: Disk = REAL_DISK,
-) -> list[SyncReport]:
-    """Send the journals of several experiments, one after the other.
-
-    Args:
-        directories: Those of the experiments.
-        client: The server.
-        run_blocking: Reads files on another thread.
-        recreate: Whether to bring back those that were deleted at the server.
-        patience: Seconds for which a server that fails is tried again; for each experiment.
-        on_progress: Called after every request.
-        on_report: Called after every experiment.
-        sleep: How to wait; None is `asyncio.sleep`.
-        clock: The time.
-        disk: The file system.
-
-    Returns:
-        A report for each.
-    """
-    reports = []
-    for directory in directories:
-        report = await sync_experiment(
-            directory,
-            client,
-            run_blocking,
-            recreate=recreate,
-            patience=patience,
-            on_progress=on_progress,
-            sleep=sleep,
-            clock=clock,
-            disk=disk,
-        )
-        reports.append(report)
-        on_report(report)
-    return reports
-
-
 async def sync_experiment(
     directory: str,
     client: Client,
     run_blocking: RunBlocking,
     *,
+    manifest: Manifest | None = None,
     only: Callable[[str], bool] = lambda _: True,
     recreate: bool = False,
     patience: float = 30.0,
@@ -142,203 +85,194 @@ async def sync_experiment(
     clock: Clock = SYSTEM_CLOCK,
     disk: Disk = REAL_DISK,
 ) -> SyncReport:
-    """Send one experiment's journal, or those of its writers that `only` says; see `sync_all`."""
+    """Send one experiment's journal, or those of its writers that `only` says.
+
+    Args:
+        directory: The experiment's.
+        client: The server.
+        run_blocking: Reads files on another thread.
+        manifest: The experiment's, where the caller has read it.
+        only: Says which writers' frames and files are sent.
+        recreate: Whether to bring back an experiment that was deleted at the server.
+        patience: Seconds for which a server that fails is tried again.
+        on_progress: Called after every request.
+        sleep: How to wait; None is `asyncio.sleep`.
+        clock: The time.
+        disk: The file system.
+    """
     import asyncio
 
-    journal = os.path.join(directory, "journal")
+    manifest = manifest or Manifest(directory, clock, disk)
     try:
-        about = await run_blocking(lambda: describe(directory, disk=disk))
-        names = await run_blocking(lambda: [name for name in writers(journal, disk) if only(name)])
+        about = await run_blocking(manifest.describe)
+        names = await run_blocking(lambda: [name for name in writers(manifest.journal, disk) if only(name)])
     except (OSError, MLDashError) as error:
         return SyncReport(directory, None, client.url, left_behind=str(error))
     prefix = about.get("prefix")
     if not isinstance(prefix, str):
         reason = "neither experiment.json nor the journal says what it is called"
         return SyncReport(directory, None, client.url, left_behind=reason)
-    messages = _Messages()
-    gone: set[str] = set()
+    target = Target(directory, prefix, client, run_blocking, clock, disk=disk)
+    sync = _Sync(target, manifest, names, on_progress)
     sender = Sender(
-        directory,
-        prefix,
-        client,
-        run_blocking,
-        messages.say,
+        target,
+        _say_nothing,
         about=lambda: about,
-        settled=lambda writer: lambda: math.inf if writer in gone else None,
+        settled=lambda writer: lambda: math.inf if writer in sync.done else None,
         recreate=recreate,
-        disk=disk,
     )
-
-    async def find_gone() -> set[str]:
-        """Look which writers will write no more: where bytes are left over, that decides whether frames are lost."""
-        gone.update(await run_blocking(lambda: gone_writers(journal, clock, disk)))
-        return gone
-
-    contents = BlobSender(
-        directory,
-        client,
-        run_blocking,
-        messages.say,
-        only=only,
-        on_progress=lambda done, total: on_progress(
-            SyncProgress(directory, attempt.total_bytes + done, attempt.total_bytes + total)
-        ),
-    )
-    attempt = _Attempt(sender, contents, names, find_gone, patience, sleep or asyncio.sleep, clock)
+    blobs = BlobSender(target, _say_nothing, sync, only=only)
     try:
-        trouble = await attempt.send_all(
-            lambda error: trouble_of(error, client.url, prefix, directory, connected=sender.connected),
-            lambda done, total: on_progress(SyncProgress(directory, done, total)),
+        trouble = await sync.send_all(
+            sender, blobs, Attempts(seconds=patience, clock=clock), sleep or asyncio.sleep
         )
     finally:
         sender.close()
-    left = await run_blocking(lambda: _left_behind(contents, directory, disk))
-    why = trouble.reason if trouble else left
-    return attempt.report(directory, prefix, client.url, why, contents)
+    why = (
+        trouble.reason if trouble else await run_blocking(lambda: _left_behind(blobs, manifest.journal, disk))
+    )
+    return _report(target, sender, blobs, why)
 
 
-class _Attempt:
-    """One experiment, sent with some patience."""
+def _say_nothing(_kind: str, _message: str) -> None:
+    """Tell nobody: the report has it all."""
+
+
+class _Sync(BlobObserver):
+    """One experiment, sent with some patience.
+
+    Args:
+        target: The experiment and the server.
+        manifest: The experiment's.
+        names: The writers whose frames are sent.
+        on_progress: Called after every request.
+
+    Attributes:
+        done: Writers that will write no more, as far as anybody has looked: of these, bytes that are no frames are lost
+            frames.
+    """
 
     def __init__(
         self,
-        sender: Sender,
-        contents: BlobSender,
+        target: Target,
+        manifest: Manifest,
         names: list[str],
-        find_gone: Callable[[], Awaitable[set[str]]],
-        patience: float,
-        sleep: Callable[[float], Awaitable[None]],
-        clock: Clock,
+        on_progress: Callable[[SyncProgress], None],
     ) -> None:
-        self._sender = sender
-        self._contents = contents
+        self.done: frozenset[str] = frozenset()
+        self._target = target
+        self._manifest = manifest
         self._names = names
-        self._find_gone = find_gone
-        self._backoff = Backoff()
+        self._on_progress = on_progress
+        self._journal_bytes = 0
         self._looked = False
-        self._patience = patience
-        self._sleep = sleep
-        self._clock = clock
 
     async def send_all(
-        self, judge: Callable[[Exception], Trouble], tell: Callable[[int, int], None]
+        self,
+        sender: Sender,
+        blobs: BlobSender,
+        attempts: Attempts,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> Trouble | None:
         """Send until nothing is left, or nothing helps.
 
         Returns:
             What stood in the way.
         """
-        failing_since: float | None = None
         arrived = 0
         while True:
             try:
-                if not self._sender.connected:
-                    await self._sender.connect()
-                if await self._send_some(tell):
-                    failing_since = None
-                    self._backoff.reset()
+                if not sender.connected:
+                    await sender.connect()
+                if await self._send_some(sender):
+                    attempts.succeeded()
                     continue
-                if await self._may_go_on():
+                if await self._may_go_on(sender):
                     continue
-                await self._sender.save_cursors()
-                await self._send_blobs()
+                await sender.save_cursors()
+                if sender.experiment is not None:
+                    # now that the server has the rows that name them
+                    await blobs.send(sender.experiment.id, ask=True)
                 return None
             except (MLDashError, OSError) as error:
-                trouble = judge(error)
-                self._sender.connected = False
-                now = self._clock.monotonic()
-                if self._contents.arrived > arrived:
+                trouble = self._target.trouble(error, connected=sender.connected)
+                sender.disconnect()
+                if blobs.arrived > arrived:
                     # A line that is cut again and again, and lets a part through each time, is worth to go on with.
-                    arrived, failing_since = self._contents.arrived, None
-                    self._backoff.reset()
-                failing_since = now if failing_since is None else failing_since
-                wait = self._backoff.next(trouble.retry_after)
-                if trouble.patience != "soon" or now + wait - failing_since > self._patience:
-                    await self._look()
+                    arrived = blobs.arrived
+                    attempts.succeeded()
+                wait = attempts.failed(trouble.patience, trouble.retry_after)
+                if wait is None:
+                    await self._look(sender)
                     return trouble
-                await self._sleep(wait)
+                await sleep(wait)
 
-    async def _send_blobs(self) -> None:
-        """Send the contents of files that the server lacks, now that it has the rows that name them."""
-        experiment = self._sender.experiment
-        if experiment is not None:
-            await self._contents.send(experiment.id, ask=True)
-
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of all these writers' segments."""
-        return sum(account.total_bytes for account in self._sender.accounts.values())
-
-    async def _send_some(self, tell: Callable[[int, int], None]) -> bool:
+    async def _send_some(self, sender: Sender) -> bool:
         """Send a batch of each writer; False where none has anything left."""
         sent = False
         for name in self._names:
-            sent |= await self._sender.send(name)
-            self._tell(tell)
+            sent |= await sender.send(name)
+            ledgers = sender.ledgers.values()
+            pending = sum(ledger.pending_bytes for ledger in ledgers)
+            self._journal_bytes = sum(ledger.total_bytes for ledger in ledgers)
+            total = max(pending, self._journal_bytes)
+            self._on_progress(SyncProgress(self._target.directory, total - pending, total))
         return sent
 
-    async def _may_go_on(self) -> bool:
-        """Where bytes are left that are no frames, see once whether their writers are gone: frames may be lost."""
-        accounts = self._sender.accounts
-        stuck = {name for name in self._names if accounts[name].pending_bytes and not accounts[name].stopped}
+    async def _may_go_on(self, sender: Sender) -> bool:
+        """Where bytes are left that are no frames, see once whether their writers are done: frames may be lost."""
+        ledgers = sender.ledgers
+        stuck = {name for name in self._names if ledgers[name].pending_bytes and not ledgers[name].stopped}
         if not stuck or self._looked:
             return False
         self._looked = True
-        return bool(stuck & await self._find_gone())
+        self.done = await self._target.run_blocking(self._manifest.done_writers)
+        return bool(stuck & self.done)
 
-    def _tell(self, tell: Callable[[int, int], None]) -> None:
-        accounts = self._sender.accounts.values()
-        pending = sum(account.pending_bytes for account in accounts)
-        total = max(pending, sum(account.total_bytes for account in accounts))
-        tell(total - pending, total)
-
-    async def _look(self) -> None:
+    async def _look(self, sender: Sender) -> None:
         for name in self._names:
             try:
-                await self._sender.look(name)
+                await sender.look(name)
             except (OSError, MLDashError):
                 continue  # what cannot be looked at has been said already
 
-    def report(
-        self, directory: str, prefix: str, url: str, trouble: str | None, contents: BlobSender
-    ) -> SyncReport:
-        """Say what has become of it."""
-        accounts = self._sender.accounts
-        stopped = [account.stopped for account in accounts.values() if account.stopped]
-        pending = sum(account.pending_bytes for account in accounts.values())
-        known = sum(account.known_rows for account in accounts.values())
-        rows = sum(account.rows for account in accounts.values())
-        frames = sum(
-            account.seq - account.known_seq for account in accounts.values() if account.known_seq is not None
-        )
-        return SyncReport(
-            directory,
-            prefix,
-            url,
-            sent_frames=max(0, frames),
-            sent_rows=max(0, rows - known),
-            known_rows=min(known, rows),
-            rejected_rows=sum(account.rejected_rows for account in accounts.values()),
-            lost_frames=sum(account.lost_frames for account in accounts.values()),
-            pending_bytes=pending,
-            left_behind=trouble or (stopped[0] if stopped else None),
-            sent_files=len(contents.sent),
-            sent_file_bytes=sum(contents.sent.values()),
-        )
+    def progressed(self, done: int, total: int) -> None:
+        whole = self._journal_bytes
+        self._on_progress(SyncProgress(self._target.directory, whole + done, whole + total))
 
 
-def _left_behind(contents: BlobSender, directory: str, disk: Disk) -> str | None:
-    """Say which files' contents the server has not got, and why; None where it has all that belong here."""
-    if contents.refused:
-        reason = next(iter(contents.refused.values()))
-        return f"{len(contents.refused)} files are not taken: {reason}"
-    if not (contents.nowhere or contents.damaged):
+def _report(target: Target, sender: Sender, blobs: BlobSender, why: str | None) -> SyncReport:
+    ledgers = sender.ledgers.values()
+    known = sum(ledger.known_rows for ledger in ledgers)
+    rows = sum(ledger.rows for ledger in ledgers)
+    return SyncReport(
+        target.directory,
+        target.prefix,
+        target.url,
+        sent_frames=max(0, sum(ledger.sent_frames for ledger in ledgers)),
+        sent_rows=max(0, rows - known),
+        known_rows=min(known, rows),
+        rejected_rows=sum(ledger.rejected_rows for ledger in ledgers),
+        lost_frames=sum(ledger.lost_frames for ledger in ledgers),
+        pending_bytes=sum(ledger.pending_bytes for ledger in ledgers),
+        left_behind=why or next((ledger.stopped for ledger in ledgers if ledger.stopped), None),
+        sent_files=len(blobs.sent),
+        sent_file_bytes=sum(blobs.sent.values()),
+    )
+
+
+def _left_behind(blobs: BlobSender, journal: str, disk: Disk) -> str | None:
+    """Say which files' blobs the server has not got, and why; None where it has all that belong here."""
+    if blobs.refused:
+        reason = next(iter(blobs.refused.values()))
+        return f"{len(blobs.refused)} files are not taken: {reason}"
+    if not (blobs.nowhere or blobs.damaged):
         return None
-    index = JournalIndex(os.path.join(directory, "journal"), disk=disk)
+    index = JournalIndex(journal, disk=disk)
     index.refresh()
     rows = FilesReader().table(index).rows(FileQuery(versions=True))
-    gone = [full_name(row) for row in rows if row["checksum"] in contents.nowhere.keys() | contents.damaged]
-    if not gone:
+    lost = [full_name(row) for row in rows if row["checksum"] in blobs.nowhere.keys() | blobs.damaged]
+    if not lost:
         return None  # those of another machine, which has them
-    more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-    return f"the content of {gone[0]}{more} is damaged on this disk, or gone from it"
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return f"the content of {lost[0]}{more} is damaged on this disk, or gone from it"

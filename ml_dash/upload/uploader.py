@@ -13,19 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.alarm import Alarm
-from ml_dash.client.retry import Backoff, Trouble, Voice, trouble_of
-from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
-from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.logger import logger
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.upload.sender import RunBlocking, Sender, Settled
+from ml_dash.upload.sender import Sender, Settled
+from ml_dash.upload.task import Target, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from ml_dash.client.api import Client
-    from ml_dash.client.retry import Randomness
+    from ml_dash.client.retry import Trouble
     from ml_dash.tokens.token import Token
 
 __all__ = ["UploadState", "Uploader"]
@@ -88,81 +84,54 @@ class _Wait:
         self.done = threading.Event()
 
 
-class Uploader:
-    """See the module.
+class Uploader(Task):
+    """Sends the rows of an experiment; see the module.
 
     Args:
-        directory: The experiment's directory.
-        prefix: The experiment's.
-        client: The server.
+        target: The experiment and the server.
         writers: Gives the ids of the writers to send, at any time.
-        run_blocking: Reads files on another thread.
         token: Gives the token that the client sends, to see when there is another one.
         about: Gives the readme, the tags and so on, for the server.
         settled: What is known of each writer; see `JournalFeed`.
         poll: Seconds after which the journal is looked at where nobody has nudged.
-        clock: The time.
-        rng: For the jitter of back-offs.
-        disk: The file system.
 
     Attributes:
         first_contact: Set when the server has answered for the first time, or was found to be out of reach.
 
     Example:
-        >>> uploader = Uploader(directory, "alice/vision/resnet", client, lambda: [writer_id], thread.do)
+        >>> target = Target(directory, "alice/vision/resnet", client, thread.do)
+        >>> uploader = Uploader(target, lambda: [writer_id])
         >>> tasks.start_soon(uploader.run)
         >>> uploader.nudge()  # from any thread, when frames were written
     """
 
     def __init__(
         self,
-        directory: str,
-        prefix: str,
-        client: Client,
+        target: Target,
         writers: Callable[[], Iterable[str]],
-        run_blocking: RunBlocking,
         *,
         token: Callable[[], Token | None] = lambda: None,
         about: Callable[[], Mapping[str, Any]] = dict,
         settled: Settled = lambda _: None,
         poll: float = _POLL_SECONDS,
-        clock: Clock = SYSTEM_CLOCK,
-        rng: Randomness | None = None,
-        disk: Disk = REAL_DISK,
     ) -> None:
+        super().__init__(target, "The upload")
         self.first_contact = threading.Event()
-        self._directory = directory
-        self._prefix = prefix
-        self._url = client.url
         self._writers = writers
         self._token = token
         self._poll = poll
-        self._clock = clock
-        self._voice = Voice(clock)
-        self._backoff = Backoff() if rng is None else Backoff(rng=rng)
-        self._sender = Sender(
-            directory,
-            prefix,
-            client,
-            run_blocking,
-            self._voice.say,
-            about=about,
-            settled=settled,
-            disk=disk,
-        )
+        self._clock = target.clock
+        self._sender = Sender(target, self._voice.say, about=about, settled=settled)
         self._lock = threading.Lock()
         """Guards the waits and what decides over them; held for a moment."""
         self._waits: list[_Wait] = []
         self._online = False
         self._offline_since: int | None = None
         self._last_error: str | None = None
-        self._defect = ""
         self._stopped = False
-        self._ending = False
         self._idle = False
         self._introduce = False
         self._tried: Token | None = None
-        self._news = Alarm()
         self._urgent = Alarm()
         self._saved_at = self._connected_at = -math.inf
 
@@ -171,19 +140,20 @@ class Uploader:
     @property
     def state(self) -> UploadState:
         """How far the upload is now."""
-        accounts = self._sender.accounts
+        ledgers = self._sender.ledgers
         experiment = self._sender.experiment
         return UploadState(
             online=self._online,
             offline_since_ns=self._offline_since,
-            acknowledged_seq={writer: account.seq for writer, account in accounts.items()},
-            acknowledged_rows={writer: account.rows for writer, account in accounts.items()},
-            rejected_rows={writer: account.rejected_rows for writer, account in accounts.items()},
-            lost_frames=sum(account.lost_frames for account in accounts.values()),
-            lost_rows=sum(account.lost_rows for account in accounts.values()),
-            pending_frames=sum(account.pending_frames for account in accounts.values()),
-            pending_bytes=sum(account.pending_bytes for account in accounts.values()),
-            last_error=self._last_error or next((a.stopped for a in accounts.values() if a.stopped), None),
+            acknowledged_seq={writer: ledger.seq for writer, ledger in ledgers.items()},
+            acknowledged_rows={writer: ledger.rows for writer, ledger in ledgers.items()},
+            rejected_rows={writer: ledger.rejected_rows for writer, ledger in ledgers.items()},
+            lost_frames=sum(ledger.lost_frames for ledger in ledgers.values()),
+            lost_rows=sum(ledger.lost_rows for ledger in ledgers.values()),
+            pending_frames=sum(ledger.pending_frames for ledger in ledgers.values()),
+            pending_bytes=sum(ledger.pending_bytes for ledger in ledgers.values()),
+            last_error=self._last_error
+            or next((each.stopped for each in ledgers.values() if each.stopped), None),
             stopped=self._stopped,
             experiment_id=experiment.id if experiment else None,
             record=experiment.record if experiment else None,
@@ -203,7 +173,7 @@ class Uploader:
         """Return what is set when the server has a writer's frames up to `seq`, or as soon as it is out of reach."""
         wait = _Wait(writer, seq, hopeful=False)
         with self._lock:
-            if self._is_over(wait):
+            if self._has_come(wait):
                 wait.done.set()
             else:
                 self._waits.append(wait)
@@ -239,13 +209,13 @@ class Uploader:
         return self.begin_drain().wait(timeout)
 
     def stop(self) -> None:
-        """Have `run` return soon; what is under way is finished first."""
-        self._ending = True
+        """See `Task.stop`."""
+        super().stop()
         self._urgent.wake()
-        self._news.wake()
 
     def close(self) -> None:
-        """Let go of everyone who waits: nothing more is sent. For an uploader that is never run, too."""
+        """See `Task.close`."""
+        self._sender.close()
         with self._lock:
             self._stopped = True
             waits, self._waits = self._waits, []
@@ -255,20 +225,13 @@ class Uploader:
 
     # --- the task
 
-    async def run(self) -> None:
-        """Send what there is, and what is written, until `stop`, cancellation, or an answer that nothing is wanted."""
-        try:
-            while not (self._ending or self._stopped):
-                try:
-                    await self._send_all()
-                except Exception as error:  # noqa: BLE001 - a defect of ours must not end the tracking
-                    await self._meet(error)
-            await self._save(force=True)
-        finally:
-            self._sender.close()
-            self.close()
+    def _is_over(self) -> bool:
+        return self._stopped
 
-    async def _send_all(self) -> None:
+    async def _finish(self) -> None:
+        await self._save(force=True)
+
+    async def _step(self) -> None:
         """Send until there is nothing more, then wait for news."""
         self._tried = self._token()  # before it is used: one that comes meanwhile is another one
         if self._introduce or not self._sender.connected:
@@ -297,7 +260,7 @@ class Uploader:
             self._is_online()
             self._release(drained=waiting)
             if self._clock.monotonic() - self._connected_at >= _LOOK_SECONDS:
-                self._sender.connected = False  # is it still there, and has it still what it had?
+                self._sender.disconnect()  # is it still there, and has it still what it had?
             self._idle = True
             try:
                 await self._news.sleep(self._poll)
@@ -320,15 +283,14 @@ class Uploader:
         self.first_contact.set()
         seconds = (self._clock.time_ns() - since) / NANOSECONDS
         self._voice.over(
-            f"{self._prefix} is in touch with {self._url} again, after {seconds:.0f} s; what was written meanwhile "
-            "is sent now."
+            f"{self._target.prefix} is in touch with {self._target.url} again, after {seconds:.0f} s; what was written "
+            "meanwhile is sent now."
         )
 
-    async def _meet(self, error: Exception) -> None:
-        """Say what went wrong, and wait for as long as seems right."""
-        trouble = self._trouble(error)
-        self._sender.connected = False
-        self._voice.say(trouble.kind, f"{self._prefix}: {trouble.message}", goes_on=True)
+    async def _failed(self, error: Exception) -> None:
+        trouble = self._target.trouble(error, connected=self._sender.connected)
+        self._sender.disconnect()
+        self._voice.say(trouble.kind, f"{self._target.prefix}: {trouble.message}", goes_on=True)
         with self._lock:
             self._online = False
             self._offline_since = self._offline_since or self._clock.time_ns()
@@ -339,12 +301,6 @@ class Uploader:
         if not self._stopped:
             await self._look()
             await self._pause(trouble, self._tried)
-
-    def _trouble(self, error: Exception) -> Trouble:
-        if not isinstance(error, (MLDashError, OSError)) and repr(error) != self._defect:
-            self._defect = repr(error)
-            logger().error("The upload of %s met an unexpected error.", self._prefix, exc_info=error)
-        return trouble_of(error, self._url, self._prefix, self._directory, connected=self._sender.connected)
 
     async def _look(self) -> None:
         """See what is pending, for `state`."""
@@ -366,12 +322,12 @@ class Uploader:
 
     # --- those who wait
 
-    def _is_over(self, wait: _Wait) -> bool:
+    def _has_come(self, wait: _Wait) -> bool:
         """Whether there is nothing to wait for any more."""
         if self._stopped or self._offline_since is not None:
             return True
-        account = self._sender.accounts.get(wait.writer or "")
-        return account is not None and (account.seq >= (wait.seq or 0) or account.stopped is not None)
+        ledger = self._sender.ledgers.get(wait.writer or "")
+        return ledger is not None and (ledger.seq >= (wait.seq or 0) or ledger.stopped is not None)
 
     def _release(self, *, drained: Collection[_Wait] = (), hopeless: bool = False) -> None:
         """Let go of those who have what they wait for, or will not get it."""
@@ -383,6 +339,6 @@ class Uploader:
 
     def _lets_go(self, wait: _Wait, drained: Collection[_Wait], *, hopeless: bool) -> bool:
         if wait.seq is not None:
-            return self._is_over(wait)
+            return self._has_come(wait)
         offline = self._offline_since is not None
         return wait in drained or hopeless or self._stopped or (offline and not wait.hopeful)

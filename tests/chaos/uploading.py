@@ -18,6 +18,7 @@ from ml_dash.client.transport import Answer, Body, Stream
 from ml_dash.journal.feed import writers
 from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import SyncReport, sync_experiment
+from ml_dash.upload.task import Target
 from ml_dash.upload.uploader import Uploader, UploadState
 
 __all__ = ["Impatient", "Job", "Shortly", "UploadThread", "sync", "sync_for_ever", "until", "upload"]
@@ -103,14 +104,10 @@ async def upload(
     token = token or (lambda: Token(job.token))
     client = Client(Impatient(AiohttpTransport(job.url, token), job.patience))
     uploader = Uploader(
-        job.directory,
-        job.prefix,
-        client,
+        Target(job.directory, job.prefix, client, _on_a_thread, rng=Shortly()),
         lambda: writers(str(Path(job.directory) / "journal")),
-        _on_a_thread,
         token=token,
         poll=_POLL_SECONDS,
-        rng=Shortly(),
     )
     begun(uploader)
     urging = asyncio.create_task(_urge(uploader))

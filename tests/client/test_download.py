@@ -91,6 +91,26 @@ def test_a_busy_server_is_asked_again(call: Call, tmp_path: Path) -> None:
     assert (tmp_path / "model.pt").read_bytes() == BYTES
 
 
+@pytest.mark.parametrize(
+    "status", [408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524]
+)
+def test_a_download_goes_on_where_an_upload_does(call: Call, tmp_path: Path, status: int) -> None:
+    """Whatever a gateway, a busy server or a full one says; there is one table for both."""
+    with serving(ContentServer(BYTES, refusals=[(status, "<h1>Oops")])) as told:
+        fetch(told, call, tmp_path / "model.pt")
+    assert (tmp_path / "model.pt").read_bytes() == BYTES
+    assert len(told.asked) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 416, 422])
+def test_a_download_ends_where_waiting_does_not_help(call: Call, tmp_path: Path, status: int) -> None:
+    refusal = '{"error": {"code": "some", "message": "no"}}'
+    with serving(ContentServer(BYTES, refusals=[(status, refusal)] * 9)) as told, pytest.raises(ServerError):
+        fetch(told, call, tmp_path / "model.pt")
+    assert len(told.asked) == 1
+    assert left_in(tmp_path) == []
+
+
 def test_a_line_that_brings_nothing_is_given_up(call: Call, tmp_path: Path) -> None:
     with (
         serving(ContentServer(BYTES, cuts=[0] * 50)) as told,

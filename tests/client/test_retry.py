@@ -6,7 +6,16 @@ import random
 
 import pytest
 
-from ml_dash.client.retry import RETRY_AFTER_MAX, Backoff, retry_after_seconds
+from ml_dash.client.retry import (
+    RETRY_AFTER_MAX,
+    Attempts,
+    Backoff,
+    Patience,
+    patience_of,
+    retry_after_seconds,
+)
+from ml_dash.client.transport import ServerError
+from ml_dash.protocol import ErrorCode
 
 NOON = 1_700_000_000 * 1_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -45,6 +54,54 @@ def test_a_server_that_asks_for_time_gets_it_but_no_more_than_ten_minutes(asked:
     for seed in range(50):
         wait = Backoff(rng=random.Random(seed)).next(asked)
         assert min(asked, RETRY_AFTER_MAX) <= wait <= RETRY_AFTER_MAX + 60
+
+
+class Watch:
+    """A clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return round(self.now * 1e9)
+
+
+def test_tries_in_a_row_are_counted_and_begin_anew_after_success() -> None:
+    attempts = Attempts(tries=3)
+    assert [attempts.failed("soon") is None for _ in range(3)] == [False, False, True]
+    attempts.succeeded()
+    assert attempts.failed("soon") is not None
+
+
+def test_failures_are_put_up_with_for_some_seconds_whatever_their_number() -> None:
+    watch = Watch()
+    attempts = Attempts(seconds=30, clock=watch)
+    for _ in range(100):
+        assert attempts.failed("soon", 1.0) is not None
+    watch.now = 29.5
+    assert attempts.failed("soon", 1.0) is None
+    attempts.succeeded()
+    assert attempts.failed("soon", 1.0) is not None
+
+
+@pytest.mark.parametrize("patience", ["token", "rarely", "never"])
+def test_what_does_not_pass_soon_is_not_waited_for(patience: Patience) -> None:
+    assert Attempts().failed(patience) is None
+
+
+def test_an_answer_is_as_lasting_as_its_status_but_for_what_its_code_says() -> None:
+    def patience(status: int, code: str = "") -> Patience:
+        return patience_of(ServerError("http://x", status, code, "no"))
+
+    assert [patience(status) for status in (401, 403, 404)] == ["token"] * 3
+    assert [patience(status) for status in (400, 407, 422)] == ["rarely"] * 3
+    assert [patience(status) for status in (408, 429, 500, 503, 507, 520, 418)] == ["soon"] * 7
+    assert patience(410) == "never"
+    assert patience(422, ErrorCode.DAMAGED) == "soon"
+    assert patience(404, ErrorCode.NO_ROUTE) == "rarely"
 
 
 @pytest.mark.parametrize(

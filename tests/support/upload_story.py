@@ -25,6 +25,7 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.tokens.token import Token
+from ml_dash.upload.task import Target
 from ml_dash.upload.uploader import Uploader
 from tests.support.faulty_line import FaultyLine, Weather
 from tests.support.journals import MemoryDisk
@@ -383,18 +384,14 @@ class Story:
 
     def _start_uploader(self) -> None:
         uploader = Uploader(
-            "exp",
-            PREFIX,
-            Client(self._line, self._clock),
+            Target(
+                "exp", PREFIX, Client(self._line, self._clock), self._do, self._clock, self._rng, self._disk
+            ),
             lambda: tuple(self._writers),
-            self._do,
             token=self._token,
             about=lambda: {"tags": ["a"]},
             settled=self._settled,
             poll=_POLL,
-            clock=self._clock,
-            rng=self._rng,
-            disk=self._disk,
         )
         task = self._loop.create_task(uploader.run())
         self._uploaders.append((uploader, task))

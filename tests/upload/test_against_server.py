@@ -16,6 +16,7 @@ from ml_dash.client.view import RemoteView
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.token import Token
+from ml_dash.upload.task import Target
 from ml_dash.upload.uploader import Uploader
 from tests.support.journals import WRITER
 from tests.support.one_server import Call
@@ -31,11 +32,8 @@ class Training:
         self.writer = JournalWriter(str(directory / "journal"), WRITER, segment_bytes=20_000)
         self.rows = 0
         self.uploader = Uploader(
-            str(directory),
-            PREFIX,
-            client,
+            Target(str(directory), PREFIX, client, asyncio.to_thread),
             lambda: [WRITER],
-            asyncio.to_thread,
             settled=lambda _: lambda: self.writer.durable_seq,
             poll=poll,
         )

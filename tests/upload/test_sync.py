@@ -14,9 +14,9 @@ from ml_dash.journal.frame import encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
-from ml_dash.storage.manifest import describe
+from ml_dash.storage.manifest import Manifest
 from ml_dash.tokens.token import Token
-from ml_dash.upload.sync import SyncProgress, SyncReport, sync_all, sync_experiment
+from ml_dash.upload.sync import SyncProgress, SyncReport, sync_experiment
 from tests.support.journals import LATER_WRITER, WRITER, numbers
 from tests.support.one_server import Call
 from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows
@@ -109,10 +109,8 @@ def test_experiments_are_sent_one_after_the_other_and_one_that_fails_stops_no_ot
 ) -> None:
     directories = [experiment(tmp_path, name) for name in ("one", "two", "three")]
     (Path(directories[1]) / "experiment.json").write_text("{")
-    told: list[SyncReport] = []
-    reports = call(sync_all(directories, client, asyncio.to_thread, on_report=told.append))
+    reports = [sync(call, client, directory) for directory in directories]
 
-    assert told == reports
     assert [report.left_behind is None for report in reports] == [True, False, True]
     assert "what it is called" in (reports[1].left_behind or "")
     assert len(steps(client, call, "alice/vision/three")) == 200
@@ -127,10 +125,10 @@ def test_the_journal_says_what_it_is_called_where_the_side_file_does_not(tmp_pat
     }
     write_rows(tmp_path / "journal", RUN, [(SECOND, start)], WRITER)
 
-    assert describe(str(tmp_path)) == {"prefix": PREFIX, "tags": ["t"]}
+    assert Manifest(str(tmp_path)).describe() == {"prefix": PREFIX, "tags": ["t"]}
     (tmp_path / "experiment.json").write_bytes(b"[1]")
-    assert describe(str(tmp_path))["prefix"] == PREFIX
-    assert describe(str(tmp_path / "nothing")) == {}
+    assert Manifest(str(tmp_path)).describe()["prefix"] == PREFIX
+    assert Manifest(str(tmp_path / "nothing")).describe() == {}
 
 
 def test_a_server_that_is_away_is_given_up_after_some_patience(tmp_path: Path, call: Call) -> None:

@@ -19,6 +19,7 @@ from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_n
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from ml_dash.tokens.token import Token
+from ml_dash.upload.task import Target
 from ml_dash.upload.uploader import Uploader
 from tests.support.faulty_line import FaultyLine, Weather
 from tests.support.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
@@ -45,18 +46,13 @@ class UploaderBench:
         self.asked_tokens = 0
 
     def start(self) -> Uploader:
-        loop = asyncio.get_running_loop()
+        clock = VirtualClock(asyncio.get_running_loop())
+        client = Client(self.line, clock)
         self.uploader = Uploader(
-            self.directory,
-            PREFIX,
-            Client(self.line, VirtualClock(loop)),
+            Target(self.directory, PREFIX, client, self.do, clock, random.Random(1), self.disk),
             lambda: self.writers,
-            self.do,
             token=lambda: self.token,
             settled=lambda writer: (lambda: self.journal.durable_seq) if writer == WRITER else None,
-            clock=VirtualClock(loop),
-            rng=random.Random(1),
-            disk=self.disk,
         )
         self.task = asyncio.ensure_future(self.uploader.run())
         return self.uploader

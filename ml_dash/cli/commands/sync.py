@@ -13,14 +13,14 @@ from ml_dash.cli.select import DEFAULT_ROOT
 from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
-from ml_dash.storage.manifest import describe, gone_writers, meant_for
+from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
 from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.leftovers import clear, unsent
 from ml_dash.upload.sync import sync_experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from ml_dash.upload.sync import SyncReport
 
@@ -31,13 +31,13 @@ class _Journal(NamedTuple):
     """What is to be sent of an experiment.
 
     Attributes:
-        directory: The experiment's.
+        manifest: The experiment's.
         url: Where to.
         writers: Whose frames; None for all.
         outbox: The outbox's root where it lies there.
     """
 
-    directory: str
+    manifest: Manifest
     url: str
     writers: frozenset[str] | None
     outbox: str | None
@@ -102,14 +102,15 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
         if os.path.realpath(directory) in seen:
             continue
         seen.add(os.path.realpath(directory))
+        manifest = Manifest(directory)
         if target is not None:
-            journals.append(_Journal(directory, target, None, outbox))
+            journals.append(_Journal(manifest, target, None, outbox))
             continue
         try:
-            meant = meant_for(directory)
+            meant = manifest.meant_for()
             if outbox is not None and not any(meant.values()):
                 # files that were uploaded from outside: no run says where to, and nothing else waits here
-                meant = dict.fromkeys(meant, describe(directory).get("url"))
+                meant = dict.fromkeys(meant, manifest.describe().get("url"))
         except (MLDashError, OSError) as error:
             complain(f"Warning: {error}")
             failed = True
@@ -117,7 +118,7 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
         local += None in meant.values()
         for url in dict.fromkeys(url for url in meant.values() if url is not None):
             writers = frozenset(writer for writer, its in meant.items() if its == url)
-            journals.append(_Journal(directory, url, writers, outbox))
+            journals.append(_Journal(manifest, url, writers, outbox))
     return journals, local, failed
 
 
@@ -162,11 +163,12 @@ async def _send(
     async with open_clients(named=named is not None) as client_of:
         with Bar() as bar:
             for number, journal in enumerate(journals, 1):
-                name = f"{number}/{len(journals)} {os.path.basename(journal.directory)}"
+                name = f"{number}/{len(journals)} {os.path.basename(journal.manifest.directory)}"
                 report = await sync_experiment(
-                    journal.directory,
+                    journal.manifest.directory,
                     client_of(journal.url),
                     asyncio.to_thread,
+                    manifest=journal.manifest,
                     only=lambda writer: journal.writers is None or writer in journal.writers,  # noqa: B023
                     recreate=recreate,
                     patience=patience,
@@ -180,12 +182,12 @@ async def _send(
 
 def _clear(journal: _Journal) -> None:
     """Remove from the outbox what the server has now, but for writers that may go on."""
-    gone: Iterable[str] = gone_writers(os.path.join(journal.directory, "journal"))
-    done = set(gone) - unsent(journal.directory, journal.url)
+    directory = journal.manifest.directory
+    done = journal.manifest.done_writers() - unsent(directory, journal.url)
     try:
-        clear(str(journal.outbox), journal.directory, done)
+        clear(str(journal.outbox), directory, done)
     except OSError as error:
-        complain(f"Warning: {journal.directory} cannot be removed from the outbox: {error}")
+        complain(f"Warning: {directory} cannot be removed from the outbox: {error}")
 
 
 def _tell(report: SyncReport) -> None:

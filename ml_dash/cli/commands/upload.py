@@ -24,7 +24,7 @@ from ml_dash.query.files import FILES
 from ml_dash.sdk.files.details import Details, save_row
 from ml_dash.sdk.files.names import Place
 from ml_dash.storage.blobs import Staging, add_marker
-from ml_dash.storage.manifest import meant_for
+from ml_dash.storage.manifest import Manifest
 from ml_dash.upload.leftovers import clear
 from ml_dash.upload.sync import sync_experiment
 from ml_dash.values.pack import pack
@@ -126,7 +126,7 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
 def _local(exp: str, root: str) -> _Place:
     located = find_experiment(exp, root)
     # a writer that begins no run belongs where all the others do
-    urls = set(meant_for(located.directory).values())
+    urls = set(Manifest(located.directory).meant_for().values())
     return _Place(located.directory, located.prefix, urls.pop() if len(urls) == 1 else None, None)
 
 

@@ -19,7 +19,7 @@ from ml_dash.journal.verify import repair, seems_alive, verify as check
 from ml_dash.query.files import FileQuery, full_name, is_checksum
 from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
-from ml_dash.storage.manifest import meant_for
+from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import Survey, is_experiment, survey
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _fault(path: str, checksum: str, size: int) -> str | None:
 
 def _is_sent(located: Located) -> bool:
     """Whether a run was meant for a server."""
-    return any(meant_for(located.directory).values())
+    return any(Manifest(located.directory).meant_for().values())
 
 
 def _stored(files: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.journal.index import JournalIndex
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.scripts import python
 from tests.support.shell import invoke
@@ -95,6 +96,28 @@ def test_the_outbox_is_empty_when_the_server_has_it_all(server: EmbeddedServer) 
     assert sent.code == 0
     assert [path for path in outbox.rglob("*") if path.is_file()] == []
     assert steps_at(server, "alice/p/remote") == list(range(ROWS))
+
+
+def test_a_journal_is_indexed_once(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom it was meant for, what it is called and whose runs have ended, all come of one look at it."""
+    log_offline(server.url, "alice/p/remote", root=None)
+    for side_file in Path("config", "outbox").rglob("experiment.json"):
+        side_file.unlink()
+    server.start()
+    opened: list[JournalIndex] = []
+    refresh = JournalIndex.refresh
+
+    def count(index: JournalIndex) -> None:
+        opened.append(index)
+        refresh(index)
+
+    monkeypatch.setattr(JournalIndex, "refresh", count)
+    sent = invoke("sync")
+    monkeypatch.undo()
+
+    assert sent.code == 0
+    assert [path for path in Path("config", "outbox").rglob("*") if path.is_file()] == []
+    assert len(opened) == 1
 
 
 def test_a_run_of_local_mode_is_sent_where_it_is_told_to(server: EmbeddedServer) -> None:
