@@ -19,6 +19,7 @@ from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
+from ml_dash.storage.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,6 @@ _TRIES = 6
 """Tries in a row that may bring nothing."""
 _LONGEST_WAIT = 10.0
 _TAKEN_BYTES = 2 << 20
-_STEM_BYTES = 100
 _CONNECT_SECONDS = 60.0
 _SLOWEST_BYTES_A_SECOND = 16 << 10
 """A line slower than this counts as cut."""
@@ -115,30 +115,17 @@ def _patience(error: TransportError | ServerError) -> Patience:
 @contextlib.contextmanager
 def _temporary(dest: str) -> Iterator[BinaryIO]:
     """Open a file beside `dest` that takes its place when the block ends well, and is gone when it does not."""
-    directory, name = os.path.split(os.path.abspath(dest))
-    stem = os.fsencode(name)[:_STEM_BYTES].decode(errors="ignore")
-    path = os.path.join(directory, f".{stem}.{os.urandom(6).hex()}.part")
     try:
-        try:
-            os.makedirs(directory, exist_ok=True)
-            with open(path, "xb", buffering=0) as out:
-                yield out
-            os.replace(path, dest)
-        except MLDashError:  # some are OSErrors as well, and say what they are
-            raise
-        except OSError as error:
-            raise _cannot_store(dest, error) from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(path)
+        os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
+        with replacing(dest) as path, open(path, "xb", buffering=0) as out:
+            yield out
+    except MLDashError:  # some are OSErrors as well, and say what they are
         raise
-
-
-def _cannot_store(dest: str, error: OSError) -> FileStoreError:
-    return FileStoreError(
-        f"cannot store {dest!r}: {error.strerror or error}; what had come of it is removed. Make room, or choose "
-        "another place"
-    )
+    except OSError as error:
+        raise FileStoreError(
+            f"cannot store {dest!r}: {error.strerror or error}; what had been downloaded of it is removed. Make room, "
+            "or choose another place"
+        ) from error
 
 
 class _Download:

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from ml_dash.errors import ContentError
 from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.files import is_checksum
-from ml_dash.storage.atomic import storing
+from ml_dash.storage.atomic import scratch, storing
 from ml_dash.storage.copying import copy_blob, copy_file
 from ml_dash.storage.hashing import Copied, Progress, checksum_of, write_hashed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 __all__ = ["Marker", "Staged", "Staging", "add_marker", "copy_blob", "discard_marker", "markers"]
 
@@ -125,16 +126,10 @@ class Staging:
             if not self.has(staged.checksum, staged.size):
                 raise
 
-    @contextlib.contextmanager
-    def _temporary(self, suffix: str = "") -> Iterator[str]:
-        """Yield the path of a file that may be made, and is gone in the end unless it was renamed."""
+    def _temporary(self, suffix: str = "") -> AbstractContextManager[str]:
+        """Return a context that gives the path of a file to be made, and renamed; else it is gone in the end."""
         self._prepare()
-        path = os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}")
-        try:
-            yield path
-        finally:
-            with contextlib.suppress(OSError):
-                os.remove(path)
+        return scratch(os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}"))
 
     def _prepare(self) -> None:
         with storing(self._directory):

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import ContentError, FileChangedError, InvalidArgumentError
-from ml_dash.storage.atomic import storing
+from ml_dash.storage.atomic import beside, scratch, storing
 from ml_dash.storage.hashing import Copied, Hasher, checksum_of, opened, read_block
 
 if TYPE_CHECKING:
@@ -75,11 +75,9 @@ def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Pro
         FileMissingError: It is not there.
         FileStoreError: It cannot be read, or the copy cannot be written.
     """
-    directory = os.path.dirname(os.path.abspath(dest))
-    temporary = os.path.join(directory, f".ml-dash-{os.urandom(8).hex()}.tmp")
-    try:
+    with scratch(beside(dest)) as temporary:
         with storing(dest):
-            os.makedirs(directory, exist_ok=True)
+            os.makedirs(os.path.dirname(temporary), exist_ok=True)
         copied = copy_file(source, temporary, on_progress)
         if copied != (checksum, size):
             raise ContentError(
@@ -88,9 +86,6 @@ def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Pro
             )
         with storing(dest):
             os.replace(temporary, dest)
-    finally:
-        with contextlib.suppress(OSError):  # it is gone where it was renamed
-            os.remove(temporary)
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
 
 from ml_dash.journal.disk import REAL_DISK, Disk
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["CURSOR_SUFFIX", "Cursor", "CursorFile"]
 
 CURSOR_SUFFIX = ".cursor"
 _BYTES_MAX = 1 << 20
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Cursor(NamedTuple):
+class Cursor(msgspec.Struct, frozen=True, rename="camel"):
     """What a server has of one writer.
 
     Attributes:
@@ -29,14 +29,14 @@ class Cursor(NamedTuple):
         experiment_id: The server's id of the experiment.
         rows: Rows that count as logged in these frames, of those that the server stored.
         rejected_rows: Rows in frames that the server refused, and that were set aside.
-        lost_frames: Frames that were not to be had any more.
+        lost_frames: Frames that could not be read any more.
     """
 
-    seq: int
+    seq: _Count
     experiment_id: str
-    rows: int = 0
-    rejected_rows: int = 0
-    lost_frames: int = 0
+    rows: _Count = 0
+    rejected_rows: _Count = 0
+    lost_frames: _Count = 0
 
 
 class CursorFile:
@@ -60,7 +60,10 @@ class CursorFile:
 
     def load(self, url: str) -> Cursor | None:
         """Return what is known of a server; None where nothing is, or the file is damaged."""
-        return _cursor(self._entries().get(url))
+        try:
+            return msgspec.convert(self._entries().get(url), Cursor)
+        except msgspec.ValidationError:
+            return None
 
     def save(self, url: str, cursor: Cursor) -> None:
         """Remember this of a server, and leave what is known of others.
@@ -68,7 +71,7 @@ class CursorFile:
         Raises:
             OSError: The file cannot be replaced; it has its old content.
         """
-        entries = {**self._entries(), url: _entry(cursor)}
+        entries = {**self._entries(), url: msgspec.to_builtins(cursor)}
         self._disk.replace(self.path, json.dumps(entries, indent=1).encode())
 
     def _entries(self) -> dict[str, Any]:
@@ -79,22 +82,3 @@ class CursorFile:
         except (OSError, ValueError, RecursionError):
             return {}  # absent, out of reach or damaged: the server will say
         return entries if isinstance(entries, dict) else {}
-
-
-def _entry(cursor: Cursor) -> Mapping[str, Any]:
-    return {
-        "seq": cursor.seq,
-        "experimentId": cursor.experiment_id,
-        "rows": cursor.rows,
-        "rejectedRows": cursor.rejected_rows,
-        "lostFrames": cursor.lost_frames,
-    }
-
-
-def _cursor(entry: Any) -> Cursor | None:
-    match entry:
-        case {"seq": int(seq), "experimentId": str(experiment_id), "rows": int(rows)}:
-            more = [entry.get("rejectedRows"), entry.get("lostFrames")]
-            if min(seq, rows) >= 0 and all(isinstance(number, int) and number >= 0 for number in more):
-                return Cursor(seq, experiment_id, rows, *more)
-    return None

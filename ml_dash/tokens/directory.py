@@ -7,10 +7,11 @@ import os
 import stat
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_dash.logger import logger
+from ml_dash.storage.atomic import replacing
 from ml_dash.tokens.token import TokenStoreError
 
 if TYPE_CHECKING:
@@ -69,20 +70,12 @@ def keep_private(path: str) -> None:
 
 def replace_private(path: str, content: bytes) -> None:
     """Put a file's new content in place as a whole: nobody ever sees half of it, and only its owner sees it."""
-    beside = f"{path}.{os.getpid()}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(beside)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with open(descriptor, "wb") as file:
+    with replacing(path) as beside:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with open(os.open(beside, flags, 0o600), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
 
 
 def set_aside(path: str) -> str:

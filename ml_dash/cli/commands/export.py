@@ -19,6 +19,7 @@ from ml_dash.cli.overview import open_index, report_damage
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
 from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.storage.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,19 +118,13 @@ def file_target(path: str) -> Iterator[BinaryIO]:
         with open(path, "wb") as out:
             yield out
         return
-    temporary = f"{path}.{os.urandom(4).hex()}.tmp"
-    try:
+    with replacing(path) as temporary:
         with open(temporary, "xb") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
         if os.path.exists(path):
             shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        raise
 
 
 def standard_output() -> ByteSink:
