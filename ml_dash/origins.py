@@ -63,7 +63,7 @@ def parse_address(url: str) -> ServerAddress:
     """Return the parts of a server's URL.
 
     Raises:
-        InvalidArgumentError: It is none, or no token could be sent there; see `origin`.
+        InvalidArgumentError: It is invalid, or no token could be sent there; see `origin`.
     """
     base = origin(url)
     parts = urlsplit(url.strip())

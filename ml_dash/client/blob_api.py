@@ -1,4 +1,4 @@
-"""The calls of the API that send contents of files."""
+"""The calls of the API that send blobs of files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Upload(NamedTuple):
 
 
 class BlobClient:
-    """Speaks of the contents of one experiment with one server.
+    """The calls about the blobs of one experiment.
 
     Args:
         client: The server.
@@ -43,22 +43,22 @@ class BlobClient:
         self._client = client
         self._id = experiment_id
 
-    async def lacking(self, contents: Mapping[str, int]) -> list[str]:
-        """Return which of these contents, by checksum with their sizes, the server does not have."""
+    async def which_missing(self, blobs: Mapping[str, int]) -> list[str]:
+        """Return which of these blobs, by checksum with their sizes, the server does not have."""
         found: list[str] = []
-        asked = [{"checksum": checksum, "sizeBytes": size} for checksum, size in contents.items()]
+        asked = [{"checksum": checksum, "sizeBytes": size} for checksum, size in blobs.items()]
         for start in range(0, len(asked), BLOBS_ASKED_MAX):
             some = asked[start : start + BLOBS_ASKED_MAX]
             answer = await self._client.post(self._path(), {"contents": some})
             match answer:
-                case {"lacking": list(lacking)} if all(each in contents for each in lacking):
-                    found += lacking
+                case {"lacking": list(missing)} if all(each in blobs for each in missing):
+                    found += missing
                 case _:
                     raise self._senseless(answer)
         return found
 
-    async def missing(self) -> dict[str, int]:
-        """Return the contents that rows of the experiment name and the server does not have, with their sizes."""
+    async def all_missing(self) -> dict[str, int]:
+        """Return the blobs that rows of the experiment name and the server does not have, with their sizes."""
         found: dict[str, int] = {}
         cursor: str | None = None
         while True:
@@ -74,7 +74,7 @@ class BlobClient:
             cursor = following
 
     async def put(self, checksum: str, body: Body) -> None:
-        """Send a content in one piece."""
+        """Send a blob in one piece."""
         await self._client.put(self._path(checksum), body)
 
     async def begin(self, checksum: str, size: int) -> Upload:
@@ -93,7 +93,7 @@ class BlobClient:
         await self._client.put(path, body, headers=headers)
 
     async def complete(self, checksum: str) -> None:
-        """Have the parts checked, and taken for the content."""
+        """Have the server check the parts, and put them together."""
         await self._client.post(self._path(checksum, "complete"), {}, timeout=_COMPLETE_SECONDS)
 
     def _path(self, *parts: str) -> str:
@@ -101,7 +101,7 @@ class BlobClient:
 
     def _senseless(self, answer: Any) -> RemoteError:
         return RemoteError(
-            f"{self._client.url} answers {answer!r:.200}, which makes no sense as of contents of files"
+            f"{self._client.url} answers {answer!r:.200}, which makes no sense as an answer about contents of files"
         )
 
 

@@ -65,7 +65,7 @@ def destination(dash_url: str | bool | None, dash_root: str | os.PathLike[str] |
 
 
 def default_url() -> str:
-    """Return the URL of the server that is meant where none is named."""
+    """Return the URL of the server to use where none is named."""
     return os.environ.get("ML_DASH_API_URL") or DEFAULT_URL
 
 

@@ -1,8 +1,8 @@
-"""What is downloaded as a stream: frames, and the content of a file.
+"""What is downloaded as a stream: frames, and a file's blob.
 
-Frames are put together from pieces, checked and decoded. A content goes to a temporary file, is checked, resumed after
+Frames are put together from pieces, checked and decoded. A blob goes to a temporary file, is checked, resumed after
 a cut, and renamed when it is whole. The caller's thread writes and hashes; on the event loop, which also uploads,
-nothing is done but to wait for the network: what has been read there and not been taken is a few MiB at most.
+nothing is done but wait for the network: what has been read there and not been taken is a few MiB at most.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _CONNECT_SECONDS = 60.0
 _SLOWEST_BYTES_A_SECOND = 16 << 10
 """A line slower than this counts as cut."""
 _FRAME_BYTES_MAX = 1 << 30
-"""A frame that claims more is none: nothing is allocated for it."""
+"""A frame that claims more is invalid: nothing is allocated for it."""
 
 
 class Wanted(NamedTuple):
-    """A content that is wanted: where it is, and what it has to be.
+    """A blob to download: where it is, and what it has to be.
 
     Attributes:
         path: Of the server's API.
@@ -68,7 +68,7 @@ def fetch_blob(
     on_progress: Callable[[int], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Download a content to a file, which is there when all of it is, and is right.
+    """Download a blob to a file, which is there when all of it is, and is right.
 
     Args:
         client: The server.
@@ -129,7 +129,7 @@ def _temporary(dest: str) -> Iterator[BinaryIO]:
 
 
 class _Download:
-    """A content on its way into an open file."""
+    """A blob on its way into an open file."""
 
     def __init__(
         self, client: Client, call: Call, wanted: Wanted, out: BinaryIO, on_progress: Callable[[int], None]
@@ -169,7 +169,7 @@ class _Download:
             raise TransportError("cut", f"{self._client.url} sends {self.size} of {self._wanted.size} bytes")
 
     def check(self) -> None:
-        """Find out whether what has come is what was wanted."""
+        """Check the whole of what has come."""
         found = self._digest.hexdigest()
         if found != self._wanted.checksum:
             raise ContentError(
@@ -178,12 +178,12 @@ class _Download:
             )
 
     def _place(self, stream: Stream) -> None:
-        """See where the server begins, and whether it means the same content."""
+        """See where the server begins, and whether that is the same blob."""
         start, total = _range_of(stream)
         if total is not None and total != self._wanted.size:
             raise self._other_length(f"{total}")
         if start == 0:
-            self._begin()  # it does not know ranges, or of another content
+            self._begin()  # it knows no ranges, or has another blob now
         elif start != self.size:
             raise ContentError(
                 f"{self._client.url} was asked for {self._wanted.name!r} from byte {self.size} on, and answers with "
@@ -239,7 +239,7 @@ async def _read(stack: AsyncExitStack, stream: Stream, pieces: list[bytes]) -> b
 
 
 def _range_of(stream: Stream) -> tuple[int | None, int | None]:
-    """Return at which byte an answer begins, and how many the whole content has; None where it does not say."""
+    """Return at which byte an answer begins, and how many the whole blob has; None where it does not say."""
     if stream.status == 200:
         length = stream.headers.get("content-length", "")
         is_plain = "content-encoding" not in stream.headers
@@ -255,22 +255,22 @@ def _range_of(stream: Stream) -> tuple[int | None, int | None]:
 def open_blob(
     client: Client, path: str, headers: dict[str, str], size: int
 ) -> AbstractAsyncContextManager[Stream]:
-    """Ask for a content, and give the answer as it comes.
+    """Ask for a blob, and give the answer as it comes.
 
     Args:
         client: The server.
-        path: The content's.
+        path: The blob's.
         headers: Of the request.
         size: Bytes that are expected, for the time that it may take.
 
     Raises:
-        ServerError: The server has no content to give.
+        ServerError: The server has no blob to give.
         TransportError: There is no answer; raised in the block too.
     """
     return client.stream(
         path,
         lambda stream: stream.status in {200, 206},
-        # Bytes as they are: a compressed answer could not be resumed at one of the content's bytes.
+        # Bytes as they are: a compressed answer could not be resumed at one of the blob's bytes.
         headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
         timeout=_CONNECT_SECONDS + size / _SLOWEST_BYTES_A_SECOND,
     )

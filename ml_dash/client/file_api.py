@@ -1,4 +1,4 @@
-"""The files of an experiment at a server: their rows, checked, and their contents."""
+"""The files of an experiment at a server: their rows, checked, and their blobs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class RemoteFiles:
     def fetch(
         self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
     ) -> None:
-        """Download the content of a file.
+        """Download a file's blob.
 
         Args:
             row: The file's.
@@ -153,7 +153,7 @@ def file_path(experiment_id: str, file_id: str) -> str:
 
 
 def blob_path(experiment_id: str, file_id: str) -> str:
-    """Return the path of one file's content."""
+    """Return the path of one file's blob."""
     return file_path(experiment_id, file_id) + "/content"
 
 

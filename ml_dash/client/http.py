@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["AiohttpTransport", "close_session"]
 
 ANSWER_BYTES_MAX = 64 << 20
-"""Bytes of an answer that is kept whole: more is none that was asked for."""
+"""Bytes of an answer that is kept whole: nothing that is asked for is longer."""
 _ERROR_BYTES_MAX = 1 << 20
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 30.0
@@ -62,7 +62,7 @@ class AiohttpTransport:
             transport is used by all.
 
     Raises:
-        InvalidArgumentError: The URL is none, or no token may be sent there.
+        InvalidArgumentError: The URL is invalid, or no token may be sent there.
 
     Example:
         >>> transport = AiohttpTransport("http://127.0.0.1:7007", lambda: token_for("http://127.0.0.1:7007"))

@@ -77,7 +77,7 @@ async def ask(
         form: Sent as the body, if given.
 
     Raises:
-        InvalidArgumentError: The URL is none that a token may be sent to.
+        InvalidArgumentError: No token may be sent to this URL.
         ServerUnavailableError: The server is out of reach, or does not answer in time.
         LoginError: What answers is no ML-Dash server, or it redirects.
     """
@@ -174,7 +174,7 @@ async def begin(url: str) -> Authorization:
             interval=min(max(float(body.get("interval", _POLL_SECONDS)), 1.0), _POLL_SECONDS_MAX),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise LoginError(f"{url} begins the login with an answer that is none: {error!r}") from None
+        raise LoginError(f"{url} begins the login with an invalid answer: {error!r}") from None
 
 
 async def finish(

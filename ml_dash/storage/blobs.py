@@ -1,11 +1,11 @@
-"""Contents on this disk: captured as they are at the call, stored once, found by their checksum.
+"""Blobs on this disk: captured as they are at the call, stored once, found by their checksum.
 
-They lie in the experiment's ``files/<first two digits>/<SHA-256>``. A content is written to a temporary file in
-``files/`` and renamed when it is complete, so that nothing half-written is ever found. Equal content is stored once,
+They lie in the experiment's ``files/<first two digits>/<SHA-256>``. A blob is written to a temporary file in
+``files/`` and renamed when it is complete, so that nothing half-written is ever found. Equal blobs are stored once,
 by any number of threads and processes.
 
-A content that a server does not have yet has a marker, the empty file ``files/unsent/<checksum>.<writer>``. A run makes
-one before it logs the row of a file, and the sender removes it when the server has the content. So that directory is
+A blob that a server does not have yet has a marker, the empty file ``files/unsent/<checksum>.<writer>``. A run makes
+one before it logs the row of a file, and the sender removes it when the server has the blob. So that directory is
 the queue of uploads, and it survives whatever the process does not. A run looks after its own markers; those of runs
 that have ended are for `ml-dash sync`, and for the next run below the same root.
 """
@@ -35,11 +35,11 @@ __all__ = ["Marker", "Staged", "Staging", "add_marker", "copy_blob", "discard_ma
 _MARKER = re.compile(rf"({CHECKSUM_PATTERN})\.([A-Za-z0-9_-]{{1,128}})")
 _TEMPORARY = "tmp-"
 _ABANDONED_SECONDS = 24 * 3600
-"""A temporary file that nobody has written to for so long is that of a process that was killed."""
+"""A temporary file that nobody has written to for this time was left by a process that was killed."""
 
 
 class Staged(NamedTuple):
-    """A content that is on this disk: SHA-256 in lower-case hexadecimal digits, length in bytes, path."""
+    """A blob that is on this disk: SHA-256 in lower-case hexadecimal digits, length in bytes, path."""
 
     checksum: str
     size: int
@@ -47,7 +47,7 @@ class Staged(NamedTuple):
 
 
 class Staging:
-    """The contents of one experiment, for any thread of any number of processes.
+    """The blobs of one experiment, for any thread of any number of processes.
 
     Args:
         directory: The experiment's; ``files/`` in it is made when it is first needed.
@@ -93,17 +93,17 @@ class Staging:
             return self._keep(temporary, checksum_of(temporary))
 
     def path_of(self, checksum: str) -> str:
-        """Return where the content with this checksum lies, or would lie.
+        """Return where the blob with this checksum lies, or would lie.
 
         Raises:
-            ContentError: `checksum` is none; a row from elsewhere could name any path by it.
+            ContentError: `checksum` is invalid; a row from elsewhere could name any path by it.
         """
         if not is_checksum(checksum):
             raise ContentError(f"{checksum!r} is no SHA-256 in lower-case hexadecimal digits")
         return os.path.join(self._directory, checksum[:2], checksum)
 
     def has(self, checksum: str, size: int) -> bool:
-        """Whether the content is here, with the length in bytes that it should have."""
+        """Whether the blob is here, with the length in bytes that it should have."""
         try:
             status = os.stat(self.path_of(checksum))
         except OSError:
@@ -111,7 +111,7 @@ class Staging:
         return stat.S_ISREG(status.st_mode) and status.st_size == size
 
     def _keep(self, temporary: str, copied: Copied) -> Staged:
-        """Give a complete content its name, unless it is here already."""
+        """Give a complete blob its name, unless it is here already."""
         staged = Staged(*copied, self.path_of(copied.checksum))
         if not self.has(*copied):
             with storing(staged.path):
@@ -149,14 +149,14 @@ class Staging:
 
 
 class Marker(NamedTuple):
-    """A content, and the writer whose rows name it."""
+    """A blob, and the writer whose rows name it."""
 
     checksum: str
     writer: str
 
 
 def add_marker(directory: str, checksum: str, writer: str) -> None:
-    """Note that a writer of the experiment in this directory has a content to be sent.
+    """Note that a writer of the experiment in this directory has a blob to send.
 
     Raises:
         OSError: That cannot be written.
@@ -171,7 +171,9 @@ def markers(directory: str, only: Callable[[str], bool] = lambda _: True) -> lis
     """Return the markers of those writers that `only` says, by checksum."""
     try:
         names = sorted(os.listdir(os.path.join(directory, "files", "unsent")))
-    except OSError:  # there are none, or nobody can tell: who asks the server what it lacks will know
+    except (
+        OSError
+    ):  # there are none, or nobody can tell: whoever asks the server what it is missing will know
         return []
     found = [Marker(*match.groups()) for match in map(_MARKER.fullmatch, names) if match]
     return [marker for marker in found if only(marker.writer)]

@@ -18,7 +18,7 @@ VARIABLE = "ML_DASH_TOKEN"
 
 
 _AGAIN_SECONDS = 30.0
-"""A store that could not be read is tried again after so long: a keyring may be unlocked meanwhile."""
+"""A store that could not be read is tried again after this time: a keyring may be unlocked meanwhile."""
 
 
 class _Read(NamedTuple):
@@ -47,7 +47,7 @@ def token_for(url: str, *, named: bool = True) -> Token | None:
             server named, such as a redirect's target, never gets `ML_DASH_TOKEN`.
 
     Raises:
-        InvalidArgumentError: The URL is none that a token may be sent to (see `origin`), or `ML_DASH_TOKEN` holds
+        InvalidArgumentError: No token may be sent to the URL (see `origin`), or `ML_DASH_TOKEN` holds
             what cannot be a token.
     """
     place = origin(url)

@@ -51,8 +51,8 @@ class TokenStore:
         """Return the token for a URL's origin; None where there is none.
 
         Raises:
-            InvalidArgumentError: The URL is none that a token may be sent to.
-            TokenStoreError: The file is damaged, or its key is gone.
+            InvalidArgumentError: No token may be sent to the URL.
+            TokenStoreError: The file is damaged, or its key is missing.
         """
         return self.all().get(origin(url))
 
@@ -60,7 +60,7 @@ class TokenStore:
         """Return every token, by origin.
 
         Raises:
-            TokenStoreError: The file is damaged, or its key is gone.
+            TokenStoreError: The file is damaged, or its key is missing.
         """
         tokens = self._read()[0]
         return {place: Token(secret, f"stored in {self.path}") for place, secret in tokens.items()}
@@ -71,7 +71,7 @@ class TokenStore:
         A file that cannot be read is kept beside the new one, as `token.enc.bad`, with a warning.
 
         Raises:
-            InvalidArgumentError: The URL is none that a token may be sent to.
+            InvalidArgumentError: No token may be sent to the URL.
             TokenStoreError: The file cannot be written.
         """
         place = origin(url)
@@ -88,7 +88,7 @@ class TokenStore:
         """Forget the token for a URL's origin; returns whether there was one.
 
         Raises:
-            InvalidArgumentError: The URL is none that a token may be sent to.
+            InvalidArgumentError: No token may be sent to the URL.
             TokenStoreError: The file is damaged or cannot be written.
         """
         place = origin(url)

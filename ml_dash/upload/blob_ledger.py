@@ -1,4 +1,4 @@
-"""What has become of the contents that one writer has saved; read from any thread, and waited for."""
+"""What has become of the blobs that one writer has saved; read from any thread, and waited for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["BlobLedger"]
 
 
 class BlobLedger:
-    """Counts the saves of each content until the server has it."""
+    """Counts the saves of each blob until the server has it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,9 +18,9 @@ class BlobLedger:
         self._waits: list[threading.Event] = []
         self._hopeless = False
         self.damaged_saves = 0
-        """Saves of contents that are damaged on this disk, or gone, so that nobody will have them."""
+        """Saves of blobs that are lost: damaged on this disk, or missing from it."""
         self.arrived_bytes = 0
-        """Bytes of parts that the server has of contents which it does not have as a whole."""
+        """Bytes of parts that the server has of blobs which it does not have as a whole."""
 
     def offer(self, checksum: str, size: int) -> None:
         """Count a save."""
@@ -39,13 +39,13 @@ class BlobLedger:
 
     @property
     def pending_saves(self) -> int:
-        """Saves whose content the server does not have."""
+        """Saves whose blob the server does not have."""
         with self._lock:
             return self._saves.total()
 
     @property
     def pending_files(self) -> int:
-        """Contents that the server does not have."""
+        """Blobs that the server does not have."""
         return len(self._sizes)
 
     @property
@@ -55,21 +55,21 @@ class BlobLedger:
             return sum(self._sizes.values())
 
     def confirm(self, checksum: str) -> None:
-        """The server has a content."""
+        """The server has a blob."""
         with self._lock:
             self._saves.pop(checksum, None)
             self._sizes.pop(checksum, None)
         self._release()
 
     def damage(self, checksum: str) -> None:
-        """A content cannot be had from this disk any more."""
+        """A blob is lost: this disk does not have it any more."""
         with self._lock:
             self.damaged_saves += self._saves.pop(checksum, 0)
             self._sizes.pop(checksum, None)
         self._release()
 
     def note_arrived(self, size: int) -> None:
-        """The server has this many bytes of the large content that is under way; 0 at its end."""
+        """The server has this many bytes of the large blob that is under way; 0 at its end."""
         self.arrived_bytes = size
 
     def wait(self) -> threading.Event:

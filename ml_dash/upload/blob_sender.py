@@ -1,4 +1,4 @@
-"""Sends the contents of an experiment's files to a server: those that it lacks, whole or in parts.
+"""Sends the blobs of an experiment's files to a server: those that it is missing, whole or in parts.
 
 Like `Sender`, it has no patience: what cannot be settled at once is raised, and whoever calls again goes on where it
 stopped. In memory are a few pieces of parts, whatever the sizes of the files.
@@ -53,7 +53,7 @@ class BlobObserver:
         """A blob cannot be had from this disk any more."""
 
     def progressed(self, done: int, total: int) -> None:
-        """So many bytes are sent, of all that are to be."""
+        """`done` bytes are sent, of `total` that are to be."""
 
     def part_arrived(self, size: int) -> None:
         """The server has this many bytes of the large blob that is under way; 0 at its end."""
@@ -109,11 +109,11 @@ class BlobSender:
         self._marks: dict[str, list[Marker]] = {}
 
     async def send(self, experiment_id: str, *, ask: bool = False) -> None:
-        """Send what the server lacks.
+        """Send what the server is missing.
 
         Args:
             experiment_id: The server's id of the experiment.
-            ask: Whether to ask it, too, which contents its rows name that it lacks.
+            ask: Whether to ask it, too, which blobs its rows name that it is missing.
 
         Raises:
             ServerUnavailableError: The server cannot be reached, or an answer was lost.
@@ -124,22 +124,22 @@ class BlobSender:
             return  # nothing was ever saved here, and the server need not be asked
         calls = BlobClient(self._client, experiment_id)
         self._marks, others = await self._run(self._look)
-        missing = await calls.missing() if ask else {}
-        # a marker says whose business it is to send a content: two who send the same would send it twice
-        wanted = {checksum: size for checksum, size in missing.items() if checksum not in others}
+        named = await calls.all_missing() if ask else {}
+        # a marker says whose business it is to send a blob: two who send the same would send it twice
+        ours = {checksum: size for checksum, size in named.items() if checksum not in others}
         marked = self._marks.keys()
-        here = await self._run(lambda: self._sizes(marked | wanted.keys()))
-        self.nowhere = {checksum: size for checksum, size in wanted.items() if checksum not in here}
-        gone = marked - here.keys()
+        here = await self._run(lambda: self._sizes(marked | ours.keys()))
+        self.nowhere = {checksum: size for checksum, size in ours.items() if checksum not in here}
+        missing_here = marked - here.keys()
         # what is not here any more may be there: its size is not known here, and not asked for
-        asked = {**here, **dict.fromkeys(gone, 0)}
-        lacking = await calls.lacking(asked) if asked else []
-        for checksum in asked.keys() - set(lacking):
+        asked = {**here, **dict.fromkeys(missing_here, 0)}
+        missing = await calls.which_missing(asked) if asked else []
+        for checksum in asked.keys() - set(missing):
             await self._confirm(checksum)
-        for checksum in gone.intersection(lacking):
+        for checksum in missing_here.intersection(missing):
             await self._lose(checksum, "is gone from this disk")
-        lacking = [checksum for checksum in lacking if checksum in here]
-        self._done, self._total = 0, sum(here[checksum] for checksum in lacking)
+        missing = [checksum for checksum in missing if checksum in here]
+        self._done, self._total = 0, sum(here[checksum] for checksum in missing)
 
         async def send(checksum: str) -> None:
             size = here[checksum]
@@ -150,13 +150,13 @@ class BlobSender:
             by = self._send_whole if size <= PART_BYTES_MIN else self._send_parts
             await self._settled(checksum, size, by(calls, checksum, size))
 
-        await _each([checksum for checksum in lacking if here[checksum] <= PART_BYTES_MIN], send)
-        for checksum in lacking:
+        await _each([checksum for checksum in missing if here[checksum] <= PART_BYTES_MIN], send)
+        for checksum in missing:
             if here[checksum] > PART_BYTES_MIN:
                 await send(checksum)
 
     async def _send_small(self, calls: BlobClient) -> None:
-        """Send small contents that were saved while a large one is on its way: they do not wait for all of it."""
+        """Send small blobs that were saved while a large one is on its way: they do not wait for all of it."""
         if self._between or not self._observer.has_news():
             return
         self._between = True
@@ -166,10 +166,10 @@ class BlobSender:
             self._marks |= {checksum: marks[checksum] for checksum in fresh}
             sizes = await self._run(lambda: self._sizes(fresh))
             small = {checksum: size for checksum, size in sizes.items() if size <= PART_BYTES_MIN}
-            lacking = await calls.lacking(small) if small else []
-            for checksum in small.keys() - set(lacking):
+            missing = await calls.which_missing(small) if small else []
+            for checksum in small.keys() - set(missing):
                 await self._confirm(checksum)
-            for checksum in lacking:
+            for checksum in missing:
                 await self._settled(
                     checksum, small[checksum], self._send_whole(calls, checksum, small[checksum])
                 )
@@ -177,7 +177,7 @@ class BlobSender:
             self._between = False
 
     def _look(self) -> tuple[dict[str, list[Marker]], set[str]]:
-        """Return the markers that are there now, by content, and the contents that only others are to send."""
+        """Return the markers that are there now, by blob, and the blobs that only others are to send."""
         marks: dict[str, list[Marker]] = {}
         others: set[str] = set()
         for marker in markers(self._directory):
@@ -187,7 +187,7 @@ class BlobSender:
                 others.add(marker.checksum)
         return marks, others - marks.keys()
 
-    # --- one content
+    # --- one blob
 
     async def _send_whole(self, calls: BlobClient, checksum: str, size: int) -> None:
         await calls.put(checksum, self._part(checksum, 0, size))
@@ -222,7 +222,7 @@ class BlobSender:
             self._done = max(0, self._done - size)
 
     async def _complete(self, calls: BlobClient, checksum: str) -> bool:
-        """Have an upload taken for complete; False where parts of it are missing after all."""
+        """Have the server complete an upload; False where parts of it are missing after all."""
         for _ in range(_CHECKS):
             try:
                 await calls.complete(checksum)
@@ -237,7 +237,7 @@ class BlobSender:
         return False
 
     async def _settled(self, checksum: str, size: int, sending: Awaitable[None]) -> None:
-        """Send a content, and see what has become of it; what concerns this one alone does not stop the others."""
+        """Send a blob, and see what has become of it; what concerns this one alone does not stop the others."""
         try:
             await sending
         except ServerError as error:
@@ -291,7 +291,7 @@ class BlobSender:
     # --- the disk
 
     def _sizes(self, checksums: Iterable[str]) -> dict[str, int]:
-        """Return the sizes of those contents that are here."""
+        """Return the sizes of those blobs that are here."""
         found = {}
         for checksum in sorted(checksums):
             path = self._staging.path_of(checksum)
@@ -310,7 +310,7 @@ class BlobSender:
 
 
 class _Part:
-    """A part of a content, which is read from the disk while it is sent; see `Body`."""
+    """A part of a blob, which is read from the disk while it is sent; see `Body`."""
 
     def __init__(self, path: str, start: int, size: int, run_blocking: RunBlocking) -> None:
         self.size = size
@@ -337,9 +337,9 @@ class _Part:
 
     def _read(self, file: FileIO, offset: int) -> bytes:
         file.seek(self._start + offset)
-        wanted = min(_PIECE_BYTES, self.size - offset)
-        piece = file.read(wanted)
-        if len(piece) != wanted:
+        length = min(_PIECE_BYTES, self.size - offset)
+        piece = file.read(length)
+        if len(piece) != length:
             raise OSError(errno.EIO, "it has become shorter", self._path)
         return piece
 

@@ -1,4 +1,4 @@
-"""Sends the contents of one writer's files for as long as its process lives, beside the `Uploader` of its rows.
+"""Sends the blobs of one writer's files for as long as its process lives, beside the `Uploader` of its rows.
 
 It runs as a task of its own, so that no row waits for a large file. It never raises: what goes wrong is tried again,
 and said, unless the uploader of the rows says it already.

@@ -19,7 +19,7 @@ def calls(*answers: object) -> BlobClient:
 async def test_what_is_missing_comes_in_pages() -> None:
     first = {"data": [{"checksum": ONE, "sizeBytes": 7}], "hasMore": True, "cursor": ONE}
     second = {"data": [{"checksum": "2" * 64, "sizeBytes": 8}], "hasMore": False, "cursor": None}
-    assert await calls(first, second).missing() == {ONE: 7, "2" * 64: 8}
+    assert await calls(first, second).all_missing() == {ONE: 7, "2" * 64: 8}
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ async def test_a_server_cannot_ask_for_any_other_file_of_this_disk(checksum: obj
     """A checksum becomes a part of a path, and what lies there is sent: one that is none must not get so far."""
     asked = {"data": [{"checksum": checksum, "sizeBytes": 7}], "hasMore": False, "cursor": None}
     with pytest.raises(RemoteError, match="makes no sense"):
-        await calls(asked).missing()
+        await calls(asked).all_missing()
 
 
 async def test_a_server_lacks_only_what_it_was_asked_about() -> None:
     with pytest.raises(RemoteError, match="makes no sense"):
-        await calls({"lacking": ["2" * 64]}).lacking({ONE: 7})
+        await calls({"lacking": ["2" * 64]}).which_missing({ONE: 7})
