@@ -54,6 +54,11 @@ $(BUILT): $(SOURCES)
 test-dashboard: $(BUILT)
 	cd $(PAGES) && npm run check --silent && npm test --silent
 
+# The types of the API's bodies, of the OpenAPI document. They are committed, because the package is built without Python's
+# packages; a test holds that they are current.
+types-dashboard: $(STAMP) $(BUILT)
+	$(BIN)/python -c 'import json; from ml_dash.server.api.contract import document; print(json.dumps(document()))' | node $(PAGES)/types.mjs
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,135 +1,712 @@
-/** The shapes of the API's answers, as the OpenAPI document of the server has them. */
+/** Made of ml_dash/shapes.py by `make types-dashboard`: change that instead. */
 
-export type Status = "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
-
-export interface ExperimentRecord {
-  id: string;
-  prefix: string;
-  owner: string;
-  project: string;
-  folder: string;
-  name: string;
-  readme: string | null;
-  tags: string[];
-  bindrs: string[];
-  metadata: Record<string, unknown> | null;
-  status: Status | null;
-  stale: boolean;
-  createdAt: string;
-  updatedAt: string;
-  startedAt: string | null;
-  endedAt: string | null;
-  lastActivity: string | null;
-  host: string | null;
-  error: string | null;
-  rows: number;
-  deletedAt: string | null;
-  /** What is wrong with its journal; only from a local root. */
-  problem?: string | null;
+export type paths = Record<string, never>;
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /**
+         * AskedBlobs
+         * @description Blobs that a client has.
+         */
+        AskedBlobs: {
+            contents: components["schemas"]["Blob"][];
+        };
+        /**
+         * Blob
+         * @description What a file holds.
+         */
+        Blob: {
+            /** @description A SHA-256 in 64 lower-case hexadecimal digits. */
+            checksum: string;
+            sizeBytes: number;
+        };
+        /**
+         * AskedValues
+         * @description The experiments, and the fields of metrics, whose values are asked for.
+         */
+        AskedValues: {
+            ids: string[];
+            /** @default [] */
+            metrics?: components["schemas"]["MetricField"][];
+        };
+        /**
+         * MetricField
+         * @description A field of a metric; the name of the unnamed metric is null.
+         */
+        MetricField: {
+            name: string | null;
+            field: string;
+        };
+        /**
+         * Kind
+         * @description What a series holds. The numbers are part of the journal's format: never reuse one.
+         * @enum {unknown}
+         */
+        Kind: 1 | 2 | 3 | 4 | 5 | 6;
+        /**
+         * CreatedToken
+         * @description A new token. Its text is in no later answer.
+         */
+        CreatedToken: {
+            tokenId: string;
+            name: string;
+            admin: boolean;
+            grants: components["schemas"]["Grant"][];
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            expiresAt: string | null;
+            createdBy: string | null;
+            revokedAt: string | null;
+            lastUsedAt: string | null;
+            token: string;
+        };
+        /**
+         * Grant
+         * @description What a token may do with the experiments of an owner.
+         */
+        Grant: {
+            /** @description Whose experiments; * stands for all owners. */
+            owner: string;
+            /** @enum {unknown} */
+            scope: "admin" | "read" | "write";
+        };
+        /**
+         * DeviceAuthorization
+         * @description A login that has begun (RFC 8628).
+         */
+        DeviceAuthorization: {
+            device_code: string;
+            user_code: string;
+            verification_uri: string;
+            verification_uri_complete: string;
+            /** @description Seconds. */
+            expires_in: number;
+            /** @description Seconds to wait between two polls. */
+            interval: number;
+        };
+        /**
+         * DeviceToken
+         * @description The token of a login (RFC 8628).
+         */
+        DeviceToken: {
+            access_token: string;
+            token_type: string;
+            scope: string;
+            /** @description Seconds; absent if the token does not expire. */
+            expires_in?: number;
+        };
+        /**
+         * Entries
+         * @description Entries of a track, by time.
+         */
+        Entries: {
+            entries: {
+                [key: string]: unknown;
+            }[];
+            count: number;
+        };
+        /**
+         * Error
+         * @description An answer that is an error.
+         */
+        Error: {
+            error: components["schemas"]["ErrorDetails"];
+        };
+        /**
+         * ErrorDetails
+         * @description What went wrong. Some codes come with further fields, such as `retryAfter`.
+         */
+        ErrorDetails: {
+            code: components["schemas"]["ErrorCode"];
+            /** @description A sentence for people; it names the value and the remedy. */
+            message: string;
+        };
+        /**
+         * ErrorCode
+         * @description The ``code`` of an error's body ``{"error": {"code", "message", …}}``.
+         * @enum {unknown}
+         */
+        ErrorCode: "busy" | "checksum_mismatch" | "content_missing" | "damaged" | "disk_full" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "too_large" | "unauthorized";
+        /**
+         * Experiment
+         * @description An experiment.
+         */
+        Experiment: {
+            id: string;
+            prefix: string;
+            owner: string;
+            project: string;
+            folder: string;
+            name: string;
+            readme: string | null;
+            tags: string[];
+            bindrs: string[];
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            status: string | null;
+            stale: boolean;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            startedAt: string | null;
+            endedAt: string | null;
+            lastActivity: string | null;
+            host: string | null;
+            error: string | null;
+            rows: number;
+            deletedAt: string | null;
+            problem?: string | null;
+        };
+        /**
+         * Experiments
+         * @description A page of experiments.
+         */
+        Experiments: {
+            data: components["schemas"]["Experiment"][];
+            total: number;
+            hasMore: boolean;
+            cursor: string | null;
+            /** @description With which to ask later for what has changed. */
+            asOf: string;
+        };
+        /**
+         * File
+         * @description One version of a file.
+         */
+        File: {
+            id: string;
+            path: string;
+            filename: string;
+            description: string | null;
+            tags: string[];
+            bindrs: string[];
+            contentType: string;
+            sizeBytes: number;
+            /** @description A SHA-256 in 64 lower-case hexadecimal digits. */
+            checksum: string;
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            uploadedAt: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            deletedAt: string | null;
+            /** @description Whether the server has what the file holds. */
+            available: boolean;
+        };
+        /**
+         * Files
+         * @description A page of files.
+         */
+        Files: {
+            data: components["schemas"]["File"][];
+            total: number;
+            hasMore: boolean;
+            cursor: string | null;
+        };
+        /**
+         * Health
+         * @description The server is there.
+         */
+        Health: {
+            status: string;
+            server: string;
+            version: string;
+            api: string[];
+        };
+        /**
+         * LackingBlobs
+         * @description Those of them that the server does not have.
+         */
+        LackingBlobs: {
+            lacking: string[];
+        };
+        /**
+         * Logs
+         * @description A page of log rows.
+         */
+        Logs: {
+            startIndex: number;
+            /** @description The last row's index; read on from the next. */
+            endIndex: number;
+            total: number;
+            hasMore: boolean;
+            data: components["schemas"]["LogRow"][];
+        };
+        /**
+         * LogRow
+         * @description A log row.
+         */
+        LogRow: {
+            index: number;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            timestamp: string;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            level: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            message: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            metadata: unknown;
+        };
+        /**
+         * Metrics
+         * @description Metrics, in order of first appearance.
+         */
+        Metrics: {
+            data: components["schemas"]["Metric"][];
+            total: number;
+        };
+        /**
+         * Metric
+         * @description A metric.
+         */
+        Metric: {
+            name: string | null;
+            count: number;
+            fields: string[];
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            firstDataAt: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            lastDataAt: string;
+        };
+        /**
+         * MissingBlobs
+         * @description A page of the blobs that files name, and that the server does not have.
+         */
+        MissingBlobs: {
+            data: components["schemas"]["Blob"][];
+            hasMore: boolean;
+            cursor: string | null;
+        };
+        /**
+         * NewExperiment
+         * @description An experiment to create, or what to change of it; what is left out or null stays.
+         */
+        NewExperiment: {
+            /** @description In full: owner/project/path…/name. */
+            prefix: string;
+            /** @default null */
+            readme?: string | null;
+            /** @default null */
+            tags?: string[] | null;
+            /** @default null */
+            bindrs?: string[] | null;
+            /** @default null */
+            metadata?: Record<string, never> | null;
+            /**
+             * @description Bring it back, with its data, if it was deleted.
+             * @default false
+             */
+            recreate?: boolean;
+        };
+        /**
+         * NewLimits
+         * @description What to change of an owner's limits, in bytes; null is no limit.
+         */
+        NewLimits: {
+            quotaBytes?: number | null;
+            fileBytes?: number | null;
+        };
+        /**
+         * NewSession
+         * @description The token with which a browser signs in.
+         */
+        NewSession: {
+            token: string;
+        };
+        /**
+         * NewToken
+         * @description A token to create.
+         */
+        NewToken: {
+            name: string;
+            /** @default [] */
+            grants?: components["schemas"]["Grant"][];
+            /** @default false */
+            admin?: boolean;
+            /** @default null */
+            expiresIn?: number | null;
+        };
+        /**
+         * NewUpload
+         * @description How large a blob is whose parts are about to be sent.
+         */
+        NewUpload: {
+            sizeBytes: number;
+        };
+        /**
+         * OAuthError
+         * @description An error of the device flow (RFC 8628).
+         */
+        OAuthError: {
+            error: string;
+            error_description: string;
+        };
+        /**
+         * OwnerLimits
+         * @description What an owner has stored and may store, in bytes; null is no limit.
+         */
+        OwnerLimits: {
+            owner: string;
+            usedBytes: number;
+            quotaBytes: number | null;
+            fileBytes: number | null;
+        };
+        /**
+         * Params
+         * @description Flat parameters.
+         */
+        Params: {
+            params: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Part
+         * @description A part that is stored.
+         */
+        Part: {
+            part: number;
+        };
+        /**
+         * Ready
+         * @description The server can store.
+         */
+        Ready: {
+            status: string;
+        };
+        /**
+         * Revoked
+         * @description A token that is not valid any more.
+         */
+        Revoked: {
+            tokenId: string;
+            revoked: boolean;
+        };
+        /**
+         * Rows
+         * @description A page of rows of a metric.
+         */
+        Rows: {
+            startIndex: number;
+            /** @description The last row's index; read on from the next. */
+            endIndex: number;
+            total: number;
+            hasMore: boolean;
+            data: components["schemas"]["Row"][];
+        };
+        /**
+         * Row
+         * @description A row of a metric.
+         */
+        Row: {
+            index: number;
+            data: {
+                [key: string]: unknown;
+            };
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+        };
+        /**
+         * Run
+         * @description The status of an experiment's run.
+         */
+        Run: {
+            status: string | null;
+            startedAt: string | null;
+            endedAt: string | null;
+            lastActivity: string | null;
+            host: string | null;
+            pid: number | null;
+            /** @description It is marked as running, but sends no heartbeat. */
+            stale: boolean;
+            error: string | null;
+            writers: number;
+        };
+        /**
+         * Series
+         * @description One field of a metric, ready to be drawn.
+         */
+        Series: {
+            field: string;
+            x: string;
+            start: number | null;
+            stop: number | null;
+            width: number;
+            rows: number;
+            points: number;
+            /** @enum {unknown} */
+            resolution: "buckets" | "rows";
+            exact: boolean;
+            buckets: components["schemas"]["Buckets"];
+        };
+        /**
+         * Buckets
+         * @description The points of a chart, a list for each column; a pixel in which nothing lies is left out.
+         */
+        Buckets: {
+            x: number[];
+            xMin: number[];
+            xMax: number[];
+            count: number[];
+            min: (number | null)[];
+            max: (number | null)[];
+            mean: (number | null)[];
+            first: (number | null)[];
+            last: (number | null)[];
+            nan: number[];
+            posInf: number[];
+            negInf: number[];
+        };
+        /**
+         * Session
+         * @description Who is signed in with a browser.
+         */
+        Session: {
+            signedIn: boolean;
+            /** @enum {unknown} */
+            mode: "local" | "server";
+            name: string | null;
+            version: string;
+        };
+        /**
+         * Stats
+         * @description Statistics of a metric.
+         */
+        Stats: {
+            name: string | null;
+            count: number;
+            totalDataPoints: number;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            firstValue: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            lastValue: unknown;
+            firstDataAt: string | null;
+            lastDataAt: string | null;
+            fields: {
+                [key: string]: components["schemas"]["FieldStats"];
+            };
+        };
+        /**
+         * FieldStats
+         * @description Statistics of a field; those of no numbers are null.
+         */
+        FieldStats: {
+            count: number;
+            nan: number;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            min: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            max: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            mean: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            last: unknown;
+        };
+        /**
+         * Tokens
+         * @description All tokens.
+         */
+        Tokens: {
+            data: components["schemas"]["Token"][];
+        };
+        /**
+         * Token
+         * @description A token, as admins see it.
+         */
+        Token: {
+            tokenId: string;
+            name: string;
+            admin: boolean;
+            grants: components["schemas"]["Grant"][];
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            expiresAt: string | null;
+            createdBy: string | null;
+            revokedAt: string | null;
+            lastUsedAt: string | null;
+        };
+        /**
+         * Tracks
+         * @description All tracks.
+         */
+        Tracks: {
+            data: components["schemas"]["Track"][];
+        };
+        /**
+         * Track
+         * @description A track.
+         */
+        Track: {
+            topic: string | null;
+            count: number;
+        };
+        /**
+         * Upload
+         * @description An upload in parts: how large they are, and which are here.
+         */
+        Upload: {
+            complete: boolean;
+            partBytes: number;
+            parts: number[];
+        };
+        /**
+         * UpsertedExperiment
+         * @description An experiment that was created or changed.
+         */
+        UpsertedExperiment: {
+            id: string;
+            prefix: string;
+            owner: string;
+            project: string;
+            folder: string;
+            name: string;
+            readme: string | null;
+            tags: string[];
+            bindrs: string[];
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            status: string | null;
+            stale: boolean;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            startedAt: string | null;
+            endedAt: string | null;
+            lastActivity: string | null;
+            host: string | null;
+            error: string | null;
+            rows: number;
+            deletedAt: string | null;
+            problem?: string | null;
+            created: boolean;
+            watermarks: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * Values
+         * @description The values of several experiments.
+         */
+        Values: {
+            data: components["schemas"]["ExperimentValues"][];
+        };
+        /**
+         * ExperimentValues
+         * @description Parameters, metrics, and the last values of the fields that were asked for, in their order.
+         */
+        ExperimentValues: {
+            id: string;
+            params: {
+                [key: string]: unknown;
+            };
+            metrics: components["schemas"]["MetricFields"][];
+            metricsTotal: number;
+            values: unknown[];
+        };
+        /**
+         * MetricFields
+         * @description A metric and its fields.
+         */
+        MetricFields: {
+            name: string | null;
+            fields: string[];
+        };
+        /**
+         * Watermark
+         * @description The number up to which the server has all frames of a writer.
+         */
+        Watermark: {
+            watermark: number;
+        };
+        /**
+         * Watermarks
+         * @description The watermark of each writer.
+         */
+        Watermarks: {
+            watermarks: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * Whoami
+         * @description What a token may do.
+         */
+        Whoami: {
+            tokenId: string;
+            name: string;
+            admin: boolean;
+            grants: components["schemas"]["Grant"][];
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            expiresAt: string | null;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
 }
-
-export interface Listing extends Page<ExperimentRecord> {
-  /** With which to ask later for what has changed. */
-  asOf: string;
-}
-
-export interface Page<T> {
-  data: T[];
-  total: number;
-  hasMore: boolean;
-  cursor: string | null;
-}
-
-export interface MetricInfo {
-  name: string | null;
-  count: number;
-  fields: string[];
-}
-
-export interface LogRow {
-  index: number;
-  timestamp: string;
-  level: string;
-  message: string;
-  metadata: Record<string, unknown> | null;
-}
-
-export interface Rows<T> {
-  data: T[];
-  startIndex: number;
-  endIndex: number;
-  total: number;
-  hasMore: boolean;
-}
-
-export interface FileRow {
-  id: string;
-  path: string;
-  filename: string;
-  description: string | null;
-  tags: string[];
-  contentType: string;
-  sizeBytes: number;
-  checksum: string;
-  metadata: Record<string, unknown> | null;
-  uploadedAt: string;
-  updatedAt: string;
-  deletedAt: string | null;
-  available: boolean;
-}
-
-export interface RunInfo {
-  status: Status | null;
-  startedAt: string | null;
-  endedAt: string | null;
-  lastActivity: string | null;
-  host: string | null;
-  pid: number | null;
-  stale: boolean;
-  error: string | null;
-  writers: number;
-}
-
-/** One field of a metric, a list for each column; a pixel in which nothing lies is left out. */
-export interface Buckets {
-  x: number[];
-  xMin: number[];
-  xMax: number[];
-  count: number[];
-  min: (number | null)[];
-  max: (number | null)[];
-  mean: (number | null)[];
-  first: (number | null)[];
-  last: (number | null)[];
-  nan: number[];
-  posInf: number[];
-  negInf: number[];
-}
-
-export interface Series {
-  rows: number;
-  points: number;
-  resolution: "rows" | "buckets";
-  exact: boolean;
-  buckets: Buckets;
-}
-
-export interface MetricField {
-  name: string | null;
-  field: string;
-}
-
-export interface Values {
-  id: string;
-  params: Record<string, unknown>;
-  metrics: { name: string | null; fields: string[] }[];
-  metricsTotal: number;
-  values: unknown[];
-}
-
-export interface Session {
-  signedIn: boolean;
-  mode: "server" | "local";
-  name: string | null;
-  version: string;
-}
+export type AskedBlobs = components['schemas']['AskedBlobs'];
+export type Blob = components['schemas']['Blob'];
+export type AskedValues = components['schemas']['AskedValues'];
+export type MetricField = components['schemas']['MetricField'];
+export type Kind = components['schemas']['Kind'];
+export type CreatedToken = components['schemas']['CreatedToken'];
+export type Grant = components['schemas']['Grant'];
+export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];
+export type DeviceToken = components['schemas']['DeviceToken'];
+export type Entries = components['schemas']['Entries'];
+export type Error = components['schemas']['Error'];
+export type ErrorDetails = components['schemas']['ErrorDetails'];
+export type ErrorCode = components['schemas']['ErrorCode'];
+export type Experiment = components['schemas']['Experiment'];
+export type Experiments = components['schemas']['Experiments'];
+export type File = components['schemas']['File'];
+export type Files = components['schemas']['Files'];
+export type Health = components['schemas']['Health'];
+export type LackingBlobs = components['schemas']['LackingBlobs'];
+export type Logs = components['schemas']['Logs'];
+export type LogRow = components['schemas']['LogRow'];
+export type Metrics = components['schemas']['Metrics'];
+export type Metric = components['schemas']['Metric'];
+export type MissingBlobs = components['schemas']['MissingBlobs'];
+export type NewExperiment = components['schemas']['NewExperiment'];
+export type NewLimits = components['schemas']['NewLimits'];
+export type NewSession = components['schemas']['NewSession'];
+export type NewToken = components['schemas']['NewToken'];
+export type NewUpload = components['schemas']['NewUpload'];
+export type OAuthError = components['schemas']['OAuthError'];
+export type OwnerLimits = components['schemas']['OwnerLimits'];
+export type Params = components['schemas']['Params'];
+export type Part = components['schemas']['Part'];
+export type Ready = components['schemas']['Ready'];
+export type Revoked = components['schemas']['Revoked'];
+export type Rows = components['schemas']['Rows'];
+export type Row = components['schemas']['Row'];
+export type Run = components['schemas']['Run'];
+export type Series = components['schemas']['Series'];
+export type Buckets = components['schemas']['Buckets'];
+export type Session = components['schemas']['Session'];
+export type Stats = components['schemas']['Stats'];
+export type FieldStats = components['schemas']['FieldStats'];
+export type Tokens = components['schemas']['Tokens'];
+export type Token = components['schemas']['Token'];
+export type Tracks = components['schemas']['Tracks'];
+export type Track = components['schemas']['Track'];
+export type Upload = components['schemas']['Upload'];
+export type UpsertedExperiment = components['schemas']['UpsertedExperiment'];
+export type Values = components['schemas']['Values'];
+export type ExperimentValues = components['schemas']['ExperimentValues'];
+export type MetricFields = components['schemas']['MetricFields'];
+export type Watermark = components['schemas']['Watermark'];
+export type Watermarks = components['schemas']['Watermarks'];
+export type Whoami = components['schemas']['Whoami'];
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;

@@ -7,6 +7,11 @@ function answer(x: number[], mean: (number | null)[], more: Partial<Series["buck
   const ones = x.map(() => 1);
   const zeros = x.map(() => 0);
   return {
+    field: "loss",
+    x: "index",
+    start: null,
+    stop: null,
+    width: 1000,
     rows: x.length,
     points: x.length,
     resolution: "rows",

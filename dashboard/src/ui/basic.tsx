@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 
-import type { ExperimentRecord } from "../api/types";
+import type { Experiment } from "../api/types";
 import { connection } from "../state/connection";
 import { navigate } from "../state/url";
 import { ago } from "./format";
@@ -25,7 +25,7 @@ export function Link(props: JSX.HTMLAttributes<HTMLAnchorElement> & { href: stri
 
 export type Standing = "running" | "stale" | "completed" | "failed" | "cancelled" | "unknown";
 
-export function standing(record: Pick<ExperimentRecord, "status" | "stale">): Standing {
+export function standing(record: Pick<Experiment, "status" | "stale">): Standing {
   if (record.stale) return "stale";
   return (record.status?.toLowerCase() ?? "unknown") as Standing;
 }
@@ -39,7 +39,7 @@ const STANDINGS: Record<Standing, string> = {
   unknown: "Not started",
 };
 
-export function Status(props: { of: Pick<ExperimentRecord, "status" | "stale"> }): JSX.Element {
+export function Status(props: { of: Pick<Experiment, "status" | "stale"> }): JSX.Element {
   const kind = standing(props.of);
   return (
     <span class={`status status-${kind}`} title={STANDINGS[kind]}>

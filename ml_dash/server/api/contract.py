@@ -1,13 +1,11 @@
 """What can be asked of a server: every route, with its arguments, its body, and the statuses that an answer may have.
 
-Routing, the checks of requests and the OpenAPI document are made of this, and so are the dashboard's types:
-``python -m ml_dash.server.api.contract`` writes the document.
+Routing, the checks of requests and the OpenAPI document are made of this, and of that the dashboard's types.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -601,7 +599,3 @@ def document() -> dict[str, Any]:
     # as JSON has it: a default may be a tuple
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
-
-
-if __name__ == "__main__":
-    json.dump(document(), sys.stdout)

@@ -126,7 +126,7 @@ function Results(props: Compared & { chosen: MetricField | null }): JSX.Element 
 
 /** A chart for each field that any run has, with a line for each run. */
 function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
-  const choices = axes(fields.map((each) => ({ name: each.name, fields: each.fields, count: 0 })));
+  const choices = axes(fields);
   const view = chartView(choices[0]![0]);
   const words = view.search.toLowerCase().split(/\s+/).filter(Boolean);
   const found = fields.filter(

@@ -3,14 +3,14 @@
 import { useState } from "preact/hooks";
 
 import { post } from "../../api/client";
-import type { ExperimentRecord, MetricField, Values } from "../../api/types";
+import type { Experiment, MetricField, Values } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { findExperiment } from "../experiment/experiment";
 
 const AGAIN = 5000;
 
 export interface Run {
-  record: ExperimentRecord;
+  record: Experiment;
   params: Record<string, unknown>;
   metrics: { name: string | null; fields: string[] }[];
   /** Last values, in the order of what was asked for. */
@@ -30,9 +30,9 @@ export function useRuns(prefixes: readonly string[], results: readonly MetricFie
   usePoll(
     async (signal) => {
       const found = await Promise.all(prefixes.map((prefix) => findExperiment(prefix, signal)));
-      const records = found.filter((record): record is ExperimentRecord => record !== null);
+      const records = found.filter((record): record is Experiment => record !== null);
       const { data } = records.length
-        ? await post<{ data: Values[] }>(
+        ? await post<Values>(
             "experiments/values",
             { ids: records.map((record) => record.id), metrics: results },
             signal,

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { ExperimentRecord, MetricInfo, Rows } from "../../api/types";
+import type { Experiment, Metric, Rows } from "../../api/types";
 import { Chart } from "../../charts/Chart";
 import { colorOf } from "../../charts/palette";
 import { query, setQuery } from "../../state/url";
@@ -17,7 +17,7 @@ const STEP = 24;
 const OPEN_MAX = 60;
 const FIRST = `exp.metrics("train").log(step=step, loss=loss)`;
 
-export function ChartsTab(props: { record: ExperimentRecord; metrics: MetricInfo[] | null }): JSX.Element {
+export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null }): JSX.Element {
   const { record, metrics } = props;
   const choices = useMemo(() => axes(metrics ?? []), [metrics]);
   const view = chartView(choices[0]![0]);
@@ -43,7 +43,7 @@ export function ChartsTab(props: { record: ExperimentRecord; metrics: MetricInfo
 }
 
 /** Groups one after the other, more of them as the end comes into sight. */
-function Groups(props: { groups: Group[]; record: ExperimentRecord; view: ChartView }): JSX.Element {
+function Groups(props: { groups: Group[]; record: Experiment; view: ChartView }): JSX.Element {
   const [shown, setShown] = useState(STEP);
   const end = useRef<HTMLDivElement>(null);
   const count = props.groups.reduce((sum, group) => sum + group.charts.length, 0);
@@ -71,7 +71,7 @@ function Groups(props: { groups: Group[]; record: ExperimentRecord; view: ChartV
   );
 }
 
-function ChartGroup(props: { group: Group; record: ExperimentRecord; view: ChartView; open: boolean }): JSX.Element {
+function ChartGroup(props: { group: Group; record: Experiment; view: ChartView; open: boolean }): JSX.Element {
   const { group } = props;
   const [open, setOpen] = useState(props.open);
   const [shown, setShown] = useState(STEP);
@@ -97,7 +97,7 @@ function ChartGroup(props: { group: Group; record: ExperimentRecord; view: Chart
 }
 
 function OneChart(props: {
-  record: ExperimentRecord;
+  record: Experiment;
   chart: ChartOf;
   view: ChartView;
   height?: number;
@@ -110,8 +110,8 @@ function OneChart(props: {
   async function lookInside(): Promise<void> {
     try {
       const path = `experiments/${record.id}/metrics/rows`;
-      const { total } = await get<Rows<unknown>>(path, { name: chart.name, limit: 0 });
-      const last = await get<Rows<{ data: Record<string, unknown> }>>(path, {
+      const { total } = await get<Rows>(path, { name: chart.name, limit: 0 });
+      const last = await get<Rows>(path, {
         name: chart.name,
         start_index: Math.max(0, total - 1),
         limit: 1,

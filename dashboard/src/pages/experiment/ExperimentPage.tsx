@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 
-import type { ExperimentRecord } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { query, setQuery } from "../../state/url";
 import { Empty, Link, now, Status, Tabs, Tags, Time } from "../../ui/basic";
 import { duration, whole } from "../../ui/format";
@@ -52,7 +52,7 @@ export function ExperimentPage(props: { prefix: string }): JSX.Element {
   );
 }
 
-function Head({ record }: { record: ExperimentRecord }): JSX.Element {
+function Head({ record }: { record: Experiment }): JSX.Element {
   const parents = record.prefix.split("/").slice(0, -1);
   const taken = seconds(record, now.value);
   return (
@@ -97,7 +97,7 @@ function Fact(props: { name: string; children: JSX.Element | string }): JSX.Elem
   );
 }
 
-function Body({ record }: { record: ExperimentRecord }): JSX.Element {
+function Body({ record }: { record: Experiment }): JSX.Element {
   const metrics = useMetrics(record);
   const given = query.value.get("tab");
   const tab: Tab = TABS.find(([name]) => name === given)?.[0] ?? "charts";

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { contentUrl, get } from "../../api/client";
-import type { ExperimentRecord, FileRow, Page } from "../../api/types";
+import type { Experiment, File as FileRow, Files } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Tags, Time } from "../../ui/basic";
@@ -15,11 +15,11 @@ const AGAIN = 30_000;
 const LIMIT = 1000;
 const FIRST = `exp.files("models").save("model.pt")`;
 
-export function FilesTab({ record }: { record: ExperimentRecord }): JSX.Element {
-  const [page, setPage] = useState<Page<FileRow> | null>(null);
+export function FilesTab({ record }: { record: Experiment }): JSX.Element {
+  const [page, setPage] = useState<Files | null>(null);
   const [search, setSearch] = useState("");
   usePoll(
-    async (signal) => setPage(await get<Page<FileRow>>(`experiments/${record.id}/files`, { limit: LIMIT }, signal)),
+    async (signal) => setPage(await get<Files>(`experiments/${record.id}/files`, { limit: LIMIT }, signal)),
     AGAIN,
     [record.id, record.rows],
   );
@@ -65,12 +65,12 @@ export function FilesTab({ record }: { record: ExperimentRecord }): JSX.Element 
   );
 }
 
-function FileDetails({ record, row }: { record: ExperimentRecord; row: FileRow }): JSX.Element {
+function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX.Element {
   const [versions, setVersions] = useState<FileRow[]>([row]);
   const [version, setVersion] = useState(row);
   useEffect(() => {
     const end = new AbortController();
-    get<Page<FileRow>>(`experiments/${record.id}/files`, { path: fullName(row), versions: true }, end.signal).then(
+    get<Files>(`experiments/${record.id}/files`, { path: fullName(row), versions: true }, end.signal).then(
       // the path of a folder has all below it, too
       (page) => setVersions(page.data.filter((each) => fullName(each) === fullName(row))),
       () => undefined,

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { ExperimentRecord, LogRow, Rows } from "../../api/types";
+import type { Experiment, LogRow, Logs } from "../../api/types";
 import { useLoad } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Select, Toggle } from "../../ui/basic";
@@ -16,7 +16,7 @@ const PAGE = 200;
 const ROW = 26;
 const LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
 
-export function LogsTab({ record }: { record: ExperimentRecord }): JSX.Element {
+export function LogsTab({ record }: { record: Experiment }): JSX.Element {
   const level = LEVELS.find((each) => each === query.value.get("level")) ?? null;
   const search = query.value.get("text") ?? "";
   const [follow, setFollow] = useState(record.status === "RUNNING");
@@ -44,7 +44,7 @@ export function LogsTab({ record }: { record: ExperimentRecord }): JSX.Element {
 }
 
 /** All messages: their number is known, so that any place can be scrolled to. */
-function All({ record, follow }: { record: ExperimentRecord; follow: boolean }): JSX.Element {
+function All({ record, follow }: { record: Experiment; follow: boolean }): JSX.Element {
   const [total, setTotal] = useState<number | null>(null);
   const [rows, setRows] = useState<ReadonlyMap<number, LogRow>>(new Map());
   /** The pages in sight: where the first begins, and what is behind the last. */
@@ -54,14 +54,14 @@ function All({ record, follow }: { record: ExperimentRecord; follow: boolean }):
   const path = `experiments/${record.id}/logs`;
 
   useLoad(
-    async (signal) => setTotal((await get<Rows<LogRow>>(path, { limit: 0 }, signal)).total),
+    async (signal) => setTotal((await get<Logs>(path, { limit: 0 }, signal)).total),
     [record.id, record.rows],
   );
   useLoad(
     async (signal) => {
       for (let start = sight[0]; start < stop; start += PAGE) {
         if (whole.current.has(start)) continue;
-        const { data } = await get<Rows<LogRow>>(path, { start_index: start, limit: PAGE }, signal);
+        const { data } = await get<Logs>(path, { start_index: start, limit: PAGE }, signal);
         // a page that is not full yet is asked for again when there are more
         if (data.length === PAGE) whole.current.add(start);
         setRows((before) => new Map([...before, ...data.map((row) => [row.index, row] as const)]));
@@ -97,7 +97,7 @@ function All({ record, follow }: { record: ExperimentRecord; follow: boolean }):
 
 /** Those of a level, or with a text in them: found from the first on, a page after the other. */
 function Filtered(props: {
-  record: ExperimentRecord;
+  record: Experiment;
   level: string | null;
   search: string;
   follow: boolean;
@@ -113,7 +113,7 @@ function Filtered(props: {
   useLoad(
     async (signal) => {
       if (!isDue) return;
-      const page = await get<Rows<LogRow>>(
+      const page = await get<Logs>(
         `experiments/${record.id}/logs`,
         { level, search: search || null, start_index: state.next, limit: PAGE },
         signal,
@@ -159,9 +159,9 @@ function Whole(): JSX.Element | null {
         Close
       </button>
       <p class="muted">
-        {row.timestamp} · {row.level} · message {row.index}
+        {row.timestamp} · {text(row.level)} · message {row.index}
       </p>
-      <pre tabIndex={0}>{row.message}</pre>
+      <pre tabIndex={0}>{text(row.message)}</pre>
       {row.metadata && <pre class="muted">{JSON.stringify(row.metadata, null, 2)}</pre>}
     </section>
   );
@@ -170,12 +170,14 @@ function Whole(): JSX.Element | null {
 function Message({ row }: { row: LogRow | undefined }): JSX.Element {
   if (!row) return <div class="log" style={{ height: `${ROW}px` }} />;
   const metadata = Object.entries(row.metadata ?? {});
+  // whoever writes a journal by other means may log anything as a message
+  const message = text(row.message);
   return (
     <div class={`log log-${row.level}`} style={{ height: `${ROW}px` }}>
       <time dateTime={row.timestamp}>{row.timestamp.slice(0, 19).replace("T", " ")}</time>
-      <span class="log-level">{row.level}</span>
-      <button type="button" class="log-text" title={row.message} onClick={() => (chosen.value = row)}>
-        {row.message.replaceAll("\n", " ⏎ ")}
+      <span class="log-level">{text(row.level)}</span>
+      <button type="button" class="log-text" title={message} onClick={() => (chosen.value = row)}>
+        {message.replaceAll("\n", " ⏎ ")}
       </button>
       {metadata.map(([name, value]) => (
         <span key={name} class="log-field">

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { ExperimentRecord, MetricInfo, Page, Rows, RunInfo } from "../../api/types";
+import type { Experiment, Files, Logs, Metric, Run } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { Empty } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
@@ -15,19 +15,19 @@ const AGAIN = 30_000;
 interface Counts {
   logs: number;
   files: number;
-  run: RunInfo;
+  run: Run;
 }
 
-export function Overview(props: { record: ExperimentRecord; metrics: MetricInfo[] | null }): JSX.Element {
+export function Overview(props: { record: Experiment; metrics: Metric[] | null }): JSX.Element {
   const { record, metrics } = props;
   const [counts, setCounts] = useState<Counts | null>(null);
   usePoll(
     async (signal) => {
       const path = `experiments/${record.id}`;
       const [logs, files, run] = await Promise.all([
-        get<Rows<unknown>>(`${path}/logs`, { limit: 0 }, signal),
-        get<Page<unknown>>(`${path}/files`, { limit: 0 }, signal),
-        get<RunInfo>(`${path}/run`, {}, signal),
+        get<Logs>(`${path}/logs`, { limit: 0 }, signal),
+        get<Files>(`${path}/files`, { limit: 0 }, signal),
+        get<Run>(`${path}/run`, {}, signal),
       ]);
       setCounts({ logs: logs.total, files: files.total, run });
     },

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { ExperimentRecord } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { Empty, SearchField } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
@@ -12,7 +12,7 @@ import { text, whole } from "../../ui/format";
 const AGAIN = 30_000;
 const SHOWN = 1000;
 
-export function ParamsTab({ record }: { record: ExperimentRecord }): JSX.Element {
+export function ParamsTab({ record }: { record: Experiment }): JSX.Element {
   const [params, setParams] = useState<Record<string, unknown> | null>(null);
   const [search, setSearch] = useState("");
   const [copied, setCopied] = useState(false);

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { ApiError, contentUrl } from "../../api/client";
-import type { FileRow } from "../../api/types";
+import type { File as FileRow } from "../../api/types";
 import { useLoad } from "../../state/poll";
 import { bytes } from "../../ui/format";
 

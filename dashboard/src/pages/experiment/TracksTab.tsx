@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { ExperimentRecord } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, Select } from "../../ui/basic";
@@ -16,7 +16,7 @@ type Entry = Record<string, unknown> & { timestamp: number };
 const AGAIN = 30_000;
 const ROW = 26;
 
-export function TracksTab({ record }: { record: ExperimentRecord }): JSX.Element {
+export function TracksTab({ record }: { record: Experiment }): JSX.Element {
   const [topics, setTopics] = useState<{ topic: string; count: number }[] | null>(null);
   const [entries, setEntries] = useState<Entry[]>([]);
   const topic = query.value.get("topic") ?? topics?.[0]?.topic ?? null;

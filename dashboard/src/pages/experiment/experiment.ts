@@ -3,7 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 
 import { ApiError, get } from "../../api/client";
-import type { ExperimentRecord, Listing, MetricInfo } from "../../api/types";
+import type { Experiment, Experiments, Metric, Metrics } from "../../api/types";
 import { usePoll } from "../../state/poll";
 
 const LIVE = 2000;
@@ -12,16 +12,16 @@ const ENDED = 10_000;
 const AGAIN = 200;
 
 export interface Found {
-  record: ExperimentRecord | null;
+  record: Experiment | null;
   /** It is not there, or was deleted while it was shown. */
   missing: "never" | "deleted" | null;
 }
 
 /** Return the experiment with exactly this prefix; null where there is none. */
-export async function findExperiment(prefix: string, signal?: AbortSignal): Promise<ExperimentRecord | null> {
+export async function findExperiment(prefix: string, signal?: AbortSignal): Promise<Experiment | null> {
   let cursor: string | null = null;
   do {
-    const page: Listing = await get<Listing>("experiments", { prefix, limit: 1000, cursor }, signal);
+    const page: Experiments = await get<Experiments>("experiments", { prefix, limit: 1000, cursor }, signal);
     const found = page.data.find((record) => record.prefix === prefix);
     if (found) return found;
     cursor = page.hasMore ? page.cursor : null;
@@ -40,7 +40,7 @@ export function useExperiment(prefix: string): Found {
       const known = latest.current;
       try {
         const record = known.record
-          ? await get<ExperimentRecord>(`experiments/${known.record.id}`, {}, signal)
+          ? await get<Experiment>(`experiments/${known.record.id}`, {}, signal)
           : await findExperiment(prefix, signal);
         if (!record) return setFound({ record: null, missing: "never" });
         if (JSON.stringify(record) !== JSON.stringify(known.record)) setFound({ record, missing: null });
@@ -61,14 +61,14 @@ export function useExperiment(prefix: string): Found {
  *
  * As it goes on, new ones are asked for, and of the known ones some in turn: they may have come to have more fields.
  */
-export function useMetrics(record: ExperimentRecord): MetricInfo[] | null {
-  const [metrics, setMetrics] = useState<MetricInfo[] | null>(null);
-  const known = useRef<MetricInfo[]>([]);
+export function useMetrics(record: Experiment): Metric[] | null {
+  const [metrics, setMetrics] = useState<Metric[] | null>(null);
+  const known = useRef<Metric[]>([]);
   const turn = useRef(0);
   usePoll(
     async (signal) => {
-      const ask = async (start: number, limit?: number): Promise<MetricInfo[]> =>
-        (await get<{ data: MetricInfo[] }>(`experiments/${record.id}/metrics`, { start, limit }, signal)).data;
+      const ask = async (start: number, limit?: number): Promise<Metric[]> =>
+        (await get<Metrics>(`experiments/${record.id}/metrics`, { start, limit }, signal)).data;
       const before = known.current;
       const start = turn.current < before.length ? turn.current : 0;
       const again = before.length ? await ask(start, Math.min(AGAIN, before.length - start)) : [];

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 
-import type { MetricInfo } from "../../api/types";
+import type { MetricFields } from "../../api/types";
 import { axes, axisOf, chartGroups, chartInside, chartOfKey, numbersInside } from "./groups";
 
-const metrics: MetricInfo[] = [
-  { name: "train", count: 3, fields: ["step", "loss", "acc"] },
-  { name: "layers/1/grad", count: 3, fields: ["norm"] },
-  { name: "layers/1/weight", count: 3, fields: ["norm"] },
-  { name: null, count: 3, fields: ["step"] },
-  { name: "alone", count: 1, fields: ["x"] },
+const metrics: MetricFields[] = [
+  { name: "train", fields: ["step", "loss", "acc"] },
+  { name: "layers/1/grad", fields: ["norm"] },
+  { name: "layers/1/weight", fields: ["norm"] },
+  { name: null, fields: ["step"] },
+  { name: "alone", fields: ["x"] },
 ];
 
 test("charts are grouped by the beginning of the metric's name", () => {
@@ -39,7 +39,7 @@ test("the numbers of a nested dict have dotted names", () => {
 });
 
 test("the address means a chart, or one of a number inside of its dicts", () => {
-  const charts = chartGroups([{ name: 'd"', count: 1, fields: ["d", "de"] }], "").flatMap((group) => group.charts);
+  const charts = chartGroups([{ name: 'd"', fields: ["d", "de"] }], "").flatMap((group) => group.charts);
   const [dict, other] = charts;
   expect(chartOfKey(charts, dict!.key)).toBe(dict);
   expect(chartOfKey(charts, other!.key)).toBe(other);

@@ -1,6 +1,6 @@
 /** Which charts there are: one for each field of each metric, in groups by the beginning of the metric's name. */
 
-import type { MetricInfo } from "../../api/types";
+import type { MetricFields } from "../../api/types";
 
 /** Fields that say where a row is, and are drawn along and not up. */
 export const AXES: readonly string[] = ["step", "epoch"];
@@ -19,7 +19,7 @@ export interface Group {
   charts: ChartOf[];
 }
 
-export function chartGroups(metrics: readonly MetricInfo[], search: string): Group[] {
+export function chartGroups(metrics: readonly MetricFields[], search: string): Group[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const groups = new Map<string, Group>();
   for (const { name, fields } of metrics) {
@@ -97,7 +97,7 @@ export function axisOf(chosen: string, fields: readonly string[]): string {
 }
 
 /** What can be chosen as x: what every metric has, and fields that are usually x, where any has them. */
-export function axes(metrics: readonly MetricInfo[]): [string, string][] {
+export function axes(metrics: readonly MetricFields[]): [string, string][] {
   const found = AXES.filter((name) => metrics.some((metric) => metric.fields.includes(name)));
   return [
     ...found.map((name): [string, string] => [name, name]),

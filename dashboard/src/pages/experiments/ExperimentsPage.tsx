@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 
 import { isAbort } from "../../api/client";
-import type { ExperimentRecord, MetricField } from "../../api/types";
+import type { Experiment, MetricField } from "../../api/types";
 import { useLoad, usePoll } from "../../state/poll";
 import { comparePath, navigate, query, setQuery } from "../../state/url";
 import { Empty, now, SearchField } from "../../ui/basic";
@@ -161,7 +161,7 @@ interface Choice {
   sorting: Sorting;
 }
 
-function chosen(all: ExperimentRecord[], choice: Choice): ExperimentRecord[] {
+function chosen(all: Experiment[], choice: Choice): Experiment[] {
   const at = now.peek();
   const known = values.value;
   const { sorted, sorting } = choice;
@@ -171,7 +171,7 @@ function chosen(all: ExperimentRecord[], choice: Choice): ExperimentRecord[] {
       hasWords(record, choice.filter.words) &&
       choice.compared.every(([comparison, column]) => holds(valueOf(column, record, known.get(record.id), at), comparison)),
   );
-  const value = (record: ExperimentRecord): unknown =>
+  const value = (record: Experiment): unknown =>
     sorted ? valueOf(sorted, record, known.get(record.id), at) : record.prefix;
   return found
     .map((record) => [record, value(record)] as const)
@@ -179,7 +179,7 @@ function chosen(all: ExperimentRecord[], choice: Choice): ExperimentRecord[] {
     .map(([record]) => record);
 }
 
-function hasWords(record: ExperimentRecord, words: readonly string[]): boolean {
+function hasWords(record: Experiment, words: readonly string[]): boolean {
   if (!words.length) return true;
   const searched = [record.prefix, ...record.tags, record.readme ?? ""].join("\n").toLowerCase();
   return words.every((word) => searched.includes(word));

@@ -3,12 +3,12 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
-import type { ExperimentRecord } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { whole } from "../../ui/format";
 import { type Folder, folderTree, isIn } from "./tree";
 
 export function FolderTree(props: {
-  records: Iterable<ExperimentRecord>;
+  records: Iterable<Experiment>;
   chosen: string;
   onChoose: (path: string) => void;
 }): JSX.Element {

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import type { ExperimentRecord } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { experimentPath, navigate } from "../../state/url";
 import { Link, now, Status, Tags, Time } from "../../ui/basic";
 import { duration, rounded, text, whole } from "../../ui/format";
@@ -19,7 +19,7 @@ export interface Sorting {
 }
 
 export function Table(props: {
-  rows: readonly ExperimentRecord[];
+  rows: readonly Experiment[];
   columns: readonly Column[];
   known: ReadonlyMap<string, Known>;
   sorting: Sorting;
@@ -137,7 +137,7 @@ function Head(props: { title: string; name: string; sorting: Sorting; onSort: (k
   );
 }
 
-function Cell(props: { column: Column; row: ExperimentRecord; known: Known | undefined }): JSX.Element {
+function Cell(props: { column: Column; row: Experiment; known: Known | undefined }): JSX.Element {
   const { column, row } = props;
   if (column.kind === "record") {
     if (column.key === "status") return <Status of={row} />;
@@ -157,7 +157,7 @@ function Cell(props: { column: Column; row: ExperimentRecord; known: Known | und
 }
 
 /** Where an experiment is, below the folder that is shown. */
-function place(row: ExperimentRecord, folder: string): string {
+function place(row: Experiment, folder: string): string {
   const parent = row.prefix.slice(0, -row.name.length - 1);
   return folder && parent.startsWith(folder) ? parent.slice(folder.length).replace(/^\//, "") : parent;
 }

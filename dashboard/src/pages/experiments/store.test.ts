@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 
-import type { ExperimentRecord } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { merged, unread } from "./store";
 
-function record(id: string, change: Partial<ExperimentRecord> = {}): ExperimentRecord {
-  return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as ExperimentRecord;
+function record(id: string, change: Partial<Experiment> = {}): Experiment {
+  return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as Experiment;
 }
 
 const known = new Map([record("1"), record("2")].map((each) => [each.id, each]));

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 import { get, post } from "../../api/client";
-import type { ExperimentRecord, Listing, MetricField, Values } from "../../api/types";
+import type { Experiment, Experiments, MetricField, Values } from "../../api/types";
 
 /** Parameters and last values of one experiment, when it had so many rows. */
 export interface Known {
@@ -24,7 +24,7 @@ const PAGE = 1000;
 const BATCH = 200;
 const METRICS_MAX = 32;
 
-export const records = signal<ReadonlyMap<string, ExperimentRecord>>(new Map());
+export const records = signal<ReadonlyMap<string, Experiment>>(new Map());
 export const values = signal<ReadonlyMap<string, Known>>(new Map());
 export const total = signal<number | null>(null);
 
@@ -43,10 +43,10 @@ export function loadAll(signal: AbortSignal): Promise<void> {
 async function list(signal: AbortSignal): Promise<void> {
   let cursor: string | null = null;
   let first: string | null = null;
-  const found = new Map<string, ExperimentRecord>();
+  const found = new Map<string, Experiment>();
   do {
     const limit = first === null ? FIRST_PAGE : PAGE;
-    const page: Listing = await get<Listing>("experiments", { limit, cursor }, signal);
+    const page: Experiments = await get<Experiments>("experiments", { limit, cursor }, signal);
     for (const record of page.data) found.set(record.id, record);
     first ??= page.asOf;
     cursor = page.hasMore ? page.cursor : null;
@@ -63,7 +63,7 @@ export async function refresh(signal: AbortSignal): Promise<void> {
   let cursor: string | null = null;
   let latest: string | null = null;
   do {
-    const page: Listing = await get<Listing>("experiments", { limit: PAGE, cursor, changed_since: asOf }, signal);
+    const page: Experiments = await get<Experiments>("experiments", { limit: PAGE, cursor, changed_since: asOf }, signal);
     records.value = merged(records.value, page.data);
     latest ??= page.asOf;
     cursor = page.hasMore ? page.cursor : null;
@@ -74,9 +74,9 @@ export async function refresh(signal: AbortSignal): Promise<void> {
 
 /** Return the records with changes put in and deleted ones taken out; the same ones where nothing differs. */
 export function merged(
-  known: ReadonlyMap<string, ExperimentRecord>,
-  changes: readonly ExperimentRecord[],
-): ReadonlyMap<string, ExperimentRecord> {
+  known: ReadonlyMap<string, Experiment>,
+  changes: readonly Experiment[],
+): ReadonlyMap<string, Experiment> {
   const news = changes.filter((record) =>
     record.deletedAt ? known.has(record.id) : JSON.stringify(known.get(record.id)) !== JSON.stringify(record),
   );
@@ -96,7 +96,7 @@ export async function loadValues(ids: readonly string[], wanted: readonly Wanted
   for (let start = 0; start < lacking.length; start += BATCH) {
     const batch = lacking.slice(start, start + BATCH);
     const body = { ids: batch, metrics: asked.map((each) => each.metric) };
-    const { data } = await post<{ data: Values[] }>("experiments/values", body, signal);
+    const { data } = await post<Values>("experiments/values", body, signal);
     const next = new Map(values.value);
     // those that cannot be read are left out of the answer: they are not asked for again as they are
     for (const id of batch) {
@@ -124,6 +124,6 @@ export function unread(
   return ids.filter((id) => asked.some(({ key }) => !known.get(id)?.values.has(key)) || !known.has(id)).length;
 }
 
-function lacks(known: Known | undefined, record: ExperimentRecord | undefined, wanted: readonly WantedMetric[]): boolean {
+function lacks(known: Known | undefined, record: Experiment | undefined, wanted: readonly WantedMetric[]): boolean {
   return !known || known.rows !== record?.rows || wanted.some((each) => !known.values.has(each.key));
 }
