@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -65,9 +64,7 @@ async def test_the_loop_goes_on_while_aflush_waits_for_a_silent_server(
         async with Experiment(PREFIX, dash_url=url, dash_root=tmp_path).run as exp:
             exp.metrics("train").log(step=0)
             async with Ticking() as ticking:
-                started = time.monotonic()
                 result = await exp.aflush(timeout=2)
-                assert time.monotonic() - started < 2 + 10
                 assert ticking.turns > TURNS
             assert (result.durable, result.pending) == (1, 1)
             law(exp)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from tests.remote_mode.frozen import server_process
 from tests.remote_mode.remote_scripts import remote_scripts
 from tests.support.processes import expect_line, finish
 
-MARGIN = 12.0
-"""Seconds that a busy machine may take besides."""
+FOREVER = "3600"
+"""For time-outs that must not be waited for: whoever does is found hanging."""
 
 RUN = """
     import sys
@@ -31,20 +30,15 @@ RUN = """
 
 @pytest.mark.slow
 def test_the_end_of_a_run_and_the_exit_wait_for_a_stalled_server_once(tmp_path: Path) -> None:
-    """Not for one time-out after the other; a line says what is waited for."""
+    """Not for one time-out after the other: each wait says what it waits for, and there is one line."""
     with server_process(tmp_path / "server") as server:
         scripts = remote_scripts(tmp_path / "home", server.url)
-        seconds = 20.0
-        process = scripts.start(
-            RUN, env={"ML_DASH_FLUSH_TIMEOUT": str(seconds), "ML_DASH_EXIT_TIMEOUT": str(seconds)}
-        )
+        process = scripts.start(RUN, env={"ML_DASH_FLUSH_TIMEOUT": "5", "ML_DASH_EXIT_TIMEOUT": "5"})
         expect_line(process)
         server.freeze()
-        started = time.monotonic()
         assert process.stdin
         process.stdin.write(b"go\n")
         finished = finish(process)
-        assert time.monotonic() - started < seconds + MARGIN
         server.thaw()
     assert finished.returncode == 0
     assert finished.stderr.count("Ctrl-C leaves at once") == 1
@@ -57,17 +51,15 @@ def test_ctrl_c_at_the_end_of_a_run_ends_the_waiting_at_exit_too(tmp_path: Path)
     """One is enough, and nothing is lost."""
     with server_process(tmp_path / "server") as server:
         scripts = remote_scripts(tmp_path / "home", server.url)
-        process = scripts.start(RUN, env={"ML_DASH_FLUSH_TIMEOUT": "50", "ML_DASH_EXIT_TIMEOUT": "50"})
+        process = scripts.start(RUN, env={"ML_DASH_FLUSH_TIMEOUT": FOREVER, "ML_DASH_EXIT_TIMEOUT": FOREVER})
         expect_line(process)
         server.freeze()
         assert process.stdin
         process.stdin.write(b"go\n")
         assert process.stderr
         assert b"Ctrl-C leaves at once" in process.stderr.readline()
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
         finished = finish(process)
-        assert time.monotonic() - started < MARGIN
         server.thaw()
     assert finished.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in finished.stderr

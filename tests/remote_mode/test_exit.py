@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,8 @@ from tests.support.interpreters import VERSIONS, interpreter
 from tests.support.processes import PREFIX, RUNS, Finished, Scripts, expect_line, finish
 from tests.support.seen import Seen, until
 
-MARGIN = 15.0
-"""Seconds that a whole process may take besides what it has to wait for: a busy machine's Python starts slowly."""
+FOREVER = "3600"
+"""For time-outs that must not be waited for: whoever does is found hanging, on the slowest of machines."""
 
 POINTS = """
     from ml_dash import Experiment
@@ -49,11 +48,9 @@ def python_scripts(
     return scripts
 
 
-def timed(scripts: Scripts, text: str, **env: str) -> tuple[Finished, float]:
-    """Run a script, and say how long it took."""
-    started = time.monotonic()
-    finished = scripts.run(text, env=env)
-    return finished, time.monotonic() - started
+def run(scripts: Scripts, text: str, **env: str) -> Finished:
+    """Run a script with these settings."""
+    return scripts.run(text, env=env)
 
 
 def check_kept(scripts: Scripts, finished: Finished, returncode: int = 0) -> None:
@@ -97,8 +94,7 @@ def test_a_short_script_whose_server_is_down_ends_at_once_on_every_python(
     python_scripts: Scripts, server: EmbeddedServer
 ) -> None:
     server.stop()
-    finished, seconds = timed(python_scripts, POINTS)
-    assert seconds < MARGIN
+    finished = run(python_scripts, POINTS, ML_DASH_EXIT_TIMEOUT=FOREVER)
     check_kept(python_scripts, finished)
 
 
@@ -109,14 +105,13 @@ def test_a_name_that_cannot_be_looked_up_holds_up_no_exit_on_any_python(
     python_scripts: Scripts, start_timeout: str
 ) -> None:
     """Also where it is looked up for the first time at exit, when executors take no work any more."""
-    finished, seconds = timed(
+    finished = run(
         python_scripts,
         POINTS,
         ML_DASH_API_URL="https://no-such-host.invalid",
         ML_DASH_START_TIMEOUT=start_timeout,
         ML_DASH_EXIT_TIMEOUT="5",
     )
-    assert seconds < 5 + 5 + MARGIN
     check_kept(python_scripts, finished)
 
 
@@ -158,7 +153,7 @@ def test_an_experiment_of_an_exit_handler_is_in_its_journal_and_holds_up_nothing
     python_scripts: Scripts, server: EmbeddedServer
 ) -> None:
     """Some versions start no thread any more by then, and so cannot send; they need not wait for it, either."""
-    finished, seconds = timed(
+    finished = run(
         python_scripts,
         """
         import atexit
@@ -171,13 +166,12 @@ def test_an_experiment_of_an_exit_handler_is_in_its_journal_and_holds_up_nothing
 
         atexit.register(report)
         """,
-        ML_DASH_START_TIMEOUT="20",
-        ML_DASH_FLUSH_TIMEOUT="20",
-        ML_DASH_EXIT_TIMEOUT="20",
+        ML_DASH_START_TIMEOUT=FOREVER,
+        ML_DASH_FLUSH_TIMEOUT=FOREVER,
+        ML_DASH_EXIT_TIMEOUT=FOREVER,
     )
     assert finished.returncode == 0
     assert "Traceback" not in finished.stderr
-    assert seconds < MARGIN
     assert python_scripts.journal().values("step") == list(range(100))
     seen = Seen(server)
     assert not seen.known or seen.values("step") == list(range(100))
@@ -248,14 +242,12 @@ def test_sigterm_leaves_a_complete_journal_and_waits_for_no_server(scripts: Scri
                 "ML_DASH_START_TIMEOUT": "0.2",
                 "ML_DASH_LINGER": "3600",
                 "ML_DASH_SIGTERM_TIMEOUT": "5",
-                "ML_DASH_EXIT_TIMEOUT": "40",
+                "ML_DASH_EXIT_TIMEOUT": FOREVER,
             },
         )
         expect_line(process)
-        started = time.monotonic()
         process.terminate()
         finished = finish(process)
-        assert time.monotonic() - started < 5 + MARGIN
     assert finished.returncode == -signal.SIGTERM
     assert scripts.journal().values("step") == list(range(100))
     assert scripts.journal().ends() == ["CANCELLED"]
@@ -301,28 +293,25 @@ def test_a_killed_process_has_sent_a_beginning_of_its_journal_and_nothing_twice(
 
 def test_an_exit_without_a_server_waits_for_nothing(scripts: Scripts, server: EmbeddedServer) -> None:
     server.stop()
-    finished, seconds = timed(
-        scripts, f"{POINTS}{LAW}\n    import atexit\n    atexit.register(law)\n", ML_DASH_EXIT_TIMEOUT="40"
+    finished = run(
+        scripts, f"{POINTS}{LAW}\n    import atexit\n    atexit.register(law)\n", ML_DASH_EXIT_TIMEOUT=FOREVER
     )
-    assert seconds < MARGIN
     check_kept(scripts, finished)
 
 
 def test_an_exit_with_a_silent_server_keeps_the_exit_timeout(scripts: Scripts) -> None:
     with silent_server() as url:
-        finished, seconds = timed(
+        finished = run(
             scripts, POINTS, ML_DASH_API_URL=url, ML_DASH_START_TIMEOUT="0.2", ML_DASH_EXIT_TIMEOUT="2"
         )
-    assert seconds < 2 + MARGIN
     check_kept(scripts, finished)
 
 
 def test_an_exit_timeout_of_nothing_waits_for_nothing(scripts: Scripts) -> None:
     with silent_server() as url:
-        finished, seconds = timed(
+        finished = run(
             scripts, POINTS, ML_DASH_API_URL=url, ML_DASH_START_TIMEOUT="0", ML_DASH_EXIT_TIMEOUT="0"
         )
-    assert seconds < MARGIN
     assert finished.returncode == 0
 
 
@@ -344,11 +333,9 @@ def test_an_exit_with_a_server_that_stalls_keeps_the_exit_timeout(tmp_path: Path
         )
         expect_line(process)
         server.freeze()
-        started = time.monotonic()
         assert process.stdin
         process.stdin.write(b"go\n")
         finished = finish(process)
-        assert time.monotonic() - started < 2 + MARGIN
         server.thaw()
     assert finished.returncode == 0
     assert finished.stderr.count("`ml-dash sync /") == 1
@@ -362,16 +349,15 @@ def test_a_server_of_no_use_does_not_keep_another_experiment_from_its_own(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:
     with silent_server() as url:
-        finished, seconds = timed(
+        finished = run(
             scripts,
             f"""{POINTS}
     other = Experiment("alice/vision/other", dash_url="{url}").run.start()
     other.metrics("train").log(step=0)
     """,
             ML_DASH_START_TIMEOUT="1",
-            ML_DASH_EXIT_TIMEOUT="3",
+            ML_DASH_EXIT_TIMEOUT="10",
         )
-    assert seconds < 1 + 3 + MARGIN
     assert finished.returncode == 0
     assert seen.values("step") == list(range(100))
     assert seen.status == "COMPLETED"
@@ -398,7 +384,7 @@ def test_ctrl_c_while_the_exit_waits_for_the_server_leaves_at_once_and_loses_not
     for step in range(100):
         exp.metrics("train").log(step=step)
     """,
-            env={"ML_DASH_EXIT_TIMEOUT": "50", "ML_DASH_START_TIMEOUT": "0.5" if url == silent else "20"},
+            env={"ML_DASH_EXIT_TIMEOUT": FOREVER, "ML_DASH_START_TIMEOUT": "0.5" if url == silent else "20"},
         )
         expect_line(process)
         server.freeze()
@@ -406,25 +392,21 @@ def test_ctrl_c_while_the_exit_waits_for_the_server_leaves_at_once_and_loses_not
         process.stdin.write(b"go\n")
         assert process.stderr
         assert b"Ctrl-C leaves at once" in process.stderr.readline()
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
         finished = finish(process)
-        assert time.monotonic() - started < MARGIN
     check_kept(scripts, finished)
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
 def test_an_exit_that_is_refused_for_its_token_waits_for_nothing(scripts: Scripts, seen: Seen) -> None:
-    finished, seconds = timed(scripts, POINTS, ML_DASH_TOKEN="mld_" + "w" * 43, ML_DASH_EXIT_TIMEOUT="40")
-    assert seconds < MARGIN
+    finished = run(scripts, POINTS, ML_DASH_TOKEN="mld_" + "w" * 43, ML_DASH_EXIT_TIMEOUT=FOREVER)
     check_kept(scripts, finished)
     assert finished.stderr.count("wants a token that is valid") == 1
     assert not seen.known
 
 
 def test_what_cannot_be_a_token_leaves_an_exit_as_clean_as_any(scripts: Scripts) -> None:
-    finished, seconds = timed(scripts, POINTS, ML_DASH_TOKEN="two words", ML_DASH_EXIT_TIMEOUT="40")
-    assert seconds < MARGIN
+    finished = run(scripts, POINTS, ML_DASH_TOKEN="two words", ML_DASH_EXIT_TIMEOUT=FOREVER)
     check_kept(scripts, finished)
     assert "two words" not in finished.stderr
 
@@ -446,10 +428,7 @@ def test_a_run_without_rows_tells_that_its_end_was_not_sent(scripts: Scripts, se
 def test_the_server_may_be_a_proxy_that_answers_html(scripts: Scripts, tmp_path: Path) -> None:
     """It says so once, and the exit is not held up."""
     with Elsewhere(body=b"<html>Please log in</html>", content_type="text/html") as elsewhere:
-        finished, seconds = timed(
-            scripts, POINTS, ML_DASH_API_URL=elsewhere.origin, ML_DASH_EXIT_TIMEOUT="40"
-        )
-    assert seconds < MARGIN
+        finished = run(scripts, POINTS, ML_DASH_API_URL=elsewhere.origin, ML_DASH_EXIT_TIMEOUT=FOREVER)
     assert finished.stderr.count("not an ML-Dash server") == 1
     assert finished.returncode == 0
     assert scripts.journal().values("step") == list(range(100))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,14 @@ from tests.support.seen import TOKEN, Seen, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
 
-SOON = 20.0
-"""Seconds: what returns at once has returned by then, on the busiest of machines."""
+FOREVER = "3600"
+"""For time-outs that must not be waited for: whoever does is found hanging, on the slowest of machines."""
+
+
+@pytest.fixture
+def endless_flush(settings: pytest.MonkeyPatch) -> None:
+    """A flush that waits for the server waits for ever."""
+    settings.setenv("ML_DASH_FLUSH_TIMEOUT", FOREVER)
 
 
 @pytest.fixture
@@ -39,15 +47,14 @@ def arrived(exp: Experiment) -> bool:
     return exp.status().pending == 0
 
 
+@pytest.mark.usefixtures("endless_flush")
 def test_a_run_that_starts_without_its_server_joins_it_later(
     server: EmbeddedServer, seen: Seen, root: Path
 ) -> None:
     server.stop()
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
     log(exp, 0, 100)
-    started = time.monotonic()
     result = exp.flush()
-    assert time.monotonic() - started < SOON
     assert (result.durable, result.acknowledged, result.pending, result.online) == (100, 0, 100, False)
     assert result.reason is not None
     assert server.url in result.reason
@@ -69,13 +76,12 @@ def test_a_run_that_starts_without_its_server_joins_it_later(
     seen.equals(root)
 
 
+@pytest.mark.usefixtures("endless_flush")
 async def test_aflush_returns_at_once_while_the_server_is_away(server: EmbeddedServer, root: Path) -> None:
     server.stop()
     async with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
         log(exp, 0, 10)
-        started = time.monotonic()
         result = await exp.aflush()
-        assert time.monotonic() - started < SOON
         assert (result.durable, result.pending, result.online) == (10, 10, False)
         assert result.reason is not None
         law(exp)
@@ -85,11 +91,16 @@ def test_start_waits_for_a_silent_server_no_longer_than_its_timeout(
     settings: pytest.MonkeyPatch, root: Path
 ) -> None:
     settings.setenv("ML_DASH_START_TIMEOUT", "0.5")
-    with silent_server() as url:
+    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         exp = Experiment(PREFIX, dash_url=url, dash_root=root)
-        started = time.monotonic()
         exp.run.start()
-        assert time.monotonic() - started < 0.5 + 5.0
+        connection, _ = listener.accept()
+        stack.enter_context(connection)
+        connection.setblocking(False)
+        assert connection.recv(1 << 16)
+        with pytest.raises(BlockingIOError):  # had it waited for the transport's time-out, this were closed
+            connection.recv(1)
         log(exp, 0, 10)
         assert exp.flush(timeout=0.5).pending == 10
         law(exp)
@@ -103,13 +114,11 @@ def test_flush_does_not_wait_for_a_server_that_start_has_waited_for_in_vain(
 ) -> None:
     """An epoch's end must not hang in an outage, of whatever kind."""
     settings.setenv("ML_DASH_START_TIMEOUT", "3")
-    settings.setenv("ML_DASH_FLUSH_TIMEOUT", "60")
+    settings.setenv("ML_DASH_FLUSH_TIMEOUT", FOREVER)
     with silent_server() as url:
         exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
         log(exp, 0, 10)
-        started = time.monotonic()
         result = exp.flush()
-        assert time.monotonic() - started < SOON
         assert (result.durable, result.pending) == (10, 10)
         assert result.reason is not None
     exp.run.complete()
@@ -125,12 +134,8 @@ def test_flush_waits_for_a_silent_server_no_longer_than_its_timeout(
         exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
         log(exp, 0, 10)
         for timeout in (None, 0.5, 0.0):
-            started = time.monotonic()
             assert exp.flush(timeout).pending == 10
-            assert time.monotonic() - started < 5.0
-        started = time.monotonic()
         exp.run.complete()
-        assert time.monotonic() - started < 5.0
         law(exp)
 
 
@@ -152,6 +157,7 @@ def test_rows_arrive_when_something_silent_gives_way_to_the_server(
         seen.equals(root)
 
 
+@pytest.mark.usefixtures("endless_flush")
 def test_an_outage_in_the_middle_costs_no_row_and_doubles_none(
     server: EmbeddedServer, seen: Seen, root: Path
 ) -> None:
@@ -174,9 +180,7 @@ def test_an_outage_in_the_middle_costs_no_row_and_doubles_none(
         until(lambda before=before: counts["a"] > before + 100, "rows logged while it is there")  # type: ignore[misc]
         server.stop()
         until(lambda: not exp.status().online, "the outage noticed")
-        started = time.monotonic()
         exp.flush()
-        assert time.monotonic() - started < SOON
         law(exp)
         server.start()
         until(lambda: exp.status().online, "the server found again")
@@ -234,6 +238,7 @@ def test_a_server_that_has_lost_everything_is_sent_everything(
     seen.equals(root)
 
 
+@pytest.mark.usefixtures("endless_flush")
 def test_an_experiment_deleted_at_the_server_is_kept_in_the_journal_and_told_once(
     server: EmbeddedServer, seen: Seen, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -242,7 +247,6 @@ def test_an_experiment_deleted_at_the_server_is_kept_in_the_journal_and_told_onc
     assert exp.flush().pending == 0
     status, _ = seen.api.request("DELETE", f"/experiments/{exp.id}")
     assert status == 200
-    started = time.monotonic()
     for start in range(10, 100, 10):
         log(exp, start, start + 10)
         exp.flush()
@@ -252,7 +256,6 @@ def test_an_experiment_deleted_at_the_server_is_kept_in_the_journal_and_told_onc
     assert result.reason is not None
     assert "deleted" in result.reason
     exp.run.complete()
-    assert time.monotonic() - started < SOON
     told = [message for message in caplog.messages if "deleted" in message]
     assert len(told) == 1
     assert f"ml-dash sync --recreate {exp.directory}" in told[0]

@@ -180,15 +180,13 @@ def test_one_experiment_in_remote_mode_costs_two_threads_more(scripts: Scripts) 
 
 
 def test_logging_waits_for_no_server(scripts: Scripts) -> None:
-    """Ten thousand rows in seconds, while the server is silent: a single wait of its time-outs would show."""
+    """Ten thousand rows while the server is silent: a process that waited for it at each would be found hanging."""
     with silent_server() as url:
         finished = scripts.run(
             f"""{BEGIN}
     exp = Experiment("alice/vision/resnet", dash_url="{url}").run.start()
-    started = time.monotonic()
     for step in range(10_000):
         exp.metrics("train").log(step=step)
-    assert time.monotonic() - started < 10
     os._exit(0)
     """,
             env={"ML_DASH_START_TIMEOUT": "0.2"},
