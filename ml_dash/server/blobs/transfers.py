@@ -10,6 +10,7 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.server.blobs.catalogue import Blob, BlobCatalogue, Part, no_upload
 from ml_dash.server.blobs.checker import BlobChecker, store_error
 from ml_dash.server.blobs.reading import PIECE_BYTES, Piece, ReadableBlob, read_piece
+from ml_dash.server.db.database import may_be_committed
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.threads import Threads
 
@@ -82,7 +83,11 @@ class BlobTransfers:
         try:
             await self._fill(sink, size, chunks)
             await self._threads.run(sink.finish, size, digest)
+            used = True  # if this wait is cancelled, the part may be listed all the same
             used = await self._threads.run(self._catalogue.add_part, blob, Part(number, name, size))
+        except Exception as error:
+            used = may_be_committed(error)
+            raise
         finally:
             if not used:
                 await self._threads.run(sink.discard)
@@ -152,6 +157,9 @@ class BlobTransfers:
         used = False
         try:
             used = self._catalogue.add_whole(owner, checksum, len(body), name)
+        except Exception as error:
+            used = may_be_committed(error)
+            raise
         finally:
             if name is not None and not used:
                 self._objects.discard([name])

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import URL
 
-__all__ = ["Database", "dialect_insert", "is_disk_full", "may_pass", "upsert"]
+__all__ = ["Database", "dialect_insert", "is_disk_full", "may_be_committed", "may_pass", "upsert"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -171,6 +171,11 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError))
+
+
+def may_be_committed(error: BaseException) -> bool:
+    """Say whether a transaction that failed may be committed all the same: the answer to its COMMIT may be lost."""
+    return may_pass(error) and not is_disk_full(error)
 
 
 def _parse(url: str) -> URL:

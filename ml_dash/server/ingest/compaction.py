@@ -19,6 +19,7 @@ from ml_dash.journal.block_ops import can_merge, merge_blocks
 from ml_dash.journal.blocks import encode_block, to_msgpack
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.series import Kind
+from ml_dash.server.db.database import may_be_committed
 from ml_dash.server.db.tables import BLOB_PARTS, BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.frames import block_crc
@@ -199,8 +200,9 @@ class Compactor:
         self._backend.objects.put(name, b"".join(chunk.data for chunk in chunks))
         try:
             swapped = self._swap(experiment_id, series, small, chunks, name)
-        except SQLAlchemyError:
-            self._backend.objects.discard([name])
+        except SQLAlchemyError as error:
+            if not may_be_committed(error):
+                self._backend.objects.discard([name])
             raise
         if not swapped:
             self._backend.objects.discard([name])

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.protocol import ErrorCode
-from ml_dash.server.db.database import is_disk_full, may_pass
+from ml_dash.server.db.database import is_disk_full, may_be_committed, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.ingest.append import Appended, append
 from ml_dash.server.recent import Recent
@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("ml_dash.server")
 _TAILS = 16_384
 
-Outcome = Appended | ApiError
+
+class Outcome(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        result: What was stored, or the error to answer.
+        in_doubt: Whether an attempt failed that may be committed all the same, so that the object may be in use.
+    """
+
+    result: Appended | ApiError
+    in_doubt: bool
 
 
 class _Job(NamedTuple):
@@ -133,8 +143,8 @@ class GroupCommit:
     def _store_batch(self, batch: list[_Job]) -> None:
         outcomes = self._try_to_store([job.rows for job in batch])
         for job, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Appended):
-                self._remember(job.rows, outcome)
+            if isinstance(outcome.result, Appended):
+                self._remember(job.rows, outcome.result)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
         for job, outcome in zip(batch, outcomes, strict=True):
             by_loop.setdefault(job.loop, []).append((job.future, outcome))
@@ -142,18 +152,23 @@ class GroupCommit:
             # one wake-up of the loop for all of its requests: each costs a write to its pipe
             loop.call_soon_threadsafe(_answer, answers)
 
-    def _try_to_store(self, requests: list[NewRows]) -> list[Outcome]:
+    def _try_to_store(self, requests: list[NewRows], *, in_doubt: bool = False) -> list[Outcome]:
         """Store requests together; if that fails, each by itself, so that a bad one does not fail the others."""
         try:
             with self._backend.database.write() as connection:
-                outcomes = append(connection, requests, self._backend.clock.time_ns())
+                results = append(connection, requests, self._backend.clock.time_ns())
         except Exception as error:  # noqa: BLE001 - whatever it is, clients get an answer, and the thread goes on
+            in_doubt = in_doubt or may_be_committed(error)
             if len(requests) == 1 or is_disk_full(error):
-                return [self.failed(error)] * len(requests)
-            return [outcome for request in requests for outcome in self._try_to_store([request])]
+                return [Outcome(self.failed(error), in_doubt)] * len(requests)
+            return [
+                outcome
+                for request in requests
+                for outcome in self._try_to_store([request], in_doubt=in_doubt)
+            ]
         self.failure = None
         self._backend.telemetry.commits.inc()
-        return outcomes
+        return [Outcome(result, in_doubt) for result in results]
 
     def _remember(self, rows: NewRows, outcome: Appended) -> None:
         self._tails[rows.experiment_id, rows.writer] = outcome.tail

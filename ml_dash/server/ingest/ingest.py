@@ -20,6 +20,7 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
 from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.ingest.append import Appended
 from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
 from ml_dash.server.ingest.group_commit import GroupCommit
 from ml_dash.server.ingest.prepare import NewRows, prepare
@@ -105,13 +106,13 @@ class Ingest:
                 turn = await self._threads.run(self._plan, experiment_id, writer, body, parsed.frames, tail)
             if turn.rows is None:
                 return turn.tail
-            outcome = await self.commits.commit(turn.rows)
-            if isinstance(outcome, ApiError):
+            result, in_doubt = await self.commits.commit(turn.rows)
+            if isinstance(result, Appended) and result.stored:
+                return result.tail
+            if not in_doubt:
                 await self._threads.run(self._discard, turn.rows)
-                raise outcome
-            if outcome.stored:
-                return outcome.tail
-            await self._threads.run(self._discard, turn.rows)
+            if isinstance(result, ApiError):
+                raise result
         raise busy(f"others are writing frames of writer {writer} at this moment")
 
     async def _off_loop(self, body: bytes | bytearray, function: Callable[..., _T], *args: object) -> _T:
