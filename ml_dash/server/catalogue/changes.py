@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select, text
 
-from ml_dash.protocol import ErrorCode
 from ml_dash.server.db.tables import EXPERIMENTS
-from ml_dash.server.errors import ApiError
+from ml_dash.server.http.cursors import invalid_as_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -72,11 +71,7 @@ def parse_seen(as_of: str, now: Seen) -> Seen:
     if not (
         dot and all(each.isascii() and each.isdigit() and int(each) < _LARGEST for each in (mark, time_ns))
     ):
-        raise ApiError(
-            400,
-            ErrorCode.INVALID,
-            f"changed_since={as_of!r:.100} is invalid: give the asOf of an earlier list",
-        )
+        raise invalid_as_of(as_of)
     if int(mark) > now.mark:
         return Seen(0, 0)
     # the clock may have been set back

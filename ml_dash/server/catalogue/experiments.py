@@ -15,7 +15,7 @@ from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.records import STALE, Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.db.tables import EXPERIMENTS, TAGS, WRITERS
-from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
+from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _behind(cursor: str) -> ColumnElement[bool]:
-    match place_of_cursor(cursor):
+    match read_cursor(cursor):
         case [int() as created, str() as last] if (
             0 <= created < 2**63 and last.isascii() and last.isprintable()
         ):
@@ -335,4 +335,4 @@ def _behind(cursor: str) -> ColumnElement[bool]:
                 EXPERIMENTS.c.created_ns < created,
                 and_(EXPERIMENTS.c.created_ns == created, EXPERIMENTS.c.id < last),
             )
-    raise no_cursor(cursor)
+    raise invalid_cursor(cursor)

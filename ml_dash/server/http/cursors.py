@@ -1,4 +1,4 @@
-"""Cursors of lists: where a page ended, as a text that clients hand back."""
+"""Cursors of lists: where a page ended, or what a list has shown, as a text that clients hand back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_dash.server.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["no_cursor", "place_of_cursor", "write_cursor"]
+__all__ = ["invalid_as_of", "invalid_cursor", "read_cursor", "write_cursor"]
 
 
 def write_cursor(place: Sequence[str | int]) -> str:
@@ -21,8 +21,8 @@ def write_cursor(place: Sequence[str | int]) -> str:
     return base64.urlsafe_b64encode(to_msgpack(list(place))).decode().rstrip("=")
 
 
-def place_of_cursor(cursor: str) -> Any:
-    """Return what a cursor holds, whatever it is: a client may have made it up; None where it holds nothing."""
+def read_cursor(cursor: str) -> Any:
+    """Return the value that a cursor holds, None if it is invalid. It may be anything: clients can make cursors up."""
     try:
         return from_msgpack(
             base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
@@ -31,8 +31,15 @@ def place_of_cursor(cursor: str) -> Any:
         return None
 
 
-def no_cursor(cursor: str) -> ApiError:
-    """Return the answer to a cursor that is none."""
+def invalid_cursor(cursor: str) -> ApiError:
+    """Return the answer to an invalid cursor."""
     return ApiError(
-        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is none: give what the page before had as its cursor"
+        400, ErrorCode.INVALID, f"cursor={cursor!r:.100} is invalid: give the cursor of the page before"
+    )
+
+
+def invalid_as_of(text: str) -> ApiError:
+    """Return the answer to an invalid `changed_since`."""
+    return ApiError(
+        400, ErrorCode.INVALID, f"changed_since={text!r:.100} is invalid: give the asOf of an earlier list"
     )

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
-from ml_dash.server.errors import ApiError
-from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
+from ml_dash.server.http.cursors import invalid_as_of, invalid_cursor, read_cursor, write_cursor
 from ml_dash.server.local.blobs import find_blob
 from ml_dash.server.local.records import (
     Signature,
@@ -244,19 +242,15 @@ class LocalLibrary:
     def _parse_as_of(self, text: str) -> int:
         epoch, dot, version = text.partition(".")
         if not (dot and version.isascii() and version.isdigit() and len(version) < 16):
-            raise ApiError(
-                400,
-                ErrorCode.INVALID,
-                f"changed_since={text!r:.100} is invalid: give the asOf of an earlier list",
-            )
+            raise invalid_as_of(text)
         return int(version) if epoch == self._epoch else -1
 
 
 def _parse_cursor(cursor: str) -> tuple[str, str]:
-    match place_of_cursor(cursor):
+    match read_cursor(cursor):
         case [str() as created, str() as last]:
             return created, last
-    raise no_cursor(cursor)
+    raise invalid_cursor(cursor)
 
 
 def _matches(record: dict[str, Any], where: ExperimentFilter) -> bool:

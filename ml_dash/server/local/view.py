@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.journal_view import JournalView
 from ml_dash.server.charts.chart import chart
-from ml_dash.server.http.cursors import no_cursor
+from ml_dash.server.http.cursors import invalid_cursor
 from ml_dash.server.local.blobs import is_here
 from ml_dash.server.local.summaries import JournalSeries, Summaries
 from ml_dash.server.rows.library import ServedView
@@ -82,4 +82,4 @@ class LocalView(JournalView, ServedView):
 def _parse(cursor: str) -> int:
     if cursor.isascii() and cursor.isdigit() and len(cursor) < 16:
         return int(cursor)
-    raise no_cursor(cursor)
+    raise invalid_cursor(cursor)

@@ -9,7 +9,7 @@ from sqlalchemy import LargeBinary, and_, func, or_, select
 from ml_dash.query.files import FileQuery
 from ml_dash.query.times import iso_time
 from ml_dash.server.db.tables import BLOBS, EXPERIMENTS, FILES
-from ml_dash.server.http.cursors import no_cursor, place_of_cursor, write_cursor
+from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -211,12 +211,12 @@ def _cursor(row: Row[Any]) -> str:
 
 
 def _parse_cursor(cursor: str) -> list[Any]:
-    match place_of_cursor(cursor):
+    match read_cursor(cursor):
         case [str(), str(), int() as saved_ns, int() as seen] as place if (
             -(2**63) <= saved_ns < 2**63 and 0 <= seen < 2**63
         ):
             return list(place)
-    raise no_cursor(cursor)
+    raise invalid_cursor(cursor)
 
 
 def _as_row(row: Row[Any]) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ml_dash.server.errors import busy
+from ml_dash.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +23,7 @@ class Readers:
     """A few threads, and a bound to what waits for them."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-read")
+        self._threads = Threads(_THREADS, thread_name_prefix="ml-dash-read")
         self._asked = 0
 
     async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -38,8 +36,7 @@ class Readers:
             raise busy(f"{self._asked} questions wait to be answered")
         self._asked += 1
         try:
-            call = partial(function, *args, **kwargs)
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            return await self._threads.run(function, *args, **kwargs)
         finally:
             self._asked -= 1
 
