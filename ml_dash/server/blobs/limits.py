@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select, update
 
+from ml_dash import shapes
 from ml_dash.protocol import PART_BYTES_MAX, PARTS_MAX, ErrorCode
 from ml_dash.server.db.database import dialect_insert
 from ml_dash.server.db.tables import OWNER_LIMITS
@@ -95,13 +96,13 @@ class OwnerLimits:
             _effective(row.file_bytes, self._settings.file_bytes),
         )
 
-    def record(self, owner: str) -> dict[str, Any]:
+    def record(self, owner: str) -> shapes.OwnerLimits:
         """Return what an owner has stored and may store."""
         with self._database.read() as connection:
             row = connection.execute(select(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner)).one_or_none()
         return _record(owner, self.room(row))
 
-    def change(self, owner: str, limits: Mapping[str, int | None]) -> dict[str, Any]:
+    def change(self, owner: str, limits: Mapping[str, int | None]) -> shapes.OwnerLimits:
         """Change the limits of an owner, and return its record.
 
         Args:
@@ -147,10 +148,5 @@ def _effective(own: int | None, default: int | None) -> int | None:
     return None if limit is None or limit >= NO_LIMIT else limit
 
 
-def _record(owner: str, room: Room) -> dict[str, Any]:
-    return {
-        "owner": owner,
-        "usedBytes": room.used,
-        "quotaBytes": room.quota,
-        "fileBytes": room.file_bytes,
-    }
+def _record(owner: str, room: Room) -> shapes.OwnerLimits:
+    return shapes.OwnerLimits(owner, room.used, room.quota, room.file_bytes)
