@@ -160,7 +160,7 @@ class Delivery:
         """
         if self._destination.keeps or not self.has_all:
             return False
-        from ml_dash.upload.leftovers import clear
+        from ml_dash.upload.outbox import clear
 
         self.stop()
         self.wait_finished(_FINISH_SECONDS)  # its last act is to write a cursor beside the journal

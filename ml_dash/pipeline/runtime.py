@@ -20,7 +20,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.forks import hook_forks
+from ml_dash.forks import guarded_imports, hook_forks
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.delivery import Delivery
@@ -28,7 +28,6 @@ from ml_dash.pipeline.exit_bar import exit_bar
 from ml_dash.pipeline.signals import Termination
 from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Worker
-from ml_dash.upload.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.threads import Pending
     from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
+    from ml_dash.upload.outbox import Replay
 
 __all__ = ["RUNTIME", "OpenRun", "Runtime", "new_writer_id"]
 
@@ -159,12 +159,17 @@ class Runtime:
                 self._prepare_uploads()
                 if self._worker is None and channel.delivery is not None:
                     channel.delivery.stop()  # the interpreter is ending: nobody runs it
-                destination = recipient.destination
-                self._replays.setdefault(
-                    destination, Replay(destination, self._own_writers, self.read, self.look_up)
-                )
+                self._replay(recipient.destination)
             self._beat_at = min(self._beat_at, SYSTEM_CLOCK.monotonic() + self._heartbeat())
             return channel
+
+    def _replay(self, destination: Destination) -> None:
+        """Have sent what earlier runs have left for a server, once for each."""
+        if destination not in self._replays:
+            with guarded_imports():
+                from ml_dash.upload.outbox import Replay
+
+            self._replays[destination] = Replay(destination, self._own_writers, self.read, self.look_up)
 
     def _own_writers(self) -> frozenset[str]:
         return frozenset(channel.writer_id for channel in tuple(self._born))

@@ -16,7 +16,7 @@ from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
 from ml_dash.tokens.directory import config_directory
-from ml_dash.upload.leftovers import clear, unsent
+from ml_dash.upload.outbox import clear, unsent
 from ml_dash.upload.sync import sync_experiment
 
 if TYPE_CHECKING:

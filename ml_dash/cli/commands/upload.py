@@ -25,7 +25,7 @@ from ml_dash.sdk.files.details import Details, save_row
 from ml_dash.sdk.files.names import Place
 from ml_dash.storage.blobs import Staging, add_marker
 from ml_dash.storage.manifest import Manifest
-from ml_dash.upload.leftovers import clear
+from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import sync_experiment
 from ml_dash.values.pack import pack
 

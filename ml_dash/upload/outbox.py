@@ -1,28 +1,36 @@
-"""What is still to be sent: the writers of journals that a server does not have in full, found without asking it.
+"""What is still to be sent, in the outbox or elsewhere below a root: found without asking the server, and sent.
 
-Also the end of what waited in the outbox: a journal that is only kept until the server has it is removed then.
+A journal that is only kept until the server has it is removed then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import shlex
 import shutil
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.errors import MLDashError
+from ml_dash.errors import InvalidArgumentError, MLDashError
+from ml_dash.forks import guarded_imports
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
+from ml_dash.logger import logger
 from ml_dash.storage.blobs import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
 from ml_dash.storage.manifest import Manifest
+from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
+    from ml_dash.client.bridge import RunBlocking
+    from ml_dash.client.destination import Destination
 
-__all__ = ["Leftover", "clear", "leftovers", "unsent"]
+__all__ = ["Leftover", "Replay", "clear", "leftovers", "unsent"]
 
 _SIDE_FILES = ("experiment.json", "parameters.json")
 
@@ -78,7 +86,7 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
 
 
 def _left(directory: str, url: str) -> frozenset[str]:
-    """Return the writers with frames, or contents of files, that a server does not have."""
+    """Return the writers with frames, or blobs, that a server does not have."""
     marked = {marker.writer for marker in markers(directory)}
     return unsent(directory, url) | marked
 
@@ -116,10 +124,79 @@ def _remove_experiment(root: str, directory: str, journal: str) -> None:
     for name in _SIDE_FILES:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(directory, name))
-    with contextlib.suppress(
-        OSError
-    ):  # not empty: rejected frames, an experiment below, or one that begins now
+    # where it is not empty: rejected frames, an experiment below, or one that begins now
+    with contextlib.suppress(OSError):
         os.rmdir(journal)
         while directory.startswith(os.path.join(root, "")):
             os.rmdir(directory)
             directory = os.path.dirname(directory)
+
+
+class Replay:
+    """Sends what lies below one root and was meant for one server; see `run`.
+
+    Args:
+        destination: the root and the server.
+        own: returns the writers of this process.
+        run_blocking: does what may wait for the disk, on another thread.
+        look_up: looks up a host name, on yet another one.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        own: Callable[[], Container[str]],
+        run_blocking: RunBlocking,
+        look_up: RunBlocking,
+    ) -> None:
+        self._destination = destination
+        self._own = own
+        self._run_blocking = run_blocking
+        self._look_up = look_up
+        self.finished = threading.Event()
+
+    async def run(self) -> None:
+        """Send what writers left that will write no more, until it is sent or cannot be; an outage is waited for."""
+        try:
+            await self._run()
+        except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
+            logger().exception("What earlier runs left in %s cannot be sent.", self._destination.root)
+        finally:
+            self.finished.set()
+
+    async def _run(self) -> None:
+        with guarded_imports():
+            from ml_dash.client.api import Client
+            from ml_dash.client.http import AiohttpTransport
+            from ml_dash.tokens.current import token_for
+            from ml_dash.upload.sync import sync_experiment
+
+        url = str(self._destination.url)
+        client = Client(AiohttpTransport(url, lambda: token_for(url), self._look_up))
+        for left in await self._run_blocking(self._find):
+            report = await sync_experiment(
+                left.directory, client, self._run_blocking, only=left.writers.__contains__, patience=math.inf
+            )
+            if report.left_behind is not None:
+                logger().warning(
+                    "%s has rows of an earlier run, which %s does not take (%s). They stay there; `ml-dash sync %s` "
+                    "tries again.",
+                    left.directory,
+                    url,
+                    report.left_behind,
+                    shlex.quote(left.directory),
+                )
+            elif not self._destination.keeps:
+                await self._run_blocking(lambda: self._clear(left))  # noqa: B023 - awaited here
+
+    def _find(self) -> list[Leftover]:
+        try:
+            found = survey(self._destination.root).experiments
+        except InvalidArgumentError:
+            return []  # there is no such directory any more
+        directories = [each.directory for each in found]
+        return list(leftovers(directories, str(self._destination.url), self._own()))
+
+    def _clear(self, left: Leftover) -> None:
+        with contextlib.suppress(OSError):  # it stays in the outbox, and the server ignores it
+            clear(self._destination.root, left.directory, left.writers)
