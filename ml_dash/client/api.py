@@ -78,7 +78,7 @@ class Client:
     async def upsert(
         self, prefix: str, about: Mapping[str, Any] | None = None, *, recreate: bool = False
     ) -> Upserted:
-        """Have an experiment created, or brought up to date, and return what the server has of it.
+        """Create an experiment at the server, or update it, and return what the server has of it.
 
         Args:
             prefix: The experiment's.

@@ -93,7 +93,7 @@ class BlobClient:
         await self._client.put(path, body, headers=headers)
 
     async def complete(self, checksum: str) -> None:
-        """Have the server check the parts, and put them together."""
+        """Make the server check the parts, and put them together."""
         await self._client.post(self._path(checksum, "complete"), {}, timeout=_COMPLETE_SECONDS)
 
     def _path(self, *parts: str) -> str:

@@ -97,7 +97,7 @@ def fetch_blob(
                 break
             except (TransportError, ServerError) as error:
                 if download.size > before:
-                    attempts.succeeded()
+                    attempts.succeeded()  # a line that is cut again and again, and brings some each time, is of use
                 wait = attempts.failed(_patience(error), getattr(error, "retry_after", None))
                 if wait is None:
                     raise

@@ -135,6 +135,7 @@ class AiohttpTransport:
         if url.origin() != self._base.origin():
             raise ValueError(f"path {path!r} leads to another server")
         try:
+            # A server that trickles bytes is bounded by `total`, one that is silent by `sock_read`.
             async with self._session().request(
                 method,
                 url,
@@ -172,6 +173,7 @@ class AiohttpTransport:
             resolver = _ThreadResolver(self._look_up) if self._look_up else None
             session = _SESSIONS[loop] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, resolver=resolver, keepalive_timeout=30.0),
+                # a cookie that some proxy sets is not sent back: requests are alike, whoever answered the last one
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"ml-dash/{__version__}"},
                 auto_decompress=True,
@@ -234,7 +236,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], FailureKind, str], ...] 
 
 
 def _disown_sessions() -> None:
-    """Have a forked child touch nothing of its parent's connections, not even when its interpreter ends.
+    """Take its parent's connections from a forked child, so that it touches none, not even when its interpreter ends.
 
     The child's copies would be closed by their finalisers, and those take the sockets out of the epoll instance
     that parent and child share: the parent would never hear from the server again.

@@ -96,6 +96,7 @@ class Backoff:
 
     def next(self, retry_after: float | None = None) -> float:
         """Return the seconds to wait after one more failure: not less than the server asks for."""
+        # the exponent is bounded, too: after weeks of an outage, 2.0 ** failures would overflow
         bound = min(self._most, self._first * 2.0 ** min(self._failures, 32))
         self._failures += 1
         jitter = self._rng.uniform(0.0, bound)

@@ -61,7 +61,7 @@ def store_error(path: str, error: OSError) -> FileStoreError:
 
 @contextlib.contextmanager
 def storing(path: str) -> Iterator[None]:
-    """Let what cannot be written in the block be a FileStoreError that names the path."""
+    """Raise what cannot be written in the block as a FileStoreError that names the path."""
     try:
         yield
     except MLDashError:  # some are OSErrors as well, and say what they are

@@ -222,7 +222,7 @@ class BlobSender:
             self._done = max(0, self._done - size)
 
     async def _complete(self, calls: BlobClient, checksum: str) -> bool:
-        """Have the server complete an upload; False where parts of it are missing after all."""
+        """Complete an upload at the server; False where parts of it are missing after all."""
         for _ in range(_CHECKS):
             try:
                 await calls.complete(checksum)

@@ -14,7 +14,7 @@ __all__ = ["WriterLedger"]
 
 
 class WriterLedger:
-    """The account of one writer. One task changes it, by the methods; any thread may read the attributes.
+    """Counts one writer's frames and rows. One task changes it, by the methods; any thread may read the attributes.
 
     Attributes:
         seq: The number up to which the server has all frames.
@@ -108,6 +108,7 @@ class WriterLedger:
     def resume(self, cursor: Cursor) -> None:
         """Go on where an earlier process has stopped."""
         self._begin(cursor, {})
+        # until the server is asked: a process that never reaches it has sent none of these rows
         self.known_rows = cursor.rows
 
     def stop(self, reason: str) -> None:

@@ -72,7 +72,9 @@ class SentWriter:
         """
         cursor = self.ledger.cursor(experiment_id)
         if cursor != self._saved:
-            self._saved = cursor
+            self._saved = (
+                cursor  # even if it cannot be written: a disk that refuses is asked again when there is more
+            )
             await self._run(lambda: self.cursor.save(url, cursor))
 
     # --- reading
@@ -115,7 +117,7 @@ class SentWriter:
         self.rewind()
 
     def abandon_reading(self) -> None:
-        """Let go of what is being read, without waiting for it."""
+        """Cancel what is being read, without waiting for it."""
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
@@ -127,14 +129,14 @@ class SentWriter:
         self.ledger.measure(self._feed)
 
     async def look(self) -> None:
-        """Bring the ledger's account of what is pending up to date."""
+        """Enter into the ledger how much is pending now."""
 
         def look() -> None:
             with contextlib.suppress(JournalVersionError):
                 self._feed.measure()
             self.ledger.measure(self._feed)
 
-        if self._reading is None:
+        if self._reading is None:  # the feed is in use otherwise, and tells the ledger itself
             await self._run(look)
 
     async def pass_over(self, watermark: int) -> tuple[Passed, int]:

@@ -1,4 +1,4 @@
-"""Sends one experiment's frames to one server, a batch at a time, and keeps account of what has become of them.
+"""Sends one experiment's frames to one server, a batch at a time, and counts what has become of them.
 
 A `Sender` has no patience of its own: what it cannot settle with the server at once, it raises. When to try again is
 for its callers, who differ in that: `Uploader` tries for as long as the process lives, `ml-dash sync` for a while.
@@ -129,7 +129,7 @@ class Sender:
             return False
         if batch is None:
             return False
-        writer.read_ahead(batch)
+        writer.read_ahead(batch)  # while this one is under way
         try:
             watermark = await self._client.send_frames(
                 self._id, writer.id, batch.body, encoding=batch.encoding
@@ -165,7 +165,7 @@ class Sender:
         return min(last, await self._watermark(writer))
 
     async def look(self, writer_id: str) -> None:
-        """Bring a writer's account of what is pending up to date, with no need of the server.
+        """Enter into a writer's ledger how much is pending now, without asking the server.
 
         Raises:
             OSError: The disk cannot be read.
@@ -183,7 +183,7 @@ class Sender:
                 )
 
     def close(self) -> None:
-        """Let go of what is being read."""
+        """Cancel what is being read ahead."""
         for writer in self._writers.values():
             writer.abandon_reading()
 

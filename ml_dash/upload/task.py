@@ -71,13 +71,13 @@ class Task(abc.ABC):
         self._defect = ""
 
     def stop(self) -> None:
-        """Have `run` return soon, from any thread; what is under way is finished first."""
+        """Make `run` return soon, from any thread; what is under way is finished first."""
         self._ending = True
         self._news.wake()
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let nobody wait any more: nothing more is sent. For one that is never run, too."""
+        """Wake all who wait: nothing more is sent. It may be called without `run`, too."""
 
     async def run(self) -> None:
         """Send what there is, and what is written, until `stop`, cancellation, or an answer that nothing is wanted."""

@@ -165,7 +165,7 @@ class Uploader(Task):
             self._news.wake()
 
     def introduce(self) -> None:
-        """Tell the server of the experiment once more, as when it has another readme."""
+        """Send the metadata of the experiment again, as when it has another readme."""
         self._introduce = True
         self._news.wake()
 
@@ -181,7 +181,7 @@ class Uploader(Task):
         return wait.done
 
     def begin_drain(self) -> threading.Event:
-        """Have everything sent that is in the journal now, for a process that ends.
+        """Send everything that is in the journal now, for a process that ends.
 
         Returns:
             What is set when that is done, or when it is hopeless: the server was out of reach before and still is, or
@@ -330,7 +330,7 @@ class Uploader(Task):
         return ledger is not None and (ledger.seq >= (wait.seq or 0) or ledger.stopped is not None)
 
     def _release(self, *, drained: Collection[_Wait] = (), hopeless: bool = False) -> None:
-        """Let go of those who have what they wait for, or will not get it."""
+        """Wake those who have what they wait for, or will not get it."""
         with self._lock:
             over = [wait for wait in self._waits if self._lets_go(wait, drained, hopeless=hopeless)]
             self._waits = [wait for wait in self._waits if wait not in over]
