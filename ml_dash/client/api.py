@@ -212,7 +212,7 @@ class Client:
         """Raise what an answer means that is not what was asked for."""
         body = b""
         async for piece in stream.pieces:
-            body = (body + piece)[:_ERROR_BYTES_MAX]
+            body = (body + piece)[:_ERROR_BYTES_MAX]  # it may be anything, a film too
             if len(body) == _ERROR_BYTES_MAX:
                 break
         from ml_dash.client.transport import Answer

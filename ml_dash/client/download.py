@@ -192,7 +192,7 @@ class _Download:
 
     def _take(self, stack: AsyncExitStack, stream: Stream) -> bool:
         """Write what comes next; False at the end."""
-        pieces: list[bytes] = []
+        pieces: list[bytes] = []  # filled, and not returned: what came before a cut is kept
         try:
             more = self._call(_read(stack, stream, pieces))
         except TransportError:

@@ -285,6 +285,7 @@ class Voice:
             goes_on: Whether it is the same trouble until `over` is called, however long that takes.
         """
         now = self._clock.monotonic()
+        # an outage of days is told of once, and not once a minute
         if kind in self._going_on or now - self._said.get(kind, float("-inf")) < _SAID_EVERY:
             return
         self._said[kind] = now

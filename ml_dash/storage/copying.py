@@ -115,6 +115,7 @@ def _copy_once(source: tuple[str, int], copy: tuple[str, int], on_progress: Prog
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int]:
+    # the ctime too, which no program can set back as it can the mtime
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

@@ -34,7 +34,9 @@ BLOCK_BYTES = 1 << 20
 _WAITING_BLOCKS = 4
 """How many blocks may wait to be hashed: memory stays the same for a content of any size."""
 _BINARY = getattr(os, "O_BINARY", 0)
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+_AT_ONCE = getattr(
+    os, "O_NONBLOCK", 0
+)  # a pipe may take the place of the file between the look at it and the opening
 
 Progress = Callable[[int], None]
 """Is called with the number of bytes that are done so far; it starts anew where a copy does."""
@@ -205,6 +207,7 @@ class _HashedFile(io.RawIOBase):
         return True
 
     def write(self, data: Buffer, /) -> int:
+        # a copy: the encoder may use its buffer again while a thread hashes this one
         block = bytes(memoryview(data).cast("B")[:BLOCK_BYTES])
         if self._abandoned:
             return len(block)
@@ -244,5 +247,5 @@ class _HashedFile(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             super().close()
-            self._hasher.digest()
+            self._hasher.digest()  # ends its thread, after an error too
             os.close(self._fd)

@@ -167,6 +167,7 @@ def _in_time(function: Callable[[], Any]) -> Any:
         except Exception as error:  # noqa: BLE001 - backends raise what they like, and there is the key file
             logger().debug("the system's keyring cannot be used: %s", type(error).__name__)
 
+    # a daemon: a keyring that hangs must not keep the interpreter from ending
     thread = threading.Thread(target=call, name="ml-dash-keyring", daemon=True)
     try:
         thread.start()

@@ -90,5 +90,6 @@ class BlobLedger:
             if self._sizes and not self._hopeless:
                 return
             waits, self._waits = self._waits, []
+        # outside of the lock: whoever wakes up asks for the numbers at once
         for done in waits:
             done.set()

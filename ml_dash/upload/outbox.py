@@ -59,7 +59,7 @@ def _has_more(directory: str, journal: str, writer: str, url: str, disk: Disk) -
     cursor = CursorFile(directory, writer, disk).load(url)
     feed = JournalFeed(journal, writer, disk)
     feed.seek(cursor.seq + 1 if cursor else 1)
-    return bool(feed.next_batch(1))
+    return bool(feed.next_batch(1))  # a byte at least is one frame, however long it is
 
 
 def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozenset()) -> Iterator[Leftover]:
@@ -111,6 +111,7 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
             os.remove(os.path.join(journal, name))
         else:
             kept += 1
+    # After the segments: were it the other way round, a crash in between would make all of them count as not sent.
     for name in done:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(directory, name + CURSOR_SUFFIX))

@@ -143,7 +143,7 @@ class Sender:
             if error.kind in {"timeout", "cut"}:
                 writer.shrink(batch)
             raise
-        except BaseException:
+        except BaseException:  # cancelled: nobody awaits any more what is read ahead
             writer.abandon_reading()
             raise
         watermark = await self._believed(writer, batch, watermark)

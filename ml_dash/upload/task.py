@@ -110,6 +110,7 @@ class Task(abc.ABC):
 
     def _tell_defect(self, error: Exception) -> None:
         """Log an error that is none of the network's or of the disk's, once for each kind."""
+        # once: a step that fails always would fill the log with its traceback
         if not isinstance(error, (MLDashError, OSError)) and repr(error) != self._defect:
             self._defect = repr(error)
             logger().error(

@@ -238,8 +238,11 @@ class Uploader(Task):
             self._introduce = False
             await self._sender.connect()
             self._connected_at = self._clock.monotonic()
+            # After an outage, only stored frames are a success: a server with a full disk is introduced to without an
+            # error, and would be asked again and again without a back-off.
             if self._offline_since is None:
                 self._is_online()
+        # taken before anything is read: who comes later may wait for frames that this round does not see
         waiting = tuple(self._waits)
         sent = False
         failed: OSError | None = None
@@ -314,6 +317,7 @@ class Uploader(Task):
         seconds = self._backoff.next(trouble.retry_after) if trouble.patience == "soon" else _RARELY_SECONDS
         until = self._clock.monotonic() + seconds
         while not self._ending and (left := until - self._clock.monotonic()) > 0:
+            # an exit that waits wants a try now and then, unless the server has asked for time
             draining = bool(self._waits) and trouble.retry_after is None
             left = min(left, _DRAIN_SECONDS) if draining else left
             woken = await self._urgent.sleep(min(left, _TOKEN_SECONDS))
