@@ -1,7 +1,7 @@
 """The `ml-dash` command: looks at experiments, copies them out, checks and repairs them.
 
 One file a command: `ls`, `show`, `tail`, `export`, `files`, `download`, `upload`, `verify`… Exit codes: 0 all is well,
-1 something is wrong with the data (what can be read is shown all the same), 2 the command line cannot be followed.
+1 something is wrong with the data (what can be read is shown all the same), 2 the command line is wrong.
 """
 
 from __future__ import annotations

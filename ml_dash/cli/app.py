@@ -31,20 +31,18 @@ class _Entry(NamedTuple):
 _COMMANDS = {
     "ls": _Entry("ls", "List the experiments under a directory."),
     "show": _Entry("show", "Show all about one experiment."),
-    "ui": _Entry("ui", "Show the experiments below a directory in the browser, until Ctrl-C."),
+    "ui": _Entry("ui", "Show the experiments under a directory in the browser."),
     "tail": _Entry("tail", "Print the last rows and log messages."),
     "export": _Entry("export", "Export rows to CSV, JSON lines or parquet."),
     "files": _Entry("files", "List the files of an experiment."),
     "download": _Entry("download", "Copy files of an experiment to a directory."),
-    "upload": _Entry("upload", "Add files to an experiment that there is."),
+    "upload": _Entry("upload", "Add files to an existing experiment."),
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
     "sync": _Entry("sync", "Send to a server what it does not have."),
     "login": _Entry("auth", "Log in to a server, and store the token for it."),
     "logout": _Entry("auth", "Revoke the stored token for a server, and forget it."),
-    "whoami": _Entry(
-        "auth", "Say which token is used for a server, where it comes from, and what it may do."
-    ),
-    "server": _Entry("server", "Serve experiments to all who have a token, until Ctrl-C or SIGTERM."),
+    "whoami": _Entry("auth", "Show which token is used for a server, and what it may do there."),
+    "server": _Entry("server", "Serve experiments to everybody who has a token."),
 }
 
 
@@ -129,10 +127,10 @@ def _main(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Look at experiments, also in a browser, copy them out, check and repair them; send them to a server, or be one.
+    """Show, export, check and repair experiments, and send them to a server, or be one.
 
     EXP is a prefix under --root (owner/project/name), the path of an experiment's directory, or the last part
-    of a prefix if no other ends so.
+    of a prefix, if only one prefix ends with it.
 
-    Exit codes: 0 all is well, 1 something is wrong with the data, 2 the command line cannot be followed.
+    Exit codes: 0 all is well, 1 something is wrong with the data, 2 the command line is wrong.
     """

@@ -145,7 +145,7 @@ class _Local:
         checksum, size = row["checksum"], row["sizeBytes"]
         path = self._staging.path_of(checksum)
         if not os.path.isfile(path):
-            raise FileMissingError(f"the content of {full_name(row)!r} is not on this disk ({path})")
+            raise FileMissingError(f"{full_name(row)!r} is not on this disk ({path})")
         copy_blob(path, dest, checksum, size, on_progress)
 
     def _ask_server(self, missing: MLDashError) -> RemoteView:

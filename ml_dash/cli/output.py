@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ml_dash.cli.text import UNNAMED, local_time, value_text, visible
 from ml_dash.series import Kind
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,10 +30,10 @@ __all__ = ["RowLines", "Screen", "status_style", "table"]
 _UNLIMITED = 1_000_000
 
 _STYLES = {
-    "RUNNING": "cyan",
-    "COMPLETED": "green",
-    "FAILED": "red",
-    "CANCELLED": "yellow",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.COMPLETED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.CANCELLED: "yellow",
     "STALE": "magenta",
     "UNREADABLE": "red",
 }
@@ -73,14 +74,15 @@ class Screen:
         else:
             sys.stdout.write("".join(f"{line.plain.rstrip()}\n" for line in lines))
 
-    def fits(self, part: RenderableType) -> bool:
-        """Say whether a part can be shown without wrapping or cutting anything."""
+    def show_either(self, wide: RenderableType, narrow: Iterable[RenderableType]) -> None:
+        """Write `wide` if nothing in it has to be wrapped or cut, and else the parts of `narrow`."""
         options = self._console.options.update(width=_UNLIMITED)
-        return self._console.measure(part, options=options).maximum <= self.width
+        fits = self._console.measure(wide, options=options).maximum <= self.width
+        self.show(*([wide] if fits else narrow))
 
 
 def table(
-    columns: Sequence[tuple[str, Literal["left", "right"]]],
+    columns: Sequence[str],
     rows: Iterable[Sequence[str | Text]],
     *,
     header: bool = True,
@@ -89,7 +91,7 @@ def table(
     """Return a table without lines. Texts are taken as they are: nothing in them is markup.
 
     Args:
-        columns: Titles, and to which side their cells go.
+        columns: Titles; the cells below one that begins with ``>`` are aligned to the right.
         rows: Cells. A str is made safe to show, a `Text` has to be.
         header: Whether to show the titles.
         indent: Spaces before each line.
@@ -99,8 +101,9 @@ def table(
     drawn = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     if indent:
         drawn.add_column("", width=indent - 2, no_wrap=True)
-    for title, side in columns:
-        drawn.add_column(title, justify=side, overflow="fold", no_wrap=side == "right")
+    for title in columns:
+        side: Literal["left", "right"] = "right" if title.startswith(">") else "left"
+        drawn.add_column(title.removeprefix(">"), justify=side, overflow="fold", no_wrap=side == "right")
     for row in rows:
         cells = [Text(visible(cell)) if isinstance(cell, str) else cell for cell in row]
         drawn.add_row(*([Text("")] if indent else []), *cells)

@@ -45,7 +45,7 @@ ServerOption = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="At this server, not on this disk; EXP is a whole prefix then.",
+        help="Read from this server instead of this disk; EXP is a whole prefix then.",
         show_default=False,
     ),
 ]
@@ -128,10 +128,10 @@ def _by_last_part(name: str, root: str) -> Located:
 def _unknown_experiment(name: str, root: str, prefixes: list[str]) -> str:
     missing = f"there is no experiment {name!r} under {root!r}"
     if not prefixes:
-        return f"{missing}, and no other: name the right --root"
+        return f"{missing}, or any other one: name the right --root"
     near = _near(name, prefixes)
     hint = f"did you mean {_listed(near)}? " if near else ""
-    return f"{missing}: {hint}`ml-dash ls` lists those that there are"
+    return f"{missing}: {hint}`ml-dash ls` lists all"
 
 
 def _near(name: str, prefixes: list[str]) -> list[str]:
@@ -193,7 +193,7 @@ def _matches(name: str, wanted: str) -> bool:
 def _unknown_metric(wanted: str, names: list[str]) -> str:
     missing = "there is no unnamed metric" if wanted == "" else f"there is no metric {wanted!r}"
     if not names:
-        return f"{missing}, and no other"
+        return f"{missing}: the experiment has none"
     # all of ten thousand names would take seconds to compare
     near = [name for name in names if wanted and wanted in name] or difflib.get_close_matches(
         wanted, names[:1000], _SHOWN

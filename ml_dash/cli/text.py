@@ -17,6 +17,7 @@ __all__ = [
     "duration_text",
     "json_text",
     "local_time",
+    "print_json",
     "size_text",
     "value_text",
     "visible",
@@ -74,6 +75,11 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     What msgpack carries and JSON does not (bytes) gets the form of every value that cannot be stored as it is.
     """
     return json.dumps(value, default=_unjson, indent=indent)
+
+
+def print_json(value: Any) -> None:
+    """Write JSON to standard output, for programs."""
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 def _unjson(value: Any) -> dict[str, str]:

@@ -140,7 +140,7 @@ def test_logging_out_revokes_and_forgets(url: str, tokens: Tokens, mine: str, st
 def test_logging_out_with_a_token_that_is_not_valid_any_more(url: str, store: TokenStore) -> None:
     store.put(url, Token(WRONG))
     done = invoke("logout", url)
-    assert (done.code, "not valid any more" in done.out) == (0, True)
+    assert (done.code, "no longer valid" in done.out) == (0, True)
     assert store.all() == {}
 
 

@@ -69,7 +69,7 @@ def test_an_admin_token_needs_no_owner(data: Path, live: Tokens) -> None:
         (["ci", "--owner", ""], "owner ''"),
         (["ci", "--owner", "a", "--owner", "a:read"], "given twice"),
         (["ci", "--owner", "a", "--scope", "root"], "scope 'root' is not known"),
-        (["ci", "--owner", "a", "--expires", "soon"], "--expires 'soon' is no time"),
+        (["ci", "--owner", "a", "--expires", "soon"], "--expires 'soon' is not a time"),
         (["ci", "--owner", "a", "--expires", "0d"], "cannot expire in"),
         (["ci", "--owner", "a", "--expires", "999999y"], "cannot expire in"),
         (["", "--owner", "a"], "not allowed for a token"),
@@ -122,7 +122,7 @@ def test_a_directory_without_a_server_is_named_and_left_as_it_is(tmp_path: Path)
     for directory in (tmp_path / "nowhere", tmp_path):
         done = invoke("server", "token", "create", "ci", "--owner", "a", "--data", directory)
         assert (done.code, done.out) == (2, "")
-        assert "there is no server's database at" in done.err
+        assert "there is no database of a server at" in done.err
     assert not (tmp_path / "nowhere").exists()
 
 

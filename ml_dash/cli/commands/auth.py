@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_dash.cli.select import AsJson
-from ml_dash.cli.text import complain, json_text, visible
+from ml_dash.cli.text import complain, print_json, visible
 from ml_dash.client.destination import server_url
 from ml_dash.client.login import begin, finish, revoke_self, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
@@ -30,7 +30,7 @@ ServerUrl = Annotated[
     str | None,
     typer.Argument(
         metavar="[URL]",
-        help="The server; else ML_DASH_API_URL, else https://api.dash.ml.",
+        help="The server; by default that of ML_DASH_API_URL, or https://api.dash.ml.",
         show_default=False,
     ),
 ]
@@ -50,12 +50,12 @@ def login(
         ),
     ] = None,
     browser: Annotated[
-        bool, typer.Option("--browser", help="Open the page to approve on in a browser.")
+        bool, typer.Option("--browser", help="Open the page of the approval in a browser.")
     ] = False,
 ) -> None:
     """Log in to a server, and store the token for it.
 
-    Shows an address and a code; approve the login there, in any browser, on any machine. A run that is going on
+    It shows an address and a code: approve the login there, in any browser, on any machine. A script that is running
     notices the new token without a restart.
     """
     server = server_named(url)
@@ -79,7 +79,7 @@ def server_named(url: str | None) -> str:
 def describe(who: dict[str, Any]) -> str:
     """Return who a token is, what it may do and until when, on one line."""
     expires = who.get("expiresAt")
-    until = f"until {str(expires)[:10]}" if expires else "without an end"
+    until = f"until {str(expires)[:10]}" if expires else "never expires"
     return visible(f"{who.get('name')}: {grants_text(who)}, {until}")
 
 
@@ -147,7 +147,7 @@ def logout(
 ) -> None:
     """Revoke the stored token for a server, and forget it.
 
-    It is forgotten in any case; if the server is out of reach, it stays valid there, and the exit code is 1.
+    It is forgotten in any case. Exit code 1: the server cannot be reached, and the token stays valid there.
     """
     server = server_named(url)
     if everywhere and url is not None:
@@ -180,13 +180,13 @@ def _leave(store: TokenStore, place: str, token: Token) -> bool:
     typer.echo(
         f"Logged out of {place}: the token is revoked"
         if was_valid
-        else f"Forgot the token for {place}, which was not valid any more"
+        else f"Forgot the token for {place}, which was no longer valid"
     )
     return True
 
 
 def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
-    """Say which token is used for a server, where it comes from, and what it may do."""
+    """Show which token is used for a server, and what it may do there."""
     server = server_named(url)
     token = _find(server)
     if token is None:
@@ -195,7 +195,7 @@ def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
         )
     who = asyncio.run(who_am_i(server, token))
     if as_json:
-        typer.echo(json_text({"server": server, "source": token.source, **who}, indent=2))
+        print_json({"server": server, "source": token.source, **who})
         return
     for name, value in _lines(server, token, who):
         typer.echo(f"{name:8} {visible(str(value))}")

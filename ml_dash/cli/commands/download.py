@@ -35,18 +35,24 @@ def download(
         str,
         typer.Argument(
             metavar="[GLOB]",
-            help="A path, for what is in it, or a pattern such as '*.pt' or 'models/**'; all files by default.",
+            help="A file, a directory, or a pattern such as '*.pt' or 'models/**'; all files by default.",
             show_default=False,
         ),
     ] = "",
     *,
     directory: Annotated[
-        str, typer.Option("--output", "-o", metavar="DIR", help="Where to put them; it is made.")
+        str,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="The directory to put them in; it is made if need be."
+        ),
     ] = ".",
     file_id: Annotated[
         str | None,
         typer.Option(
-            "--id", metavar="ID", help="The file of this id, an older version too.", show_default=False
+            "--id",
+            metavar="ID",
+            help="The file with this id; it may be an older version.",
+            show_default=False,
         ),
     ] = None,
     root: Root = DEFAULT_ROOT,
@@ -55,8 +61,8 @@ def download(
 ) -> None:
     """Copy files of an experiment to a directory.
 
-    Their paths are kept below it, and every content is checked. A file that is there already is passed over if it
-    is the same, and else replaced only with --force. Exit code 1: a file is missing, or none is meant.
+    Their paths are kept, and every file is compared with its checksum. A file that is there already is skipped if it
+    is the same, and replaced only with --force if it differs. Exit code 1: a file is missing, or nothing matches.
     """
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
@@ -72,12 +78,12 @@ def _wanted(source: FileSource, exp: str, glob: str, file_id: str | None) -> lis
     if file_id is not None:
         row = source.file(file_id)
         if row is None:
-            raise FileMissingError(f"no file of {exp!r} has the id {file_id!r}: `ml-dash files` lists them")
+            raise FileMissingError(f"no file of {exp!r} has the id {file_id!r}: `ml-dash files` lists all")
         return [row]
     rows = source.files(chosen(glob))
     if not rows:
-        meant = f"no file of {exp!r} is meant by {glob!r}" if glob else f"{exp!r} has no files"
-        raise FileMissingError(f"{meant}: `ml-dash files` lists those that there are")
+        meant = f"no file of {exp!r} matches {glob!r}" if glob else f"{exp!r} has no files"
+        raise FileMissingError(f"{meant}: `ml-dash files` lists all")
     return rows
 
 
@@ -115,12 +121,12 @@ class _Downloads:
             # by what is there, and not by the name: some disks fold case, or compose accents
             other = self.taken.get(_file_at(target))
             if other is not None:
-                raise FileStoreError(f"on this disk it would have the name of {other!r}: get it by --id")
+                raise FileStoreError(f"on this disk it would have the same name as {other!r}: get it by --id")
             if _is_same(target, row):
-                self.bar.say(f"{target}  is there already")
+                self.bar.say(f"{target}  already there")
                 return
             if not self.force:
-                raise FileStoreError(f"{target!r} is there, and differs: --force replaces it")
+                raise FileStoreError(f"{target!r} exists and differs: --force replaces it")
         self.source.fetch(row, target, lambda done: self.bar.show(name, begun + done, total))
         self.bar.say(f"{target}  {size_text(row['sizeBytes'])}")
 

@@ -43,7 +43,8 @@ def export(
     exp: ExperimentName,
     *,
     format: Annotated[
-        Format, typer.Option("--format", "-F", help="What to write; auto is what FILE ends with, or csv.")
+        Format,
+        typer.Option("--format", "-F", help="The format to write; auto is what FILE ends with, or csv."),
     ] = Format.auto,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
@@ -55,8 +56,8 @@ def export(
 ) -> None:
     """Export rows to CSV, JSON lines or parquet.
 
-    Metrics are exported, all of them by default, or log messages, or tracks; every value as it was logged.
-    A column says which metric a row is of, unless one --metric is named. FILE is replaced when all is written.
+    All metrics by default, or the log messages, or the tracks; every value as it was logged.
+    A column has the metric of each row, unless only one --metric is named. FILE is replaced when all is written.
     """
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")

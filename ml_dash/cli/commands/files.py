@@ -13,7 +13,7 @@ from ml_dash.cli.file_source import chosen, open_source
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
-from ml_dash.cli.text import age_text, complain, json_text, size_text, visible
+from ml_dash.cli.text import age_text, complain, print_json, size_text, visible
 from ml_dash.query.files import full_name
 
 if TYPE_CHECKING:
@@ -29,37 +29,37 @@ def files(
         str,
         typer.Argument(
             metavar="[PATTERN]",
-            help="A path, for what is in it, or a pattern such as '*.pt' or 'models/**'.",
+            help="A file, a directory, or a pattern such as '*.pt' or 'models/**'.",
             show_default=False,
         ),
     ] = "",
     *,
     root: Root = DEFAULT_ROOT,
     url: ServerOption = None,
-    versions: Annotated[bool, typer.Option("--versions", help="Older versions too.")] = False,
-    deleted: Annotated[bool, typer.Option("--deleted", help="Deleted files too.")] = False,
+    versions: Annotated[bool, typer.Option("--versions", help="List older versions too.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="List deleted files too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the files of an experiment.
 
-    The newest version of each; a file that was saved twice under one name has two.
+    Only the newest version of each: a file that was saved twice under one name has two.
     """
     query = chosen(pattern, versions=versions, deleted=deleted)
     with open_source(exp, root, url) as source:
         rows = source.files(query)
         damage = source.damage
     if as_json:
-        print(json_text(rows, indent=2))  # noqa: T201 - the command's output
+        print_json(rows)
     elif rows:
         _show(Screen(), rows)
     else:
-        complain(f"no files in {exp!r}" + (f" of {pattern!r}" if pattern else ""))
+        complain(f"no files in {exp!r}" + (f" match {pattern!r}" if pattern else ""))
     if report_damage(damage):
         raise typer.Exit(1)
 
 
 def uploaded_text(row: dict[str, Any], now: int) -> str:
-    """Return how long ago a file was saved; a time that is none as it is."""
+    """Return how long ago a file was saved; a time that is invalid, as it is."""
     text = str(row["uploadedAt"])
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
@@ -71,20 +71,10 @@ def uploaded_text(row: dict[str, Any], now: int) -> str:
 def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
     now = time.time_ns()
     drawn = table(
-        [
-            ("name", "left"),
-            ("size", "right"),
-            ("type", "left"),
-            ("uploaded", "left"),
-            ("tags", "left"),
-            ("id", "left"),
-        ],
+        ["name", ">size", "type", "uploaded", "tags", "id"],
         [[_name(row), *_facts(row, now)] for row in rows],
     )
-    if screen.fits(drawn):
-        screen.show(drawn)
-    else:
-        screen.show(*(_lines(row, now) for row in rows))
+    screen.show_either(drawn, (_lines(row, now) for row in rows))
 
 
 def _name(row: dict[str, Any]) -> Text:

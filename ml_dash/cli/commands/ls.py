@@ -12,7 +12,7 @@ from rich.text import Text
 from ml_dash.cli.output import Screen, status_style, table
 from ml_dash.cli.overview import look, run_record
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson
-from ml_dash.cli.text import age_text, complain, count_text, json_text, size_text, visible
+from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text, visible
 from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
@@ -66,17 +66,19 @@ def ls(
     status: Annotated[
         list[Status],
         typer.Option(
-            "--status", metavar="STATUS", help=f"Only those of this status: {_STATUSES}. May be repeated."
+            "--status",
+            metavar="STATUS",
+            help=f"Only experiments with this status: {_STATUSES}. May be repeated.",
         ),
     ] = [],  # noqa: B006 - typer wants a list, and makes a new one
     sort: Annotated[Order, typer.Option("--sort", "-s", help="What to sort by.")] = Order.prefix,
-    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Turn the order round.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the experiments under a directory.
 
-    Rows are those of metrics, tracks and log messages; the size is that of the journal. STALE is a run that
-    says RUNNING, but whose process is dead or silent. A ! marks damage.
+    Rows are those of metrics, tracks and log messages; the size is that of the journal. STALE is a run
+    that is marked as running, but whose process is dead or silent. A ! marks damage.
     """
     found = survey(root)
     overviews = sorted(map(look, found.experiments), key=_KEYS[sort], reverse=reverse)
@@ -84,13 +86,13 @@ def ls(
         wanted = {each.value for each in status}
         overviews = [each for each in overviews if each.label.lower().replace(" ", "-") in wanted]
     if as_json:
-        print(json_text([_record(each) for each in overviews], indent=2))  # noqa: T201 - the command's output
+        print_json([_record(each) for each in overviews])
     elif overviews:
         _show(Screen(), overviews)
     else:
-        complain(f"no experiments under {root!r}" + (" of that status" if status else ""))
+        complain(f"no experiments under {root!r}" + (" with that status" if status else ""))
     for path, reason in found.refused.items():
-        complain(f"Warning: cannot look into {path!r}: {reason}")
+        complain(f"Warning: cannot read {path!r}: {reason}")
     for each in overviews:
         if each.problem:
             complain(f"Warning: {each.problem}")
@@ -114,20 +116,10 @@ def _record(each: Overview) -> dict[str, Any]:
 def _show(screen: Screen, overviews: Sequence[Overview]) -> None:
     now = time.time_ns()
     drawn = table(
-        [
-            ("experiment", "left"),
-            ("status", "left"),
-            ("rows", "right"),
-            ("metrics", "right"),
-            ("size", "right"),
-            ("last activity", "left"),
-        ],
+        ["experiment", "status", ">rows", ">metrics", ">size", "last activity"],
         [[each.located.prefix, _status(each), *_numbers(each, now)] for each in overviews],
     )
-    if screen.fits(drawn):
-        screen.show(drawn)
-    else:
-        screen.show(*(_lines(each, now, screen.width) for each in overviews))
+    screen.show_either(drawn, (_lines(each, now, screen.width) for each in overviews))
 
 
 def _numbers(each: Overview, now: int) -> list[str]:

@@ -11,11 +11,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.select import AsJson
-from ml_dash.cli.text import age_text, complain, json_text, local_time
+from ml_dash.cli.text import age_text, complain, local_time, print_json
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.server.accounts.grants import Scope, parse_scope
 from ml_dash.server.settings import DEFAULT_DATA, ServerSettings
@@ -48,14 +49,14 @@ def _serve(
         int, typer.Option("--port", metavar="N", min=0, max=65_535, help="The port; 0 takes a free one.")
     ] = 7007,
     data: Annotated[
-        str, typer.Option("--data", metavar="DIR", help="Where database and rows are kept.")
+        str, typer.Option("--data", metavar="DIR", help="The directory for the database and the rows.")
     ] = DEFAULT_DATA,
     database: Annotated[
         str | None,
         typer.Option(
             "--database",
             metavar="URL",
-            help="A database of its own: postgresql://user:password@host/name.",
+            help="An external database: postgresql://user:password@host/name.",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +66,7 @@ def _serve(
             "--quota",
             metavar="BYTES",
             min=0,
-            help="What the contents of an owner's files may have together, unless it has a limit of its own.",
+            help="Largest size of all files of an owner, unless the owner has a limit of its own.",
             show_default=False,
         ),
     ] = None,
@@ -75,7 +76,7 @@ def _serve(
             "--file-limit",
             metavar="BYTES",
             min=0,
-            help="What the content of one file may have.",
+            help="Largest size of one file.",
             show_default=False,
         ),
     ] = None,
@@ -84,15 +85,15 @@ def _serve(
         typer.Option(
             "--blobs",
             metavar="URL",
-            help="A blob store of its own: s3://bucket/prefix, gs://…, az://….",
+            help="An external object store for files: s3://bucket/prefix, gs://…, az://….",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Serve experiments to all who have a token, until Ctrl-C or SIGTERM.
+    """Serve experiments to everybody who has a token.
 
-    The first start prints the admin token, this once, or takes ML_DASH_ADMIN_TOKEN. More tokens are made by
-    `ml-dash server token`.
+    It runs until Ctrl-C or SIGTERM. The first start takes the admin token from ML_DASH_ADMIN_TOKEN, or makes one and
+    prints it, this once. `ml-dash server token` makes more tokens.
     """
     if context.invoked_subcommand is not None:
         return
@@ -142,15 +143,17 @@ def _create(
         typer.Option(
             "--owner",
             metavar="OWNER[:SCOPE]",
-            help="Whose experiments it may read, write or administer; may be repeated. '*' is everybody.",
+            help="Whose experiments it may read, write or administer; may be repeated. '*' is every owner.",
         ),
     ] = [],  # noqa: B006 - typer wants a list, and makes a new one
     scope: Annotated[
-        str, typer.Option("--scope", metavar="SCOPE", help="read, write or admin, where --owner has none.")
+        str,
+        typer.Option("--scope", metavar="SCOPE", help="read, write or admin, where --owner does not say."),
     ] = "write",
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything, and manage tokens.")] = False,
     expires: Annotated[
-        str, typer.Option("--expires", metavar="TIME", help="When: 12h, 30d, 8w, 1y or never.")
+        str,
+        typer.Option("--expires", metavar="TIME", help="When it expires: after 12h, 30d, 8w, 1y, or never."),
     ] = "never",
     data: Data = DEFAULT_DATA,
     database: DatabaseUrl = None,
@@ -169,23 +172,20 @@ def _create(
 
 @_token.command("list")
 def _list(*, data: Data = DEFAULT_DATA, database: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """List the tokens that were ever made, also those that are valid no more."""
+    """List all tokens that were ever made, also those that are no longer valid."""
     with _open_tokens(data, database) as tokens:
         records = tokens.list()
         if as_json:
-            import msgspec
-
             from ml_dash.server.api.tokens import token_answer
 
-            told = [msgspec.to_builtins(token_answer(record)) for record in records]
-            typer.echo(json_text(told, indent=2))
+            print_json([msgspec.to_builtins(token_answer(record)) for record in records])
             return
     if not records:
         complain("no tokens")
         return
     columns = ["id", "name", "grants", "state", "created", "expires", "last used"]
     now = time.time_ns()
-    Screen().show(table([(column, "left") for column in columns], [_row(each, now) for each in records]))
+    Screen().show(table(columns, [_row(each, now) for each in records]))
 
 
 @_token.command("revoke")
@@ -195,12 +195,12 @@ def _revoke(
     data: Data = DEFAULT_DATA,
     database: DatabaseUrl = None,
 ) -> None:
-    """Revoke tokens. A server that runs refuses them within a second."""
+    """Revoke tokens. A running server refuses them within a second."""
     unknown = 0
     with _open_tokens(data, database) as tokens:
         for token_id in token_ids:
             # who gives the token itself must not find it on the screen, and in the logs of it
-            shown = token_id if token_id.startswith("tok_") else "that is no token's id"
+            shown = token_id if token_id.startswith("tok_") else "that is not the id of a token"
             if tokens.revoke(token_id):
                 typer.echo(f"Revoked {token_id}")
             else:
@@ -223,7 +223,7 @@ def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
     path = url.removeprefix("sqlite:///")
     if path != url and not os.path.isfile(path):
         raise InvalidArgumentError(
-            f"there is no server's database at {path!r}: let --data name its data directory, or start "
+            f"there is no database of a server at {path!r}: name its data directory by --data, or start "
             "`ml-dash server` there first"
         )
     opened = Database.open(url)
@@ -255,7 +255,7 @@ def _seconds(text: str) -> float | None:
     found = re.fullmatch(rf"(\d{{1,6}})([{''.join(_UNITS)}])", text)
     if found is None:
         raise InvalidArgumentError(
-            f"--expires {text!r} is no time: use a number and a unit, such as 12h, 30d, 8w, 1y"
+            f"--expires {text!r} is not a time: use a number and a unit, such as 12h, 30d, 8w, 1y"
         )
     return int(found[1]) * _UNITS[found[2]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -27,8 +27,8 @@ from ml_dash.cli.text import (
     age_text,
     count_text,
     duration_text,
-    json_text,
     local_time,
+    print_json,
     size_text,
     value_text,
     visible,
@@ -60,7 +60,7 @@ def show(
     root: Root = DEFAULT_ROOT,
     metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
     all_metrics: Annotated[
-        bool, typer.Option("--all", help=f"Show all metrics; else the first {_METRICS_SHOWN}.")
+        bool, typer.Option("--all", help=f"Show all metrics, not only the first {_METRICS_SHOWN}.")
     ] = False,
     logs: Annotated[
         int, typer.Option("--logs", metavar="N", min=0, help="How many of the last log messages to show.")
@@ -69,7 +69,7 @@ def show(
 ) -> None:
     """Show all about one experiment.
 
-    That is: status, parameters, metrics with their course and statistics, tracks, the newest files, and the last log
+    That is: status, parameters, metrics with sparklines and statistics, tracks, the newest files, and the last log
     messages.
     """
     located = find_experiment(exp, root)
@@ -78,7 +78,7 @@ def show(
     chosen = MetricChoice(metric).pick(index.series(Kind.METRIC))
     if as_json:
         record = _record(overview, index, summarize_metrics(index, chosen), logs)
-        print(json_text(record, indent=2))  # noqa: T201 - the command's output
+        print_json(record)
     else:
         screen = Screen()
         shown = chosen if metric or all_metrics else chosen[:_METRICS_SHOWN]
@@ -134,7 +134,7 @@ def _heading(overview: Overview) -> Group:
         (visible(overview.label), status_style(overview.label)),
     )
     facts = [(name, fact) for name, fact in _facts(overview) if fact]
-    return Group(title, table([("", "left"), ("", "left")], facts, header=False, indent=2))
+    return Group(title, table(["", ""], facts, header=False, indent=2))
 
 
 def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
@@ -174,7 +174,7 @@ def _show_params(screen: Screen, index: JournalIndex) -> None:
     params = read_params(index)
     if params:
         rows = [(key, value_text(value)) for key, value in params.items()]
-        screen.show(_title("Parameters"), table([("", "left"), ("", "left")], rows, header=False, indent=2))
+        screen.show(_title("Parameters"), table(["", ""], rows, header=False, indent=2))
 
 
 def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available: int) -> None:
@@ -188,7 +188,7 @@ def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available:
 def _show_tracks(screen: Screen, index: JournalIndex) -> None:
     rows = [(str(series.name), count_text(index.count(series), "row")) for series in index.series(Kind.TRACK)]
     if rows:
-        screen.show(_title("Tracks"), table([("", "left"), ("", "right")], rows, header=False, indent=2))
+        screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
 
 
 def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
@@ -232,8 +232,7 @@ def show_files(screen: Screen, index: JournalIndex) -> None:
         (full_name(row), size_text(row["sizeBytes"]), uploaded_text(row, now)) for row in rows[:_FILES_SHOWN]
     ]
     total = f"{count_text(len(rows), 'file')}, {size_text(sum(row['sizeBytes'] for row in rows))}"
-    columns: list[tuple[str, Literal["left", "right"]]] = [("", "left"), ("", "right"), ("", "left")]
-    screen.show(Text(f"\nFiles, {total}", "bold"), table(columns, shown, header=False, indent=2))
+    screen.show(Text(f"\nFiles, {total}", "bold"), table(["", ">", ""], shown, header=False, indent=2))
     if len(rows) > len(shown):
         hint = f"  and {len(rows) - len(shown):,} older ones: `ml-dash files` lists them"
         screen.show(Text(hint, "dim"))

@@ -48,7 +48,7 @@ def sync(
         list[str],
         typer.Argument(
             metavar="[PATH]...",
-            help="Experiments' directories, or directories with experiments below; default: .dash and the outbox.",
+            help="Directories of experiments, or directories above them; .dash and the outbox by default.",
             show_default=False,
         ),
     ] = [],  # noqa: B006 - typer wants a list, and makes a new one
@@ -58,7 +58,7 @@ def sync(
         typer.Option(
             "--to",
             metavar="URL",
-            help="Send to this server, whatever the runs were meant for.",
+            help="Send to this server, whichever the runs were meant for.",
             show_default=False,
         ),
     ] = None,
@@ -68,19 +68,19 @@ def sync(
     patience: Annotated[
         float,
         typer.Option(
-            "--patience", metavar="SECONDS", min=0.0, help="How long a server that fails is tried again."
+            "--patience", metavar="SECONDS", min=0.0, help="How long to try again at a server that fails."
         ),
     ] = 30.0,
 ) -> None:
     """Send to a server what it does not have.
 
-    It may be run twice, by two at once, and while the run goes on: the server stores everything once. Runs of local
-    mode are passed over, unless --to names a server. Exit code 1: something stays behind, in its journal.
+    It may be run again, by two at once, and beside the run itself: the server stores everything once. Runs in local
+    mode are skipped, unless --to names a server. Exit code 1: something could not be sent, and stays in its journal.
     """
     target = None if to is None else server_url(to)
     journals, local, failed = _find(paths, target)
     if local:
-        complain(f"{count_text(local, 'experiment')} of local mode passed over: --to URL sends them too")
+        complain(f"{count_text(local, 'experiment')} in local mode skipped: --to URL sends them too")
     reports = asyncio.run(_send(journals, named=target, recreate=recreate, patience=patience))
     for report in reports:
         _tell(report)
@@ -128,7 +128,7 @@ def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
     for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.isdir(root)]:
         found = survey(path)
         for refused, reason in found.refused.items():
-            complain(f"Warning: cannot look into {refused!r}: {reason}")
+            complain(f"Warning: cannot read {refused!r}: {reason}")
         if paths and not found.experiments:
             raise InvalidArgumentError(
                 f"there is no experiment in {path!r}: name its directory, or one above it"

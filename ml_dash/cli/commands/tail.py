@@ -17,6 +17,7 @@ from ml_dash.journal.follow import Follower
 from ml_dash.journal.sweep import last_rows, rows_of
 from ml_dash.query.runs import WriterRuns, writer_runs
 from ml_dash.series import Kind, Series
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,7 @@ def tail(
     exp: ExperimentName,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, until the run has ended.")
+        bool, typer.Option("--follow", "-f", help="Go on with new rows until the run has ended.")
     ] = False,
     count: Annotated[
         int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many of the last rows to show.")
@@ -46,8 +47,8 @@ def tail(
 ) -> None:
     """Print the last rows and log messages.
 
-    They come by time, those of metrics, tracks and logs together. With -f it goes on until the run has ended
-    and all is shown, or until Ctrl-C.
+    Metrics, tracks and log messages come together, in order of time. With -f it goes on until the run has ended
+    and everything is shown, or until Ctrl-C.
     """
     index = open_index(find_experiment(exp, root))
     choice = MetricChoice(metric)
@@ -104,7 +105,7 @@ def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
             printer.show(blocks)
             watch.add(writer, blocks)
         run = status_of(watch.writers)
-        if not keep and run.status is not None and (run.status != "RUNNING" or run.stale):
+        if not keep and run.status is not None and (run.status is not RunStatus.RUNNING or run.stale):
             complain(f"-- {status_label(run)}{_after(run)}{': ' + run.error if run.error else ''}")
             return
         time.sleep(_POLL_SECONDS)

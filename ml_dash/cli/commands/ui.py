@@ -30,23 +30,23 @@ def ui(
             metavar="N",
             min=0,
             max=65_535,
-            help="The port; 0 takes a free one. Without, 7008 or one of the next.",
+            help="The port; 0 takes a free one. By default 7008, or one of the next.",
             show_default=False,
         ),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Whether to open the browser.")] = True,
 ) -> None:
-    """Show the experiments below a directory in the browser, until Ctrl-C.
+    """Show the experiments under a directory in the browser.
 
-    Nothing is imported: the pages are drawn from the journals as they lie. Only this machine can reach them, and only
-    who opens the address that is printed.
+    It runs until Ctrl-C. Nothing is imported: the pages show the journals as they are on disk. They are reachable from
+    this machine only, by the address that is printed.
     """
     # a server takes half a second to load, which the help must not
     from ml_dash.server.local.app import serve_local
 
     if not os.path.isdir(root):
         raise InvalidArgumentError(
-            f"there is no directory {root!r}: name the one that experiments are in, or log one first"
+            f"there is no directory {root!r}: name the directory of your experiments, or log one first"
         )
 
     def ready(address: str) -> None:

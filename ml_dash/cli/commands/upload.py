@@ -62,29 +62,32 @@ def upload(
         typer.Option(
             "--to",
             metavar="PATH",
-            help="The name in the experiment; with a slash at its end, or for several files, the path to put them in.",
+            help="The name in the experiment; with a slash at its end, or for several files, the directory for them.",
             show_default=False,
         ),
     ] = "",
     description: Annotated[
-        str | None, typer.Option("--description", metavar="TEXT", help="For people.", show_default=False)
+        str | None,
+        typer.Option("--description", metavar="TEXT", help="A description, for people.", show_default=False),
     ] = None,
-    tag: Annotated[list[str], typer.Option("--tag", metavar="TAG", help="For search; may be repeated.")] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    tag: Annotated[
+        list[str], typer.Option("--tag", metavar="TAG", help="A tag to search by; may be repeated.")
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
     root: Root = DEFAULT_ROOT,
     url: Annotated[
         str | None,
         typer.Option(
             "--url",
             metavar="URL",
-            help="Add to an experiment at this server, not on this disk; EXP is a whole prefix then.",
+            help="Add to an experiment at this server instead of this disk; EXP is a whole prefix then.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Add files to an experiment that there is.
+    """Add files to an existing experiment.
 
-    The status of its runs stays as it is. What the experiment was sent to a server for, the files are, too; exit code
-    1 where they stay behind, which `ml-dash sync` mends.
+    The status of its runs stays as it is. If the experiment is sent to a server, so are the files. Exit code 1: they
+    could not be sent; `ml-dash sync` sends them later.
     """
     new = _new_files(paths, to, description, tag)
     place = _local(exp, root) if url is None else _at_server(exp, url)
@@ -107,9 +110,9 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
                 f"{source!r} is a directory: name the files in it, such as {os.path.join(source, '*')}"
             )
         if not os.path.exists(source):
-            raise InvalidArgumentError(f"there is no file {source!r}: name one that there is")
+            raise InvalidArgumentError(f"there is no file {source!r}: name an existing one")
         if not os.path.isfile(source) or not os.access(source, os.R_OK):
-            raise InvalidArgumentError(f"{source!r} is no regular file, or may not be read: name one that is")
+            raise InvalidArgumentError(f"{source!r} is not a readable regular file: name one that is")
         own = os.path.basename(source)
         *above, filename = file_path(
             f"{to.rstrip('/')}/{own}" if into else to or own, "--to " if to else "FILE "
@@ -175,7 +178,7 @@ def _tell(report: SyncReport, count: int) -> None:
     files = count_text(count, "file")
     if report.left_behind is not None:
         complain(
-            f"{files} added, and not sent to {report.url}: {report.left_behind}. What is missing there stays in "
+            f"{files} added, but not sent to {report.url}: {report.left_behind}. What the server is missing stays in "
             f"{report.directory}; `ml-dash sync` sends it"
         )
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -13,7 +13,7 @@ from ml_dash.cli.file_source import file_table
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import describe, open_index
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
-from ml_dash.cli.text import complain, count_text, json_text, size_text, visible
+from ml_dash.cli.text import complain, count_text, print_json, size_text, visible
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
 from ml_dash.journal.verify import repair, seems_alive, verify as check
 from ml_dash.query.files import FileQuery, full_name, is_checksum
@@ -23,7 +23,7 @@ from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import Survey, is_experiment, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ml_dash.journal.verify import RepairReport, SegmentReport, VerifyReport
     from ml_dash.storage.survey import Located
@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BlobsReport", "check_blobs", "verify"]
 
 
-_COLUMNS: Sequence[tuple[str, Literal["left", "right"]]] = (
-    ("segment", "left"),
-    ("frames", "right"),
-    ("rows", "right"),
-    ("size", "right"),
-    ("", "left"),
-)
+_COLUMNS = ("segment", ">frames", ">rows", ">size", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +41,14 @@ class _Verdict:
     located: Located
     report: VerifyReport | None = None
     repair: RepairReport | None = None
-    contents: BlobsReport | None = None
+    blobs: BlobsReport | None = None
     problem: str | None = None
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is lost; what a running process is writing at this moment is not."""
         sound = self.report is not None and not self.report.damage and not self.torn
-        return sound and self.contents is not None and not self.contents.faults
+        return sound and self.blobs is not None and not self.blobs.faults
 
     @property
     def torn(self) -> dict[str, int]:
@@ -66,29 +60,29 @@ class _Verdict:
 def verify(
     exp: Annotated[
         str,
-        typer.Argument(metavar="EXP|ROOT", help="An experiment, or a directory for all that are in it."),
+        typer.Argument(metavar="EXP|ROOT", help="An experiment, or a directory of experiments."),
     ] = "",
     *,
     root: Root = DEFAULT_ROOT,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Cut out what is bad; the original stays beside, as FILE.torn.")
+        bool, typer.Option("--repair", help="Cut out what is damaged; the original is kept as FILE.torn.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --repair: even where a process seems to be writing.")
+        bool, typer.Option("--force", help="With --repair: even if a process seems to be writing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check journals and files, and repair journals on demand.
 
-    Every frame of an experiment's journal and every content of its files is checked, or of all experiments under a
-    directory (--root by default).
-    Exits with 1 where something is damaged, missing or torn, even if it is repaired at once. A repair cannot
-    bring back what is lost: frames that are missing between others are reported by later checks, too.
+    Every frame of the journal and every byte of the files is read, of one experiment or of all under a directory
+    (--root by default).
+    Exit code 1: something is damaged, missing or torn, even if it is repaired at once. A repair cannot bring back
+    what is lost: later checks report missing frames again.
     """
     meant = _meant(exp, root)
     verdicts = [_check(located, mend=repair, force=force) for located in meant.experiments]
     if as_json:
-        print(json_text([_record(each) for each in verdicts], indent=2))  # noqa: T201 - the command's output
+        print_json([_record(each) for each in verdicts])
     elif verdicts:
         screen = Screen()
         for number, each in enumerate(verdicts):
@@ -96,7 +90,7 @@ def verify(
     else:
         complain(f"no experiments under {exp or root!r}")
     for path, reason in meant.refused.items():
-        complain(f"Warning: cannot look into {path!r}: {reason}")
+        complain(f"Warning: cannot read {path!r}: {reason}")
     if meant.refused or not all(each.is_sound for each in verdicts):
         raise typer.Exit(1)
 
@@ -117,10 +111,10 @@ def _meant(exp: str, root: str) -> Survey:
 def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
     try:
         report = check(located.journal)
-        contents = check_blobs(located)
+        blobs = check_blobs(located)
         if not mend or report.ok:
-            return _Verdict(located, report, None, contents)
-        return _Verdict(located, report, repair(located.journal, force=force), contents)
+            return _Verdict(located, report, None, blobs)
+        return _Verdict(located, report, repair(located.journal, force=force), blobs)
     except (JournalError, OSError) as error:
         return _Verdict(located, problem=str(error))
 
@@ -137,7 +131,7 @@ def _record(each: _Verdict) -> dict[str, Any]:
         "bytes": report and report.bytes,
         "segments": [segment._asdict() for segment in report.segments] if report else [],
         "damage": [damage._asdict() for damage in report.damage] if report else [],
-        "contents": each.contents and each.contents.record(),
+        "contents": each.blobs and each.blobs.record(),
         "repaired": [repaired._asdict() for repaired in each.repair.repaired] if each.repair else [],
         "refused": each.repair.refused if each.repair else {},
     }
@@ -152,8 +146,8 @@ def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
     if each.report and each.report.segments:
         rows = [_row(each, segment) for segment in each.report.segments]
         screen.show(table(_COLUMNS, rows, indent=2))
-    if each.contents and (each.contents.checked or each.contents.elsewhere):
-        screen.show(Text(f"  {_blobs_text(each.contents)}"))
+    if each.blobs and (each.blobs.checked or each.blobs.elsewhere):
+        screen.show(Text(f"  {_blobs_text(each.blobs)}"))
     for line in _remarks(each):
         screen.show(Text(f"  {visible(line)}"))
 
@@ -170,10 +164,10 @@ def _row(each: _Verdict, segment: SegmentReport) -> list[str | Text]:
     return [name, *numbers, Text(", ".join(states) or "ok", "red" if states else "green")]
 
 
-def _blobs_text(contents: BlobsReport) -> str:
-    words = f"{count_text(contents.checked, 'content')} of files ok, {size_text(contents.bytes)}"
-    if contents.elsewhere:
-        words += f"; {contents.elsewhere:,} more at the server only"
+def _blobs_text(blobs: BlobsReport) -> str:
+    words = f"contents of files: {blobs.checked:,} ok, {size_text(blobs.bytes)}"
+    if blobs.elsewhere:
+        words += f"; {blobs.elsewhere:,} more at the server only"
     return words
 
 
@@ -184,15 +178,15 @@ def _remarks(each: _Verdict) -> Iterator[str]:
     for damage in each.report.damage:
         yield describe(damage._replace(path=os.path.basename(damage.path)))
     for path, size in each.torn.items():
-        yield f"{os.path.basename(path)}: the last {size:,} bytes are no complete frame"
-    for name, reason in each.contents.faults if each.contents else ():
+        yield f"{os.path.basename(path)}: the last {size:,} bytes are not a complete frame"
+    for name, reason in each.blobs.faults if each.blobs else ():
         yield f"{name}: {reason}"
-    if each.contents and each.contents.unnamed:
-        yield f"{count_text(each.contents.unnamed, 'content')} in files/ that no row names"
+    if each.blobs and each.blobs.unnamed:
+        yield f"{count_text(each.blobs.unnamed, 'blob')} in files/ that no file has"
     if each.repair:
         yield from _repairs(each.repair)
     elif each.torn or any(damage.length for damage in each.report.damage):
-        yield "`ml-dash verify --repair` cuts out what is bad, and keeps the original beside it"
+        yield "`ml-dash verify --repair` cuts out what is damaged, and keeps the original"
 
 
 def _repairs(repair: RepairReport) -> Iterator[str]:
@@ -205,14 +199,14 @@ def _repairs(repair: RepairReport) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class BlobsReport:
-    """What was found of the contents.
+    """What was found of the blobs, which are the contents of files.
 
     Attributes:
-        checked: Contents that were read, and are right.
+        checked: Blobs that were read, and are right.
         bytes: Bytes in these.
         faults: What is wrong with the others, by the names of their files.
-        elsewhere: Contents that are not on this disk, and that a server has got.
-        unnamed: Contents on this disk that no row names.
+        elsewhere: Blobs that are not on this disk, and that a server has.
+        unnamed: Blobs on this disk that no row names.
     """
 
     checked: int = 0
@@ -233,10 +227,10 @@ class BlobsReport:
 
 
 def check_blobs(located: Located) -> BlobsReport:
-    """Read every content that a row names, those of deleted files and older versions too.
+    """Read every blob that a row names, those of deleted files and older versions too.
 
-    A content that is not there is a fault, unless a server has it: an experiment that is sent somewhere keeps a marker
-    for each content that has not arrived.
+    A missing blob is a fault, unless a server has it: an experiment that is sent somewhere keeps a marker for each blob
+    that has not arrived.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -264,14 +258,14 @@ def check_blobs(located: Located) -> BlobsReport:
 
 def _fault(path: str, checksum: str, size: int) -> str | None:
     if not os.path.lexists(path):
-        return f"its content is not there ({path})"
+        return f"its contents are missing ({path})"
     try:
         found = checksum_of(path)
     except MLDashError as error:
         return str(error)
     if found.size != size:
-        return f"its content has {found.size:,} bytes in place of {size:,} ({path})"
-    return None if found.checksum == checksum else f"its content is damaged ({path})"
+        return f"its contents have {found.size:,} bytes instead of {size:,} ({path})"
+    return None if found.checksum == checksum else f"its contents are damaged ({path})"
 
 
 def _is_sent(located: Located) -> bool:
@@ -280,7 +274,7 @@ def _is_sent(located: Located) -> bool:
 
 
 def _stored(files: str) -> Iterator[str]:
-    """Yield the checksums of what lies in a directory of contents."""
+    """Yield the checksums of what lies in a directory of blobs."""
     try:
         entries = list(os.scandir(files))
     except FileNotFoundError:

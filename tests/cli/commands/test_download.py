@@ -68,7 +68,7 @@ def test_a_file_that_is_there_is_passed_over_or_kept(saved: Path, tmp_path: Path
     """The same one is passed over; another one is only replaced by force."""
     out = tmp_path / "out"
     succeed("download", PREFIX, "-o", out, "--root", saved)
-    assert succeed("download", PREFIX, "-o", out, "--root", saved).count("is there already") == 3
+    assert succeed("download", PREFIX, "-o", out, "--root", saved).count("already there") == 3
     (out / "models" / "best.pt").write_bytes(b"mine!")
 
     kept = invoke("download", PREFIX, "-o", out, "--root", saved)
@@ -166,8 +166,8 @@ def test_two_files_of_one_name_on_this_disk_do_not_overwrite_each_other(tmp_path
     hostile(tmp_path / "dash", ("/", "a/x.txt"), ("/", "b/x.txt"), ("/d", "File"), ("/D", "file"))
     done = invoke("download", PREFIX, "-o", tmp_path / "out", "--root", tmp_path / "dash")
     assert done.code == 1
-    assert "b/x.txt: on this disk it would have the name of 'a/x.txt'" in done.err
-    assert done.err.count("on this disk it would have the name of") == (1 if folds_not(tmp_path) else 2)
+    assert "b/x.txt: on this disk it would have the same name as 'a/x.txt'" in done.err
+    assert done.err.count("on this disk it would have the same name as") == (1 if folds_not(tmp_path) else 2)
 
 
 def test_a_directory_in_the_way_is_named(saved: Path, tmp_path: Path) -> None:

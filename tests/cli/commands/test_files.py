@@ -113,7 +113,7 @@ def test_contents_are_verified(saved: Path) -> None:
     """Those of deleted files and older versions too."""
     out = succeed("verify", PREFIX, "--root", saved)
     assert "sound" in out
-    assert "5 contents of files ok, 23 B" in out
+    assert "contents of files: 5 ok, 23 B" in out
 
 
 @pytest.mark.parametrize("fault", ["missing", "damaged", "shorter"])
@@ -127,8 +127,8 @@ def test_a_content_that_is_not_right_is_told(saved: Path, fault: str) -> None:
         path.write_bytes(b'{"lr": 0.2}' if fault == "damaged" else b"{")
     done = invoke("verify", PREFIX, "--root", saved)
     assert done.code == 1
-    told = {"missing": "is not there", "damaged": "is damaged", "shorter": "in place of"}[fault]
-    assert any("configs/config.json: its content" in line and told in line for line in done.out.splitlines())
+    told = {"missing": "are missing", "damaged": "are damaged", "shorter": "instead of"}[fault]
+    assert any("configs/config.json: its contents" in line and told in line for line in done.out.splitlines())
     (record,) = json.loads(invoke("verify", PREFIX, "--root", saved, "--json").out)
     assert record["ok"] is False
     assert [each["file"] for each in record["contents"]["faults"]] == ["configs/config.json"]
@@ -139,4 +139,4 @@ def test_contents_that_no_row_names_are_counted(saved: Path) -> None:
     stray = saved / PREFIX / "files" / "ab" / ("ab" + "0" * 62)
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"x")
-    assert "1 content in files/ that no row names" in succeed("verify", PREFIX, "--root", saved)
+    assert "1 blob in files/ that no file has" in succeed("verify", PREFIX, "--root", saved)

@@ -68,7 +68,7 @@ def test_experiments_are_chosen_by_status(root: Path) -> None:
     assert listed(root, "--status", "stale", "--status", "not-started") == ["bob/nlp/empty", "bob/nlp/killed"]
     done = invoke("ls", root, "--status", "running")
     assert (done.code, done.out) == (0, "")
-    assert "of that status" in done.err
+    assert "with that status" in done.err
     assert invoke("ls", root, "--status", "sleeping").code == 2
 
 

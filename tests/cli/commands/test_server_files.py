@@ -74,7 +74,7 @@ def test_files_are_downloaded_from_a_server(server: EmbeddedServer, saved: Path,
         "large.bin": LARGE,
         "models/best.pt": b"newer",
     }
-    assert succeed("download", PREFIX, "-o", out, "--url", server.url).count("is there already") == 4
+    assert succeed("download", PREFIX, "-o", out, "--url", server.url).count("already there") == 4
     (old,) = [row for row in at(server, "models", "--versions") if row["sizeBytes"] == 3]
     succeed("download", PREFIX, "--id", str(old["id"]), "--force", "-o", out, "--url", server.url)
     assert (out / "models" / "best.pt").read_bytes() == b"old"
@@ -93,7 +93,7 @@ def test_what_is_not_on_this_disk_comes_from_the_server(
     assert below(tmp_path / "out")["models/best.pt"] == b"newer"
     verified = invoke("verify", PREFIX, "--root", saved).out
     assert "1 more at the server only" in verified
-    assert "models/best.pt: its content is damaged" in verified
+    assert "models/best.pt: its contents are damaged" in verified
 
 
 def test_a_server_that_is_away_costs_no_more_than_what_it_alone_has(
@@ -148,7 +148,7 @@ def test_an_upload_that_cannot_be_sent_stays_for_sync(
     monkeypatch.setenv("ML_DASH_TOKEN", "mld_wrong")
     done = invoke("upload", PREFIX, "more.bin", "--root", saved)
     assert done.code == 1
-    assert "1 file added, and not sent" in done.err
+    assert "1 file added, but not sent" in done.err
     assert "ml-dash sync" in done.err
     assert names(saved, "more.bin") == ["more.bin"]
 

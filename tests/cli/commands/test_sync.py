@@ -129,7 +129,7 @@ def test_a_run_of_local_mode_is_sent_where_it_is_told_to(server: EmbeddedServer)
     sent = invoke("sync", ".dash/alice/p/local", "--to", server.url)
 
     assert passed_over.code == 0
-    assert "1 experiment of local mode passed over" in passed_over.err
+    assert "1 experiment in local mode skipped" in passed_over.err
     assert sent.code == 0
     assert steps_at(server, "alice/p/local") == list(range(ROWS))
 

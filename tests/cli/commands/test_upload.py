@@ -101,7 +101,7 @@ def test_files_go_where_they_are_told_to(
         (["report.md", "nothing.pt"], "'nothing.pt'"),
         (["report.md", "./report.md"], "several FILEs"),
         (["report.md", "link"], "'link'"),
-        (["report.md", "/dev/null"], "no regular file"),
+        (["report.md", "/dev/null"], "not a readable regular file"),
         (["report.md", "--to", "../x"], "'..'"),
         (["report.md", "--to", "a/../../x"], "'..'"),
         (["report.md", "--to", "a\\b"], "backslash"),

@@ -41,7 +41,7 @@ def test_a_torn_tail_of_a_dead_process_is_told(root: Path, torn: Path) -> None:
     code, out, _ = invoke("verify", "torn", "--root", root)
     assert code == 1
     assert "torn tail" in out
-    assert "are no complete frame" in out
+    assert "are not a complete frame" in out
 
 
 def test_the_tail_that_a_live_process_writes_is_sound(root: Path, torn: Path) -> None:
