@@ -1,43 +1,28 @@
-"""The one piece of global state: this process's channels, its worker, and its hooks at fork and exit.
-
-Exit happens in two steps. When the interpreter begins to shut down (``threading._register_atexit``, which also runs
-in ``multiprocessing`` children) everything is flushed; other threads may still be logging. After they have been joined
-(``atexit``) the runs that are still open are ended and flushed. Neither step needs a new thread, a working
-event loop, or an import: where the worker is not up yet, the calling thread writes the journal itself. What is
-logged after that, by other handlers of the script, goes straight to disk.
-"""
+"""The one piece of global state: this process's channels, its open runs, and the worker that they share."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import shlex
-import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.forks import guarded_imports, hook_forks
+from ml_dash.forks import guarded_imports
 from ml_dash.logger import logger
 from ml_dash.pipeline.channel import Channel
-from ml_dash.pipeline.delivery import Delivery
-from ml_dash.pipeline.exit_bar import exit_bar
-from ml_dash.pipeline.signals import Termination
+from ml_dash.pipeline.exit import Exit
+from ml_dash.pipeline.hooks import Hooks
 from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
-    from types import FrameType
 
     from ml_dash.client.destination import Destination
-    from ml_dash.pipeline.counters import Counters
     from ml_dash.pipeline.delivery import Recipient
-    from ml_dash.pipeline.exit_bar import Left
-    from ml_dash.pipeline.threads import Pending
     from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
     from ml_dash.upload.outbox import Replay
@@ -50,14 +35,6 @@ _FORGET_AFTER = 5.0
 """Seconds for which the channel of an ended run is looked after."""
 _IDLE_LINGER = 1.0
 """Seconds between two rounds where no run is open."""
-_QUIET_EXIT = 1.0
-"""Seconds for which an exit that waits for a server says nothing."""
-_DRAWN_EVERY = 0.1
-"""Seconds between two pictures of how far that is."""
-_PARTING = 0.2
-"""Seconds of the exit timeout that are kept for what comes after the waiting for servers."""
-_LAST_WORD = 0.25
-"""Seconds that exit waits for the end rows even where the exit timeout has run out before."""
 
 
 class OpenRun(Protocol):
@@ -81,41 +58,24 @@ def new_writer_id() -> str:
     return f"{time.time_ns():016x}-{os.getpid():x}-{os.urandom(4).hex()}"
 
 
-class _ServerWait(NamedTuple):
-    """Somebody waits, so many seconds at most, for what is set when a channel's server has all."""
-
-    channel: Channel
-    delivery: Delivery
-    done: Pending
-    seconds: float
-
-    def until(self, started: float, *, at_most: float = float("inf")) -> None:
-        """Wait; the time began at `started`."""
-        self.done.wait(max(0.0, self.left(started, at_most)))
-
-    def left(self, started: float, at_most: float = float("inf")) -> float:
-        """Return the seconds that are left of the waiting."""
-        return started + min(self.seconds, at_most) - SYSTEM_CLOCK.monotonic()
-
-
 class Runtime:
     """This process's channels and the worker that they share."""
 
     def __init__(self) -> None:
+        # Guards the registry; held while a run is opened. Reentrant: a signal handler or a finalizer of the script may
+        # log in the middle, which may start a worker.
         self._lock = threading.RLock()
         # By directory and server: a run that stays local must not be sent because another one of this name is.
         self._channels: dict[tuple[str, str | None], Channel] = {}
         self._runs: dict[OpenRun, Channel] = {}
         self._worker: Worker | None = None
         self._beat_at = float("inf")
-        self._hooked = False
         self._over = False  # whether the last handler has run: there is no worker any more
         self.closing = False
         """Whether the process is about to end: what is still logged is written before the call returns."""
         self._replays: dict[Destination, Replay] = {}
-        self._waited = 0.0  # seconds that exit has waited so far
-        self._told: dict[Channel, Counters] = {}
-        self._termination = Termination(self._terminate, self._sigterm_timeout)
+        self._exit = Exit(self)
+        self._hooks = Hooks(self._after_fork, self._exit)
         # Whoever may hold an object of ours in a forked child is told, the runs that have ended too.
         self._handles: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._born: weakref.WeakSet[Channel] = weakref.WeakSet()
@@ -238,88 +198,11 @@ class Runtime:
 
     def flush_through(self, channel: Channel) -> None:
         """Flush for a caller that wants its row on disk: for as long as it takes, or as exit may still wait."""
-        self.flush(channel, max(0.0, channel.settings.exit_timeout - self._waited) if self.closing else None)
-
-    def drain(self, least: float = 0.0, *, last: bool = True) -> None:
-        """Flush every channel for an exit that waits no longer than their exit timeout in all, but `least` seconds.
-
-        First all journals are completed, on the disk; then what is left of the time is for the servers.
-        """
-        started = SYSTEM_CLOCK.monotonic()
-        waited = self._waited
-
-        def left(channel: Channel) -> float:
-            timeout = channel.settings.exit_timeout
-            return max(0.0, started + max(timeout - waited, min(least, timeout)) - SYSTEM_CLOCK.monotonic())
-
-        flushed = {}
-        try:
-            for channel in self._channels.values():
-                flushed[channel] = self.flush(channel, left(channel))
-            self._deliver(
-                self._channels.values(),
-                lambda channel: max(0.0, left(channel) - _PARTING),
-                Delivery.begin_drain,
-            )
-        except KeyboardInterrupt:
-            waited = float("inf")  # the user waits no longer
-        for channel in self._channels.values():
-            self._report(channel, done=flushed.get(channel, False), last=last)
-        self._waited = waited + SYSTEM_CLOCK.monotonic() - started
+        self.flush(channel, self._exit.time_left(channel) if self.closing else None)
 
     def finish(self, channel: Channel) -> None:
         """Complete the journal of a run that ends, and wait for its server, for as long as that can be reached."""
-        self.flush(channel)
-        if channel.delivery is None:
-            return
-        deadline = SYSTEM_CLOCK.monotonic() + channel.settings.flush_timeout
-        self._deliver([channel], lambda _: max(0.0, deadline - SYSTEM_CLOCK.monotonic()), Delivery.begin_wait)
-
-    def _deliver(
-        self,
-        channels: Iterable[Channel],
-        left: Callable[[Channel], float],
-        begin: Callable[[Delivery], Pending],
-    ) -> None:
-        """Wait for servers to have what is in the journals; say so where it takes a while.
-
-        The end of a run and the exit behind it wait once for a server that answers nothing, and not twice.
-        """
-        waits = [
-            _ServerWait(
-                channel, channel.delivery, begin(channel.delivery), channel.delivery.patience(left(channel))
-            )
-            for channel in channels
-            if channel.delivery is not None
-        ]
-        started = SYSTEM_CLOCK.monotonic()
-        try:
-            for wait in waits:
-                wait.until(started, at_most=_QUIET_EXIT)
-            late = [wait for wait in waits if not wait.done.is_set() and wait.seconds > _QUIET_EXIT]
-            if late:
-                logger().warning(
-                    "Sending the last rows to %s (%s to go). Ctrl-C leaves at once, and loses nothing: `ml-dash sync` "
-                    "sends the rest.",
-                    late[0].delivery.url,
-                    _to_go([wait.channel.counters() for wait in late]),
-                )
-            self._watch(late, started)
-        except KeyboardInterrupt:
-            for wait in waits:
-                wait.delivery.waited_in_vain(float("inf"))  # the user waits no longer
-            raise
-        for wait in waits:
-            if not wait.done.is_set():
-                wait.delivery.waited_in_vain(SYSTEM_CLOCK.monotonic() - started)
-
-    @staticmethod
-    def _watch(late: Collection[_ServerWait], started: float) -> None:
-        """Wait to the end, and show on a terminal how far it is."""
-        with exit_bar(lambda: _left([wait.channel for wait in late])) as show:
-            for wait in late:
-                while (seconds := wait.left(started)) > 0 and not wait.done.wait(min(_DRAWN_EVERY, seconds)):
-                    show()
+        self._exit.finish(channel)
 
     def ask(self, question: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine on the background thread's loop, and return what it returns.
@@ -349,7 +232,7 @@ class Runtime:
     def _ensure_worker(self, *, even_idle: bool = False) -> Worker | None:
         with self._lock:
             if self._worker is None and not self._over and (self._channels or even_idle):
-                worker = Worker(self._open_channels, self._linger, self._tick, self._jobs)
+                worker = Worker(self.open_channels, self._linger, self._tick, self._jobs)
                 try:
                     worker.start()
                 except RuntimeError:
@@ -359,7 +242,8 @@ class Runtime:
                     self._prepare_uploads()  # in a forked child the runs are open already
             return self._worker
 
-    def _open_channels(self) -> Collection[Channel]:
+    def open_channels(self) -> Collection[Channel]:
+        """Return this process's channels, but those of runs that ended a while ago."""
         return self._channels.values()
 
     def _linger(self) -> float:
@@ -380,22 +264,8 @@ class Runtime:
                 run.beat()
 
     def _hook(self) -> None:
-        """Register what must happen at a fork, at exit and at SIGTERM; once a process tree."""
-        if not self._hooked:
-            self._hooked = True
-            hook_forks()
-            if hasattr(os, "register_at_fork"):
-                # Such hooks are freed when little of the interpreter is left: ours keeps nothing alive till then.
-                after_fork = weakref.WeakMethod(self._after_fork)
-                os.register_at_fork(after_in_child=lambda: (begin_anew := after_fork()) and begin_anew())
-            atexit.register(self._at_exit)
-            # Private, and there since 3.9; where it is not, `atexit` does.
-            register: Any = getattr(threading, "_register_atexit", atexit.register)
-            try:
-                register(self._at_shutdown)
-            except RuntimeError:
-                self.closing = True  # the interpreter is ending already, and may run no new handler
-        self._termination.hook()
+        if not self._hooks.install():
+            self.closing = True
 
     def _after_fork(self) -> None:
         """Begin anew in a forked child: the parent's rows, runs and thread are the parent's."""
@@ -404,70 +274,17 @@ class Runtime:
         self._runs = {}
         self._replays = {}
         self.closing = self._over = False
-        self._waited = 0.0
-        self._told = {}
-        self._termination.forked()
+        self._exit.forked()
         # The channels of ended runs too: whoever reopens such a run here must not write in the parent's name.
         for channel in tuple(self._born):
             channel.reset(new_writer_id())
         for run in tuple(self._handles):
             run.forked()
 
-    def _at_shutdown(self) -> None:
-        """Flush what was logged so far; threads that go on logging have yet to be joined."""
-        exit_code = _exit_code(sys._getframe())  # noqa: SLF001 - `inspect` costs too much for one name
-        if exit_code is not None:
-            self._end_all("FAILED" if exit_code else "COMPLETED")
-        self.drain(last=exit_code is not None)
-
-    def _at_exit(self) -> None:
-        failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
-        self._end_all("FAILED" if failed else "COMPLETED")
-        self.drain(_LAST_WORD)
-        self._hang_up()
-        self._termination.conclude()
-
-    def _hang_up(self) -> None:
-        """Close the connections to servers, so that nothing complains of them while the interpreter goes down."""
-        with contextlib.suppress(KeyboardInterrupt):  # the interpreter closes them, then, with a complaint
-            self._hang_up_all()
-            self._end_worker()
-
-    def _hang_up_all(self) -> None:
-        deliverys = [channel.delivery for channel in self._channels.values() if channel.delivery is not None]
-        for delivery in deliverys:
-            delivery.stop()
-        deadline = SYSTEM_CLOCK.monotonic() + _LAST_WORD
-        for delivery in deliverys:
-            if delivery.has_all:  # else it waits for its server, as others have done before it in vain
-                delivery.wait_finished(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
-        if self._worker is not None:
-            self._worker.hang_up(_LAST_WORD)
-        for channel in self._channels.values():
-            channel.tidy()
-
-    def _end_worker(self) -> None:
-        """End the threads; what is logged after that is written by whoever logs it."""
-        with self._lock:
-            self._over = True
-            worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.stop(_LAST_WORD)
-
-    def _terminate(self, timeout: float) -> None:
-        deadline = SYSTEM_CLOCK.monotonic() + timeout
-        self._end_all("CANCELLED")
-        # Twice: threads go on logging, and one may have been inside a call when its run ended.
-        for channel in (*self._channels.values(), *self._channels.values()):
-            self.flush(channel, max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
-
-    def _sigterm_timeout(self) -> float:
-        return min((channel.settings.sigterm_timeout for channel in self._channels.values()), default=0.0)
-
-    def _end_all(self, status: str) -> None:
-        """End the runs that are open, in the thread that ends the process: it must not wait for room in a queue."""
+    def end_runs(self, status: str) -> None:
+        """Queue the end of the open runs, in the thread that ends the process: it must not wait for room in a queue."""
         self.closing = True
-        for channel in self._channels.values():
+        for channel in self.open_channels():
             channel.queue.exempt_this_thread()
         for run in tuple(self._handles):
             try:
@@ -475,62 +292,18 @@ class Runtime:
             except Exception:  # noqa: BLE001 - a warning that is an error, in one run, must not stop the others
                 logger().exception("A run could not be ended; its rows are written all the same.")
 
-    def _report(self, channel: Channel, *, done: bool, last: bool) -> None:
-        """Say at exit, once, what is not on disk, and what is there and not at the server."""
-        counters = channel.counters()
-        unsure = 0 if done and not channel.failing else counters.unsafe
-        if (unsure or counters.dropped) and self._told.get(channel) != counters:
-            logger().warning(
-                "%s: at exit, rows not known to be on disk: %d; dropped: %s%s.",
-                channel.journal,
-                unsure,
-                dict(counters.dropped) or "none",
-                f" ({channel.last_error})" if channel.last_error else "",
-            )
-        late = channel.delivery is not None and (counters.pending > unsure or not channel.delivery.has_all)
-        if last and channel.delivery is not None and late and self._told.get(channel) != counters:
-            logger().warning(
-                "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
-                channel.delivery.url,
-                _to_go([counters], unsure) if counters.pending > unsure else "the end of the run",
-                shlex.quote(channel.directory),
-            )
-        if last or unsure or counters.dropped:
-            self._told[channel] = counters
+    def hang_up(self, timeout: float) -> None:
+        """Close the connections to servers, waiting at most `timeout` seconds."""
+        if self._worker is not None:
+            self._worker.hang_up(timeout)
 
-
-def _left(channels: Iterable[Channel]) -> Left:
-    """Return what servers do not have yet: rows, and bytes of files."""
-    counters = [(channel.counters(), channel.delivery) for channel in channels]
-    arrived = sum(delivery.blobs.arrived_bytes for _, delivery in counters if delivery is not None)
-    size = sum(each.pending_blob_bytes for each, _ in counters)
-    return sum(each.pending for each, _ in counters), max(0, size - arrived)
-
-
-def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
-    """Say how much a server does not have."""
-    rows = _several(sum(each.pending for each in counters) - unsure, "row")
-    files = sum(each.pending_files for each in counters)
-    size = sum(each.pending_blob_bytes for each in counters)
-    shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
-    return f"{rows}, and the contents of {_several(files, 'file')} ({shown})" if files else rows
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _exit_code(frame: FrameType | None) -> int | None:
-    """Return the exit code of a child of `multiprocessing` that ends with this frame's stack; else None.
-
-    A forked one runs no `atexit` handlers: this is its only moment for ending the runs that it opened. And whether
-    its function raised, `multiprocessing` keeps to itself.
-    """
-    while frame is not None:
-        if frame.f_code.co_name == "_bootstrap" and isinstance(code := frame.f_locals.get("exitcode"), int):
-            return code
-        frame = frame.f_back
-    return None
+    def end_worker(self, timeout: float) -> None:
+        """End the threads; what is logged after that is written by whoever logs it."""
+        with self._lock:
+            self._over = True
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop(timeout)
 
 
 RUNTIME = Runtime()

@@ -120,14 +120,15 @@ class Worker:
 
     def hang_up(self, timeout: float) -> None:
         """Close the connections to servers, waiting so many seconds at most."""
-        http = sys.modules.get("ml_dash.client.http")
-        if http is not None and self.ready:
+        # Not imported for this, and perhaps just being imported by the loop: then there is no connection yet.
+        close_session = getattr(sys.modules.get("ml_dash.client.http"), "close_session", None)
+        if close_session is not None and self.ready:
             import concurrent.futures
 
             with contextlib.suppress(
                 concurrent.futures.TimeoutError, concurrent.futures.CancelledError, RuntimeError
             ):
-                self.call(http.close_session(), timeout)
+                self.call(close_session(), timeout)
 
     def stop(self, timeout: float) -> None:
         """End the loop and the threads, waiting so many seconds at most; what they have not begun is not done.

@@ -1,0 +1,329 @@
+"""The end of a process, and of a run: what was logged is completed on the disk, then sent, as long as there is time.
+
+Problem: a script may end at any moment, with rows in memory, threads that still log, and a server that is slow or not
+there. Rows must not be lost, and the exit must not hang.
+
+What was tried and does not work: everything in an `atexit` handler. It runs after non-daemon threads were joined, which
+may take hours, and not at all in children that `multiprocessing` forks. Everything when the interpreter begins to shut
+down does not work, either: other threads may still be logging.
+
+What holds: the exit has two steps, see `ml_dash.pipeline.hooks` for their moments. `Exit.begin` flushes what there is;
+`Exit.complete` ends the runs that are still open, and flushes once more. Neither needs a new thread, a working event
+loop, or an import: where the worker is not up, the calling thread writes the journal itself. Disks come first, since
+what is in a journal can be sent later. All waits of a process together take no longer than the exit timeout; and one
+for a server that was waited for in vain is not repeated. What is logged after all this, by other handlers of the
+script, is written before the call returns.
+
+What still can fail: behind a disk that answers nothing, rows are lost that are in memory when the time is over; that is
+said. Rows that are only on the disk are sent by the next run, or by ``ml-dash sync``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.logger import logger
+from ml_dash.pipeline.delivery import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from ml_dash.pipeline.channel import Channel
+    from ml_dash.pipeline.counters import Counters
+    from ml_dash.pipeline.threads import Pending
+
+__all__ = ["Exit", "exit_bar"]
+
+_QUIET_EXIT = 1.0
+"""Seconds for which an exit that waits for a server says nothing."""
+_DRAWN_EVERY = 0.1
+"""Seconds between two pictures of how far that is."""
+_PARTING = 0.2
+"""Seconds of the exit timeout that are kept for what comes after the waiting for servers."""
+_LAST_WORD = 0.25
+"""Seconds that exit waits for the end rows even where the exit timeout has run out before."""
+
+
+class Registry(Protocol):
+    """What is to be ended; see `Runtime`."""
+
+    def open_channels(self) -> Collection[Channel]:
+        """Return the channels of this process."""
+        ...
+
+    def flush(self, channel: Channel, timeout: float | None = None) -> bool:
+        """Write and sync what a channel holds now; False where that takes longer than `timeout` seconds."""
+        ...
+
+    def end_runs(self, status: str) -> None:
+        """Queue the end of all runs that are open."""
+        ...
+
+    def hang_up(self, timeout: float) -> None:
+        """Close the connections to servers."""
+        ...
+
+    def end_worker(self, timeout: float) -> None:
+        """End the background threads, for good."""
+        ...
+
+
+class _ServerWait(NamedTuple):
+    """A wait of at most `seconds` until a channel's server has all."""
+
+    channel: Channel
+    delivery: Delivery
+    done: Pending
+    seconds: float
+
+    def until(self, started: float, *, at_most: float = float("inf")) -> None:
+        """Wait; the time began at `started`."""
+        self.done.wait(max(0.0, self.left(started, at_most)))
+
+    def left(self, started: float, at_most: float = float("inf")) -> float:
+        """Return the seconds that are left of the waiting."""
+        return started + min(self.seconds, at_most) - SYSTEM_CLOCK.monotonic()
+
+
+class Exit:
+    """Ends runs, and with them the process.
+
+    Args:
+        registry: what is to be ended.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.forked()
+
+    def forked(self) -> None:
+        """Forget, in a forked child, what the parent has waited for and said."""
+        self._waited = 0.0  # seconds that exit has waited so far
+        self._told: dict[Channel, Counters] = {}
+
+    def time_left(self, channel: Channel) -> float:
+        """Return the seconds that exit may still wait for a channel's disk."""
+        return max(0.0, channel.settings.exit_timeout - self._waited)
+
+    def finish(self, channel: Channel) -> None:
+        """Complete the journal of a run that ends, and wait for its server, for as long as that can be reached."""
+        self._registry.flush(channel)
+        deadline = SYSTEM_CLOCK.monotonic() + channel.settings.flush_timeout
+        self._deliver([channel], lambda _: max(0.0, deadline - SYSTEM_CLOCK.monotonic()), Delivery.begin_wait)
+
+    def begin(self, status: str | None) -> None:
+        """Flush what was logged so far: the interpreter begins to shut down, and threads have yet to be joined.
+
+        Args:
+            status: what the open runs end with, where there is no later moment to end them; else None.
+        """
+        if status is not None:
+            self._registry.end_runs(status)
+        self._drain(last=status is not None)
+
+    def complete(self, status: str) -> None:
+        """End the runs that are still open, flush, and let go of servers and threads: no thread logs any more."""
+        self._registry.end_runs(status)
+        self._drain(_LAST_WORD)
+        with contextlib.suppress(
+            KeyboardInterrupt
+        ):  # the interpreter closes connections, then, with a complaint
+            self._hang_up()
+
+    def terminate(self, timeout: float) -> None:
+        """End the runs and complete the journals, waiting for no server."""
+        deadline = SYSTEM_CLOCK.monotonic() + timeout
+        self._registry.end_runs("CANCELLED")
+        channels = self._registry.open_channels()
+        # Twice: threads go on logging, and one may have been inside a call when its run ended.
+        for channel in (*channels, *channels):
+            self._registry.flush(channel, max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+
+    @property
+    def termination_timeout(self) -> float:
+        """The seconds that `terminate` may take."""
+        channels = self._registry.open_channels()
+        return min((channel.settings.sigterm_timeout for channel in channels), default=0.0)
+
+    def _drain(self, least: float = 0.0, *, last: bool = True) -> None:
+        """Flush every channel, waiting no longer than their exit timeout in all, but `least` seconds.
+
+        First all journals are completed, on the disk; then what is left of the time is for the servers.
+        """
+        started = SYSTEM_CLOCK.monotonic()
+        waited = self._waited
+
+        def left(channel: Channel) -> float:
+            timeout = channel.settings.exit_timeout
+            return max(0.0, started + max(timeout - waited, min(least, timeout)) - SYSTEM_CLOCK.monotonic())
+
+        flushed = {}
+        try:
+            for channel in self._registry.open_channels():
+                flushed[channel] = self._registry.flush(channel, left(channel))
+            self._deliver(
+                self._registry.open_channels(),
+                lambda channel: max(0.0, left(channel) - _PARTING),
+                Delivery.begin_drain,
+            )
+        except KeyboardInterrupt:
+            waited = float("inf")  # the user waits no longer
+        for channel in self._registry.open_channels():
+            self._report(channel, done=flushed.get(channel, False), last=last)
+        self._waited = waited + SYSTEM_CLOCK.monotonic() - started
+
+    def _deliver(
+        self,
+        channels: Iterable[Channel],
+        left: Callable[[Channel], float],
+        begin: Callable[[Delivery], Pending],
+    ) -> None:
+        """Wait for servers to have what is in the journals; say so where it takes a while.
+
+        The end of a run and the exit behind it wait once for a server that answers nothing, and not twice.
+        """
+        waits = [
+            _ServerWait(channel, delivery, begin(delivery), delivery.patience(left(channel)))
+            for channel in channels
+            if (delivery := channel.delivery) is not None
+        ]
+        started = SYSTEM_CLOCK.monotonic()
+        try:
+            for wait in waits:
+                wait.until(started, at_most=_QUIET_EXIT)
+            late = [wait for wait in waits if not wait.done.is_set() and wait.seconds > _QUIET_EXIT]
+            if late:
+                logger().warning(
+                    "Sending the last rows to %s (%s to go). Ctrl-C leaves at once, and loses nothing: `ml-dash sync` "
+                    "sends the rest.",
+                    late[0].delivery.url,
+                    _to_go([wait.channel.counters() for wait in late]),
+                )
+            _watch(late, started)
+        except KeyboardInterrupt:
+            for wait in waits:
+                wait.delivery.waited_in_vain(float("inf"))  # the user waits no longer
+            raise
+        for wait in waits:
+            if not wait.done.is_set():
+                wait.delivery.waited_in_vain(SYSTEM_CLOCK.monotonic() - started)
+
+    def _hang_up(self) -> None:
+        """Close what would complain while the interpreter goes down."""
+        channels = self._registry.open_channels()
+        deliveries = [channel.delivery for channel in channels if channel.delivery is not None]
+        for delivery in deliveries:
+            delivery.stop()
+        deadline = SYSTEM_CLOCK.monotonic() + _LAST_WORD
+        for delivery in deliveries:
+            if delivery.has_all:  # else it waits for its server, as others have done before it in vain
+                delivery.wait_finished(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+        self._registry.hang_up(_LAST_WORD)
+        for channel in channels:
+            channel.tidy()
+        self._registry.end_worker(_LAST_WORD)
+
+    def _report(self, channel: Channel, *, done: bool, last: bool) -> None:
+        """Say at exit, once, what is not on disk, and what is there and not at the server."""
+        counters = channel.counters()
+        unsure = 0 if done and not channel.failing else counters.unsafe
+        is_news = self._told.get(channel) != counters
+        if (unsure or counters.dropped) and is_news:
+            logger().warning(
+                "%s: at exit, rows not known to be on disk: %d; dropped: %s%s.",
+                channel.journal,
+                unsure,
+                dict(counters.dropped) or "none",
+                f" ({channel.last_error})" if channel.last_error else "",
+            )
+        delivery = channel.delivery
+        if last and is_news and delivery is not None and (counters.pending > unsure or not delivery.has_all):
+            logger().warning(
+                "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
+                delivery.url,
+                _to_go([counters], unsure) if counters.pending > unsure else "the end of the run",
+                shlex.quote(channel.directory),
+            )
+        if last or unsure or counters.dropped:
+            self._told[channel] = counters
+
+
+def _watch(late: Collection[_ServerWait], started: float) -> None:
+    """Wait to the end, and show on a terminal how far it is."""
+
+    def left() -> tuple[int, int]:
+        counters = [wait.channel.counters() for wait in late]
+        arrived = sum(wait.delivery.blobs.arrived_bytes for wait in late)
+        size = sum(each.pending_blob_bytes for each in counters)
+        return sum(each.pending for each in counters), max(0, size - arrived)
+
+    with exit_bar(left) as show:
+        for wait in late:
+            while (seconds := wait.left(started)) > 0 and not wait.done.wait(min(_DRAWN_EVERY, seconds)):
+                show()
+
+
+def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
+    """Say how much a server does not have."""
+    rows = _several(sum(each.pending for each in counters) - unsure, "row")
+    files = sum(each.pending_files for each in counters)
+    size = sum(each.pending_blob_bytes for each in counters)
+    shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
+    return f"{rows}, and the contents of {_several(files, 'file')} ({shown})" if files else rows
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+@contextmanager
+def exit_bar(left: Callable[[], tuple[int, int]]) -> Iterator[Callable[[], None]]:
+    """Show on a terminal how far the last of an upload is; nothing where nobody looks.
+
+    Args:
+        left: returns the rows, and the bytes of files, that are still to be sent.
+
+    Yields:
+        What draws the bar anew, to be called now and then.
+    """
+    stderr = sys.stderr
+    rows, size = left()
+    try:
+        is_seen = stderr is not None and stderr.isatty() and (rows or size)
+    except ValueError:
+        is_seen = False  # the script has closed it
+    if not is_seen:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskProgressColumn
+
+    count = DownloadColumn() if size else MofNCompleteColumn()
+    console = Console(stderr=True)
+    # It draws when it is told to: at this moment no thread can be started any more that would do so.
+    progress = Progress(
+        "{task.description}",
+        BarColumn(),
+        count,
+        TaskProgressColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+    )
+    total = size or rows
+    task = progress.add_task("files" if size else "rows", total=total)
+
+    def show() -> None:
+        rows, size_left = left()
+        progress.update(task, completed=max(0, total - (size_left if size else rows)))
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone
+            progress.refresh()
+
+    with progress:
+        show()
+        yield show
