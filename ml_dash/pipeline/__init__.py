@@ -1,1 +1,33 @@
-"""From the call to the journal: queue, batcher, channel, worker, and the runtime that they share."""
+"""From a call of the SDK to the journal, and from there to a server: queue, batches, background threads, fork and exit.
+
+Threads
+-------
+The script's threads put events into a queue, count and wait; at most they do the work of others (`threads.apart`).
+``ml-dash`` runs the event loop: it alone moves slices (`Channel.pump`) as long as it runs, and all deliveries. It never
+waits for the disk's fsync or for a name: that is done by ``ml-dash-disk`` (`Channel.sync`, `Channel.flush`),
+``ml-dash-blobs`` (`Channel.sync_blobs`), ``ml-dash-upload`` (what is read to be sent) and ``ml-dash-names``. While the
+interpreter is ending there may be none of these: then the calling thread does it all.
+
+Locks
+-----
+Whoever holds a lock may only wait for one that is further down in this list. tests/support/lock_order.py holds the code
+to that while tests run. Locks of the SDK come before all of these, and none is taken under another by us in a handler
+of the script's, which may do anything. Hence the second rule: a lock that a call of the script may take is reentrant,
+for a signal handler or a finalizer of the script may make another such call in the middle of it, in the same thread.
+
+1. `Runtime._lock`: the registry, while a run is opened and a worker started.
+2. `Channel._pumping`: a slice on its way, the disk's time included.
+3. `SideFiles._saving`: the readable files, the disk's time included.
+4. `BlobDurability._syncing`: the fsyncs of blobs.
+5. `JournalWriter._sync_lock`: the journal's fsync.
+6. `JournalWriter._lock`: the journal's segments; held while a frame is written.
+7. `JournalView._lock`: what readers know of the journal, and so what side files are made from.
+8. `Channel._lock`: counters and what is between queue and journal; held for a moment, as all that follow.
+9. `BlobDurability._lock`: which blobs wait for an fsync.
+10. `EventQueue._lock`: taking events out. Putting takes no lock.
+11. `Uploader._lock`: who waits for the server.
+12. `BlobLedger._lock`: what has become of blobs.
+
+No lock is held while another thread is waited for, and none while an uploader is stopped, but for `Runtime._lock`.
+A fork takes none of them: the child replaces them all (`Runtime._after_fork`).
+"""

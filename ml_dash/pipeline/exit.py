@@ -124,12 +124,12 @@ class Exit:
         """
         if status is not None:
             self._registry.end_runs(status)
-        self._drain(last=status is not None)
+        self.drain(last=status is not None)
 
     def complete(self, status: str) -> None:
         """End the runs that are still open, flush, and let go of servers and threads: no thread logs any more."""
         self._registry.end_runs(status)
-        self._drain(_LAST_WORD)
+        self.drain(_LAST_WORD)
         with contextlib.suppress(
             KeyboardInterrupt
         ):  # the interpreter closes connections, then, with a complaint
@@ -150,7 +150,7 @@ class Exit:
         channels = self._registry.open_channels()
         return min((channel.settings.sigterm_timeout for channel in channels), default=0.0)
 
-    def _drain(self, least: float = 0.0, *, last: bool = True) -> None:
+    def drain(self, least: float = 0.0, *, last: bool = True) -> None:
         """Flush every channel, waiting no longer than their exit timeout in all, but `least` seconds.
 
         First all journals are completed, on the disk; then what is left of the time is for the servers.

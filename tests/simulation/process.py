@@ -14,6 +14,7 @@ from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.queue import LARGE_EVENT, Event
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
+from tests.support.lock_order import another_thread
 from tests.support.rows import SERIES, Row, as_text, malformed_event, random_row
 from tests.support.simulated_clock import SimulatedClock
 from tests.support.simulated_disk import SimulatedDisk
@@ -170,7 +171,7 @@ class Process:
     def meanwhile(self, operation: str) -> None:
         """Do something in the middle of a disk's operation, of what other threads could do at that moment."""
         # A write is made under the writer's lock, for which a pump of this process would wait.
-        with self._doing_it("write" if operation == "write" else "wait"):
+        with self._doing_it("write" if operation == "write" else "wait"), another_thread():
             if self._rng.random() < 0.6 and "put" not in self._doing:
                 while self._rng.random() < 0.6:
                     self.put(may_wait=False)
@@ -277,10 +278,11 @@ class Process:
         """Be the worker that is woken: at once, or later. A caller that waits for room asks until there is some."""
         if self._is_writing or self._rng.random() < 0.3:
             return
-        with self._doing_it("pump"):
-            moved = self.channel.pump()
-        if not moved and "sync" not in self._doing:
-            self.sync()
+        with another_thread():
+            with self._doing_it("pump"):
+                moved = self.channel.pump()
+            if not moved and "sync" not in self._doing:
+                self.sync()
 
     @property
     def _is_writing(self) -> bool:
