@@ -136,7 +136,7 @@ class Channel:
         # A fork's parent looks after its own.
         self.blobs = BlobDurability(self.directory, self._disk, self._clock)
         self._side_files = SideFiles(
-            self.directory, self._disk, self._clock, self._lock, self.is_settled, self._health.note
+            self.directory, self._disk, self._clock, self._lock, self.is_written, self._health.note
         )
         self._synced_at = self._clock.monotonic()
         self._begin_delivery()
@@ -155,7 +155,7 @@ class Channel:
 
     def tidy(self) -> None:
         """When its run has ended, remove a journal that is only kept until the server has it."""
-        waits = self.blobs or self._tally.has_unsynced or not self.is_settled()
+        waits = self.blobs or self._tally.has_unsynced or not self.is_written()
         if self.delivery is not None and not self._tidied and not waits:
             self._tidied = self.delivery.tidy()
 
@@ -224,7 +224,7 @@ class Channel:
         return self.writer.unsynced_bytes >= _UNSYNCED_BYTES // 2 or waited >= self.settings.sync_interval
 
     def quiet_for(self, seconds: float) -> bool:
-        """Whether nothing is left to do, and nothing has been done for so long."""
+        """Whether nothing is left to do, and nothing has been done for `seconds`."""
         if self.delivery is not None and not self.delivery.is_done:
             return False
         waits = self.backlog or self.failing or self._tally.has_unsynced or self._side_files or self.blobs
@@ -269,17 +269,17 @@ class Channel:
         self.blobs.sync()
         self._acknowledge(self.writer.durable_seq)
 
-    def settle(self) -> None:
+    def write_queued(self) -> None:
         """Write what is queued now, in this thread, so that a reader finds it; in vain where the disk refuses."""
         goal = self._put_so_far()
-        while not self.is_settled(goal):
-            if self.pump() or self.is_settled(goal):
+        while not self.is_written(goal):
+            if self.pump() or self.is_written(goal):
                 continue
             if self.failing or not self._tally.has_unsynced:
                 break
             self.sync()
 
-    def is_settled(self, goal: int | None = None) -> bool:
+    def is_written(self, goal: int | None = None) -> bool:
         """Whether all that was put before, or the first `goal` events, is written, and all RUN rows."""
         goal = self._put_so_far() if goal is None else goal
         with self._lock:
@@ -288,15 +288,15 @@ class Channel:
             return all_taken and self._batch is None and not self._control
 
     def flush(self) -> None:
-        """Write what is queued now and make it durable, in this thread; see `settle`."""
+        """Write what is queued now and make it durable, in this thread; see `write_queued`."""
         goal = self._put_so_far()
         self._health.urge()
         self.blobs.urge()
         while True:
-            self.settle()
+            self.write_queued()
             self.sync()
             # Should the disk have refused at first, the sync may have been what found that it works again.
-            if self.failing or self.is_settled(goal):
+            if self.failing or self.is_written(goal):
                 return
 
     def close(self) -> None:

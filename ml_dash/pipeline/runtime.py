@@ -191,10 +191,10 @@ class Runtime:
         """Return the channels by which this process writes to an experiment's directory."""
         return [channel for (place, _), channel in self._channels.items() if place == directory]
 
-    def settle(self, channel: Channel) -> None:
+    def write_queued(self, channel: Channel) -> None:
         """Write what a channel holds now, so that a reader finds it."""
-        if not channel.is_settled():
-            apart(channel.settle)
+        if not channel.is_written():
+            apart(channel.write_queued)
 
     def flush_through(self, channel: Channel) -> None:
         """Flush for a caller that wants its row on disk: for as long as it takes, or as exit may still wait."""
@@ -210,13 +210,14 @@ class Runtime:
         Raises:
             RuntimeError: the interpreter is ending, and there is no such thread.
         """
-        with self._lock:
+        with self._lock:  # for two that ask at once: a thread is started once only
             self._hook()
-        worker = self._ensure_worker(even_idle=True)
+            worker = self._ensure_worker(even_idle=True)
+            if worker is not None:
+                worker.start_uploads()
         if worker is None:
             question.close()
             raise RuntimeError("the interpreter is ending: nothing can be asked any more")
-        worker.start_uploads()
         return worker.call(question)
 
     async def read(self, work: Callable[[], _T]) -> _T:

@@ -36,7 +36,7 @@ class SideFiles:
         disk: the file system.
         clock: the time.
         lock: the channel's, which guards what waits: a file is posted together with the number of events before it.
-        is_settled: says whether so many events are written.
+        is_written: says whether the first events, as many as it is given, are written.
         note: takes what goes wrong, for the channel's status.
     """
 
@@ -46,16 +46,16 @@ class SideFiles:
         disk: Disk,
         clock: Clock,
         lock: threading.RLock,
-        is_settled: Callable[[int], bool],
+        is_written: Callable[[int], bool],
         note: Callable[[str], None],
     ) -> None:
         self._directory = directory
         self._disk = disk
         self._clock = clock
         self._lock = lock
-        self._is_settled = is_settled
+        self._is_written = is_written
         self._note = note
-        # Held while files are written, so that an older one never replaces a newer. Reentrant: what gives a file's
+        # Held while files are written, so that an older one never replaces a newer. Reentrant: what returns a file's
         # bytes is the SDK's code and may set off a finalizer of the script, which may flush.
         self._saving = threading.RLock()
         self._posted: dict[str, _Posted] = {}
@@ -86,7 +86,7 @@ class SideFiles:
             if not self.is_due:
                 return False
             name, posted = next(iter(self._posted.items()))
-            if not self._is_settled(posted.goal):
+            if not self._is_written(posted.goal):
                 return False
         try:
             self._disk.replace(os.path.join(self._directory, name), posted.produce())

@@ -50,8 +50,14 @@ class WorkThread:
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread; RuntimeError where the interpreter no longer starts any."""
-        self.thread.start()
+        """Start the thread, once; RuntimeError where the interpreter no longer starts any."""
+        if not self.is_started:
+            self.thread.start()
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is, or was, such a thread."""
+        return self.thread.ident is not None
 
     def end(self) -> None:
         """Have the thread end after the work that it was given."""

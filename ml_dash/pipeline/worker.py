@@ -53,10 +53,10 @@ class Worker:
     """Moves events from the channels' queues to their journals.
 
     Args:
-        channels: gives the channels to look after, at each round.
-        linger: gives the seconds between two rounds.
+        channels: returns the channels to look after, at each round.
+        linger: returns the seconds between two rounds.
         tick: called at each round, for what is to be done now and then (heartbeats).
-        jobs: gives what is to be run on the loop, each once.
+        jobs: returns what is to be run on the loop, each once.
     """
 
     def __init__(
@@ -80,8 +80,6 @@ class Worker:
         self._names = WorkThread("ml-dash-names")
         # The fsync of a large blob takes minutes, for which that of the journal must not wait.
         self._blobs = WorkThread("ml-dash-blobs")
-        self._blobs_started = False
-        self._uploads_started = False
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._standing = threading.Event()
         self._syncing: set[Channel] = set()
@@ -96,11 +94,9 @@ class Worker:
         self._thread.start()
 
     def start_uploads(self) -> None:
-        """Start the threads that uploads need, once; RuntimeError where the interpreter no longer starts any."""
-        if not self._uploads_started:
-            self._uploads.start()
-            self._names.start()
-            self._uploads_started = True
+        """Start the threads that uploads need; RuntimeError where the interpreter no longer starts any."""
+        self._uploads.start()
+        self._names.start()
         self.wake()
 
     def call(self, work: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
@@ -119,7 +115,7 @@ class Worker:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def hang_up(self, timeout: float) -> None:
-        """Close the connections to servers, waiting so many seconds at most."""
+        """Close the connections to servers, waiting at most `timeout` seconds."""
         # Not imported for this, and perhaps just being imported by the loop: then there is no connection yet.
         close_session = getattr(sys.modules.get("ml_dash.client.http"), "close_session", None)
         if close_session is not None and self.ready:
@@ -131,7 +127,7 @@ class Worker:
                 self.call(close_session(), timeout)
 
     def stop(self, timeout: float) -> None:
-        """End the loop and the threads, waiting so many seconds at most; what they have not begun is not done.
+        """End the loop and the threads, waiting at most `timeout` seconds; what they have not begun is not done.
 
         An interpreter that goes down under threads of ours frees what they are using. So they end before it does,
         but for one that hangs, such as on a disk that answers nothing.
@@ -237,7 +233,7 @@ class Worker:
 
     def _begin_jobs(self, tasks: TaskGroup) -> None:
         for job in self._jobs():
-            if job not in self._begun and self._uploads_started:
+            if job not in self._begun and self._names.is_started:
                 self._begun.add(job)
                 tasks.start_soon(job.run)
 
@@ -261,12 +257,10 @@ class Worker:
 
     def _blob_thread(self) -> WorkThread:
         """Return the thread for what is large, started when there is the first of it."""
-        if not self._blobs_started:
-            try:
-                self._blobs.start()
-            except RuntimeError:
-                return self._disk  # the interpreter is ending, and starts no thread any more
-            self._blobs_started = True
+        try:
+            self._blobs.start()
+        except RuntimeError:
+            return self._disk  # the interpreter is ending, and starts no thread any more
         return self._blobs
 
     async def _round(self, tasks: TaskGroup) -> bool:

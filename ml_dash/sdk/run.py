@@ -69,7 +69,9 @@ class Run:
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
             channel.put_control(self._start_row())  # before the ports open: the run's first row
             session.bind(channel)
-            RUNTIME.settle(channel)  # at once: killed a moment later it must not look as if never started
+            RUNTIME.write_queued(
+                channel
+            )  # at once: killed a moment later it must not look as if never started
             return True
 
     def beat(self) -> None:

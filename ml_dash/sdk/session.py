@@ -200,7 +200,7 @@ class Session:
         # Another object of this prefix may be the one that writes.
         channels = RUNTIME.live_channels(self.directory)
         for channel in dict.fromkeys([*channels, *([self.channel] if self.channel is not None else [])]):
-            RUNTIME.settle(channel)
+            RUNTIME.write_queued(channel)
         return self.written
 
     @property

@@ -12,7 +12,8 @@ class BlobLedger:
     """Counts the saves of each blob until the server has it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler of the script may save a file, or ask for the status, in the middle.
+        self._lock = threading.RLock()
         self._saves: Counter[str] = Counter()
         self._sizes: dict[str, int] = {}
         self._waits: list[threading.Event] = []

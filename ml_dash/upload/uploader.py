@@ -122,8 +122,8 @@ class Uploader(Task):
         self._poll = poll
         self._clock = target.clock
         self._sender = Sender(target, self._voice.say, about=about, settled=settled)
-        self._lock = threading.Lock()
-        """Guards the waits and what decides over them; held for a moment."""
+        # Guards the waits and what decides over them; held for a moment. Reentrant: a signal handler may flush in it.
+        self._lock = threading.RLock()
         self._waits: list[_Wait] = []
         self._online = False
         self._offline_since: int | None = None

@@ -69,7 +69,7 @@ class Book:
             channel.series_id(*series)
         self._channels[name] = channel
         self._put_run(name, "start", "RUNNING")
-        channel.settle()
+        channel.write_queued()
 
     def write(self, frames: int, rows: int = 5) -> None:
         """Have writers, one after the other, write so many frames of up to so many rows."""
@@ -77,13 +77,13 @@ class Book:
             name, channel = self._rng.choice([*self._channels.items()])
             for _ in range(self._rng.randint(1, rows)):
                 self._put_row(name, channel)
-            channel.settle()
+            channel.write_queued()
 
     def finish(self) -> None:
         """End all runs and close all files."""
         for name, channel in self._channels.items():
             self._put_run(name, "end", "COMPLETED")
-            channel.settle()
+            channel.write_queued()
             channel.close()
 
     def close(self) -> None:

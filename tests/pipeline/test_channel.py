@@ -114,7 +114,7 @@ def test_run_rows_are_written_with_the_others_and_not_counted(bench: ChannelBenc
 
 def test_settle_lets_a_reader_find_everything_without_waiting_for_an_fsync(bench: ChannelBench) -> None:
     bench.put(*range(20_000))
-    bench.channel.settle()
+    bench.channel.write_queued()
     assert bench.read() == list(range(20_000))
     assert bench.counters().durable == 0
 

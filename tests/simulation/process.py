@@ -138,7 +138,7 @@ class Process:
 
     def settle(self) -> None:
         with self._doing_it("pump", "sync"):
-            self.channel.settle()
+            self.channel.write_queued()
 
     def flush(self) -> None:
         """Flush, and hold it to its word."""
