@@ -13,18 +13,18 @@ import pytest
 
 from ml_dash.journal.frame import SegmentHeader, decode_segment_header
 from ml_dash.journal.writer import JournalWriter
-from tests.support.memory_disk import MemoryDisk, MemoryFile, files_in, journal_of, rows
+from tests.support.failing_disk import FailingDisk, FailingFile, files_in, journal_of, rows
 
 DEADLINE = 30.0
 
 
 @pytest.fixture
-def disk() -> MemoryDisk:
-    return MemoryDisk()
+def disk() -> FailingDisk:
+    return FailingDisk()
 
 
 @pytest.fixture
-def writer(disk: MemoryDisk) -> JournalWriter:
+def writer(disk: FailingDisk) -> JournalWriter:
     return JournalWriter("journal", "w", disk=disk)
 
 
@@ -146,12 +146,12 @@ def test_a_name_that_another_writer_has_is_never_used(tmp_path: Path) -> None:
 class SlowSync:
     """Holds the first fsync until it is told to go on."""
 
-    def __init__(self, disk: MemoryDisk) -> None:
+    def __init__(self, disk: FailingDisk) -> None:
         self.begun = threading.Event()
         self.go_on = threading.Event()
         disk.during_sync = self
 
-    def __call__(self, _: MemoryFile) -> None:
+    def __call__(self, _: FailingFile) -> None:
         self.begun.set()
         assert self.go_on.wait(DEADLINE)
 
@@ -168,7 +168,7 @@ def finish(*threads: threading.Thread) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_slow_fsync_stalls_no_append(disk: MemoryDisk) -> None:
+def test_a_slow_fsync_stalls_no_append(disk: FailingDisk) -> None:
     """Not even one that fills a segment. That this test ends is what it shows."""
     writer = JournalWriter("journal", "w", disk=disk, segment_bytes=150)
     writer.append(rows(0))
@@ -188,7 +188,7 @@ def test_a_slow_fsync_stalls_no_append(disk: MemoryDisk) -> None:
 
 @pytest.mark.parametrize("method", ["sync", "close"])
 def test_sync_and_close_wait_for_the_fsync_under_way(
-    disk: MemoryDisk, writer: JournalWriter, method: str
+    disk: FailingDisk, writer: JournalWriter, method: str
 ) -> None:
     writer.append(rows(1))
     slow = SlowSync(disk)
@@ -227,7 +227,7 @@ def test_many_threads_append_and_sync_without_losing_or_doubling_a_row(tmp_path:
 
 
 def test_an_abandoned_writer_forgets_what_it_kept_and_leaves_the_files_alone(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     writer.append(rows(1))
     writer.sync()
@@ -280,7 +280,7 @@ def test_a_child_closes_its_copy_of_the_file_and_the_parent_goes_on(tmp_path: Pa
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_forked_during_an_fsync_and_an_append_does_not_hang(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     """Its copies of both locks are held by threads that it does not have."""
     writer.append(rows(1))

@@ -15,19 +15,19 @@ import pytest
 from ml_dash.journal.frame import decode_segment_header
 from ml_dash.journal.verify import verify
 from ml_dash.journal.writer import JournalWriter
-from tests.support.memory_disk import MemoryDisk, MemoryFile, files_in, frames_of, journal_of, rows
+from tests.support.failing_disk import FailingDisk, FailingFile, files_in, frames_of, journal_of, rows
 
 NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
 IO_ERROR = OSError(errno.EIO, "Input/output error")
 
 
 @pytest.fixture
-def disk() -> MemoryDisk:
-    return MemoryDisk()
+def disk() -> FailingDisk:
+    return FailingDisk()
 
 
 @pytest.fixture
-def writer(disk: MemoryDisk) -> JournalWriter:
+def writer(disk: FailingDisk) -> JournalWriter:
     return JournalWriter("journal", "w", disk=disk)
 
 
@@ -45,7 +45,7 @@ def follow_one_another(raw: bytes) -> bool:
 
 @pytest.mark.parametrize("kept", [0, 1, 27, 60])
 def test_after_a_failed_write_the_same_rows_go_to_a_new_segment(
-    disk: MemoryDisk, writer: JournalWriter, kept: int
+    disk: FailingDisk, writer: JournalWriter, kept: int
 ) -> None:
     writer.append(rows(1))
     disk.fail("write", NO_SPACE, kept=kept)
@@ -62,7 +62,7 @@ def test_after_a_failed_write_the_same_rows_go_to_a_new_segment(
 
 
 def test_rows_before_a_failed_write_can_still_be_made_durable(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     """On a full disk nothing more can be written, and what was written need not be lost."""
     writer.append(rows(1))
@@ -76,7 +76,7 @@ def test_rows_before_a_failed_write_can_still_be_made_durable(
     assert writer.unsynced_bytes == 0
 
 
-def test_a_new_segment_without_a_whole_frame_is_removed(disk: MemoryDisk, writer: JournalWriter) -> None:
+def test_a_new_segment_without_a_whole_frame_is_removed(disk: FailingDisk, writer: JournalWriter) -> None:
     disk.fail("write", NO_SPACE, kept=30)
     with pytest.raises(OSError, match="No space"):
         writer.append(rows(1))
@@ -88,7 +88,7 @@ def test_a_new_segment_without_a_whole_frame_is_removed(disk: MemoryDisk, writer
 
 
 def test_a_useless_segment_that_cannot_be_removed_is_left_behind(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     disk.fail("write", NO_SPACE, kept=30)
     disk.fail("remove", IO_ERROR)
@@ -103,7 +103,7 @@ def test_a_useless_segment_that_cannot_be_removed_is_left_behind(
 
 
 def test_a_segment_that_cannot_be_created_is_tried_under_the_next_number(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     """It is not known whether the name was made."""
     disk.fail("create", NO_SPACE)
@@ -117,7 +117,7 @@ def test_a_segment_that_cannot_be_created_is_tried_under_the_next_number(
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_frame_that_arrived_although_its_write_failed_keeps_its_number(
-    disk: MemoryDisk, writer: JournalWriter, before: int
+    disk: FailingDisk, writer: JournalWriter, before: int
 ) -> None:
     """A reader may have taken it already: under its number nothing else may be written."""
     for number in range(before):
@@ -135,7 +135,7 @@ def test_a_frame_that_arrived_although_its_write_failed_keeps_its_number(
 
 
 def test_an_interrupted_write_counts_only_if_the_frame_arrived(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     """Ctrl-C can come between any two steps of the main thread."""
     disk.fail("write", KeyboardInterrupt(), kept=50)
@@ -154,13 +154,13 @@ def test_an_interrupted_write_counts_only_if_the_frame_arrived(
 
 
 def test_an_interrupted_create_does_not_stop_the_writer_for_ever(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     """The file may be there already, and would then be taken for another writer's."""
     disk.fail("create", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         writer.append(rows(1))
-    disk.files["journal/w-000001.mldj"] = MemoryFile(disk)
+    disk.files["journal/w-000001.mldj"] = FailingFile(disk)
 
     assert writer.append(rows(1)) == 1
     writer.close()
@@ -170,7 +170,7 @@ def test_an_interrupted_create_does_not_stop_the_writer_for_ever(
 
 @pytest.mark.parametrize("kept", [0, 10_000])
 def test_a_frame_of_which_nobody_can_say_whether_it_arrived_keeps_its_number(
-    disk: MemoryDisk, writer: JournalWriter, kept: int
+    disk: FailingDisk, writer: JournalWriter, kept: int
 ) -> None:
     """It is written again under this number: if it did arrive, readers take the two for one."""
     disk.fail("write", IO_ERROR, kept=kept)
@@ -227,7 +227,7 @@ def test_real_files_that_can_grow_no_further_end_behind_a_whole_frame_and_are_fo
 
 
 def test_frames_whose_fsync_failed_are_written_again_to_a_new_segment(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     writer.append(rows(1))
     writer.sync()
@@ -250,7 +250,7 @@ def test_frames_whose_fsync_failed_are_written_again_to_a_new_segment(
 
 
 def test_frames_whose_fsync_failed_precede_what_is_appended_next(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     writer.append(rows(1))
     disk.fail("sync", IO_ERROR)
@@ -265,7 +265,7 @@ def test_frames_whose_fsync_failed_precede_what_is_appended_next(
     assert list(frames_of(raw, header.length)) == [(1, [1]), (2, [2])]
 
 
-def test_writing_again_can_fail_halfway_and_go_on_later(disk: MemoryDisk, writer: JournalWriter) -> None:
+def test_writing_again_can_fail_halfway_and_go_on_later(disk: FailingDisk, writer: JournalWriter) -> None:
     for number in (1, 2, 3):
         writer.append(rows(number))
     kept = writer.unsynced_bytes
@@ -289,7 +289,7 @@ def test_writing_again_can_fail_halfway_and_go_on_later(disk: MemoryDisk, writer
 
 
 def test_a_frame_that_arrives_when_written_again_although_that_failed_is_written_once_more(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     for number in (1, 2, 3):
         writer.append(rows(number))
@@ -307,7 +307,7 @@ def test_a_frame_that_arrives_when_written_again_although_that_failed_is_written
     assert writer.unsynced_bytes == 0
 
 
-def test_a_failed_fsync_at_a_roll_is_no_failure_of_the_append(disk: MemoryDisk) -> None:
+def test_a_failed_fsync_at_a_roll_is_no_failure_of_the_append(disk: FailingDisk) -> None:
     """The frame is written; what is not durable is kept, and the error can be asked for."""
     writer = JournalWriter("journal", "w", disk=disk, segment_bytes=1)
     disk.fail("sync", IO_ERROR)
@@ -320,7 +320,7 @@ def test_a_failed_fsync_at_a_roll_is_no_failure_of_the_append(disk: MemoryDisk) 
     assert journal_of(disk.after_power_cut()) == {1: [1], 2: [2]}
 
 
-def test_an_interrupted_fsync_proves_nothing(disk: MemoryDisk, writer: JournalWriter) -> None:
+def test_an_interrupted_fsync_proves_nothing(disk: FailingDisk, writer: JournalWriter) -> None:
     writer.append(rows(1))
     disk.fail("sync", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -333,7 +333,9 @@ def test_an_interrupted_fsync_proves_nothing(disk: MemoryDisk, writer: JournalWr
 # --- appends while an fsync is under way (the disk itself does them, so that the order is known)
 
 
-def test_rows_appended_during_an_fsync_wait_for_the_next_one(disk: MemoryDisk, writer: JournalWriter) -> None:
+def test_rows_appended_during_an_fsync_wait_for_the_next_one(
+    disk: FailingDisk, writer: JournalWriter
+) -> None:
     writer.append(rows(1))
     disk.during_sync = lambda _: writer.append(rows(2))
 
@@ -345,13 +347,13 @@ def test_rows_appended_during_an_fsync_wait_for_the_next_one(disk: MemoryDisk, w
     assert journal_of(disk.after_power_cut()) == {1: [1], 2: [2]}
 
 
-def once(action: Callable[[], object]) -> Callable[[MemoryFile], object]:
+def once(action: Callable[[], object]) -> Callable[[FailingFile], object]:
     """Do this during the first fsync, and nothing during those that follow."""
     waiting = [action]
     return lambda _: waiting.pop()() if waiting else None
 
 
-def test_a_roll_during_an_fsync_does_not_close_the_file_under_it(disk: MemoryDisk) -> None:
+def test_a_roll_during_an_fsync_does_not_close_the_file_under_it(disk: FailingDisk) -> None:
     writer = JournalWriter("journal", "w", disk=disk, segment_bytes=150)
     writer.append(rows(1))
     disk.during_sync = once(lambda: [writer.append(rows(number)) for number in range(2, 9)])
@@ -366,7 +368,7 @@ def test_a_roll_during_an_fsync_does_not_close_the_file_under_it(disk: MemoryDis
     assert [file.closed for file in disk.files.values()] == [1] * len(disk.files)
 
 
-def test_segments_that_rolled_during_an_fsync_are_synced_by_the_next_append(disk: MemoryDisk) -> None:
+def test_segments_that_rolled_during_an_fsync_are_synced_by_the_next_append(disk: FailingDisk) -> None:
     writer = JournalWriter("journal", "w", disk=disk, segment_bytes=1)
     disk.during_sync = once(lambda: writer.append(rows(2)))
     writer.append(rows(1))
@@ -378,7 +380,7 @@ def test_segments_that_rolled_during_an_fsync_are_synced_by_the_next_append(disk
     assert [file.closed for file in disk.files.values()] == [1, 1, 1]
 
 
-def test_a_failed_fsync_gives_up_the_segments_that_were_begun_meanwhile(disk: MemoryDisk) -> None:
+def test_a_failed_fsync_gives_up_the_segments_that_were_begun_meanwhile(disk: FailingDisk) -> None:
     """So that in every segment the frames follow one another."""
     writer = JournalWriter("journal", "w", disk=disk, segment_bytes=150)
     writer.append(rows(1))
@@ -395,7 +397,7 @@ def test_a_failed_fsync_gives_up_the_segments_that_were_begun_meanwhile(disk: Me
 
 
 def test_a_write_that_fails_during_an_fsync_does_not_close_the_file_under_it(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     def append_to_a_full_disk() -> None:
         disk.fail("write", NO_SPACE, kept=5)
@@ -413,7 +415,7 @@ def test_a_write_that_fails_during_an_fsync_does_not_close_the_file_under_it(
 
 
 def test_rows_appended_while_the_writer_closes_go_to_a_new_segment(
-    disk: MemoryDisk, writer: JournalWriter
+    disk: FailingDisk, writer: JournalWriter
 ) -> None:
     writer.append(rows(1))
     disk.during_sync = once(lambda: writer.append(rows(2)))
@@ -433,7 +435,7 @@ class Story:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
-        self.disk = MemoryDisk()
+        self.disk = FailingDisk()
         self.disk.during_sync = self.maybe_append
         size = self.chance.choice([1, 200, 500, 100_000])
         self.writer = JournalWriter("journal", "w", disk=self.disk, segment_bytes=size)
@@ -451,7 +453,7 @@ class Story:
         number = self.number
         self.accepted[self.writer.append(rows(number))] = [number]
 
-    def maybe_append(self, _: MemoryFile) -> None:
+    def maybe_append(self, _: FailingFile) -> None:
         if self.chance.random() < 0.5:
             with contextlib.suppress(OSError):
                 self.append()

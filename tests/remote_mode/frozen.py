@@ -15,11 +15,11 @@ from tests.support.processes import end_session
 from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 
-__all__ = ["ServerProcess", "server_process"]
+__all__ = ["FreezableServer", "server_process"]
 
 
 @final
-class ServerProcess:
+class FreezableServer:
     """A running ``ml-dash server``.
 
     Attributes:
@@ -47,7 +47,7 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(data: Path) -> Iterator[ServerProcess]:
+def server_process(data: Path) -> Iterator[FreezableServer]:
     """Run a server on a free port; it is killed in the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ml_dash.cli", "server", "--port", "0", "--data", str(data)],
@@ -58,7 +58,7 @@ def server_process(data: Path) -> Iterator[ServerProcess]:
         start_new_session=True,
     )
     try:
-        yield ServerProcess(process)
+        yield FreezableServer(process)
     finally:
         end_session(process)
         assert process.stdout is not None

@@ -18,7 +18,7 @@ from ml_dash.journal.frame import (
 )
 from ml_dash.series import Kind, Series
 
-__all__ = ["MemoryDisk", "MemoryFile", "files_in", "frames_of", "journal_of", "rows"]
+__all__ = ["FailingDisk", "FailingFile", "files_in", "frames_of", "journal_of", "rows"]
 
 
 def rows(*numbers: int) -> list[Block]:
@@ -53,10 +53,10 @@ def files_in(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-class MemoryFile:
+class FailingFile:
     """What the page cache shows of a file, and what the platter has of it (None: not even the name)."""
 
-    def __init__(self, disk: MemoryDisk) -> None:
+    def __init__(self, disk: FailingDisk) -> None:
         self.disk = disk
         self.visible = b""
         self.platter: bytes | None = None
@@ -86,13 +86,13 @@ class MemoryFile:
             raise fault[0]
 
 
-class MemoryDisk:
+class FailingDisk:
     """A disk that fails on command, and whose power can be cut."""
 
     def __init__(self) -> None:
-        self.files: dict[str, MemoryFile] = {}
+        self.files: dict[str, FailingFile] = {}
         self.plans: defaultdict[str, deque[tuple[BaseException, int] | None]] = defaultdict(deque)
-        self.during_sync: Callable[[MemoryFile], object] = lambda _: None
+        self.during_sync: Callable[[FailingFile], object] = lambda _: None
 
     def fail(self, operation: str, error: BaseException, *, kept: int = 0, after: int = 0) -> None:
         """Let such an operation fail, after so many more that do not; a write keeps some bytes."""
@@ -110,11 +110,11 @@ class MemoryDisk:
         names = {os.path.basename(path): file.platter for path, file in self.files.items()}
         return {name: data for name, data in names.items() if data is not None}
 
-    def create(self, path: str) -> MemoryFile:
+    def create(self, path: str) -> FailingFile:
         if fault := self.next_fault("create"):
             raise fault[0]
         assert path not in self.files
-        self.files[path] = MemoryFile(self)
+        self.files[path] = FailingFile(self)
         return self.files[path]
 
     def size(self, path: str) -> int:
