@@ -1,4 +1,4 @@
-"""What everything that listens needs: the signals that end it, and why a port cannot be had."""
+"""What every server needs that listens: the signals that end it, and the reason when its port is not free."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class StoreDirectoryError(MLDashError, OSError):
 
 
 class Store:
-    """Everything that is kept.
+    """Everything that a server keeps.
 
     Args:
         database: An open database; it is closed with the store.
@@ -91,7 +91,7 @@ class Store:
         self.compactor = Compactor(self.backend, upkeep=self.blob_collector.collect_hourly)
         self.ingest = Ingest(self.backend, on_hot=self.compactor.notice)
         self.closing = False
-        """Whether the end has begun: nothing new is taken."""
+        """Whether the shutdown has begun: nothing new is accepted."""
         self._readers = Readers()
         self.query = self._readers.query
         self._probed_at = -_PROBE_SECONDS

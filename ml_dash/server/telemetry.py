@@ -1,4 +1,4 @@
-"""What the server counts and times, for Prometheus. Each server has a registry of its own."""
+"""The metrics of a server, for Prometheus. Each server has a registry of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often somebody may guess wrong: counted by address, in a window of time, in bounded memory."""
+"""Wrong guesses at tokens and codes: counted by address, in a window of time, in bounded memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Attempts:
             return max(1, round(oldest + self._seconds - self._clock.monotonic()))
 
     def count(self, address: str, guess: str) -> None:
-        """Count a wrong guess; `guess` is a hash of it, or what is no secret."""
+        """Count a wrong guess, given as a hash of it if it may be close to a secret."""
         with self._lock:
             guesses = self._recent(address)
             # more than `most` change nothing, and would let one address fill the memory

@@ -1,4 +1,4 @@
-"""What is known of a token, and how it lies in the database."""
+"""What is known of a token, and how the database stores it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CreatedToken", "TokenRecord", "columns", "find_record", "find_records"]
 
 _SAME_NAMES = ("name", "admin", "created_by", "created_ns", "expires_ns", "revoked_ns", "used_ns")
-"""The columns that are called what the fields of a record are."""
+"""The columns with the names of the fields of a record."""
 
 
 @dataclass(frozen=True, slots=True)

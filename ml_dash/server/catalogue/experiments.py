@@ -36,7 +36,7 @@ _ATTEMPTS = 3
 
 
 class Experiments:
-    """The catalogue.
+    """The catalogue of experiments.
 
     Args:
         database: Where it is stored.

@@ -1,4 +1,4 @@
-"""How experiments are described, asked for and missed: for every kind of library."""
+"""Descriptions of experiments, filters for them, and the errors for those that are missing: for every library."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ more with what is known by then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select
 
@@ -37,13 +37,6 @@ _T = TypeVar("_T")
 _THREADS = 8
 _ROUNDS = 8
 _SMALL_BODY = 16 << 10
-
-
-class _Round(NamedTuple):
-    """What is to be done with a request by the tail that is known: store these rows, or nothing if all are stored."""
-
-    tail: CheckTail
-    rows: NewRows | None
 
 
 class Ingest:
@@ -90,27 +83,27 @@ class Ingest:
     async def _store(
         self, experiment_id: str, writer: str, body: bytes | bytearray, parsed: ParsedFrames
     ) -> CheckTail:
-        if not parsed.frames:
+        frames = parsed.frames
+        if not frames:
             return await self._threads.run(self._read_tail, experiment_id, writer)
+        first = frames[0].seq
         # one round nearly always; another each time that somebody else stored frames of this writer in between
         for _ in range(_ROUNDS):
             tail = self.commits.tail_of(experiment_id, writer)
-            follows = tail is not None and parsed.frames[0].seq == tail.watermark + 1
-            if tail is None or not follows:
+            if tail is None or tail.watermark + 1 != first:
                 tail = await self._threads.run(self._read_tail, experiment_id, writer)
-            if follows or parsed.frames[0].seq == tail.watermark + 1:
-                turn = await self._off_loop(
-                    body, self._plan, experiment_id, writer, body, parsed.frames, tail
-                )
+            if tail.watermark + 1 == first:
+                rows = await self._off_loop(body, self._plan, experiment_id, writer, body, frames, tail)
             else:
-                turn = await self._threads.run(self._plan, experiment_id, writer, body, parsed.frames, tail)
-            if turn.rows is None:
-                return turn.tail
-            result, in_doubt = await self.commits.commit(turn.rows)
+                # to compare frames that came before may take a look into the database: never on the loop
+                rows = await self._threads.run(self._plan, experiment_id, writer, body, frames, tail)
+            if rows is None:
+                return tail
+            result, in_doubt = await self.commits.commit(rows)
             if isinstance(result, Appended) and result.stored:
                 return result.tail
             if not in_doubt:
-                await self._threads.run(self._discard, turn.rows)
+                await self._threads.run(self._discard, rows)
             if isinstance(result, ApiError):
                 raise result
         raise busy(f"others are writing frames of writer {writer} at this moment")
@@ -146,8 +139,8 @@ class Ingest:
         body: bytes | bytearray,
         frames: list[ParsedFrame],
         tail: CheckTail,
-    ) -> _Round:
-        """Leave out the frames that are stored already, and prepare the rest."""
+    ) -> NewRows | None:
+        """Leave out the frames that are stored already, and prepare the rest; return None if all are stored."""
         if frames[0].seq > tail.watermark + 1:
             raise ApiError(
                 409,
@@ -162,9 +155,9 @@ class Ingest:
             self._backend.telemetry.duplicates.inc(len(known))
         new = frames[len(known) :]
         if not new:
-            return _Round(tail, None)
+            return None
         try:
-            rows = prepare(
+            return prepare(
                 experiment_id,
                 writer,
                 body,
@@ -174,7 +167,6 @@ class Ingest:
             )
         except OSError as error:
             raise self.commits.failed(error) from error
-        return _Round(tail, rows)
 
     def _compare(self, experiment_id: str, writer: str, frames: list[ParsedFrame], tail: CheckTail) -> None:
         """Refuse frames that differ from those stored under their numbers."""
