@@ -145,13 +145,7 @@ class Store:
 
     def view(self, experiment_id: str) -> StoreView:
         """Return what answers questions about an experiment's rows."""
-        return StoreView(
-            self.database,
-            self.objects,
-            experiment_id,
-            clock=self.clock,
-            stale_after=self.settings.stale_after,
-        )
+        return StoreView(self.backend, experiment_id)
 
     def is_ready(self) -> bool:
         """Say whether rows can be stored. If the last attempt failed, try again, at most once a second."""

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from ml_dash.clock import Clock
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.runs import RunInfo
     from ml_dash.series import Series
-    from ml_dash.server.blobs.objects import ObjectStore
-    from ml_dash.server.db.database import Database
+    from ml_dash.server.blobs.backend import Backend
 
 __all__ = ["StoreView"]
 
@@ -35,27 +33,15 @@ class StoreView(RowView[StoreIndex], ServedView):
     """Answers questions about one experiment. Make one for each request: what it has looked up, it keeps.
 
     Args:
-        database: Where rows are stored.
-        objects: Where the data of large blocks is.
+        backend: Where rows and the data of large blocks are stored.
         experiment_id: Which experiment.
-        clock: The time.
-        stale_after: Seconds without a sign of life, after which a running run counts as dead.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        objects: ObjectStore,
-        experiment_id: str,
-        *,
-        clock: Clock,
-        stale_after: float,
-    ) -> None:
-        self._database = database
+    def __init__(self, backend: Backend, experiment_id: str) -> None:
+        self._backend = backend
+        self._database = backend.database
         self._id = experiment_id
-        self._clock = clock
-        self._stale_after = stale_after
-        self._index = StoreIndex(database, objects, experiment_id)
+        self._index = StoreIndex(backend.database, backend.objects, experiment_id)
 
     def reading(self) -> AbstractContextManager[StoreIndex]:
         """See `RowView.reading`."""
@@ -71,8 +57,9 @@ class StoreView(RowView[StoreIndex], ServedView):
 
     def run(self) -> RunInfo:
         """See `View.run`."""
+        stale_after, now_ns = self._backend.settings.stale_after, self._backend.clock.time_ns()
         with self._database.read() as connection:
-            return run_info(connection, self._id, stale_after=self._stale_after, now_ns=self._clock.time_ns())
+            return run_info(connection, self._id, stale_after=stale_after, now_ns=now_ns)
 
     def chart(
         self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int

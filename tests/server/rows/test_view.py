@@ -166,7 +166,7 @@ def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     clock = Noon()
 
     def ask() -> StoreView:
-        return StoreView(open_store.database, open_store.objects, experiment, clock=clock, stale_after=90.0)
+        return StoreView(open_store.backend._replace(clock=clock), experiment)
 
     assert answers(ask()) == by_journal
     stored = ask().run()
