@@ -72,16 +72,14 @@ class UploadState:
     record: Mapping[str, Any] | None = None
 
 
+@dataclass(eq=False, slots=True)
 class _Wait:
     """Somebody who waits for a writer's frame, or with `seq` None for everything, to be acknowledged."""
 
-    __slots__ = ("done", "hopeful", "seq", "writer")
-
-    def __init__(self, writer: str | None, seq: int | None, *, hopeful: bool) -> None:
-        self.writer = writer
-        self.seq = seq
-        self.hopeful = hopeful
-        self.done = threading.Event()
+    writer: str | None
+    seq: int | None
+    hopeful: bool
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Uploader(Task):
