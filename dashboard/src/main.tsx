@@ -28,7 +28,7 @@ function Page(): JSX.Element {
   const prefix = prefixOf(path);
   if (prefix) return <ExperimentPage key={prefix} prefix={prefix} />;
   return (
-    <Empty title="There is no such page.">
+    <Empty title="Page not found.">
       <Link href="/">All experiments</Link>
     </Empty>
   );

@@ -76,7 +76,7 @@ def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
     second = open_window()
     second.expected = ["401", "ERR_CONNECTION_REFUSED"]
     second.page.goto(address)
-    expect(second.page.get_by_role("heading", name="Open the address of the terminal")).to_be_visible()
+    expect(second.page.get_by_role("heading", name="Open the address shown in the terminal")).to_be_visible()
     second.page.goto("about:blank")
     second.page.goto(ui.address())
     expect(second.page.get_by_role("link", name="digits")).to_be_visible()

@@ -68,7 +68,7 @@ def test_nobody_sees_anything_without_a_token_and_a_wrong_one_is_told(
     expect(page).to_have_url(re.compile(r"/sign-in\?to=%2Fexperiments"))
     page.get_by_label("Token").fill("mld_" + "x" * 43)
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+    expect(page.get_by_role("alert")).to_contain_text("This token is unknown")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("tab", name="Logs")).to_have_attribute("aria-selected", "true")
@@ -92,7 +92,7 @@ def test_a_code_that_somebody_approves_signs_in(
     page.goto(f"{trained.url}/")
     page.get_by_role("button", name="Sign in with a code").click()
     with window.context.expect_page() as opened:
-        page.get_by_role("link", name="Approve it").click()
+        page.get_by_role("link", name="Approve").click()
     approval = opened.value
     approval.get_by_label("Your own token").fill(TOKEN)
     approval.get_by_role("button", name="Approve").click()
@@ -124,7 +124,7 @@ def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page:
     search.fill("status:failed")
     expect(page.get_by_role("status")).to_have_text("1 of 5")
     search.fill("nothing is called so")
-    expect(page.get_by_text("No experiment is what the filter asks for.")).to_be_visible()
+    expect(page.get_by_text("No experiments match this filter.")).to_be_visible()
     search.fill("")
     page.get_by_role("navigation", name="Folders").get_by_text("bob").click()
     expect(page.get_by_role("heading", name="bob")).to_be_visible()
@@ -222,7 +222,7 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_role("log")).to_contain_text("Epoch done")
     page.get_by_label("Level").select_option("error")
-    expect(page.get_by_text("No message is what was asked for.")).to_be_visible()
+    expect(page.get_by_text("No messages match this filter.")).to_be_visible()
     page.get_by_role("tab", name="Params").click()
     expect(page.get_by_role("row", name="training.learning_rate")).to_contain_text("0.02")
     page.get_by_role("tab", name="Files").click()
@@ -245,15 +245,15 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
 def test_runs_are_laid_on_top_of_one_another(trained: EmbeddedServer, page: Page) -> None:
     page.get_by_label("Search and filter").fill("digits")
     for name in RATES:
-        page.get_by_label(f"Tick alice/vision/digits/{name}").check()
+        page.get_by_label(f"Select alice/vision/digits/{name}").check()
     page.get_by_role("button", name="Compare 3").click()
     expect(page.get_by_role("heading", name="Compare 3 runs")).to_be_visible()
     table = page.get_by_role("region", name="Parameters of the runs")
     expect(table.get_by_role("row", name="training.learning_rate")).to_contain_text("0.005")
     expect(table.get_by_role("row", name="training.batch_size")).to_have_count(0)
-    page.get_by_label("only what differs").uncheck()
+    page.get_by_label("only differences").uncheck()
     expect(table.get_by_role("row", name="training.batch_size")).to_contain_text("16")
-    page.get_by_label("only what differs").check()
+    page.get_by_label("only differences").check()
     expect(page.locator("svg.scatter circle")).to_have_count(3)
     expect(page.locator("svg.parallel polyline")).to_have_count(3)
     overlay = page.locator('figure[data-chart="train/loss"]')
@@ -262,7 +262,7 @@ def test_runs_are_laid_on_top_of_one_another(trained: EmbeddedServer, page: Page
     expect(overlay.get_by_role("group", name="Lines").get_by_role("button")).to_have_count(3)
     page.evaluate("window.scrollTo(0, 0)")
     keep(page, "compare")
-    page.get_by_role("button", name="Leave out lr-0.02").click()
+    page.get_by_role("button", name="Remove lr-0.02").click()
     expect(page.get_by_role("heading", name="Compare 2 runs")).to_be_visible()
 
 
@@ -279,9 +279,9 @@ def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Pag
     page.get_by_role("button", name="evil/page.html").click()
     expect(page.locator(".file-details")).to_contain_text(re.compile("window.hacked|no preview"))
     page.get_by_role("button", name="evil/drawing.svg").click()
-    expect(page.get_by_text("There is no preview of image/svg+xml.")).to_be_visible()
+    expect(page.get_by_text("No preview for image/svg+xml.")).to_be_visible()
     page.get_by_role("button", name="evil/not-an-image.png").click()
-    expect(page.get_by_text("and is none that can be shown")).to_be_visible()
+    expect(page.get_by_text("This file cannot be shown as")).to_be_visible()
     assert page.evaluate("window.hacked") is None
 
 
@@ -342,9 +342,9 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#panel .code")).to_contain_text(hint)
     page.goto(f"{trained.url}/experiments/alice/nothing/here")
-    expect(page.get_by_text("There is no experiment alice/nothing/here")).to_be_visible()
+    expect(page.get_by_text("Experiment alice/nothing/here does not exist")).to_be_visible()
     page.goto(f"{trained.url}/compare")
-    expect(page.get_by_text("Nothing is compared yet.")).to_be_visible()
+    expect(page.get_by_text("No experiments selected.")).to_be_visible()
 
 
 @pytest.mark.sample(12)
@@ -451,7 +451,7 @@ def test_values_are_shown_as_they_were_logged(
         expect(table.get_by_role("row", name="seed")).to_contain_text(str(seed))
     expect(table.get_by_role("row", name="acc (last)")).to_contain_text("NaN")
     expect(page.locator("svg.scatter circle")).to_have_count(1)
-    expect(page.get_by_text(f"Without a place here: {seeds[1]}")).to_be_visible()
+    expect(page.get_by_text(f"Not shown here: {seeds[1]}")).to_be_visible()
     page.locator("svg.scatter circle").focus()
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"/experiments/erin/seeds/{seeds[0]}"))

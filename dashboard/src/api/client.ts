@@ -85,7 +85,7 @@ function failed(path: string, status: number, text: string): ApiError {
     const { code, message } = (JSON.parse(text) as { error: { code: string; message: string } }).error;
     return new ApiError(status, code, message);
   } catch {
-    return new ApiError(status, "unknown", `the server answers with status ${status}`);
+    return new ApiError(status, "unknown", `the server answered with status ${status}`);
   }
 }
 

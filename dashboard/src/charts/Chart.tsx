@@ -217,7 +217,7 @@ export function Chart(props: ChartProps): JSX.Element {
           {told && <Tooltip told={told} x={(value) => xText(value, { x: axis, relative })} />}
         </div>
       )}
-      {left > 0 && <p class="chart-note">{left} values are not above 0, and have no logarithm.</p>}
+      {left > 0 && <p class="chart-note">{left} values are not above 0 and cannot be drawn on a logarithmic axis.</p>}
       {lines.length > 1 && <Legend lines={lines} hidden={hidden} onHide={setHidden} />}
     </figure>
   );

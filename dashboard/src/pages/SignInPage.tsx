@@ -37,7 +37,7 @@ export function SignInPage(): JSX.Element {
     } catch (error) {
       setProblem(
         error instanceof ApiError && error.status === 401
-          ? "The server does not know this token, or it has expired or was revoked."
+          ? "This token is unknown, expired or revoked."
           : String((error as Error).message),
       );
     }
@@ -46,10 +46,10 @@ export function SignInPage(): JSX.Element {
   if (session.value?.mode === "local") {
     return (
       <section class="card narrow">
-        <h1>Open the address of the terminal</h1>
+        <h1>Open the address shown in the terminal</h1>
         <p>
-          The address that <code>ml-dash ui</code> prints has a token in it, which is good for one browser. When it was
-          used, the command prints a fresh one, for another browser.
+          The address that <code>ml-dash ui</code> prints contains a token, which signs in one browser. When it is used,
+          the command prints a new address for another browser.
         </p>
       </section>
     );
@@ -71,7 +71,7 @@ export function SignInPage(): JSX.Element {
           />
         </label>
         <p class="muted">
-          The server printed one at its first start; <code>ml-dash server token create</code> makes more. It is
+          The server printed one when it first started; <code>ml-dash server token create</code> creates more. It is
           exchanged for a cookie that can only read.
         </p>
         {problem && (
@@ -100,7 +100,7 @@ function WithCode(props: {
   async function begin(): Promise<void> {
     const answer = await form("authorize", { client_id: "ml-dash", client_name: "a browser", scope: "*:read" });
     if (answer.user_code) setLogin(answer as unknown as Login);
-    else props.onProblem(String(answer.error_description ?? "the server gives no code"));
+    else props.onProblem(String(answer.error_description ?? "the server did not return a code"));
   }
 
   useEffect(() => {
@@ -117,7 +117,7 @@ function WithCode(props: {
       if (answer.error === "slow_down") pause += 5000;
       else if (answer.error !== "authorization_pending" && answer.error !== "offline") {
         setLogin(null);
-        return props.onProblem(String(answer.error_description ?? answer.error ?? "nobody has approved the code"));
+        return props.onProblem(String(answer.error_description ?? answer.error ?? "the code was not approved"));
       }
       setTimeout(() => void ask(), pause);
     };
@@ -136,10 +136,10 @@ function WithCode(props: {
   }
   return (
     <div class="device" role="status">
-      <p>Have this code approved by somebody who has a token, or approve it yourself:</p>
+      <p>Ask somebody who has a token to approve this code, or approve it yourself:</p>
       <p class="user-code">{login.user_code}</p>
       <a href={`/device?user_code=${encodeURIComponent(login.user_code)}`} target="_blank" rel="noopener">
-        Approve it
+        Approve
       </a>
       <p class="muted">Waiting…</p>
     </div>

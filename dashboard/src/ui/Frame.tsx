@@ -15,12 +15,12 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["/", "go to the search field"],
   ["j  k", "down and up in the list of experiments"],
   ["Enter", "open the experiment"],
-  ["x", "tick the experiment, to compare it"],
-  ["c", "compare what is ticked"],
-  ["+  −  ←  →  0", "zoom, move and reset a chart that has the focus"],
-  ["drag", "choose what to see closer in a chart; with Shift, move along; double click for all"],
-  ["Ctrl + wheel", "come closer in a chart, or go back"],
-  ["Esc", "close, or leave a field"],
+  ["x", "select the experiment for comparison"],
+  ["c", "compare the selected experiments"],
+  ["+  −  ←  →  0", "zoom, pan and reset the focused chart"],
+  ["drag", "zoom into a chart; with Shift, pan; double-click to reset"],
+  ["Ctrl + wheel", "zoom a chart in or out"],
+  ["Esc", "close, or leave a text field"],
   ["?", "these keys"],
 ];
 
@@ -32,7 +32,7 @@ export function Frame(props: { children: ComponentChildren }): JSX.Element {
   return (
     <>
       <a class="skip" href="#main">
-        Skip to the content
+        Skip to content
       </a>
       <header class="head">
         <Link href="/" class="brand">
@@ -40,7 +40,7 @@ export function Frame(props: { children: ComponentChildren }): JSX.Element {
           ML-Dash
         </Link>
         <div class="head-end">
-          <button type="button" class="quiet" title="Keys" aria-label="Keys" onClick={() => (keysShown.value = true)}>
+          <button type="button" class="quiet" title="Keyboard shortcuts" aria-label="Keyboard shortcuts" onClick={() => (keysShown.value = true)}>
             ?
           </button>
           <button
@@ -92,7 +92,7 @@ function Keys(): JSX.Element {
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog ref={dialog} class="keys" aria-labelledby="keys-title" onClose={() => (keysShown.value = false)}>
-      <h2 id="keys-title">Keys</h2>
+      <h2 id="keys-title">Keyboard shortcuts</h2>
       <dl>
         {KEYS.map(([key, what]) => (
           <div key={key}>

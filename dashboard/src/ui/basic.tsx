@@ -32,7 +32,7 @@ export function standing(record: Pick<Experiment, "status" | "stale">): Standing
 
 const STANDINGS: Record<Standing, string> = {
   running: "Running",
-  stale: "Stale: it says that it runs, and gives no sign of life",
+  stale: "Stale: marked as running, but no heartbeat",
   completed: "Completed",
   failed: "Failed",
   cancelled: "Cancelled",

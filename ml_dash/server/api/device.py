@@ -107,7 +107,7 @@ class _Device:
         if wait := self._begun.wait(address):
             raise _RefusedError("temporarily_unavailable", "too many logins from this address", 429, wait)
         try:
-            client = check_name(form.get("client_name", "a device without a name"))
+            client = check_name(form.get("client_name", "an unnamed device"))
         except InvalidArgumentError as error:
             raise _RefusedError("invalid_request", str(error)) from None
         try:
@@ -116,7 +116,7 @@ class _Device:
             raise _RefusedError("invalid_scope", str(error)) from None
         begun = await self._run(self._logins.begin, client, request.remote or "unknown", asked)
         if begun is None:
-            raise _RefusedError("temporarily_unavailable", "too many logins are under way", 503, 60)
+            raise _RefusedError("temporarily_unavailable", "too many logins are pending", 503, 60)
         self._begun.count(address, hash_token(begun.device_code))
         where = (self._public_url or f"{request.scheme}://{request.host}").rstrip(
             "/"
@@ -161,11 +161,11 @@ class _Device:
 
 
 _DESCRIPTIONS = {
-    Refusal.PENDING: "nobody has decided yet",
-    Refusal.SLOW_DOWN: f"asked too soon: wait {POLL_SECONDS} s longer between two questions from now on",
+    Refusal.PENDING: "the login is still pending",
+    Refusal.SLOW_DOWN: f"polled too soon: wait {POLL_SECONDS} s longer between two polls from now on",
     Refusal.DENIED: "the login was denied",
-    Refusal.EXPIRED: f"nobody decided within {CODE_SECONDS // 60} minutes: begin again",
-    Refusal.UNKNOWN: "the device code is unknown, or was used already: begin again",
+    Refusal.EXPIRED: f"the login was not approved within {CODE_SECONDS // 60} minutes: begin again",
+    Refusal.UNKNOWN: "the device code is unknown, or was already used: begin again",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a person does about a login: looks at what is asked for, proves himself by his token, and decides."""
+"""What a person does about a login: looks at what is asked for, shows a token, and decides."""
 
 from __future__ import annotations
 
@@ -98,9 +98,13 @@ class ApprovalPage:
         decision = form.get("decision")
         if decision == "deny":
             done = await self._run(self._logins.deny, waiting.user_code)
-            return say("Denied", "The device gets no access. You can close this page.") if done else _gone()
+            return (
+                say("Denied", "The device was not granted access. You can close this page.")
+                if done
+                else _gone()
+            )
         if decision != "approve":
-            raise InvalidArgumentError("choose to approve or to deny")
+            raise InvalidArgumentError("choose Approve or Deny")
         grants = chosen_grants(
             approver, split_owners(form.get("owners", "")), parse_scope(form.get("scope", ""))
         )
@@ -124,7 +128,7 @@ class ApprovalPage:
             if code is not None:
                 self._code_attempts.count(address, code)
             error = (
-                "No login waits under this code: it may be mistyped, decided already, or older than "
+                "No login is pending under this code: it may be mistyped, already decided, or older than "
                 f"{CODE_SECONDS // 60} minutes."
             )
             raise _EndedError(ask_for_code(error, status=404))
@@ -145,8 +149,8 @@ async def _sent_form(request: web.Request) -> dict[str, str]:
 
 def _too_many(wait: int) -> web.Response:
     text = f"Too many wrong codes or tokens came from your address. Try again in {wait} seconds."
-    return say("Wait a moment", text, status=429, retry_after=wait)
+    return say("Too many attempts", text, status=429, retry_after=wait)
 
 
 def _gone() -> web.Response:
-    return say("Too late", "This login was decided meanwhile, or has expired.", status=409)
+    return say("Too late", "This login was decided in the meantime, or has expired.", status=409)

@@ -69,7 +69,7 @@ def ask_for_code(error: str = "", *, status: int = 200) -> web.Response:
         "Log in a device",
         f"""{_error(error)}
 <form method="get" action="device">
-<label for="user_code">The code that the device shows</label>
+<label for="user_code">The code shown on the device</label>
 <input class="code" id="user_code" name="user_code" maxlength="16" required autofocus autocomplete="off"
  spellcheck="false" placeholder="BCDF-GHJK">
 <div class="buttons"><button>Continue</button></div>
@@ -97,24 +97,24 @@ def ask_for_decision(
         "A device asks for access",
         f"""{_error(error)}
 <p class="code">{code}</p>
-<p>Approve only if you began this login yourself, and the device shows this code.</p>
+<p>Approve only if you started this login yourself and the device shows this code.</p>
 <dl>
-<dt>It calls itself</dt><dd>{escape(waiting.client)}</dd>
-<dt>It asks from</dt><dd>{escape(waiting.address)}</dd>
-<dt>It asked at</dt><dd>{iso_time(waiting.created_ns)[:19]} UTC</dd>
-<dt>It wants to</dt><dd>{_asked(waiting.asked)}</dd>
+<dt>Device</dt><dd>{escape(waiting.client)}</dd>
+<dt>Address</dt><dd>{escape(waiting.address)}</dd>
+<dt>Requested</dt><dd>{iso_time(waiting.created_ns)[:19]} UTC</dd>
+<dt>Access</dt><dd>{_asked(waiting.asked)}</dd>
 </dl>
 <form method="post" action="device" autocomplete="off">
 <input type="hidden" name="user_code" value="{code}">
-<label for="scope">It may</label>
+<label for="scope">Grant</label>
 <select id="scope" name="scope">{_options({each.word: text for each, text in _SCOPES.items()}, scope)}</select>
-<label for="owners">experiments of these owners</label>
+<label for="owners">Owners</label>
 <input id="owners" name="owners" maxlength="4096" spellcheck="false" value="{escape(owners)}"
- placeholder="all that your token was granted">
-<small>Names with commas between them. Nothing is granted beyond what your own token may do.</small>
-<label for="lifetime">for</label>
+ placeholder="all owners that your token was granted">
+<small>Separate names with commas. The device is never granted more than your own token may do.</small>
+<label for="lifetime">Duration</label>
 <select id="lifetime" name="lifetime">{_options({key: text for key, (text, _) in LIFETIMES.items()}, lifetime)}</select>
-<label for="token">Your own token, as proof that it is you</label>
+<label for="token">Your own token, to confirm that it is you</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="off" spellcheck="false"
  placeholder="mld_…">
 <div class="buttons">
@@ -164,7 +164,11 @@ def _error(text: str) -> str:
 def _asked(asked: Mapping[str, Scope]) -> str:
     return "<br>".join(
         f"{_SCOPES.get(scope, scope.word)}: "
-        + ("all experiments that you may" if owner == EVERY_OWNER else f"experiments of {escape(owner)}")
+        + (
+            "all experiments that you may access"
+            if owner == EVERY_OWNER
+            else f"experiments of {escape(owner)}"
+        )
         for owner, scope in asked.items()
     )
 

@@ -157,7 +157,7 @@ def demand_page(request: web.Request) -> None:
         raise ApiError(
             403,
             ErrorCode.FORBIDDEN,
-            f"this needs the header {BY_PAGE!r}, from a page of this origin; programs show a token instead",
+            f"this needs the header {BY_PAGE!r}, from a page of this origin; programs send a token instead",
         )
 
 
@@ -197,7 +197,9 @@ def require_admin(request: web.Request) -> None:
     """
     who = principal(request)
     if not who.admin:
-        raise ApiError(403, ErrorCode.FORBIDDEN, f"token {who.name!r} is no admin token, and this needs one")
+        raise ApiError(
+            403, ErrorCode.FORBIDDEN, f"token {who.name!r} is not an admin token, and this needs one"
+        )
 
 
 def not_found(request: web.Request) -> ApiError:
@@ -205,7 +207,7 @@ def not_found(request: web.Request) -> ApiError:
     return ApiError(
         404,
         ErrorCode.NOT_FOUND,
-        f"{request.path}: there is nothing, or this token may not see it; `ml-dash whoami` says what it was granted",
+        f"{request.path} does not exist, or this token may not read it: `ml-dash whoami` shows what it was granted",
     )
 
 
@@ -224,7 +226,7 @@ async def _identify(request: web.Request, access: Access) -> Principal:
             raise ApiError(
                 403,
                 ErrorCode.FORBIDDEN,
-                "whoever is signed in with a browser can only read: use a token",
+                "a browser that is signed in can only read: use a token",
             )
     return who
 
@@ -258,7 +260,7 @@ def check_attempts(request: web.Request, attempts: Attempts, *, unless: bool = F
         raise ApiError(
             429,
             ErrorCode.BUSY,
-            f"too many different tokens that are not valid came from this address: try again in {seconds} s",
+            f"too many invalid tokens came from this address: try again in {seconds} s",
             retryAfter=seconds,
         )
 

@@ -90,7 +90,7 @@ def internal_error(request: web.Request, error: Exception) -> ApiError:
 def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:
     if error.status == 404:
         return ApiError(
-            404, ErrorCode.NO_ROUTE, f"{request.path}: there is nothing here; see GET /api/v1/openapi.json"
+            404, ErrorCode.NO_ROUTE, f"there is no route {request.path}: see GET /api/v1/openapi.json"
         )
     if error.status == 413:
         return ApiError(413, ErrorCode.TOO_LARGE, "the body is too large: send less at once")

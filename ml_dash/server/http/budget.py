@@ -49,7 +49,7 @@ class Memory:
             raise ApiError(
                 503,
                 ErrorCode.BUSY,
-                f"{self._used} bytes of requests are being worked on: send it again in a second",
+                f"the server is already working on {self._used} bytes of requests: send it again in a second",
                 retryAfter=1,
             )
         self._used += size

@@ -74,7 +74,7 @@ async def test_a_login_that_nobody_decides_expires(client: Client, clock: Hands,
     clock.turn(1)
     assert await error_of(client, begun) == "expired_token"
     status, page = await decide(client, begun, admin)
-    assert (status, "No login waits under this code" in page) == (404, True)
+    assert (status, "No login is pending under this code" in page) == (404, True)
 
 
 async def test_an_approved_login_expires_too_if_nobody_collects(

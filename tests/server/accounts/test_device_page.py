@@ -212,7 +212,7 @@ async def test_a_login_is_decided_once(client: Client, tokens: Tokens, admin: st
     begun = await begin(client)
     await decide(client, begun, admin, decision="deny")
     status, page = await decide(client, begun, admin)
-    assert (status, "decided already" in page) == (404, True)
+    assert (status, "already decided" in page) == (404, True)
     assert await error_of(client, begun) == "access_denied"
 
 

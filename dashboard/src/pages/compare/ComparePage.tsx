@@ -35,9 +35,9 @@ export function ComparePage(): JSX.Element {
 
   if (!prefixes.length) {
     return (
-      <Empty title="Nothing is compared yet.">
+      <Empty title="No experiments selected.">
         <p>
-          Tick runs in <Link href="/">the list</Link>, and press Compare.
+          Select experiments in <Link href="/">the list</Link>, then press Compare.
         </p>
       </Empty>
     );
@@ -49,9 +49,9 @@ export function ComparePage(): JSX.Element {
       <h1>Compare {several(runs.length, "run")}</h1>
       {missing.map((prefix) => (
         <p key={prefix} class="problem">
-          There is no experiment {prefix}, or you may not see it.{" "}
+          Experiment {prefix} does not exist, or you do not have access to it.{" "}
           <button type="button" class="quiet" onClick={() => leave(prefix)}>
-            Leave it out
+            Remove
           </button>
         </p>
       ))}
@@ -86,7 +86,7 @@ function Results(props: Compared & { chosen: MetricField | null }): JSX.Element 
   return (
     <section class="card" aria-labelledby="results-title">
       <div class="section-head">
-        <h2 id="results-title">Parameters against results</h2>
+        <h2 id="results-title">Results by parameter</h2>
         <Select
           label="Parameter"
           value={row?.name ?? ""}

@@ -31,7 +31,7 @@ export function Parallel(props: {
         class="parallel"
         style={{ width: `${width}px` }}
         role="img"
-        aria-label={`Runs over ${dimensions.map((each) => each.name).join(", ")}; the table of parameters has the values`}
+        aria-label={`Runs over ${dimensions.map((each) => each.name).join(", ")}; the table of parameters lists the values`}
       >
         {labels.map((label, run) => {
           const points = dimensions.flatMap((dimension, index) => {

@@ -23,7 +23,7 @@ export function ParamTable(props: {
     <section class="card" aria-labelledby="params-title">
       <div class="section-head">
         <h2 id="params-title">Parameters</h2>
-        <Toggle label="only what differs" value={onlyDifferent} onChange={(only) => setQuery({ same: only ? null : "1" })} />
+        <Toggle label="only differences" value={onlyDifferent} onChange={(only) => setQuery({ same: only ? null : "1" })} />
         <span class="muted">
           {whole(shown.length)} of {whole(rows.length)}
         </span>
@@ -40,7 +40,7 @@ export function ParamTable(props: {
                   <button
                     type="button"
                     class="quiet"
-                    aria-label={`Leave out ${labels[at]}`}
+                    aria-label={`Remove ${labels[at]}`}
                     onClick={() => props.onRemove(run.record.prefix)}
                   >
                     ×
@@ -80,7 +80,7 @@ export function ParamTable(props: {
           </tbody>
         </table>
       </div>
-      {!shown.length && <p class="muted">No parameter differs.</p>}
+      {!shown.length && <p class="muted">All parameters are equal.</p>}
     </section>
   );
 }

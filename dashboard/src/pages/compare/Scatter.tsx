@@ -74,7 +74,7 @@ export function Scatter(props: { points: readonly Point[]; x: string; y: string 
     </svg>
     {left.length > 0 && (
       <figcaption class="muted">
-        Without a place here: {left.map((point) => `${point.label} (${text(point.x)}, ${text(point.y)})`).join(", ")}
+        Not shown here: {left.map((point) => `${point.label} (${text(point.x)}, ${text(point.y)})`).join(", ")}
       </figcaption>
     )}
     </figure>

@@ -33,7 +33,7 @@ export function ExperimentPage(props: { prefix: string }): JSX.Element {
   }, [props.prefix]);
   if (!record && missing) {
     return (
-      <Empty title={`There is no experiment ${props.prefix}, or you may not see it.`}>
+      <Empty title={`Experiment ${props.prefix} does not exist, or you do not have access to it.`}>
         <Link href="/">All experiments</Link>
       </Empty>
     );
@@ -43,7 +43,7 @@ export function ExperimentPage(props: { prefix: string }): JSX.Element {
     <div class="experiment">
       {missing === "deleted" && (
         <div class="banner" role="alert">
-          This experiment was deleted. What is shown is what was there before.
+          This experiment was deleted. You see its last known state.
         </div>
       )}
       <Head record={record} />
@@ -104,7 +104,7 @@ function Body({ record }: { record: Experiment }): JSX.Element {
   return (
     <>
       <Tabs
-        label="What the experiment has"
+        label="Parts of the experiment"
         tabs={TABS}
         chosen={tab}
         onChoose={(next) => setQuery({ tab: next === "charts" ? null : next }, { push: true })}

@@ -33,7 +33,7 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
         <SearchField main label="Find files" value={search} onInput={setSearch} />
         <span class="muted" role="status">
           {whole(found.length)} of {whole(page.total)}
-          {page.hasMore && `, of which the first ${whole(LIMIT)} are here`}
+          {page.hasMore && `, the first ${whole(LIMIT)} shown`}
         </span>
       </div>
       <div class="files">
@@ -58,7 +58,7 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
         {chosen ? (
           <FileDetails key={chosen.id} record={record} row={chosen} />
         ) : (
-          <p class="muted file-hint">Choose a file to look into it.</p>
+          <p class="muted file-hint">Select a file to preview it.</p>
         )}
       </div>
     </>

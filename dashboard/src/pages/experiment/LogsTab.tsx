@@ -75,7 +75,7 @@ function All({ record, follow }: { record: Experiment; follow: boolean }): JSX.E
   }, []);
 
   if (total === null) return <p class="loading">Loading…</p>;
-  if (!total) return <Empty title="This experiment has logged no messages." code='exp.log("Training started")' />;
+  if (!total) return <Empty title="This experiment has no log messages." code='exp.log("Training started")' />;
   return (
     <>
       <p class="muted" role="status">
@@ -127,7 +127,7 @@ function Filtered(props: {
     { delay: loaded ? 0 : 200 },
   );
 
-  if (loaded && !rows.length) return <Empty title="No message is what was asked for." />;
+  if (loaded && !rows.length) return <Empty title="No messages match this filter." />;
   return (
     <>
       <p class="muted" role="status">

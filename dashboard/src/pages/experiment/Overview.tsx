@@ -42,7 +42,7 @@ export function Overview(props: { record: Experiment; metrics: Metric[] | null }
     ["Metrics", metrics ? whole(metrics.length) : "…"],
     ["Log messages", counts ? whole(counts.logs) : "…"],
     ["Files", counts ? whole(counts.files) : "…"],
-    ["Processes that wrote", counts ? whole(counts.run.writers) : "…"],
+    ["Writers", counts ? whole(counts.run.writers) : "…"],
     ["Host", record.host ?? "–"],
     ["Process id", counts?.run.pid == null ? "–" : String(counts.run.pid)],
     ["Created", record.createdAt],
@@ -54,7 +54,7 @@ export function Overview(props: { record: Experiment; metrics: Metric[] | null }
     <div class="overview">
       <section aria-label="Readme" class="card readme">
         {html === null ? (
-          <Empty title="There is no readme." code={`Experiment("${record.prefix}", readme="# What this is")`} />
+          <Empty title="This experiment has no readme." code={`Experiment("${record.prefix}", readme="# What this is")`} />
         ) : (
           <div class="markdown" dangerouslySetInnerHTML={{ __html: html }} />
         )}

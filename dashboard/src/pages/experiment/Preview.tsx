@@ -26,12 +26,12 @@ export function Preview({ experimentId, row }: { experimentId: string; row: File
   const [failed, setFailed] = useState(false);
   const url = contentUrl(experimentId, row.id);
   const kind = kindOf(row.contentType);
-  if (!row.available) return <p class="problem">Its content has not arrived here yet.</p>;
-  if (failed) return <p class="problem">It says that it is {row.contentType}, and is none that can be shown.</p>;
+  if (!row.available) return <p class="problem">This file has not been uploaded yet.</p>;
+  if (failed) return <p class="problem">This file cannot be shown as {row.contentType}.</p>;
   if (kind === "image") return <img class="preview" src={url} alt={row.filename} onError={() => setFailed(true)} />;
   if (kind === "video") return <video class="preview" src={url} controls onError={() => setFailed(true)} />;
   if (kind === "text") return <TextPreview url={url} row={row} />;
-  return <p class="muted">There is no preview of {row.contentType}.</p>;
+  return <p class="muted">No preview for {row.contentType}.</p>;
 }
 
 function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
@@ -42,7 +42,7 @@ function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
       const answer = await fetch(url, { headers: { Range: `bytes=0-${TEXT_BYTES - 1}` }, signal }).catch(() => {
         throw signal.aborted ? signal.reason : new ApiError(0, "offline", "the server does not answer");
       });
-      if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answers with status ${answer.status}`);
+      if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answered with status ${answer.status}`);
       const found = await answer.text();
       setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? pretty(found) : found);
     },

@@ -145,7 +145,7 @@ export function ExperimentsPage(): JSX.Element {
               onCompare={compare}
               onRange={onRange}
             />
-            {listed && !reading && !rows.length && <Empty title="No experiment is what the filter asks for." />}
+            {listed && !reading && !rows.length && <Empty title="No experiments match this filter." />}
           </div>
         )}
       </section>

@@ -75,7 +75,7 @@ export function Table(props: {
         {...(active >= 0 ? { active } : {})}
         header={
           <div role="row" class="grid-row grid-head" style={style}>
-            <span role="columnheader" aria-label="Ticked" />
+            <span role="columnheader" aria-label="Selected" />
             <Head title="Name" name="name" sorting={props.sorting} onSort={props.onSort} />
             {columns.map((column) => (
               <Head key={column.key} title={column.title} name={column.key} sorting={props.sorting} onSort={props.onSort} />
@@ -95,7 +95,7 @@ export function Table(props: {
               <span role="cell">
                 <input
                   type="checkbox"
-                  aria-label={`Tick ${row.prefix}`}
+                  aria-label={`Select ${row.prefix}`}
                   checked={props.ticked.has(row.prefix)}
                   onChange={() => props.onTick(row.prefix)}
                 />
