@@ -7,13 +7,10 @@ One file a command: `ls`, `show`, `tail`, `export`, `files`, `download`, `upload
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
 
 import ml_dash
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["main"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,19 +19,15 @@ from ml_dash.errors import (
     RemoteError,
     ServerUnavailableError,
 )
+from ml_dash.journal.damage import Damage
 from ml_dash.query.files import FileQuery, FilesReader, full_name, is_pattern
 from ml_dash.storage.blobs import Staging, copy_blob
+from ml_dash.storage.survey import Located
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from ml_dash.client.view import RemoteView
-    from ml_dash.journal.damage import Damage
-    from ml_dash.journal.index import JournalIndex
-    from ml_dash.query.files import FileTable
-    from ml_dash.storage.survey import Located
 
-__all__ = ["FileSource", "chosen", "file_table", "open_source"]
+__all__ = ["FileSource", "chosen", "open_source"]
 
 
 class FileSource(Protocol):
@@ -75,11 +72,6 @@ def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
             yield _Local(find_experiment(exp, root), stack)
 
 
-def file_table(index: JournalIndex) -> FileTable:
-    """Return what the rows of a journal amount to."""
-    return FilesReader().table(index)
-
-
 def chosen(text: str, *, versions: bool = False, deleted: bool = False) -> FileQuery:
     """Return what a user means by a path, a pattern or nothing."""
     if is_pattern(text):
@@ -109,7 +101,7 @@ class _Local:
     def __init__(self, located: Located, stack: ExitStack) -> None:
         self._directory = located.directory
         self._index = open_index(located)
-        self._table = file_table(self._index)
+        self._table = FilesReader().table(self._index)
         self._staging = Staging(located.directory)
         self._stack = stack
         self._remote: RemoteView | None = None

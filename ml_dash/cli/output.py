@@ -5,23 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ml_dash.cli.text import UNNAMED, local_time, value_text, visible
+from ml_dash.journal.sweep import Row
 from ml_dash.series import Kind
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rich.console import RenderableType
     from rich.table import Table
-
-    from ml_dash.journal.sweep import Row
 
 __all__ = ["RowLines", "Screen", "status_style", "table"]
 
@@ -52,7 +49,9 @@ class Screen:
         self.is_terminal = sys.stdout.isatty()
         self.width = shutil.get_terminal_size().columns if self.is_terminal else _UNLIMITED
         self.draws = _can_write("▁█", sys.stdout.encoding)
-        self._console = _console(self.is_terminal, self.width)
+        self._console = Console(
+            force_terminal=self.is_terminal, width=self.width, highlight=False, markup=False, emoji=False
+        )
 
     def show(self, *parts: RenderableType) -> None:
         """Write parts below one another."""
@@ -96,6 +95,7 @@ def table(
         header: Whether to show the titles.
         indent: Spaces before each line.
     """
+    # not at the top: `ml-dash show --help` draws no table
     from rich.table import Table
 
     drawn = Table(box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -113,17 +113,6 @@ def table(
 def status_style(label: str) -> str:
     """Return the colour in which a status is shown."""
     return _STYLES.get(label, "dim")
-
-
-def _console(is_terminal: bool, width: int) -> Console:
-    return Console(
-        force_terminal=is_terminal,
-        width=width,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        soft_wrap=False,
-    )
 
 
 def _can_write(text: str, encoding: str | None) -> bool:

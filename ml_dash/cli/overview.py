@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_dash.cli.text import complain, count_text
 from ml_dash.errors import JournalError
 from ml_dash.journal.index import Damage, JournalIndex
-from ml_dash.query.runs import RunInfo, fold_runs, writer_runs
+from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from ml_dash.query.runs import WriterRuns
-    from ml_dash.storage.survey import Located
+from ml_dash.storage.survey import Located
 
 __all__ = [
     "Overview",
-    "damage_record",
     "describe",
     "look",
     "open_index",
@@ -130,11 +125,6 @@ def describe(damage: Damage) -> str:
         else f"at byte {damage.offset:,}"
     )
     return f"{damage.path}, {where}: {damage.reason}; {lost} lost"
-
-
-def damage_record(damage: Damage) -> dict[str, Any]:
-    """Return damage for programs."""
-    return damage._asdict()
 
 
 def run_record(run: RunInfo | None) -> dict[str, Any]:

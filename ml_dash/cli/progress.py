@@ -23,6 +23,7 @@ class Bar:
 
     def __enter__(self) -> Bar:  # noqa: PYI034 - typing has no Self before Python 3.11
         if sys.stderr.isatty():
+            # rich takes 25 ms, which a script in a pipe need not wait for
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

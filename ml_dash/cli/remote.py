@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ml_dash.client.api import Client
 from ml_dash.client.destination import default_url
@@ -17,12 +18,8 @@ from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.origins import parse_address
 from ml_dash.storage.manifest import Manifest
+from ml_dash.tokens import Token
 from ml_dash.tokens.current import token_for
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-
-    from ml_dash.tokens import Token
 
 __all__ = ["home_of", "open_clients", "open_remote", "token_for_server"]
 
@@ -93,6 +90,8 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
 
 class _Loop:
     """An event loop that runs while its thread waits for something."""
+
+    # `asyncio.Runner` is this, and is not there before Python 3.11
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ml_dash.cli.text import UNNAMED
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
+from ml_dash.series import Series
 from ml_dash.storage.survey import Located, is_experiment, prefix_under, stored_prefix, survey
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ml_dash.series import Series
 
 __all__ = [
     "DEFAULT_ROOT",

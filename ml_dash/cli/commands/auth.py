@@ -7,21 +7,18 @@ import getpass
 import os
 import sys
 import webbrowser
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import complain, print_json, visible
 from ml_dash.client.destination import server_url
-from ml_dash.client.login import begin, finish, revoke_self, who_am_i
+from ml_dash.client.login import Authorization, begin, finish, revoke_self, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.tokens import LoginError, Token, TokenStore, token_for
 from ml_dash.tokens.current import VARIABLE
 from ml_dash.tokens.token import AuthError
-
-if TYPE_CHECKING:
-    from ml_dash.client.login import Authorization
 
 __all__ = ["ServerUrl", "describe", "grants_text", "login", "logout", "server_named", "whoami"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ml_dash.cli.file_source import chosen, open_source
+from ml_dash.cli.file_source import FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption
@@ -17,11 +18,6 @@ from ml_dash.errors import ContentError, FileMissingError, FileStoreError, Inval
 from ml_dash.query.files import full_name
 from ml_dash.sdk.files.targets import target_below
 from ml_dash.storage.hashing import checksum_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ml_dash.cli.file_source import FileSource
 
 __all__ = ["download"]
 

@@ -7,25 +7,21 @@ import os
 import shutil
 import stat
 import sys
+from collections.abc import Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated, BinaryIO
 
 import typer
 
 from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
-from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
+from ml_dash.cli.exporting.text_formats import ByteSink, write_csv, write_jsonl
 from ml_dash.cli.overview import open_index, report_damage
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
 from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.index import JournalIndex
 from ml_dash.storage.atomic import replacing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from ml_dash.cli.exporting.text_formats import ByteSink
-    from ml_dash.journal.index import JournalIndex
 
 __all__ = ["export", "file_target", "standard_output"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -15,10 +16,6 @@ from ml_dash.cli.overview import report_damage
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import age_text, complain, print_json, size_text, visible
 from ml_dash.query.files import full_name
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 __all__ = ["files", "uploaded_text"]
 

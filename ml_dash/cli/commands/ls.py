@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from ml_dash.cli.output import Screen, status_style, table
-from ml_dash.cli.overview import look, run_record
+from ml_dash.cli.overview import Overview, look, run_record
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text, visible
 from ml_dash.storage.survey import survey
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from ml_dash.cli.overview import Overview
 
 __all__ = ["ls"]
 

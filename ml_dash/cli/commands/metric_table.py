@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from ml_dash.cli.output import Screen
 from ml_dash.cli.text import UNNAMED, count_text, value_text, visible
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import leaf_columns
 from ml_dash.query.stats import SeriesStats
+from ml_dash.series import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     import numpy.typing as npt
-
-    from ml_dash.cli.output import Screen
-    from ml_dash.journal.blocks import Block, Column
-    from ml_dash.journal.index import JournalIndex
-    from ml_dash.series import Series
 
     Array: TypeAlias = npt.NDArray[Any]
 
@@ -173,6 +171,7 @@ class Sparkline:
     __slots__ = ("_counts", "_rows", "_sums", "parts")
 
     def __init__(self, rows: int, parts: int) -> None:
+        # numpy is imported where it is used: the help of `show`, and an experiment without metrics, need none
         import numpy as np
 
         self._rows = max(rows, 1)

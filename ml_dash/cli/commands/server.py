@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,8 +23,6 @@ from ml_dash.server.accounts.grants import Scope, parse_scope
 from ml_dash.server.settings import DEFAULT_DATA, ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from ml_dash.server.accounts.tokens import TokenRecord, Tokens
 
 __all__ = ["server"]
@@ -97,6 +96,7 @@ def _serve(
     """
     if context.invoked_subcommand is not None:
         return
+    # what the extra `server` installs is missing for most users, who must still get the help
     try:
         from ml_dash.server.runner import serve
     except ModuleNotFoundError as error:

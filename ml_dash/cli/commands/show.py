@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group
 from rich.text import Text
 
 from ml_dash.cli.commands.files import uploaded_text
-from ml_dash.cli.commands.metric_table import metric_table, summarize_metrics
-from ml_dash.cli.file_source import file_table
+from ml_dash.cli.commands.metric_table import MetricSummary, metric_table, summarize_metrics
 from ml_dash.cli.output import RowLines, Screen, status_style, table
-from ml_dash.cli.overview import damage_record, open_index, report_damage, run_record, summarize
+from ml_dash.cli.overview import Overview, open_index, report_damage, run_record, summarize
 from ml_dash.cli.select import (
     DEFAULT_ROOT,
     AsJson,
@@ -33,18 +33,12 @@ from ml_dash.cli.text import (
     value_text,
     visible,
 )
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows
-from ml_dash.query.files import full_name
+from ml_dash.query.files import FilesReader, full_name
 from ml_dash.query.params import read_params
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from ml_dash.cli.commands.metric_table import MetricSummary
-    from ml_dash.cli.overview import Overview
-    from ml_dash.journal.index import JournalIndex
 
 __all__ = ["files_record", "show", "show_files"]
 
@@ -114,7 +108,7 @@ def _record(
         "logs": [
             {"timestamp": iso_time(row.time_ns), **row.fields} for row in last_rows(index, [_LOGS], logs)
         ],
-        "damage": [damage_record(each) for each in index.damage],
+        "damage": [each._asdict() for each in index.damage],
     }
 
 
@@ -209,7 +203,7 @@ _FILES_SHOWN = 5
 
 def _files(index: JournalIndex) -> list[dict[str, Any]]:
     """Return the rows of the files, the newest first."""
-    return sorted(file_table(index).rows(), key=lambda row: str(row["uploadedAt"]), reverse=True)
+    return sorted(FilesReader().table(index).rows(), key=lambda row: str(row["uploadedAt"]), reverse=True)
 
 
 def files_record(index: JournalIndex) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -17,12 +18,7 @@ from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
 from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.outbox import clear, unsent
-from ml_dash.upload.sync import sync_experiment
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ml_dash.upload.sync import SyncReport
+from ml_dash.upload.sync import SyncReport, sync_experiment
 
 __all__ = ["sync"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
@@ -13,18 +14,13 @@ from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import open_index, report_damage, status_label, status_of
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
 from ml_dash.cli.text import complain, duration_text
+from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows, rows_of
-from ml_dash.query.runs import WriterRuns, writer_runs
+from ml_dash.query.runs import RunInfo, WriterRuns, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ml_dash.journal.blocks import Block
-    from ml_dash.journal.index import JournalIndex
-    from ml_dash.query.runs import RunInfo
 
 __all__ = ["tail"]
 

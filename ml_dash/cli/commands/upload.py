@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,13 +27,8 @@ from ml_dash.sdk.files.names import Place
 from ml_dash.storage.blobs import Staging, add_marker
 from ml_dash.storage.manifest import Manifest
 from ml_dash.upload.outbox import clear
-from ml_dash.upload.sync import sync_experiment
+from ml_dash.upload.sync import SyncReport, sync_experiment
 from ml_dash.values.pack import pack
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from ml_dash.upload.sync import SyncReport
 
 __all__ = ["Addition", "NewFile", "make_experiment", "upload"]
 

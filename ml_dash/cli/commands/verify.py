@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from ml_dash.cli.file_source import file_table
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import describe, open_index
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
 from ml_dash.cli.text import complain, count_text, print_json, size_text, visible
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
-from ml_dash.journal.verify import repair, seems_alive, verify as check
-from ml_dash.query.files import FileQuery, full_name, is_checksum
+from ml_dash.journal.verify import (
+    RepairReport,
+    SegmentReport,
+    VerifyReport,
+    repair,
+    seems_alive,
+    verify as check,
+)
+from ml_dash.query.files import FileQuery, FilesReader, full_name, is_checksum
 from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
 from ml_dash.storage.manifest import Manifest
-from ml_dash.storage.survey import Survey, is_experiment, survey
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ml_dash.journal.verify import RepairReport, SegmentReport, VerifyReport
-    from ml_dash.storage.survey import Located
+from ml_dash.storage.survey import Located, Survey, is_experiment, survey
 
 __all__ = ["BlobsReport", "check_blobs", "verify"]
 
@@ -236,7 +237,7 @@ def check_blobs(located: Located) -> BlobsReport:
         JournalError: The journal cannot be read.
         OSError: The directory cannot be listed.
     """
-    rows = file_table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
+    rows = FilesReader().table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
     staging = Staging(located.directory)
     named = {(row["checksum"], row["sizeBytes"]): full_name(row) for row in reversed(rows)}
     checked = size = elsewhere = 0

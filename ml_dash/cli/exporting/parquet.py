@@ -7,19 +7,15 @@ ints beyond int64, texts that are not UTF-8) is JSON text. NaN stays NaN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any, BinaryIO
 
 from ml_dash.cli.exporting.source import Content, Part, Source
 from ml_dash.cli.text import json_text
 from ml_dash.errors import MissingExtraError
+from ml_dash.journal.blocks import Column
 from ml_dash.query.columns import free_name
 from ml_dash.query.times import seconds_array
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import BinaryIO
-
-    from ml_dash.journal.blocks import Column
 
 __all__ = ["import_pyarrow", "write_parquet"]
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from ml_dash.journal.blocks import Block, Column, block_rows
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import free_name, leaf_columns
 from ml_dash.series import Kind, Series
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Any
-
-    from ml_dash.journal.index import JournalIndex
 
 __all__ = ["Content", "Part", "Source"]
 

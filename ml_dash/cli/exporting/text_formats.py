@@ -11,18 +11,14 @@ JSON lines: an object a row, with dicts and lists as they were logged. NaN and i
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ml_dash.cli.exporting.source import Content, Part, Source
 from ml_dash.cli.text import json_text
-from ml_dash.journal.blocks import as_list, block_rows
+from ml_dash.journal.blocks import Column, as_list, block_rows
 from ml_dash.query.times import NANOSECONDS, iso_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from ml_dash.journal.blocks import Column
 
 __all__ = ["ByteSink", "iso_exact", "seconds_exact", "write_csv", "write_jsonl"]
 
