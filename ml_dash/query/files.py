@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
@@ -28,7 +28,7 @@ from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
@@ -37,13 +37,15 @@ __all__ = [
     "CHANGEABLE",
     "FILES",
     "FileQuery",
+    "FileState",
     "FileTable",
     "FilesReader",
+    "fold_file",
     "fold_files",
     "full_name",
     "is_checksum",
     "is_pattern",
-    "is_save",
+    "public_row",
 ]
 
 FILES = Series(Kind.FILE, None)
@@ -52,7 +54,7 @@ _LONG_AGO = -(2**63)
 
 
 def is_checksum(value: Any) -> TypeGuard[str]:
-    """Whether this is the checksum of a content. What is one may be part of a path: it leads nowhere else."""
+    """Say whether this is the checksum of a blob. One may be part of a path: it leads nowhere else."""
     return isinstance(value, str) and re.fullmatch(CHECKSUM_PATTERN, value) is not None
 
 
@@ -70,21 +72,22 @@ CHANGEABLE: dict[str, Callable[[Any], bool]] = {
     "bindrs": _is_texts,
     "metadata": lambda value: value is None or isinstance(value, dict),
 }
-"""What an update may change, and what tells a value that it may have."""
+"""What an update may change, each with a check of the values that it may have."""
 
-_FIXED: dict[str, Callable[[Any], bool]] = {
+_OF_SAVE: dict[str, Callable[[Any], bool]] = {
     "id": lambda value: isinstance(value, str) and bool(value),
     "path": lambda value: isinstance(value, str) and value.startswith("/"),
     "filename": lambda value: isinstance(value, str) and bool(value),
     "contentType": lambda value: isinstance(value, str),
     "sizeBytes": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
     "checksum": is_checksum,
+    **CHANGEABLE,
 }
 
 
-def is_save(fields: Mapping[str, Any]) -> bool:
+def _is_save(fields: Mapping[str, Any]) -> bool:
     """Whether a row has all that the row of a saved file has, each of the right kind."""
-    return all(check(fields.get(name)) for name, check in (_FIXED | CHANGEABLE).items())
+    return all(check(fields.get(name)) for name, check in _OF_SAVE.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,61 +122,132 @@ class FileQuery:
         return matches
 
 
-def full_name(row: dict[str, Any]) -> str:
+def full_name(row: Mapping[str, Any]) -> str:
     """Return path and filename of a row, without a leading slash."""
     return f"{row['path'].strip('/')}/{row['filename']}".lstrip("/")
 
 
-@dataclass(slots=True)
-class _File:
-    """What is known of one id."""
+class FileState(NamedTuple):
+    """What rows amount to for one id. A server has the same in its columns, by these names.
 
-    saved_ns: int = 0
-    order: int = 0  # of its save row among all rows that were seen
-    base: dict[str, Any] | None = None
-    changes: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    Attributes:
+        id: The file's id.
+        saved_ns: The time of its own row; None as long as that has not come.
+        seen: The number of its own row among all rows that were seen.
+        path: As its own row says, and so on.
+        name: Path and filename, without a leading slash.
+        description: What it is now, and so on for what updates may change.
+        description_ns: The time of the update that a value is of; None where it is that of its own row.
+        updated_ns: The time of the newest update.
+        deleted_ns: The time of the first deletion.
+    """
+
+    id: str
+    saved_ns: int | None = None
+    seen: int | None = None
+    path: str | None = None
+    filename: str | None = None
+    name: str | None = None
+    content_type: str | None = None
+    size: int | None = None
+    checksum: str | None = None
+    description: str | None = None
+    tags: Sequence[str] | None = None
+    bindrs: Sequence[str] | None = None
+    metadata: dict[str, Any] | None = None
+    description_ns: int | None = None
+    tags_ns: int | None = None
+    bindrs_ns: int | None = None
+    metadata_ns: int | None = None
     updated_ns: int | None = None
     deleted_ns: int | None = None
-    name: str = ""
-
-    def row(self) -> dict[str, Any]:
-        """Return it as users see it, in objects that are theirs."""
-        base = self.base or {}
-        updated = self.saved_ns if self.updated_ns is None else max(self.saved_ns, self.updated_ns)
-        now = {name: self.value(name) for name in CHANGEABLE}
-        return {
-            "id": base["id"],
-            "path": base["path"],
-            "filename": base["filename"],
-            "description": now["description"],
-            "tags": list(now["tags"]),
-            "bindrs": list(now["bindrs"]),
-            "contentType": base["contentType"],
-            "sizeBytes": base["sizeBytes"],
-            "checksum": base["checksum"],
-            "metadata": copy.deepcopy(now["metadata"]),
-            "uploadedAt": iso_time(self.saved_ns),
-            "updatedAt": iso_time(updated),
-            "deletedAt": None if self.deleted_ns is None else iso_time(self.deleted_ns),
-        }
-
-    def value(self, name: str) -> Any:
-        """Return what a field that may change is now."""
-        if name in self.changes:
-            return self.changes[name][1]
-        return (self.base or {}).get(name)
 
     @property
     def age(self) -> tuple[int, int]:
         """What sorts versions, oldest first."""
-        return self.saved_ns, self.order
+        return self.saved_ns or 0, self.seen or 0
+
+
+def fold_file(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) -> FileState | None:
+    """Return a file after a row of its id; None where the row is not as it should be and changes nothing.
+
+    Args:
+        file: What the rows before amount to.
+        time_ns: The row's time.
+        row: The row.
+        seen: The number of the row among all.
+    """
+    match row.get("event"):
+        case "save":
+            return _saved(file, time_ns, row, seen)
+        case "update":
+            return _updated(file, time_ns, row)
+        case "delete":
+            deleted = time_ns if file.deleted_ns is None else min(file.deleted_ns, time_ns)
+            return file._replace(deleted_ns=deleted)
+    return None
+
+
+def _saved(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) -> FileState | None:
+    if file.saved_ns is not None or not _is_save(row):
+        return None
+    as_saved: dict[str, Any] = {
+        name: row.get(name) for name in CHANGEABLE if getattr(file, f"{name}_ns") is None
+    }
+    return file._replace(
+        saved_ns=time_ns,
+        seen=seen,
+        path=row["path"],
+        filename=row["filename"],
+        name=full_name(row),
+        content_type=row["contentType"],
+        size=row["sizeBytes"],
+        checksum=row["checksum"],
+        **as_saved,
+    )
+
+
+def _updated(file: FileState, time_ns: int, row: Mapping[str, Any]) -> FileState:
+    changes: dict[str, Any] = {}
+    for name, check in CHANGEABLE.items():
+        if name in row and check(row[name]):
+            known_ns = getattr(file, f"{name}_ns")
+            if known_ns is None or known_ns <= time_ns:
+                changes |= {name: row[name], f"{name}_ns": time_ns}
+    updated = time_ns if file.updated_ns is None else max(file.updated_ns, time_ns)
+    return file._replace(updated_ns=updated, **changes)
+
+
+def public_row(file: FileState) -> dict[str, Any]:
+    """Return a file as users see it; its values are the file's own, not copies.
+
+    Args:
+        file: One whose own row has come.
+    """
+    saved = file.saved_ns or 0
+    updated = saved if file.updated_ns is None else max(saved, file.updated_ns)
+    return {
+        "id": file.id,
+        "path": file.path,
+        "filename": file.filename,
+        "description": file.description,
+        "tags": file.tags,
+        "bindrs": file.bindrs,
+        "contentType": file.content_type,
+        "sizeBytes": file.size,
+        "checksum": file.checksum,
+        "metadata": file.metadata,
+        "uploadedAt": iso_time(saved),
+        "updatedAt": iso_time(updated),
+        "deletedAt": None if file.deleted_ns is None else iso_time(file.deleted_ns),
+    }
 
 
 class FileTable:
     """The files of an experiment, by their ids."""
 
     def __init__(self) -> None:
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, FileState] = {}
         self._seen = 0
 
     def add(self, time_ns: int, fields: dict[str, Any]) -> None:
@@ -182,66 +256,58 @@ class FileTable:
         if not isinstance(file_id, str) or not file_id:
             return
         self._seen += 1
-        event = fields.get("event")
-        if event == "save":
-            self._save(file_id, time_ns, fields)
-        elif event == "update":
-            self._update(self._files.setdefault(file_id, _File()), time_ns, fields)
-        elif event == "delete":
-            file = self._files.setdefault(file_id, _File())
-            file.deleted_ns = time_ns if file.deleted_ns is None else min(file.deleted_ns, time_ns)
+        file = fold_file(self._files.get(file_id) or FileState(file_id), time_ns, fields, self._seen)
+        if file is not None:
+            self._files[file_id] = file
 
     def get(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of a file, whichever version, deleted or not; None where there is none."""
         file = self._files.get(file_id)
-        return None if file is None or file.base is None else file.row()
+        return None if file is None or file.saved_ns is None else _own_row(file)
 
     def rows(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """Return the rows that are asked for, by path and filename, and of each name the newest first."""
         query = query or FileQuery()
         matches = query.matcher()
-        found = [file for file in self._files.values() if file.base is not None and matches(file.name)]
+        found = [
+            file for file in self._files.values() if file.saved_ns is not None and matches(file.name or "")
+        ]
         if not query.versions:
             found = _newest(found)
-        wanted = set(query.tags)
+        tags = set(query.tags)
         found = [
             file
             for file in found
-            if (query.deleted or file.deleted_ns is None) and (not wanted or wanted & set(file.value("tags")))
+            if (query.deleted or file.deleted_ns is None)
+            and (not tags or not tags.isdisjoint(file.tags or ()))
         ]
         found.sort(key=lambda file: file.age, reverse=True)
-        found.sort(key=lambda file: _place(file.base or {}))
-        return [file.row() for file in found]
-
-    def _save(self, file_id: str, time_ns: int, fields: dict[str, Any]) -> None:
-        file = self._files.get(file_id)
-        if (file is not None and file.base is not None) or not is_save(fields):
-            return
-        file = self._files.setdefault(file_id, _File())
-        file.base = {name: fields.get(name) for name in (*_FIXED, *CHANGEABLE)}
-        file.saved_ns, file.order, file.name = time_ns, self._seen, full_name(file.base)
-
-    def _update(self, file: _File, time_ns: int, fields: dict[str, Any]) -> None:
-        file.updated_ns = time_ns if file.updated_ns is None else max(file.updated_ns, time_ns)
-        for name, check in CHANGEABLE.items():
-            if name not in fields or not check(fields[name]):
-                continue
-            if name not in file.changes or file.changes[name][0] <= time_ns:
-                file.changes[name] = time_ns, fields[name]
+        found.sort(key=_place)
+        return [_own_row(file) for file in found]
 
 
-def _newest(files: Iterable[_File]) -> list[_File]:
-    newest: dict[tuple[str, str], _File] = {}
+def _own_row(file: FileState) -> dict[str, Any]:
+    """Return the public form in objects that are the user's own: the table must not change with them."""
+    row = public_row(file)
+    return {
+        **row,
+        "tags": [*row["tags"]],
+        "bindrs": [*row["bindrs"]],
+        "metadata": copy.deepcopy(row["metadata"]),
+    }
+
+
+def _newest(files: Iterable[FileState]) -> list[FileState]:
+    newest: dict[tuple[str, str], FileState] = {}
     for file in files:
-        place = _place(file.base or {})
-        other = newest.get(place)
+        other = newest.get(_place(file))
         if other is None or other.age < file.age:
-            newest[place] = file
+            newest[_place(file)] = file
     return list(newest.values())
 
 
-def _place(base: dict[str, Any]) -> tuple[str, str]:
-    return base["path"], base["filename"]
+def _place(file: FileState) -> tuple[str, str]:
+    return file.path or "", file.filename or ""
 
 
 def fold_files(rows: Iterable[tuple[int, dict[str, Any]]]) -> FileTable:

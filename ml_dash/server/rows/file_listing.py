@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, and_, func, or_, select
 
-from ml_dash.query.files import FileQuery
-from ml_dash.query.times import iso_time
+from ml_dash.query.files import FileQuery, FileState, public_row
 from ml_dash.server.db.tables import BLOBS, EXPERIMENTS, FILES
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ml_dash.server.db.database import Database
 
 __all__ = ["FileListing"]
+
+_STATE = attrgetter(*FileState._fields)
 
 
 class FileListing:
@@ -221,20 +223,4 @@ def _parse_cursor(cursor: str) -> list[Any]:
 
 def _as_row(row: Row[Any]) -> dict[str, Any]:
     """Return the public form of a file."""
-    updated = row.saved_ns if row.updated_ns is None else max(row.saved_ns, row.updated_ns)
-    return {
-        "id": row.id,
-        "path": row.path,
-        "filename": row.filename,
-        "description": row.description,
-        "tags": row.tags,
-        "bindrs": row.bindrs,
-        "contentType": row.content_type,
-        "sizeBytes": row.size,
-        "checksum": row.checksum,
-        "metadata": row.metadata,
-        "uploadedAt": iso_time(row.saved_ns),
-        "updatedAt": iso_time(updated),
-        "deletedAt": None if row.deleted_ns is None else iso_time(row.deleted_ns),
-        "available": bool(row.available),
-    }
+    return {**public_row(FileState._make(_STATE(row))), "available": bool(row.available)}
