@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.index import JournalIndex
 
-__all__ = ["RunInfo", "WriterRuns", "fold_runs", "writer_runs"]
+__all__ = [
+    "RunInfo",
+    "RunState",
+    "WriterRuns",
+    "active_ns",
+    "fold_run",
+    "fold_runs",
+    "turns",
+    "writer_runs",
+]
 
 _RUNS = Series(Kind.RUN, None)
 
@@ -69,16 +78,53 @@ class WriterRuns(NamedTuple):
     last_ns: int | None
 
 
-class _Run(NamedTuple):
-    """One run of one writer as its newest start or end left it."""
+class RunState(NamedTuple):
+    """A run of one writer as its newest start or end left it, and its earliest start among the rows folded."""
 
     time_ns: int
     row: dict[str, Any]
-    active_ns: int
+    started_ns: int | None = None
 
     @property
     def is_open(self) -> bool:
+        """Whether it was started and not ended since."""
         return bool(self.row["event"] == "start")
+
+    @property
+    def status(self) -> str | None:
+        """What it is by its rows: whether its process lives they do not say."""
+        return RunStatus.RUNNING if self.is_open else self.row.get("status")
+
+    @property
+    def error(self) -> str | None:
+        """What made it fail, if its end says so."""
+        return None if self.is_open else self.row.get("error")
+
+
+def turns(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the RUN rows that start or end a run."""
+    # a tuple: what clients send may be no key of a set
+    return ((time_ns, row) for time_ns, row in rows if row.get("event") in ("start", "end"))
+
+
+def fold_run(before: RunState | None, time_ns: int, row: dict[str, Any]) -> RunState:
+    """Return a run after the next of its starts and ends, in the order written."""
+    started = None if before is None else before.started_ns
+    if row["event"] == "start":
+        started = time_ns if started is None else min(started, time_ns)
+    return RunState(time_ns, row, started)
+
+
+def active_ns(run_ns: int | None, last_ns: int | None, now_ns: int) -> int:
+    """Return a writer's newest sign of life.
+
+    Args:
+        run_ns: The time of its newest RUN row.
+        last_ns: That of its newest row of any kind. A `_ts` of the caller's own may lie in the future, and would be a
+            sign of life for ever: it does not count then.
+        now_ns: The time now.
+    """
+    return max(run_ns or 0, last_ns if last_ns is not None and last_ns <= now_ns else 0)
 
 
 def writer_runs(index: JournalIndex) -> dict[str, WriterRuns]:
@@ -107,44 +153,46 @@ def fold_runs(
     writers = list(writers)
     now_ns = time.time_ns() if now_ns is None else now_ns
     host = platform.node() if host is None else host
-    runs = sorted((run for writer in writers for run in _latest(writer, now_ns)), key=lambda run: run.time_ns)
-    alive = [run for run in runs if run.is_open and not _is_dead(run, now_ns, stale_after, host, pid_alive)]
-    decides = alive[-1] if alive else runs[-1] if runs else None
+    runs = sorted(
+        (run for writer in writers for run in _latest(writer, now_ns)), key=lambda run: run[0].time_ns
+    )
+    alive = [
+        run
+        for run, active in runs
+        if run.is_open and not _is_dead(run.row, now_ns - active, stale_after, host, pid_alive)
+    ]
+    decides = alive[-1] if alive else runs[-1][0] if runs else None
     starts = [start for writer in writers for start in writer.rows if start[1].get("event") == "start"]
     described = [start for start in starts if isinstance(start[1].get("experiment"), dict)]
-    row = decides.row if decides else {}
     running = decides is not None and decides.is_open
     return RunInfo(
-        status=RunStatus.RUNNING if running else row.get("status"),
+        status=decides and decides.status,
         started_at=min((start[0] for start in starts), default=None),
         ended_at=None if decides is None or running else decides.time_ns,
         last_activity=max((writer.last_ns for writer in writers if writer.last_ns is not None), default=None),
-        host=row.get("host"),
-        pid=row.get("pid"),
+        host=decides and decides.row.get("host"),
+        pid=decides and decides.row.get("pid"),
         stale=running and not alive,
         writers=len(writers),
-        error=None if running else row.get("error"),
+        error=decides and decides.error,
         experiment=max(described, key=lambda start: start[0])[1]["experiment"] if described else None,
     )
 
 
-def _latest(writer: WriterRuns, now_ns: int) -> Iterator[_Run]:
-    """Yield each run of one writer in its latest state, which its last start or end left."""
-    if not writer.rows:
-        return
-    active = max(time_ns for time_ns, _ in writer.rows)
-    # A `_ts` of the caller's own may lie in the future, and would be a sign of life for ever.
-    if writer.last_ns is not None and writer.last_ns <= now_ns:
-        active = max(active, writer.last_ns)
-    runs: dict[Any, _Run] = {}
-    for time_ns, row in writer.rows:
-        if row.get("event") in {"start", "end"}:
-            runs[row.get("handle")] = _Run(time_ns, row, active)
-    yield from runs.values()
+def _latest(writer: WriterRuns, now_ns: int) -> Iterator[tuple[RunState, int]]:
+    """Yield each run of one writer in its latest state, with the writer's newest sign of life."""
+    runs: dict[Any, RunState] = {}
+    for time_ns, row in turns(writer.rows):
+        handle = row.get("handle")
+        runs[handle] = fold_run(runs.get(handle), time_ns, row)
+    active = active_ns(max((time_ns for time_ns, _ in writer.rows), default=None), writer.last_ns, now_ns)
+    return ((run, active) for run in runs.values())
 
 
-def _is_dead(run: _Run, now_ns: int, stale_after: float, host: str, pid_alive: Callable[[int], bool]) -> bool:
-    pid = run.row.get("pid")
-    if run.row.get("host") == host and isinstance(pid, int) and not pid_alive(pid):
+def _is_dead(
+    row: dict[str, Any], silent_ns: int, stale_after: float, host: str, pid_alive: Callable[[int], bool]
+) -> bool:
+    pid = row.get("pid")
+    if row.get("host") == host and isinstance(pid, int) and not pid_alive(pid):
         return True
-    return now_ns - run.active_ns > stale_after * NANOSECONDS
+    return silent_ns > stale_after * NANOSECONDS

@@ -11,60 +11,37 @@ somebody asks; the rest is in three places:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, select, update
 
 from ml_dash.journal.blocks import to_msgpack
-from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
+from ml_dash.query.runs import RunInfo, RunState, WriterRuns, active_ns, fold_run, fold_runs, turns
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
-from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
-__all__ = ["RunChange", "open_runs", "run_changes", "run_info", "store_runs"]
+__all__ = ["RunKey", "note_runs", "open_runs", "run_info", "store_runs"]
 
 _HANDLE_BYTES = 256
 _TEXT = 10_000
-_EVENTS = frozenset({"start", "end"})
+
+RunKey = tuple[str, str, bytes]
+"""An experiment, a writer, and what the writer calls the run."""
 
 
-class RunChange(NamedTuple):
-    """The latest start or end of a run; and the earliest start among the rows that this one is the last of."""
-
-    experiment_id: str
-    writer: str
-    handle: bytes
-    event: str
-    time_ns: int
-    row: dict[str, Any]
-    started_ns: int | None
-
-    def after(self, before: RunChange | None) -> RunChange:
-        """Return this change, which came after another one of the same run."""
-        starts = [
-            each.started_ns for each in (before, self) if each is not None and each.started_ns is not None
-        ]
-        return self._replace(started_ns=min(starts, default=None))
-
-
-def run_changes(
-    experiment_id: str, writer: str, rows: Iterable[tuple[int, dict[str, Any]]]
-) -> dict[bytes, RunChange]:
-    """Return the last start or end of each run among these RUN rows, which are in the order written."""
-    changes: dict[bytes, RunChange] = {}
-    for time_ns, row in rows:
-        event = row.get("event")
-        if isinstance(event, str) and event in _EVENTS:
-            handle = to_msgpack(row.get("handle"))[:_HANDLE_BYTES]
-            started = time_ns if event == "start" else None
-            change = RunChange(experiment_id, writer, handle, event, time_ns, _cleaned(row), started)
-            changes[handle] = change.after(changes.get(handle))
-    return changes
+def note_runs(
+    runs: dict[RunKey, RunState], experiment_id: str, writer: str, rows: Iterable[tuple[int, dict[str, Any]]]
+) -> None:
+    """Fold a writer's RUN rows, in the order written, into what is known of its runs."""
+    for time_ns, row in turns(rows):
+        key = experiment_id, writer, to_msgpack(row.get("handle"))[:_HANDLE_BYTES]
+        runs[key] = fold_run(runs.get(key), time_ns, _cleaned(row))
 
 
 def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,23 +56,30 @@ def _text(value: Any) -> str | None:
     return value[:_TEXT] if isinstance(value, str) else None
 
 
-def store_runs(connection: Connection, changes: list[RunChange], now_ns: int) -> None:
+def store_runs(connection: Connection, runs: Mapping[RunKey, RunState], now_ns: int) -> None:
     """Store starts and ends, and what follows from them. The rows of the writers must exist.
 
     Args:
         connection: In a transaction that has these experiments to itself.
-        changes: One for each run at most.
+        runs: Those that have started or ended.
         now_ns: The time now.
     """
     rows = [
-        {name: value for name, value in change._asdict().items() if name != "started_ns"}
-        for change in changes
+        {
+            "experiment_id": experiment_id,
+            "writer": writer,
+            "handle": handle,
+            "event": run.row["event"],
+            "time_ns": run.time_ns,
+            "row": run.row,
+        }
+        for (experiment_id, writer, handle), run in runs.items()
     ]
     upsert(connection, RUNS, rows)
-    for experiment_id in sorted({change.experiment_id for change in changes}):
-        own = [change for change in changes if change.experiment_id == experiment_id]
-        _count_open(connection, experiment_id, {change.writer for change in own})
-        _update_experiment(connection, experiment_id, own, now_ns)
+    for experiment_id in sorted({key[0] for key in runs}):
+        own = {key: run for key, run in runs.items() if key[0] == experiment_id}
+        _count_open(connection, experiment_id, {key[1] for key in own})
+        _update_experiment(connection, experiment_id, own.values(), now_ns)
 
 
 def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -> None:
@@ -116,10 +100,10 @@ def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -
 
 
 def _update_experiment(
-    connection: Connection, experiment_id: str, changes: list[RunChange], now_ns: int
+    connection: Connection, experiment_id: str, runs: Iterable[RunState], now_ns: int
 ) -> None:
     newest = connection.execute(
-        select(RUNS.c.event, RUNS.c.time_ns, RUNS.c.row)
+        select(RUNS.c.time_ns, RUNS.c.row)
         .where(RUNS.c.experiment_id == experiment_id)
         .order_by(RUNS.c.time_ns.desc(), RUNS.c.writer.desc())
         .limit(1)
@@ -132,27 +116,21 @@ def _update_experiment(
     started = connection.execute(
         select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
     ).scalar_one()
-    starts = [change.started_ns for change in changes if change.started_ns is not None]
-    starts += [] if started is None else [started]
-    is_open = newest.event == "start"
+    starts = [ns for ns in (started, *(run.started_ns for run in runs)) if ns is not None]
+    decides = RunState(newest.time_ns, newest.row)
     connection.execute(
         update(EXPERIMENTS)
         .where(EXPERIMENTS.c.id == experiment_id)
         .values(
-            status=RunStatus.RUNNING if is_open else newest.row["status"],
-            status_ns=newest.time_ns,
-            host=newest.row["host"],
-            pid=newest.row["pid"],
-            error=None if is_open else newest.row["error"],
+            status=decides.status,
+            status_ns=decides.time_ns,
+            host=decides.row["host"],
+            pid=decides.row["pid"],
+            error=decides.error,
             started_ns=min(starts, default=None),
             alive_ns=max((active_ns(each.run_ns, each.last_ns, now_ns) for each in writers), default=None),
         )
     )
-
-
-def active_ns(run_ns: int | None, last_ns: int | None, now_ns: int) -> int:
-    """Return a writer's newest sign of life. A time in the future, by a clock that is wrong, does not count."""
-    return max(run_ns or 0, last_ns if last_ns is not None and last_ns <= now_ns else 0)
 
 
 def run_info(connection: Connection, experiment_id: str, *, stale_after: float, now_ns: int) -> RunInfo:
@@ -170,15 +148,11 @@ def run_info(connection: Connection, experiment_id: str, *, stale_after: float, 
     started = connection.execute(
         select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
     ).scalar_one_or_none()
-    return RunInfo(**{**_as_dict(info), "started_at": started})
+    return replace(info, started_at=started)
 
 
 def _heartbeat(run_ns: int | None) -> list[tuple[int, dict[str, Any]]]:
     return [] if run_ns is None else [(run_ns, {"event": "heartbeat"})]
-
-
-def _as_dict(info: RunInfo) -> dict[str, Any]:
-    return {name: getattr(info, name) for name in RunInfo.__slots__}
 
 
 def open_runs(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.query.runs import RunState, active_ns
 from ml_dash.server.catalogue.records import gone, no_such_experiment
-from ml_dash.server.catalogue.run_status import RunChange, active_ns, run_changes, store_runs
+from ml_dash.server.catalogue.run_status import RunKey, note_runs, store_runs
 from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS
 from ml_dash.server.ingest.file_rows import FileRows, store_files
 from ml_dash.server.ingest.state import (
@@ -80,7 +81,7 @@ class _Batch:
         self._pages: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
-        self._runs: dict[tuple[str, str, bytes], RunChange] = {}
+        self._runs: dict[RunKey, RunState] = {}
         self._files: FileRows = {}
 
     def run(self) -> list[Appended | ApiError]:
@@ -128,10 +129,7 @@ class _Batch:
         """Give every block of a request its place, and return how many rows its series now have in small blocks."""
         experiment_id = request.experiment_id
         self._note_news(request)
-        changes = run_changes(experiment_id, request.writer, request.run_rows)
-        for handle, change in changes.items():
-            key = experiment_id, request.writer, handle
-            self._runs[key] = change.after(self._runs.get(key))
+        note_runs(self._runs, experiment_id, request.writer, request.run_rows)
         if request.file_rows:
             self._files.setdefault(experiment_id, []).extend(request.file_rows)
         if request.object is not None:
@@ -189,7 +187,7 @@ class _Batch:
                 news.alive_ns = _later(news.alive_ns, alive_ns)
         write_experiments(connection, self._news)
         if self._runs:
-            store_runs(connection, list(self._runs.values()), self._now_ns)
+            store_runs(connection, self._runs, self._now_ns)
         if self._files:
             store_files(connection, self._files, self._now_ns)
 
