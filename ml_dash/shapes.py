@@ -35,6 +35,7 @@ Checksum: TypeAlias = Annotated[
         min_length=64,
         max_length=64,
         description="A SHA-256 in 64 lower-case hexadecimal digits.",
+        extra={"remedy": "give a SHA-256 in 64 lower-case hexadecimal digits"},
     ),
 ]
 Tags: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=TAG_MAX)], ...], Meta(max_length=TAGS_MAX)]

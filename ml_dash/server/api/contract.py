@@ -55,6 +55,15 @@ def _whole(description: str, most: int = INDEX_MAX, least: int = 0) -> Meta:
     return Meta(description=description, ge=least, le=most)
 
 
+def _reading(path: str, summary: str, answer: Any, query: type[Query] = Query) -> Route:
+    return Route("GET", f"{EXPERIMENT}/{path}", summary, {200: answer}, scope=Scope.READ, query=query)
+
+
+def _writing(method: str, path: str, summary: str, answer: Any, *failures: int, **more: Any) -> Route:
+    path = f"{EXPERIMENT}/{path}"
+    return Route(method, path, summary, {200: answer}, (*failures, 507), scope=Scope.WRITE, **more)
+
+
 class Paths(Query):
     """The names in paths."""
 
@@ -221,6 +230,9 @@ DEVICE_DECIDE = Route(
 # --- experiments
 
 
+_Status: TypeAlias = Literal["RUNNING", "COMPLETED", "FAILED", "CANCELLED", "STALE"]
+
+
 class ListExperiments(Query):
     """Which experiments."""
 
@@ -229,17 +241,10 @@ class ListExperiments(Query):
     project: Annotated[str, _text("Of a project of this name.")] | None = None
     folder: Annotated[str, _text("In this folder, and below it.")] | None = None
     tag: Annotated[str, _text("With this tag.")] | None = None
-    status: (
-        Annotated[
-            Literal["RUNNING", "COMPLETED", "FAILED", "CANCELLED", "STALE"],
-            Meta(description="With this status; STALE is RUNNING without a heartbeat."),
-        ]
-        | None
-    ) = None
-    search: (
-        Annotated[str, _text("Words that are part of the prefix, a tag or the readme, in any case.", 1000)]
-        | None
-    ) = None
+    status: Annotated[_Status, Meta(description="STALE is RUNNING without a heartbeat.")] | None = None
+    search: Annotated[str, _text("Words in the prefix, a tag or the readme, in any case.", 1000)] | None = (
+        None
+    )
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
     cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
     changed_since: (
@@ -294,20 +299,14 @@ DELETE = Route(
 # --- frames and rows
 
 
-WRITERS = Route(
-    "GET",
-    f"{EXPERIMENT}/writers",
-    "Return how far the frames of each writer are stored.",
-    {200: shapes.Watermarks},
-    scope=Scope.READ,
-)
-POST_FRAMES = Route(
+WRITERS = _reading("writers", "Return how far the frames of each writer are stored.", shapes.Watermarks)
+POST_FRAMES = _writing(
     "POST",
-    f"{EXPERIMENT}/writers/{{writer}}/frames",
+    "writers/{writer}/frames",
     "Store frames, each exactly once; the answer means that they are on the disk.",
-    {200: shapes.Watermark},
-    (409, 422, 507),
-    scope=Scope.WRITE,
+    shapes.Watermark,
+    409,
+    422,
     body=FRAMES,
     body_text="Frames of the journal's format, back to back, their numbers without a gap. Content-Encoding: identity "
     "or deflate (zlib).",
@@ -344,20 +343,13 @@ class RowsPage(_Page):
     name: _MetricName | None = None
 
 
+_LEVELS = {"enum": [*LEVELS, "warning"]}
+
+
 class LogsPage(_Page):
     """Which log rows."""
 
-    level: (
-        Annotated[
-            str,
-            Meta(
-                description="Only this level, in any case.",
-                max_length=TEXT_MAX,
-                extra_json_schema={"enum": [*LEVELS, "warning"]},
-            ),
-        ]
-        | None
-    ) = None
+    level: Annotated[str, _text("In any case.", extra_json_schema=_LEVELS)] | None = None
     search: Annotated[str, _text("Only messages that contain this, in any case.")] | None = None
     since: Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")] | None = (
         None
@@ -411,10 +403,6 @@ class TrackEntries(Query):
     columns: Annotated[str, _text("Fields to keep, with commas between them.")] | None = None
 
 
-def _reading(path: str, summary: str, answer: Any, query: type[Query] = Query) -> Route:
-    return Route("GET", f"{EXPERIMENT}/{path}", summary, {200: answer}, scope=Scope.READ, query=query)
-
-
 PARAMS = _reading("params", "Return flat parameters.", shapes.Params)
 RUN = _reading("run", "Return the status of the run.", shapes.Run)
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
@@ -441,9 +429,7 @@ class ListFiles(Query):
     """Which files."""
 
     path: Annotated[str, _text("Those at or below it, or the one of this full name.")] | None = None
-    pattern: (
-        Annotated[str, _text("Those that it matches: * and ? within a segment, ** across segments.")] | None
-    ) = None
+    pattern: Annotated[str, _text("* and ? match within a segment, ** across segments.")] | None = None
     tag: Annotated[
         tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
         Meta(max_length=TAGS_ASKED_MAX, description="With any of these tags."),
@@ -458,19 +444,7 @@ class ListMissing(Query):
     """Which of the missing blobs."""
 
     limit: Annotated[int, _whole("How many at most.", BLOBS_ASKED_MAX)] = BLOBS_ASKED_MAX
-    cursor: (
-        Annotated[
-            str,
-            Meta(
-                pattern=f"^{CHECKSUM_PATTERN}$",
-                min_length=64,
-                max_length=64,
-                description="The cursor of the page before.",
-                extra={"remedy": "give the cursor of the page before"},
-            ),
-        ]
-        | None
-    ) = None
+    cursor: Annotated[shapes.Checksum, Meta(description="The cursor of the page before.")] | None = None
 
 
 FILES = _reading(
@@ -489,8 +463,7 @@ CONTENT = Route(
     scope=Scope.READ,
 )
 
-_BLOBS = f"{EXPERIMENT}/contents"
-_BLOB = f"{_BLOBS}/{{checksum}}"
+_BLOB = "contents/{checksum}"
 _DIGEST = {
     "name": "Content-Digest",
     "in": "header",
@@ -498,60 +471,48 @@ _DIGEST = {
     "schema": {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
     "description": "The SHA-256 of the part, as of RFC 9530.",
 }
-LACKING_BLOBS = Route(
+LACKING_BLOBS = _writing(
     "POST",
-    _BLOBS,
+    "contents",
     "Say which of these blobs the server does not have; it keeps the others for a day from now on.",
-    {200: shapes.LackingBlobs},
-    (507,),
-    scope=Scope.WRITE,
+    shapes.LackingBlobs,
     body=shapes.AskedBlobs,
 )
 MISSING_BLOBS = Route(
     "GET",
-    f"{_BLOBS}/missing",
+    f"{EXPERIMENT}/contents/missing",
     "List the blobs that files of the experiment name which are not deleted, and that the server does not have.",
     {200: shapes.MissingBlobs},
     scope=Scope.WRITE,
     query=ListMissing,
 )
-PUT_BLOB = Route(
-    "PUT",
-    _BLOB,
-    "Store a blob that is sent in one piece.",
-    {200: shapes.Blob},
-    (507,),
-    scope=Scope.WRITE,
-    body=OCTETS,
-    body_text=f"At most {PART_BYTES_MIN} bytes.",
+_PIECE = f"At most {PART_BYTES_MIN} bytes."
+PUT_BLOB = _writing(
+    "PUT", _BLOB, "Store a blob that is sent in one piece.", shapes.Blob, body=OCTETS, body_text=_PIECE
 )
-BEGIN_UPLOAD = Route(
+BEGIN_UPLOAD = _writing(
     "POST",
     f"{_BLOB}/upload",
     "Begin an upload in parts, or go on with it.",
-    {200: shapes.Upload},
-    (507,),
-    scope=Scope.WRITE,
+    shapes.Upload,
     body=shapes.NewUpload,
 )
-PUT_PART = Route(
+PUT_PART = _writing(
     "PUT",
     f"{_BLOB}/parts/{{number}}",
     "Store a part.",
-    {200: shapes.Part},
-    (507,),
-    scope=Scope.WRITE,
+    shapes.Part,
     body=OCTETS,
     body_text="partBytes, but for the last part, which has the rest.",
     headers=(_DIGEST,),
 )
-COMPLETE_UPLOAD = Route(
+COMPLETE_UPLOAD = _writing(
     "POST",
     f"{_BLOB}/complete",
     "Check the parts, and make them the blob; 503 says that this takes a while.",
-    {200: shapes.Blob},
-    (409, 422, 507),
-    scope=Scope.WRITE,
+    shapes.Blob,
+    409,
+    422,
 )
 
 
