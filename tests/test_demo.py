@@ -132,7 +132,7 @@ def ask(serve: str, curl: str, cwd: Path) -> dict[str, Any]:
         server.communicate()
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.crash
 @pytest.mark.skipif(os.name != "posix", reason="there is no such signal")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -168,6 +168,7 @@ def test_a_place_that_cannot_be_written_fails_the_demo_with_one_line(tmp_path: P
     assert re.fullmatch(r"DEMO FAILED: .*Not a directory.*file.*", finished.stderr.strip())
 
 
+@pytest.mark.slow
 def test_a_setting_that_cannot_be_read_fails_the_demo_with_one_line(tmp_path: Path) -> None:
     """Exit status 1, and the name of the setting."""
     finished = run_demo("--short", cwd=tmp_path, ML_DASH_LINGER="soon")
@@ -178,6 +179,7 @@ def test_a_setting_that_cannot_be_read_fails_the_demo_with_one_line(tmp_path: Pa
 # --- The processes
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
     """Here because it is not told what it needs; at any of the moments at which something is wanted of it."""
     with Children() as children:

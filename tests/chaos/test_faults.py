@@ -208,6 +208,7 @@ def test_a_redirect_to_another_origin_is_not_followed(bench: FaultBench, status:
 # --- what comes back
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -253,6 +254,7 @@ def test_silence_is_given_up_after_a_while(bench: FaultBench) -> None:
 # --- what happens on the way
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "fault",
     [

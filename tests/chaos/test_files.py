@@ -42,7 +42,7 @@ def seen() -> Iterator[Counter[str]]:
         assert min(seen[name] for name in ("servers ended", "clients killed", "parts")) >= 2, seen
 
 
-@pytest.mark.sample(8)
+@pytest.mark.sample(24)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_content_is_at_the_server_as_it_was_saved(
     seed: int, tmp_path: Path, template: Path, nursery: Nursery, seen: Counter[str]

@@ -60,6 +60,7 @@ def test_a_wide_terminal_has_a_table_and_a_narrow_one_a_list(crowd: Path) -> Non
     assert lines[1].split("  ")[1] == "FAILED"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("columns", "titles"), [(80, "last min max mean"), (60, "last min max"), (30, "last")]
 )

@@ -160,6 +160,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_server_answers_as_the_journal_does(views: Views, question: str) -> None:
     remote, local = views

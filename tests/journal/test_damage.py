@@ -133,7 +133,7 @@ def test_a_reader_that_follows_a_file_sees_each_frame_when_it_is_whole() -> None
     assert (index.damage, index.torn) == ([], {})
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("bit", range(8))
 def test_a_flip_of_any_bit_costs_the_frame_that_was_hit_and_is_reported(bit: int) -> None:
     for position in range(len(WHOLE)):
@@ -170,6 +170,7 @@ def test_a_cut_first_segment_costs_what_was_cut_off() -> None:
         assert sum(each.frames for each in index.damage) == 4 - whole, size
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("length", [1, 7, 64, 200])
 @pytest.mark.parametrize("fill", [b"\0", b"\xff", b"\xf1mD\x9a"])
 def test_overwritten_ranges_cost_the_frames_that_they_touch(fill: bytes, length: int) -> None:
@@ -182,6 +183,7 @@ def test_overwritten_ranges_cost_the_frames_that_they_touch(fill: bytes, length:
         assert read_everything(index) == all_but(*hit), start
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("length", [1, 8, 33, 150, 400])
 def test_removed_ranges_cost_the_frames_that_they_touch(length: int) -> None:
     for start in range(len(WHOLE) - length):
@@ -194,6 +196,7 @@ def test_removed_ranges_cost_the_frames_that_they_touch(length: int) -> None:
             assert not Counter(rows) - Counter(found.get(series, [])), (start, series)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("length", [1, 8, 33, 150])
 def test_inserted_garbage_costs_the_frame_around_it(length: int) -> None:
     garbage = random.Random(length).randbytes(length)

@@ -318,6 +318,7 @@ def test_a_script_may_come_from_anywhere(scripts: Scripts, via: str) -> None:
     assert scripts.journal(f"bob/scratch/{unnamed.name}").ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("options", "env"),
     [

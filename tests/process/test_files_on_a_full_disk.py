@@ -35,6 +35,7 @@ SAVES = {
 }
 
 
+@pytest.mark.sample(7)
 @on_a_small_disk
 @pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
 def test_a_save_that_does_not_fit_says_so_and_leaves_nothing(save: str, scripts: Scripts) -> None:

@@ -46,6 +46,7 @@ def steps(journal: Journal, name: str) -> list[int]:
     return journal.values("step", metric(name))
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("ending", "returncode"),
     [

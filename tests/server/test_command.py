@@ -86,6 +86,7 @@ def test_the_admin_token_can_be_given(tmp_path: Path) -> None:
         assert server.wait(DEADLINE) == 0
 
 
+@pytest.mark.slow
 def test_tokens_are_made_beside_a_server_that_runs(tmp_path: Path) -> None:
     with start(tmp_path) as server:
         url = lines_until_listening(server)[-1].removeprefix("Listening on ")

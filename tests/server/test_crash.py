@@ -198,7 +198,7 @@ def test_many_writers_on_two_servers_number_the_rows_of_one_metric(
         client.close()
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="mounting file systems needs root")
 @pytest.mark.parametrize(
     "make", [lambda seq: frame(seq, numbers((seq - 1) * 500, 500)), large_frame], ids=["rows", "objects"]

@@ -55,6 +55,7 @@ def at(server: EmbeddedServer, *arguments: str) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("arguments", [(), ("models",), ("*.pt", "--versions"), ("--deleted",), ("*.gif",)])
 def test_a_server_lists_what_this_disk_does(
     server: EmbeddedServer, saved: Path, arguments: tuple[str, ...]

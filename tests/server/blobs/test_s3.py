@@ -49,6 +49,7 @@ def test_objects_are_stored_read_listed_and_removed(where: str) -> None:
         blobs.get("exp_a/x", 0, 1)
 
 
+@pytest.mark.slow
 def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str, tmp_path: Path) -> None:
     with EmbeddedServer(
         data=tmp_path / "data", blobs=where, admin_token=TOKEN, compact_rows=1 << 40
@@ -139,6 +140,7 @@ def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
         server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.crash
 def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes_them_in_the_end(
     where: str, tmp_path: Path

@@ -209,7 +209,7 @@ def test_rows_that_arrive_while_blocks_are_merged_are_in_their_places(
         assert connection.execute(select(SERIES.c.hot_rows)).scalar_one() == 20
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_a_reader_in_the_middle_of_rows_that_are_merged_gets_each_once(
     idle: EmbeddedServer, client: Client
 ) -> None:
