@@ -134,7 +134,7 @@ class RemoteView(View):
     def fetch(
         self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
     ) -> None:
-        """Download the content of a file; see `RemoteFiles.fetch`."""
+        """Download the blob of a file; see `RemoteFiles.fetch`."""
         self._files.fetch(row, dest, on_progress)
 
     @property

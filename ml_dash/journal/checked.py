@@ -38,7 +38,7 @@ def count_rows(heads: list[BlockHead], data: bytes) -> int:
 
 
 class CheckedFrames:
-    """Gives out the contents of frames, and only of good ones.
+    """Gives out what frames hold, and only good ones.
 
     Attributes:
         bad: What was bad when it was last read, by path and offset.

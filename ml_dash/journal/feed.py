@@ -38,7 +38,7 @@ class FeedFrame(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A number whose frame cannot be had any more. `rows` is what its meta says, None where that is gone too."""
+    """A number whose frame is lost. `rows` is what its meta says, None where that is lost too."""
 
     seq: int
     rows: int | None

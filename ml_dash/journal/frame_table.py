@@ -120,7 +120,7 @@ class Catalogue:
         return ((at, self._seqs[at]) for at in range(found, len(self._seqs)) if at not in spares)
 
     def add(self, path: str, frame: Frame) -> None:
-        """Enter a frame. Call `settle` after the last one."""
+        """Enter a frame. Call `sort` after the last one."""
         index = len(self._seqs)
         if not self._paths or self._paths[-1] != path:
             self._paths.append(path)
@@ -144,7 +144,7 @@ class Catalogue:
             track.add(index, position, rows)
             self.rows += rows
 
-    def settle(self) -> None:
+    def sort(self) -> None:
         """Put frames in their place that came late: from a segment seen only after its successor."""
         if not self._sorted:
             # new tracks, not sorted ones: somebody may be in the middle of reading the old

@@ -95,7 +95,7 @@ class JournalIndex:
         return self._reader.bytes_read
 
     def refresh(self) -> None:
-        """Take in what was appended since the last call, and notice what is gone.
+        """Take in what was appended since the last call, and notice which files have been removed.
 
         Raises:
             JournalVersionError: A later version wrote one of the files; the message names it.
@@ -256,7 +256,7 @@ class JournalIndex:
         highest = self._next_seqs
         self._next_seqs = {}
         for writer, catalogue in self._catalogues.items():
-            catalogue.settle()
+            catalogue.sort()
             self._next_seqs[writer] = max(highest.get(writer, 0), catalogue.next_seq)
 
     def _list_series(self) -> None:
@@ -283,7 +283,7 @@ class JournalIndex:
         return sizes, refused
 
     def _forget_changed(self, sizes: dict[str, int]) -> None:
-        """Drop what is known of writers some of whose frames are gone: what is left is read anew."""
+        """Drop what is known of writers that have lost frames: what they still have is read anew."""
         for name in [name for name in self._scans if name not in sizes]:
             self._unreadable.pop(self._scans[name].path, None)
             if self._scans[name].last_seq is None:

@@ -63,7 +63,7 @@ class SegmentScan:
         size: The file's length at the last call of `advance`.
         end: Where the last frame found ends. What follows is not there yet, torn, or another writer's.
         last_seq: The number of the last frame found.
-        holes: Where something lies between frames that is none.
+        holes: Where bytes between frames are no frame.
         foreign: Whether another writer's segment follows at `end`, as after `cat a b > a`.
         moved: Whether the file no longer has what was found in it before: it must be scanned anew.
     """

@@ -305,7 +305,7 @@ class JournalWriter:
             while target := self._next_target(goal):
                 segment, last_seq = target
                 segment.file.sync()
-                self._settle(segment, last_seq)
+                self._forget_durable(segment, last_seq)
         except BaseException as error:
             self._give_up(error)
             raise
@@ -319,7 +319,7 @@ class JournalWriter:
                 return None
             return segments[0], segments[0].last_seq
 
-    def _settle(self, segment: _Segment, last_seq: int) -> None:
+    def _forget_durable(self, segment: _Segment, last_seq: int) -> None:
         """Forget the frames that an fsync has covered, and close the segment if there can be no others."""
         with self._lock:
             self._durable_seq = last_seq

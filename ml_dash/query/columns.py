@@ -46,10 +46,9 @@ def leaf_columns(block: Block) -> Iterator[Column]:
 def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
     """Return ``index``, ``_ts`` and every field of these rows, each allocated once and filled block by block.
 
-    A field is int64 or bool where every row has it as that (int64 where some have a bool), and float64 where
-    one is a float or lacks it
-    (NaN; a None among numbers is a lack too). All else makes an array of objects, with None where a row
-    lacks it.
+    A field is int64 or bool where every row has it as that (int64 where some have a bool), and float64 where one is a
+    float, or where rows are missing it: they have NaN, as those with a None among numbers do. Everything else makes an
+    array of objects, with None where a row is missing the field.
 
     A field called ``index`` or ``_ts`` gives way to the row's own: it is called ``index_`` or ``_ts_``.
 

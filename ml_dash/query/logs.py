@@ -20,7 +20,7 @@ def level_name(level: Any) -> str:
     """Return the level's canonical name; any case is taken, and ``warning`` for ``warn``.
 
     Raises:
-        InvalidArgumentError: It is none of the five.
+        InvalidArgumentError: It is not one of the five.
     """
     name = level.lower() if isinstance(level, str) else None
     name = "warn" if name == "warning" else name

@@ -48,7 +48,7 @@ def unpack(data: bytes) -> Any:
     try:
         value = _unpack(data)
     except TypeError:
-        # A key is an array, or a map, which as Python's list or dict could be none.
+        # A key is an array or a map: Python's list and dict cannot be keys.
         value = _with_text_keys(_unpack(data, use_list=False, object_pairs_hook=_Pairs))
     return _dated(value) if any(mark in data for mark in _TIMESTAMPS) else value
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.query_args import Query
     from ml_dash.server.http.routing import Binder, Route
-    from ml_dash.server.rows.library import Library, ServedView as View
+    from ml_dash.server.rows.library import Library, ServedView
 
 __all__ = ["reading_routes"]
 
@@ -32,7 +32,7 @@ __all__ = ["reading_routes"]
 def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
-    def asking(route: Route, ask: Callable[[Any, View], Any]) -> web.RouteDef:
+    def asking(route: Route, ask: Callable[[Any, ServedView], Any]) -> web.RouteDef:
         """Return the route of a question that a view answers, on a thread for reading."""
 
         async def handler(
@@ -70,30 +70,30 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     ]
 
 
-def _metrics(asked: contract.MetricsPage, view: View) -> dict[str, Any]:
+def _metrics(asked: contract.MetricsPage, view: ServedView) -> dict[str, Any]:
     """Return the metrics in the order in which they came: all, or some from `start` on."""
     metrics, stop = view.metrics(), None if asked.limit is None else asked.start + asked.limit
     return {"data": metrics[asked.start : stop], "total": len(metrics)}
 
 
-def _rows(asked: contract.RowsPage, view: View) -> dict[str, Any]:
+def _rows(asked: contract.RowsPage, view: ServedView) -> dict[str, Any]:
     return view.read(Series(Kind.METRIC, asked.name), asked.start_index, asked.limit)
 
 
-def _stats(asked: contract.MetricName, view: View) -> dict[str, Any]:
+def _stats(asked: contract.MetricName, view: ServedView) -> dict[str, Any]:
     return view.stats(Series(Kind.METRIC, asked.name))
 
 
-def _logs(asked: contract.LogsPage, view: View) -> dict[str, Any]:
+def _logs(asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:
     return view.logs(asked.level, asked.search, asked.start_index, asked.limit, asked.since, asked.until)
 
 
-def _chart(asked: contract.Chart, view: View) -> dict[str, Any]:
+def _chart(asked: contract.Chart, view: ServedView) -> dict[str, Any]:
     series = Series(Kind.METRIC, asked.name)
     return view.chart(series, asked.field, asked.x or "index", asked.start, asked.stop, asked.width)
 
 
-def _entries(asked: contract.TrackEntries, view: View) -> dict[str, Any]:
+def _entries(asked: contract.TrackEntries, view: ServedView) -> dict[str, Any]:
     columns = None if asked.columns is None else asked.columns.split(",")
     return view.track(asked.topic, asked.start, asked.end, columns)
 

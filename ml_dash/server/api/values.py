@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.http.routing import Binder
-    from ml_dash.server.rows.library import Library, ServedView as View
+    from ml_dash.server.rows.library import Library, ServedView
     from ml_dash.shapes import AskedValues, MetricField
 
 __all__ = ["value_routes"]
@@ -107,7 +107,7 @@ class _Values:
         }
 
 
-def _look(view: View, rows: int) -> _Known:
+def _look(view: ServedView, rows: int) -> _Known:
     params = {name: value for name, value in view.params().items() if _is_plain(value)}
     metrics = view.metrics()
     return _Known(
@@ -122,7 +122,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _last(view: View, wanted: MetricField) -> Any:
+def _last(view: ServedView, wanted: MetricField) -> Any:
     """Return the field's last value; None where the last rows have none that a table could show."""
     series = Series(Kind.METRIC, wanted.name)
     count = view.count(series)

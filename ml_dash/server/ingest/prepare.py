@@ -159,6 +159,7 @@ def prepare(
     offsets: dict[int, int] = {}
     if sum(piece.length for piece in far) >= object_bytes:
         stored, offsets = _write_object(experiment_id, view, frames, far, objects)
+    # by id: the arrays in a piece have no hash, and `pieces` keeps them all alive, so that no id is used twice
     blocks = [_new_block(piece, view, offsets.get(id(piece))) for piece in pieces]
     return NewRows(
         experiment_id,

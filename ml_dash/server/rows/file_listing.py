@@ -1,4 +1,4 @@
-"""Files, as readers ask for them: listed by one query, or one by its id; each with whether its content is here."""
+"""Files, as readers ask for them: listed by one query, or one by its id; each with whether its blob is there."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class FileListing:
             cursor: What the page before said; None for the first page.
 
         Raises:
-            ApiError: 400: the cursor is none.
-            InvalidArgumentError: The pattern is none.
+            ApiError: 400: the cursor is invalid.
+            InvalidArgumentError: The pattern is invalid.
         """
         after = None if cursor is None else _parse_cursor(cursor)
         with self._database.read() as connection:
@@ -76,7 +76,7 @@ class FileListing:
         return None if row is None else _as_row(row)
 
     def missing(self, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return a page of the contents that files name which are not deleted, and that are not here.
+        """Return a page of the missing blobs: files that are not deleted name them, and the server does not have them.
 
         Args:
             limit: How many at most.
