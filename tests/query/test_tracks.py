@@ -16,7 +16,7 @@ from hypothesis import given, strategies as st
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.query.journal_view import JournalView
-from ml_dash.query.tracks import find_by_time, renderer
+from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.series import Kind, Series
 from tests.support.view_journals import SECOND, write_rows
 
@@ -192,3 +192,9 @@ def test_parquet_without_pyarrow_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'ml-dash\[parquet\]'"):
         JournalView(str(tmp_path)).track("t", format="parquet")
+
+
+@pytest.mark.parametrize("seconds", [-1e12, -math.inf, 1e12, math.inf, 10**400, 0.5])
+def test_bounds_are_times_that_a_database_can_compare(seconds: float) -> None:
+    for bound in (*TrackQuery(seconds).bounds_ns, *TrackQuery(None, seconds).bounds_ns):
+        assert bound is None or -(2**63) <= bound < 2**63
