@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from ml_dash.client.destination import Destination
+from ml_dash.client.http import close_session
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline import delivery as delivery_module
@@ -82,11 +83,17 @@ def test_one_whose_loop_failed_goes_on_on_the_next_one(delivery: Delivery) -> No
         with anyio.move_on_after(0):
             await delivery.run()
 
+    async def run() -> None:
+        try:
+            await delivery.run()
+        finally:
+            await close_session()
+
     wait = delivery.begin_wait()
     anyio.run(fail)
     assert wait.wait(0)
     assert delivery.ended
-    thread = threading.Thread(target=anyio.run, args=[delivery.run])
+    thread = threading.Thread(target=anyio.run, args=[run])
     thread.start()
     while delivery.state.offline_since_ns is None:
         threading.Event().wait(0.01)
