@@ -53,7 +53,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class _RefusedError(Exception):
-    """A request of a device that ends here."""
+    """An error of the device flow, as OAuth has it."""
 
     def __init__(self, error: str, description: str, status: int = 400, wait: int = 0) -> None:
         super().__init__(description)
@@ -87,7 +87,7 @@ def device_routes(tokens: Tokens, clock: Clock, public_url: str | None = None) -
 
 
 class _Device:
-    """What devices ask."""
+    """The routes for devices."""
 
     def __init__(self, tokens: Tokens, clock: Clock, public_url: str | None) -> None:
         self._logins = DeviceLogins(tokens, clock)
@@ -129,7 +129,7 @@ class _Device:
             "/"
         ) + contract.DEVICE_PAGE.path
         code = show_user_code(begun.user_code)
-        return _told(
+        return _answer(
             {
                 "device_code": begun.device_code,
                 "user_code": code,
@@ -164,7 +164,7 @@ class _Device:
         }
         if got.record.expires_ns is not None:
             body["expires_in"] = (got.record.expires_ns - got.record.created_ns) // NANOSECONDS
-        return _told(body)
+        return _answer(body)
 
 
 _DESCRIPTIONS = {
@@ -190,12 +190,12 @@ async def _device_form(request: web.Request) -> dict[str, str]:
     return form
 
 
-def _told(body: dict[str, Any]) -> web.Response:
+def _answer(body: dict[str, Any]) -> web.Response:
     return web.json_response(body, headers=_NO_STORE)
 
 
 class _EndedError(Exception):
-    """A request of a person that ends here, with a page."""
+    """An error that a person is shown as a page."""
 
     def __init__(self, page: web.Response) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class _EndedError(Exception):
 
 
 class _ApprovalPage:
-    """What people do on the page.
+    """The page on which a person approves or denies a login.
 
     Args:
         tokens: The tokens of the server.

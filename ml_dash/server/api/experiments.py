@@ -89,7 +89,7 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
 
 def _plain(name: str, text: str | None, strip: str = "") -> str | None:
-    """Return a text that is looked for among prefixes: what no prefix has, databases refuse to look for."""
+    """Return a text to look for in prefixes. Databases refuse characters that no prefix can have."""
     if text is None:
         return None
     if "\0" in text or text.encode("utf-8", "replace").decode() != text:
@@ -108,7 +108,7 @@ def _identity(prefix: str) -> Identity:
 
 
 def _check_packable(metadata: dict[Any, Any]) -> None:
-    """Refuse what can be said in JSON and not be stored: integers beyond 64 bits."""
+    """Refuse what JSON can express but the store cannot: integers beyond 64 bits."""
     try:
         to_msgpack(metadata)
     except (ValueError, OverflowError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Routes that read files: their rows, and their contents, in whole or in part."""
+"""Files: their rows, and what they hold, in whole or in part."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _SHOWN = frozenset(
         "application/json",
     }
 )
-"""What a browser may show in place. Everything else it is told to save: it might run it."""
+"""What a browser may show in place. It must save everything else, because it might run it."""
 _TEXTS = frozenset({"text/csv", "text/markdown", "application/json"})
-"""Of these, what is shown as the text that it is."""
+"""Of these, what is shown as plain text."""
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,100}")
 _CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox; frame-ancestors 'none'"
@@ -115,7 +115,7 @@ async def _row(library: Library, found: Found, request: web.Request) -> dict[str
 
 
 async def _send(request: web.Request, row: dict[str, Any], content: StoredBlob) -> web.StreamResponse:
-    """Send a content, or the range of it that was asked for: in memory is a piece at a time."""
+    """Send a blob, or the range of it that was asked for; only one piece is in memory at a time."""
     etag = f'"{content.checksum}"'
     span = _span(request, content.size, etag)
     response = web.StreamResponse(status=206 if span.partial else 200, headers=_headers(row, etag))
@@ -126,12 +126,12 @@ async def _send(request: web.Request, row: dict[str, Any], content: StoredBlob) 
     try:
         first = await following()
     except OSError as error:
-        raise busy("the content cannot be read at this moment") from error
+        raise busy("the file cannot be read at this moment") from error
     return await stream(request, response, first, following)
 
 
 def _span(request: web.Request, size: int, etag: str) -> _Span:
-    """Return which bytes a request asks for; what is no range of bytes asks for all (RFC 9110, section 14)."""
+    """Return which bytes a request asks for; an invalid range asks for all (RFC 9110, section 14)."""
     match = _RANGE.fullmatch(request.headers.get("Range", "").strip())
     if match is None or match.group(0) == "bytes=-" or request.headers.get("If-Range", etag).strip() != etag:
         return _Span(0, size, partial=False)
@@ -144,7 +144,7 @@ def _span(request: web.Request, size: int, etag: str) -> _Span:
         return _Span(0, size, partial=False)
     if start >= size or start >= stop:
         raise ApiError(
-            416, ErrorCode.INVALID, f"Range={match.group(0)}: the content has {size} bytes", size=size
+            416, ErrorCode.INVALID, f"Range={match.group(0)}: the file has {size} bytes", size=size
         )
     return _Span(start, stop, partial=True)
 

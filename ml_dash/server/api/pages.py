@@ -1,4 +1,4 @@
-"""The dashboard's pages: static files, the same for everybody. What they show they ask the other routes for."""
+"""The dashboard's pages: static files, the same for everybody. They get what they show from the other routes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNBUILT = b"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>ML-Dash</title>
-<h1>The dashboard's pages are not here</h1>
+<h1>The dashboard's pages are not built</h1>
 <p>They are built when the package is, which needs Node 20 or newer with npm. Everything else works.</p>
 <p>Install them (<a href="https://nodejs.org">nodejs.org</a>), and then:</p>
 <pre>
@@ -44,7 +44,7 @@ pip install --force-reinstall ml-dash   elsewhere: a released wheel has the page
 
 
 class _Pages(NamedTuple):
-    """The built pages: what every address is answered with, and what that loads, by name."""
+    """The built pages: the HTML of every address, and the assets that it loads, by name."""
 
     html: bytes
     assets: dict[str, bytes]
@@ -84,7 +84,7 @@ def page_routes(directory: str = DIST) -> list[web.RouteDef]:
 
 @cache
 def _read(directory: str) -> _Pages | None:
-    """Read all of it, once: it is small. None where it is not built."""
+    """Read all of it, once: it is small. None if it is not built."""
     try:
         with open(os.path.join(directory, "index.html"), "rb") as file:
             html = file.read()

@@ -1,4 +1,4 @@
-"""Routes by which a browser signs in and out: a token is exchanged for a cookie, which no script can read."""
+"""Signing a browser in and out: a token is exchanged for a cookie that no script can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes about the server itself: is it there, is it ready, what does it count, what can be asked of it."""
+"""The server itself: its health, readiness, counters and OpenAPI document."""
 
 from __future__ import annotations
 

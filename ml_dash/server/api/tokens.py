@@ -79,7 +79,7 @@ def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:
 
 
 def token_answer(record: TokenRecord) -> Token:
-    """Return what an admin is told about a token."""
+    """Return what an admin sees of a token."""
     return Token(**_of_record(record))
 
 

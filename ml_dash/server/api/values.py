@@ -36,7 +36,7 @@ _KEPT_EXPERIMENTS, _KEPT_VALUES = 4096, 256
 
 @dataclass(slots=True)
 class _Known:
-    """What was read of an experiment when it had so many rows."""
+    """What was read of an experiment when it had this many rows."""
 
     rows: int
     params: dict[str, Any]
@@ -74,7 +74,7 @@ class _Values:
     def of(
         self, ids: Iterable[str], wanted: Sequence[MetricField], who: Principal
     ) -> Iterable[dict[str, Any]]:
-        """Yield what is known of each experiment that is there and may be read."""
+        """Yield the values of each experiment that exists and may be read."""
         for id_ in ids:
             try:
                 record = self._library.record(id_)
@@ -123,7 +123,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _last(view: ServedView, wanted: MetricField) -> Any:
-    """Return the field's last value; None where the last rows have none that a table could show."""
+    """Return the field's last value; None if the last rows have none that a table can show."""
     series = Series(Kind.METRIC, wanted.name)
     count = view.count(series)
     for row in reversed(view.read(series, max(0, count - _LOOK_BACK), _LOOK_BACK)["data"]):

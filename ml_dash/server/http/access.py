@@ -1,4 +1,4 @@
-"""Who may do what: every route demands a token, and each handler says which scope on which owner it needs.
+"""Who may do what: every route demands a token, and says which scope on which owner it needs.
 
 Programs show their token in a header. A browser shows the cookie of a session, which was opened with a token; it may
 read what that token may read, and change nothing. What a token may not read does not exist for it: the answer is the
@@ -61,10 +61,10 @@ _WINDOW_SECONDS = 60
 
 
 class Secrets(Protocol):
-    """Secrets of one kind, tokens or cookies, and who is behind each."""
+    """Secrets of one kind, tokens or cookies, and the principal of each."""
 
     def cached(self, secret: str) -> tuple[bool, Principal | None]:
-        """Say whether the answer of `find` is known already, and which it is."""
+        """Return whether the answer of `look_up` is cached, and that answer."""
         ...
 
     def was_valid(self, secret: str) -> bool:
@@ -72,7 +72,7 @@ class Secrets(Protocol):
         ...
 
     async def look_up(self, secret: str) -> Principal | None:
-        """Return who is behind a secret; None where it is unknown or no longer valid."""
+        """Return the principal of a secret; None if it is unknown or no longer valid."""
         ...
 
 
@@ -80,18 +80,18 @@ class Sessions(Secrets, Protocol):
     """Who is signed in with a browser. The secrets are what the cookies hold."""
 
     mode: Literal["server", "local"]
-    """``"server"`` or ``"local"``: what the pages are told."""
+    """``"server"`` or ``"local"``: where the pages come from."""
     cookie: str
     """The cookie's name."""
     lifetime: int | None
     """Seconds for which a browser keeps the cookie; None: until it is closed."""
 
     async def open(self, token: str) -> tuple[str, Principal] | None:
-        """Return what a new cookie holds, and who is behind it; None where the token is unknown or no longer valid."""
+        """Return the value of a new cookie, and its principal; None if the token is unknown or no longer valid."""
         ...
 
     async def close(self, secret: str) -> None:
-        """Have the cookie refused from now on."""
+        """Refuse the cookie from now on."""
         ...
 
 
@@ -110,12 +110,12 @@ class Access(NamedTuple):
 
     @classmethod
     def of(cls, tokens: Secrets | None, sessions: Sessions, clock: Clock) -> Access:
-        """Return the usual one."""
+        """Return the access with the usual limit of attempts."""
         return cls(tokens, sessions, Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, clock))
 
 
 def authenticate(access: Access) -> Middleware:
-    """Return the middleware that lets nobody without a valid token or session to any route, but those marked `public`.
+    """Return the middleware that demands a valid token or session for every route that is not marked `public`.
 
     A path that does not exist demands one as well: without, nothing can be learnt about paths.
     """
@@ -141,13 +141,13 @@ def is_public(handler: Callable[..., Any]) -> bool:
 
 
 def reading(handler: H) -> H:
-    """Mark a handler that changes nothing, though it is no GET: sessions may use it."""
+    """Mark a handler that changes nothing, although it is not a GET: sessions may use it."""
     setattr(getattr(handler, "__func__", handler), _READING, True)
     return handler
 
 
 def demand_page(request: web.Request) -> None:
-    """Let a request pass only if it is our own page that makes it.
+    """Let only requests of our own pages pass.
 
     Raises:
         ApiError: 403: it may be another site's, in the name of somebody who is signed in.
@@ -162,7 +162,7 @@ def demand_page(request: web.Request) -> None:
 
 
 def principal(request: web.Request) -> Principal:
-    """Return who makes a request."""
+    """Return the principal of a request."""
     who = request.get(PRINCIPAL)
     if not isinstance(who, Principal):
         # a handler that is public asked for somebody: nobody is there
@@ -203,7 +203,7 @@ def require_admin(request: web.Request) -> None:
 
 
 def not_found(request: web.Request) -> ApiError:
-    """Return the answer for what is not there, and for what the token may not see: it must be the same."""
+    """Return the answer for what does not exist, and for what the token may not read: it must be the same."""
     return ApiError(
         404,
         ErrorCode.NOT_FOUND,
@@ -232,7 +232,7 @@ async def _identify(request: web.Request, access: Access) -> Principal:
 
 
 async def recognize(request: web.Request, secrets: Secrets, secret: str, attempts: Attempts) -> Principal:
-    """Return who is behind a secret; wrong ones are counted by address.
+    """Return the principal of a secret; count invalid ones by address.
 
     Raises:
         ApiError: 401, or 429 where there were too many wrong ones.
@@ -266,7 +266,7 @@ def check_attempts(request: web.Request, attempts: Attempts, *, unless: bool = F
 
 
 def refused(request: web.Request, attempts: Attempts, secret: str) -> ApiError:
-    """Count a secret that is wrong, and return the answer to it."""
+    """Count an invalid secret, and return the answer to it."""
     attempts.count(address_of(request), hash_token(secret))
     return _unauthorized("the token is unknown, expired or revoked")
 

@@ -1,4 +1,4 @@
-"""What goes for every answer of any of the servers: its id, its headers, and what becomes of errors."""
+"""What every answer of every server has: its id, its headers, and a body for each error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["REQUEST_ID", "add_headers", "answered", "internal_error", "numbered"
 
 _LOG = logging.getLogger("ml_dash.server")
 REQUEST_ID: Any = web.RequestKey("request_id", str) if hasattr(web, "RequestKey") else "ml_dash_request_id"
-"""Under which a request holds its id, which its answer tells."""
+"""The key under which a request holds its id, which is also in its answer."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -48,10 +48,10 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def answered(explained: Callable[[web.Request, Exception], ApiError]) -> Middleware:
-    """Return the middleware that makes answers of errors.
+    """Return the middleware that turns errors into answers.
 
     Args:
-        explained: Makes an answer of one that no handler has foreseen.
+        explained: Turns an error that no handler expects into an answer.
     """
 
     @web.middleware
@@ -77,7 +77,7 @@ def answered(explained: Callable[[web.Request, Exception], ApiError]) -> Middlew
 
 
 def internal_error(request: web.Request, error: Exception) -> ApiError:
-    """Log an error, and return an answer that tells nothing but where it is logged."""
+    """Log an error, and return an answer that reveals only where it is logged."""
     _LOG.error("request %s: %s %s failed", request[REQUEST_ID], request.method, request.path, exc_info=error)
     return ApiError(
         500,

@@ -60,12 +60,12 @@ def answer(request: web.BaseRequest, body: Any, *, status: int = 200) -> web.Res
 
 
 def encoder(request: web.BaseRequest) -> Callable[[Any], bytes]:
-    """Return what makes bytes of a body, in the form that the client asked for. It may be called on any thread."""
+    """Return the function that encodes a body in the form that the client asked for. Any thread may call it."""
     return to_msgpack if _wants_msgpack(request) else to_json
 
 
 def encoded_answer(request: web.BaseRequest, body: bytes) -> web.Response:
-    """Return an answer of what the request's `encoder` has made."""
+    """Return an answer whose body the request's `encoder` made."""
     return web.Response(body=body, headers=_headers(request))
 
 
@@ -74,7 +74,7 @@ def _headers(request: web.BaseRequest) -> dict[str, str]:
 
 
 def error_answer(request: web.BaseRequest, error: ApiError) -> web.Response:
-    """Return what a client is told of an error."""
+    """Return the answer to a request that failed."""
     response = answer(request, error.body(), status=error.status)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -86,7 +86,7 @@ def error_answer(request: web.BaseRequest, error: ApiError) -> web.Response:
 
 
 def to_json(value: Any) -> bytes:
-    """Return JSON that every parser reads; ASCII, so that lone surrogates can be told."""
+    """Return JSON that every parser reads; ASCII, so that lone surrogates survive."""
     try:
         return json.dumps(value, allow_nan=False).encode()
     except (ValueError, TypeError):
@@ -94,7 +94,7 @@ def to_json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with everything replaced that JSON lacks."""
+    """Replace everything in a value that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"__float__": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
     if value is None or isinstance(value, (str, int, float)):
@@ -177,7 +177,7 @@ async def read_form(request: web.Request) -> dict[str, str] | None:
 
 
 async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
-    """Yield a body as it comes, for as long as it does come."""
+    """Yield a body as it arrives, until it stops arriving."""
     try:
         while chunk := await asyncio.wait_for(request.content.readany(), timeout):
             yield chunk
@@ -186,7 +186,7 @@ async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
 
 
 def too_large(limit: int) -> ApiError:
-    """Return what is answered to a body over the limit."""
+    """Return the answer to a body over the limit."""
     return ApiError(
         413,
         ErrorCode.TOO_LARGE,
@@ -243,7 +243,7 @@ async def read_body(
 
 
 class _Inflate:
-    """Decompresses zlib's format in steps of bounded size: a small body may stand for an enormous one."""
+    """Decompress zlib's format in steps of bounded size: a small body may expand to an enormous one."""
 
     def __init__(self, limit: int) -> None:
         self._step = min(_CHUNK, limit + 1)

@@ -63,12 +63,12 @@ class Budget:
         self.taken = 0
 
     def take(self, size: int) -> None:
-        """Take so many bytes more."""
+        """Take this many bytes more."""
         self._memory.take(size)
         self.taken += size
 
     def cover(self, size: int) -> None:
-        """See that so many bytes are taken in all."""
+        """Take what is needed to have this many bytes in all."""
         if size > self.taken:
             # in steps, so that not every chunk asks
             self.take(max(size - self.taken, self.taken, 1 << 16))

@@ -75,7 +75,7 @@ def describe(routes: Iterable[Route], paths: type[Query], security: dict[str, An
 
 
 class _Writer:
-    """Writes operations, of structs whose schemas are made all at once."""
+    """Writes operations; the schemas of all structs are made at once."""
 
     def __init__(self, routes: tuple[Route, ...], paths: type[Query]) -> None:
         named = {shape for route in routes for shape in _shapes(route)} | {Error}
@@ -90,7 +90,7 @@ class _Writer:
         self.schemas = schemas
 
     def operation(self, route: Route) -> dict[str, Any]:
-        """Return a route as OpenAPI has it."""
+        """Return a route in the form of OpenAPI."""
         words = route.path.removeprefix(API).replace("{", "").replace("}", "").replace(".", "_").split("/")
         in_path = [
             each for each in self._arguments(self._paths, "path") if f"{{{each['name']}}}" in route.path

@@ -27,7 +27,7 @@ class Query(Struct):
 
 
 class FieldType(NamedTuple):
-    """A field of a struct: what it takes, and as what a person is told of it."""
+    """A field of a struct: what it takes, and the type of that."""
 
     info: FieldInfo
     type: inspect.Type
@@ -94,7 +94,7 @@ def field_types(shape: type[Struct]) -> dict[str, FieldType]:
 
 
 def _bare(described: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
-    """Return a type without the null that stands for its absence, and what our code knows besides of it."""
+    """Return a type without the null that stands for its absence, and the `extra` of its `Meta`."""
     extra: dict[str, Any] = {}
     while True:
         if isinstance(described, inspect.Metadata):
@@ -132,32 +132,32 @@ def _number(text: str) -> float | str:
 
 
 def remedy(field: FieldType) -> str:
-    """Return what a person is told to give."""
-    told: str | None = field.extra.get("remedy")
-    return told or f"give {_expected(field.type)}"
+    """Return what to tell a person to give."""
+    own: str | None = field.extra.get("remedy")
+    return own or f"give {_expected(field.type)}"
 
 
 def _expected(described: inspect.Type) -> str:
     described, _ = _bare(described)
-    told = "an object"
+    text = "an object"
     match described:
         case inspect.StrType(max_length=most):
-            told = "a text" if most is None else f"a text of at most {most} characters"
+            text = "a text" if most is None else f"a text of at most {most} characters"
         case inspect.IntType(ge=least, le=most):
-            told = f"a whole number from {least or 0} {'on' if most is None else f'to {most}'}"
+            text = f"a whole number from {least or 0} {'on' if most is None else f'to {most}'}"
         case inspect.FloatType(gt=least):
-            told = "a finite number" if least is None else f"a number above {least:g}"
+            text = "a finite number" if least is None else f"a number above {least:g}"
         case inspect.BoolType():
-            told = "true or false"
+            text = "true or false"
         case inspect.LiteralType(values=values):
-            told = f"one of {', '.join(map(str, values))}"
+            text = f"one of {', '.join(map(str, values))}"
         case inspect.EnumType(cls=kinds):
-            told = f"one of {', '.join(f'{each.value} ({each.name.lower()})' for each in kinds)}"
+            text = f"one of {', '.join(f'{each.value} ({each.name.lower()})' for each in kinds)}"
         case inspect.StructType(fields=fields):
-            told = f"an object of {' and '.join(field.encode_name for field in fields)}"
+            text = f"an object of {' and '.join(field.encode_name for field in fields)}"
         case (
             inspect.ListType(item_type=item, max_length=most)
             | inspect.VarTupleType(item_type=item, max_length=most)
         ):
-            told = f"a list{'' if most is None else f' of at most {most}'}, each {_expected(item)}"
-    return told
+            text = f"a list{'' if most is None else f' of at most {most}'}, each {_expected(item)}"
+    return text

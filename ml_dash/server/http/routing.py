@@ -26,11 +26,11 @@ __all__ = ["Binder", "Caller", "Form", "Route", "bound"]
 
 
 class Form(Struct):
-    """The fields of a form, for the document: who takes forms reads them himself."""
+    """The fields of a form, for the document: handlers of forms read them with `read_form`."""
 
 
 class Caller(Enum):
-    """Who may use a route; what he may do with the owner of an experiment is its scope's matter."""
+    """Who may use a route; a route's scope says what they must be allowed to do with an owner."""
 
     ANYBODY = "no token needed"
     PAGE = "a page of the dashboard, signed in or not"
@@ -44,16 +44,16 @@ class Route:
     """One method of one path.
 
     Attributes:
-        method: In capitals.
-        path: With names in braces.
+        method: The method, in capitals.
+        path: The path, with names in braces.
         summary: What it does, for the document.
         answers: The body of each status that is a success: a struct, or a media type.
         failures: Statuses that are errors, besides those that follow from the rest.
         caller: Who may use it.
         scope: What the caller must be allowed to do with the experiment, or the owner, that the path names.
-        query: Its arguments.
+        query: The struct of its arguments.
         body: The body of a request: a struct, or a media type.
-        body_text: What there is to say of the body.
+        body_text: A description of the body.
         body_bytes: How large the body may be, where that is less than elsewhere.
         headers: Headers that a request must have, for the document.
         errors: The body of an error.

@@ -1,4 +1,4 @@
-"""Answers that are sent as they are read: in memory is a piece at a time."""
+"""Answers that are sent as they are read: only one piece is in memory at a time."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def stream(
     Args:
         request: Who asked.
         response: What is sent before them.
-        first: The first piece: what is wrong with that can still be told, and so it is read before.
-        following: Reads the next one. Where that fails, all that can be done is to break off.
+        first: The first piece: it is read before, because an error in it can still be answered.
+        following: Reads the next one. If that fails, the answer can only be cut off.
     """
     await response.prepare(request)
     piece = first
