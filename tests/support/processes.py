@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from ml_dash.journal.blocks import block_rows
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
+from tests.support.project import PROJECT
 
 PREFIX = "alice/vision/resnet"
 """The experiment of most scripts here."""
@@ -93,7 +94,13 @@ class Scripts:
         self.python = python
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ML_DASH_")}
         # The home of a user who has nothing of ours in it. Faults are told with all threads' stacks: see `finish`.
-        self.environ = {**inherited, "HOME": str(home), "PYTHONFAULTHANDLER": "1", **environ}
+        self.environ = {
+            **inherited,
+            "HOME": str(home),
+            "PYTHONPATH": str(PROJECT),  # this tree, whichever one is installed
+            "PYTHONFAULTHANDLER": "1",
+            **environ,
+        }
         self._count = 0
 
     def run(
