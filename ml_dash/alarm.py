@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Alarm"]
-
 
 class Alarm:
     """Lets one task of an asyncio loop sleep. What wakes it while it is awake ends its next sleep at once.

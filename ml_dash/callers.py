@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 
-__all__ = ["warn_user"]
-
 _PASSED_OVER = ("ml_dash.", "contextlib")  # a context manager of ours is left by way of `contextlib`
 
 

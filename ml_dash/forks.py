@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["guarded_imports", "hook_forks"]
-
 _LONGEST = 2.0
 """Seconds for which a fork waits; an import that hangs must not hang the program."""
 

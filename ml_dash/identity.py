@@ -25,8 +25,6 @@ from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Identity", "current_user", "file_path", "parse_prefix", "script_stem"]
-
 MAX_SEGMENT_BYTES = 255
 MAX_PREFIX_BYTES = 1024
 MAX_STEM_BYTES = 100

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["logger"]
-
 
 def logger() -> logging.Logger:
     """Return the package's logger; `logging` is imported at the first need, to keep `import ml_dash` cheap."""

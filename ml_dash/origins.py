@@ -9,8 +9,6 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError
 
-__all__ = ["ServerAddress", "is_loopback", "origin", "parse_address"]
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
 _URL_CHARACTERS_MAX = 8192

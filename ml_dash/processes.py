@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["process_alive"]
-
 if sys.platform == "win32":
 
     def process_alive(pid: int) -> bool:

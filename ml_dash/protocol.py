@@ -11,43 +11,6 @@ from __future__ import annotations
 from enum import Enum
 from urllib.parse import quote
 
-__all__ = [
-    "API",
-    "BLOBS_ASKED_MAX",
-    "CHECKSUM_PATTERN",
-    "FILES_DEFAULT",
-    "FORM",
-    "FRAMES",
-    "FRAMES_BYTES_MAX",
-    "HTML",
-    "INDEX_MAX",
-    "JSON",
-    "LISTED_DEFAULT",
-    "LISTED_MAX",
-    "MSGPACK",
-    "OCTETS",
-    "PARTS_MAX",
-    "PART_BYTES_MAX",
-    "PART_BYTES_MIN",
-    "README_MAX",
-    "READ_DEFAULT",
-    "READ_LIMIT_MAX",
-    "SERIES_NAME_MAX",
-    "TAGS_ASKED_MAX",
-    "TAGS_MAX",
-    "TAG_MAX",
-    "TEXT_MAX",
-    "TOKEN_CHARACTERS_MAX",
-    "VALUES_EXPERIMENTS_MAX",
-    "VALUES_METRICS_MAX",
-    "WIDTH_DEFAULT",
-    "WIDTH_MAX",
-    "WRITER_PATTERN",
-    "ErrorCode",
-    "frames_path",
-    "part_bytes",
-]
-
 API = "/api/v1"
 """What every path of this version begins with."""
 

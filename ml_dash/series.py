@@ -20,8 +20,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["Kind", "Series"]
-
 
 class Kind(IntEnum):
     """What a series holds. The numbers are part of the journal's format: never reuse one."""

@@ -37,8 +37,6 @@ from ml_dash.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Overflow", "Settings", "check_overflow"]
-
 Overflow = Literal["block", "drop"]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})

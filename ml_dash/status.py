@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["ExperimentStatus", "FlushResult", "RunStatus"]
-
 
 class RunStatus(str, Enum):
     """The status of a run, equal to the string that stands for it on disk, on the wire and in every answer."""

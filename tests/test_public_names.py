@@ -99,14 +99,9 @@ def test_auto_start_exposes_dxp_only() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_each_module_says_what_it_is_for_and_has_the_names_that_it_lists(name: str) -> None:
-    """Each of them once."""
-    module = importlib.import_module(name)
-    names = getattr(module, "__all__", [])
-
-    assert module.__doc__
-    assert all(hasattr(module, name) for name in names)
-    assert len(set(names)) == len(names)
+def test_each_module_says_what_it_is_for(name: str) -> None:
+    """In its docstring; and it can be imported first."""
+    assert importlib.import_module(name).__doc__
 
 
 @pytest.mark.parametrize("name", ml_dash.__all__)

@@ -12,8 +12,6 @@ from io import TextIOWrapper
 
 import ml_dash
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.

@@ -14,8 +14,6 @@ import ml_dash
 from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 
-__all__ = ["app", "run"]
-
 _USAGE_ERRORS = (InvalidArgumentError, InvalidPrefixError, MissingExtraError)
 _WRONG_DATA, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 

@@ -20,14 +20,14 @@ from ml_dash.errors import (
     ServerUnavailableError,
 )
 from ml_dash.journal.damage import Damage
-from ml_dash.query.files import FileQuery, FilesReader, full_name, is_pattern
-from ml_dash.storage.blobs import Staging, copy_blob
+from ml_dash.query.files import FileQuery, FilesReader, full_name
+from ml_dash.query.patterns import is_pattern
+from ml_dash.storage.blobs import Staging
+from ml_dash.storage.copying import copy_blob
 from ml_dash.storage.survey import Located
 
 if TYPE_CHECKING:
     from ml_dash.client.view import RemoteView
-
-__all__ = ["FileSource", "chosen", "open_source"]
 
 
 class FileSource(Protocol):

@@ -20,9 +20,6 @@ from ml_dash.status import RunStatus
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["RowLines", "Screen", "status_style", "table"]
-
-
 # Nothing is cut or wrapped in a pipe; rich wants a number, and allocates nothing of this size.
 _UNLIMITED = 1_000_000
 

@@ -8,25 +8,13 @@ from typing import Any
 
 from ml_dash.cli.text import complain, count_text
 from ml_dash.errors import JournalError
-from ml_dash.journal.index import Damage, JournalIndex
+from ml_dash.journal.damage import Damage
+from ml_dash.journal.index import JournalIndex
 from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.settings import Settings
 from ml_dash.storage.survey import Located
-
-__all__ = [
-    "Overview",
-    "describe",
-    "look",
-    "open_index",
-    "report_damage",
-    "run_record",
-    "status_label",
-    "status_of",
-    "summarize",
-]
-
 
 _LOGGED = (Kind.METRIC, Kind.TRACK, Kind.LOG)
 _SHOWN = 5

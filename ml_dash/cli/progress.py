@@ -12,8 +12,6 @@ from ml_dash.cli.text import complain, visible
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bar"]
-
 
 class Bar:
     """Bytes that are done, on standard error, where somebody looks; nothing in a pipe."""

@@ -21,8 +21,6 @@ from ml_dash.storage.manifest import Manifest
 from ml_dash.tokens import Token
 from ml_dash.tokens.current import token_for
 
-__all__ = ["home_of", "open_clients", "open_remote", "token_for_server"]
-
 _T = TypeVar("_T")
 
 

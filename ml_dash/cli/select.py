@@ -16,19 +16,6 @@ from ml_dash.identity import current_user, parse_prefix
 from ml_dash.series import Series
 from ml_dash.storage.survey import Located, is_experiment, prefix_under, stored_prefix, survey
 
-__all__ = [
-    "DEFAULT_ROOT",
-    "AsJson",
-    "ExperimentName",
-    "MetricChoice",
-    "MetricNames",
-    "Root",
-    "ServerOption",
-    "find_experiment",
-    "full_prefix",
-]
-
-
 DEFAULT_ROOT = ".dash"
 
 ExperimentName = Annotated[

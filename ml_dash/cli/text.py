@@ -9,20 +9,6 @@ import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-__all__ = [
-    "UNNAMED",
-    "age_text",
-    "complain",
-    "count_text",
-    "duration_text",
-    "json_text",
-    "local_time",
-    "print_json",
-    "size_text",
-    "value_text",
-    "visible",
-]
-
 UNNAMED = "(unnamed)"
 """How the metric without a name is shown."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ml_dash.client.transport import Answer, Body, Stream, Transport
 
-__all__ = ["Client", "Upserted", "experiment_path"]
-
 _READ_SECONDS = 60.0
 _STREAM_SECONDS = 3600.0
 _SEND_SECONDS = 60.0

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ml_dash.client.api import Client
     from ml_dash.client.transport import Body
 
-__all__ = ["BlobClient", "Upload"]
-
 _COMPLETE_SECONDS = 60.0
 
 

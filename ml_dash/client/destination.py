@@ -18,8 +18,6 @@ from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
 
-__all__ = ["DEFAULT_URL", "OUTBOX", "Destination", "default_url", "destination", "make_outbox", "server_url"]
-
 DEFAULT_URL = "https://api.dash.ml"
 """The server that ``dash_url=True`` means where ``ML_DASH_API_URL`` names none."""
 OUTBOX = "outbox"

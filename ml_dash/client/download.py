@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ml_dash.client.transport import Stream
     from ml_dash.journal.blocks import Block
 
-__all__ = ["Frames", "Wanted", "fetch_blob", "open_blob"]
-
 _TRIES = 6
 """Tries in a row that may bring nothing."""
 _LONGEST_WAIT = 10.0

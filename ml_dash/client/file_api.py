@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import Call
 
-__all__ = [
-    "FilePage",
-    "RemoteFiles",
-    "blob_path",
-    "checked_page",
-    "checked_row",
-    "file_path",
-    "list_path",
-]
-
 _T = TypeVar("_T")
 
 _PAGE_ROWS = 1000

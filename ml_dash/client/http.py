@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.tokens.token import Token
 
-__all__ = ["AiohttpTransport", "close_session"]
-
 ANSWER_BYTES_MAX = 64 << 20
 """Bytes of an answer that is kept whole: nothing that is asked for is longer."""
 _ERROR_BYTES_MAX = 1 << 20

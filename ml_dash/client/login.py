@@ -22,18 +22,6 @@ from ml_dash.tokens.token import LoginError, Token
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = [
-    "CLIENT_ID",
-    "Answer",
-    "Authorization",
-    "ask",
-    "begin",
-    "client_name",
-    "finish",
-    "revoke_self",
-    "who_am_i",
-]
-
 CLIENT_ID = "ml-dash"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 

@@ -22,20 +22,6 @@ from ml_dash.protocol import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "RETRY_AFTER_MAX",
-    "Attempts",
-    "Backoff",
-    "Patience",
-    "Randomness",
-    "Trouble",
-    "Voice",
-    "means_the_same_from_a_proxy",
-    "patience_of",
-    "retry_after_seconds",
-    "trouble_of",
-]
-
 RETRY_AFTER_MAX = 600.0
 """Seconds: no server is obeyed for longer, lest a wrong clock silences a client for a year."""
 

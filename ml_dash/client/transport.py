@@ -21,17 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-__all__ = [
-    "Answer",
-    "Body",
-    "FailureKind",
-    "NotMlDashError",
-    "ServerError",
-    "Stream",
-    "Transport",
-    "TransportError",
-]
-
 FailureKind: TypeAlias = Literal["refused", "dns", "tls", "timeout", "cut", "too_large", "other"]
 """Why there is no answer."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ml_dash.query.files import FileQuery
     from ml_dash.query.tracks import TrackQuery
 
-__all__ = ["RemoteView"]
-
 _T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Array, Values
 
-__all__ = ["can_merge", "join_columns", "merge_blocks", "slice_block", "within"]
-
 _TYPES = frozenset({*VALUE_BYTES, "o"})
 
 

@@ -26,23 +26,6 @@ if TYPE_CHECKING:
     Array: TypeAlias = npt.NDArray[Any]
     Values: TypeAlias = Sequence[Any] | Array
 
-__all__ = [
-    "DTYPES",
-    "POSITION_BYTES",
-    "TIME_BYTES",
-    "VALUE_BYTES",
-    "Block",
-    "BlockHead",
-    "Column",
-    "ColumnHead",
-    "as_list",
-    "block_rows",
-    "decode_block",
-    "encode_block",
-    "from_msgpack",
-    "to_msgpack",
-]
-
 TIME_BYTES = 8
 POSITION_BYTES = 4
 VALUE_BYTES = {"f": 8, "i": 8, "b": 1}

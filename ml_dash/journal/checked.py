@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block, BlockHead
 
-__all__ = ["CheckedFrames", "count_rows", "known_blocks"]
-
 _T = TypeVar("_T")
 
 

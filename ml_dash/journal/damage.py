@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.frame_table import Catalogue
 
-__all__ = ["Damage", "writer_damage"]
-
 
 class Damage(NamedTuple):
     """Something that cannot be read.

@@ -8,8 +8,6 @@ import os
 import shutil
 from typing import Protocol
 
-__all__ = ["REAL_DISK", "Disk", "RealDisk", "SegmentFile"]
-
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 """What file systems answer that have no fsync of a directory."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.scan import Frame
 
-__all__ = ["FeedFrame", "FeedItem", "JournalFeed", "Lost", "Passed", "logged_rows", "writers"]
-
 _HEADER_USUAL = 4 << 10
 _HEADER_MAX = 0xFFFF
 _REWRITTEN_MAX = 32 << 20

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.reader import Reader
     from ml_dash.journal.scan import Frame
 
-__all__ = ["FeedSegment", "logged_rows"]
-
 
 def logged_rows(heads: list[BlockHead]) -> int:
     """Return how many rows of a frame count as logged: those of its run (signs of life and the like) do not."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
 
-__all__ = ["Follower"]
-
 
 class _Seen(NamedTuple):
     """How much of a writer's frames was handed out.

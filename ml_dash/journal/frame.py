@@ -29,29 +29,6 @@ from ml_dash.series import Kind, Series
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "FORMAT_VERSION",
-    "FRAME_HEADER",
-    "MAGIC",
-    "SEGMENT_HEADER",
-    "SYNC",
-    "BlockHead",
-    "ColumnHead",
-    "FrameHeader",
-    "RawFrame",
-    "SegmentHeader",
-    "data_crc",
-    "decode_meta",
-    "decode_segment_header",
-    "encode_frame",
-    "encode_segment_header",
-    "head_crc_ok",
-    "parse_frame_header",
-    "parse_segment_name",
-    "segment_name",
-    "split_frame",
-]
-
 FORMAT_VERSION = 1
 MAGIC = b"MLDJ"
 SEGMENT_HEADER = struct.Struct("<4sHHI")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import BlockHead
     from ml_dash.journal.scan import Frame
 
-__all__ = ["KNOWN_KINDS", "BlockPlace", "Catalogue", "FramePlace"]
-
 KNOWN_KINDS = frozenset(Kind)
 """Blocks of other kinds are a later version's: they are skipped, not lost."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ml_dash.series import Kind, Series
 
-__all__ = ["SEGMENT_SUFFIX", "Damage", "JournalIndex", "WriterInfo"]
-
 SEGMENT_SUFFIX = ".mldj"
 """What the names of segment files end with."""
 

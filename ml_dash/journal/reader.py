@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import BlockHead
     from ml_dash.journal.disk import Disk
 
-__all__ = ["WINDOW_MAX", "BadFrameError", "Reader", "Window", "read_frame"]
-
 WINDOW_MAX = 1 << 20
 _WINDOW_MIN = 4 << 10
 _NEAR = 32 << 10

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import BlockHead
 
-__all__ = ["Frame", "Hole", "SegmentScan"]
-
 _HEAD = FRAME_HEADER.size
 _SEGMENT_HEADER_MAX = 0xFFFF
 _MARKER = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))

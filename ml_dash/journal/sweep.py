@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
 
-__all__ = ["Row", "end_times", "last_rows", "rows_of", "sweep"]
-
 
 class Row(NamedTuple):
     """A row by itself. The time is in nanoseconds since the epoch."""

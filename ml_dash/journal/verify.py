@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.damage import Damage
 
-__all__ = [
-    "RepairReport",
-    "SegmentRepair",
-    "SegmentReport",
-    "VerifyReport",
-    "repair",
-    "seems_alive",
-    "verify",
-]
-
 _WRITER_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]+)-[0-9a-f]+")
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
 
-__all__ = ["SEGMENT_BYTES", "JournalWriter"]
-
 SEGMENT_BYTES = 64 << 20
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.queue import Event
     from ml_dash.series import Series
 
-__all__ = ["Batcher", "Packed", "SeriesNumbers", "salvage"]
-
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FEW = 16
 """Fewer events than this are not worth numpy's fixed cost."""

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.delivery import Recipient, Threads
     from ml_dash.settings import Settings
 
-__all__ = ["Channel"]
-
 SLICE = 8192
 """Events a pump moves at most: about half a millisecond of work."""
 _SLICE_BYTES = 4 * 1024 * 1024

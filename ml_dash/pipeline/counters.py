@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.delivery import Delivery
     from ml_dash.pipeline.queue import EventQueue
 
-__all__ = ["Counters", "Tally"]
-
 
 @dataclass(frozen=True, slots=True)
 class Counters:

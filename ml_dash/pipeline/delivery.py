@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ml_dash.tokens.token import Token
     from ml_dash.upload.uploader import UploadState
 
-__all__ = ["Delivery", "Recipient", "Threads"]
-
 _T = TypeVar("_T")
 
 _FINISH_SECONDS = 1.0

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
     from ml_dash.pipeline.queue import EventQueue
 
-__all__ = ["BlobDurability", "DiskHealth"]
-
 _RETRY_SECONDS = 1.0
 
 

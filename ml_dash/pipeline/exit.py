@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.counters import Counters
     from ml_dash.pipeline.threads import Pending
 
-__all__ = ["Exit", "exit_bar"]
-
 _QUIET_EXIT = 1.0
 """Seconds for which an exit that waits for a server says nothing."""
 _DRAWN_EVERY = 0.1

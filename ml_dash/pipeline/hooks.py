@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from ml_dash.pipeline.exit import Exit
 
-__all__ = ["Hooks"]
-
 
 class Hooks:
     """Has a process's end and its forks noticed, once `install` was called.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Layout", "parse_layout"]
-
 _EVENT = 0x93  # an array of three
 _UINT64 = 0xCF
 _INTS = {

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ml_dash.settings import Overflow
     from ml_dash.values.pack import DeferredEvent
 
-__all__ = ["LARGE_EVENT", "Appendable", "ClosedQueue", "Event", "EventQueue", "Queue", "ThroughQueue"]
-
 LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ml_dash.settings import Settings
     from ml_dash.upload.outbox import Replay
 
-__all__ = ["RUNTIME", "OpenRun", "Runtime", "new_writer_id"]
-
 _T = TypeVar("_T")
 
 _FORGET_AFTER = 5.0

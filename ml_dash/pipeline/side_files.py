@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.journal.disk import Disk
 
-__all__ = ["SideFiles"]
-
 _RETRY_SECONDS = 1.0
 
 

@@ -18,8 +18,6 @@ from ml_dash.logger import logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pending", "WorkThread", "apart", "begin_apart", "wait_for"]
-
 _T = TypeVar("_T")
 
 _FIRST_PAUSE = 0.0005

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from ml_dash.pipeline.channel import Channel
 
-__all__ = ["Job", "Worker"]
-
 _T = TypeVar("_T")
 
 _IDLE_AFTER = 20

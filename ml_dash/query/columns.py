@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[Any]
 
-__all__ = ["free_name", "is_level", "leaf_columns", "to_arrays"]
-
 Blocks: TypeAlias = Callable[[], Iterable[tuple[int, Block]]]
 
 _RANK = {"b": 0, "i": 1, "f": 2, "o": 3}

@@ -22,7 +22,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from ml_dash.protocol import CHECKSUM_PATTERN
-from ml_dash.query.patterns import is_pattern, pattern_matcher
+from ml_dash.query.patterns import pattern_matcher
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
@@ -32,21 +32,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
-
-__all__ = [
-    "CHANGEABLE",
-    "FILES",
-    "FileQuery",
-    "FileState",
-    "FileTable",
-    "FilesReader",
-    "fold_file",
-    "fold_files",
-    "full_name",
-    "is_checksum",
-    "is_pattern",
-    "public_row",
-]
 
 FILES = Series(Kind.FILE, None)
 """The series of the rows."""

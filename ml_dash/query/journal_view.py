@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.callers import warn_user
 from ml_dash.errors import JournalDamageWarning
 from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.journal.index import Damage, JournalIndex
+from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import end_times
 from ml_dash.processes import process_alive
 from ml_dash.query.files import FileQuery, FilesReader
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.journal.damage import Damage
     from ml_dash.series import Series
-
-__all__ = ["JournalView"]
 
 
 class JournalView(RowView[JournalIndex]):

@@ -11,8 +11,6 @@ from ml_dash.query.times import iso_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LEVELS", "LogFilter", "level_name"]
-
 LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 

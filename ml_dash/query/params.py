@@ -13,8 +13,6 @@ from ml_dash.values.params import fold_params
 if TYPE_CHECKING:
     from ml_dash.query.row_source import RowSource
 
-__all__ = ["read_params"]
-
 _PARAMS = Series(Kind.PARAMS, None)
 
 

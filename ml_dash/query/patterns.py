@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["is_pattern", "pattern_matcher"]
-
 
 def is_pattern(text: str) -> bool:
     """Tell whether a text has one of ``*``, ``?`` and ``[``."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ml_dash.series import Kind, Series
 
-__all__ = ["RowSource", "TimedRows", "rows_by_writer", "timed_rows"]
-
 TimedRows = list[tuple[int, dict[str, Any]]]
 """Rows with their times, in nanoseconds since the epoch."""
 

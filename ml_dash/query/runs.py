@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.index import JournalIndex
 
-__all__ = [
-    "RunInfo",
-    "RunState",
-    "WriterRuns",
-    "active_ns",
-    "fold_run",
-    "fold_runs",
-    "turns",
-    "writer_runs",
-]
-
 _RUNS = Series(Kind.RUN, None)
 
 

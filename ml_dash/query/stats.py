@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[Any]
 
-__all__ = ["ExactSum", "FieldStats", "SeriesStats"]
-
 # 2**-1126 is the smallest part that np.frexp's 53 bits of a subnormal can name: every float is a whole number
 # of these, with no case for subnormals.
 _UNIT_BITS = 1126

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["NANOSECONDS", "iso_time", "nearest_ns", "seconds", "seconds_array"]
-
 NANOSECONDS = 1_000_000_000
 """In a second."""
 

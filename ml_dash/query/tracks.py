@@ -15,8 +15,6 @@ from ml_dash.query.times import nearest_ns, seconds_array
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["TrackQuery", "find_by_time", "renderer"]
-
 TIMESTAMP = "timestamp"
 
 _MISSING = object()

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ml_dash.query.files import FileQuery
     from ml_dash.query.runs import RunInfo
 
-__all__ = ["RowView", "View", "page", "whole_number"]
-
 _LOGS = Series(Kind.LOG, None)
 
 Source = TypeVar("Source", bound=RowSource)

@@ -10,8 +10,6 @@ from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.values.pack import fetched, plain, represent
 
-__all__ = ["About", "checked_mapping", "checked_text", "checked_texts"]
-
 
 class About:
     """What was given, and for what was not, what an earlier run stored.

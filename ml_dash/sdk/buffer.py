@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ml_dash.sdk.series_port import Port, Put
     from ml_dash.values.aggregate import Aggregation
 
-__all__ = ["BufferManager", "MetricBuffer", "Store", "SummaryCache"]
-
 
 class _Numbers:
     """The values of one field, of which some may still be on a device."""

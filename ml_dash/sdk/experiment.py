@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ml_dash.query.journal_view import JournalView
     from ml_dash.status import ExperimentStatus, FlushResult
 
-__all__ = ["Experiment", "ml_dash_experiment", "rebuild"]
-
 
 class Experiment:
     """One run of one experiment: the main entry point.

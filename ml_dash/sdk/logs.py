@@ -15,8 +15,6 @@ from ml_dash.values.tensors import on_device
 if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
-__all__ = ["LogManager", "MessageWriter"]
-
 _SHOWN_DEPTH = 6
 
 

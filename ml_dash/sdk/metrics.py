@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ml_dash.sdk.series_port import Port, Put
     from ml_dash.sdk.session import Session
 
-__all__ = ["MetricBuilder", "MetricsManager"]
-
 
 class _Metric:
     """What is behind the builder of one metric."""

@@ -11,8 +11,6 @@ from ml_dash.values.params import flatten_params, unflatten_params
 if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
-__all__ = ["ParametersBuilder"]
-
 
 class ParametersBuilder:
     """Sets and gets the experiment's parameters."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.upload.uploader import UploadState
 
-__all__ = ["flush_result", "iso", "status_of"]
-
 
 def status_of(
     channel: Channel | None, upload: UploadState | None, run_status: str | None

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.sdk.session import Session
 
-__all__ = ["Run", "RunManager"]
-
 E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")

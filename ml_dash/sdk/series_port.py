@@ -16,8 +16,6 @@ from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
 if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
 
-__all__ = ["LATEST", "Port", "Put", "check_name", "row_time"]
-
 Put: TypeAlias = Callable[[Event], None]
 
 LATEST = threading.local()

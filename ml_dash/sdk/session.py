@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from ml_dash.status import ExperimentStatus, FlushResult
     from ml_dash.upload.uploader import UploadState
 
-__all__ = ["Session"]
-
 
 class Session:
     """One `Experiment` object's hold on its experiment.

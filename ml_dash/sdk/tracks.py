@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ml_dash.sdk.session import Session
 
-__all__ = ["TrackBuilder", "TrackSlice", "TracksManager"]
-
 
 class TracksManager:
     """`exp.tracks`: gives the tracks by their topics."""

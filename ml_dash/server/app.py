@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-__all__ = ["build_app"]
-
 _LOG = logging.getLogger("ml_dash.server")
 
 

@@ -7,8 +7,6 @@ from typing import Any
 from ml_dash.errors import MLDashError
 from ml_dash.protocol import ErrorCode
 
-__all__ = ["ApiError", "DatabaseError", "busy", "disk_full"]
-
 
 class DatabaseError(MLDashError, RuntimeError):
     """A database cannot be used: it is out of reach, or a newer version of ML-Dash has changed it."""

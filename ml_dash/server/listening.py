@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 
-__all__ = ["end_on_signals", "reason_of"]
-
 
 def end_on_signals() -> asyncio.Event:
     """Return an event of the running loop that SIGTERM and SIGINT set."""

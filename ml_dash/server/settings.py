@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from ml_dash.protocol import FRAMES_BYTES_MAX
 
-__all__ = ["DEFAULT_DATA", "ServerSettings"]
-
 DEFAULT_DATA = ".dash-server"
 """The default data directory, below the current one."""
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
     from ml_dash.server.settings import ServerSettings
 
-__all__ = ["Store", "StoreDirectoryError"]
-
 _LOG = logging.getLogger("ml_dash.server")
 _PROBE = "probe/ready"
 _PROBE_SECONDS = 1.0

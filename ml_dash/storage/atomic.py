@@ -14,8 +14,6 @@ from ml_dash.errors import FileStoreError, MLDashError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["beside", "replacing", "scratch", "store_error", "storing"]
-
 _STEM_BYTES = 100
 """As much of a file's name is in that of its temporary file: the rest, and the digits, must fit in 255 bytes."""
 

@@ -23,14 +23,12 @@ from ml_dash.errors import ContentError
 from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.files import is_checksum
 from ml_dash.storage.atomic import scratch, storing
-from ml_dash.storage.copying import copy_blob, copy_file
+from ml_dash.storage.copying import copy_file
 from ml_dash.storage.hashing import Copied, Progress, checksum_of, write_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-__all__ = ["Marker", "Staged", "Staging", "add_marker", "copy_blob", "discard_marker", "markers"]
 
 _MARKER = re.compile(rf"({CHECKSUM_PATTERN})\.([A-Za-z0-9_-]{{1,128}})")
 _TEMPORARY = "tmp-"

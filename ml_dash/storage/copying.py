@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ml_dash.storage.hashing import Progress
 
-__all__ = ["copy_blob", "copy_file", "write_all"]
-
 _BINARY = getattr(os, "O_BINARY", 0)
 _FICLONE = 0x40049409
 """``_IOW(0x94, 9, int)`` of ``linux/fs.h``."""

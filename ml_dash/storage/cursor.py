@@ -14,8 +14,6 @@ import msgspec
 
 from ml_dash.journal.disk import REAL_DISK, Disk
 
-__all__ = ["CURSOR_SUFFIX", "Cursor", "CursorFile"]
-
 CURSOR_SUFFIX = ".cursor"
 _BYTES_MAX = 1 << 20
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]

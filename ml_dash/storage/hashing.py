@@ -18,17 +18,6 @@ from ml_dash.storage.atomic import store_error
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = [
-    "BLOCK_BYTES",
-    "Copied",
-    "Hasher",
-    "Progress",
-    "checksum_of",
-    "opened",
-    "read_block",
-    "write_hashed",
-]
-
 BLOCK_BYTES = 1 << 20
 """How much is read, written and hashed at a time."""
 _WAITING_BLOCKS = 4

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ml_dash.query.runs import WriterRuns
 
-__all__ = ["Manifest"]
-
 _NOT_SAID = ""
 
 

@@ -8,13 +8,11 @@ import re
 from typing import TYPE_CHECKING
 
 from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.journal.feed import logged_rows
+from ml_dash.journal.feed_segment import logged_rows
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = ["RejectedFrames"]
 
 
 class RejectedFrames:

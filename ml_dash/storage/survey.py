@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
 
-__all__ = ["Located", "Survey", "is_experiment", "prefix_under", "stored_prefix", "survey"]
-
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
 
 

@@ -12,8 +12,6 @@ from ml_dash.origins import origin
 from ml_dash.tokens.store import TokenStore
 from ml_dash.tokens.token import Token, TokenStoreError
 
-__all__ = ["VARIABLE", "token_for"]
-
 VARIABLE = "ML_DASH_TOKEN"
 
 

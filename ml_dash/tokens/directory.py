@@ -17,8 +17,6 @@ from ml_dash.tokens.token import TokenStoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["config_directory", "keep_private", "locked", "make_private", "replace_private", "set_aside"]
-
 _LOCK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})

@@ -20,8 +20,6 @@ from ml_dash.tokens.token import TokenStoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FILE", "KEYRING", "Key", "Keyring", "Keys", "system_keyring"]
-
 FILE, KEYRING = 0, 1
 """Where a key is kept, as the encrypted file's header says."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ml_dash.tokens.keys import Key
 
-__all__ = ["Sealed", "open_sealed", "read_header", "seal"]
-
 MAGIC = b"MLDT"
 VERSION = 1
 SIZE_MAX = 1 << 20

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ml_dash.tokens.keys import Key, Keyring
 
-__all__ = ["TokenStore"]
-
 
 class TokenStore:
     """The tokens by origin, encrypted on disk.

@@ -17,8 +17,6 @@ from typing import Any, NoReturn
 
 from ml_dash.errors import InvalidArgumentError, MLDashError
 
-__all__ = ["AuthError", "LoginError", "Token", "TokenStoreError"]
-
 _SHOWN_FROM = 24
 _CHARACTERS_MAX = 512
 

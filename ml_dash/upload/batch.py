@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.feed import FeedItem
 
-__all__ = ["Batch", "Entry", "Fate", "make_batch"]
-
 Fate: TypeAlias = Literal["sent", "rejected", "lost"]
 """What becomes of a frame's rows: stored, set aside on this side, or not to be had any more."""
 

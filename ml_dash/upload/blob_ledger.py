@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-__all__ = ["BlobLedger"]
-
 
 class BlobLedger:
     """Counts the saves of each blob until the server has it."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ml_dash.upload.sender import Say
     from ml_dash.upload.task import Target
 
-__all__ = ["BlobObserver", "BlobSender"]
-
 _T = TypeVar("_T")
 
 _AT_ONCE = 3

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
 
-__all__ = ["BlobUploader"]
-
 _LOOK_SECONDS = 60.0
 _SAID = frozenset({"foreign", "gone", "network", "token"})
 """Kinds of trouble that the rows meet as well, so that they are told of already."""

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.feed import JournalFeed, Passed
     from ml_dash.upload.batch import Batch, Entry
 
-__all__ = ["WriterLedger"]
-
 
 class WriterLedger:
     """Counts one writer's frames and rows. One task changes it, by the methods; any thread may read the attributes.

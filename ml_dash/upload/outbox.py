@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.client.destination import Destination
 
-__all__ = ["Leftover", "Replay", "clear", "leftovers", "unsent"]
-
 _SIDE_FILES = ("experiment.json", "parameters.json")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ml_dash.upload.batch import Batch, Entry
     from ml_dash.upload.task import Target
 
-__all__ = ["BATCH_BYTES", "SentWriter"]
-
 BATCH_BYTES = 4 << 20
 """Bytes of a request with frames, at most, but for one with a single larger frame."""
 _BATCH_BYTES_MIN = 64 << 10

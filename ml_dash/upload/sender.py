@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_dash.client.bridge import RunBlocking
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalVersionError, RemoteError
 from ml_dash.protocol import ErrorCode
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from ml_dash.upload.batch import Batch, Entry
     from ml_dash.upload.ledger import WriterLedger
     from ml_dash.upload.task import Target
-
-__all__ = ["RunBlocking", "Say", "Sender", "Settled"]
 
 _TOO_SLOW = frozenset({408, 504})
 """Statuses by which a server or a gateway says that a request did not come in time: the next ones are smaller."""

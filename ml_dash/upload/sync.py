@@ -19,15 +19,14 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.storage.manifest import Manifest
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
-from ml_dash.upload.sender import RunBlocking, Sender
+from ml_dash.upload.sender import Sender
 from ml_dash.upload.task import Target
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ml_dash.client.api import Client
-
-__all__ = ["SyncProgress", "SyncReport", "sync_experiment"]
+    from ml_dash.client.bridge import RunBlocking
 
 
 class SyncProgress(NamedTuple):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.client.retry import Randomness
 
-__all__ = ["Target", "Task"]
-
 
 @dataclass(frozen=True, slots=True)
 class Target:

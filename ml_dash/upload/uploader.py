@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ml_dash.client.retry import Trouble
     from ml_dash.tokens.token import Token
 
-__all__ = ["UploadState", "Uploader"]
-
 _POLL_SECONDS = 5.0
 _TOKEN_SECONDS = 1.0
 _RARELY_SECONDS = 60.0

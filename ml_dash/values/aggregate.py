@@ -16,8 +16,6 @@ from ml_dash.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Aggregation", "parse_aggregations", "summarize"]
-
 PERCENTILE = re.compile(r"p(?P<percent>[0-9]{1,3}(?:\.[0-9]+)?)")
 
 # Sums that overflow are taken of values this much smaller; a power of two, so that no digit is lost.

@@ -21,8 +21,6 @@ from enum import EnumMeta
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-__all__ = ["config_fields"]
-
 BEHAVIOUR = frozenset({"__call__", "__enter__", "__getitem__", "__len__", "__next__"})
 
 

@@ -19,18 +19,6 @@ from msgspec.msgpack import Encoder
 
 from ml_dash.values.tensors import Deferred, defer, fetch, mark
 
-__all__ = [
-    "PACK_ERRORS",
-    "DeferredEvent",
-    "deferred_in",
-    "fetched",
-    "pack",
-    "pack_event",
-    "plain",
-    "represent",
-    "unpack",
-]
-
 _MAX_DEPTH = 64
 _MAX_REPR = 10_000
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1

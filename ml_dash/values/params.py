@@ -26,8 +26,6 @@ from typing import Any, NoReturn, SupportsIndex
 from ml_dash.errors import InvalidParameterError
 from ml_dash.values.config_fields import config_fields
 
-__all__ = ["flatten_params", "fold_params", "unflatten_params"]
-
 MAX_DEPTH = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Deferred", "defer", "element_count", "fetch", "mark", "on_device"]
-
 _ASYNCHRONOUS = frozenset({"jax", "jaxlib"})
 """Packages whose arrays are computed behind the caller's back, on the CPU too, and never change."""
 

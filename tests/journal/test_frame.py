@@ -11,12 +11,10 @@ from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import JournalVersionError
 from ml_dash.journal import frame
-from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, to_msgpack
+from ml_dash.journal.blocks import Block, BlockHead, Column, ColumnHead, block_rows, decode_block, to_msgpack
 from ml_dash.journal.frame import (
     FRAME_HEADER,
     SYNC,
-    BlockHead,
-    ColumnHead,
     FrameHeader,
     data_crc,
     decode_meta,

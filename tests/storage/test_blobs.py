@@ -16,7 +16,8 @@ from ml_dash.errors import (
     FileStoreError,
     InvalidArgumentError,
 )
-from ml_dash.storage.blobs import Staging, copy_blob
+from ml_dash.storage.blobs import Staging
+from ml_dash.storage.copying import copy_blob
 
 
 @pytest.fixture

@@ -20,9 +20,6 @@ from ml_dash.tokens import LoginError, Token, TokenStore, token_for
 from ml_dash.tokens.current import VARIABLE
 from ml_dash.tokens.token import AuthError
 
-__all__ = ["ServerUrl", "describe", "grants_text", "login", "logout", "server_named", "whoami"]
-
-
 ServerUrl = Annotated[
     str | None,
     typer.Argument(

@@ -19,8 +19,6 @@ from ml_dash.query.files import full_name
 from ml_dash.sdk.files.targets import target_below
 from ml_dash.storage.hashing import checksum_of
 
-__all__ = ["download"]
-
 _OF_ONE_FILE = (ContentError, FileMissingError, FileStoreError, InvalidArgumentError)
 """What stands in the way of one file, and not of the others."""
 

@@ -23,8 +23,6 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.index import JournalIndex
 from ml_dash.storage.atomic import replacing
 
-__all__ = ["export", "file_target", "standard_output"]
-
 
 class Format(str, Enum):
     """Formats to export to; a file's name may end with them."""

@@ -17,8 +17,6 @@ from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, Root, Serve
 from ml_dash.cli.text import age_text, complain, print_json, size_text, visible
 from ml_dash.query.files import full_name
 
-__all__ = ["files", "uploaded_text"]
-
 
 def files(
     exp: ExperimentName,

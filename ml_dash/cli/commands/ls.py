@@ -16,8 +16,6 @@ from ml_dash.cli.select import DEFAULT_ROOT, AsJson
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text, visible
 from ml_dash.storage.survey import survey
 
-__all__ = ["ls"]
-
 
 class Status(str, Enum):
     """What an experiment's status can be, as an option's value."""

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[Any]
 
-__all__ = ["MetricSummary", "Sparkline", "metric_table", "summarize_metrics"]
-
-
 _COURSE_MAX, _COURSE_MIN = 60, 8
 _NAME_MAX = 28
 _TEXT_MAX = 16

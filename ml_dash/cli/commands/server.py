@@ -23,10 +23,8 @@ from ml_dash.server.accounts.grants import Scope, parse_scope
 from ml_dash.server.settings import DEFAULT_DATA, ServerSettings
 
 if TYPE_CHECKING:
-    from ml_dash.server.accounts.tokens import TokenRecord, Tokens
-
-__all__ = ["server"]
-
+    from ml_dash.server.accounts.token_records import TokenRecord
+    from ml_dash.server.accounts.tokens import Tokens
 
 server = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 _token = typer.Typer(

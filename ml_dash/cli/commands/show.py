@@ -40,9 +40,6 @@ from ml_dash.query.params import read_params
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
-__all__ = ["files_record", "show", "show_files"]
-
-
 _LOGS = Series(Kind.LOG, None)
 _METRICS_SHOWN = 20
 _LOGS_SHOWN = 10

@@ -20,8 +20,6 @@ from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.outbox import clear, unsent
 from ml_dash.upload.sync import SyncReport, sync_experiment
 
-__all__ = ["sync"]
-
 
 class _Journal(NamedTuple):
     """What is to be sent of an experiment.

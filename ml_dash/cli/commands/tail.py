@@ -22,8 +22,6 @@ from ml_dash.query.runs import RunInfo, WriterRuns, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 
-__all__ = ["tail"]
-
 _POLL_SECONDS = 0.2
 
 

@@ -15,8 +15,6 @@ import typer
 from ml_dash.cli.select import DEFAULT_ROOT
 from ml_dash.errors import InvalidArgumentError
 
-__all__ = ["ui"]
-
 
 def ui(
     root: Annotated[

@@ -30,8 +30,6 @@ from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import SyncReport, sync_experiment
 from ml_dash.values.pack import pack
 
-__all__ = ["Addition", "NewFile", "make_experiment", "upload"]
-
 
 class _Place(NamedTuple):
     """Where files are added.

@@ -29,9 +29,6 @@ from ml_dash.storage.hashing import checksum_of
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import Located, Survey, is_experiment, survey
 
-__all__ = ["BlobsReport", "check_blobs", "verify"]
-
-
 _COLUMNS = ("segment", ">frames", ">rows", ">size", "")
 
 

@@ -17,8 +17,6 @@ from ml_dash.journal.blocks import Column
 from ml_dash.query.columns import free_name
 from ml_dash.query.times import seconds_array
 
-__all__ = ["import_pyarrow", "write_parquet"]
-
 _VALUES_MAX = 4_000_000
 _ROWS_MAX = 131_072
 _ROWS_MIN = 256

@@ -13,8 +13,6 @@ from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import free_name, leaf_columns
 from ml_dash.series import Kind, Series
 
-__all__ = ["Content", "Part", "Source"]
-
 _LOG_FIELDS = ("level", "message", "metadata")
 _MERGED_ROWS = 8192
 

@@ -20,9 +20,6 @@ from ml_dash.cli.text import json_text
 from ml_dash.journal.blocks import Column, as_list, block_rows
 from ml_dash.query.times import NANOSECONDS, iso_time
 
-__all__ = ["ByteSink", "iso_exact", "seconds_exact", "write_csv", "write_jsonl"]
-
-
 _QUOTED_IN_HEADER = frozenset(',"\r\n')
 
 

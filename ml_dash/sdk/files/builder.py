@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.storage.blobs import Staging
 
-__all__ = ["FileBuilder", "Saves"]
-
 
 class Saves:
     """Saves files below a path: what `exp.files` does from the root on, and `exp.files(path)` from there.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 
-__all__ = ["OCTETS", "content_type"]
-
 OCTETS = "application/octet-stream"
 
 _MORE = {

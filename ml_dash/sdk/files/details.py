@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.sdk.files.names import Place
     from ml_dash.storage.blobs import Staged
 
-__all__ = ["DETAILS", "BuilderArguments", "DetailArguments", "Details", "save_row", "stored_form"]
-
 DETAILS = ("description", "tags", "bindrs", "metadata")
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits

@@ -14,15 +14,14 @@ from ml_dash.errors import (
     InvalidArgumentError,
     ServerUnavailableError,
 )
-from ml_dash.query.files import FileQuery, full_name, is_pattern
+from ml_dash.query.files import FileQuery, full_name
+from ml_dash.query.patterns import is_pattern
 from ml_dash.sdk.files.targets import target_below, target_of
 from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:
     from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.sdk.session import Session
-
-__all__ = ["FileFinder", "present"]
 
 
 class FileFinder:

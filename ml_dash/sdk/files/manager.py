@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.sdk.files.details import BuilderArguments, DetailArguments
     from ml_dash.sdk.session import Session
 
-__all__ = ["FilesManager"]
-
 
 class FilesManager(Saves):
     """Gives builders; and does by itself, from the root on, what they do: there ``to="directory/name"`` says where."""

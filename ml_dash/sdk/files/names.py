@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.identity import file_path
 
-__all__ = ["Place", "checked_path", "name_on_disk", "path_text", "place_of"]
-
 
 class Place(NamedTuple):
     """Where a file lies in an experiment: the path, ``/models`` or ``/``, and the name there."""

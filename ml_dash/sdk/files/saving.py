@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ml_dash.sdk.files.names import Place
     from ml_dash.sdk.session import Session
 
-__all__ = ["FileSaver"]
-
 
 class FileSaver:
     """Writes the files of one experiment; for any thread.

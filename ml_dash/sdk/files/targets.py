@@ -12,8 +12,6 @@ from ml_dash.sdk.files.names import path_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["dest_text", "safe_name", "target_below", "target_of"]
-
 _MAX_BYTES = 255
 _NEVER = frozenset("/\\\0")
 _NOT_ON_WINDOWS = frozenset(':*?"<>|')

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
 
-__all__ = ["Attempts", "address_of"]
-
 _ADDRESSES_MAX = 4096
 _IPV6_BITS_OF_A_SITE = 64
 

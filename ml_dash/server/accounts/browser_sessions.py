@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.accounts.tokens import Tokens
 
-__all__ = ["StoreSessions"]
-
 _LIFETIME = 30 * 86_400
 
 

@@ -29,18 +29,8 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
     from ml_dash.server.accounts.grants import Principal
-    from ml_dash.server.accounts.tokens import CreatedToken, Tokens
-
-__all__ = [
-    "CODE_SECONDS",
-    "POLL_SECONDS",
-    "Begun",
-    "DeviceLogins",
-    "Refusal",
-    "Waiting",
-    "parse_user_code",
-    "show_user_code",
-]
+    from ml_dash.server.accounts.token_records import CreatedToken
+    from ml_dash.server.accounts.tokens import Tokens
 
 CODE_SECONDS = 15 * 60
 """How long a login may take."""

@@ -14,18 +14,6 @@ from ml_dash.identity import parse_prefix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "EVERY_OWNER",
-    "Principal",
-    "Scope",
-    "check_owner",
-    "chosen_grants",
-    "parse_asked",
-    "parse_scope",
-    "scope_text",
-    "split_owners",
-]
-
 EVERY_OWNER = "*"
 """The owner of a grant that holds for all owners."""
 

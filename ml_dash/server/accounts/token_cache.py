@@ -11,8 +11,6 @@ from ml_dash.server.recent import Recent
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
 
-__all__ = ["FRESH_SECONDS", "TokenCache", "hash_token"]
-
 FRESH_SECONDS = 0.75
 """How long an answer holds: a revocation, also by another process, is seen within a second."""
 _TOKENS_MAX = 4096

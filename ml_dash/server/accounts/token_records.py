@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-__all__ = ["CreatedToken", "TokenRecord", "columns", "find_record", "find_records"]
-
 _SAME_NAMES = ("name", "admin", "created_by", "created_ns", "expires_ns", "revoked_ns", "used_ns")
 """The columns with the names of the fields of a record."""
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.db.database import Database
 
-__all__ = ["CreatedToken", "TokenRecord", "Tokens", "check_name", "new_token"]
-
 PREFIX = "mld_"
 GRANTS_MAX = 1000
 USED_EVERY_NS = 60 * NANOSECONDS

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ml_dash.server.store import Store
     from ml_dash.shapes import AskedBlobs, NewUpload
 
-__all__ = ["blob_routes"]
-
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 

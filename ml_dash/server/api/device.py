@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.accounts.tokens import Tokens
 
-__all__ = ["CLIENT_ID", "GRANT_TYPE", "device_routes"]
-
 CLIENT_ID = "ml-dash"
 """The one client; it needs no registration, because it proves nothing about itself."""
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from ml_dash.server.accounts.device_logins import Waiting
 
-__all__ = ["LIFETIMES", "ask_for_code", "ask_for_decision", "say"]
-
 LIFETIMES: dict[str, tuple[str, int | None]] = {
     "30": ("30 days", 30 * 86_400),
     "90": ("90 days", 90 * 86_400),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import to_msgpack
+from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, gone, is_id
-from ml_dash.server.http.access import Scope, not_found, principal, require
+from ml_dash.server.http.access import not_found, principal, require
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import invalid
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ml_dash.server.rows.library import Library
     from ml_dash.server.store import Store
     from ml_dash.shapes import NewExperiment
-
-__all__ = ["catalogue_routes", "experiment_routes", "found_experiment"]
 
 
 async def found_experiment(library: Library, request: web.Request, scope: Scope) -> Found:

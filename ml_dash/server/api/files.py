@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, StoredBlob
 
-__all__ = ["file_routes"]
-
 _SHOWN = frozenset(
     {
         "image/png",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ml_dash.protocol import FRAMES, WRITER_PATTERN, ErrorCode
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import Scope, require
+from ml_dash.server.http.access import require
 from ml_dash.server.http.bodies import answer, read_body
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
@@ -17,11 +17,10 @@ from ml_dash.shapes import Watermark, Watermarks
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
-
-__all__ = ["frame_routes"]
 
 _OWNERS = 65_536
 

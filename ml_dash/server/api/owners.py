@@ -9,17 +9,16 @@ from msgspec import UNSET
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.server.api import contract
-from ml_dash.server.http.access import Scope, not_found, require
+from ml_dash.server.http.access import not_found, require
 from ml_dash.server.http.bodies import answer
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
     from ml_dash.shapes import NewLimits
-
-__all__ = ["owner_routes"]
 
 
 def owner_routes(bind: Binder, store: Store) -> list[web.RouteDef]:

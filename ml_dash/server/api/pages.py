@@ -11,8 +11,6 @@ from aiohttp import web
 from ml_dash.server.dashboard import DIST
 from ml_dash.server.http.access import public
 
-__all__ = ["page_routes"]
-
 _PATHS = ("/", "/experiments/{prefix:.+}", "/compare", "/sign-in")
 _TYPES = {
     ".css": "text/css; charset=utf-8",

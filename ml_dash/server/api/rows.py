@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder, Route
     from ml_dash.server.rows.library import Library, ServedView
 
-__all__ = ["reading_routes"]
-
 
 def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.http.routing import Binder
 
-__all__ = ["session_routes"]
-
 
 def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
     """Return the routes."""

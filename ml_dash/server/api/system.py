@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
-__all__ = ["system_routes"]
-
 
 def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""

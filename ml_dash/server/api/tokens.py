@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ml_dash.server.accounts.grants import Principal
-    from ml_dash.server.accounts.tokens import TokenRecord, Tokens
+    from ml_dash.server.accounts.token_records import TokenRecord
+    from ml_dash.server.accounts.tokens import Tokens
     from ml_dash.server.http.routing import Binder
     from ml_dash.shapes import ScopeWord
-
-__all__ = ["account_routes", "token_answer"]
 
 
 def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ml_dash.server.rows.library import Library, ServedView
     from ml_dash.shapes import AskedValues, MetricField
 
-__all__ = ["value_routes"]
-
 _PARAMS_MAX = 500
 _METRICS_MAX = 100
 _LOOK_BACK = 16

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.server.db.database import Database
 
-__all__ = ["Blob", "BlobCatalogue", "Part", "no_upload", "touch"]
-
 _TOUCHED = 5000
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from ml_dash.server.blobs.backend import Backend
 
-__all__ = ["LEASE_SECONDS", "BlobCollector"]
-
 LEASE_SECONDS = 86_400
 """How long a blob stays that no file names, and an upload to which no part comes."""
 _INTERVAL = 3600.0

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
 
-__all__ = ["NO_LIMIT", "OwnerLimits", "Room", "add_used", "lock_owner"]
-
 NO_LIMIT = 2**63 - 1
 """The number of bytes that stands for no limit: NULL stands for the server's own."""
 _FILE_BYTES_MAX = PART_BYTES_MAX * PARTS_MAX

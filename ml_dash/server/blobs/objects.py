@@ -19,9 +19,6 @@ from ml_dash.errors import InvalidArgumentError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ObjectError", "ObjectStore", "ObjectWriter"]
-
-
 _LOG = logging.getLogger("ml_dash.server")
 _BUFFER_BYTES = 5 << 20
 """The smallest part that a bucket accepts in a multipart upload."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.objects import ObjectStore
 
-__all__ = ["BlobTransfers"]
-
 _THREADS = 8
 _PATIENCE = 10.0
 """Seconds that a request waits for a check; a client that asks again goes on waiting for the same one."""

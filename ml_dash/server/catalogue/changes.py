@@ -20,8 +20,6 @@ from ml_dash.server.http.cursors import invalid_as_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Seen", "change_mark", "parse_seen", "seen"]
-
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 _OWN_ID = text("SELECT pg_current_xact_id()::text::bigint")
 _ALL_ENDED_BELOW = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")

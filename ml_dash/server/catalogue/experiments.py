@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Description, ExperimentFilter
     from ml_dash.server.db.database import Database
 
-__all__ = ["Experiments"]
-
 _ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
 _ATTEMPTS = 3

@@ -10,17 +10,6 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.errors import ApiError
 
-__all__ = [
-    "STALE",
-    "Description",
-    "ExperimentFilter",
-    "Found",
-    "gone",
-    "is_id",
-    "no_such_experiment",
-    "time_or_none",
-]
-
 STALE = "STALE"
 """As the status to ask for: RUNNING without a sign of life. No run has it."""
 _ID = re.compile(r"exp_[a-z0-9]{20}")

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["RunKey", "note_runs", "open_runs", "run_info", "store_runs"]
-
 _HANDLE_BYTES = 256
 _TEXT = 10_000
 

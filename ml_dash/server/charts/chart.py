@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from ml_dash.server.charts.numbers import Array
 
 
-__all__ = ["LIMITS", "ChartLimits", "ChartSource", "chart"]
-
-
 class ChartLimits(NamedTuple):
     """How many rows a chart may read.
 

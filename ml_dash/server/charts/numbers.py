@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[Any]
 
-__all__ = ["Numbers", "all_numbers", "numbers_of"]
-
 
 class Numbers(NamedTuple):
     """The numbers of one field in a block of rows.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from ml_dash.server.charts.numbers import Array
 
 
-__all__ = ["COLUMNS", "Parts", "concatenate", "into_pixels", "of_rows"]
-
 COLUMNS = (
     "x",
     "xMin",

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from ml_dash.protocol import WIDTH_MAX, ErrorCode
 from ml_dash.server.errors import ApiError
 
-__all__ = ["INDEX", "TIME", "ChartRequest", "checked_request"]
-
 INDEX = "index"
 """As x: the index of the row in its series."""
 TIME = "time"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.server.charts.numbers import Array, Numbers
 
 
-__all__ = ["ChartSource", "read_parts"]
-
 _BRIDGED = 8192
 """Runs that are at most this many rows apart are read at once: they are probably in the same block."""
 

@@ -34,19 +34,6 @@ if TYPE_CHECKING:
     from ml_dash.server.charts.numbers import Array
 
 
-__all__ = [
-    "BUCKET",
-    "BUCKET_MAX",
-    "STATS",
-    "TIMES",
-    "Buckets",
-    "Summary",
-    "gather",
-    "parse_summary",
-    "summarize",
-    "summarize_together",
-]
-
 BUCKET = 1024
 """Rows of a bucket; the last one of a block may have fewer."""
 BUCKET_MAX = 65_535

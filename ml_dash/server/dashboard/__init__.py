@@ -2,7 +2,5 @@
 
 import os
 
-__all__ = ["DIST"]
-
 DIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dist")
 """The directory that they are built into."""

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.engine import URL
 
-__all__ = ["Database", "dialect_insert", "is_disk_full", "may_be_committed", "may_pass", "upsert"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

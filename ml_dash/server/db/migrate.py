@@ -16,8 +16,6 @@ from ml_dash.server.errors import DatabaseError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["migrate"]
-
 _LOCK = 0x6D6C64617368
 """The number of the lock that servers take on PostgreSQL: "mldash"."""
 

@@ -68,27 +68,6 @@ if TYPE_CHECKING:
 
     _Kind: TypeAlias = type[TypeEngine[Any]] | TypeEngine[Any]
 
-__all__ = [
-    "BLOBS",
-    "BLOB_PARTS",
-    "BLOCKS",
-    "DEVICE_REQUESTS",
-    "EXPERIMENTS",
-    "FILES",
-    "FRAME_CHECKS",
-    "METADATA",
-    "OBJECTS",
-    "OWNER_LIMITS",
-    "RUNS",
-    "SERIES",
-    "SESSIONS",
-    "TAGS",
-    "TOKENS",
-    "TOKEN_GRANTS",
-    "WRITERS",
-    "name_key",
-]
-
 METADATA = MetaData(
     # constraints have names that do not depend on the database, so that a migration can refer to them
     naming_convention={

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from ml_dash.protocol import TOKEN_CHARACTERS_MAX, ErrorCode
 from ml_dash.server.accounts.attempts import Attempts, address_of
-from ml_dash.server.accounts.grants import EVERY_OWNER, Principal, Scope
+from ml_dash.server.accounts.grants import Principal, Scope
 from ml_dash.server.accounts.token_cache import hash_token
 from ml_dash.server.errors import ApiError
 
@@ -23,29 +23,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from ml_dash.clock import Clock
-
-__all__ = [
-    "BY_PAGE",
-    "EVERY_OWNER",
-    "PRINCIPAL",
-    "Access",
-    "Principal",
-    "Scope",
-    "Secrets",
-    "Sessions",
-    "authenticate",
-    "check_attempts",
-    "demand_page",
-    "is_public",
-    "not_found",
-    "principal",
-    "public",
-    "reading",
-    "recognize",
-    "refused",
-    "require",
-    "require_admin",
-]
 
 H = TypeVar("H", bound="Callable[..., Any]")
 

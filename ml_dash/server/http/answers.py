@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-__all__ = ["REQUEST_ID", "add_headers", "answered", "internal_error", "numbered"]
-
 _LOG = logging.getLogger("ml_dash.server")
 REQUEST_ID: Any = web.RequestKey("request_id", str) if hasattr(web, "RequestKey") else "ml_dash_request_id"
 """The key under which a request holds its id, which is also in its answer."""

@@ -27,20 +27,6 @@ if TYPE_CHECKING:
 
     from ml_dash.server.http.budget import Budget
 
-__all__ = [
-    "answer",
-    "chunks",
-    "encoded_answer",
-    "encoder",
-    "error_answer",
-    "is_shallow",
-    "read_body",
-    "read_form",
-    "read_object",
-    "to_json",
-    "too_large",
-]
-
 S = TypeVar("S", bound=Struct)
 
 _DEPTH_MAX = 64

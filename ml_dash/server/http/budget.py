@@ -11,8 +11,6 @@ from ml_dash.server.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Budget", "Memory"]
-
 
 class Memory:
     """What all requests share. Used on the event loop only.

@@ -13,8 +13,6 @@ from ml_dash.server.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["invalid_as_of", "invalid_cursor", "read_cursor", "write_cursor"]
-
 
 def write_cursor(place: Sequence[str | int]) -> str:
     """Return the cursor of a place in a list."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.server.http.query_args import Query
     from ml_dash.server.http.routing import Route
 
-__all__ = ["describe"]
-
 _REASONS = {
     200: "As asked.",
     201: "Created.",

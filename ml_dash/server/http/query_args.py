@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from aiohttp import web
     from msgspec.structs import FieldInfo
 
-__all__ = ["Query", "checked", "field_types", "invalid", "read_query", "remedy"]
-
 S = TypeVar("S", bound=Struct)
 
 

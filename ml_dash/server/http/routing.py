@@ -17,12 +17,10 @@ from ml_dash.shapes import Error
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ml_dash.server.http.access import Scope
+    from ml_dash.server.accounts.grants import Scope
 
     Handler = Callable[..., Awaitable[web.StreamResponse]]
     Find = Callable[[web.Request, Scope], Awaitable[Any]]
-
-__all__ = ["Binder", "Caller", "Form", "Route", "bound"]
 
 
 class Form(Struct):

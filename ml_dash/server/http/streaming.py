@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-__all__ = ["stream"]
-
 _LOG = logging.getLogger("ml_dash.server")
 
 

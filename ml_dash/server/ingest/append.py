@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
     from ml_dash.server.ingest.writer_tail import CheckTail
 
-__all__ = ["Appended", "append"]
-
 
 class Appended(NamedTuple):
     """What became of a request's frames.

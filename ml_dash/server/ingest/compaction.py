@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.objects import ObjectStore
 
-__all__ = ["Compactor"]
-
 _LOG = logging.getLogger("ml_dash.server")
 _OBJECT_BYTES = 16 << 20
 _KEPT_IN_ROW = frozenset({int(Kind.PARAMS)})

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["FileRows", "store_files"]
-
 FileRows = dict[str, list[tuple[int, dict[str, Any]]]]
 """FILE rows with their times, by experiment, in the order in which they came."""
 

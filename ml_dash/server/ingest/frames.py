@@ -28,8 +28,6 @@ from ml_dash.server.http.bodies import is_shallow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FrameBlock", "ParsedFrame", "ParsedFrames", "Problem", "parse_frames"]
-
 NAME_BYTES_MAX = 1024
 FIELD_BYTES_MAX = 65_536
 COLUMNS_MAX = 65_536

@@ -23,16 +23,6 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.ingest.frames import ParsedFrame
 
-__all__ = [
-    "MERGED_BYTES",
-    "MERGED_ROWS",
-    "NewBlock",
-    "NewObject",
-    "NewRows",
-    "prepare",
-    "summary_of",
-]
-
 MERGED_ROWS = 16_384
 MERGED_BYTES = 2 << 20
 """The largest block that is made of small ones: a read of a few of its rows reads all of it."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["NO_FRAMES", "PAGE", "CheckTail", "stored_checks"]
-
 PAGE = 256
 """Frames in a page: page 0 has those numbered 1 to 256."""
 _BYTES = 4

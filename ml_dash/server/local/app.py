@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-__all__ = ["PORT", "LocalStartError", "build_local_app", "serve_local"]
-
 PORT = 7008
 """The default port; the next ones are tried where it is taken."""
 _PORTS = 20

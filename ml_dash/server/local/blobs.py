@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ml_dash.server.rows.library import Library
     from ml_dash.storage.blobs import Staging
 
-__all__ = ["LocalBlob", "find_blob", "is_here"]
-
 _PIECE_BYTES = 1 << 20
 _FOLLOWS_NOTHING = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 """Whether this system can open a file without following links on the way (Windows cannot)."""

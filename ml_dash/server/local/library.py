@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ml_dash.server.local.blobs import LocalBlob
     from ml_dash.storage.survey import Located
 
-__all__ = ["LocalLibrary"]
-
 _LOOK_SECONDS = 1.0
 """Time between two searches for experiments that are new, gone or changed."""
 _FRESH_SECONDS = 5.0

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.server.local.view import LocalView
     from ml_dash.storage.survey import Located
 
-__all__ = ["Signature", "experiment_id", "full_record", "side_record", "signature_of"]
-
 Signature = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of the files that say how an experiment stands."""
 

@@ -13,8 +13,6 @@ from ml_dash.server.recent import Recent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OneTimeSessions"]
-
 _SESSIONS_MAX = 64
 
 

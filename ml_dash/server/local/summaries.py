@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
 
-__all__ = ["JournalSeries", "Summaries"]
-
 _ROWS = 8192
 """The least rows that are summarised together, and then need not be read again."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ml_dash.series import Series
     from ml_dash.storage.survey import Located
 
-__all__ = ["LocalView"]
-
 _BLOCK_ROWS = 65_536
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ml_dash.server.db.database import Database
 
-__all__ = ["FileListing"]
-
 _STATE = attrgetter(*FileState._fields)
 
 

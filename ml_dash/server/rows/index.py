@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
-__all__ = ["STORED", "SeriesInfo", "StoreIndex", "StoredBlock", "head_of", "load_block", "series_name"]
-
 _FEW, _MANY = 16, 256
 """Blocks fetched by the first statement, and by later ones."""
 _CACHED_BYTES = 4096

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
 
-__all__ = ["Library", "ServedView", "StoredBlob"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -10,8 +10,6 @@ from ml_dash.server.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Readers"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

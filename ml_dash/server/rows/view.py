@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
 
-__all__ = ["StoreView"]
-
 
 class StoreView(RowView[StoreIndex], ServedView):
     """Answers questions about one experiment. Make one for each request: what it has looked up, it keeps.

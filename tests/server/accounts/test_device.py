@@ -10,7 +10,8 @@ import pytest
 
 from ml_dash.server.accounts.device_logins import DeviceLogins, Refusal
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.tokens import CreatedToken, Tokens
+from ml_dash.server.accounts.token_records import CreatedToken
+from ml_dash.server.accounts.tokens import Tokens
 from tests.server.accounts.device_flow import AUTHORIZE, GRANT, TOKEN, Client, begin, decide, error_of, poll
 from tests.support.account_serving import Hands
 from tests.support.postgres import both_databases, on_postgresql

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image
 
-__all__ = ["as_pixels", "write_figure", "write_image"]
-
 _CHANNELS = (1, 3, 4)
 _OPAQUE = frozenset({"JPEG"})
 """Formats that have no transparency."""

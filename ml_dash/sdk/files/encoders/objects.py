@@ -9,8 +9,6 @@ from typing import Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 
-__all__ = ["json_bytes", "write_pickle", "write_torch"]
-
 
 def json_bytes(content: Any) -> bytes:
     """Return an object as JSON in UTF-8, indented, as Python's `json` writes it: NaN and the infinities as such.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-__all__ = ["write_video"]
-
 _BY_FFMPEG = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 _KNOWN = (".gif", *_BY_FFMPEG)
 _CODECS = {".webm": "libvpx-vp9"}
