@@ -13,7 +13,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
-from ml_dash.logger import logger
+from ml_dash.log import logger
 from ml_dash.pipeline.layout import Layout, parse_layout
 from ml_dash.values.pack import unpack
 

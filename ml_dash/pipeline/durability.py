@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from ml_dash.logger import logger
+from ml_dash.log import logger
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import guarded_imports
-from ml_dash.logger import logger
+from ml_dash.log import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks

@@ -13,7 +13,7 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ml_dash.logger import logger
+from ml_dash.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

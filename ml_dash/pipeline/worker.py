@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.alarm import Alarm
 from ml_dash.forks import guarded_imports
-from ml_dash.logger import logger
+from ml_dash.log import logger
 from ml_dash.pipeline.channel import SLICE
 from ml_dash.pipeline.threads import WorkThread
 

@@ -10,11 +10,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.callers import warn_user
 from ml_dash.errors import JournalDamageWarning
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import end_times
+from ml_dash.log import warn_user
 from ml_dash.processes import process_alive
 from ml_dash.query.files import FileQuery, FilesReader
 from ml_dash.query.runs import RunInfo, fold_runs, writer_runs

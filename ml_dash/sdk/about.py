@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.log import warn_user
 from ml_dash.values.pack import fetched, plain, represent
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.callers import warn_user
+from ml_dash.log import warn_user
 from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
 from ml_dash.sdk.series_port import LATEST, check_name, row_time

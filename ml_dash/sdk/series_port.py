@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ml_dash.callers import warn_user
 from ml_dash.errors import InvalidArgumentError, ValueWarning
+from ml_dash.log import warn_user
 from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event

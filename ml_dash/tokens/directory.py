@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_dash.logger import logger
+from ml_dash.log import logger
 from ml_dash.storage.atomic import replacing
 from ml_dash.tokens.token import TokenStoreError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import MLDashError
-from ml_dash.logger import logger
+from ml_dash.log import logger
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
 from ml_dash.upload.task import Target, Task
 

@@ -18,7 +18,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
-from ml_dash.logger import logger
+from ml_dash.log import logger
 from ml_dash.storage.blobs import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
 from ml_dash.storage.manifest import Manifest

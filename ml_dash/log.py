@@ -1,11 +1,22 @@
-"""Warnings to the user, about the first line outside this package."""
+"""What ML-Dash says by itself: the logger of the background thread, and warnings about the user's own line."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
 
 _PASSED_OVER = ("ml_dash.", "contextlib")  # a context manager of ours is left by way of `contextlib`
+
+
+def logger() -> logging.Logger:
+    """Return the package's logger; `logging` is imported at the first need, to keep `import ml_dash` cheap."""
+    import logging
+
+    return logging.getLogger("ml_dash")
 
 
 def _user_level() -> int:
