@@ -57,6 +57,8 @@ PART_BYTES_MAX = 64 << 20
 PARTS_MAX = 10_000
 """A content of up to `PART_BYTES_MIN` bytes is sent in one request; a larger one in parts, see `part_bytes`."""
 _PARTS_WANTED = 2_500
+SESSION_COOKIE = "ml_dash_session"
+"""The name of the cookie by which a browser is signed in."""
 
 
 class ErrorCode(str, Enum):

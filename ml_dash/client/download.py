@@ -19,6 +19,7 @@ from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
+from ml_dash.protocol import ErrorCode
 from ml_dash.storage.atomic import replacing
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def fetch_blob(
 
 def _patience(error: TransportError | ServerError) -> Patience:
     if isinstance(error, ServerError):
-        return patience_of(error)
+        # Another process has yet to upload it, which may take days: whoever waits is told so at once.
+        return "rarely" if error.code == ErrorCode.CONTENT_MISSING else patience_of(error)
     # a background upload waits for a certificate to be mended; the person who waits for this one wants to know
     return "rarely" if error.kind == "tls" else "soon"
 

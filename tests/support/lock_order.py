@@ -61,14 +61,15 @@ class OrderedLock:
     @property
     def name(self) -> str:
         """The lock's name, looked up when it is needed: while it is made, it is no attribute yet."""
-        if self._name is None:
-            owner = self._owner
+        owner = self._owner
+        if self._name is None and owner is not None:
             names = [*getattr(owner, "__dict__", ()), *getattr(type(owner), "__slots__", ())]
             attribute = next((name for name in names if getattr(owner, name, None) is self), "?")
-            self._name, self._owner = f"{type(owner).__name__}.{attribute}", None
-            if type(owner).__module__.startswith("ml_dash.sdk."):
-                self._name = f"sdk.{self._name}"
-        return self._name
+            layer = "sdk." if type(owner).__module__.startswith("ml_dash.sdk.") else ""
+            # In this order: a thread that finds no owner finds the name that another one has just put there.
+            self._name = f"{layer}{type(owner).__name__}.{attribute}"
+            self._owner = None
+        return self._name or "?"
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See `threading.Lock`."""

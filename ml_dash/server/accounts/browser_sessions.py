@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import delete, insert, select
 
-from ml_dash.protocol import TOKEN_CHARACTERS_MAX
+from ml_dash.protocol import SESSION_COOKIE, TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.token_cache import TokenCache, hash_token
 from ml_dash.server.db.tables import SESSIONS
@@ -31,7 +31,7 @@ class StoreSessions:
     """
 
     mode: Literal["server", "local"] = "server"
-    cookie = "ml_dash_session"
+    cookie = SESSION_COOKIE
     lifetime: int | None = _LIFETIME
 
     def __init__(self, tokens: Tokens) -> None:

@@ -29,6 +29,7 @@ from ml_dash.protocol import (
     READ_DEFAULT,
     READ_LIMIT_MAX,
     SERIES_NAME_MAX,
+    SESSION_COOKIE,
     TAGS_ASKED_MAX,
     TEXT_MAX,
     WIDTH_DEFAULT,
@@ -37,7 +38,6 @@ from ml_dash.protocol import (
 )
 from ml_dash.query.logs import LEVELS
 from ml_dash.series import Kind  # noqa: TC001 - msgspec reads it
-from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.http.openapi import describe
@@ -552,7 +552,7 @@ def document() -> dict[str, Any]:
             "session": {
                 "type": "apiKey",
                 "in": "cookie",
-                "name": StoreSessions.cookie,
+                "name": SESSION_COOKIE,
                 "description": "A browser that is signed in: it may read.",
             },
         },
