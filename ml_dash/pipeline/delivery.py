@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _FINISH_SECONDS = 1.0
+"""Seconds for the last act of an upload, one small file: a disk that takes longer must not hold up a run's end."""
 
 
 class Recipient(NamedTuple):
@@ -140,6 +141,11 @@ class Delivery:
 
     def _has_rows(self, state: UploadState, written: int) -> bool:
         return state.acknowledged_seq.get(self._writer_id, 0) >= written
+
+    @property
+    def in_reach(self) -> bool:
+        """Whether the server's last word on rows and on blobs was a good one."""
+        return self.state.online and not self.blobs.is_hopeless
 
     @property
     def is_done(self) -> bool:

@@ -210,6 +210,10 @@ class Exit:
         for wait in waits:
             if not wait.done.is_set():
                 wait.delivery.waited_in_vain(SYSTEM_CLOCK.monotonic() - started)
+            elif wait in late and not wait.delivery.in_reach:
+                # The transport gave up before the time was over. Another try would last as long, told of once more.
+                # (One that was refused at once is not late, and gets its next try: a server may be restarting.)
+                wait.delivery.waited_in_vain(float("inf"))
 
     def _hang_up(self) -> None:
         """Close what would complain while the interpreter goes down."""

@@ -15,7 +15,8 @@ class BlobLedger:
         self._saves: Counter[str] = Counter()
         self._sizes: dict[str, int] = {}
         self._waits: list[threading.Event] = []
-        self._hopeless = False
+        self.is_hopeless = False
+        """Whether the server is out of reach, or refuses."""
         self.damaged_saves = 0
         """Saves of blobs that are lost: damaged on this disk, or missing from it."""
         self.arrived_bytes = 0
@@ -81,12 +82,12 @@ class BlobLedger:
 
     def hopeless(self, *, is_so: bool = True) -> None:
         """The server is out of reach, or refuses; or it is not any more."""
-        self._hopeless = is_so
+        self.is_hopeless = is_so
         self._release()
 
     def _release(self) -> None:
         with self._lock:
-            if self._sizes and not self._hopeless:
+            if self._sizes and not self.is_hopeless:
                 return
             waits, self._waits = self._waits, []
         # outside of the lock: whoever wakes up asks for the numbers at once

@@ -47,6 +47,30 @@ def test_the_end_of_a_run_and_the_exit_wait_for_a_stalled_server_once(tmp_path: 
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
+def test_a_server_found_silent_at_the_end_of_a_run_is_not_waited_for_at_exit(tmp_path: Path) -> None:
+    """Where the transport gives up before the time is over, too: that wait was as vain."""
+    impatient = RUN.replace(
+        "exp =", "import ml_dash.client.http as http; http._SILENCE_SECONDS = 2.0\n    exp ="
+    )
+    with server_process(tmp_path / "server") as server:
+        scripts = remote_scripts(tmp_path / "home", server.url)
+        process = scripts.start(
+            impatient, env={"ML_DASH_FLUSH_TIMEOUT": FOREVER, "ML_DASH_EXIT_TIMEOUT": FOREVER}
+        )
+        expect_line(process)
+        server.freeze()
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        finished = finish(process)
+        server.thaw()
+    assert finished.returncode == 0
+    assert finished.stderr.count("Ctrl-C leaves at once") == 1
+    assert finished.stderr.count("`ml-dash sync /") == 1
+    assert scripts.journal().values("step") == [0, 1]
+    assert scripts.journal().ends() == ["COMPLETED"]
+
+
 def test_ctrl_c_at_the_end_of_a_run_ends_the_waiting_at_exit_too(tmp_path: Path) -> None:
     """One is enough, and nothing is lost."""
     with server_process(tmp_path / "server") as server:
