@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 FILES = Series(Kind.FILE, None)
 """The series of the rows."""
 _LONG_AGO = -(2**63)
+_CHECKSUM = re.compile(CHECKSUM_PATTERN)
 
 
 def is_checksum(value: Any) -> TypeGuard[str]:
     """Say whether this is the checksum of a blob. One may be part of a path: it leads nowhere else."""
-    return isinstance(value, str) and re.fullmatch(CHECKSUM_PATTERN, value) is not None
+    return isinstance(value, str) and _CHECKSUM.fullmatch(value) is not None
 
 
 def _is_text_or_none(value: Any) -> bool:
@@ -58,6 +59,7 @@ CHANGEABLE: dict[str, Callable[[Any], bool]] = {
     "metadata": lambda value: value is None or isinstance(value, dict),
 }
 """What an update may change, each with a check of the values that it may have."""
+_CHANGED_AT = {name: f"{name}_ns" for name in CHANGEABLE}
 
 _OF_SAVE: dict[str, Callable[[Any], bool]] = {
     "id": lambda value: isinstance(value, str) and bool(value),
@@ -72,7 +74,11 @@ _OF_SAVE: dict[str, Callable[[Any], bool]] = {
 
 def _is_save(fields: Mapping[str, Any]) -> bool:
     """Whether a row has all that the row of a saved file has, each of the right kind."""
-    return all(check(fields.get(name)) for name, check in _OF_SAVE.items())
+    # a loop, for `all` with a generator takes a third longer, and every save comes through here
+    for name, check in _OF_SAVE.items():  # noqa: SIM110
+        if not check(fields.get(name)):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,33 +168,41 @@ def fold_file(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) 
         row: The row.
         seen: The number of the row among all.
     """
-    match row.get("event"):
-        case "save":
-            return _saved(file, time_ns, row, seen)
-        case "update":
-            return _updated(file, time_ns, row)
-        case "delete":
-            deleted = time_ns if file.deleted_ns is None else min(file.deleted_ns, time_ns)
-            return file._replace(deleted_ns=deleted)
+    event = row.get("event")
+    if event == "save":
+        return _saved(file, time_ns, row, seen)
+    if event == "update":
+        return _updated(file, time_ns, row)
+    if event == "delete":
+        deleted = time_ns if file.deleted_ns is None else min(file.deleted_ns, time_ns)
+        return file._replace(deleted_ns=deleted)
     return None
 
 
 def _saved(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) -> FileState | None:
     if file.saved_ns is not None or not _is_save(row):
         return None
-    as_saved: dict[str, Any] = {
-        name: row.get(name) for name in CHANGEABLE if getattr(file, f"{name}_ns") is None
-    }
-    return file._replace(
-        saved_ns=time_ns,
-        seen=seen,
-        path=row["path"],
-        filename=row["filename"],
-        name=full_name(row),
-        content_type=row["contentType"],
-        size=row["sizeBytes"],
-        checksum=row["checksum"],
-        **as_saved,
+    # built whole: `_replace` looks each of the nineteen fields up by name, and takes three times as long
+    return FileState(
+        file.id,
+        time_ns,
+        seen,
+        row["path"],
+        row["filename"],
+        full_name(row),
+        row["contentType"],
+        row["sizeBytes"],
+        row["checksum"],
+        row.get("description") if file.description_ns is None else file.description,
+        row["tags"] if file.tags_ns is None else file.tags,
+        row["bindrs"] if file.bindrs_ns is None else file.bindrs,
+        row.get("metadata") if file.metadata_ns is None else file.metadata,
+        file.description_ns,
+        file.tags_ns,
+        file.bindrs_ns,
+        file.metadata_ns,
+        file.updated_ns,
+        file.deleted_ns,
     )
 
 
@@ -196,9 +210,10 @@ def _updated(file: FileState, time_ns: int, row: Mapping[str, Any]) -> FileState
     changes: dict[str, Any] = {}
     for name, check in CHANGEABLE.items():
         if name in row and check(row[name]):
-            known_ns = getattr(file, f"{name}_ns")
+            changed_at = _CHANGED_AT[name]
+            known_ns = getattr(file, changed_at)
             if known_ns is None or known_ns <= time_ns:
-                changes |= {name: row[name], f"{name}_ns": time_ns}
+                changes[name], changes[changed_at] = row[name], time_ns
     updated = time_ns if file.updated_ns is None else max(file.updated_ns, time_ns)
     return file._replace(updated_ns=updated, **changes)
 
