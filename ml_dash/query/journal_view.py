@@ -16,7 +16,7 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import end_times
 from ml_dash.log import warn_user
 from ml_dash.processes import process_alive
-from ml_dash.query.files import FileQuery, FilesReader
+from ml_dash.query.files import FileQuery, FilesReader, FileTable
 from ml_dash.query.runs import RunInfo, fold_runs, writer_runs
 from ml_dash.query.view import RowView
 
@@ -46,10 +46,15 @@ class JournalView(RowView[JournalIndex]):
     def __init__(
         self, directory: str, *, disk: Disk = REAL_DISK, warns: bool = True, stale_after: float = 90.0
     ) -> None:
+        self._directory = directory
+        self._disk = disk
         self.index = JournalIndex(directory, disk=disk)
         self._warns = warns
         self._stale_after = stale_after
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler of the script that reads runs in the middle of whatever read this thread is at,
+        # and would wait for itself for ever. See `reading` for what it is given.
+        self._lock = threading.RLock()
+        self._is_read = False
         self._told: set[tuple[str, int]] = set()
         self._files = FilesReader()
 
@@ -61,12 +66,12 @@ class JournalView(RowView[JournalIndex]):
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """See `View.files`."""
         with self.reading() as index:
-            return self._files.table(index).rows(query)
+            return self._table(index).rows(query)
 
     def file(self, file_id: str) -> dict[str, Any] | None:
         """See `View.file`."""
         with self.reading() as index:
-            return self._files.table(index).get(file_id)
+            return self._table(index).get(file_id)
 
     def run(
         self,
@@ -86,14 +91,29 @@ class JournalView(RowView[JournalIndex]):
     def reading(self) -> Iterator[JournalIndex]:
         """Give the index as of now, for as long as the block takes; nobody else uses it meanwhile."""
         with self._lock:
-            self.index.refresh()
-            yield self.index
-            if not self._warns:
+            if self._is_read:
+                # The read that was interrupted may have left the index half way between two states: this one must
+                # neither see nor disturb it. Its damage is told by the other.
+                own = JournalIndex(self._directory, disk=self._disk)
+                own.refresh()
+                yield own
                 return
-            news = [damage for damage in self.index.damage if damage[:2] not in self._told]
-            self._told.update(damage[:2] for damage in news)
+            self._is_read = True
+            try:
+                self.index.refresh()
+                yield self.index
+                if not self._warns:
+                    return
+                news = [damage for damage in self.index.damage if damage[:2] not in self._told]
+                self._told.update(damage[:2] for damage in news)
+            finally:
+                self._is_read = False
         for damage in news:
             warn_user(_describe(damage), JournalDamageWarning)
+
+    def _table(self, index: JournalIndex) -> FileTable:
+        # what is remembered of the files belongs to the one index that it was read from
+        return (self._files if index is self.index else FilesReader()).table(index)
 
     def _end_times(
         self, rows: JournalIndex, metrics: list[Series]

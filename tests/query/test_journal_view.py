@@ -198,6 +198,48 @@ def test_threads_may_ask_at_once(tmp_path: Path) -> None:
     assert found == [True] * 80
 
 
+class InterruptedDisk(RealDisk):
+    """Lets a signal handler of the script run in the middle of each read from the disk, but not in one of its own."""
+
+    def __init__(self) -> None:
+        self.handler: Callable[[], object] | None = None
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler()
+            self.handler = handler
+        return super().read_at(path, offset, length)
+
+
+def test_a_signal_handler_may_ask_in_the_middle_of_an_answer(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    write_rows(tmp_path, TRAIN, metric_rows(20), per_frame=5)
+    disk = InterruptedDisk()
+    view = JournalView(directory, disk=disk)
+    answers: list[Any] = []
+
+    def ask() -> Any:
+        return view.read(TRAIN, 0, 20), view.metrics(), view.files(), view.params()
+
+    expected = JournalView(directory).read(TRAIN, 0, 20)
+
+    def interrupted() -> None:
+        disk.handler = lambda: answers.append(ask())
+        answers.append(ask())
+        disk.handler = None
+
+    # a thread of its own: one that waits for itself must fail the test, and not hang it
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(answers) > 3
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0][0] == expected
+    assert ask() == answers[0]
+
+
 # times
 
 
