@@ -39,6 +39,8 @@ Checksum: TypeAlias = Annotated[
     ),
 ]
 Tags: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=TAG_MAX)], ...], Meta(max_length=TAGS_MAX)]
+Limit: TypeAlias = Annotated[int, Meta(ge=0, lt=INDEX_MAX)]
+Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
 ScopeWord: TypeAlias = Literal["read", "write", "admin"]
 Anything: TypeAlias = Annotated[
     Any,
@@ -252,8 +254,7 @@ class NewExperiment(Request):
     """An experiment to create, or what to change of it; what is left out or null stays."""
 
     prefix: Annotated[
-        str,
-        Meta(min_length=5, max_length=1024, description="In full: owner/project/path…/name."),
+        str, Meta(min_length=5, max_length=1024, description="In full: owner/project/path…/name.")
     ]
     readme: Annotated[str, Meta(max_length=README_MAX)] | None = None
     tags: Tags | None = None
@@ -268,8 +269,8 @@ class NewExperiment(Request):
 class MetricField(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     """A field of a metric; the name of the unnamed metric is null."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)] | None
-    field: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+    name: Text | None
+    field: Text
 
 
 class AskedValues(Request):
@@ -557,5 +558,5 @@ class OwnerLimits(Answer):
 class NewLimits(Request):
     """What to change of an owner's limits, in bytes; null is no limit."""
 
-    quota_bytes: Annotated[int, Meta(ge=0, lt=INDEX_MAX)] | UnsetType | None = UNSET
-    file_bytes: Annotated[int, Meta(ge=0, lt=INDEX_MAX)] | UnsetType | None = UNSET
+    quota_bytes: Limit | UnsetType | None = UNSET
+    file_bytes: Limit | UnsetType | None = UNSET

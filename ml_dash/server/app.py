@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ml_dash.server.accounts.browser_sessions import StoreSessions
-from ml_dash.server.api.blobs import blob_routes
+from ml_dash.server.api.blobs import blob_routes, owner_routes
 from ml_dash.server.api.device import device_routes
 from ml_dash.server.api.experiments import catalogue_routes, experiment_routes, found_experiment
 from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.frames import frame_routes
-from ml_dash.server.api.owners import owner_routes
 from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
 from ml_dash.server.api.session import session_routes

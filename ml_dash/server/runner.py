@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
@@ -76,7 +77,7 @@ class RunningServer:
         """
         listening = _listen(settings.host, settings.port)
         try:
-            store = await asyncio.to_thread(_open, settings, clock)
+            store = await asyncio.to_thread(Store.open, settings, clock or SYSTEM_CLOCK)
         except BaseException:
             listening.close()
             raise
@@ -232,10 +233,6 @@ class EmbeddedServer:
             await self._end.wait()
         finally:
             await server.stop()
-
-
-def _open(settings: ServerSettings, clock: Clock | None) -> Store:
-    return Store.open(settings) if clock is None else Store.open(settings, clock)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -22,9 +22,9 @@ from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.ingest.ingest import Ingest
-from ml_dash.server.rows.readers import Readers
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
+from ml_dash.server.threads import Readers
 
 if TYPE_CHECKING:
     from ml_dash.server.blobs.reading import ReadableBlob

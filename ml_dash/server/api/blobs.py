@@ -1,4 +1,4 @@
-"""Blobs, which are what files hold: taken in whole, or in parts.
+"""Blobs, which are what files hold: taken in whole, or in parts; and how much of them an owner may store.
 
 They belong to the owner of the experiment in the path. Their names are their checksums; so whatever is sent again, by
 whomever of that owner, is the same.
@@ -11,10 +11,15 @@ import binascii
 import re
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
+from ml_dash.errors import InvalidPrefixError
+from ml_dash.identity import parse_prefix
 from ml_dash.protocol import PART_BYTES_MIN, PARTS_MAX
 from ml_dash.query.files import is_checksum
 from ml_dash.server.api import contract
 from ml_dash.server.blobs.catalogue import no_upload
+from ml_dash.server.http.access import not_found, require
 from ml_dash.server.http.bodies import answer, chunks, read_body, too_large
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
@@ -24,10 +29,11 @@ from ml_dash.shapes import Blob, LackingBlobs, Part, Upload
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
-    from ml_dash.shapes import AskedBlobs, NewUpload
+    from ml_dash.shapes import AskedBlobs, NewLimits, NewUpload
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
@@ -38,7 +44,6 @@ def blob_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
 
 def _whole_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
-    """Return the routes that say what the server does not have, and that which takes a blob in one piece."""
     memory = Memory(store.settings.memory_bytes)
 
     async def lacking(request: web.Request, found: Found, asked: AskedBlobs) -> web.Response:
@@ -66,7 +71,6 @@ def _whole_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
 
 def _part_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
-    """Return the routes of an upload in parts."""
     contents, keeper = store.blob_catalogue, store.transfers
 
     async def begin(request: web.Request, found: Found, new: NewUpload) -> web.Response:
@@ -96,6 +100,36 @@ def _part_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         bind(contract.PUT_PART, part),
         bind(contract.COMPLETE_UPLOAD, complete),
     ]
+
+
+def owner_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
+    """Return the routes of what an owner has stored, and may store."""
+
+    async def permitted(request: web.Request, scope: Scope) -> str:
+        owner = _owner(request)
+        require(request, owner, scope)
+        return owner
+
+    async def limits(request: web.Request, owner: str) -> web.Response:
+        return answer(request, await store.query(store.limits.record, owner))
+
+    async def change(request: web.Request, new: NewLimits) -> web.Response:
+        given = {"quota_bytes": new.quota_bytes, "file_bytes": new.file_bytes}
+        changes = {name: value for name, value in given.items() if value is not UNSET}
+        return answer(request, await store.database.run(store.limits.change, _owner(request), changes))
+
+    return [bind(contract.OWNER_LIMITS, limits, permitted), bind(contract.CHANGE_LIMITS, change)]
+
+
+def _owner(request: web.Request) -> str:
+    owner = request.match_info["owner"]
+    try:
+        identity = parse_prefix(f"{owner}/project/name", user=str, now_ns=int)
+    except InvalidPrefixError:
+        raise not_found(request) from None
+    if identity.owner != owner:
+        raise not_found(request)
+    return owner
 
 
 def _checksum(request: web.Request) -> str:

@@ -64,6 +64,20 @@ def _writing(method: str, path: str, summary: str, answer: Any, *failures: int, 
     return Route(method, path, summary, {200: answer}, (*failures, 507), scope=Scope.WRITE, **more)
 
 
+def _public(method: str, path: str, summary: str, answer: Any, *failures: int, **more: Any) -> Route:
+    return Route(method, path, summary, {200: answer}, failures, caller=Caller.ANYBODY, **more)
+
+
+def _admin(method: str, path: str, summary: str, answer: Any, *failures: int, **more: Any) -> Route:
+    return Route(method, path, summary, {200: answer}, failures, caller=Caller.ADMIN, **more)
+
+
+def _device(path: str, summary: str, answer: Any, form: type[Form]) -> Route:
+    path = f"{API}/device/{path}"
+    # errors as OAuth's libraries read them, and not as everywhere else (RFC 8628, section 3.5)
+    return _public("POST", path, summary, answer, 429, 507, body=form, errors=shapes.OAuthError)
+
+
 class Paths(Query):
     """The names in paths."""
 
@@ -79,15 +93,9 @@ class Paths(Query):
 # --- the server
 
 
-HEALTH = Route(
-    "GET", f"{API}/health", "Say that the server is there.", {200: shapes.Health}, caller=Caller.ANYBODY
-)
-READY = Route(
-    "GET", f"{API}/ready", "Say whether the server can store.", {200: shapes.Ready}, caller=Caller.ANYBODY
-)
-COUNTERS = Route(
-    "GET", "/metrics", "Return counters for Prometheus.", {200: "text/plain"}, caller=Caller.ADMIN
-)
+HEALTH = _public("GET", f"{API}/health", "Say that the server is there.", shapes.Health)
+READY = _public("GET", f"{API}/ready", "Say whether the server can store.", shapes.Ready)
+COUNTERS = _admin("GET", "/metrics", "Return counters for Prometheus.", "text/plain")
 OPENAPI = Route("GET", f"{API}/openapi.json", "Return this document.", {200: JSON})
 
 
@@ -96,7 +104,7 @@ OPENAPI = Route("GET", f"{API}/openapi.json", "Return this document.", {200: JSO
 
 WHOAMI = Route("GET", f"{API}/whoami", "Say what the token may do.", {200: shapes.Whoami})
 REVOKE_SELF = Route("DELETE", f"{API}/tokens/self", "Revoke the token used.", {200: shapes.Revoked}, (507,))
-TOKENS = Route("GET", f"{API}/tokens", "List all tokens.", {200: shapes.Tokens}, caller=Caller.ADMIN)
+TOKENS = _admin("GET", f"{API}/tokens", "List all tokens.", shapes.Tokens)
 CREATE_TOKEN = Route(
     "POST",
     f"{API}/tokens",
@@ -107,14 +115,7 @@ CREATE_TOKEN = Route(
     body=shapes.NewToken,
     body_bytes=256 << 10,
 )
-REVOKE_TOKEN = Route(
-    "DELETE",
-    f"{API}/tokens/{{tokenId}}",
-    "Revoke a token.",
-    {200: shapes.Revoked},
-    (404, 507),
-    caller=Caller.ADMIN,
-)
+REVOKE_TOKEN = _admin("DELETE", f"{API}/tokens/{{tokenId}}", "Revoke a token.", shapes.Revoked, 404, 507)
 
 _BY_PAGE = {
     "name": BY_PAGE,
@@ -123,13 +124,7 @@ _BY_PAGE = {
     "schema": {"type": "string", "enum": ["1"]},
     "description": "Any value: what counts is that a page of another origin cannot send it.",
 }
-SESSION = Route(
-    "GET",
-    f"{API}/session",
-    "Say who is signed in with this browser.",
-    {200: shapes.Session},
-    caller=Caller.ANYBODY,
-)
+SESSION = _public("GET", f"{API}/session", "Say who is signed in with this browser.", shapes.Session)
 SIGN_IN = Route(
     "POST",
     f"{API}/session",
@@ -185,36 +180,11 @@ class UserCode(Query):
     user_code: Annotated[str, _text("The code that the device shows.", 64)] | None = None
 
 
-DEVICE_AUTHORIZE = Route(
-    "POST",
-    f"{API}/device/authorize",
-    "Begin a login (RFC 8628).",
-    {200: shapes.DeviceAuthorization},
-    (429, 507),
-    caller=Caller.ANYBODY,
-    body=AuthorizeForm,
-    errors=shapes.OAuthError,
+DEVICE_AUTHORIZE = _device(
+    "authorize", "Begin a login (RFC 8628).", shapes.DeviceAuthorization, AuthorizeForm
 )
-DEVICE_TOKEN = Route(
-    "POST",
-    f"{API}/device/token",
-    "Ask for the token of a login (RFC 8628).",
-    {200: shapes.DeviceToken},
-    (429, 507),
-    caller=Caller.ANYBODY,
-    body=PollForm,
-    errors=shapes.OAuthError,
-)
-DEVICE_PAGE = Route(
-    "GET",
-    "/device",
-    "Show a person a login.",
-    {200: HTML},
-    (404, 429),
-    caller=Caller.ANYBODY,
-    query=UserCode,
-    errors=HTML,
-)
+DEVICE_TOKEN = _device("token", "Ask for the token of a login (RFC 8628).", shapes.DeviceToken, PollForm)
+DEVICE_PAGE = _public("GET", "/device", "Show a person a login.", HTML, 404, 429, query=UserCode, errors=HTML)
 DEVICE_DECIDE = Route(
     "POST",
     "/device",
@@ -313,6 +283,8 @@ POST_FRAMES = _writing(
 )
 
 
+_Since: TypeAlias = Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")]
+_Until: TypeAlias = Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")]
 _MetricName: TypeAlias = Annotated[
     str,
     _text(
@@ -351,10 +323,8 @@ class LogsPage(_Page):
 
     level: Annotated[str, _text("In any case.", extra_json_schema=_LEVELS)] | None = None
     search: Annotated[str, _text("Only messages that contain this, in any case.")] | None = None
-    since: Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")] | None = (
-        None
-    )
-    until: Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")] | None = None
+    since: _Since | None = None
+    until: _Until | None = None
 
 
 class MetricsPage(Query):
@@ -396,10 +366,8 @@ class TrackEntries(Query):
         str,
         _text("The track's name.", SERIES_NAME_MAX, 1, extra={"remedy": "give the name of a track"}),
     ]
-    start: Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")] | None = (
-        None
-    )
-    end: Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")] | None = None
+    start: _Since | None = None
+    end: _Until | None = None
     columns: Annotated[str, _text("Fields to keep, with commas between them.")] | None = None
 
 

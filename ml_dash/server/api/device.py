@@ -5,8 +5,9 @@ Errors of the two endpoints for devices are as the RFCs say, ``{"error", "error_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
@@ -29,9 +30,12 @@ from ml_dash.server.api.device_page import LIFETIMES, ask_for_code, ask_for_deci
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.bodies import read_form
 from ml_dash.server.http.routing import bound
+from ml_dash.shapes import DeviceAuthorization, DeviceToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
 
     from ml_dash.clock import Clock
     from ml_dash.server.accounts.device_logins import Waiting
@@ -42,6 +46,7 @@ CLIENT_ID = "ml-dash"
 """The one client; it needs no registration, because it proves nothing about itself."""
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
+# within a minute, of one address: a whole office may log in behind one, and no guess of 40 bits or more succeeds
 _WINDOW_SECONDS = 60
 _WRONG_DEVICE_CODES = 30
 _LOGINS = 30
@@ -50,20 +55,19 @@ _WRONG_TOKENS = 10
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-class _RefusedError(Exception):
-    """An error of the device flow, as OAuth has it."""
+class _EndedError(Exception):
+    """An answer that is found deep below a route: an error of OAuth for devices, a page for a person."""
 
-    def __init__(self, error: str, description: str, status: int = 400, wait: int = 0) -> None:
-        super().__init__(description)
-        self.error = error
-        self.description = description
-        self.status = status
-        self.wait = wait
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__()
+        self.answer = answer
 
-    def response(self) -> web.Response:
-        headers = {**_NO_STORE, "Retry-After": str(self.wait)} if self.wait else _NO_STORE
-        body = {"error": self.error, "error_description": self.description}
-        return web.json_response(body, status=self.status, headers=headers)
+
+def _refused(error: str, description: str, status: int = 400, wait: int = 0) -> _EndedError:
+    """Return the end by an error of the device flow, as OAuth has it (RFC 6749, section 5.2)."""
+    headers = {**_NO_STORE, "Retry-After": str(wait)} if wait else _NO_STORE
+    body = {"error": error, "error_description": description}
+    return _EndedError(web.json_response(body, status=status, headers=headers))
 
 
 def device_routes(tokens: Tokens, clock: Clock, public_url: str | None = None) -> list[web.RouteDef]:
@@ -77,16 +81,26 @@ def device_routes(tokens: Tokens, clock: Clock, public_url: str | None = None) -
     device = _Device(tokens, clock, public_url)
     page = _ApprovalPage(tokens, clock)
     return [
-        bound(contract.DEVICE_AUTHORIZE, device.authorize),
-        bound(contract.DEVICE_TOKEN, device.token),
-        bound(contract.DEVICE_PAGE, page.show),
-        bound(contract.DEVICE_DECIDE, page.decide),
+        bound(contract.DEVICE_AUTHORIZE, _ending(device.authorize)),
+        bound(contract.DEVICE_TOKEN, _ending(device.token)),
+        bound(contract.DEVICE_PAGE, _ending(page.show)),
+        bound(contract.DEVICE_DECIDE, _ending(page.decide)),
     ]
 
 
-class _Device:
-    """The routes for devices."""
+def _ending(handler: Handler) -> Handler:
+    """Return the handler, which may also raise its answer."""
 
+    async def ending(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except _EndedError as end:
+            return end.answer
+
+    return ending
+
+
+class _Device:
     def __init__(self, tokens: Tokens, clock: Clock, public_url: str | None) -> None:
         self._logins = DeviceLogins(tokens, clock)
         self._run = tokens.database.run
@@ -95,73 +109,57 @@ class _Device:
         self._wrong = Attempts(_WRONG_DEVICE_CODES, _WINDOW_SECONDS, clock)
 
     async def authorize(self, request: web.Request) -> web.Response:
-        try:
-            return await self._authorize(request)
-        except _RefusedError as refused:
-            return refused.response()
-
-    async def token(self, request: web.Request) -> web.Response:
-        try:
-            return await self._token(request)
-        except _RefusedError as refused:
-            return refused.response()
-
-    async def _authorize(self, request: web.Request) -> web.Response:
         form = await _device_form(request)
         address = address_of(request)
         if wait := self._begun.wait(address):
-            raise _RefusedError("temporarily_unavailable", "too many logins from this address", 429, wait)
+            raise _refused("temporarily_unavailable", "too many logins from this address", 429, wait)
         try:
             client = check_name(form.get("client_name", "an unnamed device"))
         except InvalidArgumentError as error:
-            raise _RefusedError("invalid_request", str(error)) from None
+            raise _refused("invalid_request", str(error)) from None
         try:
             asked = parse_asked(form.get("scope", ""))
         except ValueError as error:
-            raise _RefusedError("invalid_scope", str(error)) from None
+            raise _refused("invalid_scope", str(error)) from None
         begun = await self._run(self._logins.begin, client, request.remote or "unknown", asked)
         if begun is None:
-            raise _RefusedError("temporarily_unavailable", "too many logins are pending", 503, 60)
+            raise _refused("temporarily_unavailable", "too many logins are pending", 503, 60)
         self._begun.count(address, hash_token(begun.device_code))
-        where = (self._public_url or f"{request.scheme}://{request.host}").rstrip(
-            "/"
-        ) + contract.DEVICE_PAGE.path
+        base = (self._public_url or f"{request.scheme}://{request.host}").rstrip("/")
+        where = base + contract.DEVICE_PAGE.path
         code = show_user_code(begun.user_code)
         return _answer(
-            {
-                "device_code": begun.device_code,
-                "user_code": code,
-                "verification_uri": where,
-                "verification_uri_complete": f"{where}?user_code={code}",
-                "expires_in": CODE_SECONDS,
-                "interval": POLL_SECONDS,
-            }
+            DeviceAuthorization(
+                device_code=begun.device_code,
+                user_code=code,
+                verification_uri=where,
+                verification_uri_complete=f"{where}?user_code={code}",
+                expires_in=CODE_SECONDS,
+                interval=POLL_SECONDS,
+            )
         )
 
-    async def _token(self, request: web.Request) -> web.Response:
+    async def token(self, request: web.Request) -> web.Response:
         form = await _device_form(request)
         if form.get("grant_type") != GRANT_TYPE:
             known = "grant_type" in form
-            raise _RefusedError(
+            raise _refused(
                 "unsupported_grant_type" if known else "invalid_request", f"grant_type must be {GRANT_TYPE}"
             )
         if "device_code" not in form:
-            raise _RefusedError("invalid_request", "device_code is missing")
+            raise _refused("invalid_request", "device_code is missing")
         address = address_of(request)
         if wait := self._wrong.wait(address):
-            raise _RefusedError(Refusal.SLOW_DOWN.value, "too many wrong codes from this address", 429, wait)
+            raise _refused(Refusal.SLOW_DOWN.value, "too many wrong codes from this address", 429, wait)
         got = await self._run(self._logins.collect, form["device_code"])
         if isinstance(got, Refusal):
             if got is Refusal.UNKNOWN:
                 self._wrong.count(address, hash_token(form["device_code"]))
-            raise _RefusedError(got.value, _DESCRIPTIONS[got])
-        body: dict[str, Any] = {
-            "access_token": got.token,
-            "token_type": "Bearer",
-            "scope": scope_text(got.record.grants),
-        }
+            raise _refused(got.value, _DESCRIPTIONS[got])
+        scope = scope_text(got.record.grants)
+        body = DeviceToken(access_token=got.token, token_type="Bearer", scope=scope)  # noqa: S106 - RFC 6750's word
         if got.record.expires_ns is not None:
-            body["expires_in"] = (got.record.expires_ns - got.record.created_ns) // NANOSECONDS
+            body.expires_in = (got.record.expires_ns - got.record.created_ns) // NANOSECONDS
         return _answer(body)
 
 
@@ -178,35 +176,22 @@ async def _device_form(request: web.Request) -> dict[str, str]:
     try:
         form = await read_form(request)
     except ApiError as error:
-        raise _RefusedError("invalid_request", error.message, error.status) from None
+        raise _refused("invalid_request", error.message, error.status) from None
     if form is None:
-        raise _RefusedError("invalid_request", f"the body must be a form ({FORM}) that names each field once")
+        raise _refused("invalid_request", f"the body must be a form ({FORM}) that names each field once")
     if "client_id" not in form:
-        raise _RefusedError("invalid_request", f"client_id is missing: it must be {CLIENT_ID!r}")
+        raise _refused("invalid_request", f"client_id is missing: it must be {CLIENT_ID!r}")
     if form["client_id"] != CLIENT_ID:
-        raise _RefusedError("invalid_client", f"client_id must be {CLIENT_ID!r}")
+        raise _refused("invalid_client", f"client_id must be {CLIENT_ID!r}")
     return form
 
 
-def _answer(body: dict[str, Any]) -> web.Response:
-    return web.json_response(body, headers=_NO_STORE)
-
-
-class _EndedError(Exception):
-    """An error that a person is shown as a page."""
-
-    def __init__(self, page: web.Response) -> None:
-        super().__init__()
-        self.page = page
+def _answer(body: DeviceAuthorization | DeviceToken) -> web.Response:
+    return web.json_response(msgspec.to_builtins(body), headers=_NO_STORE)
 
 
 class _ApprovalPage:
-    """The page on which a person approves or denies a login.
-
-    Args:
-        tokens: The tokens of the server.
-        clock: Tells when codes expire.
-    """
+    """The page on which a person approves or denies a login."""
 
     def __init__(self, tokens: Tokens, clock: Clock) -> None:
         self._tokens = tokens
@@ -220,21 +205,15 @@ class _ApprovalPage:
         given = request.query.get("user_code")
         if not given:
             return ask_for_code()
-        try:
-            return ask_for_decision(await self._find(request, given), {})
-        except _EndedError as end:
-            return end.page
+        return ask_for_decision(await self._find(request, given), {})
 
     async def decide(self, request: web.Request) -> web.Response:
         """Approve or deny a login, as the form says."""
-        try:
-            form = await _sent_form(request)
-            # the token goes no further than this method
-            token = form.pop("token", "").strip()
-            waiting = await self._find(request, form.get("user_code", ""))
-            approver = await self._approver(request, token)
-        except _EndedError as end:
-            return end.page
+        form = await _sent_form(request)
+        # the token goes no further than this method
+        token = form.pop("token", "").strip()
+        waiting = await self._find(request, form.get("user_code", ""))
+        approver = await self._approver(request, token)
         if "mld_" in form.get("owners", ""):
             # pasted into the wrong field: it must not come back in the page
             form["owners"] = ""
@@ -259,11 +238,9 @@ class _ApprovalPage:
         decision = form.get("decision")
         if decision == "deny":
             done = await self._run(self._logins.deny, waiting.user_code)
-            return (
-                say("Denied", "The device was not granted access. You can close this page.")
-                if done
-                else _gone()
-            )
+            if not done:
+                return _gone()
+            return say("Denied", "The device was not granted access. You can close this page.")
         if decision != "approve":
             raise InvalidArgumentError("choose Approve or Deny")
         grants = chosen_grants(
@@ -279,7 +256,6 @@ class _ApprovalPage:
         return say("Approved", f"The device was granted {granted}. You can close this page.")
 
     async def _find(self, request: web.Request, given: str) -> Waiting:
-        """Return the login that a code stands for."""
         address = address_of(request)
         if wait := self._code_attempts.wait(address):
             raise _EndedError(_too_many(wait))

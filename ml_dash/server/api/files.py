@@ -14,8 +14,8 @@ from ml_dash.protocol import OCTETS, ErrorCode
 from ml_dash.query.files import FileQuery
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.http.answers import stream
 from ml_dash.server.http.bodies import answer
-from ml_dash.server.http.streaming import stream
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found

@@ -13,8 +13,8 @@ from ml_dash.series import Kind, Series
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
+from ml_dash.server.http.answers import stream
 from ml_dash.server.http.bodies import encoded_answer, encoder
-from ml_dash.server.http.streaming import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         asking(contract.LOGS, _logs),
         asking(contract.METRICS, _metrics),
         asking(contract.ROWS, _rows),
-        asking(contract.STATS, _stats),
+        asking(contract.STATS, lambda asked, view: view.stats(Series(Kind.METRIC, asked.name))),
         asking(contract.SERIES, _chart),
         asking(contract.TRACKS, lambda _, view: {"data": view.tracks()}),
         asking(contract.ENTRIES, _entries),
@@ -76,10 +76,6 @@ def _metrics(asked: contract.MetricsPage, view: ServedView) -> dict[str, Any]:
 
 def _rows(asked: contract.RowsPage, view: ServedView) -> dict[str, Any]:
     return view.read(Series(Kind.METRIC, asked.name), asked.start_index, asked.limit)
-
-
-def _stats(asked: contract.MetricName, view: ServedView) -> dict[str, Any]:
-    return view.stats(Series(Kind.METRIC, asked.name))
 
 
 def _logs(asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:

@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from ml_dash.server.store import Store
 
 
-def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
-    """Return the routes."""
+def health_route(bind: Binder, server: str) -> web.RouteDef:
+    """Return the route by which whoever asks learns that a server of this name is there."""
 
     async def health(request: web.Request) -> web.Response:
-        return answer(request, Health(status="ok", server="ml-dash", version=__version__, api=["v1"]))
+        return answer(request, Health(status="ok", server=server, version=__version__, api=["v1"]))
+
+    return bind(contract.HEALTH, health)
+
+
+def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
+    """Return the routes."""
 
     async def ready(request: web.Request) -> web.Response:
         if not await store.database.run(store.is_ready):
@@ -40,7 +46,7 @@ def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         return web.json_response(contract.document())
 
     return [
-        bind(contract.HEALTH, health),
+        health_route(bind, "ml-dash"),
         bind(contract.READY, ready),
         bind(contract.COUNTERS, counters),
         bind(contract.OPENAPI, openapi),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ml_dash.server.catalogue.records import is_id
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import encoded_answer, encoder
+from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from ml_dash.server.rows.library import Library, ServedView
     from ml_dash.shapes import AskedValues, MetricField
 
+# of one experiment: a config of thousands of values would make an answer for 200 experiments of many MiB
 _PARAMS_MAX = 500
 _METRICS_MAX = 100
 _LOOK_BACK = 16
 """Rows from the end in which a field is looked for: not every row has every field."""
+# of as many experiments as a long table shows; of each, no more fields than a person could choose as columns
 _KEPT_EXPERIMENTS, _KEPT_VALUES = 4096, 256
 
 
@@ -58,16 +60,12 @@ def value_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
 
 
 class _Values:
-    """Reads values, and keeps them for as long as an experiment has no more rows. Any thread may ask.
-
-    Args:
-        library: Where the experiments are.
-    """
+    """Reads values, and keeps them for as long as an experiment has no more rows. Any thread may ask."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: Recent[str, _Known] = Recent(_KEPT_EXPERIMENTS)
 
     def of(
         self, ids: Iterable[str], wanted: Sequence[MetricField], who: Principal
@@ -83,6 +81,7 @@ class _Values:
 
     def _values(self, id_: str, rows: int, wanted: Sequence[MetricField]) -> dict[str, Any]:
         view = self._library.view(id_)
+        # the lock is not held while rows are read: two threads may read the same, and the later one is kept
         with self._lock:
             known = self._known.get(id_)
         if known is None or known.rows != rows:
@@ -94,9 +93,6 @@ class _Values:
             values.append(known.values[each] if each in known.values else _last(view, each))
         with self._lock:
             self._known[id_] = known
-            self._known.move_to_end(id_)
-            if len(self._known) > _KEPT_EXPERIMENTS:
-                self._known.popitem(last=False)
         return {
             "params": known.params,
             "metrics": known.metrics,

@@ -131,10 +131,8 @@ def demand_page(request: web.Request) -> None:
     """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     if BY_PAGE not in request.headers or site not in {"same-origin", "none"}:
-        raise ApiError(
-            403,
-            ErrorCode.FORBIDDEN,
-            f"this needs the header {BY_PAGE!r}, from a page of this origin; programs send a token instead",
+        raise _forbidden(
+            f"this needs the header {BY_PAGE!r}, from a page of this origin; programs send a token instead"
         )
 
 
@@ -158,11 +156,9 @@ def require(request: web.Request, owner: str, scope: Scope) -> None:
         raise not_found(request)
     if not who.may(owner, scope):
         has = Scope(who.scope_on(owner)).word
-        raise ApiError(
-            403,
-            ErrorCode.FORBIDDEN,
+        raise _forbidden(
             f"token {who.name!r} has the scope {has!r} on owner {owner!r}, and this needs {scope.word!r}: "
-            "use a token that was granted it",
+            "use a token that was granted it"
         )
 
 
@@ -172,11 +168,8 @@ def require_admin(request: web.Request) -> None:
     Raises:
         ApiError: 403 ``forbidden``.
     """
-    who = principal(request)
-    if not who.admin:
-        raise ApiError(
-            403, ErrorCode.FORBIDDEN, f"token {who.name!r} is not an admin token, and this needs one"
-        )
+    if not (who := principal(request)).admin:
+        raise _forbidden(f"token {who.name!r} is not an admin token, and this needs one")
 
 
 def not_found(request: web.Request) -> ApiError:
@@ -200,11 +193,7 @@ async def _identify(request: web.Request, access: Access) -> Principal:
     if request.method != "GET":
         demand_page(request)
         if not getattr(request.match_info.handler, _READING, False):
-            raise ApiError(
-                403,
-                ErrorCode.FORBIDDEN,
-                "a browser that is signed in can only read: use a token",
-            )
+            raise _forbidden("a browser that is signed in can only read: use a token")
     return who
 
 
@@ -257,6 +246,10 @@ def _bearer(request: web.Request) -> str:
     if len(values) > 1 or scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
         raise _unauthorized("the header Authorization does not hold one 'Bearer mld_…'")
     return token
+
+
+def _forbidden(message: str) -> ApiError:
+    return ApiError(403, ErrorCode.FORBIDDEN, message)
 
 
 def _unauthorized(problem: str, remedy: str = "get one with `ml-dash login`") -> ApiError:

@@ -1,4 +1,4 @@
-"""What every answer of every server has: its id, its headers, and a body for each error."""
+"""What every answer of every server has: its id, headers, a body for each error; and answers sent in pieces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_dash.server.errors import ApiError
 from ml_dash.server.http.bodies import error_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -93,3 +93,35 @@ def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:
     if error.status == 413:
         return ApiError(413, ErrorCode.TOO_LARGE, "the body is too large: send less at once")
     return ApiError(error.status, ErrorCode.INVALID, f"{request.method} {request.path}: {error.reason}")
+
+
+async def stream(
+    request: web.Request,
+    response: web.StreamResponse,
+    first: bytes,
+    following: Callable[[], Awaitable[bytes]],
+) -> web.StreamResponse:
+    """Send pieces until there is an empty one, and return the response.
+
+    Args:
+        request: Who asked.
+        response: What is sent before them.
+        first: The first piece: it is read before, because an error in it can still be answered.
+        following: Reads the next one. If that fails, the answer can only be cut off.
+    """
+    await response.prepare(request)
+    piece = first
+    try:
+        while piece:
+            await response.write(piece)
+            piece = await following()
+    except ConnectionError:
+        return response  # the client went away
+    except (ApiError, OSError) as error:
+        # an answer that ends without its end: the client must not take it for all there is
+        _LOG.error("%s breaks off: %s", request.path, error)
+        if request.transport is not None:
+            request.transport.abort()
+    else:
+        await response.write_eof()
+    return response

@@ -5,19 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_dash.protocol import ErrorCode
-from ml_dash.server.errors import ApiError
+from ml_dash.server.errors import busy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class Memory:
-    """What all requests share. Used on the event loop only.
-
-    Args:
-        limit: In bytes.
-    """
+    """The bytes that all requests share. Used on the event loop only, hence without a lock."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -44,12 +39,7 @@ class Memory:
             ApiError: 503.
         """
         if self._used and self._used + size > self._limit:
-            raise ApiError(
-                503,
-                ErrorCode.BUSY,
-                f"the server is already working on {self._used} bytes of requests: send it again in a second",
-                retryAfter=1,
-            )
+            raise busy(f"the server is already working on {self._used} bytes of requests")
         self._used += size
 
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
 from ml_dash.protocol import ErrorCode
-from ml_dash.server.api import contract
 from ml_dash.server.api.experiments import catalogue_routes, found_experiment
 from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
 from ml_dash.server.api.session import session_routes
+from ml_dash.server.api.system import health_route
 from ml_dash.server.api.values import value_routes
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
-from ml_dash.server.http.bodies import answer, error_answer
+from ml_dash.server.http.bodies import error_answer
 from ml_dash.server.http.routing import Binder
 from ml_dash.server.listening import end_on_signals, reason_of
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
 from ml_dash.settings import Settings
-from ml_dash.shapes import Health
-from ml_dash.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +47,6 @@ class LocalStartError(MLDashError, OSError):
     """The pages cannot be served at their address."""
 
 
-class _Opened(NamedTuple):
-    """What listens."""
-
-    runner: web.AppRunner
-    library: LocalLibrary
-
-
 def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int) -> web.Application:
     """Return the application.
 
@@ -66,9 +57,6 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
     """
     access = Access.of(None, sessions, SYSTEM_CLOCK)
 
-    async def health(request: web.Request) -> web.Response:
-        return answer(request, Health(status="ok", server="ml-dash ui", version=__version__, api=["v1"]))
-
     app = web.Application(
         middlewares=[numbered, answered(_explained), _only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
@@ -76,7 +64,7 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
     bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS)
     app.add_routes(
         [
-            bind(contract.HEALTH, health),
+            health_route(bind, "ml-dash ui"),
             *session_routes(bind, access),
             *value_routes(bind, library),
             *catalogue_routes(bind, library),
@@ -158,7 +146,6 @@ def _only_here(port: int) -> Middleware:
 
 
 def _listen(port: int | None) -> socket.socket:
-    """Return a socket that is bound to this machine's own address."""
     ports = range(PORT, PORT + _PORTS) if port is None else (port,)
     for each in ports:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

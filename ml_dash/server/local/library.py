@@ -26,7 +26,7 @@ from ml_dash.server.local.records import (
 )
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
-from ml_dash.server.rows.readers import Readers
+from ml_dash.server.threads import Readers
 from ml_dash.status import RunStatus
 from ml_dash.storage.survey import survey
 
