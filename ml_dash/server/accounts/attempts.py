@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from ml_dash.clock import Clock
 
+# beyond, the address that was quiet for longest is forgotten: whoever has that many addresses cannot be stopped by them
 _ADDRESSES_MAX = 4096
+# a site has at least a network of 64 bits (RFC 6177), and may take another address of it for each guess
 _IPV6_BITS_OF_A_SITE = 64
 
 
@@ -44,6 +46,7 @@ class Attempts:
             guesses = self._recent(address)
             if len(guesses) < self._most:
                 return 0
+            # the first key is the oldest one: a guess that is made again keeps its place and its time
             oldest = next(iter(guesses.values()))
             return max(1, round(oldest + self._seconds - self._clock.monotonic()))
 
@@ -71,6 +74,7 @@ def address_of(request: web.BaseRequest) -> str:
     except ValueError:
         return request.remote or "unknown"
     if isinstance(address, ipaddress.IPv6Address):
+        # a socket for both versions shows IPv4 clients so: all of them would be one network
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, _IPV6_BITS_OF_A_SITE), strict=False))

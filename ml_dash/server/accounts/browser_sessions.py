@@ -13,13 +13,14 @@ from sqlalchemy import delete, insert, select
 
 from ml_dash.protocol import SESSION_COOKIE, TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.token_cache import TokenCache, hash_token
+from ml_dash.server.accounts.token_records import TokenCache, hash_token
 from ml_dash.server.db.tables import SESSIONS
 
 if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.accounts.tokens import Tokens
 
+# not renewed by use: a browser that was left signed in somewhere is signed out after a month whatever happens there
 _LIFETIME = 30 * 86_400
 
 
@@ -60,6 +61,7 @@ class StoreSessions:
             return None
         secret = secrets.token_urlsafe(32)
         await self._database.run(self._insert, secret, who)
+        # to read only: a page that tricks the browser into a request (CSRF) can then change nothing
         return secret, who.reader()
 
     async def close(self, secret: str) -> None:
@@ -90,6 +92,7 @@ class StoreSessions:
         digest, asked_at, now = hash_token(secret), self._clock.monotonic(), self._clock.time_ns()
         query = select(SESSIONS.c.token_id).where(SESSIONS.c.hash == digest, SESSIONS.c.expires_ns > now)
         with self._database.read() as connection:
+            # in the same transaction: the token may be revoked between the two
             token_id = connection.execute(query).scalar_one_or_none()
             record = None if token_id is None else self._tokens.record(connection, token_id)
         who = record.principal().reader() if record is not None and record.is_valid(now) else None

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.token_cache import hash_token
+from ml_dash.server.accounts.token_records import hash_token
 from ml_dash.server.db.tables import DEVICE_REQUESTS as REQUESTS
 
 if TYPE_CHECKING:
@@ -44,8 +44,11 @@ that is demanded here stays the same: a device that began too fast would otherwi
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _USER_CODE = re.compile(f"[{_LETTERS}]{{8}}")
 _JITTER_NS = NANOSECONDS
+# for so long a device that comes late is told that its login has expired, rather than that there was none
 _KEPT_NS = 3600 * NANOSECONDS
+# anybody may begin a login: the table must not grow with what a stranger sends
 _PENDING_MAX = 10_000
+# with 10 000 of 20**8 codes in use, even a second try is rare
 _TRIES = 5
 
 
@@ -98,15 +101,15 @@ class DeviceLogins:
         device_code = secrets.token_urlsafe(32)
         for _ in range(_TRIES):
             user_code = "".join(secrets.choice(_LETTERS) for _ in range(8))
-            values = {
-                "device_hash": hash_token(device_code),
-                "user_code": user_code,
-                "client": client,
-                "address": address,
-                "asked": _dump(asked),
-            }
             try:
-                return Begun(device_code, user_code) if self._insert(values) else None
+                begun = self._insert(
+                    device_hash=hash_token(device_code),
+                    user_code=user_code,
+                    client=client,
+                    address=address,
+                    asked=_dump(asked),
+                )
+                return Begun(device_code, user_code) if begun else None
             except IntegrityError:
                 # somebody has this user code at the moment
                 continue
@@ -152,7 +155,7 @@ class DeviceLogins:
                 return Refusal.UNKNOWN
             return self._issue(connection, row) if row.state == "approved" else Refusal.DENIED
 
-    def _insert(self, values: Mapping[str, str]) -> bool:
+    def _insert(self, **values: str) -> bool:
         now = self._clock.time_ns()
         with self._database.write() as connection:
             connection.execute(delete(REQUESTS).where(REQUESTS.c.expires_ns < now - _KEPT_NS))
@@ -178,6 +181,7 @@ class DeviceLogins:
 
     def _decide(self, user_code: str, **values: Any) -> bool:
         with self._database.write() as connection:
+            # the condition is part of the UPDATE: of two people who decide at once, one is told that it was decided
             done = connection.execute(update(REQUESTS).where(*self._is_waiting(user_code)).values(**values))
             return done.rowcount == 1
 
@@ -196,9 +200,8 @@ class DeviceLogins:
         if approver is None or not approver.is_valid(now):
             # revoked after it approved: what it granted must not outlive it
             return Refusal.DENIED
-        lifetimes = [row.lifetime_ns]
-        if approver.expires_ns is not None:
-            lifetimes.append(approver.expires_ns - now)
+        # no token outlives the one that approved it
+        lifetimes = (row.lifetime_ns, None if approver.expires_ns is None else approver.expires_ns - now)
         return self._tokens.insert(
             connection,
             row.client,

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 EVERY_OWNER = "*"
 """The owner of a grant that holds for all owners."""
-
-
+# the person who approves must read them all
 _ASKED_MAX = 50
 
 
@@ -120,9 +119,11 @@ def parse_asked(text: str) -> dict[str, Scope]:
         raise InvalidArgumentError(f"{len(words)} scopes are too many: ask for at most {_ASKED_MAX}")
     asked: dict[str, Scope] = {}
     for word in words:
+        # from the right: an owner's own colons are percent-encoded, but a person may have typed one
         owner, colon, scope_word = word.rpartition(":")
         owner = check_owner(unquote(owner, errors="strict")) if colon else EVERY_OWNER
         asked[owner] = max(_check_handed_on(parse_scope(scope_word)), asked.get(owner, Scope.READ))
+    # RFC 6749 (3.3) leaves it to the server what no scope means; a device that logs in mostly wants to upload
     return asked or {EVERY_OWNER: Scope.WRITE}
 
 

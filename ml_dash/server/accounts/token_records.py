@@ -1,20 +1,27 @@
-"""What is known of a token, and how the database stores it."""
+"""What is known of a token: how the database stores it, and the answers just given, which cost no read of it."""
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import select
 
 from ml_dash.server.accounts.grants import Principal, Scope
 from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
+from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
+FRESH_SECONDS = 0.75
+"""How long an answer holds: a revocation, also by another process, is seen within a second."""
+# of valid and of invalid ones each: some hundred bytes a token
+_TOKENS_MAX = 4096
 _SAME_NAMES = ("name", "admin", "created_by", "created_ns", "expires_ns", "revoked_ns", "used_ns")
 """The columns with the names of the fields of a record."""
 
@@ -24,13 +31,8 @@ class TokenRecord:
     """What is known of a token; times in nanoseconds since the epoch, None where it did not happen.
 
     Attributes:
-        token_id: Its public id.
-        name: What its creator called it.
-        admin: Whether it may do everything.
-        grants: The scope by owner.
+        token_id, name, admin, grants, created_ns, expires_ns: As in a `Principal`.
         created_by: The id of the token that approved it; None where it was made on the command line or at start.
-        created_ns: When it was created.
-        expires_ns: When it expires; None: never.
         revoked_ns: When it was revoked.
         used_ns: When it was last used, to the minute.
     """
@@ -66,6 +68,7 @@ class CreatedToken:
     token: str
     record: TokenRecord
 
+    # dataclass would show the secret, and with it every log of a traceback's variables
     def __repr__(self) -> str:
         return f"CreatedToken({self.record!r})"
 
@@ -77,6 +80,7 @@ def columns(record: TokenRecord) -> dict[str, Any]:
 
 def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[TokenRecord]:
     """Return the tokens that meet the conditions, oldest first."""
+    # one statement for tokens and grants, so a token that is revoked in between is not seen half
     rows = connection.execute(
         select(TOKENS, TOKEN_GRANTS.c.owner, TOKEN_GRANTS.c.scope)
         .outerjoin(TOKEN_GRANTS)
@@ -90,14 +94,60 @@ def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Se
         granted = grants.setdefault(row.id, {})
         if row.owner is not None:
             granted[row.owner] = Scope(row.scope)
-    return [_record(row, grants[token_id]) for token_id, row in first.items()]
+    return [
+        TokenRecord(token_id=id_, grants=grants[id_], **{name: getattr(row, name) for name in _SAME_NAMES})
+        for id_, row in first.items()
+    ]
 
 
 def find_record(connection: Connection, *conditions: ColumnElement[bool]) -> TokenRecord | None:
     """Return the first token that meets the conditions."""
-    records = find_records(connection, *conditions)
-    return records[0] if records else None
+    return next(iter(find_records(connection, *conditions)), None)
 
 
-def _record(row: Any, grants: Mapping[str, Scope]) -> TokenRecord:
-    return TokenRecord(token_id=row.id, grants=grants, **{name: getattr(row, name) for name in _SAME_NAMES})
+def hash_token(token: str) -> str:
+    """Return what is kept of a token: its SHA-256 in hexadecimal, from which nobody gets back to it."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Known(NamedTuple):
+    """An answer of the database. `principal` is None if the token is unknown or invalid."""
+
+    principal: Principal | None
+    asked_at: float
+
+
+class TokenCache:
+    """Answers by the token's hash; bounded, and safe to use from several threads.
+
+    Valid and invalid tokens are kept apart, so that somebody who tries many tokens displaces none that is in use.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._valid: Recent[str, Known] = Recent(_TOKENS_MAX)
+        self._invalid: Recent[str, Known] = Recent(_TOKENS_MAX)
+
+    def get(self, digest: str, now: float) -> Known | None:
+        """Return a fresh answer; None if the database must be asked. `now` is in monotonic seconds."""
+        # without the lock, on the event loop: at worst it meets `put` between the two, and asks the database once more
+        known = self._valid.get(digest) or self._invalid.get(digest)
+        return known if known and now - known.asked_at < FRESH_SECONDS else None
+
+    def was_valid(self, digest: str) -> bool:
+        """Say whether the last answer, however old, was that the token is valid."""
+        return digest in self._valid
+
+    def put(self, digest: str, principal: Principal | None, asked_at: float) -> None:
+        """Keep an answer; `asked_at` is the time before the database was asked: it may have changed since."""
+        with self._lock:
+            self._valid.pop(digest, None)
+            self._invalid.pop(digest, None)
+            kept = self._invalid if principal is None else self._valid
+            kept[digest] = Known(principal, asked_at)
+
+    def clear(self) -> None:
+        """Forget everything: a token was revoked, or a session closed."""
+        with self._lock:
+            self._valid.clear()
+            self._invalid.clear()

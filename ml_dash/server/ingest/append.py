@@ -72,7 +72,7 @@ class _Batch:
         self._writers = read_writers(connection, {(each.experiment_id, each.writer) for each in requests})
         self._series: dict[SeriesKey, SeriesState] = {}
         self._numbers: dict[str, int] = {}
-        # what is to be written
+        # What is to be written: gathered for all requests, so that the number of statements does not grow with theirs.
         self._news: dict[str, ExperimentNews] = {}
         self._touched_writers: dict[WriterKey, WriterState] = {}
         self._touched_series: dict[SeriesKey, SeriesState] = {}
@@ -90,6 +90,7 @@ class _Batch:
             if isinstance(outcome, Appended) and outcome.stored
         ]
         if accepted:
+            # only now: a request that was refused must not cost a look at its series
             self._read_series([request for _, request, _ in accepted])
             for at, request, outcome in accepted:
                 outcomes[at] = outcome._replace(hot=self._place(request))
@@ -104,11 +105,10 @@ class _Batch:
         if experiment.deleted_ns is not None:
             return gone(experiment.prefix)
         key = request.experiment_id, request.writer
-        writer = self._writers.get(key)
-        if writer is None:
-            writer = WriterState()
+        writer = self._writers.get(key) or WriterState()
         if writer.tail.watermark != request.after:
             return Appended(writer.tail, stored=False, hot={})
+        # at once: a later request of the same batch may follow this one
         self._writers[key] = self._touched_writers[key] = writer
         writer.tail, pages = writer.tail.extended(request.checks)
         for page, checks in pages:
@@ -124,7 +124,7 @@ class _Batch:
             self._numbers = highest_numbers(self._connection, new)
 
     def _place(self, request: NewRows) -> dict[int, int]:
-        """Give every block of a request its place, and return how many rows its series now have in small blocks."""
+        """Give every block its place, and return how many rows its series now have in small blocks."""
         experiment_id = request.experiment_id
         self._note_news(request)
         note_runs(self._runs, experiment_id, request.writer, request.run_rows)
@@ -142,12 +142,12 @@ class _Batch:
         hot = {}
         for block in request.blocks:
             series = self._series_of(experiment_id, block)
+            # with the keys of all columns, also where they are None: SQLAlchemy takes the columns from the first row
             self._blocks.append(_block_row(request, series.number, series.add(block), block))
             hot[series.number] = series.hot_rows
         return hot
 
     def _note_news(self, request: NewRows) -> None:
-        """Take down the times of a request's rows, for its writer and its experiment."""
         known = self._experiments[request.experiment_id]
         news = self._news.setdefault(
             request.experiment_id, ExperimentNews(0, known.activity_ns, known.alive_ns)

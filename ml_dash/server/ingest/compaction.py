@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
@@ -22,7 +23,6 @@ from ml_dash.series import Kind
 from ml_dash.server.db.database import may_be_committed
 from ml_dash.server.db.tables import BLOB_PARTS, BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
-from ml_dash.server.ingest.frames import block_crc
 from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
 from ml_dash.server.rows.index import STORED, StoredBlock, head_of, load_block
 
@@ -33,23 +33,20 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.objects import ObjectStore
 
 _LOG = logging.getLogger("ml_dash.server")
+# all of it is in memory at once while it is merged, decoded and encoded again
 _OBJECT_BYTES = 16 << 20
-_KEPT_IN_ROW = frozenset({int(Kind.PARAMS)})
-"""These are read writer by writer, which a merged block could not tell apart."""
-_COMPACTED = sorted({int(kind) for kind in KNOWN_KINDS} - _KEPT_IN_ROW)
+# not PARAMS: they are read writer by writer, which a merged block could not tell apart
+_COMPACTED = sorted({int(kind) for kind in KNOWN_KINDS} - {int(Kind.PARAMS)})
 
 
 class _Small(NamedTuple):
-    """A block in the database."""
-
     stored: StoredBlock
     min_ns: int
     max_ns: int
 
 
 class _Chunk(NamedTuple):
-    """One new block, of those that it replaces."""
-
+    # one new block, of those that it replaces
     first: int
     rows: int
     min_ns: int
@@ -111,6 +108,7 @@ class Compactor:
             SQLAlchemyError: The database cannot.
         """
         merged = after = 0
+        # what is new has begun to come behind `after` before this ends: it waits for the next notice
         while small := self._small(experiment_id, series, after):
             after = small[-1].stored.first + small[-1].stored.rows
             merged += self._replace(experiment_id, series, small)
@@ -132,6 +130,7 @@ class Compactor:
                     for name in connection.execute(select(column).where(column.in_(names))).scalars()
                 }
             unused = [name for name in names if name not in used]
+            # not in the transaction: names are never used twice, so one that is unused at this age stays unused
             self._backend.objects.delete(unused)
             removed += len(unused)
         self._backend.telemetry.orphans.inc(removed)
@@ -158,9 +157,9 @@ class Compactor:
             return hot
 
     def _guarded(self, function: Any, *args: Any) -> None:
-        """Call a function, and log its failure: upkeep can wait, and is tried again."""
         try:
             function(*args)
+        # ValueError: a block that cannot be read, which must not end the upkeep of all the others
         except (OSError, SQLAlchemyError, ApiError, ValueError) as error:
             _LOG.warning("upkeep is put off: %s", error)
 
@@ -202,6 +201,7 @@ class Compactor:
             if not may_be_committed(error):
                 self._backend.objects.discard([name])
             raise
+        # another process has merged them meanwhile, and its object is in use
         if not swapped:
             self._backend.objects.discard([name])
             return 0
@@ -257,7 +257,7 @@ def _rows(experiment_id: str, series: int, chunks: Sequence[_Chunk], name: str) 
             "object": name,
             "offset": offset,
             "length": len(chunk.data),
-            "crc": block_crc(chunk.data),
+            "crc": zlib.crc32(chunk.data),
             "summary": chunk.summary,
         }
         offset += len(chunk.data)
@@ -285,6 +285,7 @@ def _chunk(objects: ObjectStore, group: list[_Small]) -> _Chunk:
     first = group[0].stored
     blocks = [load_block(objects, each.stored) for each in group]
     if len(group) == 1:
+        # alone, its bytes go as they are: to encode them again would give the same
         entry, data, block = first.entry, first.data or b"", blocks[0]
     else:
         block = merge_blocks(blocks)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 FileRows = dict[str, list[tuple[int, dict[str, Any]]]]
 """FILE rows with their times, by experiment, in the order in which they came."""
 
+# an id is part of a primary key, and PostgreSQL's index entries hold about 2700 bytes
 _ID_BYTES = 256
 _SIZE_MAX = 2**63 - 1
+# SQLite allows 32 766 parameters in a statement, PostgreSQL 65 535
 _ASKED = 5000
 _Key = tuple[str, str]
 """An experiment, and the id of one of its files."""
@@ -64,7 +66,6 @@ def store_files(connection: Connection, rows: FileRows, now_ns: int) -> None:
 
 
 def _read(connection: Connection, wanted: Mapping[str, set[str]]) -> dict[_Key, FileState]:
-    """Return what is known of these ids."""
     files: dict[_Key, FileState] = {}
     ids = sorted({file_id for found in wanted.values() for file_id in found})
     for start in range(0, len(ids), _ASKED):
@@ -109,5 +110,6 @@ def _keep_blobs(connection: Connection, files: Mapping[_Key, FileState], now_ns:
     by_owner: dict[str, set[str]] = {}
     for experiment_id, owner in owners:
         by_owner.setdefault(owner, set()).update(by_experiment[experiment_id])
+    # sorted, as in `touch`: two transactions that lock blobs in different orders could wait for each other
     for owner in sorted(by_owner):
         touch(connection, owner, by_owner[owner], now_ns)

@@ -7,8 +7,9 @@ decoded once, and counts, names and depths are limited. The limits are far beyon
 from __future__ import annotations
 
 import threading
-import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ml_dash.journal.blocks import (
     TIME_BYTES,
@@ -28,11 +29,14 @@ from ml_dash.server.http.bodies import is_shallow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# PostgreSQL refuses index entries of more than about 2700 bytes, and a series' name is in one
 NAME_BYTES_MAX = 1024
 FIELD_BYTES_MAX = 65_536
 COLUMNS_MAX = 65_536
 BLOCKS_MAX = 65_536
+# what walks a value recurses, and Python stops at 1000 frames of its stack
 DEPTH_MAX = 128
+# what a column of the database holds
 SEQ_MAX = 2**63 - 1
 KIND_MAX = 2**31 - 1
 _CACHED_BYTES = 1 << 20
@@ -95,11 +99,8 @@ class ParsedFrames(NamedTuple):
     problem: Problem | None
 
 
-class _Meta(NamedTuple):
-    """A frame's meta, decoded and checked."""
-
-    heads: list[BlockHead]
-    entries: list[bytes]
+_Meta = tuple[list[BlockHead], list[bytes]]
+"""A frame's meta, decoded and checked: the heads of its blocks, and the entries that they were made of."""
 
 
 class _Metas:
@@ -145,6 +146,7 @@ def parse_frames(body: bytes | bytearray | memoryview) -> ParsedFrames:
 
 def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
     header = parse_frame_header(view[at : at + FRAME_HEADER.size])
+    # in this order: the length is believed only as far as the body goes, and nothing else before the head's checksum
     if header is None:
         raise _damaged(f"no frame begins at byte {at} of {len(view)}")
     end = at + header.length
@@ -170,8 +172,6 @@ def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
 
 
 class _UnfitError(Exception):
-    """A frame that cannot be stored."""
-
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
@@ -188,9 +188,8 @@ def _malformed(seq: int, message: str) -> _UnfitError:
 
 
 def _blocks(meta: bytes, data: bytes | memoryview, data_at: int) -> Iterator[FrameBlock]:
-    decoded = _METAS.decode(meta, len(data))
     offset = 0
-    for head, entry in zip(decoded.heads, decoded.entries, strict=True):
+    for head, entry in zip(*_METAS.decode(meta, len(data)), strict=True):
         if head.rows:
             yield _block(head, entry, data[offset : offset + head.nbytes], data_at + offset)
         offset += head.nbytes
@@ -198,25 +197,22 @@ def _blocks(meta: bytes, data: bytes | memoryview, data_at: int) -> Iterator[Fra
 
 def _block(head: BlockHead, entry: bytes, data: bytes | memoryview, offset: int) -> FrameBlock:
     if head.series.kind not in KNOWN_KINDS:
-        return FrameBlock(head, entry, offset, None, *_times(_int64s(data[: TIME_BYTES * head.rows])))
+        # of any kind, the data begins with the times: enough to store rows that only a later version can read
+        times = np.frombuffer(data[: TIME_BYTES * head.rows], "<i8")
+        return FrameBlock(head, entry, offset, None, *_times(times))
     block = decode_block(head, data)
     _check_values(block)
     return FrameBlock(head, entry, offset, block, *_times(block.times))
 
 
 def _times(times: Any) -> tuple[int, int, int, int]:
+    # one row is the usual block of a slow run, and numpy takes microseconds for each of the four
     if len(times) == 1:
         only = int(times[0])
         return only, only, only, only
     if isinstance(times, list):
         return min(times), max(times), times[0], times[-1]
     return int(times.min()), int(times.max()), int(times[0]), int(times[-1])
-
-
-def _int64s(data: bytes | memoryview) -> Any:
-    import numpy as np
-
-    return np.frombuffer(data, "<i8")
 
 
 def _decode_meta(meta: bytes, data_len: int) -> _Meta:
@@ -226,7 +222,7 @@ def _decode_meta(meta: bytes, data_len: int) -> _Meta:
         raise ValueError(f"{len(heads)} blocks in a frame, more than {BLOCKS_MAX}")
     for head in heads:
         _check_head(head)
-    return _Meta(heads, [to_msgpack(entry) for entry in entries])
+    return heads, [to_msgpack(entry) for entry in entries]
 
 
 def _check_head(head: BlockHead) -> None:
@@ -243,8 +239,9 @@ def _check_head(head: BlockHead) -> None:
         raise ValueError(f"{len(head.columns)} columns in a block, more than {COLUMNS_MAX}")
     seen = set()
     for column in head.columns:
+        # a character has at most 4 bytes in UTF-8: nearly all names are short enough to need no encoding
         if (
-            len(column.field) * 3 > FIELD_BYTES_MAX
+            len(column.field) * 4 > FIELD_BYTES_MAX
             and len(column.field.encode("utf-8", "surrogatepass")) > FIELD_BYTES_MAX
         ):
             raise ValueError(f"the name of field {column.field[:40]!r}… has over {FIELD_BYTES_MAX} bytes")
@@ -274,8 +271,3 @@ def _check_apart(block: Block, field: str) -> None:
             if seen & rows:
                 raise ValueError(f"field {field!r:.80} has two values in one row")
             seen |= rows
-
-
-def block_crc(data: bytes | memoryview) -> int:
-    """Return the checksum under which a block's data is kept."""
-    return zlib.crc32(data)

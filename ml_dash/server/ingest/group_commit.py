@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml_dash.server.ingest.writer_tail import CheckTail
 
 _LOG = logging.getLogger("ml_dash.server")
+# at most 1 KiB of checksums each; a writer that was pushed out costs one read of its row, nothing more
 _TAILS = 16_384
 
 
@@ -63,6 +64,7 @@ class GroupCommit:
         # guards `_jobs` and `_stopping`; held for a few instructions, so the event loop may take it, too
         self._changed = threading.Condition()
         self._stopping = False
+        # a daemon: a process that dies of an error elsewhere must not wait for a database that does not answer
         self._thread = threading.Thread(target=self._commit_until_stopped, name="ml-dash-commit", daemon=True)
         # written by the committer's thread only; others read single entries, which the interpreter keeps whole
         self._tails: Recent[tuple[str, str], CheckTail] = Recent(_TAILS)
@@ -134,6 +136,7 @@ class GroupCommit:
             batch: list[_Job] = []
             size = 0
             while self._jobs and len(batch) < self._backend.settings.commit_jobs:
+                # the first one goes whatever its size: it would otherwise never go
                 size += self._jobs[0].rows.nbytes
                 if batch and size > self._backend.settings.commit_bytes:
                     break
@@ -142,11 +145,11 @@ class GroupCommit:
 
     def _store_batch(self, batch: list[_Job]) -> None:
         outcomes = self._try_to_store([job.rows for job in batch])
-        for job, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome.result, Appended):
-                self._remember(job.rows, outcome.result)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
         for job, outcome in zip(batch, outcomes, strict=True):
+            # before the answers: the client's next request must find the new tail
+            if isinstance(outcome.result, Appended):
+                self._remember(job.rows, outcome.result)
             by_loop.setdefault(job.loop, []).append((job.future, outcome))
         for loop, answers in by_loop.items():
             # one wake-up of the loop for all of its requests: each costs a write to its pipe
@@ -159,13 +162,10 @@ class GroupCommit:
                 results = append(connection, requests, self._backend.clock.time_ns())
         except Exception as error:  # noqa: BLE001 - whatever it is, clients get an answer, and the thread goes on
             in_doubt = in_doubt or may_be_committed(error)
+            # on a full disk, each by itself would fail as well
             if len(requests) == 1 or is_disk_full(error):
                 return [Outcome(self.failed(error), in_doubt)] * len(requests)
-            return [
-                outcome
-                for request in requests
-                for outcome in self._try_to_store([request], in_doubt=in_doubt)
-            ]
+            return [self._try_to_store([each], in_doubt=in_doubt)[0] for each in requests]
         self.failure = None
         self._backend.telemetry.commits.inc()
         return [Outcome(result, in_doubt) for result in results]
@@ -182,5 +182,6 @@ class GroupCommit:
 
 def _answer(answers: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
     for future, outcome in answers:
+        # a future is done already if its loop was stopped, and its tasks cancelled
         if not future.done():
             future.set_result(outcome)

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# they wait for the object store more than they compute, so there are more of them than a small machine has cores
 _THREADS = 8
+# each round that is lost means that somebody else's frames were stored, so it ends by itself unless a writer is forked
 _ROUNDS = 8
+# parsing 16 KiB takes about as long as a hop to a thread and back
 _SMALL_BODY = 16 << 10
 
 
@@ -99,11 +102,16 @@ class Ingest:
                 rows = await self._threads.run(self._plan, experiment_id, writer, body, frames, tail)
             if rows is None:
                 return tail
-            result, in_doubt = await self.commits.commit(rows)
+            try:
+                result, in_doubt = await self.commits.commit(rows)
+            except ApiError:
+                # refused before it was queued, and the object's name is of this round: no transaction can refer to it
+                await self._discard(rows)
+                raise
             if isinstance(result, Appended) and result.stored:
                 return result.tail
             if not in_doubt:
-                await self._threads.run(self._discard, rows)
+                await self._discard(rows)
             if isinstance(result, ApiError):
                 raise result
         raise busy(f"others are writing frames of writer {writer} at this moment")
@@ -170,6 +178,7 @@ class Ingest:
 
     def _compare(self, experiment_id: str, writer: str, frames: list[ParsedFrame], tail: CheckTail) -> None:
         """Refuse frames that differ from those stored under their numbers."""
+        # the tail has the newest frames, and what comes again mostly is among them: the pages are read only if not
         paged: dict[int, int] = {}
         if tail.known(frames[0].seq) is None:
             with self._backend.database.read() as connection:
@@ -186,9 +195,9 @@ class Ingest:
                     watermark=tail.watermark,
                 )
 
-    def _discard(self, rows: NewRows) -> None:
+    async def _discard(self, rows: NewRows) -> None:
         if rows.object is not None:
-            self._backend.objects.discard([rows.object.name])
+            await self._threads.run(self._backend.objects.discard, [rows.object.name])
 
 
 def _as_error(problem: Problem, watermark: int) -> ApiError:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.ingest.prepare import NewBlock
 
+# the list is written with every commit that touches the series, so it must not grow with a client that makes up names
 FIELDS_MAX = 10_000
 """The most names of fields that are listed for a series. Rows with more of them are stored all the same."""
 
@@ -40,6 +41,7 @@ class SeriesState:
     last_ns: int
     rows: int = 0
     hot_rows: int = 0
+    # a dict for a set that keeps the order
     fields: dict[str, None] = field(default_factory=dict)
     new: bool = True
 
@@ -211,6 +213,8 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
     )
 
 
+# Made once rather than for every commit. The keys are called of_…, because SQLAlchemy reserves the names of columns for
+# what SET writes.
 _UPDATE_SERIES = (
     update(SERIES)
     .where(SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number"))

@@ -32,6 +32,7 @@ class CheckTail(NamedTuple):
     """
 
     watermark: int
+    # as the bytes that are stored, not as numbers: a tail is written with every commit, and compared almost never
     checks: bytes
 
     def extended(self, checks: Sequence[int]) -> tuple[CheckTail, list[tuple[int, bytes]]]:

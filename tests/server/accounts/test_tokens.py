@@ -12,8 +12,7 @@ from sqlalchemy import event
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.server.accounts.grants import Principal, Scope
-from ml_dash.server.accounts.token_cache import FRESH_SECONDS
-from ml_dash.server.accounts.token_records import CreatedToken
+from ml_dash.server.accounts.token_records import FRESH_SECONDS, CreatedToken
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.db.database import Database
 from tests.support.account_serving import Hands

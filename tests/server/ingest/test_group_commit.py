@@ -347,6 +347,18 @@ def test_the_same_large_frames_at_once_are_stored_once_and_leave_no_object(
     assert there == used
 
 
+def test_a_request_that_finds_the_queue_full_leaves_no_object(tmp_path: Path) -> None:
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, waiting_jobs=0) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create()
+        answer = client.send(experiment, large_frame(1))
+        client.close()
+        assert (answer.status, answer.error["code"]) == (503, "busy")
+        store = server.store
+        assert store is not None
+        assert list(store.objects.older_than(-3600)) == []
+
+
 def test_the_rows_stored_are_the_rows_acknowledged(
     client: Client, experiment: str, server: EmbeddedServer
 ) -> None:
