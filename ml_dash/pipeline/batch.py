@@ -97,17 +97,14 @@ class Batcher:
             parts.setdefault(series_id, []).append(part)
         return [_block(series[series_id], found) for series_id, found in parts.items()]
 
-    def _import_numpy(self) -> None:
+    def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
+        if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY):
+            return _unpacked(enumerate(events))
         if not self._has_numpy:
             with guarded_imports():
                 import numpy as np  # noqa: F401 - for all that follows
 
             self._has_numpy = True
-
-    def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
-        if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY):
-            return _unpacked(enumerate(events))
-        self._import_numpy()
         if len(joined) == len(events) * len(events[0]):
             whole = self._whole(events[0], joined)
             if whole is not None:
@@ -247,11 +244,7 @@ def _column_type(value: Any) -> str:
 def _block(series: Series, parts: list[_Part]) -> Block:
     if len(parts) == 1:
         return Block(series, parts[0].times, parts[0].columns)
-    return _merged(series, parts)
-
-
-def _merged(series: Series, parts: list[_Part]) -> Block:
-    """Put parts of one series together, rows in the order of their positions in the batch."""
+    # Several: put together, rows in the order of their positions in the batch.
     import numpy as np
 
     positions = np.concatenate([np.asarray(part.positions, np.int64) for part in parts])

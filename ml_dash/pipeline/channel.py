@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,26 +43,19 @@ if TYPE_CHECKING:
 SLICE = 8192
 """Events a pump moves at most: about half a millisecond of work."""
 _SLICE_BYTES = 4 * 1024 * 1024
+"""Bytes of large events in a slice: what is encoded is in memory twice."""
 _UNSYNCED_BYTES = 16 * 1024 * 1024
+"""Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced."""
 
 
+@dataclass(eq=False, slots=True)
 class _Batch:
-    """Events taken from the queue, kept until they are written, whatever interrupts that.
+    """Events taken from the queue, kept until they are written, whatever interrupts that."""
 
-    Attributes:
-        events: RUN rows, and after them what was logged.
-        rows: how many of them count as logged.
-        blocks: what they are encoded as; None as long as they are not.
-        after: the number of the last frame before this batch's.
-    """
-
-    __slots__ = ("after", "blocks", "events", "rows")
-
-    def __init__(self, events: Sequence[Event], rows: int, after: int) -> None:
-        self.events = events
-        self.rows = rows
-        self.after = after
-        self.blocks: list[Block] | None = None
+    events: Sequence[Event]  # RUN rows, and after them what was logged
+    rows: int  # how many of them count as logged
+    after: int  # the number of the last frame before this batch's
+    blocks: list[Block] | None = None  # what they are encoded as; None as long as they are not
 
 
 class Channel:

@@ -69,7 +69,7 @@ class Delivery:
         writer_id: whose frames.
         writer: what writes them, and knows how far it is.
         recipient: who receives them.
-        threads: where the uploaders wait for the disk and for names.
+        threads: where the uploaders wait for the disk and for names: the event loop must wait for neither.
     """
 
     def __init__(
@@ -136,11 +136,8 @@ class Delivery:
     @property
     def has_all(self) -> bool:
         """Whether the server has every frame that was written, and every blob of a file."""
-        written = self._writer.written_seq
-        return self._has_rows(self.state, written) and not self.blobs.pending_files
-
-    def _has_rows(self, state: UploadState, written: int) -> bool:
-        return state.acknowledged_seq.get(self._writer_id, 0) >= written
+        written = self._writer.written_seq  # before the state: frames written in between are not asked about
+        return self.state.acknowledged_seq.get(self._writer_id, 0) >= written and not self.blobs.pending_files
 
     @property
     def in_reach(self) -> bool:
@@ -272,19 +269,15 @@ class Delivery:
             return
         if self._stopped:
             self._uploader.stop()  # it is run all the same, for its last word
-        try:
-            await self._run_both()
-        finally:
-            self._finished.set()
-
-    async def _run_both(self) -> None:
-        """Send rows, and files beside them."""
         import anyio
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._blob_uploader.run)
-            await self._uploader.run()
-            tasks.cancel_scope.cancel()  # what is under way goes on another time, from the part that it was at
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._blob_uploader.run)
+                await self._uploader.run()
+                tasks.cancel_scope.cancel()  # what is under way goes on another time, from the part that it was at
+        finally:
+            self._finished.set()
 
     def _token(self) -> Token | None:
         """Return the token for the server; None where it cannot be sent, as for one that is expired."""
@@ -311,7 +304,6 @@ class _LazyTransport:
         self._threads = threads
 
     def load(self) -> None:
-        """Load what requests need."""
         self._real  # noqa: B018 - kept from now on
 
     @functools.cached_property
@@ -329,13 +321,7 @@ class _LazyTransport:
 
 
 class _RowsThenBlobs:
-    """Is over when the rows are, and then the blobs.
-
-    Args:
-        rows: set when the rows are.
-        blobs: returns what is set when the blobs are, asked for only then: only an answer for the rows tells whether
-            there is hope for the blobs.
-    """
+    """Is over when the rows are, and then the blobs; these are asked for then: an answer for rows tells of hope."""
 
     def __init__(self, rows: threading.Event, blobs: Callable[[], threading.Event]) -> None:
         self._rows = rows

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.queue import EventQueue
 
 _RETRY_SECONDS = 1.0
+"""Each try writes again all that is not durable: more often would fill a disk that is nearly full."""
 
 
 class BlobDurability:
@@ -97,7 +98,15 @@ class BlobDurability:
         except OSError as error:
             # The kernel may have dropped the pages, so that a second fsync would prove nothing: it is written anew.
             self._given_up.add(path)
-            self._refused(path, error)
+            self._retry_at = self._clock.monotonic() + _RETRY_SECONDS
+            if self.last_error is None:
+                logger().warning(
+                    "%s cannot be made durable (%s): the disk refuses. It is tried again every second; until then no "
+                    "row counts as durable that was logged after it.",
+                    path,
+                    error,
+                )
+            self.last_error = str(error)
             return
         with self._lock:
             self._waiting.pop(path, None)
@@ -105,22 +114,9 @@ class BlobDurability:
                 self.last_error = None
         self._given_up.discard(path)
 
-    def _refused(self, path: str, error: OSError) -> None:
-        self._retry_at = self._clock.monotonic() + _RETRY_SECONDS
-        if self.last_error is None:
-            logger().warning(
-                "%s cannot be made durable (%s): the disk refuses. It is tried again every second; until then no row "
-                "counts as durable that was logged after it.",
-                path,
-                error,
-            )
-        self.last_error = str(error)
-
 
 class DiskHealth:
     """Whether the disk takes what is written to one journal, and when to try again if it does not.
-
-    Each try writes again all that is not durable, so that trying all the time would fill the disk.
 
     Args:
         journal: the journal's directory.

@@ -38,37 +38,23 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.threads import Pending
 
 _QUIET_EXIT = 1.0
-"""Seconds for which an exit that waits for a server says nothing."""
+"""Seconds for which an exit that waits for a server says nothing: a person takes less for the end of the script."""
 _DRAWN_EVERY = 0.1
 """Seconds between two pictures of how far that is."""
 _PARTING = 0.2
 """Seconds of the exit timeout that are kept for what comes after the waiting for servers."""
 _LAST_WORD = 0.25
-"""Seconds that exit waits for the end rows even where the exit timeout has run out before."""
+"""Seconds that exit waits for the end rows even where the exit timeout has run out before: a few fsyncs' time."""
 
 
-class Registry(Protocol):
-    """What is to be ended; see `Runtime`."""
+class _Registry(Protocol):
+    """What is to be ended: see the methods of `Runtime`, which imports this module."""
 
-    def open_channels(self) -> Collection[Channel]:
-        """Return the channels of this process."""
-        ...
-
-    def flush(self, channel: Channel, timeout: float | None = None) -> bool:
-        """Write and sync what a channel holds now; False where that takes longer than `timeout` seconds."""
-        ...
-
-    def end_runs(self, status: str) -> None:
-        """Queue the end of all runs that are open."""
-        ...
-
-    def hang_up(self, timeout: float) -> None:
-        """Close the connections to servers."""
-        ...
-
-    def end_worker(self, timeout: float) -> None:
-        """End the background threads, for good."""
-        ...
+    def open_channels(self) -> Collection[Channel]: ...
+    def flush(self, channel: Channel, timeout: float | None = None) -> bool: ...
+    def end_runs(self, status: str) -> None: ...
+    def hang_up(self, timeout: float) -> None: ...
+    def end_worker(self, timeout: float) -> None: ...
 
 
 class _ServerWait(NamedTuple):
@@ -79,23 +65,15 @@ class _ServerWait(NamedTuple):
     done: Pending
     seconds: float
 
-    def until(self, started: float, *, at_most: float = float("inf")) -> None:
-        """Wait; the time began at `started`."""
-        self.done.wait(max(0.0, self.left(started, at_most)))
-
     def left(self, started: float, at_most: float = float("inf")) -> float:
-        """Return the seconds that are left of the waiting."""
+        """Return the seconds that are left of a waiting that began at `started`."""
         return started + min(self.seconds, at_most) - SYSTEM_CLOCK.monotonic()
 
 
 class Exit:
-    """Ends runs, and with them the process.
+    """Ends the runs of a runtime, and with them the process."""
 
-    Args:
-        registry: what is to be ended.
-    """
-
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: _Registry) -> None:
         self._registry = registry
         self.forked()
 
@@ -154,6 +132,7 @@ class Exit:
         First all journals are completed, on the disk; then what is left of the time is for the servers.
         """
         started = SYSTEM_CLOCK.monotonic()
+        # The timeout is for the process: `begin` and `complete` share it, with hours of other threads between them.
         waited = self._waited
 
         def left(channel: Channel) -> float:
@@ -193,7 +172,7 @@ class Exit:
         started = SYSTEM_CLOCK.monotonic()
         try:
             for wait in waits:
-                wait.until(started, at_most=_QUIET_EXIT)
+                wait.done.wait(max(0.0, wait.left(started, _QUIET_EXIT)))
             late = [wait for wait in waits if not wait.done.is_set() and wait.seconds > _QUIET_EXIT]
             if late:
                 logger().warning(
@@ -227,7 +206,7 @@ class Exit:
                 delivery.wait_finished(max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
         self._registry.hang_up(_LAST_WORD)
         for channel in channels:
-            channel.tidy()
+            channel.tidy()  # behind the deliveries: their last act is to write a cursor beside the journal
         self._registry.end_worker(_LAST_WORD)
 
     def _report(self, channel: Channel, *, done: bool, last: bool) -> None:
@@ -264,7 +243,7 @@ def _watch(late: Collection[_ServerWait], started: float) -> None:
         size = sum(each.pending_blob_bytes for each in counters)
         return sum(each.pending for each in counters), max(0, size - arrived)
 
-    with exit_bar(left) as show:
+    with _exit_bar(left) as show:
         for wait in late:
             while (seconds := wait.left(started)) > 0 and not wait.done.wait(min(_DRAWN_EVERY, seconds)):
                 show()
@@ -284,15 +263,8 @@ def _several(count: int, what: str) -> str:
 
 
 @contextmanager
-def exit_bar(left: Callable[[], tuple[int, int]]) -> Iterator[Callable[[], None]]:
-    """Show on a terminal how far the last of an upload is; nothing where nobody looks.
-
-    Args:
-        left: returns the rows, and the bytes of files, that are still to be sent.
-
-    Yields:
-        What draws the bar anew, to be called now and then.
-    """
+def _exit_bar(left: Callable[[], tuple[int, int]]) -> Iterator[Callable[[], None]]:
+    """Show on a terminal how many rows and bytes of files are `left`; yield what draws that anew."""
     stderr = sys.stderr
     rows, size = left()
     try:

@@ -130,6 +130,7 @@ class Runtime:
             self._replays[destination] = Replay(destination, self._own_writers, self.read, self.look_up)
 
     def _own_writers(self) -> frozenset[str]:
+        # A copy first: this is asked on another thread, and channels may be forgotten meanwhile.
         return frozenset(channel.writer_id for channel in tuple(self._born))
 
     def _prepare_uploads(self) -> None:
@@ -249,8 +250,8 @@ class Runtime:
         return min((channel.settings.linger for channel in self._channels.values()), default=_IDLE_LINGER)
 
     def _jobs(self) -> Iterable[Job]:
-        deliverys = [channel.delivery for channel in self._channels.values() if channel.delivery is not None]
-        return [*deliverys, *self._replays.values()]
+        deliveries = [channel.delivery for channel in self._channels.values() if channel.delivery is not None]
+        return [*deliveries, *self._replays.values()]
 
     def _heartbeat(self) -> float:
         return min(channel.settings.heartbeat for channel in self._channels.values())

@@ -215,7 +215,10 @@ class Worker:
 
     async def _turn(self, tasks: TaskGroup, quiet: int) -> int:
         """Do a round and sleep; returns how many rounds there has been no work for."""
-        self._begin_jobs(tasks)
+        for job in self._jobs():
+            if job not in self._begun and self._names.is_started:
+                self._begun.add(job)
+                tasks.start_soon(job.run)
         while self._requests:
             tasks.start_soon(self._serve, *self._requests.pop(0))
         quiet = 0 if await self._round(tasks) else quiet + 1
@@ -226,14 +229,9 @@ class Worker:
             await self._alarm.sleep(max(_BREATH, self._linger()))
         else:
             quiet = 0 if await self._alarm.sleep(_IDLE_SLEEP) else quiet
-            self._go_on()
+            for channel in self._channels():
+                channel.queue.work()
         return quiet
-
-    def _begin_jobs(self, tasks: TaskGroup) -> None:
-        for job in self._jobs():
-            if job not in self._begun and self._names.is_started:
-                self._begun.add(job)
-                tasks.start_soon(job.run)
 
     async def _serve(self, channel: Channel, done: threading.Event) -> None:
         try:
@@ -284,7 +282,3 @@ class Worker:
         """Ask all queues to wake us; False where one has work already."""
         # Every one is asked: `all` of a generator would stop at the first that has work.
         return False not in [channel.queue.rest() for channel in self._channels()]
-
-    def _go_on(self) -> None:
-        for channel in self._channels():
-            channel.queue.work()

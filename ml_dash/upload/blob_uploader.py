@@ -20,38 +20,14 @@ if TYPE_CHECKING:
     from ml_dash.upload.uploader import UploadState
 
 _LOOK_SECONDS = 60.0
+"""Seconds after which the markers are looked at where nobody has nudged: blobs that were refused get another try."""
 _SAID = frozenset({"foreign", "gone", "network", "token"})
 """Kinds of trouble that the rows meet as well, so that they are told of already."""
 _INTRODUCED_SECONDS, _AWAY_SECONDS = 0.05, 1.0
 """Between two looks whether the experiment has been introduced at the server; and while that is out of reach."""
 
 
-class _Accountant(BlobObserver):
-    """Enters into the ledger what becomes of blobs, and knows whether there are new ones."""
-
-    def __init__(self, ledger: BlobLedger) -> None:
-        self._ledger = ledger
-        self._fresh = False
-
-    def note_news(self) -> None:
-        """There is a new blob; from any thread."""
-        self._fresh = True
-
-    def has_news(self) -> bool:
-        fresh, self._fresh = self._fresh, False
-        return fresh
-
-    def confirmed(self, checksum: str) -> None:
-        self._ledger.confirm(checksum)
-
-    def damaged(self, checksum: str) -> None:
-        self._ledger.damage(checksum)
-
-    def part_arrived(self, size: int) -> None:
-        self._ledger.note_arrived(size)
-
-
-class BlobUploader(Task):
+class BlobUploader(Task, BlobObserver):
     """Sends the files of one writer; see the module.
 
     Args:
@@ -74,19 +50,38 @@ class BlobUploader(Task):
         super().__init__(target, "The upload of files")
         self._ledger = ledger
         self._rows = rows
-        self._accountant = _Accountant(ledger)
+        self._fresh = False
         self._arrived = 0
         self._asked: str | None = None
-        self._blobs = BlobSender(target, self._voice.say, self._accountant, only=writer.__eq__, keeps=keeps)
+        self._blobs = BlobSender(target, self._voice.say, self, only=writer.__eq__, keeps=keeps)
 
     def nudge(self) -> None:
         """Say that there is a new blob; from any thread."""
-        self._accountant.note_news()
+        self._fresh = True
         self._news.wake()
 
     def close(self) -> None:
         """See `Task.close`."""
         self._ledger.hopeless()
+
+    # --- what the sender of blobs tells and asks
+
+    def confirmed(self, checksum: str) -> None:
+        """See `BlobObserver.confirmed`."""
+        self._ledger.confirm(checksum)
+
+    def damaged(self, checksum: str) -> None:
+        """See `BlobObserver.damaged`."""
+        self._ledger.damage(checksum)
+
+    def part_arrived(self, size: int) -> None:
+        """See `BlobObserver.part_arrived`."""
+        self._ledger.note_arrived(size)
+
+    def has_news(self) -> bool:
+        """See `BlobObserver.has_news`."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
 
     # --- the task
 

@@ -25,23 +25,6 @@ class WriterLedger:
         stopped: Why nothing of this writer is sent any more; None while it is.
     """
 
-    __slots__ = (
-        "_bytes_read",
-        "_earlier_lost",
-        "_earlier_rejected_rows",
-        "_frames_read",
-        "_in_flight_bytes",
-        "_unread_bytes",
-        "known_rows",
-        "known_seq",
-        "lost",
-        "rejected",
-        "rows",
-        "seq",
-        "stopped",
-        "total_bytes",
-    )
-
     def __init__(self) -> None:
         self.stopped: str | None = None
         self.total_bytes = self._unread_bytes = self._in_flight_bytes = 0
@@ -86,11 +69,7 @@ class WriterLedger:
         """How many frames these are, if they are as long as those before."""
         if not self.pending_bytes:
             return 0
-        return (
-            max(1, round(self.pending_bytes * self._frames_read / self._bytes_read))
-            if self._bytes_read
-            else 1
-        )
+        return max(1, round(self.pending_bytes * self._frames_read / max(1, self._bytes_read)))
 
     @property
     def sent_frames(self) -> int:

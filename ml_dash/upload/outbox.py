@@ -115,20 +115,15 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
             os.remove(os.path.join(directory, name + CURSOR_SUFFIX))
     if not kept and not markers(directory):
         shutil.rmtree(os.path.join(directory, "files"), ignore_errors=True)
-        _remove_experiment(root, directory, journal)
-
-
-def _remove_experiment(root: str, directory: str, journal: str) -> None:
-    """Remove what is left of an experiment without segments. What somebody else puts there meanwhile stays."""
-    for name in _SIDE_FILES:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(directory, name))
-    # where it is not empty: rejected frames, an experiment below, or one that begins now
-    with contextlib.suppress(OSError):
-        os.rmdir(journal)
-        while directory.startswith(os.path.join(root, "")):
-            os.rmdir(directory)
-            directory = os.path.dirname(directory)
+        for name in _SIDE_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(directory, name))
+        # No `rmtree`: a directory stays that is not empty, of rejected frames, an experiment below, or one that begins.
+        with contextlib.suppress(OSError):
+            os.rmdir(journal)
+            while directory.startswith(os.path.join(root, "")):
+                os.rmdir(directory)
+                directory = os.path.dirname(directory)
 
 
 class Replay:
@@ -186,7 +181,10 @@ class Replay:
                     shlex.quote(left.directory),
                 )
             elif not self._destination.keeps:
-                await self._run_blocking(lambda: self._clear(left))  # noqa: B023 - awaited here
+                with contextlib.suppress(OSError):  # it stays in the outbox, and the server ignores it
+                    await self._run_blocking(
+                        lambda: clear(self._destination.root, left.directory, left.writers)  # noqa: B023 - awaited
+                    )
 
     def _find(self) -> list[Leftover]:
         try:
@@ -195,7 +193,3 @@ class Replay:
             return []  # there is no such directory any more
         directories = [each.directory for each in found]
         return list(leftovers(directories, str(self._destination.url), self._own()))
-
-    def _clear(self, left: Leftover) -> None:
-        with contextlib.suppress(OSError):  # it stays in the outbox, and the server ignores it
-            clear(self._destination.root, left.directory, left.writers)

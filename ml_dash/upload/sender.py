@@ -6,7 +6,7 @@ for its callers, who differ in that: `Uploader` tries for as long as the process
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalVersionError, RemoteError
@@ -25,20 +25,10 @@ _TOO_SLOW = frozenset({408, 504})
 """Statuses by which a server or a gateway says that a request did not come in time: the next ones are smaller."""
 
 
-class Say(Protocol):
-    """Tells people something, not too often: `kind` says what is the same as before."""
-
-    def __call__(self, kind: str, message: str, /) -> None:
-        """Tell it."""
-        ...
-
-
-class Settled(Protocol):
-    """Gives, for a writer, what `JournalFeed` calls `settled`."""
-
-    def __call__(self, writer: str, /) -> Callable[[], float | None] | None:
-        """Return what gives it; None where nothing is known."""
-        ...
+Say: TypeAlias = "Callable[[str, str], None]"
+"""Tells people a message, not too often: the kind before it says what is the same as before."""
+Settled: TypeAlias = "Callable[[str], Callable[[], float | None] | None]"
+"""Gives, for a writer, what `JournalFeed` calls `settled`; None where nothing is known."""
 
 
 class Sender:
@@ -146,7 +136,10 @@ class Sender:
         watermark = await self._believed(writer, batch, watermark)
         if watermark < batch.entries[0].seq:
             await writer.drop_reading()
-            raise self._no_progress(batch, watermark)
+            raise RemoteError(  # it would be sent again for ever, at full speed
+                f"{self._client.url} was sent frames from {batch.entries[0].seq} on, and answers that it has those up "
+                f"to {watermark}"
+            )
         writer.grow(batch)
         await self._acknowledge(writer, batch, watermark)
         return True
@@ -320,9 +313,3 @@ class Sender:
         )
         writer.ledger.stop(reason)
         self._say("fenced", f"{self._prefix}: {reason}")
-
-    def _no_progress(self, batch: Batch, watermark: int) -> RemoteError:
-        first = batch.entries[0].seq
-        return RemoteError(
-            f"{self._client.url} was sent frames from {first} on, and answers that it has those up to {watermark}"
-        )

@@ -52,7 +52,7 @@ class SyncReport:
         lost_frames: Frames that cannot be read any more.
         pending_bytes: About how many bytes stay behind.
         left_behind: Why something does; None where all was sent.
-        sent_files: BlobSender of files that the server has got now.
+        sent_files: Blobs of files that the server has got now.
         sent_file_bytes: Bytes in these.
     """
 
@@ -140,12 +140,6 @@ def _say_nothing(_kind: str, _message: str) -> None:
 class _Sync(BlobObserver):
     """One experiment, sent with some patience.
 
-    Args:
-        target: The experiment and the server.
-        manifest: The experiment's.
-        names: The writers whose frames are sent.
-        on_progress: Called after every request.
-
     Attributes:
         done: Writers that will write no more, as far as anybody has looked: of these, bytes that are no frames are lost
             frames.
@@ -173,11 +167,7 @@ class _Sync(BlobObserver):
         attempts: Attempts,
         sleep: Callable[[float], Awaitable[None]],
     ) -> Trouble | None:
-        """Send until nothing is left, or nothing helps.
-
-        Returns:
-            What stood in the way.
-        """
+        """Send until nothing is left, or nothing helps; return what stood in the way."""
         arrived = 0
         while True:
             try:
