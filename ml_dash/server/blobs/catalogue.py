@@ -8,7 +8,7 @@ Lock order: the owner's row before the blobs' rows. Every method that adds or re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.server.db.database import Database
 
+# SQLite allows 32 766 parameters in a statement; smaller steps also hold the locks for less long
 _TOUCHED = 5000
 
 
@@ -83,7 +84,7 @@ class BlobCatalogue:
     Args:
         database: Where they are listed.
         limits: What owners may store.
-        clock: The time.
+        clock: The time, for leases.
     """
 
     def __init__(self, database: Database, limits: OwnerLimits, clock: Clock) -> None:
@@ -99,15 +100,11 @@ class BlobCatalogue:
     def missing(self, owner: str, asked: Collection[str]) -> list[str]:
         """Return which of these blobs are not stored, in their order; renew the lease of the others."""
         with self._database.write() as connection:
-            stored = set(
-                connection.execute(
-                    select(BLOBS.c.checksum).where(
-                        BLOBS.c.owner == owner,
-                        BLOBS.c.checksum.in_(list(asked)),
-                        BLOBS.c.complete_ns.is_not(None),
-                    )
-                ).scalars()
+            query = select(BLOBS.c.checksum).where(
+                BLOBS.c.owner == owner, BLOBS.c.checksum.in_(list(asked)), BLOBS.c.complete_ns.is_not(None)
             )
+            stored = set(connection.execute(query).scalars())
+            # in the same transaction: what a client is told to be here must not be collected before it names it
             touch(connection, owner, stored, self._clock.time_ns())
         return [checksum for checksum in asked if checksum not in stored]
 
@@ -175,6 +172,7 @@ class BlobCatalogue:
             ApiError: 404: the upload was given up, or begun anew with another size.
         """
         with self._database.write() as connection:
+            # read again: the part took minutes to arrive, and `blob` is from before
             now = _find(connection, blob.owner, blob.checksum, lock=True)
             if now is None or now.size != blob.size:
                 raise no_upload(blob.checksum)
@@ -226,16 +224,16 @@ class BlobCatalogue:
     ) -> None:
         now = self._clock.time_ns()
         connection.execute(
-            insert(BLOBS),
-            {
-                "owner": owner,
-                "checksum": checksum,
-                "size": size,
-                "part_bytes": part_bytes(size),
-                "created_ns": now,
-                "touched_ns": now,
-                "complete_ns": now if complete else None,
-            },
+            insert(BLOBS).values(
+                owner=owner,
+                checksum=checksum,
+                size=size,
+                # kept with the blob: an upload that is under way goes on after an update that changes the rule
+                part_bytes=part_bytes(size),
+                created_ns=now,
+                touched_ns=now,
+                complete_ns=now if complete else None,
+            )
         )
         add_used(connection, owner, size)
 
@@ -271,12 +269,12 @@ def _find(connection: Connection, owner: str, checksum: str, *, lock: bool = Fal
 
 
 def _insert_part(connection: Connection, owner: str, checksum: str, part: Part) -> None:
-    values: dict[str, Any] = {"owner": owner, "checksum": checksum, **part._asdict()}
-    connection.execute(insert(BLOB_PARTS), values)
+    connection.execute(insert(BLOB_PARTS).values(owner=owner, checksum=checksum, **part._asdict()))
 
 
 def _forget(connection: Connection, blob: Blob) -> None:
-    """Remove a blob with its parts. The owner must be locked."""
+    """The owner must be locked."""
+    # parts first: they refer to the blob
     for table in (BLOB_PARTS, BLOBS):
         connection.execute(
             delete(table).where(table.c.owner == blob.owner, table.c.checksum == blob.checksum)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.catalogue import Blob, BlobCatalogue
     from ml_dash.server.blobs.objects import ObjectStore
 
+# a check reads a whole blob from the disk: more of them at once would only slow each other, and all that is served
 _THREADS = 2
 _LOG = logging.getLogger("ml_dash.server")
 
@@ -26,12 +27,7 @@ Outcome = ApiError | None
 
 
 class BlobChecker:
-    """Checks uploads whose parts are all stored, each once at a time. Any thread may use it.
-
-    Args:
-        catalogue: Where uploads are listed.
-        objects: Where their parts are.
-    """
+    """Checks uploads whose parts are all stored, each once at a time. Any thread may use it."""
 
     def __init__(self, catalogue: BlobCatalogue, objects: ObjectStore) -> None:
         self._catalogue = catalogue
@@ -59,6 +55,7 @@ class BlobChecker:
 
     def _check(self, blob: Blob) -> Outcome:
         try:
+            # a check of many gigabytes takes long, and the collector must not remove what it reads
             self._catalogue.touch(blob)
             return self._compare(blob)
         except ApiError as error:

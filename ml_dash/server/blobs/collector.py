@@ -27,15 +27,12 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 86_400
 """How long a blob stays that no file names, and an upload to which no part comes."""
 _INTERVAL = 3600.0
+# the owner's row is locked meanwhile, and with it every upload of the owner
 _AT_ONCE = 500
 
 
 class BlobCollector:
-    """Removes blobs. Several server processes may each have one on the same database.
-
-    Args:
-        backend: Where blobs are listed and stored, and the grace period.
-    """
+    """Removes blobs. Several server processes may each have one on the same database."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -55,6 +52,7 @@ class BlobCollector:
             SQLAlchemyError: The database cannot be written.
         """
         removed = 0
+        # owner by owner, found without a lock: to look for work must not hold up those who upload
         with self._backend.database.read() as connection:
             owners = connection.execute(select(BLOBS.c.owner).where(self._unused()).distinct()).scalars()
             found = sorted(owners)
@@ -64,7 +62,6 @@ class BlobCollector:
         return removed
 
     def _collect(self, owner: str) -> int:
-        """Remove some blobs of an owner; return how many."""
         with self._backend.database.write() as connection:
             lock_owner(connection, owner)
             rows = connection.execute(

@@ -30,24 +30,14 @@ _FILE_BYTES_MAX = PART_BYTES_MAX * PARTS_MAX
 
 
 class Room(NamedTuple):
-    """What an owner has stored, and may store, in bytes; None is no limit.
-
-    Attributes:
-        used: The sizes of all its blobs, including those being uploaded.
-        quota: The most that they may have together.
-        file_bytes: The most that one of them may have.
-    """
+    """What an owner has stored (with what is being uploaded), and may store, in bytes; None is no limit."""
 
     used: int
     quota: int | None
     file_bytes: int | None
 
     def check(self, size: int, instead_of: int = 0) -> None:
-        """Refuse a blob that is too large, or over the quota.
-
-        Args:
-            size: Its size in bytes.
-            instead_of: How many of the used bytes it replaces.
+        """Refuse a blob of `size` bytes, which replace `instead_of` used ones, if it is too large or over the quota.
 
         Raises:
             ApiError: 413 or 507.
@@ -98,7 +88,7 @@ class OwnerLimits:
         """Return what an owner has stored and may store."""
         with self._database.read() as connection:
             row = connection.execute(select(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner)).one_or_none()
-        return _record(owner, self.room(row))
+        return shapes.OwnerLimits(owner, *self.room(row))
 
     def change(self, owner: str, limits: Mapping[str, int | None]) -> shapes.OwnerLimits:
         """Change the limits of an owner, and return its record.
@@ -113,13 +103,14 @@ class OwnerLimits:
             if values:
                 connection.execute(update(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner).values(values))
                 row = connection.execute(select(OWNER_LIMITS).where(OWNER_LIMITS.c.owner == owner)).one()
-            return _record(owner, self.room(row))
+            return shapes.OwnerLimits(owner, *self.room(row))
 
 
 def lock_owner(connection: Connection, owner: str) -> Any:
     """Return an owner's row, which nobody else changes before this transaction ends."""
     row = _locked(connection, owner)
     if row is None:
+        # another transaction may insert it at this moment: then this one waits for it, and finds its row
         insert = dialect_insert(connection, OWNER_LIMITS)
         connection.execute(insert.on_conflict_do_nothing(), {"owner": owner, "used_bytes": 0})
         row = _locked(connection, owner)
@@ -144,7 +135,3 @@ def add_used(connection: Connection, owner: str, size: int) -> None:
 def _effective(own: int | None, default: int | None) -> int | None:
     limit = default if own is None else own
     return None if limit is None or limit >= NO_LIMIT else limit
-
-
-def _record(owner: str, room: Room) -> shapes.OwnerLimits:
-    return shapes.OwnerLimits(owner, room.used, room.quota, room.file_bytes)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("ml_dash.server")
 _BUFFER_BYTES = 5 << 20
 """The smallest part that a bucket accepts in a multipart upload."""
+# parts sent at the same time: each more is 5 MiB of memory for every upload under way
 _BUFFERS = 1
 _SCHEMES = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"})
 # A request waits for this, and so does its client: rather than wait longer, it is asked to send it again.
@@ -81,6 +82,7 @@ class ObjectStore:
             OSError: It could not be stored; ENOSPC where the disk is full.
         """
         try:
+            # in one request: in several, an object of a crashed server would stay half, unseen and paid for
             self._obstore.put(self._store, name, data, use_multipart=False)
         except Exception as error:  # obstore's own errors have no base below this
             raise _as_os_error(error, f"storing {name}") from error
@@ -90,6 +92,7 @@ class ObjectStore:
     @staticmethod
     def new_blob_name() -> str:
         """Return a name for a part of a blob that no other object has."""
+        # 256 directories: one with all blobs would be slow on some file systems
         name = secrets.token_hex(16)
         return f"contents/{name[:2]}/{name}"
 
@@ -106,6 +109,7 @@ class ObjectStore:
             return ObjectWriter(self, name, self._open_remote(name))
         path = os.path.join(self._directory, *name.split("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        # unbuffered: pieces are large, and what is in a buffer would fail late, when it is closed
         return ObjectWriter(self, name, open(path, "xb", buffering=0))
 
     def finish(self, name: str) -> None:
@@ -180,13 +184,7 @@ class ObjectStore:
 
 
 class ObjectWriter:
-    """Stores one object, piece by piece. One thread at a time may use it.
-
-    Args:
-        objects: The store.
-        name: The object's name.
-        file: What takes the bytes.
-    """
+    """Stores one object, piece by piece, in what `ObjectStore.writer` opened. One thread at a time may use it."""
 
     def __init__(self, objects: ObjectStore, name: str, file: Any) -> None:
         self._objects = objects
@@ -200,6 +198,7 @@ class ObjectWriter:
             OSError: It could not be stored; ENOSPC where the disk is full.
         """
         view = memoryview(data)
+        # a write to a file may take less than it was given, as when the disk fills up: the next one then says why
         while view:
             view = view[self._call("write", view) :]
 
@@ -231,7 +230,7 @@ class ObjectWriter:
 
 
 def _allows_http() -> bool:
-    """Say whether the environment allows plain http: options that are given replace it, also in this."""
+    # asked here, because options that are given to obstore replace those of the environment, this one included
     names = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
     return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in names)
 
@@ -264,6 +263,7 @@ def _fsync(path: str) -> None:
 
 
 def _as_os_error(error: Exception, what: str) -> OSError:
+    # obstore has no error number, but the text of the one that Rust was given
     text = str(error)
     if "os error 28" in text or "No space left" in text:
         return OSError(errno.ENOSPC, f"no space left while {what}")

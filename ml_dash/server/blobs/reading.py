@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.catalogue import Blob
     from ml_dash.server.blobs.objects import ObjectStore
 
+# a hop to a thread costs as much as to copy some 100 KiB: it should be a small part of each piece
 PIECE_BYTES = 1 << 20
 """How much is read or written at a time: what a request holds in memory is a piece or two, whatever the blob's size."""
 
@@ -49,12 +50,7 @@ def read_piece(objects: ObjectStore, piece: Piece) -> bytes:
 
 
 class ReadableBlob:
-    """A complete blob, as those who send it to a client ask for it.
-
-    Args:
-        blob: Which blob.
-        read: Returns the bytes of a piece.
-    """
+    """A complete blob, as those who send it to a client ask for it; `read` returns the bytes of a piece."""
 
     def __init__(self, blob: Blob, read: Callable[[Piece], Awaitable[bytes]]) -> None:
         self._blob = blob

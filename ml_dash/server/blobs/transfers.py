@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.objects import ObjectStore
 
+# they wait for the disk or the bucket; apart from those of ingest, so that large files never hold up metrics
 _THREADS = 8
 _PATIENCE = 10.0
 """Seconds that a request waits for a check; a client that asks again goes on waiting for the same one."""
@@ -105,7 +106,12 @@ class BlobTransfers:
             await self._threads.run(self._catalogue.touch, blob)
             return blob
         if blob.missing:
-            raise _parts_missing(blob)
+            raise ApiError(
+                409,
+                ErrorCode.PARTS_MISSING,
+                f"{len(blob.missing)} parts of {checksum} are not here: send them first",
+                parts=blob.missing,
+            )
         check = asyncio.wrap_future(self._checker.check(blob))
         # `wait` does not cancel the check when its time is over, as `wait_for` would: others may wait for the same one
         done, _ = await asyncio.wait({check}, timeout=_PATIENCE)
@@ -133,6 +139,7 @@ class BlobTransfers:
             if sink.size + len(pending) > size:
                 raise _damaged(f"the part has more than its {size} bytes")
             if len(pending) >= PIECE_BYTES:
+                # a new one instead of clearing it: whatever reads ahead must not touch what is being written
                 await self._threads.run(sink.write, pending)
                 pending = bytearray()
         await self._threads.run(sink.write, pending)
@@ -165,8 +172,7 @@ class BlobTransfers:
 
 
 class _Sink:
-    """An object that grows, and the hash of what went in. One thread at a time may use it."""
-
+    # an object that grows, and the hash of what went in; one thread at a time may use it
     def __init__(self, objects: ObjectStore, name: str) -> None:
         try:
             self._writer = objects.writer(name)
@@ -200,13 +206,3 @@ class _Sink:
 
 def _damaged(what: str) -> ApiError:
     return ApiError(400, ErrorCode.DAMAGED, f"{what}: send it again")
-
-
-def _parts_missing(blob: Blob) -> ApiError:
-    missing = blob.missing
-    return ApiError(
-        409,
-        ErrorCode.PARTS_MISSING,
-        f"{len(missing)} parts of {blob.checksum} are not here: send them first",
-        parts=missing,
-    )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
 _OWN_ID = text("SELECT pg_current_xact_id()::text::bigint")
 _ALL_ENDED_BELOW = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+# what is compared with a column must fit into one
 _LARGEST = 2**63
 
 

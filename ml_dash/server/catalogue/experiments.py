@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Description, ExperimentFilter
     from ml_dash.server.db.database import Database
 
+# 20 of 36 characters are 103 bits: no id is ever made twice, whichever server makes it
 _ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
+# the second finds what the other process created, unless that was undone; it never takes all of them
 _ATTEMPTS = 3
 
 
@@ -106,6 +108,7 @@ class Experiments:
             if changed_since is not None:
                 conditions = [*conditions[1:], self._changed(parse_seen(changed_since, as_of))]
             query = select(EXPERIMENTS).where(*conditions, *after)
+            # counted each time: filters combine freely, so there is no number that could be kept
             total = connection.execute(
                 select(func.count()).select_from(EXPERIMENTS).where(*conditions)
             ).scalar_one()
@@ -113,13 +116,12 @@ class Experiments:
             rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
             records = self._records(connection, rows[:limit], now)
         has_more = len(rows) > limit
+        last = rows[limit - 1] if has_more and limit else None
         return {
             "data": records,
             "total": total,
             "hasMore": has_more,
-            "cursor": write_cursor([rows[limit - 1].created_ns, rows[limit - 1].id])
-            if has_more and limit
-            else None,
+            "cursor": None if last is None else write_cursor([last.created_ns, last.id]),
             "asOf": str(as_of),
         }
 
@@ -188,7 +190,6 @@ class Experiments:
         return now - int(self._stale_after * NANOSECONDS)
 
     def _changed(self, since: Seen) -> ColumnElement[bool]:
-        """Ask for experiments that were written since then, or whose runs may have become stale by silence alone."""
         # it was alive for the reader, so it may have become stale since; nothing is written when that happens
         silent = EXPERIMENTS.c.alive_ns >= self._alive_since(since.time_ns)
         return or_(EXPERIMENTS.c.changed >= since.mark, silent)
@@ -266,6 +267,7 @@ def _change(connection: Connection, row: Row[Any], description: Description, now
     if not news and row.deleted_ns is None:
         return
     tags = news.get("tags", row.tags)
+    # whole, even if only one of them differs: what it was made of cannot be told apart in it
     words = _words(row.prefix, tags, news.get("readme", row.readme))
     connection.execute(
         update(EXPERIMENTS)
@@ -287,7 +289,7 @@ def _words(prefix: str, tags: Sequence[str], readme: str | None) -> str:
 
 
 def _findable(text: str) -> str:
-    """Return a text in one case, without the characters that databases refuse."""
+    # without the characters that databases refuse; in Python, since SQLite's lower() knows only ASCII
     return text.encode("utf-8", "replace").decode().replace("\0", " ").casefold()
 
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+# a part of a primary key; the SDK's handles have a few bytes
 _HANDLE_BYTES = 256
+# texts of errors are read with every list of experiments
 _TEXT = 10_000
 
 RunKey = tuple[str, str, bytes]
@@ -43,7 +45,7 @@ def note_runs(
 
 
 def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a row that are used, or None for those of another type: a client may send anything."""
+    # None for what has another type: a client may send anything
     pid = row.get("pid")
     texts = {key: _text(row.get(key)) for key in ("event", "status", "host", "error")}
     is_id = isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**63
@@ -74,6 +76,7 @@ def store_runs(connection: Connection, runs: Mapping[RunKey, RunState], now_ns: 
         for (experiment_id, writer, handle), run in runs.items()
     ]
     upsert(connection, RUNS, rows)
+    # counted anew rather than up and down: a start that comes twice, or an end without a start, cannot falsify it
     for experiment_id in sorted({key[0] for key in runs}):
         own = {key: run for key, run in runs.items() if key[0] == experiment_id}
         _count_open(connection, experiment_id, {key[1] for key in own})
@@ -100,6 +103,7 @@ def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -
 def _update_experiment(
     connection: Connection, experiment_id: str, runs: Iterable[RunState], now_ns: int
 ) -> None:
+    # by writer where times are equal: the answer must not depend on the order in which rows came
     newest = connection.execute(
         select(RUNS.c.time_ns, RUNS.c.row)
         .where(RUNS.c.experiment_id == experiment_id)

@@ -113,7 +113,8 @@ def _draw(source: ChartSource, request: ChartRequest, limits: ChartLimits) -> _D
         return _Drawn(read_parts(source, request, np.array([first]), np.array([last - first])))
     buckets = gather(source.summaries(first, last), request.fields)
     parts, whole = _bucket_parts(buckets, request)
-    touched = _points(parts) > 0
+    # buckets without a value or out of range are put aside first, so that they do not count against the limits
+    touched = parts.count + parts.nan + parts.pos_inf + parts.neg_inf > 0
     touched &= np.isfinite(parts.x_min) & (parts.x_max >= request.start) & (parts.x_min < request.stop)
     buckets, parts, whole = buckets.where(touched), parts.where(touched), whole[touched]
     if buckets.rows.sum() <= (limits.most_rows if _jumps(parts, request.width) else few):
@@ -139,15 +140,12 @@ def _jumps(parts: Parts, width: int) -> bool:
     """Say whether buckets overlap in x, and by more than a few pixels, so that their middles tell little."""
     if not len(parts.row):
         return False
+    # halves, here and below: the difference of two floats may be beyond the largest one
     spans = parts.x_max / 2 - parts.x_min / 2
     extent = parts.x_max.max() / 2 - parts.x_min.min() / 2
     share = float((spans / extent).sum()) if extent > 0 else 0.0
+    # an x that ascends covers the extent once; twice is allowed for, as when a run was repeated from its start
     return share > 2 and share / len(spans) > 4 / width
-
-
-def _points(parts: Parts) -> Array:
-    points: Array = parts.count + parts.nan + parts.pos_inf + parts.neg_inf
-    return points
 
 
 def _bucket_parts(buckets: Buckets, request: ChartRequest) -> tuple[Parts, Array]:

@@ -51,6 +51,7 @@ def numbers_of(block: Block, fields: Iterable[str]) -> Mapping[str, Numbers]:
 def _may_hold(column: Column, wanted: set[str]) -> bool:
     if column.field in wanted:
         return True
+    # a dict's items are fields of their own, by their dotted path, and are only known when it is opened
     return column.type == "o" and any(name.startswith(f"{column.field}.") for name in wanted)
 
 
@@ -81,6 +82,7 @@ def _joined(parts: Sequence[Numbers], count: int) -> Numbers:
     everywhere = np.arange(count)
     rows = np.concatenate([everywhere if part.rows is None else part.rows for part in parts])
     values = np.concatenate([part.values for part in parts])
+    # stable: of two values in one row, the one of the later column stays behind
     order = np.argsort(rows, kind="stable")
     rows, values = rows[order], values[order]
     # A row that has both a field "a.b" and a dict "a" with an item "b": as for numpy columns, the later one counts.

@@ -72,6 +72,7 @@ def of_rows(row: Array, x: Array, values: Array) -> Parts:
 def concatenate(parts: Sequence[Parts]) -> Parts:
     """Return all the parts, in the order of their rows."""
     found = parts[0] if len(parts) == 1 else Parts(*map(np.concatenate, zip(*parts, strict=True)))
+    # "first" and "last" go by the order of the rows; to look costs far less than to sort what is sorted already
     if (found.row[1:] < found.row[:-1]).any():
         found = found.where(np.argsort(found.row, kind="stable"))
     return found
@@ -105,6 +106,7 @@ def _pixels(parts: Parts, width: int) -> Array:
     if low < 0 < high and high / 2 - low / 2 > _LARGEST / 2:
         # halves, since the difference would be beyond the largest float
         middle, low, high = middle / 2, low / 2, high / 2
+    # clipped: the highest x itself would lie just behind the last pixel
     pixel: Array = ((middle - low) / (high - low) * width).astype(np.int64)
     return np.clip(pixel, 0, width - 1)
 
@@ -118,6 +120,7 @@ def _middle(low: Array, high: Array) -> Array:
 def _merged(parts: Parts, starts: Array) -> dict[str, list[Any]]:
     """Return a pixel for the parts between each of `starts` and the next."""
     count = np.add.reduceat(parts.count, starts, dtype=np.int64)
+    # where nothing is known, what cannot win: NaN would win every comparison
     known = parts.count > 0
     position = np.arange(len(known))
     first = np.minimum.reduceat(np.where(known, position, len(known)), starts)

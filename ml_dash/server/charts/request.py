@@ -39,6 +39,7 @@ def checked_request(field: Any, x: Any, start: Any, stop: Any, width: Any) -> Ch
     for name, value in (("field", field), ("x", x)):
         if not isinstance(value, str) or not value:
             raise _invalid(name, value, "give the name of a field, as metrics lists them")
+    # a bool is an int to Python, and a mistake here
     if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= WIDTH_MAX:
         raise _invalid("width", width, f"give the number of pixels, a whole number from 1 to {WIDTH_MAX}")
     low, high = _bound("start", start, -math.inf), _bound("stop", stop, math.inf)
@@ -52,6 +53,7 @@ def _bound(name: str, value: Any, default: float) -> float:
         return default
     number = math.nan
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # an int beyond the largest float: refused below, like NaN
         with contextlib.suppress(OverflowError):
             number = float(value)
     if math.isnan(number):
@@ -61,10 +63,7 @@ def _bound(name: str, value: Any, default: float) -> float:
 
 def _invalid(name: str, value: Any, remedy: str) -> ApiError:
     # Python refuses to write out an int of thousands of digits
-    shown = f"an int of {value.bit_length()} bits" if _is_huge(value) else repr(value)
+    is_huge = isinstance(value, int) and value.bit_length() > 1000
+    shown = f"an int of {value.bit_length()} bits" if is_huge else repr(value)
     shown = shown if len(shown) <= 100 else f"{shown[:100]}…"
     return ApiError(400, ErrorCode.INVALID, f"{name}={shown} is not possible for a chart: {remedy}")
-
-
-def _is_huge(value: Any) -> bool:
-    return isinstance(value, int) and value.bit_length() > 1000

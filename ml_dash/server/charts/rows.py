@@ -52,6 +52,7 @@ def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: A
         rows: How many rows each run has; runs do not overlap.
     """
     stop = start + rows
+    # an empty one first: there may be no rows, and there is something to concatenate then
     found = [of_rows(np.empty(0, np.int64), np.empty(0), np.empty(0))]
     cuts = np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1
     for runs in np.split(np.arange(len(start)), cuts):

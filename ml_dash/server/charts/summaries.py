@@ -61,13 +61,12 @@ _VERSION = 1
 _HEAD = struct.Struct("<HHII")
 _CACHED_BYTES = 16_384
 """Longer names are parsed each time: the cache must stay small, whatever clients call their fields."""
-_FLOATS = ("min", "max", "mean", "first", "last")
 
 
 def _nothing(buckets: int) -> Array:
     """Return the records of a field that no row has."""
     stats = np.zeros(buckets, STATS)
-    for name in _FLOATS:
+    for name in ("min", "max", "mean", "first", "last"):
         stats[name] = np.nan
     return stats
 
@@ -181,6 +180,7 @@ def parse_summary(data: bytes | memoryview) -> Summary:
     view = memoryview(data)
     if len(view) < _HEAD.size:
         raise ValueError(f"a summary has at least {_HEAD.size} bytes, not {len(view)}")
+    # every length is checked against the bytes: a damaged summary must end in a message, not in a wrong picture
     version, bucket, rows, name_bytes = _HEAD.unpack_from(view)
     if version != _VERSION:
         raise ValueError(
@@ -210,6 +210,7 @@ def gather(summaries: Iterable[tuple[int, int, bytes]], fields: Sequence[str]) -
     Raises:
         ValueError: A summary is invalid.
     """
+    # bytes are joined and read as one array each: arrays for every block would cost microseconds a field and block
     firsts, heads, times = [], [], []
     numbers: dict[str, list[bytes | memoryview]] = {field: [] for field in fields}
     for first, _, data in summaries:
@@ -271,6 +272,7 @@ def _stats(numbers: Numbers, count: int, starts: Array) -> Array:
 
 def _count_others(records: Array, rows: Array, values: Array, starts: Array) -> None:
     """Count the values that are not finite."""
+    # few: values that are not finite are rare, so a search for each is cheaper than another pass over all rows
     buckets = np.searchsorted(starts, rows, side="right") - 1
     for name, chosen in (
         ("nan", np.isnan(values)),

@@ -41,13 +41,17 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# SQLite has one writer, and PostgreSQL a process for each connection: more threads would only wait elsewhere
 _THREADS = 8
+# longer than any transaction here takes; only another process (a backup, a command) makes one wait for so long
 _BUSY_SECONDS = 15
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     # NORMAL would sync only at checkpoints: a power cut would take commits that were acknowledged
     "PRAGMA synchronous=FULL",
+    # off by default in SQLite, for each connection
     "PRAGMA foreign_keys=ON",
+    # negative is KiB: 16 MiB for each connection, of which there are up to `_THREADS` + 2 and some more under load
     "PRAGMA cache_size=-16384",
     f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}",
 )
@@ -94,6 +98,7 @@ class Database:
             engine.dispose()
             shown = parsed.render_as_string(hide_password=True)
             raise DatabaseError(f"the database {shown} cannot be opened: {_reason(error)}") from error
+        # also for Ctrl-C: an open connection keeps SQLite's WAL files, and the migration's lock
         except BaseException:
             engine.dispose()
             raise
@@ -125,6 +130,7 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
+        # no lock: it is a number to watch, and two at once on PostgreSQL may count as one
         self.commits += 1
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -161,6 +167,7 @@ def is_disk_full(error: BaseException | None) -> bool:
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     if isinstance(error, sqlite3.OperationalError):
         return "database or disk is full" in str(error)
+    # disk_full: https://www.postgresql.org/docs/current/errcodes-appendix.html
     return getattr(error, "sqlstate", None) == "53100"
 
 
@@ -173,6 +180,7 @@ def may_pass(error: BaseException) -> bool:
 
 def may_be_committed(error: BaseException) -> bool:
     """Say whether a transaction that failed may be committed all the same: the answer to its COMMIT may be lost."""
+    # wider than it need be: a failure before the COMMIT counts too, and costs an object that the collector removes
     return may_pass(error) and not is_disk_full(error)
 
 

@@ -28,6 +28,7 @@ def migrate(engine: Engine) -> None:
     """
     config = Config()
     config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "migrations"))
+    # without it, alembic warns that it would split the location at spaces and colons
     config.set_main_option("path_separator", "os")
     scripts = ScriptDirectory.from_config(config)
     with engine.connect().execution_options(ml_dash_write=True) as connection, connection.begin():
@@ -41,7 +42,7 @@ def migrate(engine: Engine) -> None:
 
 
 def _is_current(connection: Connection, scripts: ScriptDirectory) -> bool:
-    """Say whether the schema is up to date; refuse one of a newer version."""
+    # an older server on a newer schema would write rows that lack what the newer one needs
     found = set(MigrationContext.configure(connection).get_current_heads())
     known = {script.revision for script in scripts.walk_revisions()}
     if found - known:

@@ -116,6 +116,7 @@ _OBJECT = String(80)
 """The name of an object in the object store."""
 
 
+# Columns by what they have in common: written one by one, the tables would be three times as long.
 def _key(kind: _Kind, *names: str) -> list[Column[Any]]:
     return [Column(name, kind, primary_key=True) for name in names]
 
@@ -203,6 +204,7 @@ RUNS = Table(
     METADATA,
     *_key(_ID, "experiment_id"),
     *_key(String(128), "writer"),
+    # what the client calls the run, as msgpack: any value may be a handle
     *_key(LargeBinary, "handle"),
     *_required(String(8), "event"),
     *_required(BigInteger, "time_ns"),
@@ -223,6 +225,7 @@ SERIES = Table(
     *_required(BigInteger, "first_ns", "last_ns"),
     # how many rows are in blocks that have their data in the database
     *_required(BigInteger, "hot_rows"),
+    # who adds series holds the experiment's row, so this never fails; it is the index of names
     UniqueConstraint("experiment_id", "kind", "name"),
     _of_experiment(),
 )
@@ -280,6 +283,7 @@ FILES = Table(
     *_optional(BigInteger, "description_ns", "tags_ns", "bindrs_ns", "metadata_ns"),
     *_optional(BigInteger, "updated_ns", "deleted_ns"),
     _of_experiment(),
+    # for the collector, which asks of each blob whether a file names it
     Index(None, "checksum"),
 )
 
