@@ -15,6 +15,7 @@ from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 
 _USAGE_ERRORS = (InvalidArgumentError, InvalidPrefixError, MissingExtraError)
+# 2 is what typer ends with for a wrong command line, too; 130 is what a shell tells of SIGINT (128 + 2).
 _WRONG_DATA, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 
 
@@ -56,6 +57,7 @@ class _Commands(TyperGroup):
         """Run a command; an error of the library is told in one line, and a closed pipe in none."""
         try:
             result = super().invoke(ctx)
+            # Here, and not at exit: a pipe that nobody reads breaks when it is flushed, which is caught below.
             sys.stdout.flush()
         except BrokenPipeError:
             _abandon_output()
@@ -99,6 +101,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _entry in _COMMANDS.items():
+    # The function is only there for the help: `resolve_command` puts the real one in its place.
     app.command(_name, help=_entry.help)(lambda: None)
 
 

@@ -36,19 +36,15 @@ class FileSource(Protocol):
     @property
     def damage(self) -> Sequence[Damage]:
         """What could not be read of the rows."""
-        ...
 
     def files(self, query: FileQuery) -> list[dict[str, Any]]:
         """Return the rows that a query means."""
-        ...
 
     def file(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of one file, of an older version or a deleted one too."""
-        ...
 
     def fetch(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
         """Put a file's content at `dest`, whole and checked."""
-        ...
 
 
 @contextmanager
@@ -67,6 +63,7 @@ def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
         if url is not None:
             from ml_dash.cli.remote import open_remote
 
+            # The user has named the server, and so may be sent ML_DASH_TOKEN there.
             yield _Remote(stack.enter_context(open_remote(server_url(url), full_prefix(exp), named=True)))
         else:
             yield _Local(find_experiment(exp, root), stack)
@@ -91,12 +88,7 @@ class _Remote:
 
 
 class _Local:
-    """An experiment on this disk.
-
-    Args:
-        located: Which one.
-        stack: Closes what is opened.
-    """
+    """An experiment on this disk; `stack` closes what is opened on the way."""
 
     def __init__(self, located: Located, stack: ExitStack) -> None:
         self._directory = located.directory
@@ -109,19 +101,16 @@ class _Local:
 
     @property
     def damage(self) -> Sequence[Damage]:
-        """See `FileSource.damage`."""
         return self._index.damage
 
     def files(self, query: FileQuery) -> list[dict[str, Any]]:
-        """See `FileSource.files`."""
         return self._table.rows(query)
 
     def file(self, file_id: str) -> dict[str, Any] | None:
-        """See `FileSource.file`."""
         return self._table.get(file_id)
 
     def fetch(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
-        """See `FileSource.fetch`; what this disk does not have, or has damaged, is asked for at the server."""
+        # what this disk does not have, or has damaged, its server may have
         try:
             self._copy(row, dest, on_progress)
         except (FileMissingError, ContentError) as error:

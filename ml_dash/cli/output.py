@@ -47,7 +47,12 @@ class Screen:
         self.width = shutil.get_terminal_size().columns if self.is_terminal else _UNLIMITED
         self.draws = _can_write("▁█", sys.stdout.encoding)
         self._console = Console(
-            force_terminal=self.is_terminal, width=self.width, highlight=False, markup=False, emoji=False
+            # rich would look at FORCE_COLOR as well, and take `:name:` and `[name]` in messages for its own signs
+            force_terminal=self.is_terminal,
+            width=self.width,
+            highlight=False,
+            markup=False,
+            emoji=False,
         )
 
     def show(self, *parts: RenderableType) -> None:
@@ -73,6 +78,7 @@ class Screen:
     def show_either(self, wide: RenderableType, narrow: Iterable[RenderableType]) -> None:
         """Write `wide` if nothing in it has to be wrapped or cut, and else the parts of `narrow`."""
         options = self._console.options.update(width=_UNLIMITED)
+        # Measured without a limit: rich would report the width that it can squeeze a table into.
         fits = self._console.measure(wide, options=options).maximum <= self.width
         self.show(*([wide] if fits else narrow))
 
@@ -120,6 +126,7 @@ def _can_write(text: str, encoding: str | None) -> bool:
     return True
 
 
+# In characters: one long name must not push all other rows out of the window.
 _NAME_MAX = 24
 _LEVEL_STYLES = {"debug": "dim", "warn": "yellow", "error": "red", "fatal": "bold red"}
 

@@ -17,6 +17,7 @@ from ml_dash.settings import Settings
 from ml_dash.storage.survey import Located
 
 _LOGGED = (Kind.METRIC, Kind.TRACK, Kind.LOG)
+# A broken disk damages thousands of frames; `verify` lists them all.
 _SHOWN = 5
 _RUN_FIELDS = ("status", "stale", "startedAt", "endedAt", "lastActivity", "host", "pid", "error")
 
@@ -71,13 +72,9 @@ def summarize(located: Located, index: JournalIndex) -> Overview:
 
 
 def open_index(located: Located) -> JournalIndex:
-    """Return the journal's index as of now.
-
-    Raises:
-        JournalVersionError: A later version wrote it.
-        OSError: It cannot be listed.
-    """
+    """Return the journal's index as of now."""
     index = JournalIndex(located.journal)
+    # Once: a command shows one moment, though the run may go on writing.
     index.refresh()
     return index
 
@@ -119,18 +116,7 @@ def run_record(run: RunInfo | None) -> dict[str, Any]:
     """Return how a run stands for programs: times are ISO-8601 UTC."""
     if run is None:
         return dict.fromkeys(_RUN_FIELDS)
-    values = (
-        run.status,
-        run.stale,
-        _iso(run.started_at),
-        _iso(run.ended_at),
-        _iso(run.last_activity),
-        run.host,
-        run.pid,
-        run.error,
-    )
+    moments = (run.started_at, run.ended_at, run.last_activity)
+    times = [None if moment is None else iso_time(moment) for moment in moments]
+    values = (run.status, run.stale, *times, run.host, run.pid, run.error)
     return dict(zip(_RUN_FIELDS, values, strict=True))
-
-
-def _iso(time_ns: int | None) -> str | None:
-    return None if time_ns is None else iso_time(time_ns)

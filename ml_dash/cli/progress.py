@@ -37,6 +37,7 @@ class Bar:
                 redirect_stderr=False,
             )
             self._progress.start()
+            # One task for all files: total None shows that it moves before anything is known.
             self._progress.add_task("", total=None)
         return self
 

@@ -31,6 +31,7 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
     """
     address = parse_address(url)
+    # An origin, not a prefix of the text: https://dash.ml.evil.example begins like ours.
     is_named = named or address.is_loopback or address.origin == parse_address(default_url()).origin
     return lambda: token_for(url, named=is_named)
 
@@ -52,6 +53,7 @@ async def open_clients(*, named: bool) -> AsyncIterator[Callable[[str], Client]]
         named: Whether the user has named these servers.
     """
     try:
+        # One client a server: its connections are used again for the next experiment.
         yield functools.cache(lambda url: Client(AiohttpTransport(url, token_for_server(url, named=named))))
     finally:
         await close_session()
@@ -70,41 +72,30 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
         InvalidArgumentError: The server has no such experiment, or does not show it.
         ServerUnavailableError: It cannot be reached.
     """
-    loop = _Loop()
+    # `asyncio.Runner` would be all this, and is not there before Python 3.11.
+    loop = asyncio.new_event_loop()
+    call = functools.partial(_call, loop)
     try:
         client = Client(AiohttpTransport(url, token_for_server(url, named=named)))
-        record = loop.call(client.find(prefix))
+        record = call(client.find(prefix))
         if record is None:
             raise InvalidArgumentError(
                 f"{url} has no experiment {prefix!r}, or none that this token may see: give the whole prefix, "
                 "owner/project/name"
             )
         id_ = str(record["id"])
-        yield RemoteView(client, loop.call, lambda: id_, prefix)
+        yield RemoteView(client, call, lambda: id_, prefix)
     finally:
-        loop.call(close_session())
+        call(close_session())  # on the same loop, to which aiohttp's connections belong
         loop.close()
 
 
-class _Loop:
-    """An event loop that runs while its thread waits for something."""
-
-    # `asyncio.Runner` is this, and is not there before Python 3.11
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-
-    def call(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
-        """Run a coroutine and return what it returns; Ctrl-C ends it."""
-        task = self._loop.create_task(coroutine)
-        try:
-            return self._loop.run_until_complete(task)
-        except BaseException:
-            if not task.done():
-                task.cancel()
-                self._loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-            raise
-
-    def close(self) -> None:
-        """Close the loop."""
-        self._loop.close()
+def _call(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _T], /) -> _T:
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:  # Ctrl-C, too: a task that is left would complain when the loop is closed
+        if not task.done():
+            task.cancel()
+            loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        raise

@@ -57,15 +57,12 @@ def find_experiment(name: str, root: str) -> Located:
     Raises:
         InvalidArgumentError: None is called so, or several are; the message names those that come near.
     """
+    # In this order: prefixes are what all commands print; a directory here that has such a name is the rare case.
     return _by_prefix(name, root) or _by_path(name, root) or _by_last_part(name, root)
 
 
 def full_prefix(name: str) -> str:
-    """Return the whole prefix that is meant where no directory tells: that of an experiment at a server.
-
-    Raises:
-        InvalidPrefixError: No experiment could be called so.
-    """
+    """Return the whole prefix that is meant where no directory tells: that of an experiment at a server."""
     return parse_prefix(name, user=current_user, now_ns=int).prefix
 
 
@@ -89,6 +86,7 @@ def _by_path(name: str, root: str) -> Located | None:
         path = os.path.dirname(os.path.abspath(path))
     if not path or not is_experiment(path):
         return None
+    # Through links on both sides: /tmp is one on macOS.
     real, real_root = os.path.realpath(path), os.path.realpath(root)
     if real.startswith(os.path.join(real_root, "")):
         return Located(prefix_under(real_root, real), path)
@@ -106,16 +104,12 @@ def _by_last_part(name: str, root: str) -> Located:
             f"{name!r} is the last part of {len(matches)} experiments: "
             f"{_listed([each.prefix for each in matches])}; give more of the prefix"
         )
-    raise InvalidArgumentError(_unknown_experiment(name, root, [each.prefix for each in experiments]))
-
-
-def _unknown_experiment(name: str, root: str, prefixes: list[str]) -> str:
     missing = f"there is no experiment {name!r} under {root!r}"
-    if not prefixes:
-        return f"{missing}, or any other one: name the right --root"
-    near = _near(name, prefixes)
+    if not experiments:
+        raise InvalidArgumentError(f"{missing}, or any other one: name the right --root")
+    near = _near(name, [each.prefix for each in experiments])
     hint = f"did you mean {_listed(near)}? " if near else ""
-    return f"{missing}: {hint}`ml-dash ls` lists all"
+    raise InvalidArgumentError(f"{missing}: {hint}`ml-dash ls` lists all")
 
 
 def _near(name: str, prefixes: list[str]) -> list[str]:
@@ -128,6 +122,7 @@ def _near(name: str, prefixes: list[str]) -> list[str]:
         else max(difflib.SequenceMatcher(None, name, text).ratio() for text in {prefix, end})
         for prefix, end in ends.items()
     }
+    # 0.6 is what `difflib.get_close_matches` takes for close
     return sorted((prefix for prefix in prefixes if scores[prefix] >= 0.6), key=lambda it: -scores[it])
 
 
@@ -137,10 +132,9 @@ def _listed(names: list[str]) -> str:
 
 
 class MetricChoice:
-    """Metrics given by name or by pattern; an empty text is the unnamed one, and nothing at all takes all.
+    """Metrics given by name or by pattern, as of `fnmatch`, whose ``*`` takes ``/`` too.
 
-    Args:
-        names: Names, or patterns as of `fnmatch`, whose ``*`` takes ``/`` too. A name wins over a pattern.
+    An empty text is the unnamed one, and nothing at all takes all. A name wins over a pattern.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -164,13 +158,13 @@ class MetricChoice:
         """
         for wanted in self._names:
             if not any(_matches(series.name or "", wanted) for series in metrics):
-                raise InvalidArgumentError(
-                    _unknown_metric(wanted, [series.name or UNNAMED for series in metrics])
-                )
+                names = [series.name or UNNAMED for series in metrics]
+                raise InvalidArgumentError(_unknown_metric(wanted, names))
         return [series for series in metrics if self.takes(series)]
 
 
 def _matches(name: str, wanted: str) -> bool:
+    # `fnmatch` would fold case on Windows, where two metrics may differ by that
     return name == wanted or (wanted != "" and fnmatchcase(name, wanted))
 
 

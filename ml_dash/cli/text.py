@@ -16,10 +16,13 @@ UNNAMED = "(unnamed)"
 # marks that turn the direction of the text, and halves of surrogate pairs, which cannot be written at all.
 _ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# Nobody reads what is deeper, and Python's recursion ends at about a thousand.
 _DEEPEST = 20
+# The keys of what stands for a value that could not be stored (see `ml_dash.values.pack`).
 _MARK = frozenset({"__repr__", "__type__"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SECOND = 1_000_000_000
+# No months and years, which have no fixed length.
 _DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -108,6 +111,7 @@ def duration_text(nanoseconds: int) -> str:
 def age_text(time_ns: int, now_ns: int) -> str:
     """Return how long ago something was; what is over a month old, or yet to come, is given by its date."""
     seconds = (now_ns - time_ns) // _SECOND
+    # A clock that differs, as on a network disk, makes the future possible.
     if not 0 <= seconds < 30 * 86_400:
         return local_time(time_ns)
     if seconds < 2:
@@ -118,6 +122,7 @@ def age_text(time_ns: int, now_ns: int) -> str:
 
 def local_time(time_ns: int, *, milliseconds: bool = False) -> str:
     """Return date and time in this machine's time zone."""
+    # Not by `fromtimestamp`: a float rounds microseconds, and Windows refuses times before 1970.
     moment = _EPOCH + timedelta(microseconds=time_ns // 1000)
     # Windows has no local time before 1970: it stays UTC
     with contextlib.suppress(OSError, OverflowError):
@@ -127,6 +132,7 @@ def local_time(time_ns: int, *, milliseconds: bool = False) -> str:
 
 def complain(message: str) -> None:
     """Write a line to standard error."""
+    # Where both streams go to one place, a warning comes behind what it is about.
     sys.stdout.flush()
     sys.stderr.write(visible(message) + "\n")
     sys.stderr.flush()

@@ -29,8 +29,10 @@ ServerUrl = Annotated[
     ),
 ]
 
+# ASCII, which every terminal has.
 _FRAMES = "|/-\\"
 _FRAME_SECONDS = 0.2
+# A token is far shorter; what is piped in by mistake must not fill the memory.
 _INPUT_MAX = 64 * 1024
 
 
@@ -55,6 +57,7 @@ def login(
     server = server_named(url)
     got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
     who = asyncio.run(who_am_i(server, got))
+    # Stored last: a token that the server refuses must not replace one that works.
     TokenStore().put(server, got)
     typer.echo(f"Logged in to {server} as {describe(who)}")
     if os.environ.get(VARIABLE):
@@ -62,11 +65,7 @@ def login(
 
 
 def server_named(url: str | None) -> str:
-    """Return the server that a command is about, in the form in which it is shown.
-
-    Raises:
-        InvalidArgumentError: It is no URL that a token may be sent to.
-    """
+    """Return the server that a command is about, in the form in which it is shown."""
     return server_url(True if url is None else url)
 
 
@@ -101,6 +100,7 @@ def _pasted(option: str) -> Token:
 
 
 def _by_device_flow(server: str, *, browser: bool) -> Token:
+    # The code is shown beside the address that holds it, to be compared on the page (RFC 8628, section 3.3.1).
     authorization = asyncio.run(begin(server))
     typer.echo(
         f"To log in to {server}, open\n\n    {authorization.where_with_code}\n\n"
@@ -121,6 +121,7 @@ async def _wait(server: str, authorization: Authorization) -> Token:
         return await finish(server, authorization)
     finally:
         spinner.cancel()
+        # Back to the beginning of the line, and erase it to its end (ECMA-48).
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
 
@@ -170,6 +171,7 @@ def _leave(store: TokenStore, place: str, token: Token) -> bool:
         typer.echo(f"Forgot the token for {place}; it is STILL VALID there until it is revoked or expires")
         return False
     finally:
+        # Also where the server cannot be reached: who leaves a shared machine must not leave a token on it.
         store.remove(place)
     typer.echo(
         f"Logged out of {place}: the token is revoked"
@@ -182,31 +184,25 @@ def _leave(store: TokenStore, place: str, token: Token) -> bool:
 def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
     """Show which token is used for a server, and what it may do there."""
     server = server_named(url)
-    token = _find(server)
+    # `token_for` takes a store that cannot be read for an empty one; here the reason is what the user wants to know
+    token = token_for(server) or TokenStore().get(server)
     if token is None:
         raise LoginError(
             f"there is no token for {server}: run `ml-dash login {server}`, or set ML_DASH_TOKEN"
         )
+    # The server is asked each time: only it knows whether the token was revoked meanwhile.
     who = asyncio.run(who_am_i(server, token))
     if as_json:
         print_json({"server": server, "source": token.source, **who})
         return
-    for name, value in _lines(server, token, who):
+    facts = {
+        "server": server,
+        "name": who.get("name"),
+        "grants": grants_text(who),
+        "expires": who.get("expiresAt") or "never",
+        "created": who.get("createdAt"),
+        "token": f"{token} ({token.source})",
+        "id": who.get("tokenId"),
+    }
+    for name, value in facts.items():
         typer.echo(f"{name:8} {visible(str(value))}")
-
-
-def _find(server: str) -> Token | None:
-    # `token_for` takes a store that cannot be read for an empty one; here the reason is what the user wants to know
-    return token_for(server) or TokenStore().get(server)
-
-
-def _lines(server: str, token: Token, who: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        ("server", server),
-        ("name", who.get("name")),
-        ("grants", grants_text(who)),
-        ("expires", who.get("expiresAt") or "never"),
-        ("created", who.get("createdAt")),
-        ("token", f"{token} ({token.source})"),
-        ("id", who.get("tokenId")),
-    ]

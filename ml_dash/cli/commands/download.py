@@ -95,6 +95,7 @@ class _Downloads:
     def run(self) -> bool:
         """Get them all; False where one could not be had."""
         total = sum(row["sizeBytes"] for row in self.rows)
+        # One file that cannot be had must not keep the others from coming.
         begun, complete = 0, True
         for row in self.rows:
             name = full_name(row)
@@ -111,6 +112,7 @@ class _Downloads:
     def _get(self, row: dict[str, Any], name: str, target: str, begun: int, total: int) -> None:
         if row["deletedAt"]:
             raise FileMissingError(f"was deleted at {row['deletedAt']}")
+        # `lexists`, for a link that leads nowhere is in the way, too
         if os.path.lexists(target):
             # by what is there, and not by the name: some disks fold case, or compose accents
             other = self.taken.get(_file_at(target))
@@ -134,6 +136,7 @@ def _file_at(path: str) -> tuple[int, int]:
 def _is_same(path: str, row: dict[str, Any]) -> bool:
     if os.path.isdir(path):
         raise FileStoreError(f"{path!r} is a directory: remove it, or choose another one by -o")
+    # the size first: a checksum takes reading all of what may be gigabytes
     if not os.path.isfile(path) or os.path.getsize(path) != row["sizeBytes"]:
         return False
     return checksum_of(path).checksum == str(row["checksum"])

@@ -55,9 +55,15 @@ def export(
     """
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
-    chosen = _format_of(output) if format is Format.auto else format
+    chosen = format
+    if chosen is Format.auto:
+        ending = os.path.splitext(output)[1].lower().removeprefix(".")
+        chosen = Format(ending) if ending in {"jsonl", "parquet"} else Format.csv
     if chosen is Format.parquet:
-        _check_parquet(output)
+        # both before any row is read: a wrong command line is told at once
+        if output == "-":
+            raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
+        import_pyarrow()
     index = open_index(find_experiment(exp, root))
     rows = _write(_source(index, metric, logs=logs, tracks=tracks), chosen, output)
     if output != "-":
@@ -66,18 +72,8 @@ def export(
         raise typer.Exit(1)
 
 
-def _format_of(output: str) -> Format:
-    ending = os.path.splitext(output)[1].lower().removeprefix(".")
-    return next((each for each in Format if each.value == ending and each is not Format.auto), Format.csv)
-
-
-def _check_parquet(output: str) -> None:
-    if output == "-":
-        raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
-    import_pyarrow()
-
-
 def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: bool) -> Source:
+    # One kind at a time: they have different columns, and a file has one set of them.
     content = Content.LOGS if logs else Content.TRACKS if tracks else Content.METRICS
     choice = MetricChoice(metric)
     series = index.series(content.kind)
@@ -99,16 +95,14 @@ def file_target(path: str) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`, which gets that name when the block ends without an error.
 
     A device or a pipe is written as it is: it must not be replaced by a file.
-
-    Raises:
-        InvalidArgumentError: There is no directory for it, or it is one itself.
     """
-    path = os.path.realpath(path)
+    path = os.path.realpath(path)  # through a link: the file behind it is replaced, and the link stays
     directory = os.path.dirname(path)
     if os.path.isdir(path):
         raise InvalidArgumentError(f"cannot write to {path!r}: it is a directory; name a file in it")
     if not os.path.isdir(directory):
         raise InvalidArgumentError(f"cannot write to {path!r}: there is no directory {directory!r}")
+    # /dev/stdout and named pipes have readers that hold them open: a new file would never reach them
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
         with open(path, "wb") as out:
             yield out
@@ -117,13 +111,16 @@ def file_target(path: str) -> Iterator[BinaryIO]:
         with open(temporary, "xb") as out:
             yield out
             out.flush()
+            # on disk before it has the name: a crash must not leave an empty file in an older export's place
             os.fsync(out.fileno())
         if os.path.exists(path):
+            # who may read the file is its owner's choice, which an export must not undo
             shutil.copymode(path, temporary)
 
 
 def standard_output() -> ByteSink:
     """Return standard output for bytes. A terminal gets them with control characters escaped."""
+    # what was written as text must come before what goes around that layer
     sys.stdout.flush()
     return _SafeTerminal(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
 
@@ -135,6 +132,5 @@ class _SafeTerminal:
         self._out = out
 
     def write(self, data: bytes, /) -> None:
-        """Write lines of UTF-8."""
         lines = data.decode().split("\n")
         self._out.write("\n".join(map(visible, lines)).encode())

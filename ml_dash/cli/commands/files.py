@@ -57,6 +57,7 @@ def uploaded_text(row: dict[str, Any], now: int) -> str:
     """Return how long ago a file was saved; a time that is invalid, as it is."""
     text = str(row["uploadedAt"])
     try:
+        # Python 3.10 does not take the Z; later versions do
         moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
         return age_text(int(moment.timestamp()) * 1_000_000_000, now)
     except (ValueError, OverflowError, OSError):

@@ -90,6 +90,7 @@ def ls(
     for each in overviews:
         if each.problem:
             complain(f"Warning: {each.problem}")
+    # Told at the end and by the exit code: what can be read is listed all the same.
     if found.refused or any(each.problem or each.damage for each in overviews):
         raise typer.Exit(1)
 

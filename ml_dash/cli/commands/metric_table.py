@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = npt.NDArray[Any]
 
+# In characters: what shows a course well beside the numbers, and below which it shows none.
 _COURSE_MAX, _COURSE_MIN = 60, 8
 _NAME_MAX = 28
 _TEXT_MAX = 16
@@ -61,6 +62,7 @@ class MetricSummary:
 def summarize_metrics(index: JournalIndex, metrics: Sequence[Series]) -> list[MetricSummary]:
     """Read metrics, all in one pass and block by block."""
     summaries = {series: MetricSummary(series, index.count(series)) for series in metrics}
+    # One pass for all: metrics lie mixed in the frames, each of which would be read once a metric.
     for start, block in sweep(index, metrics):
         summaries[block.series].add(start, block)
     return list(summaries.values())
@@ -115,6 +117,7 @@ class _Layout:
             for title in titles
         }
         longest = max((line.course.parts for line in lines if line.course), default=0)
+        # The last value stays in any window: it is what one looks for while a run goes on.
         for dropped in ((), ("mean",), ("mean", "min", "max")):
             self._widths = {title: widths[title] for title in titles if title not in dropped}
             taken = 2 + self._name + sum(2 + width for width in self._widths.values())
@@ -123,12 +126,10 @@ class _Layout:
                 break
 
     def write_titles(self, drawn: Text) -> None:
-        """Write the line above all others."""
         if self._widths:
             self._write(drawn, "", "", {title: title for title in self._widths}, "dim")
 
     def write(self, drawn: Text, line: _Line) -> None:
-        """Write a field's line; a name that is too long for its column has a line of its own."""
         course = (
             line.course.draw(self._course, ascii_only=self._ascii) if line.course and self._course > 0 else ""
         )
@@ -155,15 +156,7 @@ _LARGEST = 1e290
 
 
 class Sparkline:
-    """Means of a field over equal parts of the rows. Its size is the number of parts, not that of the rows.
-
-    Args:
-        rows: How many rows there will be.
-        parts: Into how many parts they are divided at most.
-
-    Attributes:
-        parts: Into how many they are divided.
-    """
+    """Means of a field over equal parts of the rows. Its size is the number of parts, not that of the rows."""
 
     __slots__ = ("_counts", "_rows", "_sums", "parts")
 
@@ -188,6 +181,7 @@ class Sparkline:
         # rows that a writer has added since they were counted belong to the last part
         parts = np.minimum(parts, self.parts - 1)
         self._sums += np.bincount(parts, np.clip(values[known], -_LARGEST, _LARGEST), self.parts)
+        # The number of values goes along: parts have different numbers of rows, and gaps count for none.
         self._counts += np.bincount(parts, minlength=self.parts)
 
     def draw(self, width: int, *, ascii_only: bool = False) -> str:

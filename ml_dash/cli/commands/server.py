@@ -118,9 +118,11 @@ def _announce(url: str, admin_token: str | None) -> None:
         complain("The admin token, shown this once (the server keeps only a hash of it):")
         typer.echo(f"Admin token: {admin_token}")
     typer.echo(f"Listening on {url}")
+    # Who starts the server through a pipe waits for this line.
     sys.stdout.flush()
 
 
+# No months, which have no fixed length; `m` is minutes.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 
 Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The server's data directory.")]
@@ -199,6 +201,7 @@ def _revoke(
         for token_id in token_ids:
             # who gives the token itself must not find it on the screen, and in the logs of it
             shown = token_id if token_id.startswith("tok_") else "that is not the id of a token"
+            # The others go on: who revokes several after a leak must not be stopped by a typing error.
             if tokens.revoke(token_id):
                 typer.echo(f"Revoked {token_id}")
             else:
@@ -218,6 +221,7 @@ def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
         raise MissingExtraError("ml-dash server", error.name or "sqlalchemy", "server") from error
 
     url = ServerSettings(data=data, database=database).database_url
+    # Opening would make an empty database, in which a token would be of no use to any server.
     path = url.removeprefix("sqlite:///")
     if path != url and not os.path.isfile(path):
         raise InvalidArgumentError(

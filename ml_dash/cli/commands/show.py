@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
 from rich.text import Text
 
 from ml_dash.cli.commands.files import uploaded_text
@@ -41,8 +40,10 @@ from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
 _LOGS = Series(Kind.LOG, None)
+# What a window or two hold; the sections say how to see the rest.
 _METRICS_SHOWN = 20
 _LOGS_SHOWN = 10
+_FILES_SHOWN = 5
 
 
 def show(
@@ -72,12 +73,20 @@ def show(
         print_json(record)
     else:
         screen = Screen()
+        # Only what is shown is read: a run may have ten thousand metrics.
         shown = chosen if metric or all_metrics else chosen[:_METRICS_SHOWN]
-        screen.show(_heading(overview))
-        _show_params(screen, index)
+        status = (visible(overview.label), status_style(overview.label))
+        screen.show(Text.assemble((visible(located.prefix), "bold"), "  ", status))
+        facts = [(name, fact) for name, fact in _facts(overview) if fact]
+        screen.show(table(["", ""], facts, header=False, indent=2))
+        if params := read_params(index):
+            rows = [(key, value_text(value)) for key, value in params.items()]
+            screen.show(_title("Parameters"), table(["", ""], rows, header=False, indent=2))
         _show_metrics(screen, summarize_metrics(index, shown), len(chosen))
-        _show_tracks(screen, index)
-        show_files(screen, index)
+        if tracks := index.series(Kind.TRACK):
+            rows = [(str(series.name), count_text(index.count(series), "row")) for series in tracks]
+            screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
+        _show_files(screen, index)
         _show_logs(screen, index, logs)
     if report_damage(index.damage):
         raise typer.Exit(1)
@@ -101,7 +110,7 @@ def _record(
         "tracks": [
             {"name": series.name, "count": index.count(series)} for series in index.series(Kind.TRACK)
         ],
-        "files": files_record(index),
+        "files": _files_record(index),
         "logs": [
             {"timestamp": iso_time(row.time_ns), **row.fields} for row in last_rows(index, [_LOGS], logs)
         ],
@@ -114,18 +123,9 @@ def _duration(overview: Overview) -> int | None:
     run = overview.run
     if run is None or run.started_at is None:
         return None
+    # Of a run whose process is gone nobody knows when it ended: its last row is the latest that is sure.
     end = run.ended_at or (run.last_activity if run.stale else time.time_ns())
     return None if end is None else max(end - run.started_at, 0)
-
-
-def _heading(overview: Overview) -> Group:
-    title = Text.assemble(
-        (visible(overview.located.prefix), "bold"),
-        "  ",
-        (visible(overview.label), status_style(overview.label)),
-    )
-    facts = [(name, fact) for name, fact in _facts(overview) if fact]
-    return Group(title, table(["", ""], facts, header=False, indent=2))
 
 
 def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
@@ -161,25 +161,12 @@ def _joined(names: Any) -> str:
     return ", ".join(map(str, names)) if isinstance(names, list) else ""
 
 
-def _show_params(screen: Screen, index: JournalIndex) -> None:
-    params = read_params(index)
-    if params:
-        rows = [(key, value_text(value)) for key, value in params.items()]
-        screen.show(_title("Parameters"), table(["", ""], rows, header=False, indent=2))
-
-
 def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available: int) -> None:
     if summaries:
         screen.show(_title("Metrics"), metric_table(screen, summaries))
     if len(summaries) < available:
         hint = f"  and {available - len(summaries):,} more metrics: choose by --metric NAME, or show --all"
         screen.show(Text(hint, "dim"))
-
-
-def _show_tracks(screen: Screen, index: JournalIndex) -> None:
-    rows = [(str(series.name), count_text(index.count(series), "row")) for series in index.series(Kind.TRACK)]
-    if rows:
-        screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
 
 
 def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
@@ -195,16 +182,11 @@ def _title(text: str) -> Text:
     return Text(f"\n{text}", "bold")
 
 
-_FILES_SHOWN = 5
-
-
 def _files(index: JournalIndex) -> list[dict[str, Any]]:
-    """Return the rows of the files, the newest first."""
     return sorted(FilesReader().table(index).rows(), key=lambda row: str(row["uploadedAt"]), reverse=True)
 
 
-def files_record(index: JournalIndex) -> dict[str, Any]:
-    """Return number, bytes and the newest of the files, for programs."""
+def _files_record(index: JournalIndex) -> dict[str, Any]:
     rows = _files(index)
     return {
         "count": len(rows),
@@ -213,8 +195,7 @@ def files_record(index: JournalIndex) -> dict[str, Any]:
     }
 
 
-def show_files(screen: Screen, index: JournalIndex) -> None:
-    """Show number, bytes and the newest of the files, where there are any."""
+def _show_files(screen: Screen, index: JournalIndex) -> None:
     rows = _files(index)
     if not rows:
         return
@@ -223,7 +204,7 @@ def show_files(screen: Screen, index: JournalIndex) -> None:
         (full_name(row), size_text(row["sizeBytes"]), uploaded_text(row, now)) for row in rows[:_FILES_SHOWN]
     ]
     total = f"{count_text(len(rows), 'file')}, {size_text(sum(row['sizeBytes'] for row in rows))}"
-    screen.show(Text(f"\nFiles, {total}", "bold"), table(["", ">", ""], shown, header=False, indent=2))
+    screen.show(_title(f"Files, {total}"), table(["", ">", ""], shown, header=False, indent=2))
     if len(rows) > len(shown):
         hint = f"  and {len(rows) - len(shown):,} older ones: `ml-dash files` lists them"
         screen.show(Text(hint, "dim"))

@@ -18,10 +18,11 @@ from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows, rows_of
-from ml_dash.query.runs import RunInfo, WriterRuns, writer_runs
+from ml_dash.query.runs import WriterRuns, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 
+# Polled: each system has another call that tells of changes, and none tells of those on a network disk.
 _POLL_SECONDS = 0.2
 
 
@@ -46,6 +47,7 @@ def tail(
     """
     index = open_index(find_experiment(exp, root))
     choice = MetricChoice(metric)
+    # With -f a metric may be yet to come, and an unknown name is no error.
     if metric and not follow:
         choice.pick(index.series(Kind.METRIC))
     printer = _Printer(
@@ -60,8 +62,6 @@ def tail(
 
 
 class _Printer:
-    """Prints the rows that were asked for."""
-
     def __init__(self, choice: MetricChoice, *, metrics: bool, tracks: bool, logs: bool) -> None:
         self._choice = choice
         self._kinds = {
@@ -73,13 +73,11 @@ class _Printer:
         self._lines = RowLines(self._screen)
 
     def show_last(self, index: JournalIndex, count: int) -> None:
-        """Print the last rows."""
         wanted = [series for kind in self._kinds for series in index.series(kind) if self._takes(series)]
         self._screen.show_lines([self._lines.line(row) for row in last_rows(index, wanted, count)])
         sys.stdout.flush()
 
     def show(self, blocks: Iterable[Block]) -> None:
-        """Print the rows of some blocks, by time."""
         rows = rows_of(block for block in blocks if self._takes(block.series))
         if rows:
             self._screen.show_lines([self._lines.line(row) for row in rows])
@@ -92,23 +90,22 @@ class _Printer:
 def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
     """Print what comes, until the run has ended."""
     follower = Follower(index)
+    # From where `show_last` ended: the index was not refreshed since, so no row is missed or shown twice.
     follower.skip()
     watch = _Watch(index)
     while True:
         for writer, blocks in follower.news():
             printer.show(blocks)
             watch.add(writer, blocks)
+        # After the news: the end of a run is a row as well, and what was written before it is shown by now.
         run = status_of(watch.writers)
         if not keep and run.status is not None and (run.status is not RunStatus.RUNNING or run.stale):
-            complain(f"-- {status_label(run)}{_after(run)}{': ' + run.error if run.error else ''}")
+            after = ""
+            if run.started_at is not None and run.ended_at is not None:
+                after = f" after {duration_text(run.ended_at - run.started_at)}"
+            complain(f"-- {status_label(run)}{after}{': ' + run.error if run.error else ''}")
             return
         time.sleep(_POLL_SECONDS)
-
-
-def _after(run: RunInfo) -> str:
-    if run.started_at is None or run.ended_at is None:
-        return ""
-    return f" after {duration_text(run.ended_at - run.started_at)}"
 
 
 class _Watch:
@@ -119,11 +116,9 @@ class _Watch:
 
     @property
     def writers(self) -> list[WriterRuns]:
-        """All writers, in the order of their ids."""
         return [self._runs[writer] for writer in sorted(self._runs)]
 
     def add(self, writer: str, blocks: Iterable[Block]) -> None:
-        """Take in a frame."""
         import numpy as np
 
         known = self._runs.get(writer, WriterRuns([], None))

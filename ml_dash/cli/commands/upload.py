@@ -114,6 +114,7 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
         details = Details(description, tags)
         found.append(NewFile(source, Place("/" + "/".join(above), filename), details))
     names = [each.place.name for each in found]
+    # checked before anything is added: half of the files would be worse than none
     for name in names:
         if names.count(name) > 1:
             raise InvalidArgumentError(f"several FILEs would be {name!r}: upload them one by one, with --to")
@@ -160,6 +161,7 @@ async def _send(place: _Place, writer: str, bar: Bar, *, named: bool) -> SyncRep
             place.directory,
             client_of(str(place.url)),
             asyncio.to_thread,
+            # what else waits here belongs to runs, which may be sending it right now
             only=writer.__eq__,
             on_progress=lambda at: bar.show(place.prefix, at.done, at.total),
         )
@@ -191,14 +193,6 @@ class Addition:
     """Adds files to one experiment; all that it has added is durable when the block ends.
 
     No run is begun by it, and none ended. It may be done while runs go on, in other processes too.
-
-    Args:
-        directory: The experiment's.
-        for_server: Whether the contents are to be sent to a server.
-
-    Example:
-        >>> with Addition(directory, for_server=False) as addition:
-        ...     addition.add(NewFile("best.pt", Place("/models", "best.pt"), Details()))
     """
 
     def __init__(self, directory: str, *, for_server: bool) -> None:
@@ -215,18 +209,9 @@ class Addition:
         self._journal.close()
 
     def add(self, new: NewFile, on_progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-        """Add a file.
-
-        Returns:
-            The row.
-
-        Raises:
-            FileMissingError: It is not there.
-            FileChangedError: It changes while it is copied.
-            FileStoreError: It cannot be read, or its copy not be written.
-            OSError: The journal cannot be written.
-        """
+        """Add a file, and return its row."""
         time_ns = SYSTEM_CLOCK.time_ns()
+        # Blob, marker, row, in this order: a crash in between leaves a blob too many, and never a row without its blob.
         staged = self._staging.capture(new.source, on_progress)
         if self._for_server:
             add_marker(self._directory, staged.checksum, self.writer)
@@ -238,15 +223,12 @@ class Addition:
 
 
 def make_experiment(directory: str, prefix: str, url: str) -> None:
-    """Make the directory of an experiment that is only to be sent, in the outbox, unless it is there.
-
-    Raises:
-        JournalWriteError: It cannot be made.
-    """
+    """Make the directory of an experiment that is only to be sent, in the outbox, unless it is there."""
     record = os.path.join(directory, "experiment.json")
     try:
         make_outbox()
         os.makedirs(os.path.join(directory, "journal"), exist_ok=True)
+        # one that is there is a run's, and says more
         if not os.path.exists(record):
             REAL_DISK.replace(record, json.dumps({"prefix": prefix, "url": url}).encode())
     except OSError as error:
@@ -257,11 +239,7 @@ def make_experiment(directory: str, prefix: str, url: str) -> None:
 
 
 def check_text(name: str, text: str) -> None:
-    """Refuse what is no text, as of a terminal with another encoding.
-
-    Raises:
-        InvalidArgumentError: It is not valid Unicode.
-    """
+    """Refuse what is not valid Unicode, as a terminal with another encoding gives it."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text
@@ -109,6 +109,7 @@ def _meant(exp: str, root: str) -> Survey:
 def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
     try:
         report = check(located.journal)
+        # Before the repair, which takes rows out: their blobs would look as if nobody had named them.
         blobs = check_blobs(located)
         if not mend or report.ok:
             return _Verdict(located, report, None, blobs)
@@ -129,7 +130,7 @@ def _record(each: _Verdict) -> dict[str, Any]:
         "bytes": report and report.bytes,
         "segments": [segment._asdict() for segment in report.segments] if report else [],
         "damage": [damage._asdict() for damage in report.damage] if report else [],
-        "contents": each.blobs and each.blobs.record(),
+        "contents": each.blobs and _blobs_record(each.blobs),
         "repaired": [repaired._asdict() for repaired in each.repair.repaired] if each.repair else [],
         "refused": each.repair.refused if each.repair else {},
     }
@@ -145,7 +146,10 @@ def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
         rows = [_row(each, segment) for segment in each.report.segments]
         screen.show(table(_COLUMNS, rows, indent=2))
     if each.blobs and (each.blobs.checked or each.blobs.elsewhere):
-        screen.show(Text(f"  {_blobs_text(each.blobs)}"))
+        words = f"contents of files: {each.blobs.checked:,} ok, {size_text(each.blobs.bytes)}"
+        if each.blobs.elsewhere:
+            words += f"; {each.blobs.elsewhere:,} more at the server only"
+        screen.show(Text(f"  {words}"))
     for line in _remarks(each):
         screen.show(Text(f"  {visible(line)}"))
 
@@ -157,16 +161,10 @@ def _row(each: _Verdict, segment: SegmentReport) -> list[str | Text]:
     if segment.torn:
         tail = "torn tail" if segment.path in each.torn else "being written"
         states.append(f"{tail}, {size_text(segment.torn)}")
+    # Names only: the heading says which experiment, and the window is narrow.
     name = os.path.basename(segment.path)
     numbers = [f"{segment.frames:,}", f"{segment.rows:,}", size_text(segment.bytes)]
     return [name, *numbers, Text(", ".join(states) or "ok", "red" if states else "green")]
-
-
-def _blobs_text(blobs: BlobsReport) -> str:
-    words = f"contents of files: {blobs.checked:,} ok, {size_text(blobs.bytes)}"
-    if blobs.elsewhere:
-        words += f"; {blobs.elsewhere:,} more at the server only"
-    return words
 
 
 def _remarks(each: _Verdict) -> Iterator[str]:
@@ -182,21 +180,16 @@ def _remarks(each: _Verdict) -> Iterator[str]:
     if each.blobs and each.blobs.unnamed:
         yield f"{count_text(each.blobs.unnamed, 'blob')} in files/ that no file has"
     if each.repair:
-        yield from _repairs(each.repair)
+        for done in each.repair.repaired:
+            kept = f"{count_text(done.frames_kept, 'frame')} kept, {done.bytes_cut:,} bytes cut out"
+            yield f"repaired {os.path.basename(done.path)}: {kept}; the original is {done.original}"
+        for path, reason in each.repair.refused.items():
+            yield f"not repaired: {os.path.basename(path)}: {reason}"
     elif each.torn or any(damage.length for damage in each.report.damage):
         yield "`ml-dash verify --repair` cuts out what is damaged, and keeps the original"
 
 
-def _repairs(repair: RepairReport) -> Iterator[str]:
-    for done in repair.repaired:
-        kept = f"{count_text(done.frames_kept, 'frame')} kept, {done.bytes_cut:,} bytes cut out"
-        yield f"repaired {os.path.basename(done.path)}: {kept}; the original is {done.original}"
-    for path, reason in repair.refused.items():
-        yield f"not repaired: {os.path.basename(path)}: {reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class BlobsReport:
+class BlobsReport(NamedTuple):
     """What was found of the blobs, which are the contents of files.
 
     Attributes:
@@ -213,15 +206,10 @@ class BlobsReport:
     elsewhere: int = 0
     unnamed: int = 0
 
-    def record(self) -> dict[str, Any]:
-        """Return it for programs."""
-        return {
-            "checked": self.checked,
-            "bytes": self.bytes,
-            "faults": [{"file": name, "reason": reason} for name, reason in self.faults],
-            "elsewhere": self.elsewhere,
-            "unnamed": self.unnamed,
-        }
+
+def _blobs_record(blobs: BlobsReport) -> dict[str, Any]:
+    faults = [{"file": name, "reason": reason} for name, reason in blobs.faults]
+    return {**blobs._asdict(), "faults": faults}
 
 
 def check_blobs(located: Located) -> BlobsReport:
@@ -229,17 +217,13 @@ def check_blobs(located: Located) -> BlobsReport:
 
     A missing blob is a fault, unless a server has it: an experiment that is sent somewhere keeps a marker for each blob
     that has not arrived.
-
-    Raises:
-        JournalError: The journal cannot be read.
-        OSError: The directory cannot be listed.
     """
     rows = FilesReader().table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
     staging = Staging(located.directory)
     named = {(row["checksum"], row["sizeBytes"]): full_name(row) for row in reversed(rows)}
     checked = size = elsewhere = 0
     faults: list[tuple[str, str]] = []
-    is_sent = _is_sent(located) if named else False
+    is_sent = any(Manifest(located.directory).meant_for().values()) if named else False
     pending = {marker.checksum for marker in markers(located.directory)}
     for (checksum, wanted), name in named.items():
         path = staging.path_of(checksum)
@@ -266,11 +250,6 @@ def _fault(path: str, checksum: str, size: int) -> str | None:
     return None if found.checksum == checksum else f"its contents are damaged ({path})"
 
 
-def _is_sent(located: Located) -> bool:
-    """Whether a run was meant for a server."""
-    return any(Manifest(located.directory).meant_for().values())
-
-
 def _stored(files: str) -> Iterator[str]:
     """Yield the checksums of what lies in a directory of blobs."""
     try:
@@ -278,5 +257,6 @@ def _stored(files: str) -> Iterator[str]:
     except FileNotFoundError:
         return
     for entry in entries:
+        # Blobs lie in directories by the first two digits of their checksums; what else is here is no blob, or not yet.
         if len(entry.name) == 2 and entry.is_dir():
             yield from (name for name in os.listdir(entry.path) if is_checksum(name))

@@ -7,7 +7,6 @@ ints beyond int64, texts that are not UTF-8) is JSON text. NaN stays NaN.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 from ml_dash.cli.exporting.source import Content, Part, Source
@@ -17,20 +16,19 @@ from ml_dash.journal.blocks import Column
 from ml_dash.query.columns import free_name
 from ml_dash.query.times import seconds_array
 
+# A row group is in memory as a whole: at 8 bytes a value this is 32 MB, however many columns there are.
 _VALUES_MAX = 4_000_000
 _ROWS_MAX = 131_072
+# With fewer, the statistics of each column and group would outweigh its values.
 _ROWS_MIN = 256
+# Up to here every int is a float64 (IEEE 754: 53 bits).
 _EXACT_INT = 2**53
 _DTYPES: dict[str, str] = {"int64": "<i8", "double": "<f8", "bool": "?"}
 _TYPES = {"i": "int64", "f": "double", "b": "bool", "s": "string", "y": "binary"}
 
 
 def import_pyarrow() -> Any:
-    """Return pyarrow, with its parquet module.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """Return pyarrow, with its parquet module."""
     try:
         import pyarrow as pa
         import pyarrow.parquet
@@ -42,11 +40,9 @@ def import_pyarrow() -> Any:
 def write_parquet(source: Source, out: BinaryIO) -> int:
     """Write all rows; return how many there were. The journal is read twice: first for the columns' types."""
     pa = import_pyarrow()
-    fields = _Fields()
-    for part in source.parts():
-        fields.look(source.columns(part.block))
-    tables = _Tables(source, fields.types(), pa)
+    tables = _Tables(source, _field_types(source), pa)
     rows = 0
+    # Format 2.6 is the first that holds nanoseconds; older ones cut times to microseconds.
     with pa.parquet.ParquetWriter(out, tables.schema, version="2.6") as writer:
         waiting: list[Part] = []
         held = 0
@@ -62,34 +58,22 @@ def write_parquet(source: Source, out: BinaryIO) -> int:
     return rows
 
 
-class _Fields:
-    """Of which kinds the values of each field are."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[str, set[str]] = {}
-
-    def look(self, columns: Iterable[Column]) -> None:
-        """Take the columns of a block."""
-        for column in columns:
-            kinds = self._kinds.setdefault(column.field, set())
-            if column.type == "i":
-                kinds.add("i" if _are_floats(column.values) else "I")
-            elif column.type in "fb":
-                kinds.add(column.type)
-            else:
-                kinds.update(_kind(value) for value in column.values if value is not None)
-
-    def types(self) -> dict[str, str]:
-        """Return the type of each field."""
-        return {field: _type_of(kinds) for field, kinds in self._kinds.items()}
-
-
-def _are_floats(values: Any) -> bool:
-    """Say whether float64 has all of these ints."""
+def _field_types(source: Source) -> dict[str, str]:
     import numpy as np
 
-    array = np.asarray(values)
-    return not len(array) or bool(array.min() >= -_EXACT_INT and array.max() <= _EXACT_INT)
+    found: dict[str, set[str]] = {}
+    for column in (column for part in source.parts() for column in source.columns(part.block)):
+        kinds = found.setdefault(column.field, set())
+        if column.type == "i":
+            ints = np.asarray(column.values)
+            # not by abs(): that of the smallest int64 is itself
+            exact = not len(ints) or bool(ints.min() >= -_EXACT_INT and ints.max() <= _EXACT_INT)
+            kinds.add("i" if exact else "I")
+        elif column.type in "fb":
+            kinds.add(column.type)
+        else:
+            kinds.update(_kind(value) for value in column.values if value is not None)
+    return {field: _type_of(kinds) for field, kinds in found.items()}
 
 
 def _kind(value: Any) -> str:
@@ -97,7 +81,10 @@ def _kind(value: Any) -> str:
     if isinstance(value, bytes):
         return "y"
     if isinstance(value, str):
-        return "s" if _is_utf8(value) else "j"
+        # halves of surrogate pairs, which a Python string may hold, have no form in UTF-8
+        is_utf8 = value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+        return "s" if is_utf8 else "j"
+    # before int, of which bool is a subclass
     if isinstance(value, bool):
         return "b"
     if isinstance(value, float):
@@ -112,11 +99,8 @@ def _type_of(kinds: set[str]) -> str:
         return "int64"
     if kinds == {"i", "f"}:
         return "double"
+    # A field of nothing but None has no kind: as strings, every reader takes it.
     return _TYPES.get(next(iter(kinds)), "json") if len(kinds) == 1 else "json" if kinds else "string"
-
-
-def _is_utf8(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class _Tables:
@@ -142,7 +126,6 @@ class _Tables:
         self.rows_max = max(_ROWS_MIN, min(_ROWS_MAX, _VALUES_MAX // max(len(types), 1)))
 
     def table(self, parts: list[Part]) -> Any:
-        """Return the rows of these parts."""
         count = sum(part.block.count for part in parts)
         columns = [*self._lead_columns(parts), *self._field_columns(parts, count)]
         return self._pa.Table.from_arrays(columns, schema=self.schema)
@@ -208,7 +191,6 @@ class _Filled:
         self._missing = np.ones(count, bool)
 
     def put(self, at: int, count: int, column: Column) -> None:
-        """Take the column of a block whose first row is `at`."""
         import numpy as np
 
         rows = np.arange(count) if column.rows is None else np.asarray(column.rows, np.intp)
@@ -225,7 +207,7 @@ class _Filled:
             self._missing[at + rows] = False
 
     def arrow(self, arrow_type: Any, pa: Any) -> Any:
-        """Return the Arrow array."""
+        # `from_pandas` would take NaN for a missing value; here it is what was logged
         return pa.array(self._values, arrow_type, mask=self._missing, from_pandas=False)
 
 

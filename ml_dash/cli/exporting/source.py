@@ -14,6 +14,7 @@ from ml_dash.query.columns import free_name, leaf_columns
 from ml_dash.series import Kind, Series
 
 _LOG_FIELDS = ("level", "message", "metadata")
+# A format holds a block and its text at a time: all of a track in one would be in memory twice over.
 _MERGED_ROWS = 8192
 
 
@@ -107,6 +108,7 @@ def _ascends(index: JournalIndex, topic: Series) -> bool:
 
 
 def _merged(index: JournalIndex, topic: Series) -> Iterator[Part]:
+    # All of it in memory: an entry may be merged with one from anywhere else in the track.
     merged: dict[int, dict[str, Any]] = {}
     for _, block in index.blocks(topic):
         for time_ns, fields in zip(block.times, block_rows(block), strict=True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import count
 from typing import Any, Protocol
 
 from ml_dash.cli.exporting.source import Content, Part, Source
@@ -20,6 +20,7 @@ from ml_dash.cli.text import json_text
 from ml_dash.journal.blocks import Column, as_list, block_rows
 from ml_dash.query.times import NANOSECONDS, iso_time
 
+# What needs quotes by RFC 4180, section 2. Titles get them only then, and texts always, to differ from numbers.
 _QUOTED_IN_HEADER = frozenset(',"\r\n')
 
 
@@ -28,7 +29,6 @@ class ByteSink(Protocol):
 
     def write(self, data: bytes, /) -> object:
         """Take bytes."""
-        ...
 
 
 def write_csv(source: Source, out: ByteSink) -> int:
@@ -58,12 +58,12 @@ def write_jsonl(source: Source, out: ByteSink) -> int:
 
 
 def _lead_cells(source: Source, part: Part) -> list[list[str]]:
-    block, count = part.block, part.block.count
+    block, rows = part.block, part.block.count
     columns = []
     if source.with_name and source.content.name_column:
-        columns.append([_csv_cell(block.series.name)] * count)
+        columns.append([_csv_cell(block.series.name)] * rows)
     if source.content.index_column:
-        columns.append([str(row) for row in range(part.start, part.start + count)])
+        columns.append([str(row) for row in range(part.start, part.start + rows)])
     columns.append([_time_text(source)(int(time_ns)) for time_ns in block.times])
     return columns
 
@@ -94,11 +94,8 @@ def _csv_cell(value: Any) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
-
-
-_CELLS: dict[str, Callable[[Any], str]] = {"f": repr, "i": repr, "b": _flag}
+# Of a column of one type every cell is written alike: `_csv_cell` would ask for the type of each again.
+_CELLS: dict[str, Callable[[Any], str]] = {"f": repr, "i": repr, "b": ("false", "true").__getitem__}
 
 
 def _title(name: str) -> str:
@@ -118,7 +115,7 @@ def _json_lines(source: Source, part: Part) -> Iterator[str]:
         name = f'"{content.name_column}": {json.dumps(block.series.name)}, '
     rows = block_rows(block)
     clashes = [column.field for column in block.columns if source.renamed(column.field) != column.field]
-    for number, time_ns, fields in zip(_numbers(source, part), block.times, rows, strict=False):
+    for number, time_ns, fields in zip(count(part.start), block.times, rows, strict=False):
         index = "" if content.index_column is None else f'"{content.index_column}": {number}, '
         moment = time_text(int(time_ns))
         moment = f'"{moment}"' if content is Content.LOGS else moment
@@ -129,14 +126,9 @@ def _json_lines(source: Source, part: Part) -> Iterator[str]:
         yield f'{{{name}{index}"{content.time_column}": {moment}{comma}{rest}\n'
 
 
-def _numbers(source: Source, part: Part) -> Iterator[int]:
-    if source.content.index_column is None:
-        return repeat(0)
-    return iter(range(part.start, part.start + part.block.count))
-
-
 def seconds_exact(time_ns: int) -> str:
     """Return seconds with nine decimals; read as a float64, it is the same number that the API gives."""
+    # By integers: a float has no room for the nanoseconds of this century.
     whole, rest = divmod(abs(time_ns), NANOSECONDS)
     return f"{'-' if time_ns < 0 else ''}{whole}.{rest:09d}"
 
