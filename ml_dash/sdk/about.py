@@ -12,15 +12,7 @@ from ml_dash.values.pack import fetched, plain, represent
 
 
 class About:
-    """What was given, and for what was not, what an earlier run stored.
-
-    Args:
-        directory: the experiment's, for what is stored.
-        readme: description for people.
-        tags: for search.
-        bindrs: for organisation.
-        metadata: anything else.
-        description: a synonym of `readme`.
+    """What was given, and for what was not, what an earlier run stored; see `Experiment` for the arguments.
 
     Raises:
         InvalidArgumentError: one of them is of the wrong kind.
@@ -41,9 +33,8 @@ class About:
         self._tags = checked_texts("tags", tags)
         self._bindrs = checked_texts("bindrs", bindrs)
         given = checked_mapping("metadata", metadata)
-        self._metadata = (
-            None if given is None else dict(given)
-        )  # as it is now: the user may go on changing theirs
+        # A copy, as it is now: the user may go on changing theirs.
+        self._metadata = None if given is None else dict(given)
 
     @property
     def readme(self) -> str | None:
@@ -67,16 +58,11 @@ class About:
 
     def record(self) -> dict[str, Any]:
         """Return all of it as plain data, waiting for a device of which a value is."""
-        found = {
-            "readme": self.readme,
-            "tags": self.tags,
-            "bindrs": self.bindrs,
-            "metadata": self.metadata,
-        }
-        return {key: fetched(plain(value, represent)) for key, value in found.items()}
+        names = ("readme", "tags", "bindrs", "metadata")
+        return {name: fetched(plain(getattr(self, name), represent)) for name in names}
 
     def _stored(self) -> dict[str, Any]:
-        """Read the side file that an earlier run left; empty if there is none, or it cannot be read."""
+        # Of an earlier run. Unreadable is the same as not there: what is said about a run must not stop it.
         import json
 
         try:
@@ -90,8 +76,7 @@ class About:
 def _readme(readme: str | None, description: str | None) -> str | None:
     if description is None:
         return readme
-    text = "description= is a synonym of readme=: use readme="
-    warn_user(text, FutureWarning)
+    warn_user("description= is a synonym of readme=: use readme=", FutureWarning)
     return description if readme is None else readme
 
 

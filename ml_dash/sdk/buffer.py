@@ -28,35 +28,32 @@ if TYPE_CHECKING:
 class _Numbers:
     """The values of one field, of which some may still be on a device."""
 
-    __slots__ = ("_late", "_values")
+    __slots__ = ("_values", "late")
 
     def __init__(self) -> None:
+        # Not a list: its floats would take 24 bytes each and a pointer, instead of 8 bytes in all.
         self._values = array("d")
-        self._late: list[tuple[int, Deferred]] = []
+        self.late: list[tuple[int, Deferred]] = []
 
     def append(self, value: float | Deferred) -> None:
         if isinstance(value, Deferred):
             # Its place among the others is kept by a NaN, which `read` replaces.
-            self._late.append((len(self._values), value))
+            self.late.append((len(self._values), value))
             value = float("nan")
         self._values.append(value)
 
     def copy(self) -> _Numbers:
         twin = _Numbers()
-        twin._values, twin._late = self._values[:], self._late[:]
+        twin._values, twin.late = self._values[:], self.late[:]
         return twin
-
-    @property
-    def is_late(self) -> bool:
-        """Whether reading the values waits for a device."""
-        return bool(self._late)
 
     def read(self) -> array[float]:
         """Return the values, waiting for the device; one that it does not give is NaN."""
-        for index, deferred in self._late:
+        for index, deferred in self.late:
+            # One by one, and not as one tensor: values of one field may lie on several devices.
             with contextlib.suppress(Exception):  # the device's error belongs to the training loop, not to us
                 self._values[index] = float(deferred.fetch())
-        self._late = []
+        self.late = []
         return self._values
 
 
@@ -74,11 +71,7 @@ class _LateSummary:
 
 
 class Store:
-    """What one metric has buffered: numbers by field to be summarised, and fields that go into the summary as they are.
-
-    Args:
-        port: where the rows of the metric go.
-    """
+    """What one metric has buffered: numbers to be summarised by field, and fields that the summary gets as they are."""
 
     __slots__ = ("_fields", "_fixed", "_lock", "_port")
 
@@ -118,7 +111,13 @@ class Store:
         """Log one row of the fields that were set and of aggregations of the others; none where there is nothing."""
         aggregations = parse_aggregations(names)
         self._port.check()
-        row = self._take(aggregations) if clear else {**self._fixed, **_summary(self._copy(), aggregations)}
+        if clear:
+            row = self._take(aggregations)
+        else:
+            with self._lock:
+                # Copies, for the worker reads those on a device later, when more may have been added.
+                copies = {name: numbers.copy() for name, numbers in self._fields.items()}
+            row = {**self._fixed, **_summary(copies, aggregations)}
         if row:
             now = time_ns()
             self._port.write(now, row)
@@ -132,8 +131,7 @@ class Store:
     def peek(self, keys: tuple[str, ...], limit: Any) -> dict[str, list[float]]:
         """Return the last values of each field, or of those that are named."""
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            msg = f"limit={limit!r} is not a number of values: pass 1 or more"
-            raise InvalidArgumentError(msg)
+            raise InvalidArgumentError(f"limit={limit!r} is not a number of values: pass 1 or more")
         with self._lock:
             names = keys or tuple(self._fields)
             return {
@@ -146,14 +144,8 @@ class Store:
         fixed, self._fixed = self._fixed, {}
         return {**fixed, **_summary(taken, aggregations)}
 
-    def _copy(self) -> dict[str, _Numbers]:
-        with self._lock:
-            return {name: numbers.copy() for name, numbers in self._fields.items()}
-
 
 class _Buffer:
-    """What a metric's buffer and its summary cache have in common."""
-
     __slots__ = ("_store",)
 
     def __init__(self, store: Store) -> None:
@@ -198,12 +190,7 @@ class MetricBuffer(_Buffer):
 
 
 class BufferManager:
-    """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once.
-
-    Args:
-        buffer: gives a metric's buffer by the metric's name.
-        buffers: gives those there are.
-    """
+    """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once."""
 
     def __init__(
         self,
@@ -260,7 +247,7 @@ class SummaryCache(_Buffer):
 def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, numbers in fields.items():
-        if numbers.is_late:
+        if numbers.late:
             # The worker computes it when it packs the row: the training loop never waits for its device.
             results: dict[str, Any] = {
                 each.name: Deferred(_LateSummary(numbers, each)) for each in aggregations
@@ -274,6 +261,7 @@ def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...])
 def _number(name: str, value: Any) -> float | Deferred:
     """Return a buffered value as float64, or what will give it; None is NaN, which aggregates leave out."""
     try:
+        # A missing value must not end a training loop, and must not count either.
         if value is None:
             return float("nan")
         if on_device(value):

@@ -247,6 +247,7 @@ def rebuild(arguments: dict[str, Any]) -> Experiment:
 
 
 def _settings(echo: bool | None, overflow: Overflow | None) -> Settings:
+    # Read for each experiment, not at import: notebooks and tests set the environment in between.
     settings = Settings.from_environment()
     if echo is not None:
         settings = replace(settings, echo=bool(echo))

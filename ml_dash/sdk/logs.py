@@ -15,6 +15,7 @@ from ml_dash.values.tensors import on_device
 if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
+# A console line is for reading at a glance; what is deeper is in the journal whole.
 _SHOWN_DEPTH = 6
 
 
@@ -84,6 +85,7 @@ class LogManager:
 
 def _echo(level: str, message: str, metadata: dict[str, Any]) -> None:
     """Print a message on the console; a console that is closed or broken is not the training loop's concern."""
+    # Errors to standard error, flushed: they must be seen even if the process dies next.
     is_error = level in {"error", "fatal"}
     stream = sys.stderr if is_error else sys.stdout
     try:

@@ -40,7 +40,6 @@ class _Metric:
         self.cached = Store(port)
 
     def log_at(self, time: int, data: dict[str, Any]) -> None:
-        """Log one row at a time in nanoseconds since the epoch."""
         self.port.write(time, data)
         LATEST.time_ns = time
 
@@ -142,9 +141,6 @@ class _Builders(dict["str | None", MetricBuilder]):
         self._lock = threading.RLock()
 
     def __missing__(self, name: str | None) -> MetricBuilder:
-        return self._make(name)
-
-    def _make(self, name: str | None) -> MetricBuilder:
         if name is not None:
             check_name("metric", name)
         with self._lock:
@@ -155,18 +151,15 @@ class _Builders(dict["str | None", MetricBuilder]):
             return self[name]
 
     def metric(self, name: str | None) -> _Metric:
-        """Return what is behind a metric's builder."""
         if name not in self:
-            self._make(name)
+            self.__missing__(name)
         return self._metrics[name]
 
     def metrics(self) -> list[_Metric]:
-        """Return what is behind the builders."""
         with self._lock:
             return list(self._metrics.values())
 
     def buffers(self) -> dict[str | None, MetricBuffer]:
-        """Return the metrics' buffers."""
         with self._lock:
             return {name: builder.buffer for name, builder in self.items()}
 
@@ -250,11 +243,7 @@ class MetricsManager:
         return self._session.view.metrics()
 
     def _log_means(self, put: Put | None) -> None:
-        """Log the mean of what was buffered and not summarised when the run ends, and say so.
-
-        Args:
-            put: where the rows go; None for where all rows go, which needs an open run.
-        """
+        # Values that are neither logged nor told of would be lost without anybody noticing.
         rest = [metric for metric in self._builders.metrics() if metric.buffered or metric.cached]
         for metric in rest:
             metric.buffered.log_means(put)

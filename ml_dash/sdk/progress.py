@@ -53,6 +53,7 @@ def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
         return None
     if channel is not None and channel.failing:
         return f"the disk refuses: {status.last_error}"
+    # Dropped rows never become durable: waiting for them would never end.
     on_disk = status.durable >= status.logged - sum(status.dropped.values())
     if channel is None or channel.delivery is None or not on_disk:
         return "not yet on disk"

@@ -65,11 +65,18 @@ class Run:
             session.prepare_directory()
             channel = session.open_channel(self)
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
-            channel.put_control(self._start_row())  # before the ports open: the run's first row
+            start = {
+                "event": "start",
+                "status": RunStatus.RUNNING,
+                **self._whereabouts(),
+                "python": platform.python_version(),
+                "script": sys.argv[0] if sys.argv else "",
+                "experiment": session.description(),
+            }
+            channel.put_control(start)  # before the ports open: the run's first row
             session.bind(channel)
-            RUNTIME.write_queued(
-                channel
-            )  # at once: killed a moment later it must not look as if never started
+            # At once: a run that is killed a moment later must not look as if it had never started.
+            RUNTIME.write_queued(channel)
             return True
 
     def beat(self) -> None:
@@ -87,6 +94,7 @@ class Run:
             channel = self._session.channel
             if not self.is_open or channel is None:
                 return False
+            # A child that exits must not end the run of its parent, which goes on.
             if self._pid != os.getpid():
                 self._session.log_rest()
                 return False
@@ -121,30 +129,16 @@ class Run:
         else:
             self._session.unbind()
         row = {"event": "end", "status": status, **self._whereabouts()}
+        # Behind the last row of the run, in the same queue: nothing that was logged comes after its end.
         channel.put_control(row if error is None else {**row, "error": error})
         self._session.snapshot()
 
     def _whereabouts(self) -> dict[str, Any]:
         return {"handle": self._handle, "host": platform.node(), "pid": os.getpid()}
 
-    def _start_row(self) -> dict[str, Any]:
-        return {
-            "event": "start",
-            "status": RunStatus.RUNNING,
-            **self._whereabouts(),
-            "python": platform.python_version(),
-            "script": sys.argv[0] if sys.argv else "",
-            "experiment": self._session.description(),
-        }
-
 
 class RunManager(Generic[E]):
-    """Starts and ends an experiment's run: as a context manager, a decorator, or by hand.
-
-    Args:
-        session: the experiment's.
-        experiment: what the block or the function of a run is given.
-    """
+    """Starts and ends an experiment's run: as a context manager, a decorator, or by hand."""
 
     def __init__(self, session: Session, experiment: E) -> None:
         self._session = session
@@ -225,11 +219,10 @@ class RunManager(Generic[E]):
         given: Any = function
         # A generator's body would run when the run around the call has ended already.
         if not callable(given) or inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
-            msg = (
+            raise InvalidArgumentError(
                 f"exp.run cannot decorate {function!r}: decorate a function or an async function, and in a generator "
                 "open the run with `with exp.run:`"
             )
-            raise InvalidArgumentError(msg)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -249,6 +242,7 @@ class RunManager(Generic[E]):
 
 def _verdict(error: BaseException | None) -> tuple[RunStatus, str | None]:
     """Return how a run ended whose block was left by `error`, and why."""
+    # sys.exit() and sys.exit(0) are how scripts say that all is well.
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return RunStatus.COMPLETED, None
     return RunStatus.FAILED, _describe(error)
@@ -256,8 +250,10 @@ def _verdict(error: BaseException | None) -> tuple[RunStatus, str | None]:
 
 def _describe(error: BaseException | str | None) -> str | None:
     if error is None or isinstance(error, str):
+        # Plain text: a subclass of str might not be storable, or keep more alive than its characters.
         return error if error is None else str.__str__(error)
     try:
+        # Cut: some errors carry a whole program or tensor as text, and this goes into every listing.
         return f"{type(error).__name__}: {error}"[:2000]
     except Exception:  # noqa: BLE001 - a broken __str__ of the error must not hide it
         return type(error).__name__

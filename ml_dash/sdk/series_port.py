@@ -70,6 +70,7 @@ class Port:
         try:
             put(pack([self.id, time_ns, fields]))
         except PACK_ERRORS:
+            # The dear way, which looks at every value; only rows that msgpack has refused take it.
             event, unstorable = pack_event(self.id, time_ns, fields)
             put(event)
             for name, kind in unstorable.items():
@@ -102,6 +103,7 @@ def row_time(given: Any) -> int:
     try:
         seconds = given if isinstance(given, (int, float)) else given.item()
         if seconds == -1:
+            # A thread's own: with -1 two threads that log side by side must not take each other's times.
             latest: int | None = getattr(LATEST, "time_ns", None)
             return time.time_ns() if latest is None else latest
         # Whole seconds apart: their product with 1e9 would lose the last 8 bits of the fraction.

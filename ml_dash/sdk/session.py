@@ -43,12 +43,6 @@ if TYPE_CHECKING:
 class Session:
     """One `Experiment` object's hold on its experiment.
 
-    Args:
-        identity: which experiment.
-        destination: where its journal lies, and which server it is sent to.
-        settings: sizes and times.
-        about: its readme, tags, bindrs and metadata.
-
     Attributes:
         directory: where the experiment lies on disk.
         channel: the way of rows to the journal; None before the first start.
@@ -70,6 +64,7 @@ class Session:
         self.on_end: list[Callable[[Put | None], None]] = []
         self.on_fork: list[Callable[[], None]] = []
         self._closed = ClosedQueue(self._refusal)
+        # Never shortened: ports belong to managers, which live as long as the session.
         self._ports: list[Port] = []
         # Reentrant, as every lock that a signal handler of the main thread may find held by that very thread.
         self._ports_lock = threading.RLock()
@@ -85,11 +80,7 @@ class Session:
     # --- the run
 
     def prepare_directory(self) -> None:
-        """Make the experiment's directory.
-
-        Raises:
-            JournalWriteError: it cannot be made or written.
-        """
+        """Make the experiment's directory; raise `JournalWriteError` if it cannot be made or written."""
         journal = os.path.join(self.directory, "journal")
         try:
             if not self.destination.keeps:
@@ -100,11 +91,10 @@ class Session:
         except OSError as error:
             refused = error.strerror or str(error)
         if refused is not None:
-            msg = (
+            raise JournalWriteError(
                 f"cannot write the journal of {self.prefix!r} in {journal!r}: {refused}. "
                 "Pass another dash_root=, or make that directory writable"
             )
-            raise JournalWriteError(msg)
 
     def open_channel(self, run: OpenRun) -> Channel:
         """Take hold of this process's channel for the experiment."""
@@ -183,13 +173,13 @@ class Session:
         """
         if self.destination.keeps:
             return self.local_view
+        # The server must have been given all that this process logged before it is asked.
         result = self.flush()
         if result.pending:
-            msg = (
+            raise ServerUnavailableError(
                 f"{self.destination.url} cannot answer for {self.prefix!r}: {result.pending} rows are not there yet "
                 f"({result.reason}). They are safe in {self.directory}; read again when the server is back"
             )
-            raise ServerUnavailableError(msg)
         return self.server_view()
 
     @property
@@ -246,9 +236,10 @@ class Session:
         if self.channel is not None:
             started = SYSTEM_CLOCK.monotonic()
             done = RUNTIME.flush(self.channel, timeout)
+            # What is not even on disk cannot be at the server: the rest of the time would be waited in vain.
             if done and self.channel.delivery is not None:
                 self.channel.delivery.begin_wait().wait(self._server_timeout(timeout, started))
-        return self._flushed()
+        return flush_result(self.channel, self.status())
 
     async def aflush(self, timeout: float | None = None) -> FlushResult:
         """Wait for the disk and the server; see `Experiment.aflush`."""
@@ -258,16 +249,13 @@ class Session:
             await wait_for(done, timeout)
             if done.is_set() and (delivery := self.channel.delivery) is not None:
                 await wait_for(delivery.begin_wait(), self._server_timeout(timeout, started))
-        return self._flushed()
+        return flush_result(self.channel, self.status())
 
     def _server_timeout(self, timeout: float | None, started: float) -> float:
-        """Return how long a flush may still wait for the server."""
         if timeout is None:
             return self.settings.flush_timeout
+        # The caller has named one time for both waits.
         return max(0.0, started + timeout - SYSTEM_CLOCK.monotonic())
-
-    def _flushed(self) -> FlushResult:
-        return flush_result(self.channel, self.status())
 
     def status(self) -> ExperimentStatus:
         """Count the rows of this process; see `Experiment.status`."""

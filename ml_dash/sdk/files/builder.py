@@ -171,6 +171,7 @@ class Saves:
                 go to the encoder.
         """
         place = self._begin(to)
+        # Imported at the first video: subprocess and tempfile are not needed to log numbers.
         from ml_dash.sdk.files.encoders.video import write_video
 
         details = _taken(kwargs, *DETAILS)
@@ -194,6 +195,7 @@ class Saves:
         row = self._finder.source(source)
         place = place_of(self._path, to, row["filename"])
         own = {name: row[name] for name in DETAILS}
+        # It need not be on this disk: a row with its checksum is all that a second name takes.
         blob = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
         return self._saver.log(place, given.over(Details(**own)), blob)
 

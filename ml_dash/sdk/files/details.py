@@ -55,6 +55,7 @@ class Details:
 
     def __post_init__(self) -> None:
         checked_text("description", self.description)
+        # Lists of ours: a generator is used up by the first look, and the caller's list may change.
         object.__setattr__(self, "tags", checked_texts("tags", self.tags))
         object.__setattr__(self, "bindrs", checked_texts("bindrs", self.bindrs))
         checked_mapping("metadata", self.metadata)

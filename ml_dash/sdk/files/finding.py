@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 
 
 class FileFinder:
-    """Reads the files of one experiment, whether its run is open or not; for any thread.
-
-    Args:
-        session: the experiment's.
-        saver: knows the blobs on this disk.
-    """
+    """Reads the files of one experiment, whether its run is open or not; for any thread."""
 
     def __init__(self, session: Session, saver: FileSaver) -> None:
         self._session = session
@@ -114,7 +109,13 @@ class FileFinder:
             FileStoreError: it cannot be written.
         """
         session, staging = self._session, self._saver.staging
-        _make_parent(dest)
+        parent = os.path.dirname(os.path.abspath(dest))
+        try:
+            os.makedirs(parent, exist_ok=True)
+        except OSError as error:
+            raise FileStoreError(
+                f"cannot make the directory {parent!r}: {error.strerror or error}; choose another dest_path="
+            ) from error
         damaged: ContentError | None = None
         if staging.has(row["checksum"], row["sizeBytes"]):
             try:
@@ -167,21 +168,7 @@ class FileFinder:
 
 
 def present(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of a file that was not deleted.
-
-    Raises:
-        FileMissingError: it was.
-    """
+    """Return the row of a file; raise `FileMissingError` if it was deleted."""
     if row["deletedAt"] is not None:
         raise FileMissingError(f"{full_name(row)!r} ({row['id']}) was deleted at {row['deletedAt']}")
     return row
-
-
-def _make_parent(dest: str) -> None:
-    parent = os.path.dirname(os.path.abspath(dest))
-    try:
-        os.makedirs(parent, exist_ok=True)
-    except OSError as error:
-        raise FileStoreError(
-            f"cannot make the directory {parent!r}: {error.strerror or error}; choose another dest_path="
-        ) from error

@@ -27,11 +27,7 @@ class Place(NamedTuple):
 
 
 def checked_path(path: Any) -> str | None:
-    """Return what was given as ``path`` to `exp.files`, without slashes at its ends; None for the root.
-
-    Raises:
-        InvalidArgumentError: no file can have it.
-    """
+    """Return what was given as ``path`` to `exp.files`, checked, without slashes at its ends; None for the root."""
     if path is None:
         return None
     return "/".join(file_path(_text("path=", path), "path=")) or None
@@ -69,20 +65,15 @@ def place_of(base: str | None, to: Any, own_name: str | None = None) -> Place:
 
 
 def name_on_disk(local_path: Any) -> str:
-    """Return the name that a file on this disk has.
-
-    Raises:
-        InvalidArgumentError: it is not a path.
-    """
+    """Return the name that a file on this disk has; raise `InvalidArgumentError` for what is not a path."""
     path = path_text(local_path)
     if path is None:
         raise InvalidArgumentError(
             f"local_path={local_path!r:.200} is not the path of a file: pass a str or a Path; what is not on disk is "
             "saved by save_json, save_text, save_blob, save_torch, save_pkl, save_fig, save_image or save_video"
         )
-    return (
-        os.path.basename(os.path.abspath(path)) or "root"
-    )  # "/" has no name; that it is no file is told later
+    # "/" has no name; that it is no file is told later.
+    return os.path.basename(os.path.abspath(path)) or "root"
 
 
 def path_text(given: Any) -> str | None:

@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 
 class FileSaver:
-    """Writes the files of one experiment; for any thread.
-
-    Args:
-        session: the experiment's.
-
-    Attributes:
-        staging: its blobs on this disk.
-    """
+    """Writes the files of one experiment, whose blobs on this disk are in `staging`; for any thread."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -49,16 +42,7 @@ class FileSaver:
         self._port.check()
 
     def save(self, place: Place, details: Details, stage: Callable[[Staging], Staged]) -> dict[str, Any]:
-        """Save a file.
-
-        Args:
-            place: where.
-            details: what is said about it.
-            stage: captures its blob.
-
-        Returns:
-            Its row.
-        """
+        """Save the file whose blob `stage` captures, and return its row."""
         self.check()
         return self.log(place, details, stage(self.staging))
 

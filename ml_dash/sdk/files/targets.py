@@ -12,9 +12,11 @@ from ml_dash.sdk.files.names import path_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# NAME_MAX of ext4, XFS and APFS; NTFS counts 255 UTF-16 units, which are never more than the bytes.
 _MAX_BYTES = 255
 _NEVER = frozenset("/\\\0")
 _NOT_ON_WINDOWS = frozenset(':*?"<>|')
+# Windows opens a device for these names, whatever their extension.
 _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", *(f"COM{n}" for n in range(1, 10)), *(f"LPT{n}" for n in range(1, 10))}
 )
@@ -31,6 +33,7 @@ def safe_name(filename: str) -> str:
     refused = _NEVER | (_NOT_ON_WINDOWS if os.name == "nt" else frozenset())
     name = "".join("_" if c in refused or unicodedata.category(c) in {"Cc", "Cs"} else c for c in name)
     if os.name == "nt":
+        # Windows drops these at a name's end, and two files would become one.
         name = name.rstrip(". ")
         name = f"_{name}" if name.partition(".")[0].upper() in _DEVICES else name
     if name in {"", ".", ".."}:
@@ -43,6 +46,7 @@ def _cut(name: str) -> str:
     if len(name.encode()) <= _MAX_BYTES:
         return name
     stem, dot, extension = name.rpartition(".")
+    # A longer "extension" is a sentence with a dot in it.
     end = f"{dot}{extension}" if stem and len(extension.encode()) <= 20 else ""
     kept = (stem if end else name).encode()[: _MAX_BYTES - len(end.encode())]
     return kept.decode(errors="ignore") + end
@@ -74,6 +78,7 @@ def target_below(row: Mapping[str, Any], directory: str | os.PathLike[str] | Non
     segments = [each for each in str(row["path"]).split("/") if each not in {"", ".", ".."}]
     names = [*map(safe_name, segments), safe_name(row["filename"])]
     target = os.path.join(*names) if directory is None else os.path.join(root, *names)
+    # The names are safe by now, but a directory of that name may be a link that somebody has laid.
     real = os.path.realpath(root)
     parent = os.path.realpath(os.path.dirname(target) or ".")
     if parent != real and not parent.startswith(os.path.join(real, "")):
@@ -84,11 +89,7 @@ def target_below(row: Mapping[str, Any], directory: str | os.PathLike[str] | Non
 
 
 def dest_text(dest_path: Any) -> str:
-    """Return a destination as text.
-
-    Raises:
-        InvalidArgumentError: it is not a path.
-    """
+    """Return a destination as text; raise `InvalidArgumentError` for what is not a path."""
     dest = path_text(dest_path)
     if dest is None:
         raise InvalidArgumentError(

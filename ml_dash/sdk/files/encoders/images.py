@@ -10,7 +10,6 @@ from ml_dash.errors import InvalidArgumentError, MissingExtraError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from PIL.Image import Image
 
 _CHANNELS = (1, 3, 4)
 _OPAQUE = frozenset({"JPEG"})
@@ -43,25 +42,21 @@ def write_image(image: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
         raise InvalidArgumentError(
             f"an image cannot be saved as {format!r}: end the name with one of .{', .'.join(sorted(writable))}"
         )
-    picture = (
-        image if isinstance(image, Image.Image) else Image.fromarray(_squeezed(as_pixels(image, "the image")))
-    )
+    picture = image
+    if not isinstance(image, Image.Image):
+        pixels = as_pixels(image, "the image")
+        # Pillow knows H×W only as the shape of a grey image
+        picture = Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
     try:
-        _for_format(picture, name).save(file, format=name, **kwargs)
+        # Pillow refuses these for JPEG; dropping the alpha is what its users do by hand.
+        is_opaque = name in _OPAQUE and picture.mode in {"RGBA", "LA", "P"}
+        (picture.convert("RGB") if is_opaque else picture).save(file, format=name, **kwargs)
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the disk's, not Pillow's
         raise InvalidArgumentError(
             f"an image of mode {picture.mode!r} cannot be saved as {format!r}: {error}; convert it, or use .png"
         ) from error
-
-
-def _squeezed(pixels: Any) -> Any:
-    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-
-
-def _for_format(picture: Image, name: str) -> Image:
-    return picture.convert("RGB") if name in _OPAQUE and picture.mode in {"RGBA", "LA", "P"} else picture
 
 
 def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
@@ -97,6 +92,7 @@ def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
         raise InvalidArgumentError(
             f"{what} has values from {low:g} to {high:g}: floats are from 0 to 1; divide them, or pass uint8"
         )
+    # Rounded, not cut: n / 255 * 255 may be a hair below n, and would lose a step.
     scaled: npt.NDArray[np.uint8] = np.rint(array.astype(np.float64) * 255.0).astype(np.uint8)
     return scaled
 
@@ -129,7 +125,7 @@ def write_figure(fig: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
 
 
 def _current() -> Any:
-    """Return pyplot's current figure, without opening an empty one."""
+    # `gcf` itself would open an empty figure where there is none
     try:
         import matplotlib as mpl  # noqa: F401 - whether it is there at all
     except ImportError as error:

@@ -28,7 +28,6 @@ def json_bytes(content: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Return what stands for a value that `json` does not know."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         return _of_array(value.tolist())
@@ -49,6 +48,7 @@ def write_pickle(content: Any, file: BinaryIO) -> None:
         InvalidArgumentError: it cannot be pickled.
     """
     try:
+        # Protocol 4 has frames for large objects; 5 gains only for buffers that are passed beside the stream.
         pickle.dump(content, file, protocol=4)
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidArgumentError(

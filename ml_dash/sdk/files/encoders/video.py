@@ -35,9 +35,11 @@ _CODECS = {".webm": "libvpx-vp9"}
 """Where the default codec, H.264, does not fit."""
 _OPTIONS = frozenset({"bitrate", "codec", "output_params", "pix_fmt_out", "quality"})
 _BEST = 10
+# The default: for H.264 a factor of 25, near libx264's own of 23.
 _QUALITY = 5
 _CRF_WORST = {"libx264": 51, "libx265": 51, "libvpx": 63, "libvpx-vp9": 63}
 """The scales of those codecs that have a constant rate factor, best at 0; others have a quantizer from 1 to 31."""
+# ffmpeg's exit status is the same for all failures: only its words tell a full disk from wrong options.
 _OF_THE_DISK = ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error")
 
 
@@ -74,7 +76,9 @@ def write_video(
             f"a video cannot be saved as {extension or 'a name without an extension'!r}: end the name with one of "
             f"{', '.join(_KNOWN)}"
         )
-    rate = _rate_of(fps)
+    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) < math.inf:
+        raise InvalidArgumentError(f"fps={fps!r} is not a number of frames a second: pass one above 0")
+    rate = float(fps)
     if quality is not None and not (isinstance(quality, (int, float)) and 1 <= quality <= _BEST):
         raise InvalidArgumentError(f"quality={quality!r} is not a number from 1 to {_BEST}, the best")
     prepared = _prepared(frames)
@@ -82,13 +86,12 @@ def write_video(
         _write_gif(prepared, path, rate, **kwargs)
     else:
         codec = codec or _CODECS.get(extension, "libx264")
-        _write_by_ffmpeg(prepared, path, rate, {"codec": codec, "quality": quality, **kwargs})
-
-
-def _rate_of(fps: Any) -> float:
-    if isinstance(fps, bool) or not isinstance(fps, Real) or not 0 < float(fps) < math.inf:
-        raise InvalidArgumentError(f"fps={fps!r} is not a number of frames a second: pass one above 0")
-    return float(fps)
+        unknown = kwargs.keys() - _OPTIONS
+        if unknown:
+            raise InvalidArgumentError(
+                f"save_video() does not know {', '.join(sorted(unknown))}: pass some of {', '.join(sorted(_OPTIONS))}"
+            )
+        _encode(map(_even, prepared), path, rate, codec=codec, quality=quality, **kwargs)
 
 
 def _prepared(frames: Any) -> Iterator[Pixels]:
@@ -118,6 +121,7 @@ def _coloured(frames: Iterable[Any]) -> Iterator[Pixels]:
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
         pixels = as_pixels(frame, f"frame {number}")
+        # ffmpeg is told one size for all: a frame of another would shift all that follow.
         if shape is not None and pixels.shape != shape:
             raise InvalidArgumentError(
                 f"frame {number} has the shape {pixels.shape}, and those before it {shape}: all need the same"
@@ -142,15 +146,6 @@ def _write_gif(frames: Iterator[Pixels], path: str, fps: float, **kwargs: Any) -
         first.save(file, format="GIF", save_all=True, append_images=pictures, duration=duration, **options)
 
 
-def _write_by_ffmpeg(frames: Iterator[Pixels], path: str, fps: float, options: dict[str, Any]) -> None:
-    unknown = options.keys() - _OPTIONS
-    if unknown:
-        raise InvalidArgumentError(
-            f"save_video() does not know {', '.join(sorted(unknown))}: pass some of {', '.join(sorted(_OPTIONS))}"
-        )
-    _encode(map(_even, frames), path, fps, **options)
-
-
 def _even(frame: Pixels) -> Pixels:
     import numpy as np
 
@@ -171,21 +166,22 @@ def _encode(
     pix_fmt_out: str = "yuv420p",
     output_params: list[str] | None = None,
 ) -> None:
-    """Write frames H×W×3, all of one shape, as a video.
-
-    Raises:
-        MissingExtraError: imageio-ffmpeg is not installed, or has no ffmpeg for this machine.
-        InvalidArgumentError: ffmpeg does not take the options; the message has its words.
-        FileStoreError: the video cannot be stored, as on a full disk.
-    """
     first = next(frames)
     height, width = first.shape[:2]
-    rate = Fraction(float(fps)).limit_denominator()
-    command = [_program(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    # ffmpeg keeps rates as fractions of 32-bit ints, which a float's exact value does not fit into.
+    rate = Fraction(fps).limit_denominator()
+    try:
+        import imageio_ffmpeg
+
+        program = str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:  # RuntimeError: the package has none for this machine
+        raise MissingExtraError("save_video()", "imageio-ffmpeg", "video") from error
+    command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += [*f"-s {width}x{height} -r {rate} -i - -an".split(), "-c:v", codec, "-pix_fmt", pix_fmt_out]
     command += _rate(codec, quality) if bitrate is None else ["-b:v", str(bitrate)]
     # With a protocol: ffmpeg takes what precedes a colon in a bare path for one, and a leading dash for an option.
     command += [*(output_params or []), f"file:{path}"]
+    # A file, not a pipe, which nobody reads while frames are written: ffmpeg would block when it is full.
     with tempfile.TemporaryFile() as said:
         status = _feed(command, first, frames, said)
         said.seek(0)
@@ -237,15 +233,6 @@ def _rate(codec: str, quality: float | None) -> list[str]:
         unbound = ["-b:v", "0"] if codec.startswith("libvpx") else []
         return ["-crf", str(int(worse * _CRF_WORST[codec])), *unbound]
     return ["-q:v", str(int(worse * 30) + 1)]
-
-
-def _program() -> str:
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:  # RuntimeError: the package has none for this machine
-        raise MissingExtraError("save_video()", "imageio-ffmpeg", "video") from error
 
 
 def _failure(said: str, status: int, codec: str) -> FileStoreError | InvalidArgumentError:
