@@ -39,6 +39,7 @@ class Ticking:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_the_loop_goes_on_while_a_start_waits_for_a_silent_server(
     settings: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -64,12 +65,13 @@ async def test_the_loop_goes_on_while_aflush_waits_for_a_silent_server(
         async with Experiment(PREFIX, dash_url=url, dash_root=tmp_path).run as exp:
             exp.metrics("train").log(step=0)
             async with Ticking() as ticking:
-                result = await exp.aflush(timeout=2)
+                result = await asyncio.wait_for(exp.aflush(timeout=2), 2 + 10)
                 assert ticking.turns > TURNS
             assert (result.durable, result.pending) == (1, 1)
             law(exp)
 
 
+@pytest.mark.slow
 async def test_the_loop_goes_on_while_the_end_of_the_block_waits_for_a_silent_server(
     settings: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

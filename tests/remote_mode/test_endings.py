@@ -11,6 +11,8 @@ from tests.remote_mode.frozen import server_process
 from tests.remote_mode.remote_scripts import remote_scripts
 from tests.support.processes import expect_line, finish
 
+MARGIN = 12.0
+"""Seconds after which a process counts as hanging, besides those that it has to wait."""
 FOREVER = "3600"
 """For time-outs that must not be waited for: whoever does is found hanging."""
 
@@ -33,12 +35,12 @@ def test_the_end_of_a_run_and_the_exit_wait_for_a_stalled_server_once(tmp_path: 
     """Not for one time-out after the other: each wait says what it waits for, and there is one line."""
     with server_process(tmp_path / "server") as server:
         scripts = remote_scripts(tmp_path / "home", server.url)
-        process = scripts.start(RUN, env={"ML_DASH_FLUSH_TIMEOUT": "5", "ML_DASH_EXIT_TIMEOUT": "5"})
+        process = scripts.start(RUN, env={"ML_DASH_FLUSH_TIMEOUT": "20", "ML_DASH_EXIT_TIMEOUT": "20"})
         expect_line(process)
         server.freeze()
         assert process.stdin
         process.stdin.write(b"go\n")
-        finished = finish(process)
+        finished = finish(process, deadline=20 + MARGIN)  # waiting twice takes 40
         server.thaw()
     assert finished.returncode == 0
     assert finished.stderr.count("Ctrl-C leaves at once") == 1
@@ -83,7 +85,7 @@ def test_ctrl_c_at_the_end_of_a_run_ends_the_waiting_at_exit_too(tmp_path: Path)
         assert process.stderr
         assert b"Ctrl-C leaves at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        finished = finish(process)
+        finished = finish(process, deadline=MARGIN)
         server.thaw()
     assert finished.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in finished.stderr

@@ -17,6 +17,8 @@ from tests.support.interpreters import VERSIONS, interpreter
 from tests.support.processes import PREFIX, RUNS, Finished, Scripts, expect_line, finish
 from tests.support.seen import Seen, until
 
+MARGIN = 15.0
+"""Seconds after which a script counts as hanging, besides those that it has to wait: a fraction of them is usual."""
 FOREVER = "3600"
 """For time-outs that must not be waited for: whoever does is found hanging, on the slowest of machines."""
 
@@ -48,9 +50,9 @@ def python_scripts(
     return scripts
 
 
-def run(scripts: Scripts, text: str, **env: str) -> Finished:
-    """Run a script with these settings."""
-    return scripts.run(text, env=env)
+def run(scripts: Scripts, text: str, *, wait: float = 0.0, **env: str) -> Finished:
+    """Run a script that waits so many seconds at most, with these settings."""
+    return scripts.run(text, env=env, deadline=wait + MARGIN)
 
 
 def check_kept(scripts: Scripts, finished: Finished, returncode: int = 0) -> None:
@@ -108,6 +110,7 @@ def test_a_name_that_cannot_be_looked_up_holds_up_no_exit_on_any_python(
     finished = run(
         python_scripts,
         POINTS,
+        wait=5 + 5,
         ML_DASH_API_URL="https://no-such-host.invalid",
         ML_DASH_START_TIMEOUT=start_timeout,
         ML_DASH_EXIT_TIMEOUT="5",
@@ -247,12 +250,13 @@ def test_sigterm_leaves_a_complete_journal_and_waits_for_no_server(scripts: Scri
         )
         expect_line(process)
         process.terminate()
-        finished = finish(process)
+        finished = finish(process, deadline=5 + MARGIN)
     assert finished.returncode == -signal.SIGTERM
     assert scripts.journal().values("step") == list(range(100))
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_a_killed_process_has_sent_a_beginning_of_its_journal_and_nothing_twice(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:
@@ -302,7 +306,12 @@ def test_an_exit_without_a_server_waits_for_nothing(scripts: Scripts, server: Em
 def test_an_exit_with_a_silent_server_keeps_the_exit_timeout(scripts: Scripts) -> None:
     with silent_server() as url:
         finished = run(
-            scripts, POINTS, ML_DASH_API_URL=url, ML_DASH_START_TIMEOUT="0.2", ML_DASH_EXIT_TIMEOUT="2"
+            scripts,
+            POINTS,
+            wait=2,
+            ML_DASH_API_URL=url,
+            ML_DASH_START_TIMEOUT="0.2",
+            ML_DASH_EXIT_TIMEOUT="2",
         )
     check_kept(scripts, finished)
 
@@ -335,7 +344,7 @@ def test_an_exit_with_a_server_that_stalls_keeps_the_exit_timeout(tmp_path: Path
         server.freeze()
         assert process.stdin
         process.stdin.write(b"go\n")
-        finished = finish(process)
+        finished = finish(process, deadline=2 + MARGIN)
         server.thaw()
     assert finished.returncode == 0
     assert finished.stderr.count("`ml-dash sync /") == 1
@@ -356,7 +365,8 @@ def test_a_server_of_no_use_does_not_keep_another_experiment_from_its_own(
     other.metrics("train").log(step=0)
     """,
             ML_DASH_START_TIMEOUT="1",
-            ML_DASH_EXIT_TIMEOUT="10",
+            wait=1 + 3,
+            ML_DASH_EXIT_TIMEOUT="3",
         )
     assert finished.returncode == 0
     assert seen.values("step") == list(range(100))
@@ -393,7 +403,7 @@ def test_ctrl_c_while_the_exit_waits_for_the_server_leaves_at_once_and_loses_not
         assert process.stderr
         assert b"Ctrl-C leaves at once" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        finished = finish(process)
+        finished = finish(process, deadline=MARGIN)
     check_kept(scripts, finished)
     assert scripts.journal().ends() == ["COMPLETED"]
 

@@ -86,6 +86,7 @@ def test_a_forked_child_sends_its_rows_and_its_end_does_not_disturb_the_parent(
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_a_child_that_dies_of_an_exception_has_sent_its_rows(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_child_that_logs_nothing_costs_the_parent_nothing(scripts: Scripts, se
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_children_of_children_send_theirs(scripts: Scripts, seen: Seen, home: Path) -> None:
     finished = scripts.run(
         f"""{FAMILY}
@@ -199,6 +201,7 @@ def test_forks_in_an_outage_leave_complete_journals_and_wait_for_nothing(
     log("parent")
     """,
         env={"ML_DASH_EXIT_TIMEOUT": "3600", "ML_DASH_FLUSH_TIMEOUT": "3600"},
+        deadline=20,
     )
     assert finished.returncode == 0
     assert "Traceback" not in finished.stderr

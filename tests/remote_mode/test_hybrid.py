@@ -193,6 +193,7 @@ def test_another_process_resumes_the_experiment(scripts: Scripts, seen: Seen, ho
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_two_processes_log_to_one_experiment_at_once(scripts: Scripts, seen: Seen, home: Path) -> None:
     text = """
         import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import threading
@@ -14,11 +15,14 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.remote_mode.silent import silent_server
+from tests.support.hanging import hang_limit
 from tests.support.processes import PREFIX, Journal
 from tests.support.seen import TOKEN, Seen, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
 
+SOON = 20.0
+"""Seconds after which a call that returns at once counts as hanging."""
 FOREVER = "3600"
 """For time-outs that must not be waited for: whoever does is found hanging, on the slowest of machines."""
 
@@ -54,7 +58,8 @@ def test_a_run_that_starts_without_its_server_joins_it_later(
     server.stop()
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
     log(exp, 0, 100)
-    result = exp.flush()
+    with hang_limit(SOON):
+        result = exp.flush()
     assert (result.durable, result.acknowledged, result.pending, result.online) == (100, 0, 100, False)
     assert result.reason is not None
     assert server.url in result.reason
@@ -81,7 +86,7 @@ async def test_aflush_returns_at_once_while_the_server_is_away(server: EmbeddedS
     server.stop()
     async with Experiment(PREFIX, dash_url=server.url, dash_root=root).run as exp:
         log(exp, 0, 10)
-        result = await exp.aflush()
+        result = await asyncio.wait_for(exp.aflush(), SOON)
         assert (result.durable, result.pending, result.online) == (10, 10, False)
         assert result.reason is not None
         law(exp)
@@ -94,7 +99,8 @@ def test_start_waits_for_a_silent_server_no_longer_than_its_timeout(
     with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         exp = Experiment(PREFIX, dash_url=url, dash_root=root)
-        exp.run.start()
+        with hang_limit(0.5 + 5.0):
+            exp.run.start()
         connection, _ = listener.accept()
         stack.enter_context(connection)
         connection.setblocking(False)
@@ -118,7 +124,8 @@ def test_flush_does_not_wait_for_a_server_that_start_has_waited_for_in_vain(
     with silent_server() as url:
         exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
         log(exp, 0, 10)
-        result = exp.flush()
+        with hang_limit(SOON):
+            result = exp.flush()
         assert (result.durable, result.pending) == (10, 10)
         assert result.reason is not None
     exp.run.complete()
@@ -134,8 +141,10 @@ def test_flush_waits_for_a_silent_server_no_longer_than_its_timeout(
         exp = Experiment(PREFIX, dash_url=url, dash_root=root).run.start()
         log(exp, 0, 10)
         for timeout in (None, 0.5, 0.0):
-            assert exp.flush(timeout).pending == 10
-        exp.run.complete()
+            with hang_limit(5.0):
+                assert exp.flush(timeout).pending == 10
+        with hang_limit(5.0):
+            exp.run.complete()
         law(exp)
 
 
@@ -180,7 +189,8 @@ def test_an_outage_in_the_middle_costs_no_row_and_doubles_none(
         until(lambda before=before: counts["a"] > before + 100, "rows logged while it is there")  # type: ignore[misc]
         server.stop()
         until(lambda: not exp.status().online, "the outage noticed")
-        exp.flush()
+        with hang_limit(SOON):
+            exp.flush()
         law(exp)
         server.start()
         until(lambda: exp.status().online, "the server found again")
@@ -247,15 +257,16 @@ def test_an_experiment_deleted_at_the_server_is_kept_in_the_journal_and_told_onc
     assert exp.flush().pending == 0
     status, _ = seen.api.request("DELETE", f"/experiments/{exp.id}")
     assert status == 200
-    for start in range(10, 100, 10):
-        log(exp, start, start + 10)
-        exp.flush()
-        law(exp)
-    assert exp.status().pending == 90
-    result = exp.flush()
-    assert result.reason is not None
-    assert "deleted" in result.reason
-    exp.run.complete()
+    with hang_limit(SOON):
+        for start in range(10, 100, 10):
+            log(exp, start, start + 10)
+            exp.flush()
+            law(exp)
+        assert exp.status().pending == 90
+        result = exp.flush()
+        assert result.reason is not None
+        assert "deleted" in result.reason
+        exp.run.complete()
     told = [message for message in caplog.messages if "deleted" in message]
     assert len(told) == 1
     assert f"ml-dash sync --recreate {exp.directory}" in told[0]
@@ -287,6 +298,7 @@ def test_rows_that_the_server_refuses_are_set_aside_and_counted(
     assert sum("dropped['rejected']" in message for message in caplog.messages) == 1
 
 
+@pytest.mark.slow
 def test_each_kind_of_trouble_and_its_end_are_told_once(
     server: EmbeddedServer, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -180,7 +180,7 @@ def test_one_experiment_in_remote_mode_costs_two_threads_more(scripts: Scripts) 
 
 
 def test_logging_waits_for_no_server(scripts: Scripts) -> None:
-    """Ten thousand rows while the server is silent: a process that waited for it at each would be found hanging."""
+    """Ten thousand rows while the server is silent: a single wait of its time-outs would be found hanging."""
     with silent_server() as url:
         finished = scripts.run(
             f"""{BEGIN}
@@ -190,5 +190,6 @@ def test_logging_waits_for_no_server(scripts: Scripts) -> None:
     os._exit(0)
     """,
             env={"ML_DASH_START_TIMEOUT": "0.2"},
+            deadline=10,
         )
     assert finished == (0, "", "")

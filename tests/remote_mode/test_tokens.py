@@ -75,6 +75,7 @@ def test_without_a_token_a_run_is_local_until_a_login(
     assert sum("ml-dash login" in message for message in caplog.messages) == 1
 
 
+@pytest.mark.slow
 def test_with_a_wrong_token_a_run_is_local_until_a_login(
     exp: Experiment, seen: Seen, store: TokenStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,6 +86,7 @@ def test_with_a_wrong_token_a_run_is_local_until_a_login(
     assert TOKEN not in caplog.text
 
 
+@pytest.mark.slow
 def test_with_a_token_that_may_only_read_a_run_is_local_until_a_login(
     exp: Experiment, seen: Seen, store: TokenStore, tmp_path: Path
 ) -> None:
@@ -92,6 +94,7 @@ def test_with_a_token_that_may_only_read_a_run_is_local_until_a_login(
     check_joins(exp, seen, store, tmp_path / "dash")
 
 
+@pytest.mark.slow
 def test_with_a_token_for_another_owner_a_run_is_local_until_a_login(
     exp: Experiment, seen: Seen, store: TokenStore, tmp_path: Path
 ) -> None:
@@ -99,6 +102,7 @@ def test_with_a_token_for_another_owner_a_run_is_local_until_a_login(
     check_joins(exp, seen, store, tmp_path / "dash")
 
 
+@pytest.mark.slow
 def test_a_token_for_another_server_is_not_used(
     exp: Experiment, seen: Seen, store: TokenStore, tmp_path: Path
 ) -> None:
