@@ -13,20 +13,25 @@ import hypothesis
 import pytest
 
 from ml_dash import Experiment
+from tests.support.examples import QUICK
 
 # A deadline would be a timed assert, and the machines that run these tests are shared.
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile(QUICK, deadline=None, max_examples=25)
 hypothesis.settings.load_profile("untimed")
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C work in what tests start, however the tests were started themselves.
+def pytest_configure(config: pytest.Config) -> None:
+    """Make up few examples in `make test`, and let Ctrl-C work in what tests start, however they were started.
 
     A shell starts what runs in its background with SIGINT ignored. That is inherited by every process below it, and
     Python then installs no handler of its own: a test that sends SIGINT would wait for nothing.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # before any module of tests is imported: their decorators ask for the profile
+    if config.getoption("markexpr") == "not slow":
+        hypothesis.settings.load_profile(QUICK)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,6 +39,7 @@ def blocks(bare: float, logging: float, noise: float = 0.0) -> dict[str, list[fl
     return {key: [value * (1 + noise * source.random()) for _ in range(40)] for key, value in times.items()}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("contender", [BASELINE, "msgpack", OURS])
 def test_a_tight_loop_is_measured_in_a_process_of_its_own(tmp_path: Path, contender: str) -> None:
     """Rates, costs and percentiles of 500 steps come back, in ascending order where they have one."""
@@ -54,6 +55,7 @@ def test_a_tight_loop_is_measured_in_a_process_of_its_own(tmp_path: Path, conten
     assert latency == sorted(latency)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("scenario", ["plain", "stalled", "threads"])
 def test_a_paced_loop_logs_in_every_second_block(tmp_path: Path, scenario: str) -> None:
     """The rows that are stored afterwards are those of the logging blocks and of the steps that led them in."""

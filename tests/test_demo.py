@@ -160,6 +160,7 @@ def test_a_demo_that_is_ended_ends_its_processes(name: str, tmp_path: Path) -> N
     assert running(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_fails_the_demo_with_one_line(tmp_path: Path) -> None:
     """Exit status 1."""
     (tmp_path / "file").write_text("")
@@ -192,6 +193,7 @@ def test_a_training_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
             training.finish()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     """Where its data should go there is a file."""
     (tmp_path / "server").write_text("")
@@ -199,6 +201,7 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
         Server(children, str(tmp_path), TOKEN).start()
 
 
+@pytest.mark.slow
 def test_a_server_can_be_killed_and_comes_back_at_the_same_place(tmp_path: Path) -> None:
     """And one that is not there any more is noticed; one that is stopped ends in order."""
     with Children() as children:

@@ -134,6 +134,7 @@ def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page:
     keep(page, "experiments")
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_finds_ticks_and_opens(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -214,6 +215,7 @@ def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer
     assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/alice/vision/digits/lr-0.02")
     page.get_by_role("tab", name="Overview").click()
@@ -242,6 +244,7 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
     expect(page.get_by_text("This experiment has no tracks.")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_runs_are_laid_on_top_of_one_another(trained: EmbeddedServer, page: Page) -> None:
     page.get_by_label("Search and filter").fill("digits")
     for name in RATES:
@@ -285,6 +288,7 @@ def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Pag
     assert page.evaluate("window.hacked") is None
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_marked_and_not_hidden(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=odd")
     plot = page.locator('figure[data-chart="odd/value (by index)"] .u-over')
@@ -294,6 +298,7 @@ def test_what_is_no_number_is_marked_and_not_hidden(trained: EmbeddedServer, pag
     expect(page.locator(".tooltip").first).to_contain_text("1 × NaN")
 
 
+@pytest.mark.slow
 def test_a_nested_field_has_a_chart_for_each_of_its_numbers(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=nested")
     for name, value in (("top1", "0.5"), ("more.top5", "0.9")):
@@ -301,6 +306,7 @@ def test_a_nested_field_has_a_chart_for_each_of_its_numbers(trained: EmbeddedSer
         expect(plot).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_number_inside_of_a_dict_is_enlarged_like_any_other(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=nested")
     page.get_by_role("button", name="Enlarge nested/scores.more.top5").click()
@@ -312,6 +318,7 @@ def test_a_number_inside_of_a_dict_is_enlarged_like_any_other(trained: EmbeddedS
     expect(page.locator("figure.chart")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_a_damaged_address_shows_what_can_be_shown(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/?columns=%25E0,status&sort=%25E0&e=%25")
     expect(page.get_by_role("status")).to_have_text("5 in all")
@@ -320,6 +327,7 @@ def test_a_damaged_address_shows_what_can_be_shown(trained: EmbeddedServer, page
     expect(page.locator("figure.chart").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_message_of_several_lines_is_a_row_and_can_be_read_as_a_whole(
     trained: EmbeddedServer, page: Page
 ) -> None:
@@ -331,6 +339,7 @@ def test_a_message_of_several_lines_is_a_row_and_can_be_read_as_a_whole(
     expect(whole).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/alice/vision/empty")
     for tab, hint in (
@@ -383,6 +392,7 @@ def test_the_pages_can_be_used_by_everybody(
     )
 
 
+@pytest.mark.slow
 def test_a_live_run_is_followed_without_asking_for_all_again(
     at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
 ) -> None:
@@ -430,6 +440,7 @@ def test_what_a_live_metric_gets_besides_appears(
             expect(page.get_by_role("img", name=re.compile(name))).to_be_visible()
 
 
+@pytest.mark.slow
 def test_values_are_shown_as_they_were_logged(
     at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
 ) -> None:
@@ -459,6 +470,7 @@ def test_values_are_shown_as_they_were_logged(
     expect(page.get_by_role("status")).to_have_text(re.compile("^1 of "))
 
 
+@pytest.mark.slow
 def test_a_closer_look_at_times_since_the_start_asks_for_that_part(
     at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
 ) -> None:
@@ -548,6 +560,7 @@ def test_the_page_outlives_its_server_and_catches_up(
         server.stop()
 
 
+@pytest.mark.slow
 def test_an_experiment_that_is_deleted_while_it_is_open_is_told(
     at_home: None, trained: EmbeddedServer, window: Window, tmp_path: Path
 ) -> None:

@@ -390,6 +390,7 @@ def test_a_server_restored_to_before_the_experiment_was_there_is_told_of_it_agai
     bench.check(upload)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_server_refuses_and_forgets_nothing_it_acknowledged(
     bench: FaultBench, said: Callable[[str], int]
 ) -> None:

@@ -25,6 +25,7 @@ from ml_dash.journal.blocks import (
 )
 from ml_dash.journal.frame import decode_meta
 from ml_dash.series import Kind, Series
+from tests.support.examples import many
 
 SERIES = Series(Kind.METRIC, "train")
 INT64_MIN, INT64_MAX, UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
@@ -94,7 +95,7 @@ def exact(value: object) -> object:
 
 
 @given(blocks())
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 def test_every_block_comes_back_as_it_was(block: Block) -> None:
     back = decoded(block)
 
@@ -107,13 +108,13 @@ def test_every_block_comes_back_as_it_was(block: Block) -> None:
 
 
 @given(blocks())
-@settings(max_examples=100)
+@settings(max_examples=many(100))
 def test_lists_and_arrays_become_the_same_bytes(block: Block) -> None:
     assert encoded(as_arrays(block)) == encoded(block)
 
 
 @given(blocks(), st.none() | st.integers(-3, 15), st.none() | st.integers(-3, 15))
-@settings(max_examples=100)
+@settings(max_examples=many(100))
 def test_a_window_of_rows_is_the_slice_of_all_rows(block: Block, start: int | None, stop: int | None) -> None:
     back = decoded(block)
 

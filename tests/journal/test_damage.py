@@ -16,6 +16,7 @@ from ml_dash.journal.frame import encode_frame, segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.series import Kind, Series
+from tests.support.examples import many
 from tests.support.journals import (
     LATER_WRITER,
     NAME,
@@ -322,7 +323,7 @@ def after(raw: bytes, happened: list[Accident]) -> bytes:
     return raw
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(300))
 @given(accidents)
 def test_after_any_accidents_nothing_wrong_is_read(happened: list[Accident]) -> None:
     index = opened(disk_with(after(WHOLE, happened)))
@@ -330,7 +331,7 @@ def test_after_any_accidents_nothing_wrong_is_read(happened: list[Accident]) -> 
     assert_nothing_wrong(read_everything(index))
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @given(accidents, accidents)
 def test_a_repair_after_any_accidents_keeps_all_that_could_be_read(
     first: list[Accident], second: list[Accident]
@@ -353,7 +354,7 @@ def test_a_repair_after_any_accidents_keeps_all_that_could_be_read(
     assert all(damage.length == 0 for damage in after_repair.damage), "only what is gone is still missing"
 
 
-@settings(max_examples=100)
+@settings(max_examples=many(100))
 @given(accidents, st.integers(1, 200))
 def test_nothing_wrong_is_read_through_an_index_that_was_open_before_the_accidents(
     happened: list[Accident], cut_at: int

@@ -338,6 +338,7 @@ def _random_journal(rng: random.Random) -> tuple[MemoryDisk, int]:
     return disk_with(*files), written + 1
 
 
+@pytest.mark.slow
 def test_a_large_backlog_costs_the_memory_of_a_batch(tmp_path: Path) -> None:
     """200 MB in 4 segments, written cheaply: the same frame under other numbers."""
     journal = tmp_path / "journal"

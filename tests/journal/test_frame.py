@@ -27,6 +27,7 @@ from ml_dash.journal.frame import (
     segment_name,
 )
 from ml_dash.series import Kind, Series
+from tests.support.examples import many
 
 TRAIN = Block(Series(Kind.METRIC, "train"), [10, 11], [Column("loss", "f", None, [0.5, 0.25])])
 LOG = Block(Series(Kind.LOG, None), [12], [Column("message", "o", None, ["hello"])])
@@ -199,7 +200,7 @@ things = st.recursive(
 
 
 @given(st.binary(max_size=40) | st.lists(things, max_size=4).map(to_msgpack))
-@settings(max_examples=300)
+@settings(max_examples=many(300))
 def test_any_bytes_are_heads_or_a_value_error(meta: bytes) -> None:
     try:
         heads = decode_meta(meta)

@@ -18,6 +18,7 @@ from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, 
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
+from tests.support.examples import many
 from tests.support.journals import (
     EVAL,
     LATER_WRITER,
@@ -635,7 +636,7 @@ def test_importing_the_index_does_not_import_numpy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(st.data())
 def test_any_history_of_writers_is_read_like_the_lists_that_it_was_made_from(data: st.DataObject) -> None:
     """Writers append to segments, roll them and write frames again; a reader looks in between."""

@@ -15,6 +15,7 @@ from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import pack, unpack
+from tests.support.examples import many
 
 Event = tuple[int, int, dict[str, Any]]
 Rows = dict[Series, list[tuple[int, str]]]
@@ -251,7 +252,7 @@ def test_one_batcher_serves_many_batches() -> None:
     series=st.lists(st.integers(0, 399), min_size=1, max_size=4),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @example(shapes=[{"x": [1, True]}, {"x": [-1]}], strange=[], count=100, series=[1], seed=0)
 def test_any_mixture_of_rows_comes_out_as_it_went_in(
     shapes: list[dict[str, list[Any]]],

@@ -349,6 +349,7 @@ def test_a_failing_fsync_is_tried_again_once_a_second_however_much_waits(
     assert 9 <= bench.disk.seen["sync"] <= 12
 
 
+@pytest.mark.slow
 def test_what_is_not_durable_takes_16_mib_at_most(bench: ChannelBench) -> None:
     """Behind that and a slice the rows wait in the queue, which is bounded itself."""
     bench = ChannelBench(queue_bytes=64 * 1024 * 1024)

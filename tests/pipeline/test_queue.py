@@ -13,6 +13,7 @@ from hypothesis import given, settings, strategies as st
 from ml_dash.errors import FileStoreError
 from ml_dash.pipeline.queue import LARGE_EVENT, EventQueue
 from ml_dash.settings import Overflow
+from tests.support.examples import many
 
 SMALL = b"x" * 10
 LARGE = b"x" * (LARGE_EVENT + 1)
@@ -251,7 +252,7 @@ def test_an_event_larger_than_the_whole_capacity_waits_for_an_empty_queue_only()
         | st.tuples(st.just("drain"), st.integers(1, 5))
     )
 )
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 def test_every_event_is_drained_waiting_or_dropped(steps: list[tuple[str, int]]) -> None:
     """At any time; and neither number nor bytes of what waits exceed the capacity."""
     queue = queue_of(capacity=4, capacity_bytes=50_000, overflow="drop")

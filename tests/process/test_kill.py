@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import many
 from tests.support.killing import ENV, KillingGround, check, exact_rows
 from tests.support.processes import LOGS, Journal
 from tests.support.victims import EXPERIMENTS, THREADS, mixed_row
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
-KILLS = 120
+KILLS = many(120)
 """Of each kind. There are eight, and `test_sync_mode` has one of its own: a thousand and some in all."""
 
 

@@ -110,6 +110,7 @@ def test_a_flush_vouches_for_every_row_that_its_thread_logged_before(
             assert (result.durable, result.pending) == (count, 0)
 
 
+@pytest.mark.slow
 def test_a_read_sees_every_row_that_its_thread_logged_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager_switches: None
 ) -> None:

@@ -74,6 +74,7 @@ def test_the_first_start_prints_the_admin_token_once(tmp_path: Path) -> None:
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_the_admin_token_can_be_given(tmp_path: Path) -> None:
     with start(tmp_path, ML_DASH_ADMIN_TOKEN=TOKEN) as server:
         (line,) = lines_until_listening(server)

@@ -168,6 +168,7 @@ def test_two_servers_on_one_database_store_each_frame_once(postgres_database: st
         other.close()
 
 
+@pytest.mark.slow
 def test_many_writers_on_two_servers_number_the_rows_of_one_metric(
     postgres_database: str, tmp_path: Path
 ) -> None:
@@ -239,6 +240,7 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(make: object, tmp_path: 
         server.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="mounting file systems needs root")
 def test_a_server_whose_disk_has_room_again_goes_on_by_itself(tmp_path: Path) -> None:
     launcher = [

@@ -103,6 +103,7 @@ def test_seeds_are_drawn_anew_for_each_commit_and_are_the_same_in_every_run(
     assert len({*drawn[0], *drawn[2]}) == 400
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_comes_often() -> None:
     """A simulation in which nothing happens proves nothing."""
     seen: Counter[str] = Counter()

@@ -224,6 +224,7 @@ def test_logging_in_by_the_device_flow_as_a_person_does(
         assert secret not in shown + out + err
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Tokens], config: Path) -> None:
     import pty
     import subprocess
@@ -260,6 +261,7 @@ def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Tokens], co
     assert mine not in text
 
 
+@pytest.mark.slow
 def test_a_browser_is_opened_only_on_demand(
     live: tuple[str, Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -552,6 +552,7 @@ def test_a_defect_is_logged_and_does_not_end_the_upload(caplog: pytest.LogCaptur
     assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_backlog_of_any_length_costs_a_few_batches_of_memory(tmp_path: Path) -> None:
     """200 MB on a real disk: no request is larger than 4 MiB, and three of these are in memory at most."""
     journal = tmp_path / "journal"

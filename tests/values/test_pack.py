@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from ml_dash import Experiment
 from ml_dash.errors import ValueWarning
 from ml_dash.values.pack import pack_event
+from tests.support.examples import many
 from tests.support.fake_tensors import FakeCuda, FakeTensor
 
 Row = dict[str, Any]
@@ -103,7 +104,7 @@ def assert_comes_back(exp: Experiment, calls: list[tuple[str, Row]]) -> None:
 
 
 @given(rows=st.lists(ROWS, min_size=1, max_size=12))
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @example(
     rows=[{"x": math.nan, "y": -0.0, "z": -math.inf}, {"x": 2**64 - 1, "y": -(2**63)}, {"x": {}, "y": []}]
 )
@@ -126,7 +127,7 @@ def test_rows_of_any_values_come_back_exactly_and_in_order(
     metrics=st.integers(1, 4),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(25), suppress_health_check=[HealthCheck.too_slow])
 def test_thousands_of_rows_of_numbers_come_back_exactly_and_in_order(
     open_experiment: Experiment,
     shapes: list[dict[str, list[Any]]],
@@ -149,7 +150,7 @@ def test_thousands_of_rows_of_numbers_come_back_exactly_and_in_order(
 
 
 @given(values=st.lists(VALUES, min_size=1, max_size=10))
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 def test_metadata_of_any_values_comes_back_exactly(open_experiment: Experiment, values: list[Any]) -> None:
     """The same holds for log messages."""
     start = open_experiment.logs.read(limit=0)["total"]
@@ -166,7 +167,7 @@ MOMENTS = st.integers(-(2**53), 2**53).filter(lambda moment: moment != -(2**20))
 
 @pytest.mark.slow
 @given(entries=st.lists(st.tuples(MOMENTS, ROWS), min_size=1, max_size=10))
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 def test_tracks_of_any_values_come_back_exactly(
     open_experiment: Experiment, entries: list[tuple[int, Row]]
 ) -> None:

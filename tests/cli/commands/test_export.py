@@ -28,6 +28,7 @@ from ml_dash.cli.exporting.text_formats import iso_exact, seconds_exact
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
 from tests.support.cli_experiments import in_frames, make, training
+from tests.support.examples import many
 from tests.support.shell import invoke, shell, succeed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -203,7 +204,7 @@ plain = st.one_of(
 
 
 @given(st.lists(st.dictionaries(names, plain, max_size=4), min_size=1, max_size=8))
-@settings(max_examples=20)
+@settings(max_examples=many(20))
 def test_any_rows_survive_the_way_through_json_lines_and_parquet(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
@@ -450,6 +451,7 @@ def test_without_pyarrow_parquet_says_what_to_install(
     assert exported(root, "first")
 
 
+@pytest.mark.slow
 def test_standard_output_is_utf8_whatever_the_locale(root: Path) -> None:
     """It is data, not a message."""
     make(root, "dora/p/utf8", lambda exp: exp.metrics("损失").log(x=1))

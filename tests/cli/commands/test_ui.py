@@ -135,6 +135,7 @@ def test_nothing_but_the_core_is_needed(root: str) -> None:
         assert ask(port, "POST", "/api/v1/session", {"token": token})[0] == 200
 
 
+@pytest.mark.slow
 def test_the_default_port_gives_way_and_a_chosen_one_does_not(root: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -21,6 +21,7 @@ from ml_dash.server.api.contract import document
 from ml_dash.server.app import build_app
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
+from tests.support.examples import many
 from tests.support.serving import NOON, PARAMS, TOKEN, Client, frame, frame_around, frames, objects, run_row
 
 PAGES = {"/", "/experiments/{prefix}", "/compare", "/sign-in", "/assets/{name}"}
@@ -133,7 +134,7 @@ def test_no_request_that_can_be_made_up_is_answered_by_an_error_of_the_server(
     operation = schema[path][method.upper()]
 
     @settings(
-        max_examples=30,
+        max_examples=many(30),
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -20,6 +20,7 @@ from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 from tests.support.account_serving import Hands
+from tests.support.examples import many
 from tests.support.serving import NOON, TOKEN, Client, frame, objects
 from tests.support.uploads import FILES, LARGE, Uploads, digest, rows, save
 
@@ -54,7 +55,7 @@ _EVENTS = st.one_of(
 
 
 @pytest.mark.sample(2)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=many(60), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     events=st.lists(st.tuples(st.integers(0, 5), _EVENTS), max_size=12),
     cuts=st.sets(st.integers(0, 12)),
@@ -313,7 +314,7 @@ DAY = 86_400.0
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=many(40), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
     steps=st.lists(
         st.tuples(

@@ -37,6 +37,7 @@ def where(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     return f"s3://{BUCKET}/{tmp_path.name}"
 
 
+@pytest.mark.slow
 def test_objects_are_stored_read_listed_and_removed(where: str) -> None:
     blobs = ObjectStore(where)
     blobs.put("exp_a/x", bytes(range(100)))
@@ -78,6 +79,7 @@ def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str,
         client.close()
 
 
+@pytest.mark.slow
 def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
         client.close()
 
 
+@pytest.mark.slow
 def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
     where: str, tmp_path: Path
 ) -> None:

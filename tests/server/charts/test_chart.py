@@ -27,6 +27,7 @@ from tests.server.charts.charted import (
     through_a_frame,
     totals,
 )
+from tests.support.examples import many
 
 ROWS_ONLY = ChartLimits(exact_rows=1000, most_rows=1000)
 BUCKETS = ChartLimits(exact_rows=0, most_rows=1000)
@@ -107,7 +108,7 @@ def check_mean(columns: dict[str, list[Any]], pixel: int, values: list[float]) -
 
 
 @given(ROWS, ASKED, st.integers(1, 30), st.integers(1, 9))
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 def test_totals_are_exact_in_both_resolutions(
     rows: list[Row], asked: dict[str, Any], per_block: int, bucket: int
 ) -> None:

@@ -24,6 +24,7 @@ from ml_dash.server.ingest.prepare import prepare
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
+from tests.support.examples import many
 from tests.support.postgres import new_database
 from tests.support.serving import LOGS, NOON, PARAMS, RUN, SECOND
 from tests.support.view_journals import block_of, write
@@ -151,7 +152,7 @@ def answers(view: JournalView | StoreView) -> dict[str, str]:
 
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("object_bytes", [1 << 30, 1], ids=["in rows", "in objects"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written=writers, per_request=st.integers(1, 6))
 def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     open_store: Store, object_bytes: int, written: list[list[list[Block]]], per_request: int
