@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
-from ml_dash.client.transport import NotMlDashError, ServerError
+from ml_dash.client.transport import Answer, NotMlDashError, ServerError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
@@ -17,9 +17,10 @@ from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from ml_dash.client.transport import Answer, Body, Stream, Transport
+    from ml_dash.client.transport import Body, Stream, Transport
 
 _READ_SECONDS = 60.0
+# Nobody knows how long a series is before it comes. A server that falls silent is given up much earlier, see `http`.
 _STREAM_SECONDS = 3600.0
 _SEND_SECONDS = 60.0
 _SLOWEST_BYTES_A_SECOND = 16 << 10
@@ -182,6 +183,7 @@ class Client:
             for record in answer["data"]:
                 if isinstance(record, dict) and record.get("prefix") == prefix:
                     return record
+            # the server's `prefix` asks for all that begin with it, so the one itself may be on any page
             cursor = answer.get("cursor") if answer.get("hasMore") else None
             if not isinstance(cursor, str):
                 return None
@@ -213,8 +215,6 @@ class Client:
             body = (body + piece)[:_ERROR_BYTES_MAX]  # it may be anything, a film too
             if len(body) == _ERROR_BYTES_MAX:
                 break
-        from ml_dash.client.transport import Answer
-
         raise self._senseless(self._content(Answer(stream.status, stream.headers, body)))
 
     def _content(self, answer: Answer) -> Any:
@@ -227,6 +227,7 @@ class Client:
         match data:
             case {"error": {"code": str(code), "message": str(message)}}:
                 raise self._error(answer, code, message, data["error"])
+        # a load balancer's 503 is as good as the server's own; its 404 says nothing about the experiment
         if means_the_same_from_a_proxy(answer.status):
             raise self._error(answer, "", f"not an answer of ML-Dash: {_excerpt(answer)}", {})
         raise self._foreign(answer)

@@ -49,6 +49,7 @@ class BlobClient:
             some = asked[start : start + BLOBS_ASKED_MAX]
             answer = await self._client.post(self._path(), {"contents": some})
             match answer:
+                # what was not asked for could be the path of any file
                 case {"lacking": list(missing)} if all(each in blobs for each in missing):
                     found += missing
                 case _:
@@ -87,6 +88,7 @@ class BlobClient:
     async def put_part(self, checksum: str, number: int, body: Body, digest: bytes) -> None:
         """Send a part, which has this SHA-256; parts are numbered from 1 on."""
         path = self._path(checksum, "parts", str(number))
+        # RFC 9530: the server refuses what was damaged on its way before it is stored
         headers = {"Content-Digest": f"sha-256=:{base64.b64encode(digest).decode()}:"}
         await self._client.put(path, body, headers=headers)
 

@@ -54,12 +54,15 @@ def destination(dash_url: str | bool | None, dash_root: str | os.PathLike[str] |
     if dash_root is not None:
         return Destination(_directory(dash_root), url, keeps=True)
     if url is None:
-        msg = (
+        raise InvalidArgumentError(
             f"dash_url={dash_url!r} and dash_root=None: nowhere to write. Pass dash_root='.dash', or dash_url= for a "
             "server"
         )
-        raise InvalidArgumentError(msg)
-    return Destination(_outbox(url), url, keeps=False)
+    from ml_dash.tokens.directory import config_directory
+
+    # the root of the journals that wait for one server: a name that tells which, and is a file's
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", url)
+    return Destination(os.path.join(config_directory(), OUTBOX, name), url, keeps=False)
 
 
 def default_url() -> str:
@@ -98,18 +101,11 @@ def make_outbox() -> None:
         raise OSError(f"the outbox in {config_directory()!r} cannot be made ({error.__cause__})") from error
 
 
-def _outbox(url: str) -> str:
-    """Return the root of the journals that wait for one server: a name that tells which, and is a file's."""
-    from ml_dash.tokens.directory import config_directory
-
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", url)
-    return os.path.join(config_directory(), OUTBOX, name)
-
-
 def _directory(root: Any) -> str:
     if not isinstance(root, (str, os.PathLike)) or not os.fspath(root):
-        msg = f"dash_root={root!r} is not a directory's path: pass a string such as '.dash'"
-        raise InvalidArgumentError(msg)
+        raise InvalidArgumentError(
+            f"dash_root={root!r} is not a directory's path: pass a string such as '.dash'"
+        )
     if "\0" in os.fspath(root):
         msg = f"dash_root={root!r} has a NUL character, which no path may have: leave it out"
         raise InvalidArgumentError(msg)

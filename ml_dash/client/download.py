@@ -24,7 +24,6 @@ from ml_dash.storage.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractAsyncContextManager
 
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import Call
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 _TRIES = 6
 """Tries in a row that may bring nothing."""
 _LONGEST_WAIT = 10.0
-_TAKEN_BYTES = 2 << 20
+_TAKEN_BYTES = 2 << 20  # at a time from the event loop: few hops between the threads, and little memory
 _CONNECT_SECONDS = 60.0
 _SLOWEST_BYTES_A_SECOND = 16 << 10
 """A line slower than this counts as cut."""
@@ -44,14 +43,7 @@ _FRAME_BYTES_MAX = 1 << 30
 
 
 class Wanted(NamedTuple):
-    """A blob to download: where it is, and what it has to be.
-
-    Attributes:
-        path: Of the server's API.
-        checksum: Its sha256 in hexadecimal digits.
-        size: Its bytes.
-        name: For messages.
-    """
+    """A blob to download: its path at the server, its sha256 in hexadecimal digits, its bytes, a name for messages."""
 
     path: str
     checksum: str
@@ -155,9 +147,16 @@ class _Download:
         """
         headers: dict[str, str] = {}
         if self.size:
+            # RFC 9110, 13.1.5: with If-Range, a blob that has changed comes whole, and not its end alone
             headers = {"Range": f"bytes={self.size}-", "If-Range": f'"{self._wanted.checksum}"'}
         stack = AsyncExitStack()
-        opened = open_blob(self._client, self._wanted.path, headers, self._wanted.size)
+        opened = self._client.stream(
+            self._wanted.path,
+            lambda stream: stream.status in {200, 206},
+            # Bytes as they are: a compressed answer could not be resumed at one of the blob's bytes.
+            headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
+            timeout=_CONNECT_SECONDS + self._wanted.size / _SLOWEST_BYTES_A_SECOND,
+        )
         try:
             stream = self._call(stack.enter_async_context(opened))
             self._place(stream)
@@ -250,30 +249,6 @@ def _range_of(stream: Stream) -> tuple[int | None, int | None]:
     if unit != "bytes" or not start.isdecimal():
         return None, None
     return int(start), int(total) if total.isdecimal() else None
-
-
-def open_blob(
-    client: Client, path: str, headers: dict[str, str], size: int
-) -> AbstractAsyncContextManager[Stream]:
-    """Ask for a blob, and give the answer as it comes.
-
-    Args:
-        client: The server.
-        path: The blob's.
-        headers: Of the request.
-        size: Bytes that are expected, for the time that it may take.
-
-    Raises:
-        ServerError: The server has no blob to give.
-        TransportError: There is no answer; raised in the block too.
-    """
-    return client.stream(
-        path,
-        lambda stream: stream.status in {200, 206},
-        # Bytes as they are: a compressed answer could not be resumed at one of the blob's bytes.
-        headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers},
-        timeout=_CONNECT_SECONDS + size / _SLOWEST_BYTES_A_SECOND,
-    )
 
 
 class Frames:

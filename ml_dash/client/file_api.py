@@ -10,7 +10,7 @@ from ml_dash.client.download import Wanted, fetch_blob
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import FileMissingError, InvalidArgumentError, RemoteError
 from ml_dash.protocol import ErrorCode
-from ml_dash.query.files import FileQuery, is_checksum
+from ml_dash.query.files import FileQuery, is_checksum, is_size, is_text_or_none, is_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_PAGE_ROWS = 1000
+_PAGE_ROWS = 1000  # usually some hundred KiB: well below what the transport keeps whole
 
 
 class FilePage(NamedTuple):
@@ -161,6 +161,7 @@ def checked_page(url: str, answer: Any, cursor: str | None) -> FilePage:
     match answer:
         case {"data": list(rows), "hasMore": bool(more)}:
             following = answer.get("cursor") if more else None
+            # the same cursor again would be the same page again, for ever
             if (isinstance(following, str) and following != cursor) or not more:
                 return FilePage([checked_row(url, row) for row in rows], following)
     raise _senseless(url, answer)
@@ -183,32 +184,20 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 _ROW: dict[str, Callable[[Any], bool]] = {
     "id": _is_text,
     "path": _is_text,
     "filename": _is_text,
-    "description": _is_text_or_none,
-    "tags": _is_texts,
-    "bindrs": _is_texts,
+    "description": is_text_or_none,
+    "tags": is_texts,
+    "bindrs": is_texts,
     "contentType": _is_text,
-    "sizeBytes": _is_size,
+    "sizeBytes": is_size,
     "checksum": is_checksum,
     "metadata": lambda value: value is None or isinstance(value, dict),
     "uploadedAt": _is_text,
     "updatedAt": _is_text,
-    "deletedAt": _is_text_or_none,
+    "deletedAt": is_text_or_none,
 }
 
 

@@ -43,6 +43,7 @@ _SILENCE_SECONDS = 30.0
 """Seconds without a byte after which an answer is given up."""
 _PIECE_BYTES = 256 << 10
 
+# By event loop, and weakly: a connection belongs to the loop that made it, and goes away with it.
 _SESSIONS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = (
     weakref.WeakKeyDictionary()
 )
@@ -99,6 +100,7 @@ class AiohttpTransport:
     ) -> Answer:
         """See `Transport.request`."""
         async with self._open(method, path, query, body, headers or {}, timeout) as response:
+            # counted as it comes: a Content-Length may be absent, or that of the compressed bytes
             limit = ANSWER_BYTES_MAX if response.status < 400 else _ERROR_BYTES_MAX
             pieces, size = [], 0
             async for piece in response.content.iter_chunked(_PIECE_BYTES):
@@ -130,6 +132,7 @@ class AiohttpTransport:
         url = URL(self._address.url + path, encoded=True)
         if query:
             url = url.update_query(query)
+        # behind a bare host, a path such as "@elsewhere/" would send the token there
         if url.origin() != self._base.origin():
             raise ValueError(f"path {path!r} leads to another server")
         try:
@@ -207,6 +210,8 @@ class _Pieces(aiohttp.Payload):
             await writer.write(piece)
 
 
+# The first that fits counts, so that the special ones precede those that they derive from: aiohttp's DNS and TLS errors
+# are ClientConnectorErrors, and a TimeoutError is an OSError.
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], FailureKind, str], ...] = (
     (
         (aiohttp.ClientConnectorDNSError, socket.gaierror),
@@ -274,9 +279,11 @@ class _ThreadResolver(AbstractResolver):
 
 
 def _results(host: str, found: list[Any]) -> Iterator[ResolveResult]:
+    # they are numbers already: aiohttp need not look them up again
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     for family, _, proto, _, address in found:
         number = str(address[0])
+        # a link-local IPv6 address is of no use without its scope (RFC 4007, section 11)
         if family == socket.AF_INET6 and len(address) > 3 and address[3] and "%" not in number:
             number = f"{number}%{address[3]}"
         yield ResolveResult(
@@ -289,6 +296,7 @@ def _proxy_for(url: URL) -> str | None:
     proxy = getproxies().get(url.scheme) or getproxies().get("all")
     if not proxy or url.host is None or proxy_bypass(f"{url.host}:{url.port}") or proxy_bypass(url.host):
         return None
+    # "proxy:3128" is common, and means http, as for curl
     return proxy if "://" in proxy else f"http://{proxy}"
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLIENT_ID = "ml-dash"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
-_POLL_SECONDS = 5.0
+_POLL_SECONDS = 5.0  # RFC 8628, 3.2: what a server means that names no interval
 _POLL_SECONDS_MAX = 60.0
 _LOGIN_SECONDS_MAX = 3600.0
 _ENDS = {
@@ -86,7 +86,11 @@ async def ask(
     finally:
         await close_session()
     if answer.status in _REDIRECTS:
-        raise LoginError(_redirected(transport.url, answer.headers.get("location", "")))
+        target = answer.headers.get("location", "").partition("?")[0][:_SHOWN_MAX]  # a query may hold secrets
+        raise LoginError(
+            f"{transport.url} redirects to {target!r}, and a token is not carried on to where the user did not send "
+            "it: if that is the server, give its URL"
+        )
     return Answer(answer.status, _object(transport.url, answer.status, answer.body))
 
 
@@ -183,12 +187,13 @@ async def finish(
     Raises:
         LoginError: Somebody denied it, nobody approved it in time, or the server refuses.
     """
+    form = {"client_id": CLIENT_ID, "grant_type": GRANT_TYPE, "device_code": authorization.device_code}
     interval = authorization.interval
     deadline = monotonic() + authorization.seconds
     while monotonic() < deadline:
         await sleep(interval)
         try:
-            answer = await _collect(url, authorization)
+            answer = await ask(url, "POST", f"{API}/device/token", form=form)
         except ServerUnavailableError:
             # RFC 8628, 3.5: back off, and go on while the code is valid
             interval = min(interval * 2, _POLL_SECONDS_MAX)
@@ -196,7 +201,7 @@ async def finish(
         if answer.status == 200:
             return _token(url, answer)
         error = answer.body.get("error")
-        if error == "slow_down":
+        if error == "slow_down":  # RFC 8628, 3.5: five seconds more from now on
             interval += _POLL_SECONDS
         elif answer.status >= 500:
             interval = min(interval * 2, _POLL_SECONDS_MAX)
@@ -213,15 +218,6 @@ def client_name() -> str:
         user = "somebody"
     name = f"{user}@{socket.gethostname()}"
     return "".join(character for character in name if character.isprintable())[:255]
-
-
-async def _collect(url: str, authorization: Authorization) -> Answer:
-    form = {
-        "client_id": CLIENT_ID,
-        "grant_type": GRANT_TYPE,
-        "device_code": authorization.device_code,
-    }
-    return await ask(url, "POST", f"{API}/device/token", form=form)
 
 
 def _token(url: str, answer: Answer) -> Token:
@@ -247,14 +243,6 @@ def _trusted(url: str, where: str) -> str:
     except ValueError as error:
         raise LoginError(f"{server.url} names a page to approve on that cannot be trusted: {error}") from None
     return where
-
-
-def _redirected(url: str, location: str) -> str:
-    target = location.partition("?")[0][:_SHOWN_MAX]
-    return (
-        f"{url} redirects to {target!r}, and a token is not carried on to where the user did not send it: "
-        "if that is the server, give its URL"
-    )
 
 
 def _object(url: str, status: int, content: bytes) -> dict[str, Any]:

@@ -161,14 +161,13 @@ def retry_after_seconds(value: str | None, time_ns: Callable[[], int]) -> float 
     if value is None:
         return None
     try:
-        seconds = float(value) if value.strip().replace(".", "", 1).isdigit() else _until(value, time_ns())
+        if value.strip().replace(".", "", 1).isdigit():
+            seconds = float(value)  # RFC 9110 has whole seconds only, and some servers send fractions
+        else:
+            seconds = parsedate_to_datetime(value).timestamp() - time_ns() / _NANOSECONDS
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_MAX)
-
-
-def _until(date: str, now_ns: int) -> float:
-    return parsedate_to_datetime(date).timestamp() - now_ns / _NANOSECONDS
 
 
 class Trouble(NamedTuple):

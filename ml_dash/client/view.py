@@ -181,6 +181,7 @@ class RemoteView(View):
             rows += answer["data"]
             total, has_more = answer["total"], answer["hasMore"]
             at = answer["endIndex"] + 1
+            # no rows, and yet more: what is there is damaged, and asking again would go on for ever
             if not has_more or len(rows) >= limit or not answer["data"]:
                 return page(rows, start, total, has_more=has_more)
 
@@ -200,6 +201,7 @@ class RemoteView(View):
         except ServerError as error:
             if error.status not in {404, 410}:
                 raise
+            # it was deleted, and may be made anew by the same name, which then has another id
             self._found_id = None
             return nothing
 
@@ -230,6 +232,7 @@ def _time_ns(text: Any) -> int | None:
         since = datetime.fromisoformat(text.replace("Z", "+00:00")) - _EPOCH
     except (ValueError, TypeError):
         return None
+    # in integers: `total_seconds()` is a float, which rounds microseconds of today
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 

@@ -35,6 +35,7 @@ _STRUCT_CODES = {"f": "d", "i": "q", "b": "?"}
 DTYPES = {"f": "<f8", "i": "<i8", "b": "?"}
 """What numpy calls the types of a column's numbers."""
 
+# A listing asks for a run's status and parameters alone, and numpy's import takes longer than all the rest of it.
 _WITHOUT_NUMPY = frozenset({Kind.RUN, Kind.PARAMS})
 _LIST_CODES = {"<i8": (8, "q"), "<f8": (8, "d"), "<u4": (4, "I"), "u1": (1, "B")}
 """Size and `struct` code of a numpy dtype, for numbers that are given as a list."""
@@ -178,7 +179,14 @@ def _pack_column(column: Column, count: int) -> tuple[bytes, bytes]:
     _check_rows(column, count)
     try:
         positions = b"" if column.rows is None else _pack_positions(column.rows)
-        return positions, _pack_values(column)
+        if column.type == "o":
+            return positions, to_msgpack(as_list(column.values))
+        if hasattr(column.values, "astype"):
+            # "safe": a uint64 that does not fit must be an error, never another number
+            numbers = column.values.astype(DTYPES[column.type], casting="safe", copy=False)
+            return positions, numbers.tobytes()
+        code = _STRUCT_CODES[column.type]
+        return positions, struct.pack(f"<{len(column.values)}{code}", *column.values)
     except (TypeError, OverflowError, struct.error) as error:
         raise ValueError(f"column {column.field!r} is not of type {column.type!r}: {error}") from error
 
@@ -198,19 +206,6 @@ def _pack_positions(rows: Values) -> bytes:
     return struct.pack(f"<{len(rows)}I", *rows)
 
 
-def _pack_values(column: Column) -> bytes:
-    if column.type == "o":
-        return to_msgpack(as_list(column.values))
-    return _pack_numbers(column.values, _STRUCT_CODES[column.type], DTYPES[column.type])
-
-
-def _pack_numbers(values: Values, code: str, dtype: str) -> bytes:
-    if hasattr(values, "astype"):
-        # "safe": a uint64 that does not fit must be an error, never another number
-        return values.astype(dtype, casting="safe", copy=False).tobytes()
-    return struct.pack(f"<{len(values)}{code}", *values)
-
-
 def as_list(values: Values) -> list[Any]:
     """Return Python values: `tolist` is what makes a numpy array's items plain ints, floats and bools."""
     if hasattr(values, "tolist"):
@@ -226,19 +221,14 @@ def _decode_column(head: ColumnHead, block: BlockHead, data: memoryview) -> Colu
 
 def _decode_values(head: ColumnHead, block: BlockHead, data: memoryview) -> Values:
     if head.type == "o":
-        values: Values = _objects(data)
+        values: Values = from_msgpack(data)
+        if not isinstance(values, list):
+            raise ValueError("objects are stored as one msgpack array")
     else:
         values = _flags(data, block) if head.type == "b" else _numbers(data, DTYPES[head.type], block)
     if len(values) != head.count:
         raise ValueError(f"column {head.field!r} holds {len(values)} values, not {head.count}")
     return values
-
-
-def _objects(data: memoryview) -> list[Any]:
-    values = from_msgpack(data)
-    if isinstance(values, list):
-        return values
-    raise ValueError("objects are stored as one msgpack array")
 
 
 def _positions(data: memoryview, block: BlockHead) -> Values:
@@ -265,6 +255,7 @@ def _numbers(data: memoryview, dtype: str, block: BlockHead) -> list[Any] | Arra
     if block.series.kind in _WITHOUT_NUMPY:
         size, code = _LIST_CODES[dtype]
         return list(struct.unpack(f"<{len(data) // size}{code}", data))
+    # a fork in the middle of numpy's import would leave the child with half of it
     with guarded_imports():
         import numpy as np
 

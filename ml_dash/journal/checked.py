@@ -87,21 +87,22 @@ class CheckedFrames:
             result = use(heads, data)
         except ValueError as error:
             raise BadFrameError(f"the frame's data is not what its meta says: {error}", heads) from error
+        # good after all: what was unreadable before may have been the network's fault
         self.bad.pop((place.path, place.offset), None)
         return result
 
     def _note(self, errors: list[tuple[FramePlace, BadFrameError]], *, lost: bool) -> None:
         """Remember what is bad. A frame of which all copies are bad is lost once."""
         for place, error in errors:
-            rows = _rows_lost(error.heads) if lost else 0
+            rows: int | None = 0
+            if lost:  # nobody knows what a frame held whose meta is bad too
+                rows = (
+                    None
+                    if error.heads is None
+                    else sum(head.rows for head in error.heads if head.series.kind in KNOWN_KINDS)
+                )
             damage = Damage(place.path, place.offset, place.length, str(error), int(lost), rows)
             self.bad[place.path, place.offset] = damage
             if error.moved:
                 self.moved.add(place.path)
             lost = False
-
-
-def _rows_lost(heads: list[BlockHead] | None) -> int | None:
-    if heads is None:
-        return None
-    return sum(head.rows for head in heads if head.series.kind in KNOWN_KINDS)

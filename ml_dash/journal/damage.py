@@ -41,7 +41,9 @@ def writer_damage(scans: Sequence[SegmentScan], catalogue: Catalogue, next_seq: 
         next_seq: One more than the highest number that was ever found, perhaps in a file that is gone.
     """
     found: list[Damage] = []
-    missing = dict(catalogue.gaps)
+    missing = dict(
+        catalogue.gaps
+    )  # taken off by each damage that explains some: what is left is a gap of its own
     if next_seq > catalogue.next_seq:
         missing[catalogue.next_seq] = next_seq
     before = 0

@@ -92,6 +92,7 @@ class RealDisk:
         with open(path, "rb", buffering=0) as file:
             file.seek(offset)
             data = file.read(length)
+            # a raw read may return less than was asked for, of 2 GiB and more on Linux always
             while len(data) < length and (more := file.read(length - len(data))):
                 data += more
             return data
@@ -169,6 +170,7 @@ class _RealSegmentFile:
             raise FileNotFoundError(
                 errno.ENOENT, "the file was deleted or moved while it was written", self._path
             )
+        # from the top: a name is durable only below names that are; and each but once, for it is done then
         while self._changed:
             _sync_directory(self._changed[-1])
             self._changed.pop()

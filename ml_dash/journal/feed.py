@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.scan import Frame
 
 _HEADER_USUAL = 4 << 10
-_HEADER_MAX = 0xFFFF
+_HEADER_MAX = 0xFFFF  # its length has 16 bits
 _REWRITTEN_MAX = 32 << 20
 """More bytes of frames than a writer keeps to write them again."""
 
@@ -105,7 +105,7 @@ class JournalFeed:
         self._reader = Reader(disk)
         self._segments: list[FeedSegment] = []
         self._at: FeedSegment | None = None
-        self._lost_stop = 0
+        self._lost_stop = 0  # kept between calls: a long gap is proven once, and not for each of its numbers
         self._sure: float | None = None
 
     @property
@@ -186,7 +186,10 @@ class JournalFeed:
                 continue  # a look with fresh eyes has found what was missing
             items += found
             self.next_seq = found[-1].seq + 1
-            room -= sum(_length(item) for item in found)
+            # a lost frame costs a little too: damage of any length comes in batches of bounded size
+            room -= sum(
+                len(item.data) if isinstance(item, FeedFrame) else FRAME_HEADER.size + 1 for item in found
+            )
         return items
 
     def skip_to(self, seq: int) -> Passed:
@@ -224,6 +227,7 @@ class JournalFeed:
         except FileNotFoundError:
             return False
         segment.size = size
+        # cut off, or repaired: what its header said may not hold either
         if segment.is_changed:
             segment.forget()
             segment.first_seq, segment.header_tried = None, 0
@@ -340,10 +344,6 @@ class JournalFeed:
             later.append(self._sure + 1)
         stop = min(later, default=math.inf)
         return int(stop) if certain and stop < math.inf else 0
-
-
-def _length(item: FeedItem) -> int:
-    return len(item.data) if isinstance(item, FeedFrame) else FRAME_HEADER.size + 1
 
 
 def _is_sound(raw: memoryview, frame: Frame) -> bool:

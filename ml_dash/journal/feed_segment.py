@@ -81,6 +81,7 @@ class FeedSegment:
 
         In any case, what comes behind it is `ahead` then.
         """
+        # a segment is gone through forward only: what lies behind costs another pass, which is rare
         is_bad = seq in self.bad
         if self._passed is not None and (self._passed > seq or (self._passed == seq and not is_bad)):
             self._restart()

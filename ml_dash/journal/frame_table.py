@@ -47,7 +47,7 @@ class _Track:
 
     def __init__(self, fields: dict[str, None] | None = None) -> None:
         self.fields = fields or {}
-        self.frames = array("I")
+        self.frames = array("I")  # 2**32 frames: at one a second, 136 years
         self.positions = array("I")
         self.ends = array("Q")
 
@@ -180,6 +180,7 @@ class Catalogue:
     def copies(self, index: int) -> Iterator[FramePlace]:
         """Yield where a frame is, and then where its spare copies are."""
         yield self.place(index)
+        # a few at most: they are what was written again after a failed fsync
         for spare in self._spares:
             if self._seqs[spare] == self._seqs[index]:
                 yield self.place(spare)
@@ -202,6 +203,7 @@ class Catalogue:
         """Return the places of the frames with these numbers, of those that there are."""
         unknown = {seq for seq in seqs if seq < self.next_seq and seq not in self._found}
         if unknown:
+            # one pass for all of them, and remembered: only a journal with gaps ever asks
             for index, seq in enumerate(self._seqs):
                 if seq in unknown:
                     self._found.setdefault(seq, self.place(index))

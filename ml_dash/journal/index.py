@@ -100,6 +100,8 @@ class JournalIndex:
             OSError: The directory cannot be listed.
         """
         self._refresh_once()
+        # found while reading: only the next pass forgets the file and reads it anew. No third one: a file that
+        # is changed again and again must not hold a reader for ever.
         if any(scan.moved for scan in self._scans.values()):
             self._refresh_once()
 
@@ -251,6 +253,7 @@ class JournalIndex:
         for scan in sorted(self._scans.values(), key=lambda scan: (scan.writer, scan.number, scan.path)):
             self._segments.setdefault(scan.writer, []).append(scan)
         self._catalogues = {writer: self._catalogues.get(writer) or Catalogue() for writer in self._segments}
+        # the highest number that was ever seen: what a removed file had is missing, and not as good as never written
         highest = self._next_seqs
         self._next_seqs = {}
         for writer, catalogue in self._catalogues.items():
@@ -273,7 +276,7 @@ class JournalIndex:
                 try:
                     sizes[name] = self._disk.size(os.path.join(self._directory, name))
                 except FileNotFoundError:
-                    continue
+                    continue  # removed since it was listed, by a repair for instance
                 except OSError as error:
                     # there, but out of reach: what is known of it holds until it can be read again
                     sizes[name] = self._scans[name].size if name in self._scans else 0
@@ -287,16 +290,16 @@ class JournalIndex:
             if self._scans[name].last_seq is None:
                 del self._scans[name]
         changed = {
-            scan.writer for name, scan in self._scans.items() if self._is_changed(scan, sizes.get(name))
+            scan.writer
+            for name, scan in self._scans.items()
+            # a file that is gone counts as one that was cut off
+            if sizes.get(name, -1) < scan.end or scan.moved or scan.path in self._frames.moved
         }
         for writer in changed:
             self._frames.forget({scan.path for scan in self._scans.values() if scan.writer == writer})
             self._scans = {name: scan for name, scan in self._scans.items() if scan.writer != writer}
             self._catalogues.pop(writer, None)
             self._times.pop(writer, None)
-
-    def _is_changed(self, scan: SegmentScan, size: int | None) -> bool:
-        return size is None or size < scan.end or scan.moved or scan.path in self._frames.moved
 
     def _extend(self, name: str, size: int) -> None:
         """Read on in one file."""

@@ -14,6 +14,7 @@ WINDOW_MAX = 1 << 20
 _WINDOW_MIN = 4 << 10
 _NEAR = 32 << 10
 """Reading this many unwanted bytes costs about as much as another call to the system."""
+# Beyond it all are dropped: a steady run has few different metas, so that keeping the newest is not worth any books.
 _CACHED_METAS = 256 << 10
 
 

@@ -136,6 +136,7 @@ class SegmentScan:
 
     def _skip_damage(self, window: Window) -> bool:
         """Move `end` to where frames go on. False where they do not, perhaps only not yet."""
+        # a search reads all the rest: the same rest is not searched again at each refresh
         if self._stuck == (self.end, self.size):
             return False
         self.foreign = False
@@ -176,13 +177,10 @@ class SegmentScan:
             return None
         target = start + header.length
         found = self._intact(window, target) if target < self.size else None
-        return (target, target) if found and found[0].seq == self._before() + 2 else None
-
-    def _before(self) -> int:
-        """Return the number of the last frame before `end`."""
-        if self.last_seq is None:
-            return self.header.first_seq - 1 if self.header else 0
-        return self.last_seq
+        before = self.last_seq
+        if before is None:
+            before = self.header.first_seq - 1 if self.header else 0
+        return (target, target) if found and found[0].seq == before + 2 else None
 
     def _search(self, window: Window, start: int) -> tuple[int, int] | None:
         """Find the next intact frame, or the next header of this writer (from `cat a b > a`).
@@ -191,7 +189,7 @@ class SegmentScan:
             Where it was found, and where frames go on.
         """
         for base in range(start, self.size, WINDOW_MAX):
-            overlap = len(SYNC) - 1
+            overlap = len(SYNC) - 1  # a marker may lie across the border of two windows
             chunk = self._reader.read(self.path, base, min(WINDOW_MAX + overlap, self.size - base))
             for match in _MARKER.finditer(chunk):
                 offset = base + match.start()

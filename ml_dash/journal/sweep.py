@@ -49,6 +49,7 @@ def sweep(index: JournalIndex, wanted: Iterable[Series]) -> Iterator[tuple[int, 
     rows = dict.fromkeys(wanted, 0)
     for catalogue in index.catalogues.values():
         places = (_placed(catalogue, series, base) for series, base in rows.items())
+        # each series' blocks ascend by frame already: a merge holds one place a series, a sort would hold all
         merged = heapq.merge(*places, key=operator.attrgetter("seq"))
         for _, group in groupby(merged, key=operator.attrgetter("seq")):
             together = sorted(group, key=lambda each: each.place.position)

@@ -161,6 +161,7 @@ def repair(
         JournalVersionError: A later version wrote one of the files. Nothing was changed.
         OSError: A file could not be written. The segment that it was for is unchanged.
     """
+    # all before any: a file of a later version must stop the repair before it has begun
     findings, refused = _examine_all(directory, disk)
     last = {finding.scan.writer: finding.scan.path for finding in findings}
     repaired = []
@@ -186,18 +187,14 @@ def _examine_all(directory: str, disk: Disk) -> tuple[list[_Finding], dict[str, 
         if name.endswith(SEGMENT_SUFFIX):
             path = os.path.join(directory, name)
             try:
-                findings.append(_examine(path, disk.size(path), reader))
+                scan = SegmentScan(path, reader)
+                frames = list(scan.advance(disk.size(path)))
+                good = [frame for frame in frames if _is_good(path, frame, reader)]
+                findings.append(_Finding(scan, good, len(frames) - len(good)))
             except OSError as error:
                 refused[path] = f"the file cannot be read: {error}"
     findings.sort(key=lambda finding: (finding.scan.writer, finding.scan.number, finding.scan.path))
     return findings, refused
-
-
-def _examine(path: str, size: int, reader: Reader) -> _Finding:
-    scan = SegmentScan(path, reader)
-    frames = list(scan.advance(size))
-    good = [frame for frame in frames if _is_good(path, frame, reader)]
-    return _Finding(scan, good, len(frames) - len(good))
 
 
 def _is_good(path: str, frame: Frame, reader: Reader) -> bool:
@@ -211,9 +208,15 @@ def _is_good(path: str, frame: Frame, reader: Reader) -> bool:
 def _rewrite(finding: _Finding, disk: Disk) -> SegmentRepair:
     scan, good = finding.scan, finding.good
     raw = disk.read_at(scan.path, 0, scan.size)
-    original = _keep(scan.path, raw, disk)
+    original = _keep(scan.path, raw, disk)  # durably, before anything of it is changed
     if good:
-        header = raw[: scan.header.length] if scan.header else _new_header(scan, good[0].seq)
+        if scan.header:
+            header = raw[: scan.header.length]
+        else:
+            # made anew from the file's name: a writer's id begins with the time of its birth
+            match = _WRITER_ID.fullmatch(scan.writer)
+            born = int(match[1], 16) if match else 0
+            header = encode_segment_header(scan.writer, scan.number, born, good[0].seq)
         pieces = [header, *(raw[frame.offset : frame.offset + frame.length] for frame in good)]
         disk.replace(scan.path, b"".join(pieces))
         kept = sum(map(len, pieces))
@@ -221,12 +224,6 @@ def _rewrite(finding: _Finding, disk: Disk) -> SegmentRepair:
         disk.remove(scan.path)
         kept = 0
     return SegmentRepair(scan.path, original, len(good), max(len(raw) - kept, 0))
-
-
-def _new_header(scan: SegmentScan, first_seq: int) -> bytes:
-    """Make the header anew from the file's name: a writer's id begins with the time of its birth."""
-    match = _WRITER_ID.fullmatch(scan.writer)
-    return encode_segment_header(scan.writer, scan.number, int(match[1], 16) if match else 0, first_seq)
 
 
 def _keep(path: str, raw: bytes, disk: Disk) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
 
+# A repair holds one segment in memory, and whatever is counted by segments should stay a small number.
 SEGMENT_BYTES = 64 << 20
 
 
@@ -218,7 +219,12 @@ class JournalWriter:
     def _write(self, seq: int, frame: bytes) -> None:
         """Append a frame to the current segment or to a new one, and count it."""
         segment = self._current or self._create_segment()
-        data = frame if segment.size else self._segment_header(seq) + frame
+        data = frame
+        if (
+            not segment.size
+        ):  # header and first frame in one write: a segment without frames is hardly ever left
+            number = self._next_segment - 1
+            data = encode_segment_header(self._writer_id, number, self._clock.time_ns(), seq) + frame
         try:
             segment.file.write(data)
         except BaseException as error:
@@ -264,10 +270,6 @@ class JournalWriter:
         self._current = _Segment(file, path)
         return self._current
 
-    def _segment_header(self, first_seq: int) -> bytes:
-        number = self._next_segment - 1
-        return encode_segment_header(self._writer_id, number, self._clock.time_ns(), first_seq)
-
     def _seal(self, segment: _Segment) -> None:
         """Write no more to this segment; it is closed once its frames are durable."""
         self._current = None
@@ -289,7 +291,7 @@ class JournalWriter:
         try:
             return self._disk.size(segment.path) >= size
         except OSError:
-            return True
+            return True  # nobody can tell: a frame too many is harmless, a number given twice is not
 
     def _note(self, error: BaseException) -> None:
         if isinstance(error, OSError):
@@ -339,5 +341,6 @@ class JournalWriter:
                 segment.close()
             self._current = None
             self._sealed.clear()
+            # in front: what was homeless before has higher numbers
             self._homeless.extendleft(reversed(self._unsynced))
             self._unsynced.clear()

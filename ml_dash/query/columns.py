@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Blocks: TypeAlias = Callable[[], Iterable[tuple[int, Block]]]
 
+# from the narrowest to the widest: a field's array is only ever widened, and everything fits an object
 _RANK = {"b": 0, "i": 1, "f": 2, "o": 3}
 _MARK = frozenset({"__repr__", "__type__"})
 
@@ -120,6 +121,7 @@ class _Field:
             self.type, self._array = "o", None
         if self.type == "o":
             return
+        # ints and bools have no NaN: the first gap makes them floats
         gap = at > self._end or len(column.values) < count
         array = self._widen("f" if gap and kind in "bi" else kind)
         if gap:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FILES = Series(Kind.FILE, None)
 """The series of the rows."""
-_LONG_AGO = -(2**63)
+_LONG_AGO = -(2**63)  # the least time that int64 nanoseconds can say
 _CHECKSUM = re.compile(CHECKSUM_PATTERN)
 
 
@@ -44,18 +44,25 @@ def is_checksum(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and _CHECKSUM.fullmatch(value) is not None
 
 
-def _is_text_or_none(value: Any) -> bool:
+def is_text_or_none(value: Any) -> bool:
+    """Say whether this may be a description."""
     return value is None or isinstance(value, str)
 
 
-def _is_texts(value: Any) -> bool:
+def is_texts(value: Any) -> bool:
+    """Say whether this may be tags or bindrs."""
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def is_size(value: Any) -> bool:
+    """Say whether this may be a number of bytes."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 CHANGEABLE: dict[str, Callable[[Any], bool]] = {
-    "description": _is_text_or_none,
-    "tags": _is_texts,
-    "bindrs": _is_texts,
+    "description": is_text_or_none,
+    "tags": is_texts,
+    "bindrs": is_texts,
     "metadata": lambda value: value is None or isinstance(value, dict),
 }
 """What an update may change, each with a check of the values that it may have."""
@@ -66,7 +73,7 @@ _OF_SAVE: dict[str, Callable[[Any], bool]] = {
     "path": lambda value: isinstance(value, str) and value.startswith("/"),
     "filename": lambda value: isinstance(value, str) and bool(value),
     "contentType": lambda value: isinstance(value, str),
-    "sizeBytes": lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+    "sizeBytes": is_size,
     "checksum": is_checksum,
     **CHANGEABLE,
 }
@@ -263,6 +270,7 @@ class FileTable:
     def get(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of a file, whichever version, deleted or not; None where there is none."""
         file = self._files.get(file_id)
+        # rows of one file may come in any order: one that was only changed or deleted so far is not there yet
         return None if file is None or file.saved_ns is None else _own_row(file)
 
     def rows(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
@@ -281,6 +289,7 @@ class FileTable:
             if (query.deleted or file.deleted_ns is None)
             and (not tags or not tags.isdisjoint(file.tags or ()))
         ]
+        # two sorts, for `sort` is stable: names ascend, and the versions of each descend
         found.sort(key=lambda file: file.age, reverse=True)
         found.sort(key=_place)
         return [_own_row(file) for file in found]

@@ -125,23 +125,16 @@ class JournalView(RowView[JournalIndex]):
 
 def _readable_ends(index: JournalIndex, series: Series) -> tuple[int | None, int | None]:
     """Return the times of the first and the last row that can be read."""
+    last: Block | None = None
     count = index.count(series)
     first = next(index.blocks(series), None)
     # A damaged end is passed over, however long it is: wider and wider steps back, until a block can be read.
-    reach = 1
-    last = _last_block(index, series, count - reach)
+    reach = 0
     while last is None and reach < count:
-        reach *= 64
-        last = _last_block(index, series, max(count - reach, 0))
+        reach = 64 * reach or 1
+        for _, block in index.blocks(series, max(count - reach, 0)):
+            last = block
     return int(first[1].times[0]) if first else None, int(last.times[-1]) if last else None
-
-
-def _last_block(index: JournalIndex, series: Series, start: int) -> Block | None:
-    """Return the last block that can be read among those from row `start` on."""
-    last = None
-    for _, block in index.blocks(series, start):
-        last = block
-    return last
 
 
 def _describe(damage: Damage) -> str:

@@ -46,13 +46,11 @@ class LogFilter:
         for start, block in blocks:
             for offset, fields in enumerate(block_rows(block)):
                 row = _log_row(start + offset, int(block.times[offset]), fields)
-                if self._keeps(row):
+                if self._level is not None and row["level"] != self._level:
+                    continue
+                # casefold and not lower: "STRASSE" is to be found by "straße"
+                if self._search is None or self._search in str(row["message"]).casefold():
                     yield row
-
-    def _keeps(self, row: dict[str, Any]) -> bool:
-        if self._level is not None and row["level"] != self._level:
-            return False
-        return self._search is None or self._search in str(row["message"]).casefold()
 
 
 def _log_row(index: int, time_ns: int, fields: dict[str, Any]) -> dict[str, Any]:

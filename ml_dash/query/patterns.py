@@ -18,6 +18,7 @@ def is_pattern(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
+# a page of a server's files asks for the same pattern again and again; bounded, for clients make them up
 @lru_cache(maxsize=256)
 def pattern_matcher(pattern: str) -> Callable[[str], bool]:
     """Return what tells which whole names, without a leading slash, a pattern means.
@@ -81,6 +82,7 @@ def _between_stars(pattern: str) -> list[str]:
     at = 0
     while at < len(pattern):
         character = pattern[at]
+        # a "]" that comes first, perhaps behind a "!", is one of the choices, as in every shell
         end = pattern.find("]", at + (3 if pattern[at + 1 : at + 2] in {"!", "^"} else 2))
         if character == "[" and end > 0:
             parts[-1] += _choice(pattern[at + 1 : end])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.journal.blocks import Block, block_rows
+from ml_dash.series import Kind, Series
+from ml_dash.values.params import fold_params
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ml_dash.series import Kind, Series
+_PARAMS = Series(Kind.PARAMS, None)
 
 TimedRows = list[tuple[int, dict[str, Any]]]
 """Rows with their times, in nanoseconds since the epoch."""
@@ -50,3 +54,14 @@ def timed_rows(blocks: Iterable[Block]) -> TimedRows:
     for block in blocks:
         rows += zip(map(int, block.times), block_rows(block), strict=True)
     return rows
+
+
+def read_params(source: RowSource) -> dict[str, Any]:
+    """Return the flat parameters that all writers' settings amount to, in order of their times."""
+    timed: TimedRows = []
+    for rows in rows_by_writer(source, _PARAMS).values():
+        # a writer's own settings keep their order, though its clock may have been set back between two
+        times = accumulate((time_ns for time_ns, _ in rows), max)
+        timed += zip(times, (fields for _, fields in rows), strict=True)
+    timed.sort(key=itemgetter(0))
+    return fold_params(fields["set"] for _, fields in timed if isinstance(fields.get("set"), dict))

@@ -150,6 +150,7 @@ def fold_runs(
         for run, active in runs
         if run.is_open and not _is_dead(run.row, now_ns - active, stale_after, host, pid_alive)
     ]
+    # sorted by time: the newest one that lives, else the newest of all
     decides = alive[-1] if alive else runs[-1][0] if runs else None
     starts = [start for writer in writers for start in writer.rows if start[1].get("event") == "start"]
     described = [start for start in starts if isinstance(start[1].get("experiment"), dict)]
@@ -182,6 +183,7 @@ def _is_dead(
     row: dict[str, Any], silent_ns: int, stale_after: float, host: str, pid_alive: Callable[[int], bool]
 ) -> bool:
     pid = row.get("pid")
+    # a process id means something on its own machine only; elsewhere silence is all that there is to go by
     if row.get("host") == host and isinstance(pid, int) and not pid_alive(pid):
         return True
     return silent_ns > stale_after * NANOSECONDS

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # of these, with no case for subnormals.
 _UNIT_BITS = 1126
 _HIGH_BITS, _LOW_BITS = 27, 26
+# With fewer values than these, numpy's cost a call is larger than that of adding them one by one.
 _FEW = 32
 
 
@@ -134,22 +135,18 @@ class FieldStats:
             finite = np.isfinite(values)
             self._infinite += sum(values[~finite].tolist())
             values = values[finite]
-        self._add_to_sum(values)
-
-    def _extend(self, lowest: float, highest: float, numbers: int) -> None:
-        self.numbers += numbers
-        self._min = lowest if self._min is None else min(self._min, lowest)
-        self._max = highest if self._max is None else max(self._max, highest)
-
-    def _add_to_sum(self, values: Array) -> None:
         if len(values) < _FEW:
-            # numpy's cost a call is larger than that of a few numbers
             for value in values.tolist():
                 self._sum.add(value)
         elif values.dtype.kind == "f":
             self._sum.add_floats(values)
         else:
             self._sum.add_ints(values)
+
+    def _extend(self, lowest: float, highest: float, numbers: int) -> None:
+        self.numbers += numbers
+        self._min = lowest if self._min is None else min(self._min, lowest)
+        self._max = highest if self._max is None else max(self._max, highest)
 
 
 class SeriesStats:

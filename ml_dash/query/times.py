@@ -32,6 +32,7 @@ def seconds(time_ns: int) -> float:
 
 def nearest_ns(seconds: float) -> int:
     """Return a time that int64 holds: what lies beyond is no bound."""
+    # some way below the end of int64: who asks for a track adds a microsecond for what floats round
     return int(max(min(seconds * NANOSECONDS, 2**63 - 2048), -(2**63)))
 
 

@@ -53,6 +53,7 @@ class TrackQuery:
 
         They are a microsecond wider than was asked for, since `entries` compares floats of seconds.
         """
+        # near 2**30 s a float64 is 0.2 µs apart, so a microsecond is more than any rounding
         since = None if self.start is None else max(nearest_ns(self.start) - 1000, -(2**63))
         return since, None if self.end is None else nearest_ns(self.end) + 1000
 
@@ -72,6 +73,7 @@ class TrackQuery:
             wanted = np.flatnonzero((stamps >= start) & (stamps <= end))
             if not len(wanted):
                 continue
+            # one stretch from the first to the last: the times of a track nearly always ascend
             first = int(wanted[0])
             fields = block_rows(block, first, int(wanted[-1]) + 1)
             for row in wanted.tolist():
@@ -156,14 +158,6 @@ def _entry(stamp: float, fields: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _as_dict(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"entries": entries, "count": len(entries)}
-
-
-def _as_lines(entries: list[dict[str, Any]]) -> str:
-    return "".join(_json(entry) + "\n" for entry in entries)
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, default=_unjson)
 
@@ -180,6 +174,7 @@ def _parquet(entries: list[dict[str, Any]]) -> bytes:
     except ImportError as error:
         raise MissingExtraError("Reading a track as parquet", "pyarrow", "parquet") from error
     rows = [dict(_flat(entry)) for entry in entries]
+    # not by pyarrow's `from_pylist`, which takes the columns of the first row alone
     names = dict.fromkeys((TIMESTAMP, *(name for row in rows for name in row)))
     arrays = {_utf8(name): _arrow([row.get(name) for row in rows], pa) for name in names}
     arrays[TIMESTAMP] = arrays[TIMESTAMP].cast(pa.float64())
@@ -213,7 +208,7 @@ def _arrow(values: list[Any], pa: Any) -> Any:
 
 
 _RENDERERS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any] | str | bytes]] = {
-    "json": _as_dict,
-    "jsonl": _as_lines,
+    "json": lambda entries: {"entries": entries, "count": len(entries)},
+    "jsonl": lambda entries: "".join(_json(entry) + "\n" for entry in entries),
     "parquet": _parquet,
 }

@@ -15,8 +15,7 @@ from ml_dash.journal.block_ops import within
 from ml_dash.journal.blocks import block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
-from ml_dash.query.params import read_params
-from ml_dash.query.row_source import RowSource
+from ml_dash.query.row_source import RowSource, read_params
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.times import iso_time, nearest_ns, seconds
 from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
@@ -215,7 +214,7 @@ class RowView(View, Generic[Source]):
         self,
         rows: Source,
         series: Series,
-        since_ns: int | None,  # noqa: ARG002 - for those who know when a block's rows were logged
+        since_ns: int | None,  # noqa: ARG002 - for a server's store, which knows the times of each block
         until_ns: int | None,  # noqa: ARG002
     ) -> Iterator[tuple[int, Block]]:
         """Iterate over the blocks of a series, those at least that have rows of this time; None bounds nothing."""
@@ -229,6 +228,7 @@ class RowView(View, Generic[Source]):
         with self.reading() as source:
             rows = _read_rows(source, series, start, most)
             total = source.count(series)
+        # by the last index and not by how many rows came: damaged ones keep their indices, and are left out
         after = rows[-1]["index"] + 1 if rows else start
         return page(rows, start, total, has_more=len(rows) == most and after < total)
 
@@ -282,16 +282,7 @@ class RowView(View, Generic[Source]):
         since: float | None = None,
         until: float | None = None,
     ) -> dict[str, Any]:
-        """Return log rows, see `View.logs`; besides, only those of a time.
-
-        Args:
-            level: Only this level, in any case; ``warning`` is ``warn``.
-            search: Only messages that contain this, in any case.
-            start_index: The first index to look at.
-            limit: How many rows at most.
-            since: Seconds since the epoch; a row of this very time is included. None: no bound.
-            until: The same for the last.
-        """
+        """See `View.logs`; `since` and `until`, in seconds since the epoch and both included, bound the times."""
         wanted = LogFilter(level, search)
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         since_ns = None if since is None else nearest_ns(since)
@@ -334,6 +325,7 @@ def whole_number(name: str, value: Any) -> int:
         InvalidArgumentError: It is not a whole number from 0 on.
     """
     try:
+        # a bool is an int to Python, and a mistake here; `index` takes numpy's integers and refuses floats
         number = -1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = -1

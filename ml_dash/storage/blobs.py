@@ -126,15 +126,14 @@ class Staging:
 
     def _temporary(self, suffix: str = "") -> AbstractContextManager[str]:
         """Return a context that gives the path of a file to be made, and renamed; else it is gone in the end."""
-        self._prepare()
-        return scratch(os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}"))
-
-    def _prepare(self) -> None:
         with storing(self._directory):
             os.makedirs(self._directory, exist_ok=True)
-        if not self._swept:
+        if (
+            not self._swept
+        ):  # not at the beginning: a run that saves no file need not look into this directory
             self._swept = True
             self._sweep()
+        return scratch(os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}"))
 
     def _sweep(self) -> None:
         """Remove the temporary files of processes that were killed, but none that one may still write to."""
@@ -161,6 +160,7 @@ def add_marker(directory: str, checksum: str, writer: str) -> None:
     """
     path = _marker_path(directory, checksum, writer)
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    # "ab": one that is there already, of another thread, is as good, and stays
     with open(path, "ab"):
         pass
 
@@ -169,10 +169,8 @@ def markers(directory: str, only: Callable[[str], bool] = lambda _: True) -> lis
     """Return the markers of those writers that `only` says, by checksum."""
     try:
         names = sorted(os.listdir(os.path.join(directory, "files", "unsent")))
-    except (
-        OSError
-    ):  # there are none, or nobody can tell: whoever asks the server what it is missing will know
-        return []
+    except OSError:
+        return []  # there are none, or nobody can tell: whoever asks the server what it is missing will know
     found = [Marker(*match.groups()) for match in map(_MARKER.fullmatch, names) if match]
     return [marker for marker in found if only(marker.writer)]
 

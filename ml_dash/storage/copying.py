@@ -140,16 +140,7 @@ def _created(path: str) -> Iterator[int]:
 
 
 def _reflink(source: int, copy: int) -> bool:
-    """Give the empty file `copy` the content of `source` at this moment, without copying it.
-
-    Args:
-        source: A descriptor that can be read.
-        copy: A descriptor that can be written.
-
-    Returns:
-        False where this cannot be done: another system, a file system that cannot, or two of them. Then nothing has
-        changed.
-    """
+    """Give the empty file `copy` the blob of `source` at this moment, without copying it; False where none can."""
     if sys.platform != "linux":
         return False
     import fcntl

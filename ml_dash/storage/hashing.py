@@ -23,9 +23,8 @@ BLOCK_BYTES = 1 << 20
 _WAITING_BLOCKS = 4
 """How many blocks may wait to be hashed: memory stays the same for a content of any size."""
 _BINARY = getattr(os, "O_BINARY", 0)
-_AT_ONCE = getattr(
-    os, "O_NONBLOCK", 0
-)  # a pipe may take the place of the file between the look at it and the opening
+# A pipe may take the place of the file between the look at it and the opening, which would wait for a writer.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 Progress = Callable[[int], None]
 """Is called with the number of bytes that are done so far; it starts anew where a copy does."""
@@ -120,7 +119,7 @@ def opened(path: str) -> Iterator[int]:
     except OSError as error:
         raise _unreadable(path, error) from error
     try:
-        _check_kind(path, os.fstat(fd))
+        _check_kind(path, os.fstat(fd))  # once more: what was opened may be another file than was looked at
         yield fd
     finally:
         os.close(fd)

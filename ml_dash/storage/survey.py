@@ -6,6 +6,7 @@ project that is called journal is not taken for one. Experiments may lie inside 
 
 from __future__ import annotations
 
+import json
 import os
 from collections import deque
 from dataclasses import dataclass, field
@@ -106,8 +107,6 @@ def prefix_under(root: str, directory: str) -> str:
 
 def stored_prefix(directory: str) -> str:
     """Return what the experiment calls itself, or else its directory's name."""
-    import json
-
     try:
         with open(os.path.join(directory, "experiment.json"), "rb") as file:
             record = json.load(file)

@@ -13,8 +13,6 @@ from ml_dash.tokens.store import TokenStore
 from ml_dash.tokens.token import Token, TokenStoreError
 
 VARIABLE = "ML_DASH_TOKEN"
-
-
 _AGAIN_SECONDS = 30.0
 """A store that could not be read is tried again after this time: a keyring may be unlocked meanwhile."""
 

@@ -111,24 +111,16 @@ def _between(low: float, high: float, share: float) -> float:
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
 
-def _first_of(values: Sequence[float]) -> float:
-    return values[0] if values else math.nan
-
-
-def _last_of(values: Sequence[float]) -> float:
-    return values[-1] if values else math.nan
-
-
 NAMED: Mapping[str, Callable[[_Sample], float]] = {
     "mean": lambda sample: sample.mean,
     "std": _Sample.std,
-    "min": lambda sample: _first_of(sample.ordered),
-    "max": lambda sample: _last_of(sample.ordered),
+    "min": lambda sample: next(iter(sample.ordered), math.nan),
+    "max": lambda sample: next(reversed(sample.ordered), math.nan),
     "count": lambda sample: len(sample.values),
     "median": partial(_Sample.percentile, percent=50),
     "sum": lambda sample: _sum(sample.values),
-    "first": lambda sample: _first_of(sample.values),
-    "last": lambda sample: _last_of(sample.values),
+    "first": lambda sample: next(iter(sample.values), math.nan),
+    "last": lambda sample: next(reversed(sample.values), math.nan),
 }
 
 

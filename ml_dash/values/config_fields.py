@@ -37,7 +37,8 @@ def config_fields(value: object) -> dict[Any, Any] | None:
     if dataclasses.is_dataclass(value):
         return _dataclass_defaults(value) if isinstance(value, type) else _dataclass_values(value)
     if isinstance(value, tuple):
-        return _named_tuple_fields(value)
+        names = getattr(value, "_fields", None)
+        return dict(zip(names, value, strict=True)) if isinstance(names, tuple) else None
     cls = value if isinstance(value, type) else type(value)
     if not _is_plain(cls):
         return None
@@ -61,11 +62,6 @@ def _dataclass_defaults(cls: type) -> dict[str, Any]:
         elif field.default_factory is not dataclasses.MISSING:
             defaults[field.name] = field.default_factory()
     return defaults
-
-
-def _named_tuple_fields(value: tuple[Any, ...]) -> dict[str, Any] | None:
-    names = getattr(value, "_fields", None)
-    return dict(zip(names, value, strict=True)) if isinstance(names, tuple) else None
 
 
 def _is_plain(cls: type) -> bool:

@@ -35,7 +35,7 @@ from ml_dash.cli.text import (
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows
 from ml_dash.query.files import FilesReader, full_name
-from ml_dash.query.params import read_params
+from ml_dash.query.row_source import read_params
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 
