@@ -28,6 +28,7 @@ CHECKSUM_PATTERN = "[0-9a-f]{64}"
 WRITER_PATTERN = "[A-Za-z0-9_-]{1,128}"
 """What a writer's id looks like."""
 
+# what a BIGINT holds
 INDEX_MAX = 2**63 - 1
 """The largest whole number: an index, a limit, a number of bytes."""
 TEXT_MAX, SERIES_NAME_MAX, TOKEN_CHARACTERS_MAX = 4096, 1024, 512
@@ -54,8 +55,10 @@ BLOBS_ASKED_MAX = 1000
 
 PART_BYTES_MIN = 8 << 20
 PART_BYTES_MAX = 64 << 20
+# how many parts S3 takes, too
 PARTS_MAX = 10_000
 """A content of up to `PART_BYTES_MIN` bytes is sent in one request; a larger one in parts, see `part_bytes`."""
+# a quarter of PARTS_MAX: the rest is room for blobs whose parts have their largest size already
 _PARTS_WANTED = 2_500
 SESSION_COOKIE = "ml_dash_session"
 """The name of the cookie by which a browser is signed in."""

@@ -75,6 +75,7 @@ class Error(Answer):
     error: ErrorDetails
 
 
+# not camelCase: the RFCs give the names
 class OAuthError(Struct):
     """An error of the device flow (RFC 8628)."""
 
@@ -266,6 +267,7 @@ class NewExperiment(Request):
     recreate: Annotated[bool, Meta(description="Bring it back, with its data, if it was deleted.")] = False
 
 
+# frozen: it is a key of what `server.api.values` keeps
 class MetricField(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     """A field of a metric; the name of the unnamed metric is null."""
 

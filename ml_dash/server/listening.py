@@ -10,6 +10,7 @@ def end_on_signals() -> asyncio.Event:
     """Return an event of the running loop that SIGTERM and SIGINT set."""
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # as callbacks of the loop: a handler of `signal` could interrupt anything, half-way
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
             loop.add_signal_handler(number, end.set)

@@ -9,6 +9,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+# not functools.lru_cache: entries are also set anew, looked for and removed
 class Recent(OrderedDict[K, V]):
     """A dict of the entries that were set last: beyond `most`, the one that was set longest ago is forgotten."""
 

@@ -116,6 +116,7 @@ class Store:
     def close(self) -> None:
         """Store what was accepted, stop the threads, close the database."""
         self.closing = True
+        # the order matters: ingest stores what was accepted and may wake the compactor; all of them need the database
         self.ingest.stop()
         self.transfers.close()
         self.compactor.stop()

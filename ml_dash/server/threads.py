@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# more would not read faster: SQLite and zlib leave the GIL, but the machine's cores are shared with ingest
+# few: each may hold a large answer in memory, and ingest needs the cores as well
 _READERS = 4
 # beyond it an answer would come after the client has given up
 _WAITING = 256

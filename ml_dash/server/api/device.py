@@ -46,7 +46,8 @@ CLIENT_ID = "ml-dash"
 """The one client; it needs no registration, because it proves nothing about itself."""
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
-# within a minute, of one address: a whole office may log in behind one, and no guess of 40 bits or more succeeds
+# within a minute, from one address, behind which may be a whole office; fewest for the codes that people type,
+# which are the shortest secrets here
 _WINDOW_SECONDS = 60
 _WRONG_DEVICE_CODES = 30
 _LOGINS = 30
@@ -201,14 +202,12 @@ class _ApprovalPage:
         self._token_attempts = Attempts(_WRONG_TOKENS, _WINDOW_SECONDS, clock)
 
     async def show(self, request: web.Request) -> web.Response:
-        """Ask for the code; where it is given, show the login and ask for a decision."""
         given = request.query.get("user_code")
         if not given:
             return ask_for_code()
         return ask_for_decision(await self._find(request, given), {})
 
     async def decide(self, request: web.Request) -> web.Response:
-        """Approve or deny a login, as the form says."""
         form = await _sent_form(request)
         # the token goes no further than this method
         token = form.pop("token", "").strip()

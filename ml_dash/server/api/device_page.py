@@ -47,6 +47,7 @@ small { opacity: .7; }
 p.error { border-left: 4px solid #c33; padding-left: .8rem; }
 .buttons { display: flex; gap: .8rem; margin-top: 1.5rem; }
 """
+# the policy names the style by its hash: no other style, injected or not, is applied
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "Content-Security-Policy": (

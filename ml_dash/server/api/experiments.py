@@ -35,10 +35,12 @@ async def found_experiment(library: Library, request: web.Request, scope: Scope)
     """
     experiment_id = request.match_info["id"]
     found = None
+    # nothing else is looked up: a path may have characters that databases refuse
     if is_id(experiment_id):
         found = await library.query(library.find, experiment_id)
     if found is None:
         raise not_found(request)
+    # before the 410: who may not read it must not learn that it existed
     require(request, found.owner, scope)
     if found.deleted:
         raise gone(found.prefix)
@@ -98,6 +100,7 @@ def _plain(name: str, text: str | None, strip: str = "") -> str | None:
 
 def _identity(prefix: str) -> Identity:
     try:
+        # names that stand for "the current user" or "now" are filled in by clients: here they would be the server's
         identity = parse_prefix(prefix, user=str, now_ns=time.time_ns)
     except InvalidPrefixError as error:
         raise invalid("prefix", prefix, str(error)) from None

@@ -39,11 +39,14 @@ _SHOWN = frozenset(
 """What a browser may show in place. It must save everything else, because it might run it."""
 _TEXTS = frozenset({"text/csv", "text/markdown", "application/json"})
 """Of these, what is shown as plain text."""
+# one range only: several may be ignored (RFC 9110, section 14.2), and players and download managers ask for one
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,100}")
+# what was uploaded may be hostile: `sandbox` gives it an origin of its own, from which it can ask this API for nothing
 _CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox; frame-ancestors 'none'"
 
 
+# well within the 8 KiB that proxies commonly allow for all headers together
 _NAME_BYTES = 2000
 
 
@@ -122,6 +125,7 @@ async def _send(request: web.Request, row: dict[str, Any], content: StoredBlob) 
     response.content_length = span.stop - span.start
     following = content.reader(span.start, span.stop)
     try:
+        # before the status is sent: whether it can be read at all is still answered by an error
         first = await following()
     except OSError as error:
         raise busy("the file cannot be read at this moment") from error

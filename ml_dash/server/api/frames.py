@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
+# some MiB of memory; beyond, all are forgotten at once: each then costs one look-up, which is not worth an order
 _OWNERS = 65_536
 
 
@@ -55,6 +56,7 @@ def frame_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
             try:
                 body = await read_body(request, settings.request_bytes, settings.body_timeout, budget)
             except ApiError as error:
+                # so the client goes on at the right frame without asking first
                 if error.code == ErrorCode.DAMAGED:
                     known = await store.query(store.experiments.watermarks, experiment_id)
                     error.details["watermark"] = known.get(writer, 0)

@@ -11,6 +11,7 @@ from aiohttp import web
 from ml_dash.server.dashboard import DIST
 from ml_dash.server.http.access import public
 
+# the pages look at the address themselves: it is the same HTML for each
 _PATHS = ("/", "/experiments/{prefix:.+}", "/compare", "/sign-in")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -60,6 +61,7 @@ def page_routes(directory: str = DIST) -> list[web.RouteDef]:
         pages = _read(directory)
         if pages is None:
             return web.Response(body=_UNBUILT, status=503, headers={"Content-Type": _HTML})
+        # no-cache: it names the assets, whose names another version changes
         headers = {"Content-Type": _HTML, "Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
         return web.Response(body=pages.html, headers=headers)
 

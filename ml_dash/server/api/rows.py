@@ -31,8 +31,6 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
     def asking(route: Route, ask: Callable[[Any, ServedView], Any]) -> web.RouteDef:
-        """Return a route that a view answers on a thread for reading."""
-
         async def handler(
             request: web.Request, found: Found, asked: Query | None = None
         ) -> web.StreamResponse:
@@ -69,7 +67,6 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
 
 
 def _metrics(asked: contract.MetricsPage, view: ServedView) -> dict[str, Any]:
-    """Return the metrics in order of first appearance: all, or some from `start` on."""
     metrics, stop = view.metrics(), None if asked.limit is None else asked.start + asked.limit
     return {"data": metrics[asked.start : stop], "total": len(metrics)}
 

@@ -35,6 +35,7 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
 
     async def sign_in(request: web.Request, given: NewSession) -> web.Response:
         token = given.token.strip()
+        # before the token is looked up: who guesses too often costs no more than this
         check_attempts(request, access.attempts)
         opened = await sessions.open(token)
         if opened is None:
@@ -47,6 +48,7 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
             max_age=sessions.lifetime,
             path="/",
             httponly=True,
+            # Strict: what another site starts comes without the cookie; the header X-ML-Dash is the second defence
             samesite="Strict",
             secure=_is_https(request),
         )

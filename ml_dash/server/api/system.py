@@ -31,6 +31,7 @@ def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
 
     async def ready(request: web.Request) -> web.Response:
+        # on a thread: after a failure it writes, to see whether that works again
         if not await store.database.run(store.is_ready):
             why = "is shutting down" if store.closing else "cannot write: see its log"
             raise ApiError(503, ErrorCode.BUSY, f"the server {why}", retryAfter=1)
@@ -39,6 +40,7 @@ def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     async def counters(_request: web.Request) -> web.Response:
         return web.Response(
             body=store.telemetry.render(),
+            # the version of Prometheus' text format, by which it chooses its parser
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 

@@ -33,6 +33,7 @@ PRINCIPAL: Any = web.RequestKey("principal", Principal) if hasattr(web, "Request
 BY_PAGE = "X-ML-Dash"
 """A header that our pages send. A page of another origin cannot: its browser asks first, and is never allowed to."""
 _PUBLIC, _READING = "_ml_dash_public", "_ml_dash_reading"
+# tokens are too long to be guessed: this bounds the look-ups that wrong ones cost
 _WRONG_TOKENS = 60
 _WINDOW_SECONDS = 60
 
@@ -108,6 +109,7 @@ def authenticate(access: Access) -> Middleware:
 
 def public(handler: H) -> H:
     """Mark a handler as needing no token."""
+    # a bound method takes no attributes, but its function does
     setattr(getattr(handler, "__func__", handler), _PUBLIC, True)
     return handler
 
@@ -129,6 +131,7 @@ def demand_page(request: web.Request) -> None:
     Raises:
         ApiError: 403: it may be another site's, in the name of somebody who is signed in.
     """
+    # browsers without Sec-Fetch-Site are left to the first header alone, which no form and no link can send
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     if BY_PAGE not in request.headers or site not in {"same-origin", "none"}:
         raise _forbidden(
@@ -183,6 +186,7 @@ def not_found(request: web.Request) -> ApiError:
 
 async def _identify(request: web.Request, access: Access) -> Principal:
     secret = request.cookies.get(access.sessions.cookie)
+    # a token that is shown on purpose counts more than a cookie that a browser sends by itself
     if secret is None or (access.tokens is not None and "Authorization" in request.headers):
         if access.tokens is None:
             raise _unauthorized(
@@ -243,6 +247,7 @@ def _bearer(request: web.Request) -> str:
         raise _unauthorized("this needs a token, in the header 'Authorization: Bearer mld_…'")
     scheme, _, token = values[0].partition(" ")
     token = token.strip()
+    # two headers: a proxy in front may have checked the other one
     if len(values) > 1 or scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
         raise _unauthorized("the header Authorization does not hold one 'Bearer mld_…'")
     return token

@@ -32,6 +32,7 @@ _HEADERS = {
 @web.middleware
 async def numbered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give a request its id."""
+    # made here, and never taken from the client: it is written into the log
     request[REQUEST_ID] = secrets.token_hex(8)
     return await handler(request)
 
@@ -42,6 +43,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     # versions are nobody's business but those of who may ask /health
     response.headers["Server"] = "ml-dash"
     for name, value in _HEADERS.items():
+        # setdefault: pages and files have policies of their own
         response.headers.setdefault(name, value)
 
 

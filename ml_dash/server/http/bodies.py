@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Struct)
 
+# deeper than anybody logs, and far from the depth at which recursion ends in an error
 _DEPTH_MAX = 64
 _CHUNK = 256 << 10
 _FORM_BYTES_MAX = 16 * 1024
@@ -74,6 +75,7 @@ def error_answer(request: web.BaseRequest, error: ApiError) -> web.Response:
 def to_json(value: Any) -> bytes:
     """Return JSON that every parser reads; ASCII, so that lone surrogates survive."""
     try:
+        # hardly any body has a NaN: only those that do are copied
         return json.dumps(value, allow_nan=False).encode()
     except (ValueError, TypeError):
         return json.dumps(_plain(value), allow_nan=False).encode()
@@ -93,6 +95,7 @@ def _plain(value: Any) -> Any:
 
 
 def _wants_msgpack(request: web.BaseRequest) -> bool:
+    # weights (;q=) are ignored: our clients name one type, and browsers never name msgpack
     accepted = [part.split(";")[0].strip().lower() for part in request.headers.get("Accept", "").split(",")]
     return MSGPACK in accepted
 
@@ -128,6 +131,7 @@ async def read_object(request: web.Request, shape: type[S], limit: int, timeout:
 
 def is_shallow(values: Iterable[Any], levels: int) -> bool:
     """Say whether dicts and lists are nested at most so many levels deep."""
+    # level by level: recursion would fail at just the depth that is to be refused
     level = [value for value in values if isinstance(value, (dict, list))]
     for _ in range(levels):
         if not level:
@@ -165,6 +169,7 @@ async def read_form(request: web.Request) -> dict[str, str] | None:
 async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
     """Yield a body as it arrives, until it stops arriving."""
     try:
+        # per chunk: a large body on a slow line may take long, as long as it moves
         while chunk := await asyncio.wait_for(request.content.readany(), timeout):
             yield chunk
     except asyncio.TimeoutError:
@@ -213,6 +218,7 @@ async def read_body(
     if length > limit:
         raise too_large(limit)
     if budget is not None:
+        # all of it at once, where the length is known: of two that grow, both might be refused half-way
         budget.take(length)
     body = bytearray()
     inflate = _Inflate(limit) if encoding == "deflate" else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
@@ -25,7 +24,7 @@ def read_cursor(cursor: str) -> Any:
         return from_msgpack(
             base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         )
-    except (ValueError, binascii.Error):
+    except ValueError:  # also of base64 and of msgpack
         return None
 
 

@@ -81,14 +81,15 @@ class _Writer:
             {route.query for route in routes} | {each for each in named if issubclass(each, Form)} | {paths}
         )
         _, schemas = msgspec.json.schema_components(
-            sorted(named | inlined, key=lambda each: each.__name__), ref_template=_REF
+            # sorted: sets have no order, and the dashboard's types are made of the document
+            sorted(named | inlined, key=lambda each: each.__name__),
+            ref_template=_REF,
         )
         self._inlined = {each: schemas.pop(each.__name__) for each in inlined}
         self._paths = paths
         self.schemas = schemas
 
     def operation(self, route: Route) -> dict[str, Any]:
-        """Return a route in the form of OpenAPI."""
         words = route.path.removeprefix(API).replace("{", "").replace("}", "").replace(".", "_").split("/")
         in_path = [
             each for each in self._arguments(self._paths, "path") if f"{{{each['name']}}}" in route.path

@@ -109,6 +109,7 @@ def _bare(described: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
 
 def _parsed(text: str, described: inspect.Type) -> Any:
     """Return what a text in a URL stands for; the text itself where it does not stand for such a value."""
+    # not msgspec's lax mode, which takes more spellings than the document allows
     if isinstance(described, (inspect.IntType, inspect.EnumType)):
         return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else text
     if isinstance(described, inspect.BoolType):

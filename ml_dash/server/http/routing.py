@@ -120,6 +120,7 @@ class Binder:
     def _checking(self, route: Route, handler: Handler, find: Find) -> Handler:
         async def checking(request: web.Request) -> web.StreamResponse:
             given: list[Any] = []
+            # cheap checks come first: what they refuse asks no database
             if route.caller is Caller.ADMIN:
                 require_admin(request)
             query = read_query(request, route.query)

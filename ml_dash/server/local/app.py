@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PORT = 7008
 """The default port; the next ones are tried where it is taken."""
 _PORTS = 20
+# no option for another: journals would be open to a network, and the token sent in the clear
 _ADDRESS = "127.0.0.1"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HTTP_PORT = 80
@@ -104,6 +105,7 @@ async def serve_local(
         build_local_app(library, sessions, bound),
         access_log=None,
         auto_decompress=False,
+        # a person waits for Ctrl-C to end it, and can ask for everything again
         shutdown_timeout=1.0,
     )
     await runner.setup()

@@ -112,6 +112,7 @@ class LocalLibrary:
         if found is None:
             raise no_such_experiment(experiment_id)
         with self._lock:
+            # whoever asks for one experiment is told the newest, and does not wait for the next look at all of them
             found.signature, changed = signature_of(found.located), found.signature
             if found.signature != changed:
                 self._note_change(found)
@@ -167,6 +168,7 @@ class LocalLibrary:
         return find_blob(self, self.view(found.id).staging, row["checksum"], row["sizeBytes"])
 
     def _find(self, experiment_id: str) -> _Experiment | None:
+        # asked without the lock: one look too many does no harm
         if experiment_id not in self._known:
             self._look()
         with self._lock:
@@ -200,7 +202,6 @@ class LocalLibrary:
                 self._note_change(known)
 
     def _place(self, item: tuple[str, _Experiment]) -> tuple[str, str]:
-        """Return where an experiment is in the list."""
         return self._side(item[1])["createdAt"], item[0]
 
     def _note_change(self, known: _Experiment) -> None:
@@ -234,13 +235,14 @@ class LocalLibrary:
         return record
 
     def _may_be_stale(self, known: _Experiment) -> bool:
-        """Say whether the run may have died since: that changes no file."""
+        # a run that dies changes no file
         return known.record is not None and known.record["status"] == RunStatus.RUNNING
 
     def _parse_as_of(self, text: str) -> int:
         epoch, dot, version = text.partition(".")
         if not (dot and version.isascii() and version.isdigit() and len(version) < 16):
             raise invalid_as_of(text)
+        # of another process: everything may have changed since
         return int(version) if epoch == self._epoch else -1
 
 

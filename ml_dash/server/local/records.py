@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Signature = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of the files that say how an experiment stands."""
 
+# a readme of the largest size (1 Mi characters), tags and metadata; a larger file is read as none
 _SIDE_FILE_BYTES = 4 << 20
 
 
@@ -128,6 +129,7 @@ def _side_file(located: Located) -> str:
 
 def _born(located: Located) -> int:
     try:
+        # Linux tells no time of birth by os.stat: this is the nearest that every system has
         return os.stat(located.journal).st_ctime_ns
     except OSError:
         return 0

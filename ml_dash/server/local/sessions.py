@@ -13,6 +13,7 @@ from ml_dash.server.recent import Recent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# each browser that is signed in has one; the oldest is signed out beyond
 _SESSIONS_MAX = 64
 
 
@@ -52,11 +53,13 @@ class OneTimeSessions:
     async def open(self, token: str) -> tuple[str, Principal] | None:
         """See `Sessions.open`."""
         with self._lock:
+            # in constant time, since others on this machine can ask too; as bytes, since it takes no text beyond ASCII
             if not hmac.compare_digest(token.encode(), self.token.encode()):
                 return None
             self.token = secrets.token_urlsafe(24)
             secret, who = secrets.token_urlsafe(32), _you()
             self._open[secret] = who
+        # outside of the lock: it prints, and a terminal can block
         self._on_used(self.token)
         return secret, who
 

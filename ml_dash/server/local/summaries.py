@@ -31,8 +31,6 @@ class _Part(NamedTuple):
 
 
 class _Summarised:
-    """What was summarised of one writer's rows of a series."""
-
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.gaps = list(catalogue.gaps)
@@ -40,11 +38,10 @@ class _Summarised:
 
     @property
     def stop(self) -> int:
-        """How many of the writer's rows need not be read again."""
         return self.parts[-1].start + self.parts[-1].rows if self.parts else 0
 
     def holds(self, catalogue: Catalogue) -> bool:
-        """Say whether the rows are still those that were summarised."""
+        # gaps may be filled later: the rows behind them then have other numbers
         return catalogue is self.catalogue and catalogue.gaps == self.gaps
 
 

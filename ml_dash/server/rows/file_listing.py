@@ -81,6 +81,7 @@ class FileListing:
             cursor: The checksum before the first.
         """
         query = (
+            # files with the same checksum have the same size: any aggregate would do
             select(FILES.c.checksum, func.max(FILES.c.size).label("size"))
             .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
             .outerjoin(BLOBS, _HERE)
@@ -96,6 +97,7 @@ class FileListing:
             .limit(limit + 1)
         )
         with self._database.read() as connection:
+            # one more than a page was asked for: if it comes, there are more
             rows = connection.execute(query).all()
         has_more = len(rows) > limit
         return {
@@ -118,6 +120,7 @@ class FileListing:
 
     def _kept(self, query: FileQuery) -> Subquery:
         """Return what is asked for, but for patterns and tags."""
+        # ranked before deleted ones are left out: or an older version would stand in for a deleted file
         ranked = self._rows(*_place(query.path)).subquery()
         conditions: list[ColumnElement[bool]] = []
         if not query.versions:
@@ -140,6 +143,8 @@ class FileListing:
     ) -> tuple[list[Row[Any]], int]:
         matches = _matcher(query)
         kept = self._kept(query)
+        # patterns and tags are matched here: no database knows the rules of `FileQuery`. All are read, for the total,
+        # but a thousand at a time: an experiment may have very many
         found: Iterator[Row[Any]] = iter(connection.execution_options(yield_per=1000).execute(_ordered(kept)))
         rows: list[Row[Any]] = []
         total = 0
@@ -162,6 +167,7 @@ def _place(path: str | None) -> list[ColumnElement[bool]]:
     place = (path or "").strip("/")
     if not place:
         return []
+    # not LIKE: % and _ in a name would be wildcards, and SQLite ignores case there
     below = f"{place}/".encode("utf-8", "surrogatepass")
     beginning = func.substr(FILES.c.name, 1, len(below), type_=LargeBinary)
     return [or_(FILES.c.name == place, beginning == below)]
@@ -186,6 +192,7 @@ def _ordered(kept: Subquery) -> Select[Any]:
 def _behind(kept: Subquery, after: list[Any]) -> ColumnElement[bool]:
     path, filename, saved_ns, seen = after
     columns = kept.c
+    # not one comparison of tuples: names ascend, and times descend
     same = and_(columns.path == path, columns.filename == filename)
     return or_(
         columns.path > path,
@@ -220,5 +227,4 @@ def _parse_cursor(cursor: str) -> list[Any]:
 
 
 def _as_row(row: Row[Any]) -> dict[str, Any]:
-    """Return the public form of a file."""
     return {**public_row(FileState._make(_STATE(row))), "available": bool(row.available)}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
+# few at first: most questions are answered by them, and their first rows come sooner
 _FEW, _MANY = 16, 256
 """Blocks fetched by the first statement, and by later ones."""
 _CACHED_BYTES = 4096
@@ -111,6 +112,7 @@ def load_data(objects: ObjectStore, stored: StoredBlock) -> bytes:
             data = objects.get(stored.object, stored.offset, stored.length)
         except OSError as error:
             raise _unreadable(str(error)) from error
+    # each time: a disk or an object store may return other bytes than it was given
     if zlib.crc32(data) != stored.crc:
         raise _unreadable(f"their checksum is wrong (object {stored.object})")
     return data
@@ -226,7 +228,7 @@ class StoreIndex:
         return [(writer, map(self._load, list(rows))) for writer, rows in by_writer]
 
     def _load(self, row: Row[Any]) -> Block:
-        """Return the block of a row that begins with the writer."""
+        # the first column is the writer
         return load_block(self._objects, StoredBlock._make(tuple(row)[1:]))
 
     def summaries(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
@@ -279,6 +281,7 @@ class StoreIndex:
         self, info: SeriesInfo, start: int, stop: int, columns: Sequence[Any], bounds: list[Any], limit: int
     ) -> Select[Any]:
         own = (BLOCKS.c.experiment_id == self._id, BLOCKS.c.series == info.number)
+        # by the index on `first`; a condition on first + rows would look at every block of the series
         holds_start = select(func.max(BLOCKS.c.first)).where(*own, BLOCKS.c.first <= start).scalar_subquery()
         return (
             select(*columns)
@@ -289,6 +292,7 @@ class StoreIndex:
 
 
 def _info(row: Row[Any]) -> SeriesInfo:
+    # the kind of a newer client stays a number: its rows are kept, and nobody here asks for them
     known = {int(kind): kind for kind in Kind}
     series = Series(known.get(row.kind, row.kind), series_name(row.name))
     return SeriesInfo(row.number, series, row.rows, row.fields, row.first_ns, row.last_ns)

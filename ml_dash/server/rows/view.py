@@ -43,6 +43,7 @@ class StoreView(RowView[StoreIndex], ServedView):
 
     def reading(self) -> AbstractContextManager[StoreIndex]:
         """See `RowView.reading`."""
+        # nothing needs to be held: stored rows are never changed (see `rows.index`)
         return nullcontext(self._index)
 
     def _end_times(self, rows: StoreIndex, metrics: list[Series]) -> dict[Series, tuple[int, int]]:
@@ -85,8 +86,6 @@ class StoreView(RowView[StoreIndex], ServedView):
 
 
 class _Source:
-    """A metric, as charts ask for it."""
-
     def __init__(self, index: StoreIndex, series: Series) -> None:
         self._index = index
         self._series = series
