@@ -377,6 +377,7 @@ def test_a_server_of_no_use_does_not_keep_another_experiment_from_its_own(
     assert scripts.journal("alice/vision/other").values("step") == [0]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("server_kind", ["silent", "stalled"])
 def test_ctrl_c_while_the_exit_waits_for_the_server_leaves_at_once_and_loses_nothing(
     tmp_path: Path, server_kind: str
