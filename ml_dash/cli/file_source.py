@@ -49,16 +49,7 @@ class FileSource(Protocol):
 
 @contextmanager
 def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
-    """Give the files of an experiment.
-
-    Args:
-        exp: What the user calls it; its prefix, where it is at a server.
-        root: Where prefixes begin.
-        url: The server; None for this disk.
-
-    Raises:
-        InvalidArgumentError: There is no such experiment.
-    """
+    """Give the files of an experiment: at the server of this URL, or on this disk where it is None."""
     with ExitStack() as stack:
         if url is not None:
             from ml_dash.cli.remote import open_remote

@@ -24,24 +24,14 @@ _RUN_FIELDS = ("status", "stale", "startedAt", "endedAt", "lastActivity", "host"
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """An experiment in numbers.
-
-    Attributes:
-        located: Which one.
-        run: How its run stands; None where the journal cannot be read.
-        rows: Rows of metrics, tracks and logs.
-        metrics: How many metrics have rows.
-        bytes: The journal's size.
-        damage: What was found wrong without reading all data.
-        problem: Why the journal cannot be read.
-    """
+    """An experiment in numbers."""
 
     located: Located
-    run: RunInfo | None = None
-    rows: int = 0
+    run: RunInfo | None = None  # None where the journal cannot be read, for which `problem` is the reason
+    rows: int = 0  # of metrics, tracks and logs
     metrics: int = 0
-    bytes: int = 0
-    damage: Sequence[Damage] = ()
+    bytes: int = 0  # the journal's size
+    damage: Sequence[Damage] = ()  # what was found wrong without reading all data
     problem: str | None = None
 
     @property

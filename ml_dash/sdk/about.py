@@ -12,11 +12,7 @@ from ml_dash.values.pack import fetched, plain, represent
 
 
 class About:
-    """What was given, and for what was not, what an earlier run stored; see `Experiment` for the arguments.
-
-    Raises:
-        InvalidArgumentError: one of them is of the wrong kind.
-    """
+    """What was given, and for what was not, what an earlier run stored; see `Experiment` for the arguments."""
 
     def __init__(
         self,

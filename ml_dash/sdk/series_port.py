@@ -60,10 +60,7 @@ class Port:
     def write(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
         """Put a row, whatever its values: what cannot be stored is stored as its `repr`, with one warning a key.
 
-        Args:
-            time_ns: the row's time.
-            fields: its fields.
-            put: where to put it; None for where the run has rows put.
+        By `put`, or where it is None, where the run has its rows put.
         """
         put = put or self.queue.put
         # Packed as they come, first: looking at every value beforehand would cost more than all the packing.

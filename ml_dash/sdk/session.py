@@ -166,11 +166,7 @@ class Session:
 
     @property
     def view(self) -> JournalView | RemoteView:
-        """The experiment as a reader sees it, with everything in it that was logged before.
-
-        Raises:
-            ServerUnavailableError: the journal is not kept, and the server cannot be reached for what is missing there.
-        """
+        """The experiment as a reader sees it; see `Experiment.view`."""
         if self.destination.keeps:
             return self.local_view
         # The server must have been given all that this process logged before it is asked.

@@ -22,19 +22,12 @@ from ml_dash.upload.sync import SyncReport, sync_experiment
 
 
 class _Journal(NamedTuple):
-    """What is to be sent of an experiment.
-
-    Attributes:
-        manifest: The experiment's.
-        url: Where to.
-        writers: Whose frames; None for all.
-        outbox: The outbox's root where it lies there.
-    """
+    """What is to be sent of an experiment, and where to."""
 
     manifest: Manifest
     url: str
-    writers: frozenset[str] | None
-    outbox: str | None
+    writers: frozenset[str] | None  # whose frames; None for all
+    outbox: str | None  # the outbox's root, where the journal lies in it
 
 
 def sync(

@@ -32,19 +32,12 @@ from ml_dash.values.pack import pack
 
 
 class _Place(NamedTuple):
-    """Where files are added.
-
-    Attributes:
-        directory: The experiment's.
-        prefix: The experiment's.
-        url: The server that gets them; None for none.
-        outbox: The outbox's root where they wait there, and are removed when they are sent.
-    """
+    """The experiment to which files are added."""
 
     directory: str
     prefix: str
-    url: str | None
-    outbox: str | None
+    url: str | None  # of the server that gets them
+    outbox: str | None  # the outbox's root, where they wait in it, and are removed when they are sent
 
 
 def upload(

@@ -190,21 +190,13 @@ def _remarks(each: _Verdict) -> Iterator[str]:
 
 
 class BlobsReport(NamedTuple):
-    """What was found of the blobs, which are the contents of files.
+    """What was found of the blobs, which are the contents of files."""
 
-    Attributes:
-        checked: Blobs that were read, and are right.
-        bytes: Bytes in these.
-        faults: What is wrong with the others, by the names of their files.
-        elsewhere: Blobs that are not on this disk, and that a server has.
-        unnamed: Blobs on this disk that no row names.
-    """
-
-    checked: int = 0
-    bytes: int = 0
-    faults: tuple[tuple[str, str], ...] = ()
-    elsewhere: int = 0
-    unnamed: int = 0
+    checked: int = 0  # blobs that were read, and are right
+    bytes: int = 0  # in these
+    faults: tuple[tuple[str, str], ...] = ()  # what is wrong with the others, by the names of their files
+    elsewhere: int = 0  # blobs that are not on this disk, and that a server has
+    unnamed: int = 0  # blobs on this disk that no row names
 
 
 def _blobs_record(blobs: BlobsReport) -> dict[str, Any]:

@@ -31,11 +31,7 @@ class Saves:
     ``contentType``, ``sizeBytes``, ``checksum`` (SHA-256), ``metadata``, ``uploadedAt``, ``updatedAt``, ``deletedAt``.
     Writing raises `NotStartedError` while the run is not open; reading works at any time.
 
-    Args:
-        saver: writes the experiment's files.
-        finder: reads them.
-        path: what the names are below; None for the root.
-        details: what counts for everything that is saved, unless it is given there.
+    The details that it was made with count for everything that is saved, unless they are given there.
     """
 
     __slots__ = ("_details", "_finder", "_path", "_saver")

@@ -42,11 +42,7 @@ class BuilderArguments(DetailArguments, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What was given; None for what was not.
-
-    Raises:
-        InvalidArgumentError: one of them is of the wrong kind.
-    """
+    """What was given, checked; None for what was not."""
 
     description: str | None = None
     tags: Sequence[str] | None = None

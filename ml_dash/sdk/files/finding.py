@@ -34,12 +34,7 @@ class FileFinder:
     def by_id(self, file_id: str, *, own_first: bool = False) -> dict[str, Any]:
         """Return the row of a file, of an older version or a deleted one too.
 
-        Args:
-            file_id: its id.
-            own_first: whether to look first among what this machine has saved, so that no server is waited for.
-
-        Raises:
-            FileMissingError: no file has this id.
+        With `own_first` what this machine has saved is looked at first, so that no server is waited for.
         """
         row = self._session.local_view.file(file_id) if own_first else None
         row = row or self._session.view.file(file_id)
@@ -55,11 +50,7 @@ class FileFinder:
         return next((row for row in rows if full_name(row) == name), None)
 
     def by_name(self, name: str) -> dict[str, Any]:
-        """Return the newest version of the file of this full name.
-
-        Raises:
-            FileMissingError: there is no such file, or it was deleted.
-        """
+        """Return the newest version of the file of this full name; raise `FileMissingError` if it was deleted, too."""
         row = self.newest(name)
         if row is None:
             raise FileMissingError(
@@ -101,13 +92,7 @@ class FileFinder:
         return targets
 
     def fetch(self, row: dict[str, Any], dest: str) -> None:
-        """Copy a file's blob to a file: from this disk, or from the server.
-
-        Raises:
-            ContentError: what is there is another content.
-            FileMissingError: it is nowhere.
-            FileStoreError: it cannot be written.
-        """
+        """Copy a file's blob to a file: from this disk, or from the server."""
         session, staging = self._session, self._saver.staging
         parent = os.path.dirname(os.path.abspath(dest))
         try:
@@ -148,12 +133,7 @@ class FileFinder:
                 return file.read()
 
     def source(self, given: Any) -> dict[str, Any]:
-        """Return the row of what is to be duplicated: a row, an id or a full name.
-
-        Raises:
-            FileMissingError: there is no such file.
-            InvalidArgumentError: `given` is something else.
-        """
+        """Return the row of what is to be duplicated: a row, an id or a full name."""
         if isinstance(given, dict):
             given = given.get("id")
         if not isinstance(given, str) or not given.strip("/"):

@@ -41,9 +41,6 @@ def place_of(base: str | None, to: Any, own_name: str | None = None) -> Place:
         to: the name that was asked for, which may have directories in it; one that ends with a slash keeps the
             file's own name.
         own_name: the file's own name; None for what has none.
-
-    Raises:
-        InvalidArgumentError: there is no name, or one that leads elsewhere or no file can have.
     """
     if to is None:
         if own_name is None:

@@ -53,13 +53,7 @@ def _cut(name: str) -> str:
 
 
 def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) -> str:
-    """Return where a file is downloaded to.
-
-    Args:
-        row: the file's.
-        dest_path: the path; an existing directory, or one that ends with a slash, for the file's own name in it; None
-            for that name in the working directory.
-    """
+    """Return where a file is downloaded to: at `dest_path`, or where that is a directory, under its own name in it."""
     if dest_path is None:
         return safe_name(row["filename"])
     dest = dest_text(dest_path)

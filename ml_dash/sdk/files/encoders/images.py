@@ -17,18 +17,7 @@ _OPAQUE = frozenset({"JPEG"})
 
 
 def write_image(image: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
-    """Write an image.
-
-    Args:
-        image: a Pillow image, or an array H×W, H×W×1, H×W×3 or H×W×4 of uint8, of bool, or of floats from 0 to 1.
-        file: where to.
-        format: as the name's extension has it, ``png`` or ``jpg`` for instance.
-        **kwargs: for Pillow's ``save``.
-
-    Raises:
-        MissingExtraError: Pillow is not installed.
-        InvalidArgumentError: it is not an image, or Pillow does not write the format.
-    """
+    """Write a Pillow image, or an array as of `as_pixels`, in the format of an extension such as ``png``."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -66,9 +55,6 @@ def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
         image: what `numpy.asarray` takes, a tensor on the CPU too: uint8 as it is, bool as black and white, floats from
             0 to 1.
         what: for messages: ``frame 3``.
-
-    Raises:
-        InvalidArgumentError: its shape is another, or its values are not those of pixels.
     """
     import numpy as np
 
@@ -98,18 +84,7 @@ def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
 
 
 def write_figure(fig: Any, file: BinaryIO, format: str, **kwargs: Any) -> None:
-    """Write a figure by its ``savefig``. Neither the figure nor the backend is changed.
-
-    Args:
-        fig: the figure; None for pyplot's current one.
-        file: where to.
-        format: as the name's extension has it, ``png`` or ``pdf`` for instance.
-        **kwargs: for ``savefig``.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        InvalidArgumentError: there is no figure, or matplotlib does not know the format.
-    """
+    """Write a figure, or pyplot's current one, by its ``savefig``. Neither the figure nor the backend is changed."""
     figure = _current() if fig is None else fig
     canvas = getattr(figure, "canvas", None)
     if canvas is None or not callable(getattr(figure, "savefig", None)):

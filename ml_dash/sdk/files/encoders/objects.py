@@ -14,9 +14,6 @@ def json_bytes(content: Any) -> bytes:
     """Return an object as JSON in UTF-8, indented, as Python's `json` writes it: NaN and the infinities as such.
 
     Numpy's scalars and arrays are taken as the numbers and lists that they hold; keys are as `json` has them.
-
-    Raises:
-        InvalidArgumentError: it holds something that JSON has no form for, or refers to itself.
     """
     try:
         return json.dumps(content, indent=2, ensure_ascii=False, default=_plain).encode()
@@ -42,11 +39,7 @@ def _of_array(value: Any) -> Any:
 
 
 def write_pickle(content: Any, file: BinaryIO) -> None:
-    """Write an object by `pickle`, in a protocol that every supported Python reads.
-
-    Raises:
-        InvalidArgumentError: it cannot be pickled.
-    """
+    """Write an object by `pickle`, in a protocol that every supported Python reads."""
     try:
         # Protocol 4 has frames for large objects; 5 gains only for buffers that are passed beside the stream.
         pickle.dump(content, file, protocol=4)
@@ -58,12 +51,7 @@ def write_pickle(content: Any, file: BinaryIO) -> None:
 
 
 def write_torch(model: Any, file: BinaryIO) -> None:
-    """Write an object by ``torch.save``.
-
-    Raises:
-        MissingExtraError: PyTorch is not installed.
-        InvalidArgumentError: it cannot be saved.
-    """
+    """Write an object by ``torch.save``."""
     try:
         import torch
     except ImportError as error:

@@ -64,11 +64,6 @@ def write_video(
         quality: from 1 to 10, the best.
         **kwargs: ``bitrate`` (bits a second, instead of a quality), ``pix_fmt_out`` (``yuv420p``, which all players
             know) and ``output_params`` (a list of ffmpeg's options); for GIF, Pillow's.
-
-    Raises:
-        MissingExtraError: ffmpeg (by imageio-ffmpeg) or, for GIF, Pillow is not installed.
-        InvalidArgumentError: there are no frames, one of them is invalid, or the format or the codec is not known.
-        FileStoreError: the video cannot be stored, as on a full disk.
     """
     extension = os.path.splitext(path)[1].lower()
     if extension not in _KNOWN:
