@@ -11,11 +11,9 @@ class Clock(Protocol):
 
     def time_ns(self) -> int:
         """Return nanoseconds since the epoch, UTC."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""
-        ...
 
 
 class SystemClock:

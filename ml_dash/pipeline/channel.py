@@ -66,8 +66,6 @@ class Channel:
         writer_id: this process's name as a writer of the journal.
         settings: sizes and times.
         wake: called from any thread when there is work for a worker that sleeps.
-        clock: the time.
-        disk: the file system.
 
     Attributes:
         journal: the directory of the journal's segments.

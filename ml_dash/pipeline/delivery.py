@@ -54,11 +54,9 @@ class Threads(Protocol):
 
     async def read(self, work: Callable[[], _T], /) -> _T:
         """Do what may wait for the disk."""
-        ...
 
     async def look_up(self, work: Callable[[], _T], /) -> _T:
         """Look up a host name."""
-        ...
 
 
 class Delivery:

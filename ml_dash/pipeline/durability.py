@@ -30,8 +30,6 @@ class BlobDurability:
 
     Args:
         root: the directories of the blobs' names are made durable up to this one, which is the experiment's.
-        disk: the file system.
-        clock: the time.
 
     Attributes:
         last_error: why the disk refused the last one; None where it did not.
@@ -121,7 +119,6 @@ class DiskHealth:
     Args:
         journal: the journal's directory.
         queue: what drops events, at capacity, as long as the disk refuses.
-        clock: the time.
 
     Attributes:
         last_error: what went wrong last; None where nothing has.

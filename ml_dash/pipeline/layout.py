@@ -122,7 +122,7 @@ _GUARDS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]] = {
 
 def _column(slot: Slot, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if slot.column_type == "b":
-        return (values & 1).astype("?")
+        return (values & 1).astype("?")  # 0xC2 is false, 0xC3 true
     return values.astype("<f8" if slot.column_type == "f" else "<i8")
 
 
@@ -206,14 +206,12 @@ class _Parser:
         return Slot("b", "u1", at - 1, "bool") if first in (_FALSE, _TRUE) else None
 
     def map_size(self) -> int | None:
-        """How many fields follow."""
         first = self._byte()
         if 0x80 <= first <= 0x8F:
             return first & 0x0F
         return self._big_endian(_MAPS[first]) if first in _MAPS else None
 
     def string(self) -> str | None:
-        """A field's name."""
         start, first = self._at, self._byte()
         if 0xA0 <= first <= 0xBF:
             size = first & 0x1F

@@ -33,8 +33,7 @@ LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
 
 _WAIT = 0.02
-"""Seconds between two looks of a caller that waits for room."""
-
+"""Seconds between two looks of a caller that waits for room; less than the linger, at which room is made."""
 
 Event: TypeAlias = "bytes | DeferredEvent"
 """What waits in the queue."""
@@ -45,7 +44,6 @@ class Appendable(Protocol):
 
     def append(self, event: Event, /) -> None:
         """Take an event."""
-        ...
 
     def __len__(self) -> int: ...
 
@@ -56,20 +54,16 @@ class Queue(Protocol):
     @property
     def events(self) -> Appendable:
         """What waits; look it up for each event, since it may be replaced."""
-        ...
 
     @property
     def limit(self) -> int:
         """With more events than this, or with a large one, the caller has to `attend`."""
-        ...
 
     def attend(self, event: Event) -> None:
         """See to what an event that was appended brings about."""
-        ...
 
     def put(self, event: Event) -> None:
         """Append an event, and attend if need be."""
-        ...
 
     def keep(self, event: Event) -> None:
         """Put an event that must not be dropped: its caller has been told that it is there.

@@ -40,15 +40,12 @@ class OpenRun(Protocol):
 
     def beat(self) -> None:
         """Leave a sign of life."""
-        ...
 
     def end(self, status: str) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not this process's or has ended."""
-        ...
 
     def forked(self) -> None:
         """Forget, in a forked child, what belongs to the parent."""
-        ...
 
 
 def new_writer_id() -> str:

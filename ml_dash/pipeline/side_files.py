@@ -31,8 +31,6 @@ class SideFiles:
 
     Args:
         directory: where they lie: the experiment's.
-        disk: the file system.
-        clock: the time.
         lock: the channel's, which guards what waits: a file is posted together with the number of events before it.
         is_written: says whether the first events, as many as it is given, are written.
         note: takes what goes wrong, for the channel's status.

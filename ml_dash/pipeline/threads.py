@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# Between two looks: a flush takes a millisecond or two on a good disk, and one of seconds is not felt to be later.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.02
 
@@ -29,11 +30,9 @@ class Pending(Protocol):
 
     def is_set(self) -> bool:
         """Whether it is over."""
-        ...
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is over, at most `timeout` seconds; False where that time has passed before."""
-        ...
 
 
 class WorkThread:

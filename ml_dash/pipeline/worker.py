@@ -44,7 +44,6 @@ class Job(Protocol):
 
     async def run(self) -> None:
         """Do it; never raise. What may wait for the disk, or for a host name, is done on other threads."""
-        ...
 
 
 class Worker:
@@ -225,7 +224,8 @@ class Worker:
         self._tick()
         if self._requests:
             return quiet
-        if quiet < _IDLE_AFTER or not self._rest():
+        # Every queue is asked to wake us: `all` of a generator would stop at the first that has work already.
+        if quiet < _IDLE_AFTER or False in [channel.queue.rest() for channel in self._channels()]:
             await self._alarm.sleep(max(_BREATH, self._linger()))
         else:
             quiet = 0 if await self._alarm.sleep(_IDLE_SLEEP) else quiet
@@ -246,18 +246,15 @@ class Worker:
             self._syncing.discard(channel)
 
     async def _sync_blobs(self, channel: Channel) -> None:
+        thread = self._blobs
         try:
-            await self._blob_thread().do(channel.sync_blobs)
+            thread.start()  # with the first blob: most programs save no file
+        except RuntimeError:
+            thread = self._disk  # the interpreter is ending, and starts no thread any more
+        try:
+            await thread.do(channel.sync_blobs)
         finally:
             self._syncing_blobs.discard(channel)
-
-    def _blob_thread(self) -> WorkThread:
-        """Return the thread for what is large, started when there is the first of it."""
-        try:
-            self._blobs.start()
-        except RuntimeError:
-            return self._disk  # the interpreter is ending, and starts no thread any more
-        return self._blobs
 
     async def _round(self, tasks: TaskGroup) -> bool:
         """Move what waits; True where there was something."""
@@ -277,8 +274,3 @@ class Worker:
                 self._syncing_blobs.add(channel)
                 tasks.start_soon(self._sync_blobs, channel)
         return moved
-
-    def _rest(self) -> bool:
-        """Ask all queues to wake us; False where one has work already."""
-        # Every one is asked: `all` of a generator would stop at the first that has work.
-        return False not in [channel.queue.rest() for channel in self._channels()]

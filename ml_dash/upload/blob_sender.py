@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _AT_ONCE = 3
-"""Requests under way."""
+"""Requests under way: on a far line one alone would wait for its answer most of the time."""
 _PIECE_BYTES = 256 << 10
 _ROUNDS = 5
 """How often an upload is begun anew where parts turn out to be missing, or wrong."""
 _CHECK_PAUSE = 1.0
 """Seconds between two questions whether the server has read an upload back."""
 _CHECKS = 3600
+"""So an hour at least: the server may read terabytes from slow storage, and must not be asked for ever."""
 _REFUSED = frozenset({413, 422, 507})
+"""Statuses that concern one blob (too large, damaged, over a quota): the others are sent all the same."""
 
 
 class BlobObserver:
@@ -65,7 +67,6 @@ class BlobSender:
     """The blobs of one experiment on their way to one server. All methods are for one task.
 
     Args:
-        target: The experiment and the server.
         say: Tells people what they should know.
         observer: Is told how far it is.
         only: Whose markers are looked after.
@@ -291,7 +292,9 @@ class BlobSender:
     def _sizes(self, checksums: Iterable[str]) -> dict[str, int]:
         """Return the sizes of those blobs that are here."""
         found = {}
-        for checksum in sorted(checksums):
+        for checksum in sorted(
+            checksums
+        ):  # a set's order differs between processes, and a simulation must be repeatable
             path = self._staging.path_of(checksum)
             if os.path.isfile(path):
                 found[checksum] = os.path.getsize(path)
@@ -317,7 +320,6 @@ class _Part:
         self._run = run_blocking
 
     def digest(self) -> bytes:
-        """Return its SHA-256."""
         found = hashlib.sha256()
         with open(self._path, "rb", buffering=0) as file:
             for offset in range(0, self.size, _PIECE_BYTES):
@@ -325,7 +327,6 @@ class _Part:
         return found.digest()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """See `Body.pieces`."""
         for offset in range(0, self.size, _PIECE_BYTES):
             yield await self._run(lambda: self._read_at(offset))  # noqa: B023 - awaited here
 

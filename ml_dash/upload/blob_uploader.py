@@ -31,7 +31,6 @@ class BlobUploader(Task, BlobObserver):
     """Sends the files of one writer; see the module.
 
     Args:
-        target: The experiment and the server.
         writer: Whose files.
         ledger: Counts what has become of them.
         rows: Says how far the rows are: who the experiment is at the server, and whether that can be reached.

@@ -74,19 +74,17 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
     for directory in directories:
         with contextlib.suppress(OSError, MLDashError):
             manifest = Manifest(directory)
-            if manifest.describe().get("url") == url and (left := _left(directory, url)):
+            if manifest.describe().get("url") != url:
+                continue
+            # With frames, or blobs, that the server does not have.
+            left = unsent(directory, url) | {marker.writer for marker in markers(directory)}
+            if left:
                 meant = {writer for writer, target in manifest.meant_for().items() if target == url}
                 found = frozenset(
                     writer for writer in left & meant & manifest.done_writers() if writer not in own
                 )
                 if found:
                     yield Leftover(directory, found)
-
-
-def _left(directory: str, url: str) -> frozenset[str]:
-    """Return the writers with frames, or blobs, that a server does not have."""
-    marked = {marker.writer for marker in markers(directory)}
-    return unsent(directory, url) | marked
 
 
 def clear(root: str, directory: str, names: Iterable[str]) -> None:

@@ -32,7 +32,6 @@ class SentWriter:
 
     Args:
         id_: The writer's.
-        target: The experiment and the server.
         settled: What is known of the writer; see `JournalFeed`.
     """
 

@@ -35,7 +35,6 @@ class Sender:
     """Sends the frames of an experiment. All methods are for one task; the ledgers may be read by any thread.
 
     Args:
-        target: The experiment and the server.
         say: Tells people what they should know.
         about: Gives the readme, the tags and so on, for the server.
         settled: What is known of each writer; see `JournalFeed`.
@@ -259,8 +258,9 @@ class Sender:
                 await self._set_aside(writer, entry, error)
             case ErrorCode.TOO_LARGE | 413:
                 await self._send_less(writer, batch, error)
-            case ErrorCode.GAP:
-                await self._fill_gap(writer, batch, error)
+            case ErrorCode.GAP if (expected := error.number("expected")) and expected != batch.entries[0].seq:
+                await self._agree(writer, expected - 1)
+                self.disconnect()  # it may have forgotten other writers' frames as well
             case ErrorCode.FENCED:
                 await self._fence(writer, batch, error)
             case _:
@@ -285,13 +285,6 @@ class Sender:
             await self._set_aside(writer, batch.entries[0], error)
         else:
             raise error
-
-    async def _fill_gap(self, writer: SentWriter, batch: Batch, error: ServerError) -> None:
-        expected = error.number("expected")
-        if not expected or expected == batch.entries[0].seq:
-            raise error
-        await self._agree(writer, expected - 1)
-        self.disconnect()  # it may have forgotten other writers' frames as well
 
     async def _fence(self, writer: SentWriter, batch: Batch, error: ServerError) -> None:
         """Stop where the server has other frames under these numbers, unless we know why.

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 5.0
 _TOKEN_SECONDS = 1.0
+"""Between two looks for another token: after `ml-dash login`, a run that waits for one goes on as if at once."""
 _RARELY_SECONDS = 60.0
+"""Between two tries where a person must do something first, such as grant a scope."""
 _DRAIN_SECONDS = 1.0
 """The longest wait between two tries while an exit waits for them."""
 _CURSOR_SECONDS = 5.0
+"""Between two cursors saved: a lost one costs one question to the server, which is not worth more writes."""
 _LOOK_SECONDS = 600.0
 """Seconds after which the server is asked what it has, where there is nothing to send."""
 
@@ -84,7 +87,6 @@ class Uploader(Task):
     """Sends the rows of an experiment; see the module.
 
     Args:
-        target: The experiment and the server.
         writers: Gives the ids of the writers to send, at any time.
         token: Gives the token that the client sends, to see when there is another one.
         about: Gives the readme, the tags and so on, for the server.
@@ -228,7 +230,6 @@ class Uploader(Task):
         await self._save(force=True)
 
     async def _step(self) -> None:
-        """Send until there is nothing more, then wait for news."""
         self._tried = self._token()  # before it is used: one that comes meanwhile is another one
         if self._introduce or not self._sender.connected:
             self._introduce = False
@@ -302,7 +303,6 @@ class Uploader(Task):
             await self._pause(trouble, self._tried)
 
     async def _look(self) -> None:
-        """See what is pending, for `state`."""
         for writer in tuple(self._writers()):
             try:
                 await self._sender.look(writer)
@@ -330,10 +330,10 @@ class Uploader(Task):
         return ledger is not None and (ledger.seq >= (wait.seq or 0) or ledger.stopped is not None)
 
     def _release(self, *, drained: Collection[_Wait] = (), hopeless: bool = False) -> None:
-        """Wake those who have what they wait for, or will not get it."""
         with self._lock:
             over = [wait for wait in self._waits if self._lets_go(wait, drained, hopeless=hopeless)]
             self._waits = [wait for wait in self._waits if wait not in over]
+        # Outside of the lock: whoever wakes up asks for the state at once.
         for wait in over:
             wait.done.set()
 
