@@ -82,6 +82,7 @@ class Tally:
             pending_bytes: bytes that were written and not synced.
             delivery: the way to a server; None in local mode.
         """
+        # In one go, under the queue's lock: an event taken in between would count twice, or not at all.
         queued, refused = queue.counts()
         unsynced = sum(rows for _, rows in self._unsynced)
         dropped = self._dropped + refused

@@ -77,6 +77,7 @@ class Worker:
         self._names = WorkThread("ml-dash-names")
         # The fsync of a large blob takes minutes, for which that of the journal must not wait.
         self._blobs = WorkThread("ml-dash-blobs")
+        # Weak: a delivery that the runtime forgets must be freed with its journal, though the worker lives on.
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._standing = threading.Event()
         self._syncing: set[Channel] = set()
@@ -105,6 +106,7 @@ class Worker:
         """
         import asyncio
 
+        # The first call may come while the loop is still being imported.
         self._standing.wait(timeout)
         if self._loop is None:
             work.close()

@@ -140,6 +140,7 @@ class WriterLedger:
     def hold_back(self, seq: int, rows: int) -> None:
         """Of the frames passed over, the last is sent all the same: it does not count yet."""
         self.seq = seq - 1
+        # The rows of one that was set aside were never among those stored.
         if self.rejected.pop(seq, None) is None:
             self.rows -= rows
 

@@ -54,6 +54,7 @@ def unsent(directory: str, url: str, disk: Disk = REAL_DISK) -> frozenset[str]:
 
 
 def _has_more(directory: str, journal: str, writer: str, url: str, disk: Disk) -> bool:
+    # It may be behind the server, which ignores what it has; ahead it is of one restored from a backup only.
     cursor = CursorFile(directory, writer, disk).load(url)
     feed = JournalFeed(journal, writer, disk)
     feed.seek(cursor.seq + 1 if cursor else 1)

@@ -89,6 +89,7 @@ class SentWriter:
 
     def read_ahead(self, batch: Batch) -> None:
         """Begin to read what follows a batch, if that may be another full one."""
+        # A small batch was all there is: one read at once behind it would be smaller still, and a request of its own.
         if batch.size >= self._limit // 2:
             self._reading = asyncio.ensure_future(self._read())
 

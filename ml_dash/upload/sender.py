@@ -204,23 +204,20 @@ class Sender:
     async def _agree(self, writer: SentWriter, watermark: int) -> None:
         """Go on where the server is, be that behind or before what was acknowledged here."""
         if watermark < writer.ledger.seq:
-            await self._go_back(writer, watermark)
+            self._say(
+                "restored",
+                f"{self._client.url} has the frames of {self._prefix} (writer {writer.id}) up to {watermark} only, and "
+                f"had acknowledged those up to {writer.ledger.seq}: it must have been restored from a backup. They are "
+                "sent again.",
+            )
+            # Counted anew, from the journal and `rejected/`: the counts do not tell how much of them is in which frame.
+            writer.ledger.forget_frames(watermark)
+            await writer.pass_over(watermark)
+            writer.ledger.stand_at(watermark)
         elif watermark > writer.ledger.seq:
             await self._pass_over(writer, watermark)
         writer.ledger.agree(watermark)
         writer.rewind()
-
-    async def _go_back(self, writer: SentWriter, watermark: int) -> None:
-        """Begin again at a lower watermark: the server was restored from a backup."""
-        self._say(
-            "restored",
-            f"{self._client.url} has the frames of {self._prefix} (writer {writer.id}) up to {watermark} only, and had "
-            f"acknowledged those up to {writer.ledger.seq}: it must have been restored from a backup. They are "
-            "sent again.",
-        )
-        writer.ledger.forget_frames(watermark)
-        await writer.pass_over(watermark)
-        writer.ledger.stand_at(watermark)
 
     async def _pass_over(self, writer: SentWriter, watermark: int) -> None:
         """Do not send what the server has, from an earlier run or by another `ml-dash sync`.
