@@ -25,11 +25,7 @@ _LIFETIME = 30 * 86_400
 
 
 class StoreSessions:
-    """The sessions of a server; see `ml_dash.server.http.access.Sessions`.
-
-    Args:
-        tokens: The tokens of the server.
-    """
+    """The sessions of a server; see `ml_dash.server.http.access.Sessions`."""
 
     mode: Literal["server", "local"] = "server"
     cookie = SESSION_COOKIE

@@ -58,12 +58,7 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class CreatedToken:
-    """A token that was just made: the secret is known at this moment only.
-
-    Attributes:
-        token: The secret itself; not part of the repr.
-        record: What is kept of it.
-    """
+    """A token that was just made: the secret, which is known at this moment only, and what is kept of it."""
 
     token: str
     record: TokenRecord

@@ -61,10 +61,6 @@ class Tokens:
     """The tokens of a server.
 
     Every method reads or writes the database and so belongs on a worker thread, but for `cached` and `was_valid`.
-
-    Args:
-        database: Where they are.
-        clock: Tells the time of creation, expiry and use.
     """
 
     def __init__(self, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:

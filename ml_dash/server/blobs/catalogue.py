@@ -79,13 +79,7 @@ def touch(connection: Connection, owner: str, checksums: Collection[str], now_ns
 
 
 class BlobCatalogue:
-    """The blobs of all owners. Any thread may use it.
-
-    Args:
-        database: Where they are listed.
-        limits: What owners may store.
-        clock: The time, for leases.
-    """
+    """The blobs of all owners. Any thread may use it."""
 
     def __init__(self, database: Database, limits: OwnerLimits, clock: Clock) -> None:
         self._database = database

@@ -63,12 +63,7 @@ class Room(NamedTuple):
 
 
 class OwnerLimits:
-    """The limits of all owners.
-
-    Args:
-        database: Where they are stored.
-        settings: The limits of owners that have none of their own.
-    """
+    """The limits of all owners; `settings` has those of owners that have none of their own."""
 
     def __init__(self, database: Database, settings: ServerSettings) -> None:
         self._database = database

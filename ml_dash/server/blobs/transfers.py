@@ -27,12 +27,7 @@ _PATIENCE = 10.0
 
 
 class BlobTransfers:
-    """Receives blobs, has them checked, and reads them. One for a server process.
-
-    Args:
-        catalogue: Where blobs are listed.
-        backend: Where their bytes are, and what counts them.
-    """
+    """Receives blobs, has them checked, and reads them. One for a server process."""
 
     def __init__(self, catalogue: BlobCatalogue, backend: Backend) -> None:
         self._catalogue = catalogue
