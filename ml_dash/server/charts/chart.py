@@ -13,8 +13,7 @@ import numpy as np
 
 from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.parts import Parts, concatenate, into_pixels
-from ml_dash.server.charts.request import INDEX, TIME, ChartRequest, checked_request
-from ml_dash.server.charts.rows import ChartSource, read_parts
+from ml_dash.server.charts.rows import INDEX, TIME, ChartRequest, ChartSource, checked_request, read_parts
 from ml_dash.server.charts.summaries import Buckets, gather
 
 if TYPE_CHECKING:

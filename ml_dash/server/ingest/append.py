@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.errors import ApiError
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
-    from ml_dash.server.ingest.writer_tail import CheckTail
+    from ml_dash.server.ingest.state import CheckTail
 
 
 class Appended(NamedTuple):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.ingest.prepare import NewRows
-    from ml_dash.server.ingest.writer_tail import CheckTail
+    from ml_dash.server.ingest.state import CheckTail
 
 _LOG = logging.getLogger("ml_dash.server")
 # at most 1 KiB of checksums each; a writer that was pushed out costs one read of its row, nothing more
@@ -52,9 +52,8 @@ class GroupCommit:
     """Commits prepared rows. One for a server process.
 
     Args:
-        backend: Where rows are stored, and how many share a commit.
-        on_hot: Called, from the committer's thread, with an experiment and a series of it that has become ready to be
-            compacted.
+        backend: Where rows are stored.
+        on_hot: Called, from the committer's thread, with an experiment and a series of it to be compacted.
     """
 
     def __init__(self, backend: Backend, on_hot: Callable[[str, int], None]) -> None:

@@ -24,7 +24,7 @@ from ml_dash.server.ingest.append import Appended
 from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
 from ml_dash.server.ingest.group_commit import GroupCommit
 from ml_dash.server.ingest.prepare import NewRows, prepare
-from ml_dash.server.ingest.writer_tail import NO_FRAMES, CheckTail, stored_checks
+from ml_dash.server.ingest.state import NO_FRAMES, CheckTail, stored_checks
 from ml_dash.server.threads import Threads
 
 if TYPE_CHECKING:
@@ -43,15 +43,7 @@ _SMALL_BODY = 16 << 10
 
 
 class Ingest:
-    """Stores frames. One for a server process.
-
-    Args:
-        backend: Where rows are stored, and the limits.
-        on_hot: Called with an experiment and a series of it that has become ready to be compacted.
-
-    Attributes:
-        commits: What commits them.
-    """
+    """Stores frames. One for a server process; `on_hot` is as in `GroupCommit`."""
 
     def __init__(self, backend: Backend, on_hot: Callable[[str, int], None]) -> None:
         self._backend = backend

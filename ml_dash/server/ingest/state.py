@@ -2,21 +2,25 @@
 
 Each function has one statement for all requests of a transaction, so that their number does not grow with that of the
 requests. A statement that asks for pairs asks for the rectangle of both sides, which with luck has nothing else.
+
+Of each writer, the checksums of all frames that it ever sent are kept: 4 bytes each, in pages of 256. A frame that
+comes again must be the one that came before. If it is not, two clients write under one writer's id, and without the
+check one of them would lose its rows without a word.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, func, insert, select, update
 
 from ml_dash.server.catalogue.changes import change_mark
-from ml_dash.server.db.tables import EXPERIMENTS, SERIES, WRITERS
-from ml_dash.server.ingest.writer_tail import NO_FRAMES, CheckTail
+from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -26,10 +30,46 @@ if TYPE_CHECKING:
 FIELDS_MAX = 10_000
 """The most names of fields that are listed for a series. Rows with more of them are stored all the same."""
 
+PAGE = 256
+"""Frames in a page: page 0 has those numbered 1 to 256."""
+_BYTES = 4
+
 SeriesKey = tuple[str, int, bytes]
 """Experiment, kind, and name as the database has it."""
 WriterKey = tuple[str, str]
 """Experiment and writer."""
+
+
+class CheckTail(NamedTuple):
+    """How far a writer has come.
+
+    Attributes:
+        watermark: The number of its last frame; none before it is missing.
+        checks: The checksums of the frames behind the last full page.
+    """
+
+    watermark: int
+    # as the bytes that are stored, not as numbers: a tail is written with every commit, and compared almost never
+    checks: bytes
+
+    def extended(self, checks: Sequence[int]) -> tuple[CheckTail, list[tuple[int, bytes]]]:
+        """Return the tail after frames with these checksums, and the pages that became full."""
+        together = self.checks + struct.pack(f"<{len(checks)}I", *checks)
+        page = self.watermark // PAGE
+        size = PAGE * _BYTES
+        full = [(page + at, together[at * size : (at + 1) * size]) for at in range(len(together) // size)]
+        return CheckTail(self.watermark + len(checks), together[len(full) * size :]), full
+
+    def known(self, seq: int) -> int | None:
+        """Return a frame's checksum, if it is in the tail."""
+        at = (seq - 1 - self.watermark // PAGE * PAGE) * _BYTES
+        if 0 <= at < len(self.checks):
+            return int.from_bytes(self.checks[at : at + _BYTES], "little")
+        return None
+
+
+NO_FRAMES = CheckTail(0, b"")
+"""The tail of a writer that has sent nothing yet."""
 
 
 @dataclass(slots=True)
@@ -112,6 +152,24 @@ def read_writers(connection: Connection, keys: Collection[WriterKey]) -> dict[Wr
         )
         for row in found
     }
+
+
+def stored_checks(
+    connection: Connection, experiment_id: str, writer: str, first: int, last: int
+) -> dict[int, int]:
+    """Return the checksums of the frames `first` to `last` that are in full pages, by number."""
+    pages = connection.execute(
+        select(FRAME_CHECKS.c.page, FRAME_CHECKS.c.checks).where(
+            FRAME_CHECKS.c.experiment_id == experiment_id,
+            FRAME_CHECKS.c.writer == writer,
+            FRAME_CHECKS.c.page.between((first - 1) // PAGE, (last - 1) // PAGE),
+        )
+    )
+    found: dict[int, int] = {}
+    for page, checks in pages:
+        numbers = struct.unpack(f"<{len(checks) // _BYTES}I", checks)
+        found.update(enumerate(numbers, page * PAGE + 1))
+    return {seq: check for seq, check in found.items() if first <= seq <= last}
 
 
 def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[SeriesKey, SeriesState]:
