@@ -36,13 +36,7 @@ _ATTEMPTS = 3
 
 
 class Experiments:
-    """The catalogue of experiments.
-
-    Args:
-        database: Where it is stored.
-        clock: The time.
-        stale_after: Seconds without a sign of life, after which a running run counts as dead.
-    """
+    """The catalogue of experiments; a running run counts as dead after `stale_after` seconds without a sign of life."""
 
     def __init__(self, database: Database, *, clock: Clock, stale_after: float) -> None:
         self._database = database

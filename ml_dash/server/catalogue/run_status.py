@@ -57,12 +57,9 @@ def _text(value: Any) -> str | None:
 
 
 def store_runs(connection: Connection, runs: Mapping[RunKey, RunState], now_ns: int) -> None:
-    """Store starts and ends, and what follows from them. The rows of the writers must exist.
+    """Store starts and ends, and what follows from them, in a transaction that has these experiments to itself.
 
-    Args:
-        connection: In a transaction that has these experiments to itself.
-        runs: Those that have started or ended.
-        now_ns: The time now.
+    The rows of the writers must exist.
     """
     rows = [
         {

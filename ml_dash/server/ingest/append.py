@@ -50,15 +50,9 @@ class Appended(NamedTuple):
 
 
 def append(connection: Connection, requests: Sequence[NewRows], now_ns: int) -> list[Appended | ApiError]:
-    """Store what follows each writer's watermark.
+    """Store what follows each writer's watermark, and return what became of each request.
 
-    Args:
-        connection: In a transaction that may write. Nothing holds before it is committed.
-        requests: In the order in which they came.
-        now_ns: The time now.
-
-    Returns:
-        What became of each request.
+    Nothing holds before the connection's transaction is committed. Requests are in the order in which they came.
     """
     return _Batch(connection, requests, now_ns).run()
 
@@ -98,7 +92,7 @@ class _Batch:
         return outcomes
 
     def _judge(self, request: NewRows) -> Appended | ApiError:
-        """Say whether a request follows its writer's watermark, and move it if it does."""
+        # does the request follow its writer's watermark? then move it
         experiment = self._experiments.get(request.experiment_id)
         if experiment is None:
             return no_such_experiment(request.experiment_id)

@@ -57,11 +57,9 @@ class _Chunk(NamedTuple):
 
 
 class Compactor:
-    """Merges and removes, on a thread of its own. Several server processes may each have one on the same database.
+    """Merges and removes, on a thread of its own; calls `upkeep` as well, now and then.
 
-    Args:
-        backend: Where the blocks are and where chunks go, and when it is time.
-        upkeep: What else is to be done now and then.
+    Several server processes may each have one on the same database.
     """
 
     def __init__(self, backend: Backend, upkeep: Callable[[], object] = lambda: None) -> None:
@@ -164,7 +162,7 @@ class Compactor:
             _LOG.warning("upkeep is put off: %s", error)
 
     def _small(self, experiment_id: str, series: int, after: int) -> list[_Small]:
-        """Return the next small blocks of a series that together make an object."""
+        # the next ones that together make an object
         query = (
             select(*STORED, BLOCKS.c.min_ns, BLOCKS.c.max_ns)
             .join(

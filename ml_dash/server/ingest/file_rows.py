@@ -33,12 +33,9 @@ _Key = tuple[str, str]
 
 
 def store_files(connection: Connection, rows: FileRows, now_ns: int) -> None:
-    """Store what these rows amount to, on top of those that came before.
+    """Store what these rows amount to, on top of those before, in a transaction that has the experiments to itself.
 
-    Args:
-        connection: In a transaction that has these experiments to itself.
-        rows: Whatever clients have sent: what is malformed is left out.
-        now_ns: The time now.
+    Rows are whatever clients have sent: what is malformed is left out.
     """
     good = {
         experiment: [(time_ns, row) for time_ns, row in found if _fits(row)]

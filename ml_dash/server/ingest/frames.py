@@ -263,7 +263,7 @@ def _check_values(block: Block) -> None:
 
 
 def _check_apart(block: Block, field: str) -> None:
-    """Refuse a field with two values in one row: its columns, one for each type, share no row."""
+    # a field with several types has a column for each, and no row in two of them
     seen: set[int] = set()
     for column in block.columns:
         if column.field == field:

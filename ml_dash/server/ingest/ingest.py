@@ -140,7 +140,7 @@ class Ingest:
         frames: list[ParsedFrame],
         tail: CheckTail,
     ) -> NewRows | None:
-        """Leave out the frames that are stored already, and prepare the rest; return None if all are stored."""
+        # None if all of them are stored already
         if frames[0].seq > tail.watermark + 1:
             raise ApiError(
                 409,
@@ -169,7 +169,6 @@ class Ingest:
             raise self.commits.failed(error) from error
 
     def _compare(self, experiment_id: str, writer: str, frames: list[ParsedFrame], tail: CheckTail) -> None:
-        """Refuse frames that differ from those stored under their numbers."""
         # the tail has the newest frames, and what comes again mostly is among them: the pages are read only if not
         paged: dict[int, int] = {}
         if tail.known(frames[0].seq) is None:

@@ -91,11 +91,6 @@ class NewRows(NamedTuple):
     rows: int
     nbytes: int
 
-    @property
-    def watermark(self) -> int:
-        """The number of the last frame."""
-        return self.after + len(self.checks)
-
 
 class _Piece(NamedTuple):
     # a block as it arrived, or one that was merged of several, and then has bytes of its own
@@ -233,7 +228,6 @@ def _write_object(
     pieces: list[_Piece],
     objects: ObjectStore,
 ) -> tuple[NewObject, dict[int, int]]:
-    """Store the data of these pieces; return where it is, by the id of each piece."""
     if any(piece.merged is not None for piece in pieces):
         parts = [_data(piece, view) for piece in pieces]
         data: bytes | memoryview = b"".join(parts)
