@@ -15,7 +15,7 @@ import msgspec
 from ml_dash.journal.disk import REAL_DISK, Disk
 
 CURSOR_SUFFIX = ".cursor"
-_BYTES_MAX = 1 << 20
+_BYTES_MAX = 1 << 20  # thousands of servers: what is larger is none of ours
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 

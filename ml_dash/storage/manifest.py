@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ml_dash.query.runs import WriterRuns
 
-_NOT_SAID = ""
+_NOT_SAID = ""  # not None, which a start says that means local mode
 
 
 class _Told(NamedTuple):

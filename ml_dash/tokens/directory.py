@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+# What NFS and the like answer where nobody can lock: a login there is better than none.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -93,6 +94,7 @@ def locked(directory: str) -> Iterator[None]:
     Raises:
         TokenStoreError: Another process has held the lock for too long.
     """
+    # a file of its own: the one with the tokens is replaced, and with it would go whatever lock is on it
     path = os.path.join(directory, "token.lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

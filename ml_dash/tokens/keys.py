@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 FILE, KEYRING = 0, 1
 """Where a key is kept, as the encrypted file's header says."""
 
-KEY_BYTES = 32
+KEY_BYTES = 32  # AES-256
 KEY_ID_BYTES = 8
 _SERVICE = "ml-dash"
-_SECONDS = 3.0
+_SECONDS = 3.0  # an unlocked keyring answers within milliseconds; a hanging bus would take 25 s to say so
 
 
 class Keyring(Protocol):

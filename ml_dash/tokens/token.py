@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from ml_dash.errors import InvalidArgumentError, MLDashError
 
-_SHOWN_FROM = 24
+_SHOWN_FROM = 24  # four characters of these are a sixth at most
 _CHARACTERS_MAX = 512
 
 
@@ -71,6 +71,7 @@ class Token:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Token):
             return NotImplemented
+        # in constant time, as for every secret: a test of equality must not tell how much of it was right
         return hmac.compare_digest(self._secret, other._secret)
 
     def __hash__(self) -> int:

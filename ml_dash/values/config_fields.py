@@ -75,6 +75,7 @@ def _is_plain(cls: type) -> bool:
 
 def _class_attributes(cls: type) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    # from `object` down, so that a class's own attributes override inherited ones
     for base in reversed(cls.__mro__):
         _overlay(fields, vars(base))
     return fields
