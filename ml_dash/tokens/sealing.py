@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 
 MAGIC = b"MLDT"
 VERSION = 1
-SIZE_MAX = (
-    1 << 20
-)  # thousands of tokens: what is larger was put there by mistake, and is not read into memory
+# Thousands of tokens: what is larger was put there by mistake, and is not read into memory.
+SIZE_MAX = 1 << 20
 _HEADER_BYTES = len(MAGIC) + 2 + KEY_ID_BYTES
-_NONCE_BYTES = (
-    12  # what GCM is made for (NIST SP 800-38D, 8.2.2): random ones do for 2**32 writes with one key
-)
+# What GCM is made for (NIST SP 800-38D, 8.2.2): random ones do for 2**32 writes with one key.
+_NONCE_BYTES = 12
 
 
 class Sealed(NamedTuple):
