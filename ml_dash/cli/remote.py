@@ -63,14 +63,7 @@ async def open_clients(*, named: bool) -> AsyncIterator[Callable[[str], Client]]
 def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
     """Give a view of an experiment at a server, for the thread that opens it.
 
-    Args:
-        url: The server's.
-        prefix: The experiment's, in full.
-        named: Whether the user has named this server.
-
-    Raises:
-        InvalidArgumentError: The server has no such experiment, or does not show it.
-        ServerUnavailableError: It cannot be reached.
+    `named` says whether the user has named this server.
     """
     # `asyncio.Runner` would be all this, and is not there before Python 3.11.
     loop = asyncio.new_event_loop()

@@ -25,7 +25,10 @@ class About:
         description: str | None,
     ) -> None:
         self.directory = directory
-        self._readme = checked_text("readme", _readme(readme, description))
+        if description is not None:
+            warn_user("description= is a synonym of readme=: use readme=", FutureWarning)
+            readme = description if readme is None else readme
+        self._readme = checked_text("readme", readme)
         self._tags = checked_texts("tags", tags)
         self._bindrs = checked_texts("bindrs", bindrs)
         given = checked_mapping("metadata", metadata)
@@ -67,13 +70,6 @@ class About:
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}
-
-
-def _readme(readme: str | None, description: str | None) -> str | None:
-    if description is None:
-        return readme
-    warn_user("description= is a synonym of readme=: use readme=", FutureWarning)
-    return description if readme is None else readme
 
 
 def checked_text(name: str, value: Any) -> str | None:

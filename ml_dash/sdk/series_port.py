@@ -77,16 +77,13 @@ class Port:
         """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""
         if name not in self._warned and len(self._warned) < _MOST_WARNED:
             self._warned.add(name)
+            kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
+            label = f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
             warn_user(
-                f"{name}=… of {self._label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
+                f"{name}=… of {label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
                 f"(said once). Pass a number, a string, or a dict or list of these.",
                 ValueWarning,
             )
-
-    @property
-    def _label(self) -> str:
-        kind = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
-        return f"a {kind}" if self._name is None else f"{kind} {self._name!r}"
 
 
 def row_time(given: Any) -> int:

@@ -38,8 +38,7 @@ def place_of(base: str | None, to: Any, own_name: str | None = None) -> Place:
 
     Args:
         base: the builder's path, from `checked_path`.
-        to: the name that was asked for, which may have directories in it; one that ends with a slash keeps the
-            file's own name.
+        to: the name asked for, with directories; one that ends with a slash keeps the file's own name.
         own_name: the file's own name; None for what has none.
     """
     if to is None:

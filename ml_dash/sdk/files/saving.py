@@ -65,7 +65,7 @@ class FileSaver:
         return {**row, "deletedAt": iso_time(time_ns)}
 
     def _hand_over(self, blob: Staged) -> None:
-        """Offer a blob to the server and the disk before its row, which then is never anywhere without it."""
+        # before the row, which then is never anywhere without its blob
         channel = self._session.channel
         if channel is None:  # never started: the row will be refused
             return

@@ -63,11 +63,7 @@ def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) 
 
 
 def target_below(row: Mapping[str, Any], directory: str | os.PathLike[str] | None) -> str:
-    """Return where a file goes below a directory, under its path there: inside it, wherever links in there lead.
-
-    Raises:
-        FileStoreError: a link leads elsewhere.
-    """
+    """Return where a file goes below a directory, under its path there; refuse what links would lead out of it."""
     root = "." if directory is None else dest_text(directory)
     segments = [each for each in str(row["path"]).split("/") if each not in {"", ".", ".."}]
     names = [*map(safe_name, segments), safe_name(row["filename"])]

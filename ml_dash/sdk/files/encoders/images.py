@@ -52,8 +52,7 @@ def as_pixels(image: Any, what: str) -> npt.NDArray[np.uint8]:
     """Return an array H×W or H×W×1, ×3 or ×4 of uint8.
 
     Args:
-        image: what `numpy.asarray` takes, a tensor on the CPU too: uint8 as it is, bool as black and white, floats from
-            0 to 1.
+        image: what `numpy.asarray` takes, a tensor on the CPU too: uint8, bool (black and white), floats from 0 to 1.
         what: for messages: ``frame 3``.
     """
     import numpy as np
