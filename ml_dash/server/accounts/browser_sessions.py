@@ -13,7 +13,8 @@ from sqlalchemy import delete, insert, select
 
 from ml_dash.protocol import SESSION_COOKIE, TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.token_records import TokenCache, hash_token
+from ml_dash.server.accounts.grants import hash_token
+from ml_dash.server.accounts.token_records import TokenCache
 from ml_dash.server.db.tables import SESSIONS
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.grants import Scope
-from ml_dash.server.accounts.token_records import hash_token
+from ml_dash.server.accounts.grants import Scope, hash_token
 from ml_dash.server.db.tables import DEVICE_REQUESTS as REQUESTS
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -168,3 +169,8 @@ def _check_handed_on(scope: Scope) -> Scope:
             "or have a token made by `ml-dash server token create`"
         )
     return scope
+
+
+def hash_token(token: str) -> str:
+    """Return what is kept of a token: its SHA-256 in hexadecimal, from which nobody gets back to it."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

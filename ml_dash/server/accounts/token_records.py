@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,11 +97,6 @@ def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Se
 def find_record(connection: Connection, *conditions: ColumnElement[bool]) -> TokenRecord | None:
     """Return the first token that meets the conditions."""
     return next(iter(find_records(connection, *conditions)), None)
-
-
-def hash_token(token: str) -> str:
-    """Return what is kept of a token: its SHA-256 in hexadecimal, from which nobody gets back to it."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Known(NamedTuple):

@@ -20,7 +20,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import TOKEN_CHARACTERS_MAX
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.grants import Scope, check_owner
+from ml_dash.server.accounts.grants import Scope, check_owner, hash_token
 from ml_dash.server.accounts.token_records import (
     CreatedToken,
     TokenCache,
@@ -28,7 +28,6 @@ from ml_dash.server.accounts.token_records import (
     columns,
     find_record,
     find_records,
-    hash_token,
 )
 from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
 

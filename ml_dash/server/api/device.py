@@ -22,8 +22,14 @@ from ml_dash.server.accounts.device_logins import (
     parse_user_code,
     show_user_code,
 )
-from ml_dash.server.accounts.grants import chosen_grants, parse_asked, parse_scope, scope_text, split_owners
-from ml_dash.server.accounts.token_records import hash_token
+from ml_dash.server.accounts.grants import (
+    chosen_grants,
+    hash_token,
+    parse_asked,
+    parse_scope,
+    scope_text,
+    split_owners,
+)
 from ml_dash.server.accounts.tokens import check_name
 from ml_dash.server.api import contract
 from ml_dash.server.api.device_page import LIFETIMES, ask_for_code, ask_for_decision, say

@@ -13,8 +13,7 @@ from aiohttp import web
 
 from ml_dash.protocol import TOKEN_CHARACTERS_MAX, ErrorCode
 from ml_dash.server.accounts.attempts import Attempts, address_of
-from ml_dash.server.accounts.grants import Principal, Scope
-from ml_dash.server.accounts.token_records import hash_token
+from ml_dash.server.accounts.grants import Principal, Scope, hash_token
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
