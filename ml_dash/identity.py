@@ -198,7 +198,6 @@ def script_stem() -> str:
 
 
 def _expanded(segments: list[str], user: Callable[[], str]) -> tuple[str, ...]:
-    """Fill in what a prefix of one or two segments leaves out."""
     if len(segments) == 1:
         return (user(), DEFAULT_PROJECT, segments[0])
     if len(segments) == 2:
@@ -207,7 +206,6 @@ def _expanded(segments: list[str], user: Callable[[], str]) -> tuple[str, ...]:
 
 
 def _identity(segments: tuple[str, ...], source: str) -> Identity:
-    """Check every segment, then the whole."""
     for position, segment in enumerate(segments, 1):
         fault = _fault(segment, position)
         if fault:
@@ -226,7 +224,6 @@ def _identity(segments: tuple[str, ...], source: str) -> Identity:
 
 
 def _fault(segment: str, position: int) -> tuple[str, str] | None:
-    """Return what is wrong with the segment and what to do about it, or None."""
     for applies, problem, remedy in FAULTS:
         if applies(segment):
             return problem, remedy

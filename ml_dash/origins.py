@@ -35,9 +35,6 @@ def origin(url: str) -> str:
     Two URLs of one origin give the same text: the host is in lower case and ASCII (names beyond ASCII in
     punycode), IPv6 addresses are in their short form. Path and query are left out.
 
-    Args:
-        url: Of the server itself, or of anything there.
-
     Raises:
         InvalidArgumentError: It is no http or https URL, has credentials in it, or is plain http to another machine,
             so that a token would cross the network in the clear. The message shows no credentials.
@@ -58,11 +55,7 @@ def origin(url: str) -> str:
 
 
 def parse_address(url: str) -> ServerAddress:
-    """Return the parts of a server's URL.
-
-    Raises:
-        InvalidArgumentError: It is invalid, or no token could be sent there; see `origin`.
-    """
+    """Return the parts of a server's URL; raise InvalidArgumentError as `origin` does."""
     base = origin(url)
     parts = urlsplit(url.strip())
     if parts.query or parts.fragment:

@@ -101,7 +101,6 @@ class _Environment:
         self._environ = environ
 
     def number(self, name: str, default: float) -> float:
-        """Seconds: a finite number, not negative."""
         text = self._environ.get(name)
         if not text:
             return default
@@ -115,7 +114,6 @@ class _Environment:
         return value
 
     def count(self, name: str, default: int) -> int:
-        """A positive whole number."""
         text = self._environ.get(name)
         if not text:
             return default
@@ -125,7 +123,6 @@ class _Environment:
         return int(text)
 
     def boolean(self, name: str, default: bool) -> bool:
-        """A yes or a no."""
         text = self._environ.get(name)
         if not text:
             return default

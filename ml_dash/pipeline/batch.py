@@ -27,12 +27,9 @@ if TYPE_CHECKING:
     from ml_dash.series import Series
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_FEW = 16
-"""Fewer events than this are not worth numpy's fixed cost."""
-_FEW_WITHOUT_NUMPY = 1024
-"""Fewer events than this are not worth importing numpy for."""
-_SHAPES_A_LENGTH = 8
-"""Layouts looked for among the events of one length before the rest are unpacked one by one."""
+_FEW = 16  # events: fewer are not worth numpy's fixed cost
+_FEW_WITHOUT_NUMPY = 1024  # events: fewer are not worth importing numpy for
+_SHAPES_A_LENGTH = 8  # layouts looked for among events of one length before the rest are unpacked one by one
 
 
 class Packed(NamedTuple):
@@ -71,9 +68,7 @@ class SeriesNumbers:
 class _Part(NamedTuple):
     """Rows of one series, taken from a batch together."""
 
-    positions: (
-        Sequence[int] | npt.NDArray[np.int64] | None
-    )  # in the batch; None where these are all its events
+    positions: Sequence[int] | npt.NDArray[np.int64] | None  # in the batch; None: these are all its events
     times: Sequence[int] | npt.NDArray[np.int64]
     columns: list[Column]
 
@@ -86,12 +81,7 @@ class Batcher:
         self._has_numpy = "numpy" in sys.modules
 
     def blocks(self, packed: Packed, series: Sequence[Series]) -> list[Block]:
-        """Return the events as one block a series, rows in the order in which they were put.
-
-        Args:
-            packed: the events.
-            series: the series by their ids.
-        """
+        """Return the events as one block a series (`series` has them by id), rows in the order they were put."""
         parts: dict[int, list[_Part]] = {}
         for series_id, part in self._parts(*packed):
             parts.setdefault(series_id, []).append(part)
@@ -206,7 +196,6 @@ def _numbers(layout: Layout, records: npt.NDArray[Any], positions: npt.NDArray[n
 
 
 def _unpacked(events: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Part]]:
-    """Unpack events one by one; one part a series."""
     rows: dict[int, tuple[list[int], list[int], list[dict[str, Any]]]] = {}
     for position, event in events:
         series_id, time, fields = unpack(event)

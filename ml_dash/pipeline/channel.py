@@ -24,8 +24,8 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.batch import Batcher, Packed, SeriesNumbers, salvage
-from ml_dash.pipeline.counters import Tally
-from ml_dash.pipeline.delivery import Delivery
+from ml_dash.pipeline.counters import Counters, Tally
+from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.pipeline.side_files import SideFiles
@@ -36,16 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.pipeline.counters import Counters
-    from ml_dash.pipeline.delivery import Recipient, Threads
     from ml_dash.settings import Settings
 
-SLICE = 8192
-"""Events a pump moves at most: about half a millisecond of work."""
-_SLICE_BYTES = 4 * 1024 * 1024
-"""Bytes of large events in a slice: what is encoded is in memory twice."""
+SLICE = 8192  # events that a pump moves at most: about half a millisecond of work
+_SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
+# Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced.
 _UNSYNCED_BYTES = 16 * 1024 * 1024
-"""Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced."""
 
 
 @dataclass(eq=False, slots=True)
@@ -61,15 +57,7 @@ class _Batch:
 class Channel:
     """The queue, the batcher and the journal writer of one experiment.
 
-    Args:
-        directory: the experiment's directory; the journal lies in ``journal/`` below it.
-        writer_id: this process's name as a writer of the journal.
-        settings: sizes and times.
-        wake: called from any thread when there is work for a worker that sleeps.
-
-    Attributes:
-        journal: the directory of the journal's segments.
-        blobs: the blobs whose fsync is still to come.
+    `wake` is called, from any thread, when there is work for a worker that sleeps.
     """
 
     def __init__(
@@ -101,13 +89,8 @@ class Channel:
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
-        self.writer = JournalWriter(
-            self.journal,
-            writer_id,
-            disk=self._disk,
-            clock=self._clock,
-            segment_bytes=self.settings.segment_bytes,
-        )
+        limit, disk, clock = self.settings.segment_bytes, self._disk, self._clock
+        self.writer = JournalWriter(self.journal, writer_id, disk=disk, clock=clock, segment_bytes=limit)
 
     def _begin(self, writer_id: str) -> None:
         self._write_as(writer_id)
@@ -298,7 +281,6 @@ class Channel:
             self._health.fail(error)
 
     def _acknowledge(self, sequence: int) -> None:
-        """Count as durable the rows of the frames that are, with the blobs that belong to them."""
         with self._lock:
             self._tally.make_durable(self.blobs.durable(sequence))
 

@@ -34,14 +34,10 @@ class Counters:
 
 
 class Tally:
-    """Counts the rows of one channel behind the queue. It has no lock: its channel's guards it.
-
-    Attributes:
-        taken: rows that were taken from the queue.
-    """
+    """Counts the rows of one channel behind the queue. It has no lock: its channel's guards it."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self.taken = 0  # from the queue
         self._written = 0
         self._durable = 0
         self._unsynced: deque[tuple[int, int]] = deque()  # written frames: (sequence number, rows)
@@ -74,14 +70,7 @@ class Tally:
     def count(
         self, queue: EventQueue, unwritten: int, pending_bytes: int, delivery: Delivery | None
     ) -> Counters:
-        """Return the counters.
-
-        Args:
-            queue: what is not taken yet, or was never let in.
-            unwritten: rows that were taken and are not written.
-            pending_bytes: bytes that were written and not synced.
-            delivery: the way to a server; None in local mode.
-        """
+        """Return the counters; `unwritten` rows were taken, and `pending_bytes` were written and not synced."""
         # In one go, under the queue's lock: an event taken in between would count twice, or not at all.
         queued, refused = queue.counts()
         unsynced = sum(rows for _, rows in self._unsynced)

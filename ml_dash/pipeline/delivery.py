@@ -31,18 +31,12 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# For the last act of an upload, one small file: a disk that takes longer must not hold up a run's end.
 _FINISH_SECONDS = 1.0
-"""Seconds for the last act of an upload, one small file: a disk that takes longer must not hold up a run's end."""
 
 
 class Recipient(NamedTuple):
-    """Who receives the rows of an experiment.
-
-    Attributes:
-        destination: the server, and whether the journal stays when the server has it.
-        prefix: the experiment's.
-        about: returns the readme, the tags and so on, for the server.
-    """
+    """Who receives the rows of an experiment; `about` returns its readme, its tags and so on."""
 
     destination: Destination
     prefix: str
@@ -60,22 +54,13 @@ class Threads(Protocol):
 
 
 class Delivery:
-    """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`.
-
-    Args:
-        directory: the experiment's.
-        writer_id: whose frames.
-        writer: what writes them, and knows how far it is.
-        recipient: who receives them.
-        threads: where the uploaders wait for the disk and for names: the event loop must wait for neither.
-    """
+    """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`."""
 
     def __init__(
         self, directory: str, writer_id: str, writer: JournalWriter, recipient: Recipient, threads: Threads
     ) -> None:
         self.url = str(recipient.destination.url)
         self.blobs = BlobLedger()
-        """What has become of the blobs of files."""
         self._destination = recipient.destination
         self._prefix = recipient.prefix
         self._about = recipient.about
@@ -191,8 +176,7 @@ class Delivery:
     def offer(self, checksum: str, size: int) -> None:
         """Have a blob sent that is on this disk, before the row that names it is logged.
 
-        Raises:
-            OSError: It cannot be noted on the disk that it is to be sent.
+        OSError where it cannot be noted on the disk that it is to be sent.
         """
         from ml_dash.storage.blobs import add_marker
 
@@ -278,7 +262,6 @@ class Delivery:
             self._finished.set()
 
     def _token(self) -> Token | None:
-        """Return the token for the server; None where it cannot be sent, as for one that is expired."""
         from ml_dash.tokens.current import token_for
 
         try:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
     from ml_dash.pipeline.queue import EventQueue
 
+# Each try writes again all that is not durable: more often would fill a disk that is nearly full.
 _RETRY_SECONDS = 1.0
-"""Each try writes again all that is not durable: more often would fill a disk that is nearly full."""
 
 
 class BlobDurability:
@@ -30,9 +30,6 @@ class BlobDurability:
 
     Args:
         root: the directories of the blobs' names are made durable up to this one, which is the experiment's.
-
-    Attributes:
-        last_error: why the disk refused the last one; None where it did not.
     """
 
     def __init__(self, root: str, disk: Disk, clock: Clock) -> None:
@@ -50,12 +47,7 @@ class BlobDurability:
         self.last_error: str | None = None
 
     def add(self, path: str, written: int) -> None:
-        """Have a blob made durable.
-
-        Args:
-            path: the blob's, whole and under its name.
-            written: the number of the last frame written: those after it count as durable only behind this blob.
-        """
+        """Have a blob made durable, behind which alone the frames after number `written` count as durable."""
         with self._lock:
             self._waiting.setdefault(path, written)
 
@@ -68,11 +60,7 @@ class BlobDurability:
         return bool(self._waiting) and self._clock.monotonic() >= self._retry_at
 
     def durable(self, sequence: int) -> int:
-        """Return the number up to which frames are durable with the blobs before them.
-
-        Args:
-            sequence: the number up to which they are, looked at by themselves.
-        """
+        """Return the number up to which frames are durable with the blobs before them; alone, up to `sequence`."""
         with self._lock:
             return min(sequence, *self._waiting.values()) if self._waiting else sequence
 
@@ -114,15 +102,7 @@ class BlobDurability:
 
 
 class DiskHealth:
-    """Whether the disk takes what is written to one journal, and when to try again if it does not.
-
-    Args:
-        journal: the journal's directory.
-        queue: what drops events, at capacity, as long as the disk refuses.
-
-    Attributes:
-        last_error: what went wrong last; None where nothing has.
-    """
+    """Whether the disk takes what is written to one journal, and when to try again if it does not."""
 
     def __init__(self, journal: str, queue: EventQueue, clock: Clock) -> None:
         self._journal = journal

@@ -37,14 +37,10 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.counters import Counters
     from ml_dash.pipeline.threads import Pending
 
-_QUIET_EXIT = 1.0
-"""Seconds for which an exit that waits for a server says nothing: a person takes less for the end of the script."""
-_DRAWN_EVERY = 0.1
-"""Seconds between two pictures of how far that is."""
-_PARTING = 0.2
-"""Seconds of the exit timeout that are kept for what comes after the waiting for servers."""
-_LAST_WORD = 0.25
-"""Seconds that exit waits for the end rows even where the exit timeout has run out before: a few fsyncs' time."""
+_QUIET_EXIT = 1.0  # seconds without a word of a wait for a server: a person takes less for the script's end
+_DRAWN_EVERY = 0.1  # seconds between two pictures of how far that is
+_PARTING = 0.2  # seconds of the exit timeout that are kept for what comes after the waiting for servers
+_LAST_WORD = 0.25  # seconds for the end rows even where the exit timeout has run out: a few fsyncs' time
 
 
 class _Registry(Protocol):
@@ -58,8 +54,6 @@ class _Registry(Protocol):
 
 
 class _ServerWait(NamedTuple):
-    """A wait of at most `seconds` until a channel's server has all."""
-
     channel: Channel
     delivery: Delivery
     done: Pending
@@ -95,8 +89,7 @@ class Exit:
     def begin(self, status: str | None) -> None:
         """Flush what was logged so far: the interpreter begins to shut down, and threads have yet to be joined.
 
-        Args:
-            status: what the open runs end with, where there is no later moment to end them; else None.
+        The open runs end with `status` where there is no later moment to end them; else it is None.
         """
         if status is not None:
             self._registry.end_runs(status)
@@ -106,9 +99,7 @@ class Exit:
         """End the runs that are still open, flush, and let go of servers and threads: no thread logs any more."""
         self._registry.end_runs(status)
         self.drain(_LAST_WORD)
-        with contextlib.suppress(
-            KeyboardInterrupt
-        ):  # the interpreter closes connections, then, with a complaint
+        with contextlib.suppress(KeyboardInterrupt):  # then connections are closed with a complaint
             self._hang_up()
 
     def terminate(self, timeout: float) -> None:
@@ -235,8 +226,6 @@ class Exit:
 
 
 def _watch(late: Collection[_ServerWait], started: float) -> None:
-    """Wait to the end, and show on a terminal how far it is."""
-
     def left() -> tuple[int, int]:
         counters = [wait.channel.counters() for wait in late]
         arrived = sum(wait.delivery.blobs.arrived_bytes for wait in late)
@@ -250,7 +239,6 @@ def _watch(late: Collection[_ServerWait], started: float) -> None:
 
 
 def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
-    """Say how much a server does not have."""
     rows = _several(sum(each.pending for each in counters) - unsure, "row")
     files = sum(each.pending_files for each in counters)
     size = sum(each.pending_blob_bytes for each in counters)
@@ -280,15 +268,8 @@ def _exit_bar(left: Callable[[], tuple[int, int]]) -> Iterator[Callable[[], None
     count = DownloadColumn() if size else MofNCompleteColumn()
     console = Console(stderr=True)
     # It draws when it is told to: at this moment no thread can be started any more that would do so.
-    progress = Progress(
-        "{task.description}",
-        BarColumn(),
-        count,
-        TaskProgressColumn(),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-    )
+    columns = "{task.description}", BarColumn(), count, TaskProgressColumn()
+    progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
     total = size or rows
     task = progress.add_task("files" if size else "rows", total=total)
 

@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """Has a process's end and its forks noticed, once `install` was called.
-
-    Args:
-        after_fork: begins anew in a forked child.
-        end: what is done when the process ends.
-    """
+    """Has a process's end and its forks noticed, once `install` was called."""
 
     def __init__(self, after_fork: Callable[[], None], end: Exit) -> None:
         self._begin_anew = after_fork
@@ -90,11 +85,7 @@ class Hooks:
 
 
 class Termination:
-    """What happens between SIGTERM and the end of the process.
-
-    Args:
-        end: completes the journals, in any thread.
-    """
+    """What happens between SIGTERM and the end of the process."""
 
     def __init__(self, end: Exit) -> None:
         self._end = end
@@ -122,9 +113,7 @@ class Termination:
         if self._over.is_set():
             _die(signum)
         elif self._deadline is None:
-            signal.signal(
-                signum, self._handle
-            )  # where the program's own has called this one, its part is done
+            signal.signal(signum, self._handle)  # the program's own handler, if it called this one, is done
             timeout = self._end.termination_timeout
             self._deadline = SYSTEM_CLOCK.monotonic() + timeout
             try:

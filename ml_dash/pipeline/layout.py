@@ -50,13 +50,7 @@ class Slot(NamedTuple):
 
 
 class Layout:
-    """The shape shared by many packed events; see the module.
-
-    Attributes:
-        series_id: the series of all of them.
-        length: bytes of one event.
-        fields: names and column types of the values, in order.
-    """
+    """The shape shared by many packed events; `fields` are names and column types of the values, in order."""
 
     __slots__ = ("_constants", "_dtype", "_slots", "_spans", "fields", "length", "series_id")
 

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
-
-_WAIT = 0.02
-"""Seconds between two looks of a caller that waits for room; less than the linger, at which room is made."""
+_WAIT = 0.02  # seconds between two looks of a caller that waits for room: less than the linger, at which it is made
 
 Event: TypeAlias = "bytes | DeferredEvent"
 """What waits in the queue."""
@@ -66,26 +64,15 @@ class Queue(Protocol):
         """Append an event, and attend if need be."""
 
     def keep(self, event: Event) -> None:
-        """Put an event that must not be dropped: its caller has been told that it is there.
-
-        Raises:
-            FileStoreError: There is no room for it, and the disk gives none.
-        """
-        ...
+        """Put an event that must not be dropped; FileStoreError where the disk gives no room for it."""
 
 
 class EventQueue:
     """Events on their way to the journal: bounded in number and, for large ones, in bytes.
 
-    Attributes:
-        events: what waits, oldest first.
-        limit: the number of events beyond which `put` attends.
-        capacity: how many events may wait.
-
     Args:
         capacity: events that may wait.
         capacity_bytes: bytes of events larger than `LARGE_EVENT` that may wait.
-        overflow: what `put` does at capacity.
         wake: called, from any thread, when there is work for a worker that sleeps.
     """
 
@@ -164,10 +151,7 @@ class EventQueue:
 
     def keep(self, event: Event) -> None:
         """Put an event that is never dropped; at capacity wait for room, which a disk that fails does not give."""
-        while len(self._kept) >= self.capacity and threading.get_ident() not in {
-            self._drainer,
-            self._exempt,
-        }:
+        while len(self._kept) >= self.capacity and not self._may_pass():
             if self._failing:
                 raise FileStoreError(
                     f"the journal cannot be written, and {len(self._kept)} rows of files wait for it already: nothing "
@@ -222,7 +206,7 @@ class EventQueue:
         if self.limit == 0:
             self.limit = self.capacity
             self._wake()
-        while self._is_full() and threading.get_ident() not in {self._drainer, self._exempt}:
+        while self._is_full() and not self._may_pass():
             reason = self._refusal()
             if reason is not None:
                 self._drop_newest(reason)
@@ -234,6 +218,9 @@ class EventQueue:
     def _is_full(self) -> bool:
         waiting = len(self.events)
         return waiting > self.capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
+
+    def _may_pass(self) -> bool:
+        return threading.get_ident() in {self._drainer, self._exempt}
 
     def _refusal(self) -> str | None:
         if self._failing:
@@ -252,11 +239,7 @@ class EventQueue:
 
 
 class ClosedQueue:
-    """Stands in for a queue while the run is not open, and refuses every event.
-
-    Args:
-        refusal: says why, for the error.
-    """
+    """Stands in for a queue while the run is not open, and refuses every event; `refusal` says why."""
 
     __slots__ = ("_refusal", "events")
 
@@ -278,12 +261,7 @@ class ClosedQueue:
 
 
 class ThroughQueue:
-    """Stands in for a queue where each call is to return only when its event is on disk.
-
-    Args:
-        queue: where the events go.
-        flush: returns when they are on disk.
-    """
+    """Stands in for a queue where each call is to return only when its event is on disk."""
 
     __slots__ = ("_flush", "_queue", "events")
 

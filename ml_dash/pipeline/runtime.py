@@ -16,23 +16,20 @@ from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks
 from ml_dash.pipeline.threads import apart, begin_apart
-from ml_dash.pipeline.worker import Worker
+from ml_dash.pipeline.worker import Job, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
 
     from ml_dash.client.destination import Destination
     from ml_dash.pipeline.delivery import Recipient
-    from ml_dash.pipeline.worker import Job
     from ml_dash.settings import Settings
     from ml_dash.upload.outbox import Replay
 
 _T = TypeVar("_T")
 
-_FORGET_AFTER = 5.0
-"""Seconds for which the channel of an ended run is looked after."""
-_IDLE_LINGER = 1.0
-"""Seconds between two rounds where no run is open."""
+_FORGET_AFTER = 5.0  # seconds for which the channel of an ended run is looked after
+_IDLE_LINGER = 1.0  # seconds between two rounds where no run is open
 
 
 class OpenRun(Protocol):
@@ -131,7 +128,6 @@ class Runtime:
         return frozenset(channel.writer_id for channel in tuple(self._born))
 
     def _prepare_uploads(self) -> None:
-        """Have ready what an upload needs, at the interpreter's exit too, where no thread can be started any more."""
         if self._worker is not None:
             with contextlib.suppress(RuntimeError):  # the interpreter is ending: nothing is sent any more
                 self._worker.start_uploads()
@@ -201,11 +197,7 @@ class Runtime:
         self._exit.finish(channel)
 
     def ask(self, question: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine on the background thread's loop, and return what it returns.
-
-        Raises:
-            RuntimeError: the interpreter is ending, and there is no such thread.
-        """
+        """Run a coroutine on the background thread's loop; RuntimeError where the interpreter is ending."""
         with self._lock:  # for two that ask at once: a thread is started once only
             self._hook()
             worker = self._ensure_worker(even_idle=True)
@@ -265,7 +257,6 @@ class Runtime:
             self.closing = True
 
     def _after_fork(self) -> None:
-        """Begin anew in a forked child: the parent's rows, runs and thread are the parent's."""
         self._lock = threading.RLock()
         self._worker = None
         self._runs = {}

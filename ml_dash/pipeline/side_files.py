@@ -20,17 +20,14 @@ _RETRY_SECONDS = 1.0
 
 
 class _Posted(NamedTuple):
-    """What a file is to be replaced by, and how many events must be written before that."""
-
     produce: Callable[[], bytes]
-    goal: int
+    goal: int  # how many events must be written before that
 
 
 class SideFiles:
     """The side files of one channel that are still to be replaced.
 
     Args:
-        directory: where they lie: the experiment's.
         lock: the channel's, which guards what waits: a file is posted together with the number of events before it.
         is_written: says whether the first events, as many as it is given, are written.
         note: takes what goes wrong, for the channel's status.

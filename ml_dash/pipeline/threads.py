@@ -36,11 +36,7 @@ class Pending(Protocol):
 
 
 class WorkThread:
-    """Does one piece of work after the other.
-
-    Args:
-        name: the thread's.
-    """
+    """Does one piece of work after the other."""
 
     def __init__(self, name: str) -> None:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -62,14 +58,7 @@ class WorkThread:
 
     def begin(self, work: Callable[[], object]) -> threading.Event:
         """Have this done; the event is set when it is, be it by an error."""
-        done = threading.Event()
-
-        def do() -> None:
-            try:
-                work()
-            finally:
-                done.set()
-
+        do, done = _announced(work)
         self._work.put(do)
         return done
 
@@ -110,6 +99,18 @@ class WorkThread:
             del do  # what it refers to must not stay in memory until the next piece of work
 
 
+def _announced(work: Callable[[], object]) -> tuple[Callable[[], None], threading.Event]:
+    done = threading.Event()
+
+    def do() -> None:
+        try:
+            work()
+        finally:
+            done.set()
+
+    return do, done
+
+
 def apart(work: Callable[[], None]) -> None:
     """Do this where Ctrl-C cannot cut it in half, and return when it is done."""
     if threading.current_thread() is threading.main_thread():
@@ -120,14 +121,7 @@ def apart(work: Callable[[], None]) -> None:
 
 def begin_apart(work: Callable[[], None]) -> threading.Event:
     """Do this in a thread of its own; the event is set when it is done."""
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            done.set()
-
+    run, done = _announced(work)
     try:
         threading.Thread(target=run, name="ml-dash-apart", daemon=True).start()
     except RuntimeError:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ml_dash.alarm import Alarm
 from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
-from ml_dash.pipeline.channel import SLICE
+from ml_dash.pipeline.channel import SLICE, Channel
 from ml_dash.pipeline.threads import WorkThread
 
 if TYPE_CHECKING:
@@ -27,16 +27,11 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from ml_dash.pipeline.channel import Channel
-
 _T = TypeVar("_T")
 
-_IDLE_AFTER = 20
-"""Polls without work before the worker sleeps until it is woken."""
-_IDLE_SLEEP = 1.0
-"""Seconds after which a sleeping worker looks around all the same: heartbeats, a disk to try again."""
-_BREATH = 0.0005
-"""Seconds between two slices in which the other threads have the interpreter to themselves."""
+_IDLE_AFTER = 20  # polls without work before the worker sleeps until it is woken
+_IDLE_SLEEP = 1.0  # seconds after which a sleeping worker looks around: heartbeats, a disk to try again
+_BREATH = 0.0005  # seconds between two slices in which the other threads have the interpreter to themselves
 
 
 class Job(Protocol):
@@ -47,14 +42,7 @@ class Job(Protocol):
 
 
 class Worker:
-    """Moves events from the channels' queues to their journals.
-
-    Args:
-        channels: returns the channels to look after, at each round.
-        linger: returns the seconds between two rounds.
-        tick: called at each round, for what is to be done now and then (heartbeats).
-        jobs: returns what is to be run on the loop, each once.
-    """
+    """Moves events from the channels' queues to their journals; at each round, `tick`s and runs `jobs` that are new."""
 
     def __init__(
         self,
@@ -98,11 +86,9 @@ class Worker:
         self.wake()
 
     def call(self, work: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
-        """Run a coroutine on the loop, wait for it, and return what it returns; from any thread but the loop's own.
+        """Run a coroutine on the loop and return what it returns; from any thread but the loop's own.
 
-        Raises:
-            TimeoutError: it takes longer than `timeout` seconds.
-            RuntimeError: the loop is not there any more.
+        TimeoutError where it takes longer than `timeout` seconds, RuntimeError where the loop is not there any more.
         """
         import asyncio
 

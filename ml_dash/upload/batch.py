@@ -17,10 +17,9 @@ Fate: TypeAlias = Literal["sent", "rejected", "lost"]
 """What becomes of a frame's rows: stored, set aside on this side, or not to be had any more."""
 
 _SAMPLE_BYTES = 64 << 10
+# Of floats that are noise, deflate saves a few per cent: that is not worth the time, here and at the server.
 _PAYS_BELOW = 0.8
-"""Of floats that are noise, deflate saves a few per cent: that is not worth the time, here and at the server."""
-_LEVEL = 1
-"""The fastest: a higher one takes several times as long beside a training for a few per cent more."""
+_LEVEL = 1  # the fastest: a higher one takes several times as long beside a training for a few per cent more
 
 
 class Entry(NamedTuple):
@@ -32,19 +31,12 @@ class Entry(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A request's body.
+    """A request's body: frames back to back."""
 
-    Attributes:
-        entries: The frames in it, numbered without a gap.
-        body: Their bytes, back to back.
-        encoding: How the body is compressed, as in Content-Encoding.
-        size: Bytes before compression.
-    """
-
-    entries: Sequence[Entry]
+    entries: Sequence[Entry]  # numbered without a gap
     body: bytes
-    encoding: str | None
-    size: int
+    encoding: str | None  # as in Content-Encoding
+    size: int  # in bytes, before compression
 
     def entry(self, seq: int | None) -> Entry | None:
         """Return the entry with this number."""
@@ -53,13 +45,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(items: Sequence[FeedItem], rejected: Container[int], *, compress: bool) -> Batch:
-    """Make the body of what a feed has handed out.
-
-    Args:
-        items: At least one.
-        rejected: Numbers of frames in whose place empty ones are sent, as for those that are lost.
-        compress: Whether to try.
-    """
+    """Make the body of what a feed has handed out; for frames that are lost or `rejected`, empty ones are sent."""
     entries, pieces = [], []
     for item in items:
         fate: Fate = (
@@ -75,8 +61,7 @@ def make_batch(items: Sequence[FeedItem], rejected: Container[int], *, compress:
 
 
 def _pays(body: bytes) -> bool:
-    """Whether compression makes a sample from the middle clearly smaller."""
-    # not from its beginning: that is a frame's meta, which compresses well whatever the data does
+    # A sample from the middle: the beginning is a frame's meta, which compresses well whatever the data does.
     start = max(0, (len(body) - _SAMPLE_BYTES) // 2)
     sample = body[start : start + _SAMPLE_BYTES]
     return len(zlib.compress(sample, _LEVEL)) < _PAYS_BELOW * len(sample)

@@ -30,15 +30,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_AT_ONCE = 3
-"""Requests under way: on a far line one alone would wait for its answer most of the time."""
+_AT_ONCE = 3  # requests under way: on a far line one alone would wait for its answer most of the time
 _PIECE_BYTES = 256 << 10
-_ROUNDS = 5
-"""How often an upload is begun anew where parts turn out to be missing, or wrong."""
-_CHECK_PAUSE = 1.0
-"""Seconds between two questions whether the server has read an upload back."""
-_CHECKS = 3600
-"""So an hour at least: the server may read terabytes from slow storage, and must not be asked for ever."""
+_ROUNDS = 5  # how often an upload is begun anew where parts turn out to be missing, or wrong
+_CHECK_PAUSE = 1.0  # seconds between two questions whether the server has read an upload back
+_CHECKS = 3600  # an hour at least: the server may read terabytes from slow storage
 _REFUSED = frozenset({413, 422, 507})
 """Statuses that concern one blob (too large, damaged, over a quota): the others are sent all the same."""
 
@@ -67,8 +63,6 @@ class BlobSender:
     """The blobs of one experiment on their way to one server. All methods are for one task.
 
     Args:
-        say: Tells people what they should know.
-        observer: Is told how far it is.
         only: Whose markers are looked after.
         keeps: Whether a blob stays on this disk when the server has it.
 
@@ -111,7 +105,7 @@ class BlobSender:
         """Send what the server is missing.
 
         Args:
-            experiment_id: The server's id of the experiment.
+            experiment_id: The server's.
             ask: Whether to ask it, too, which blobs its rows name that it is missing.
 
         Raises:
@@ -169,9 +163,8 @@ class BlobSender:
             for checksum in small.keys() - set(missing):
                 await self._confirm(checksum)
             for checksum in missing:
-                await self._settled(
-                    checksum, small[checksum], self._send_whole(calls, checksum, small[checksum])
-                )
+                size = small[checksum]
+                await self._settled(checksum, size, self._send_whole(calls, checksum, size))
         finally:
             self._between = False
 
@@ -290,11 +283,9 @@ class BlobSender:
     # --- the disk
 
     def _sizes(self, checksums: Iterable[str]) -> dict[str, int]:
-        """Return the sizes of those blobs that are here."""
         found = {}
-        for checksum in sorted(
-            checksums
-        ):  # a set's order differs between processes, and a simulation must be repeatable
+        # Sorted: a set's order differs between processes, and a simulation must be repeatable.
+        for checksum in sorted(checksums):
             path = self._staging.path_of(checksum)
             if os.path.isfile(path):
                 found[checksum] = os.path.getsize(path)

@@ -19,20 +19,16 @@ if TYPE_CHECKING:
     from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
 
-_LOOK_SECONDS = 60.0
-"""Seconds after which the markers are looked at where nobody has nudged: blobs that were refused get another try."""
-_SAID = frozenset({"foreign", "gone", "network", "token"})
-"""Kinds of trouble that the rows meet as well, so that they are told of already."""
+_LOOK_SECONDS = 60.0  # until the markers are looked at without a nudge: refused blobs get another try
+_SAID = frozenset({"foreign", "gone", "network", "token"})  # troubles that the rows meet, and tell, as well
+# Between two looks whether the experiment has been introduced at the server; and while that is out of reach.
 _INTRODUCED_SECONDS, _AWAY_SECONDS = 0.05, 1.0
-"""Between two looks whether the experiment has been introduced at the server; and while that is out of reach."""
 
 
 class BlobUploader(Task, BlobObserver):
     """Sends the files of one writer; see the module.
 
     Args:
-        writer: Whose files.
-        ledger: Counts what has become of them.
         rows: Says how far the rows are: who the experiment is at the server, and whether that can be reached.
         keeps: Whether blobs stay on this disk when the server has them.
     """

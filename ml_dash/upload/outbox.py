@@ -43,22 +43,18 @@ class Leftover(NamedTuple):
 def unsent(directory: str, url: str, disk: Disk = REAL_DISK) -> frozenset[str]:
     """Return the writers with frames that a server has not acknowledged, as far as is known here.
 
-    Raises:
-        JournalVersionError: A later version wrote the journal.
-        OSError: The journal cannot be read.
+    JournalVersionError where a later version wrote the journal, OSError where it cannot be read.
     """
     journal = os.path.join(directory, "journal")
-    return frozenset(
-        name for name in writers(journal, disk) if _has_more(directory, journal, name, url, disk)
-    )
-
-
-def _has_more(directory: str, journal: str, writer: str, url: str, disk: Disk) -> bool:
-    # It may be behind the server, which ignores what it has; ahead it is of one restored from a backup only.
-    cursor = CursorFile(directory, writer, disk).load(url)
-    feed = JournalFeed(journal, writer, disk)
-    feed.seek(cursor.seq + 1 if cursor else 1)
-    return bool(feed.next_batch(1))  # a byte at least is one frame, however long it is
+    found = set()
+    for name in writers(journal, disk):
+        # It may be behind the server, which ignores what it has; ahead it is of one restored from a backup only.
+        cursor = CursorFile(directory, name, disk).load(url)
+        feed = JournalFeed(journal, name, disk)
+        feed.seek(cursor.seq + 1 if cursor else 1)
+        if feed.next_batch(1):  # a byte at least is one frame, however long it is
+            found.add(name)
+    return frozenset(found)
 
 
 def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozenset()) -> Iterator[Leftover]:
@@ -66,11 +62,7 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
 
     Looked into are only experiments whose newest run was meant for this server, which a side file tells: a root may
     hold thousands of others. `ml-dash sync` looks into all of them.
-
-    Args:
-        directories: Those of experiments.
-        url: The server's.
-        own: Writers of this process, which send what they write themselves.
+    Left out are `own` writers, of this process: it sends what they write.
     """
     for directory in directories:
         with contextlib.suppress(OSError, MLDashError):
@@ -91,13 +83,7 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
 def clear(root: str, directory: str, names: Iterable[str]) -> None:
     """Remove the journals of writers that a server has in full, and with the last of them the experiment.
 
-    Args:
-        root: The outbox's; directories above the experiment are removed up to it, where they are empty.
-        directory: The experiment's.
-        names: The writers' ids.
-
-    Raises:
-        OSError: Something cannot be removed.
+    Directories above the experiment are removed up to `root`, where they are empty.
     """
     journal = os.path.join(directory, "journal")
     done = frozenset(names)
@@ -126,14 +112,7 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
 
 
 class Replay:
-    """Sends what lies below one root and was meant for one server; see `run`.
-
-    Args:
-        destination: the root and the server.
-        own: returns the writers of this process.
-        run_blocking: does what may wait for the disk, on another thread.
-        look_up: looks up a host name, on yet another one.
-    """
+    """Sends what lies below one root and was meant for one server, but for `own` writers; see `run`."""
 
     def __init__(
         self,

@@ -23,17 +23,11 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 4 << 20
 """Bytes of a request with frames, at most, but for one with a single larger frame."""
-_BATCH_BYTES_MIN = 64 << 10
-"""A line that is cut, or too slow, gets no smaller batches than these."""
+_BATCH_BYTES_MIN = 64 << 10  # a line that is cut, or too slow, gets no smaller batches
 
 
 class SentWriter:
-    """A writer while its frames are sent: for the sender's task alone, but for the ledger.
-
-    Args:
-        id_: The writer's.
-        settled: What is known of the writer; see `JournalFeed`.
-    """
+    """A writer while its frames are sent: for the sender's task alone, but for the ledger."""
 
     def __init__(self, id_: str, target: Target, settled: Callable[[], float | None] | None) -> None:
         directory, disk = target.directory, target.disk
@@ -44,12 +38,10 @@ class SentWriter:
         self._feed = JournalFeed(os.path.join(directory, "journal"), id_, disk, settled=settled)
         self._run = target.run_blocking
         self._compress = not target.client.is_loopback
-        self._set_aside: set[int] = set()
-        """Numbers in whose place empty frames are sent."""
-        self._kept: set[int] = set()
-        """Numbers of frames of which there is a file in `rejected/`, as far as that is known."""
+        self._set_aside: set[int] = set()  # numbers in whose place empty frames are sent
+        self._kept: set[int] = set()  # numbers of frames with a file in `rejected/`, as far as that is known
+        # Numbers under which the server had not what was sent first: an empty frame, or the one in the journal.
         self._swapped: set[int] = set()
-        """Numbers under which the server had not what was sent first: an empty frame, or the one in the journal."""
         self._most = self._limit = BATCH_BYTES
         self._reading: asyncio.Task[Batch | None] | None = None
         self._saved: Cursor | None = None
@@ -62,16 +54,11 @@ class SentWriter:
             self.ledger.resume(self._saved)
 
     async def save_cursor(self, url: str, experiment_id: str) -> None:
-        """Remember what was acknowledged, where that has changed.
-
-        Raises:
-            OSError: It cannot be written; the next try is at the next change.
-        """
+        """Remember what was acknowledged, where that has changed; OSError where it cannot be written."""
         cursor = self.ledger.cursor(experiment_id)
         if cursor != self._saved:
-            self._saved = (
-                cursor  # even if it cannot be written: a disk that refuses is asked again when there is more
-            )
+            # Even if it cannot be written: a disk that refuses is asked again when there is more.
+            self._saved = cursor
             await self._run(lambda: self.cursor.save(url, cursor))
 
     # --- reading
@@ -138,10 +125,9 @@ class SentWriter:
             await self._run(look)
 
     async def pass_over(self, watermark: int) -> tuple[Passed, int]:
-        """Count the frames behind those acknowledged up to `watermark`, as far as they are in the journal.
+        """Count the frames behind those acknowledged up to `watermark`; return what they hold, and the last's number.
 
-        Returns:
-            What they hold, and the number of the last of them.
+        Those that are not in the journal yet are left out.
         """
         feed = self._feed
         feed.seek(self.ledger.seq + 1)

@@ -6,24 +6,24 @@ for its callers, who differ in that: `Uploader` tries for as long as the process
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.client.transport import ServerError, TransportError
-from ml_dash.errors import JournalVersionError, RemoteError
+from ml_dash.errors import JournalVersionError, MLDashError, RemoteError
 from ml_dash.protocol import ErrorCode
 from ml_dash.upload.prefetch import SentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ml_dash.client.api import Upserted
     from ml_dash.upload.batch import Batch, Entry
     from ml_dash.upload.ledger import WriterLedger
     from ml_dash.upload.task import Target
 
+# Statuses by which a server or a gateway says that a request did not come in time: the next ones are smaller.
 _TOO_SLOW = frozenset({408, 504})
-"""Statuses by which a server or a gateway says that a request did not come in time: the next ones are smaller."""
-
 
 Say: TypeAlias = "Callable[[str, str], None]"
 """Tells people a message, not too often: the kind before it says what is the same as before."""
@@ -34,11 +34,8 @@ Settled: TypeAlias = "Callable[[str], Callable[[], float | None] | None]"
 class Sender:
     """Sends the frames of an experiment. All methods are for one task; the ledgers may be read by any thread.
 
-    Args:
-        say: Tells people what they should know.
-        about: Gives the readme, the tags and so on, for the server.
-        settled: What is known of each writer; see `JournalFeed`.
-        recreate: Whether to bring back an experiment that was deleted at the server.
+    `connect` and `send` raise ServerUnavailableError where the server cannot be reached, or its answer was lost;
+    RemoteError where it refuses for now, or is not an ML-Dash server; and OSError where the disk cannot be read.
 
     Attributes:
         experiment: The experiment as the server had it last; None before the first contact.
@@ -75,13 +72,7 @@ class Sender:
         return self._connected
 
     async def connect(self) -> None:
-        """Introduce the experiment, and learn what the server has of it.
-
-        Raises:
-            ServerUnavailableError: The server cannot be reached.
-            RemoteError: It refuses, or is not an ML-Dash server.
-            OSError: The disk cannot be read.
-        """
+        """Introduce the experiment, and learn what the server has of it."""
         self._connected = False
         for writer in self._writers.values():
             await writer.drop_reading()
@@ -97,13 +88,7 @@ class Sender:
         self._connected = False
 
     async def send(self, writer_id: str) -> bool:
-        """Send a batch of a writer's frames; False where there is none, for now or for good.
-
-        Raises:
-            ServerUnavailableError: The server cannot be reached, or its answer was lost.
-            RemoteError: It refuses them for now.
-            OSError: The disk cannot be read.
-        """
+        """Send a batch of a writer's frames; False where there is none, for now or for good."""
         writer = self._writers.get(writer_id) or await self._begin(writer_id)
         if writer.ledger.stopped:
             return False
@@ -153,13 +138,12 @@ class Sender:
             return watermark
         return min(last, await self._watermark(writer))
 
-    async def look(self, writer_id: str) -> None:
-        """Enter into a writer's ledger how much is pending now, without asking the server.
-
-        Raises:
-            OSError: The disk cannot be read.
-        """
-        await (self._writers.get(writer_id) or await self._begin(writer_id)).look()
+    async def look(self, writer_ids: Iterable[str]) -> None:
+        """Enter into the writers' ledgers how much is pending now, without asking the server."""
+        for writer_id in writer_ids:
+            # What cannot be looked at is out of reach, or was said already.
+            with contextlib.suppress(OSError, MLDashError):
+                await (self._writers.get(writer_id) or await self._begin(writer_id)).look()
 
     async def save_cursors(self) -> None:
         """Remember what was acknowledged, beside the journal. A disk that refuses is no matter: the server knows."""
@@ -167,9 +151,8 @@ class Sender:
             try:
                 await writer.save_cursor(self._client.url, self._id)
             except OSError as error:
-                self._say(
-                    "cursor", f"{writer.cursor.path} cannot be written ({error}); nothing is lost by that"
-                )
+                path = writer.cursor.path
+                self._say("cursor", f"{path} cannot be written ({error}); nothing is lost by that")
 
     def close(self) -> None:
         """Cancel what is being read ahead."""
@@ -215,22 +198,16 @@ class Sender:
             await writer.pass_over(watermark)
             writer.ledger.stand_at(watermark)
         elif watermark > writer.ledger.seq:
-            await self._pass_over(writer, watermark)
+            # Not sent is what the server has, from an earlier run or by another `ml-dash sync`. The last of these
+            # frames is sent all the same: the server compares it with its own, and so finds out whether somebody else
+            # writes under the same name. And none counts as passed over that is not in the journal yet.
+            passed, last = await writer.pass_over(watermark)
+            if last > writer.ledger.seq:
+                writer.ledger.hold_back(last, passed.last)
         writer.ledger.agree(watermark)
         writer.rewind()
 
-    async def _pass_over(self, writer: SentWriter, watermark: int) -> None:
-        """Do not send what the server has, from an earlier run or by another `ml-dash sync`.
-
-        The last of these frames is sent all the same: the server compares it with its own, and so finds out whether
-        somebody else writes under the same name. And none counts as passed over that is not in the journal yet.
-        """
-        passed, last = await writer.pass_over(watermark)
-        if last > writer.ledger.seq:
-            writer.ledger.hold_back(last, passed.last)
-
     async def _acknowledge(self, writer: SentWriter, batch: Batch, watermark: int) -> None:
-        """Count what the server has now, and go on behind it."""
         lost = await writer.acknowledge(batch, watermark)
         if lost:
             self._say(
@@ -266,7 +243,6 @@ class Sender:
                 raise error
 
     async def _set_aside(self, writer: SentWriter, entry: Entry, error: ServerError) -> None:
-        """Keep a frame that the server will never take, and send an empty one in its place."""
         await writer.set_aside(entry)
         self._say(
             "rejected",

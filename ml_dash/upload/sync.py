@@ -42,9 +42,7 @@ class SyncReport:
     """What has become of an experiment.
 
     Attributes:
-        directory: The experiment's.
         prefix: The experiment's; None where nothing says what it is called.
-        url: The server's.
         sent_frames: Frames that the server has got now.
         sent_rows: Rows in these, of those that count as logged.
         known_rows: Rows that it had before.
@@ -138,12 +136,7 @@ def _say_nothing(_kind: str, _message: str) -> None:
 
 
 class _Sync(BlobObserver):
-    """One experiment, sent with some patience.
-
-    Attributes:
-        done: Writers that will write no more, as far as anybody has looked: of these, bytes that are no frames are lost
-            frames.
-    """
+    """One experiment, sent with some patience."""
 
     def __init__(
         self,
@@ -152,6 +145,7 @@ class _Sync(BlobObserver):
         names: list[str],
         on_progress: Callable[[SyncProgress], None],
     ) -> None:
+        # Writers that will write no more, as far as anybody has looked: their bytes that are no frames are lost frames.
         self.done: frozenset[str] = frozenset()
         self._target = target
         self._manifest = manifest
@@ -161,11 +155,7 @@ class _Sync(BlobObserver):
         self._looked = False
 
     async def send_all(
-        self,
-        sender: Sender,
-        blobs: BlobSender,
-        attempts: Attempts,
-        sleep: Callable[[float], Awaitable[None]],
+        self, sender: Sender, blobs: BlobSender, attempts: Attempts, sleep: Callable[[float], Awaitable[None]]
     ) -> Trouble | None:
         """Send until nothing is left, or nothing helps; return what stood in the way."""
         arrived = 0
@@ -192,7 +182,7 @@ class _Sync(BlobObserver):
                     attempts.succeeded()
                 wait = attempts.failed(trouble.patience, trouble.retry_after)
                 if wait is None:
-                    await self._look(sender)
+                    await sender.look(self._names)
                     return trouble
                 await sleep(wait)
 
@@ -217,13 +207,6 @@ class _Sync(BlobObserver):
         self._looked = True
         self.done = await self._target.run_blocking(self._manifest.done_writers)
         return bool(stuck & self.done)
-
-    async def _look(self, sender: Sender) -> None:
-        for name in self._names:
-            try:
-                await sender.look(name)
-            except (OSError, MLDashError):
-                continue  # what cannot be looked at has been said already
 
     def progressed(self, done: int, total: int) -> None:
         whole = self._journal_bytes

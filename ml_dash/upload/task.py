@@ -21,24 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One experiment, and the server that it is sent to.
-
-    Attributes:
-        directory: The experiment's directory.
-        prefix: The experiment's.
-        client: The server.
-        run_blocking: Reads files on another thread.
-        clock: The time.
-        rng: For the jitter of back-offs; None for the usual one.
-        disk: The file system.
-    """
+    """One experiment, and the server that it is sent to."""
 
     directory: str
     prefix: str
     client: Client
-    run_blocking: RunBlocking
+    run_blocking: RunBlocking  # reads files on another thread
     clock: Clock = SYSTEM_CLOCK
-    rng: Randomness | None = None
+    rng: Randomness | None = None  # for the jitter of back-offs; None for the usual one
     disk: Disk = REAL_DISK
 
     @property
@@ -52,12 +42,7 @@ class Target:
 
 
 class Task(abc.ABC):
-    """Does one step after another until it is stopped. After an error it says what is wrong, waits, and goes on.
-
-    Args:
-        target: The experiment and the server.
-        what: What is sent, for the log.
-    """
+    """Does one step after another until it is stopped. After an error it says what is wrong, waits, and goes on."""
 
     def __init__(self, target: Target, what: str) -> None:
         self._target = target

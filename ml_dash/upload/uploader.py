@@ -25,16 +25,11 @@ if TYPE_CHECKING:
     from ml_dash.tokens.token import Token
 
 _POLL_SECONDS = 5.0
-_TOKEN_SECONDS = 1.0
-"""Between two looks for another token: after `ml-dash login`, a run that waits for one goes on as if at once."""
-_RARELY_SECONDS = 60.0
-"""Between two tries where a person must do something first, such as grant a scope."""
-_DRAIN_SECONDS = 1.0
-"""The longest wait between two tries while an exit waits for them."""
-_CURSOR_SECONDS = 5.0
-"""Between two cursors saved: a lost one costs one question to the server, which is not worth more writes."""
-_LOOK_SECONDS = 600.0
-"""Seconds after which the server is asked what it has, where there is nothing to send."""
+_TOKEN_SECONDS = 1.0  # between two looks for another token: a run goes on soon after `ml-dash login`
+_RARELY_SECONDS = 60.0  # between two tries where a person must do something first, such as grant a scope
+_DRAIN_SECONDS = 1.0  # the longest wait between two tries while an exit waits for them
+_CURSOR_SECONDS = 5.0  # between two cursors saved: a lost one costs one question, not worth more writes
+_LOOK_SECONDS = 600.0  # after which the server is asked what it has, where there is nothing to send
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,6 @@ class Uploader(Task):
     """Sends the rows of an experiment; see the module.
 
     Args:
-        writers: Gives the ids of the writers to send, at any time.
         token: Gives the token that the client sends, to see when there is another one.
         about: Gives the readme, the tags and so on, for the server.
         settled: What is known of each writer; see `JournalFeed`.
@@ -95,12 +89,6 @@ class Uploader(Task):
 
     Attributes:
         first_contact: Set when the server has answered for the first time, or was found to be out of reach.
-
-    Example:
-        >>> target = Target(directory, "alice/vision/resnet", client, thread.do)
-        >>> uploader = Uploader(target, lambda: [writer_id])
-        >>> tasks.start_soon(uploader.run)
-        >>> uploader.nudge()  # from any thread, when frames were written
     """
 
     def __init__(
@@ -179,11 +167,9 @@ class Uploader(Task):
         return wait.done
 
     def begin_drain(self) -> threading.Event:
-        """Send everything that is in the journal now, for a process that ends.
+        """Send everything that is in the journal now, for a process that ends; return what is set when that is done.
 
-        Returns:
-            What is set when that is done, or when it is hopeless: the server was out of reach before and still is, or
-            it refuses.
+        Or when it is hopeless: the server was out of reach before and still is, or it refuses.
         """
         wait = _Wait(None, None, hopeful=self._online)
         with self._lock:
@@ -194,17 +180,6 @@ class Uploader(Task):
         self._urgent.wake()
         self._news.wake()
         return wait.done
-
-    def drain(self, timeout: float | None = None) -> bool:
-        """Wait until everything is sent that is in the journal now; see `begin_drain`.
-
-        Args:
-            timeout: Seconds to wait at most.
-
-        Returns:
-            Whether the wait was over in time. What was sent is in `state`.
-        """
-        return self.begin_drain().wait(timeout)
 
     def stop(self) -> None:
         """See `Task.stop`."""
@@ -299,15 +274,8 @@ class Uploader(Task):
         self._release(hopeless=trouble.patience != "soon")
         self.first_contact.set()
         if not self._stopped:
-            await self._look()
+            await self._sender.look(tuple(self._writers()))
             await self._pause(trouble, self._tried)
-
-    async def _look(self) -> None:
-        for writer in tuple(self._writers()):
-            try:
-                await self._sender.look(writer)
-            except (OSError, MLDashError):
-                continue  # it is out of reach, or was said already
 
     async def _pause(self, trouble: Trouble, token: Token | None) -> None:
         seconds = self._backoff.next(trouble.retry_after) if trouble.patience == "soon" else _RARELY_SECONDS

@@ -248,7 +248,7 @@ def test_a_deleted_experiment_is_told_once_and_ends_the_upload(caplog: pytest.Lo
         assert bench.task.done()
         assert bench.uploader.state.stopped
         assert bench.uploader.wait_acknowledged(WRITER, 2).is_set()
-        assert bench.uploader.drain(0)
+        assert bench.uploader.begin_drain().wait(0)
 
     story(tell)
     (record,) = caplog.records
