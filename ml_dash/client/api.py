@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
-from ml_dash.client.transport import Answer, NotMlDashError, ServerError
+from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
-
-    from ml_dash.client.transport import Body, Stream, Transport
 
 _READ_SECONDS = 60.0
 # Nobody knows how long a series is before it comes. A server that falls silent is given up much earlier, see `http`.
@@ -31,14 +29,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Upserted:
-    """An experiment as the server has it now.
-
-    Attributes:
-        id: The server's id.
-        created: Whether it was not there before.
-        watermarks: The number up to which it has all frames, by writer.
-        record: All that it says of the experiment.
-    """
+    """An experiment as the server has it now: `watermarks` are the numbers up to which it has all frames, by writer."""
 
     id: str
     created: bool
@@ -47,18 +38,7 @@ class Upserted:
 
 
 class Client:
-    """Speaks the API with one server.
-
-    Args:
-        transport: The way to the server.
-        clock: For answers that name a time.
-
-    Example:
-        >>> client = Client(AiohttpTransport(url, lambda: token_for(url)))
-        >>> experiment = await client.upsert("alice/vision/resnet")
-        >>> await client.send_frames(experiment.id, writer, frames)
-        12
-    """
+    """Speaks the API with one server."""
 
     def __init__(self, transport: Transport, clock: Clock = SYSTEM_CLOCK) -> None:
         self._transport = transport
@@ -79,10 +59,8 @@ class Client:
     ) -> Upserted:
         """Create an experiment at the server, or update it, and return what the server has of it.
 
-        Args:
-            prefix: The experiment's.
-            about: ``readme``, ``tags``, ``bindrs`` and ``metadata``; what is not given stays as it is.
-            recreate: Whether to bring back one that was deleted at the server.
+        Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are. `recreate`
+        brings back one that was deleted at the server.
         """
         fields = {key: (about or {}).get(key) for key in ("readme", "tags", "bindrs", "metadata")}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
@@ -90,35 +68,23 @@ class Client:
             body["recreate"] = True
         answer = await self._post(f"{API}/experiments", to_msgpack(body), MSGPACK, timeout=_READ_SECONDS)
         match answer:
-            case {"id": str(id_), "created": bool(created), "watermarks": dict(watermarks)}:
-                if all(_is_watermark(writer, seq) for writer, seq in watermarks.items()):
-                    return Upserted(id_, created, watermarks, answer)
+            case {"id": str(id_), "created": bool(created), "watermarks": dict(known)}:
+                if _are_watermarks(known):
+                    return Upserted(id_, created, known, answer)
         raise self._senseless(answer)
 
     async def watermarks(self, experiment_id: str) -> Mapping[str, int]:
         """Return the number up to which the server has all frames, by writer."""
         answer = await self.get(experiment_path(experiment_id, "writers"))
         match answer:
-            case {"watermarks": dict(watermarks)} if all(
-                _is_watermark(writer, seq) for writer, seq in watermarks.items()
-            ):
-                return watermarks
+            case {"watermarks": dict(known)} if _are_watermarks(known):
+                return known
         raise self._senseless(answer)
 
     async def send_frames(
         self, experiment_id: str, writer: str, body: bytes, *, encoding: str | None = None
     ) -> int:
-        """Send frames that lie back to back.
-
-        Args:
-            experiment_id: The server's id of the experiment.
-            writer: Whose frames.
-            body: Their bytes.
-            encoding: How these are compressed, as in Content-Encoding.
-
-        Returns:
-            The number up to which the server has all frames of this writer.
-        """
+        """Send frames that lie back to back; return the number up to which the server has all of this writer."""
         answer = await self._post(
             frames_path(experiment_id, writer),
             body,
@@ -141,13 +107,12 @@ class Client:
     async def frames(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         """Yield the pieces of an answer that is frames, back to back; a frame may begin in one and end in the next."""
         headers = {"Accept": f"{FRAMES}, {MSGPACK};q=0.1"}
-        async with self.stream(
-            path,
-            lambda stream: stream.status == 200 and _media_type(stream.headers) == FRAMES,
-            query=query,
-            headers=headers,
-            timeout=_STREAM_SECONDS,
-        ) as stream:
+
+        def is_meant(stream: Stream) -> bool:
+            return stream.status == 200 and _media_type(stream.headers) == FRAMES
+
+        opened = self.stream(path, is_meant, query=query, headers=headers, timeout=_STREAM_SECONDS)
+        async with opened as stream:
             async for piece in stream.pieces:
                 yield piece
 
@@ -209,7 +174,6 @@ class Client:
         return self._content(answer)
 
     async def _refuse(self, stream: Stream) -> None:
-        """Raise what an answer means that is not what was asked for."""
         body = b""
         async for piece in stream.pieces:
             body = (body + piece)[:_ERROR_BYTES_MAX]  # it may be anything, a film too
@@ -260,8 +224,8 @@ def experiment_path(experiment_id: str, *parts: str) -> str:
     return "/".join([f"{API}/experiments", quote(experiment_id, safe=""), *parts])
 
 
-def _is_watermark(writer: Any, seq: Any) -> bool:
-    return isinstance(writer, str) and isinstance(seq, int) and seq >= 0
+def _are_watermarks(found: Mapping[Any, Any]) -> bool:
+    return all(isinstance(writer, str) and isinstance(seq, int) and seq >= 0 for writer, seq in found.items())
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
@@ -270,15 +234,13 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 def _decoded(answer: Answer) -> Any:
     """Return the data in a body of one of the API's media types; None where it is something else."""
+    kind = _media_type(answer.headers)
     try:
-        match _media_type(answer.headers):
-            case kind if kind == MSGPACK:
-                return from_msgpack(answer.body)
-            case kind if kind == JSON:
-                return json.loads(answer.body)
+        if kind == MSGPACK:
+            return from_msgpack(answer.body)
+        return json.loads(answer.body) if kind == JSON else None
     except (ValueError, RecursionError):
-        pass
-    return None
+        return None
 
 
 def _excerpt(answer: Answer) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.client.api import experiment_path
+from ml_dash.client.api import Client, experiment_path
 from ml_dash.errors import RemoteError
 from ml_dash.protocol import BLOBS_ASKED_MAX
 from ml_dash.query.files import is_checksum
@@ -13,7 +13,6 @@ from ml_dash.query.files import is_checksum
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.client.api import Client
     from ml_dash.client.transport import Body
 
 _COMPLETE_SECONDS = 60.0
@@ -29,10 +28,6 @@ class Upload(NamedTuple):
 
 class BlobClient:
     """The calls about the blobs of one experiment.
-
-    Args:
-        client: The server.
-        experiment_id: Its id of the experiment.
 
     Each method raises `ServerUnavailableError` or `RemoteError`, as those of `Client` do.
     """

@@ -18,7 +18,6 @@ class RunBlocking(Protocol):
 
     def __call__(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         """Do it."""
-        ...
 
 
 class Call(Protocol):
@@ -26,4 +25,3 @@ class Call(Protocol):
 
     def __call__(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
         """Run it."""
-        ...

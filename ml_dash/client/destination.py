@@ -26,13 +26,7 @@ OUTBOX = "outbox"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a journal goes.
-
-    Attributes:
-        root: the directory in which prefixes begin.
-        url: the server's URL, without a slash at its end; None in local mode.
-        keeps: whether the journal stays in `root` when the server has it.
-    """
+    """Where a journal goes: below `root`, where it stays if `keeps`, and to `url` (no slash at its end), if any."""
 
     root: str
     url: str | None
@@ -87,11 +81,7 @@ def server_url(given: Any) -> str:
 
 
 def make_outbox() -> None:
-    """Make the outbox, in a directory that only the user may enter.
-
-    Raises:
-        OSError: It cannot be made.
-    """
+    """Make the outbox, in a directory that only the user may enter, or raise OSError."""
     from ml_dash.tokens.directory import config_directory, make_private
     from ml_dash.tokens.token import TokenStoreError
 

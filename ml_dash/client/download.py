@@ -14,8 +14,8 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ml_dash.client.retry import Attempts, patience_of
-from ml_dash.client.transport import ServerError, TransportError
+from ml_dash.client.retry import Attempts, Patience, patience_of
+from ml_dash.client.transport import ServerError, Stream, TransportError
 from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import Call
-    from ml_dash.client.retry import Patience
-    from ml_dash.client.transport import Stream
     from ml_dash.journal.blocks import Block
 
 _TRIES = 6
@@ -61,13 +59,7 @@ def fetch_blob(
 ) -> None:
     """Download a blob to a file, which is there when all of it is, and is right.
 
-    Args:
-        client: The server.
-        call: Runs coroutines of the client.
-        wanted: What to get.
-        dest: The file's path; a file of that name is replaced.
-        on_progress: Called with the number of bytes that are there.
-        sleep: How to wait before another try.
+    A file of that name is replaced. `on_progress` is called with the number of bytes that are there.
 
     Raises:
         ContentError: What the server sends has another checksum or length.
@@ -140,11 +132,7 @@ class _Download:
         self._out.truncate()
 
     def go_on(self) -> None:
-        """Get what is missing in one request.
-
-        Raises:
-            TransportError: It was cut; what has come is kept.
-        """
+        """Get what is missing in one request. What has come is kept where that is cut, by a TransportError."""
         headers: dict[str, str] = {}
         if self.size:
             # RFC 9110, 13.1.5: with If-Range, a blob that has changed comes whole, and not its end alone
@@ -168,7 +156,6 @@ class _Download:
             raise TransportError("cut", f"{self._client.url} sends {self.size} of {self._wanted.size} bytes")
 
     def check(self) -> None:
-        """Check the whole of what has come."""
         found = self._digest.hexdigest()
         if found != self._wanted.checksum:
             raise ContentError(
@@ -252,14 +239,7 @@ def _range_of(stream: Stream) -> tuple[int | None, int | None]:
 
 
 class Frames:
-    """Takes pieces of frames that lie back to back, numbered 1, 2, …; a frame may begin in one and end in the next.
-
-    Example:
-        >>> frames = Frames()
-        >>> for piece in pieces:
-        ...     frames.add(piece)
-        >>> blocks = frames.finish()
-    """
+    """Takes pieces of frames that lie back to back, numbered 1, 2, …; a frame may begin in one and end in the next."""
 
     def __init__(self) -> None:
         self._blocks: list[Block] = []
@@ -269,11 +249,7 @@ class Frames:
         self._seq = 0
 
     def add(self, piece: bytes) -> None:
-        """Take a piece.
-
-        Raises:
-            RemoteError: It is not what a frame is made of.
-        """
+        """Take a piece, or raise RemoteError where it is not what a frame is made of."""
         self._pieces.append(piece)
         self._size += len(piece)
         while self._size >= self._wanted:
@@ -287,11 +263,7 @@ class Frames:
             self._pieces, self._size, self._wanted = [rest], len(rest), FRAME_HEADER.size
 
     def finish(self) -> list[Block]:
-        """Return the blocks of all frames.
-
-        Raises:
-            RemoteError: The last frame is not whole.
-        """
+        """Return the blocks of all frames, or raise RemoteError where the last one is not whole."""
         if self._size:
             raise RemoteError(f"the server's answer ends in the middle of frame {self._seq + 1}: ask again")
         return self._blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
-from ml_dash.client.api import experiment_path
+from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Wanted, fetch_blob
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import FileMissingError, InvalidArgumentError, RemoteError
@@ -15,7 +15,6 @@ from ml_dash.query.files import FileQuery, is_checksum, is_size, is_text_or_none
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from ml_dash.client.api import Client
     from ml_dash.client.bridge import Call
 
 _T = TypeVar("_T")
@@ -39,11 +38,7 @@ class _Known(Protocol):
 class RemoteFiles:
     """Answers what is asked of files; any thread may ask.
 
-    Args:
-        client: The server.
-        call: Runs coroutines of the client.
-        experiment_id: Gives the server's id of the experiment; None where the server does not have it.
-        known: Asks something of an experiment that may not be there any more.
+    `known` asks something of an experiment that may not be there any more.
     """
 
     def __init__(
@@ -83,12 +78,7 @@ class RemoteFiles:
     def fetch(
         self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
     ) -> None:
-        """Download a file's blob.
-
-        Args:
-            row: The file's.
-            dest: Where to put it: a path, at which it is when all of it is there and right.
-            on_progress: Called with the number of bytes that are there, and now and then with a smaller one.
+        """Download a file's blob to a path, at which it is when all of it is there and right.
 
         Raises:
             ContentError: The server sends something else.
@@ -148,12 +138,7 @@ def blob_path(experiment_id: str, file_id: str) -> str:
 
 
 def checked_page(url: str, answer: Any, cursor: str | None) -> FilePage:
-    """Return the page that an answer is.
-
-    Args:
-        url: The server's.
-        answer: What came.
-        cursor: The page's own, which must not be the next one's.
+    """Return the page that an answer is; `cursor` is its own, which must not be the next one's.
 
     Raises:
         RemoteError: It is no page of files, or the pages go round in circles.

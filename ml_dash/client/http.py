@@ -54,19 +54,11 @@ class AiohttpTransport:
 
     Redirects are never followed: an answer that is one is handed out as it is, and the token stays here.
 
-    Args:
-        url: The server's.
-        token: Gives the token to send, at each request; None sends none. It goes to `url`'s origin only.
-        look_up: Runs a look-up of a name on a thread; None leaves that to the event loop. That of the loop's first
-            transport is used by all.
+    `token` is asked at each request; None sends none. It goes to `url`'s origin only. `look_up` runs the look-up of a
+    name on a thread, that of the loop's first transport for all; None leaves it to the event loop.
 
     Raises:
         InvalidArgumentError: The URL is invalid, or no token may be sent there.
-
-    Example:
-        >>> transport = AiohttpTransport("http://127.0.0.1:7007", lambda: token_for("http://127.0.0.1:7007"))
-        >>> (await transport.request("GET", "/api/v1/health", timeout=5)).status
-        200
     """
 
     def __init__(
@@ -205,7 +197,6 @@ class _Pieces(aiohttp.Payload):
         return f"{self._value.size} bytes"
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send it."""
         async for piece in self._value.pieces():
             await writer.write(piece)
 
@@ -263,8 +254,6 @@ async def close_session() -> None:
 
 
 class _ThreadResolver(AbstractResolver):
-    """Looks names up where `run` does it."""
-
     def __init__(self, run: RunBlocking) -> None:
         self._run = run
 
@@ -292,7 +281,6 @@ def _results(host: str, found: list[Any]) -> Iterator[ResolveResult]:
 
 
 def _proxy_for(url: URL) -> str | None:
-    """Return the proxy that the environment names for a server."""
     proxy = getproxies().get(url.scheme) or getproxies().get("all")
     if not proxy or url.host is None or proxy_bypass(f"{url.host}:{url.port}") or proxy_bypass(url.host):
         return None
@@ -301,7 +289,6 @@ def _proxy_for(url: URL) -> str | None:
 
 
 def _classify(error: BaseException) -> tuple[FailureKind, str]:
-    """Return what kind of failure this is, and the text for it."""
     for kinds, kind, text in _FAILURES:
         if isinstance(error, kinds) and (kind != "refused" or _is_refused(error)):
             return kind, text

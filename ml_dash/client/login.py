@@ -55,14 +55,7 @@ class Answer(NamedTuple):
 async def ask(
     url: str, method: str, path: str, *, token: Token | None = None, form: Mapping[str, str] | None = None
 ) -> Answer:
-    """Send one request and return the answer.
-
-    Args:
-        url: The server's.
-        method: The HTTP method.
-        path: The path on the server.
-        token: Sent as the bearer's, if given.
-        form: Sent as the body, if given.
+    """Send one request, with the token as the bearer's and the form as the body, and return the answer.
 
     Raises:
         InvalidArgumentError: No token may be sent to this URL.
@@ -76,13 +69,8 @@ async def ask(
     if form is not None:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
     try:
-        answer = await transport.request(
-            method,
-            path,
-            body=None if form is None else urlencode(form).encode(),
-            headers=headers,
-            timeout=SECONDS,
-        )
+        body = None if form is None else urlencode(form).encode()
+        answer = await transport.request(method, path, body=body, headers=headers, timeout=SECONDS)
     finally:
         await close_session()
     if answer.status in _REDIRECTS:
@@ -121,15 +109,9 @@ async def revoke_self(url: str, token: Token) -> bool:
 
 
 class Authorization(NamedTuple):
-    """A login under way. `device_code` is a secret; the rest is for the person who approves.
+    """A login under way. `device_code` is a secret that the token is collected with; the rest is for who approves.
 
-    Attributes:
-        device_code: What the token is collected with.
-        user_code: What the person types, or compares.
-        where: Where he does so.
-        where_with_code: The same, with the code filled in.
-        seconds: How long it is valid.
-        interval: Seconds between two questions.
+    It is valid for `seconds`, and `interval` is the time between two questions.
     """
 
     device_code: str
@@ -176,13 +158,7 @@ async def finish(
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Token:
-    """Wait until somebody approves, and return the token.
-
-    Args:
-        url: The server.
-        authorization: What `begin` returned.
-        sleep: Waits for some seconds.
-        monotonic: Tells the time in seconds.
+    """Wait until somebody approves what `begin` returned, and return the token.
 
     Raises:
         LoginError: Somebody denied it, nobody approved it in time, or the server refuses.
@@ -199,7 +175,10 @@ async def finish(
             interval = min(interval * 2, _POLL_SECONDS_MAX)
             continue
         if answer.status == 200:
-            return _token(url, answer)
+            try:
+                return Token(str(answer.body["access_token"]), "from this login")
+            except (KeyError, InvalidArgumentError):
+                raise LoginError(f"{url} approved the login, and gave no token that can be used") from None
         error = answer.body.get("error")
         if error == "slow_down":  # RFC 8628, 3.5: five seconds more from now on
             interval += _POLL_SECONDS
@@ -218,13 +197,6 @@ def client_name() -> str:
         user = "somebody"
     name = f"{user}@{socket.gethostname()}"
     return "".join(character for character in name if character.isprintable())[:255]
-
-
-def _token(url: str, answer: Answer) -> Token:
-    try:
-        return Token(str(answer.body["access_token"]), "from this login")
-    except (KeyError, InvalidArgumentError):
-        raise LoginError(f"{url} approved the login, and gave no token that can be used") from None
 
 
 def _trusted(url: str, where: str) -> str:

@@ -53,20 +53,12 @@ class Randomness(Protocol):
 
     def uniform(self, a: float, b: float, /) -> float:
         """Return a number between these two."""
-        ...
 
 
 class Backoff:
     """How long to wait before the next try.
 
-    Args:
-        first: Seconds that the first wait has at most.
-        most: Seconds that any wait has at most.
-        rng: Where the jitter comes from.
-
-    Example:
-        >>> backoff = Backoff()
-        >>> await asyncio.sleep(backoff.next())
+    The first wait has `first` seconds at most, and any has `most`.
     """
 
     def __init__(
@@ -99,11 +91,7 @@ class Backoff:
 class Attempts:
     """Decides, after each failure of what somebody waits for, whether to try again, and how long to wait first.
 
-    Args:
-        tries: How many failures in a row are given up.
-        seconds: For how long failures in a row are put up with.
-        longest_wait: Seconds.
-        clock: The time.
+    It ends after `tries` failures in a row, or failures for `seconds`; a wait has `longest_wait` seconds at most.
     """
 
     def __init__(
@@ -152,12 +140,7 @@ def patience_of(error: ServerError) -> Patience:
 
 
 def retry_after_seconds(value: str | None, time_ns: Callable[[], int]) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for; None where it is absent or makes no sense.
-
-    Args:
-        value: The header: a number of seconds, or a date as of RFC 9110.
-        time_ns: The time, for a date.
-    """
+    """Return the seconds that a ``Retry-After`` header, a number or a date, asks for; None where it makes no sense."""
     if value is None:
         return None
     try:
@@ -171,14 +154,10 @@ def retry_after_seconds(value: str | None, time_ns: Callable[[], int]) -> float 
 
 
 class Trouble(NamedTuple):
-    """What went wrong.
+    """What went wrong, and what mends it, in a clause for people.
 
-    Attributes:
-        kind: Tells troubles apart.
-        reason: What it is and what mends it, in a clause for people.
-        patience: When to try again.
-        until: For how long rows stay in the journal, if the run goes on.
-        retry_after: Seconds after which the server asks to be tried again.
+    `until` says for how long rows stay in the journal, if the run goes on; `retry_after`, in seconds, when the server
+    asks to be tried again.
     """
 
     kind: str
@@ -194,15 +173,7 @@ class Trouble(NamedTuple):
 
 
 def trouble_of(error: Exception, url: str, prefix: str, directory: str, *, connected: bool) -> Trouble:
-    """Say what an error means for an experiment.
-
-    Args:
-        error: What was raised by a `Sender`.
-        url: The server's.
-        prefix: The experiment's.
-        directory: The experiment's.
-        connected: Whether the server had said that it knows the experiment.
-    """
+    """Say what a `Sender`'s error means for an experiment, which the server had said it knows if `connected`."""
     match error:
         case ServerError(status=404, code=ErrorCode.NOT_FOUND) if connected:
             # it has forgotten the experiment, as one does that was restored from a backup
@@ -250,11 +221,7 @@ def _refusal(error: ServerError, url: str, prefix: str, directory: str) -> Troub
 
 
 class Voice:
-    """Tells people of each kind of trouble at most once a minute, and of one that goes on once.
-
-    Args:
-        clock: The time.
-    """
+    """Tells people of each kind of trouble at most once a minute, and of one that goes on once."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -262,12 +229,9 @@ class Voice:
         self._going_on: set[str] = set()
 
     def say(self, kind: str, message: str, *, goes_on: bool = False) -> None:
-        """Warn of something, unless it was said.
+        """Warn of a kind of trouble, unless it was said.
 
-        Args:
-            kind: What is the same trouble.
-            message: For people.
-            goes_on: Whether it is the same trouble until `over` is called, however long that takes.
+        What goes on is the same trouble until `over` is called, however long that takes.
         """
         now = self._clock.monotonic()
         # an outage of days is told of once, and not once a minute

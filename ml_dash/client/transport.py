@@ -47,18 +47,15 @@ class Body(Protocol):
     @property
     def size(self) -> int:
         """Its bytes."""
-        ...
 
     def pieces(self) -> AsyncIterator[bytes]:
         """Yield it piece by piece."""
-        ...
 
 
 class TransportError(ServerUnavailableError):
     """No answer, or half of one. Whether the server did what it was asked for is not known.
 
-    Attributes:
-        kind: Why, for programs. The message is for people, and has no secrets in it.
+    `kind` says why, for programs. The message is for people, and has no secrets in it.
     """
 
     def __init__(self, kind: FailureKind, message: str) -> None:
@@ -67,14 +64,10 @@ class TransportError(ServerUnavailableError):
 
 
 class ServerError(RemoteError):
-    """An answer that is an error.
+    """An answer that is an error, in the server's own words.
 
-    Attributes:
-        status: The HTTP status.
-        code: One of `ErrorCode`, or what a later server says; empty where the answer is not of the API.
-        message: The server's own words.
-        retry_after: Seconds after which it asks to be tried again; None where it does not say.
-        details: What else it says.
+    `code` is one of `ErrorCode`, or what a later server says, or empty where the answer is not of the API;
+    `retry_after` the seconds after which it asks to be tried again.
     """
 
     def __init__(
@@ -110,12 +103,10 @@ class Transport(Protocol):
     @property
     def url(self) -> str:
         """The server's URL, as it is shown to people."""
-        ...
 
     @property
     def is_loopback(self) -> bool:
         """Whether the server is on this machine."""
-        ...
 
     async def request(
         self,
@@ -129,21 +120,14 @@ class Transport(Protocol):
     ) -> Answer:
         """Send a request and return the whole answer.
 
-        Args:
-            method: As in HTTP.
-            path: From the server's URL on, beginning with a slash, quoted.
-            query: Not quoted.
-            body: The request's body.
-            headers: Besides those that the transport sets.
-            timeout: Seconds for all of it.
+        `path` goes from the server's URL on, begins with a slash and is quoted; `query` is not. `timeout` is in
+        seconds, for all of it.
 
         Raises:
             TransportError: There is no answer.
         """
-        ...
 
     def stream(
         self, path: str, *, query: Mapping[str, str] | None, headers: Mapping[str, str], timeout: float
     ) -> AbstractAsyncContextManager[Stream]:
         """Send a GET request and return the answer as it comes; both may raise `TransportError`."""
-        ...

@@ -13,6 +13,7 @@ from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.runs import RunInfo
+from ml_dash.query.stats import SeriesStats
 from ml_dash.query.view import View, page, whole_number
 from ml_dash.series import Kind, Series
 
@@ -36,11 +37,7 @@ class RemoteView(View):
 
     An experiment that the server does not have is an empty one.
 
-    Args:
-        client: The server.
-        call: Runs coroutines of the client, wherever its event loop is.
-        experiment_id: Gives the server's id of the experiment; None where it is not known (yet).
-        prefix: The experiment's, to look up its id by.
+    `experiment_id` gives the server's id; where that is None, it is looked up by the prefix.
 
     Every method raises `ServerUnavailableError` where the server cannot be reached, and `RemoteError` where it refuses.
     """
@@ -63,16 +60,7 @@ class RemoteView(View):
 
     def stats(self, series: Series) -> dict[str, Any]:
         """See `View.stats`."""
-        nothing: dict[str, Any] = {
-            "name": series.name,
-            "count": 0,
-            "totalDataPoints": 0,
-            "firstValue": None,
-            "lastValue": None,
-            "firstDataAt": None,
-            "lastDataAt": None,
-            "fields": {},
-        }
+        nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **SeriesStats().as_dict()}
         return self._ask("metrics/stats", _named(series), nothing)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -145,11 +133,8 @@ class RemoteView(View):
 
     def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
         series = Series(Kind.TRACK, topic)
-        bounds = {
-            name: repr(bound)
-            for name, bound in (("start", query.start), ("end", query.end))
-            if bound is not None
-        }
+        given = (("start", query.start), ("end", query.end))
+        bounds = {name: repr(bound) for name, bound in given if bound is not None}
         if not bounds or query.columns is not None:
             # made here of the rows: no query string can say every name of a column
             return query.entries(enumerate(self._blocks(series)))

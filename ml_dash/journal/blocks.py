@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import struct
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgpack
 
@@ -19,7 +19,6 @@ from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeAlias
 
     import numpy.typing as npt
 
@@ -137,9 +136,7 @@ def decode_block(head: BlockHead, data: bytes | memoryview) -> Block:
 
     Columns of a type that this version does not know are left out.
 
-    Args:
-        head: What the meta says.
-        data: The block's part of the frame's data, with the checksum already found right.
+    `data` is the block's part of the frame's data, whose checksum was found right.
 
     Raises:
         ValueError: The bytes are not what the head says.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from ml_dash.journal.blocks import decode_block
+from ml_dash.journal.blocks import Block, BlockHead, decode_block
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.frame_table import KNOWN_KINDS, FramePlace
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from ml_dash.journal.blocks import Block, BlockHead
 
 _T = TypeVar("_T")
 
@@ -57,10 +55,8 @@ class CheckedFrames:
     ) -> _T | None:
         """Return what `use` makes of the first good copy of a frame; None if there is none.
 
-        Args:
-            copies: Where the frame is, and where else.
-            use: Gets what the frame's meta says, and its data. Raises ValueError if they do not agree.
-            check_all: Whether to look at the copies after the first good one as well.
+        `use` raises ValueError where meta and data do not agree. With `check_all`, the copies after the first good one
+        are looked at as well.
         """
         result: _T | None = None
         errors: list[tuple[FramePlace, BadFrameError]] = []

@@ -35,15 +35,11 @@ class Damage(NamedTuple):
 def writer_damage(scans: Sequence[SegmentScan], catalogue: Catalogue, next_seq: int) -> list[Damage]:
     """Return what is wrong with one writer's segments, given in order: what is no frame, and what is missing.
 
-    Args:
-        scans: The segments.
-        catalogue: The frames found in them.
-        next_seq: One more than the highest number that was ever found, perhaps in a file that is gone.
+    `next_seq` is one more than the highest number that was ever found, perhaps in a file that is gone.
     """
     found: list[Damage] = []
-    missing = dict(
-        catalogue.gaps
-    )  # taken off by each damage that explains some: what is left is a gap of its own
+    # taken off by each damage that explains some: what is left is a gap of its own
+    missing = dict(catalogue.gaps)
     if next_seq > catalogue.next_seq:
         missing[catalogue.next_seq] = next_seq
     before = 0

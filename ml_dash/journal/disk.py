@@ -18,7 +18,6 @@ class SegmentFile(Protocol):
 
     def write(self, data: bytes) -> None:
         """Append all of `data`, or raise OSError; then any part of it may have been appended."""
-        ...
 
     def sync(self) -> None:
         """Return when all that was written before the call, and the file's name, would survive a power cut.
@@ -27,11 +26,9 @@ class SegmentFile(Protocol):
             OSError: Nothing is known of what was written since the last call that succeeded, and no later
                 call can prove anything of it: the kernel may have dropped the pages.
         """
-        ...
 
     def close(self) -> None:
         """Give the file back to the system, without a sync. Repeated calls do nothing."""
-        ...
 
 
 class Disk(Protocol):
@@ -39,38 +36,28 @@ class Disk(Protocol):
 
     def create(self, path: str) -> SegmentFile:
         """Create a file that is not there yet, and the directories above it."""
-        ...
 
     def size(self, path: str) -> int:
         """Return a file's length in bytes."""
-        ...
 
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
-        ...
 
     def list(self, directory: str) -> list[str]:
         """Return the names in a directory, sorted; none where there is no such directory."""
-        ...
 
     def replace(self, path: str, data: bytes) -> None:
         """Give a file this content, durably; after a crash it has its old content or all of the new."""
-        ...
 
     def remove(self, path: str) -> None:
         """Remove a file."""
-        ...
 
     def secure(self, path: str, root: str, *, rewrite: bool = False) -> None:
         """Return when a file that others have written, and its name from `root` on, would survive a power cut.
 
-        Args:
-            path: The file's.
-            root: A directory above it: the entries of those in between, and its own, are made durable too.
-            rewrite: Whether to write it anew first, as where an earlier call has failed: after that, no fsync of the
-                same file proves anything.
+        The entries of the directories from `root` on, and its own, are made durable too. With `rewrite`, the file is
+        written anew first, as where an earlier call has failed: no fsync of the same file proves anything then.
         """
-        ...
 
 
 class RealDisk:
@@ -184,7 +171,6 @@ class _RealSegmentFile:
             return False
 
     def close(self) -> None:
-        """See `SegmentFile.close`."""
         # forgotten first: should close fail or be interrupted, the number may already be another file's
         fd, self._fd = self._fd, -1
         if fd >= 0:

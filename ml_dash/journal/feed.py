@@ -54,11 +54,7 @@ FeedItem: TypeAlias = "FeedFrame | Lost"
 
 
 def writers(directory: str, disk: Disk = REAL_DISK) -> list[str]:
-    """Return the ids of the writers that a journal has, in order.
-
-    Raises:
-        OSError: The directory cannot be listed.
-    """
+    """Return the ids of the writers that a journal has, in order; OSError where it cannot be listed."""
     names = [parse_segment_name(name) for name in disk.list(directory)]
     return sorted({name[0] for name in names if name})
 
@@ -73,11 +69,7 @@ class JournalFeed:
     - of one that will never write again, when a later frame is there (`settled` returns infinity);
     - else when the writer has begun a later segment with a later number.
 
-    Args:
-        directory: The journal's directory; it need not exist.
-        writer: The writer's id.
-        disk: The file system.
-        settled: Gives the number up to which the writer will not write any frame again; None where nobody knows.
+    `settled` gives the number up to which the writer will not write any frame again; None where nobody knows.
 
     Attributes:
         next_seq: The number that is handed out next.
@@ -152,20 +144,12 @@ class JournalFeed:
         self._segments = found
 
     def measure(self) -> None:
-        """Look, and find the next frame: `pending_bytes` is up to date then, and has no frames that were handed out.
-
-        Raises:
-            JournalVersionError: A later version wrote one of the segments.
-            OSError: Something cannot be read.
-        """
+        """Look, and find the next frame: `pending_bytes` is up to date then, and has no frames that were handed out."""
         self.look()
         self._locate()
 
     def next_batch(self, max_bytes: int) -> list[FeedItem]:
-        """Return what comes next: nothing where the journal ends, for now.
-
-        Args:
-            max_bytes: How many bytes the frames may have together; a single one may have more.
+        """Return what comes next, `max_bytes` at most or one frame; nothing where the journal ends, for now.
 
         Raises:
             JournalVersionError: A later version wrote one of the segments.
@@ -193,11 +177,7 @@ class JournalFeed:
         return items
 
     def skip_to(self, seq: int) -> Passed:
-        """Pass over the frames before `seq` that are there; no data is read. `next_seq` says how far that went.
-
-        Returns:
-            How many rows they have that count as logged.
-        """
+        """Pass over the frames before `seq` that are there; no data is read. `next_seq` says how far that went."""
         self.look()
         rows = last = 0
         while self.next_seq < seq:

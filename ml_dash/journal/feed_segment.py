@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.scan import SegmentScan
+from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import BlockHead
     from ml_dash.journal.reader import Reader
-    from ml_dash.journal.scan import Frame
 
 
 def logged_rows(heads: list[BlockHead]) -> int:
@@ -24,8 +23,6 @@ class FeedSegment:
     """A segment file: how far it was gone through, and what was found.
 
     Attributes:
-        path: The file.
-        number: The segment's number.
         size: Its length at the last look, in bytes.
         first_seq: The number that its header says it begins with; None as long as there is no sound header.
         header_tried: The length at which the header was last looked for.

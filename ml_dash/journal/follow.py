@@ -13,13 +13,9 @@ if TYPE_CHECKING:
 
 
 class _Seen(NamedTuple):
-    """How much of a writer's frames was handed out.
+    """How much of a writer's frames was handed out: those of the first `found` in the catalogue, up to `next_seq`.
 
-    Attributes:
-        catalogue: Where they were listed.
-        found: How many of those in it were looked at.
-        floor: Frames below this number were handed out before the catalogue was made anew.
-        next_seq: One more than the highest number handed out.
+    Those below `floor` were handed out before the catalogue was made anew.
     """
 
     catalogue: Catalogue
@@ -34,8 +30,7 @@ class Follower:
     Row numbers are no use for this: those of a later writer move when an earlier one appends. Frames that
     turn up late, behind others of their writer, are handed out when they do.
 
-    Args:
-        index: The journal. The follower refreshes it.
+    The follower refreshes the index by itself.
 
     Example:
         >>> follower = Follower(index)

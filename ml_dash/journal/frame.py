@@ -153,9 +153,7 @@ def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
 def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[BlockHead]:
     """Return what a frame's meta says of its blocks, in order.
 
-    Args:
-        meta: Bytes whose checksum was found right.
-        data_len: The length of the data that the blocks must fill; None leaves that unchecked.
+    The blocks must fill `data_len` bytes; None leaves that unchecked. The meta's checksum was found right.
 
     Raises:
         ValueError: The meta is not of the form, or its sizes do not agree.
@@ -210,11 +208,7 @@ def encode_segment_header(writer: str, segment: int, created_ns: int, first_seq:
 
 
 def decode_segment_header(raw: bytes, path: str) -> SegmentHeader | None:
-    """Return the header at the start of `raw`; None where it is damaged or incomplete.
-
-    Args:
-        raw: The start of a segment file: 64 KiB hold any header.
-        path: The file's path, for the error.
+    """Return the header at the start of `raw` (64 KiB hold any); None where it is damaged or incomplete.
 
     Raises:
         JournalVersionError: A later version of ML-Dash wrote this file.

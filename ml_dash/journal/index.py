@@ -32,17 +32,10 @@ SEGMENT_SUFFIX = ".mldj"
 
 
 class WriterInfo(NamedTuple):
-    """What one writer left.
+    """What one writer left: how many segments, frames (copies count once), rows of all series, and bytes of files.
 
-    Attributes:
-        id: The writer's id.
-        segments: How many files.
-        frames: How many frames; copies count once.
-        rows: How many rows, of all series.
-        bytes: The files' sizes together.
-        first_ns: The earliest time of a row in the first frame; None if that cannot be read.
-        last_ns: The latest time of a row in the last frame; None if that cannot be read.
-        torn_bytes: Bytes at the end that are no complete frame, yet.
+    `first_ns` is the earliest time of a row in the first frame and `last_ns` the latest in the last, None where that
+    cannot be read; `torn_bytes` at the end are no complete frame, yet.
     """
 
     id: str
@@ -60,10 +53,6 @@ class JournalIndex:
 
     Nothing that is wrong in a file raises: it is listed in `damage`, and the rest is read. No file is ever
     changed.
-
-    Args:
-        directory: Where the segments are; it need not exist yet.
-        disk: The file system.
 
     Example:
         >>> index = JournalIndex("runs/a/journal")
@@ -119,17 +108,9 @@ class JournalIndex:
         return list(dict.fromkeys(field for catalogue in catalogues for field in catalogue.fields(series)))
 
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Block]]:
-        """Iterate over the blocks that have any of the rows `start` to `stop`; only these are read.
+        """Iterate over the blocks that have any of the rows `start` to `stop`, each with its first row's number.
 
         A block that is damaged is left out and listed in `damage`; the rows of the others keep their numbers.
-
-        Args:
-            series: Whose rows.
-            start: The first row's number.
-            stop: The number after the last row's; None for all.
-
-        Returns:
-            Pairs of the number of the block's first row, and the block.
         """
         spans: list[tuple[int, Catalogue, Iterator[BlockPlace]]] = []
         base = 0
@@ -156,13 +137,8 @@ class JournalIndex:
     ) -> list[Block]:
         """Read one frame, once; `blocks` of several series would read it once for each of them.
 
-        Args:
-            catalogue: One of `catalogues`.
-            at: The frame's index in it.
-            wanted: Which of its blocks; None for all that have rows, of known kinds.
-
-        Returns:
-            The blocks; none where the frame is damaged, which is listed in `damage` then.
+        `at` is the frame's index in the catalogue. Without `wanted`, all its blocks are meant that have rows, of known
+        kinds. A damaged frame has none, and is listed in `damage` then.
         """
 
         def decode(heads: list[BlockHead], data: bytes) -> list[Block]:
@@ -212,11 +188,7 @@ class JournalIndex:
         return [self._writer_info(writer, catalogue) for writer, catalogue in self._catalogues.items()]
 
     def check(self) -> tuple[int, int]:
-        """Read all data; what is damaged is in `damage` then.
-
-        Returns:
-            How many frames, and how many rows of all series, can be read.
-        """
+        """Read all data, and return how many frames and rows can be read; what is damaged is in `damage` then."""
         found = self.check_files().values()
         return sum(frames for frames, _ in found), sum(rows for _, rows in found)
 
@@ -302,7 +274,6 @@ class JournalIndex:
             self._times.pop(writer, None)
 
     def _extend(self, name: str, size: int) -> None:
-        """Read on in one file."""
         path = os.path.join(self._directory, name)
         scan = self._scans.setdefault(name, SegmentScan(path, self._reader))
         catalogue: Catalogue | None = None

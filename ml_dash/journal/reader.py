@@ -66,10 +66,7 @@ class Reader:
 def read_frame(
     reader: Reader, path: str, offset: int, length: int, seq: int
 ) -> tuple[list[BlockHead], bytes]:
-    """Read a whole frame that was indexed before, and check all of it again.
-
-    Returns:
-        What its meta says, and its data.
+    """Read a frame that was indexed before, check all of it again, and return its meta and its data.
 
     Raises:
         BadFrameError: It cannot be read, or it is not what it was.

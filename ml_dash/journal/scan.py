@@ -56,7 +56,6 @@ class SegmentScan:
     """What is known of one segment file, and how far it has been read.
 
     Attributes:
-        path: The file.
         header: The segment's header; None as long as it is incomplete or if it is damaged.
         size: The file's length at the last call of `advance`.
         end: Where the last frame found ends. What follows is not there yet, torn, or another writer's.
@@ -183,11 +182,7 @@ class SegmentScan:
         return (target, target) if found and found[0].seq == before + 2 else None
 
     def _search(self, window: Window, start: int) -> tuple[int, int] | None:
-        """Find the next intact frame, or the next header of this writer (from `cat a b > a`).
-
-        Returns:
-            Where it was found, and where frames go on.
-        """
+        """Find the next intact frame, or header of this writer (from `cat a b > a`): where, and where frames go on."""
         for base in range(start, self.size, WINDOW_MAX):
             overlap = len(SYNC) - 1  # a marker may lie across the border of two windows
             chunk = self._reader.read(self.path, base, min(WINDOW_MAX + overlap, self.size - base))

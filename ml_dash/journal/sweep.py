@@ -10,12 +10,11 @@ import operator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.blocks import block_rows
+from ml_dash.journal.blocks import Block, block_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ml_dash.journal.blocks import Block
     from ml_dash.journal.frame_table import BlockPlace, Catalogue
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
@@ -39,12 +38,9 @@ class _Placed(NamedTuple):
 
 
 def sweep(index: JournalIndex, wanted: Iterable[Series]) -> Iterator[tuple[int, Block]]:
-    """Iterate over the blocks of some series, in the order in which each writer wrote them.
+    """Yield the blocks of some series in the order in which each writer wrote them, each with its first row's number.
 
     A block that is damaged is left out and listed in the index's `damage`.
-
-    Yields:
-        The number of the block's first row among the rows of its series, and the block.
     """
     rows = dict.fromkeys(wanted, 0)
     for catalogue in index.catalogues.values():

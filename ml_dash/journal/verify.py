@@ -73,12 +73,7 @@ class SegmentRepair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What `repair` did.
-
-    Attributes:
-        repaired: The files that were bad, and no longer are.
-        refused: The files that are bad and were left alone: why, by path.
-    """
+    """The files that were bad and no longer are, and why others were left alone, by path."""
 
     repaired: tuple[SegmentRepair, ...]
     refused: dict[str, str]
@@ -98,10 +93,6 @@ class _Finding(NamedTuple):
 
 def verify(directory: str, *, disk: Disk = REAL_DISK) -> VerifyReport:
     """Check every byte of a journal.
-
-    Args:
-        directory: The directory of the segment files.
-        disk: The file system.
 
     Raises:
         JournalVersionError: A later version wrote one of the files.
@@ -149,13 +140,7 @@ def repair(
     lost stays reported, as missing frames; the rows after it take up the numbers of those that were lost.
 
     A writer that still runs would go on appending to the original, where nobody looks. So the last segment of
-    a writer that seems alive is left alone. A writer on another machine cannot be seen: stop it first.
-
-    Args:
-        directory: The directory of the segment files.
-        disk: The file system.
-        live: Says of a writer's id whether it may still be writing.
-        force: Repair even where a writer seems alive.
+    a writer that is `live` is left alone, except by `force`. A writer on another machine cannot be seen: stop it first.
 
     Raises:
         JournalVersionError: A later version wrote one of the files. Nothing was changed.

@@ -56,12 +56,8 @@ class JournalWriter:
     fills a segment. After a failed fsync the frames in memory are written anew, so a caller should not try
     again at full speed, and should look at `unsynced_bytes`.
 
-    Args:
-        directory: The journal's directory.
-        writer_id: A name that no other writer has or ever had: readers keep one frame of each number of it.
-        disk: Where to write.
-        clock: For the time of birth in the segments' headers.
-        segment_bytes: The length from which on a segment is followed by a new one.
+    No other writer may have or ever have had `writer_id`: readers keep one frame of each number of it. A segment of
+    `segment_bytes` is followed by a new one.
     """
 
     def __init__(
@@ -130,13 +126,7 @@ class JournalWriter:
         return self._last_error
 
     def append(self, blocks: Sequence[Block]) -> int:
-        """Write a frame.
-
-        Args:
-            blocks: What it holds.
-
-        Returns:
-            The frame's number.
+        """Write a frame, and return its number.
 
         Raises:
             OSError: It was not written, and the same blocks may be appended again, to a new segment.
@@ -161,10 +151,7 @@ class JournalWriter:
         return seq
 
     def sync(self) -> int:
-        """Make all frames durable that were appended before the call.
-
-        Returns:
-            The number up to which frames are durable.
+        """Make all frames durable that were appended before the call; return the number up to which they are.
 
         Raises:
             OSError: Some are not. They are kept, and the next `append` or `sync` writes them anew.
@@ -220,9 +207,8 @@ class JournalWriter:
         """Append a frame to the current segment or to a new one, and count it."""
         segment = self._current or self._create_segment()
         data = frame
-        if (
-            not segment.size
-        ):  # header and first frame in one write: a segment without frames is hardly ever left
+        # header and first frame in one write: a segment without frames is hardly ever left
+        if not segment.size:
             number = self._next_segment - 1
             data = encode_segment_header(self._writer_id, number, self._clock.time_ns(), seq) + frame
         try:

@@ -51,10 +51,8 @@ def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
 
     A field called ``index`` or ``_ts`` gives way to the row's own: it is called ``index_`` or ``_ts_``.
 
-    Args:
-        blocks: Gives the blocks with the index of their first row. It is called a second time where a field
-            turns out to hold objects: only then are its numbers needed as they were logged.
-        count: How many rows there are at most; blocks that cannot be read make it fewer.
+    `blocks` is called a second time where a field turns out to hold objects: only then are its numbers needed as they
+    were logged. There are `count` rows at most: blocks that cannot be read make it fewer.
     """
     import numpy as np
 
@@ -135,7 +133,6 @@ class _Field:
         self._end = at + count
 
     def finish(self, count: int) -> Array:
-        """Return the array of `count` rows."""
         if self._array is None:
             return _no_objects(count)
         if self._end < count:

@@ -80,7 +80,6 @@ _OF_SAVE: dict[str, Callable[[Any], bool]] = {
 
 
 def _is_save(fields: Mapping[str, Any]) -> bool:
-    """Whether a row has all that the row of a saved file has, each of the right kind."""
     # a loop, for `all` with a generator takes a third longer, and every save comes through here
     for name, check in _OF_SAVE.items():  # noqa: SIM110
         if not check(fields.get(name)):
@@ -128,16 +127,9 @@ def full_name(row: Mapping[str, Any]) -> str:
 class FileState(NamedTuple):
     """What rows amount to for one id. A server has the same in its columns, by these names.
 
-    Attributes:
-        id: The file's id.
-        saved_ns: The time of its own row; None as long as that has not come.
-        seen: The number of its own row among all rows that were seen.
-        path: As its own row says, and so on.
-        name: Path and filename, without a leading slash.
-        description: What it is now, and so on for what updates may change.
-        description_ns: The time of the update that a value is of; None where it is that of its own row.
-        updated_ns: The time of the newest update.
-        deleted_ns: The time of the first deletion.
+    Its own row came at `saved_ns` (None: not yet), as number `seen` of all. `name` is path and filename, without a
+    leading slash. A value that updates may change has the time of its update beside it, None where it is that of its
+    own row. `updated_ns` is the time of the newest update, `deleted_ns` that of the first deletion.
     """
 
     id: str
@@ -167,14 +159,7 @@ class FileState(NamedTuple):
 
 
 def fold_file(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) -> FileState | None:
-    """Return a file after a row of its id; None where the row is not as it should be and changes nothing.
-
-    Args:
-        file: What the rows before amount to.
-        time_ns: The row's time.
-        row: The row.
-        seen: The number of the row among all.
-    """
+    """Return a file after the row number `seen`, of its id; None where the row is invalid and changes nothing."""
     event = row.get("event")
     if event == "save":
         return _saved(file, time_ns, row, seen)
@@ -226,11 +211,7 @@ def _updated(file: FileState, time_ns: int, row: Mapping[str, Any]) -> FileState
 
 
 def public_row(file: FileState) -> dict[str, Any]:
-    """Return a file as users see it; its values are the file's own, not copies.
-
-    Args:
-        file: One whose own row has come.
-    """
+    """Return a file whose own row has come as users see it; its values are the file's own, not copies."""
     saved = file.saved_ns or 0
     updated = saved if file.updated_ns is None else max(saved, file.updated_ns)
     return {
@@ -320,11 +301,7 @@ def _place(file: FileState) -> tuple[str, str]:
 
 
 def fold_files(rows: Iterable[tuple[int, dict[str, Any]]]) -> FileTable:
-    """Return the files that rows amount to.
-
-    Args:
-        rows: Each with its time in nanoseconds. Of values of the same time, the later row's counts.
-    """
+    """Return the files that timed rows amount to; of values of the same time, the later row's counts."""
     table = FileTable()
     for time_ns, fields in rows:
         table.add(time_ns, fields)

@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 class JournalView(RowView[JournalIndex]):
     """Answers questions about one experiment's journal. Any thread may ask; answers are given one at a time.
 
-    Args:
-        directory: The journal's directory; it need not exist.
-        disk: The file system.
-        warns: Whether damage is told as a warning; where not, `index` lists it.
-        stale_after: Seconds without a sign of life, after which a running run counts as dead.
+    Without `warns`, damage is not told as a warning: `index` lists it. A running run counts as dead after `stale_after`
+    seconds without a sign of life.
 
     Example:
         >>> view = JournalView(".dash/alice/project/run/journal")

@@ -24,23 +24,18 @@ class RowSource(Protocol):
 
     def series(self, kind: Kind) -> list[Series]:
         """Return the series of a kind, in order of first appearance."""
-        ...
 
     def count(self, series: Series) -> int:
         """Return how many rows a series has; those that cannot be read count as well."""
-        ...
 
     def fields(self, series: Series) -> list[str]:
         """Return the names of a series' fields, in order of first appearance."""
-        ...
 
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Block]]:
         """Iterate over the blocks that have any of the rows `start` to `stop`, each with its first row's number."""
-        ...
 
     def blocks_by_writer(self, series: Series) -> Iterable[tuple[str, Iterable[Block]]]:
         """Return the blocks of a series that has few rows, writer by writer, in the order of the writers' ids."""
-        ...
 
 
 def rows_by_writer(source: RowSource, series: Series) -> dict[str, TimedRows]:

@@ -105,13 +105,10 @@ def fold_run(before: RunState | None, time_ns: int, row: dict[str, Any]) -> RunS
 
 
 def active_ns(run_ns: int | None, last_ns: int | None, now_ns: int) -> int:
-    """Return a writer's newest sign of life.
+    """Return a writer's newest sign of life, from the times of its newest RUN row and of its newest row of any kind.
 
-    Args:
-        run_ns: The time of its newest RUN row.
-        last_ns: That of its newest row of any kind. A `_ts` of the caller's own may lie in the future, and would be a
-            sign of life for ever: it does not count then.
-        now_ns: The time now.
+    A `_ts` of the caller's own may lie in the future, and would be a sign of life for ever: such a `last_ns` does not
+    count.
     """
     return max(run_ns or 0, last_ns if last_ns is not None and last_ns <= now_ns else 0)
 
@@ -132,12 +129,8 @@ def fold_runs(
 ) -> RunInfo:
     """Return the status that these writers' rows amount to.
 
-    Args:
-        writers: All writers of the experiment.
-        stale_after: Seconds without any row of a writer after which its open run counts as dead.
-        now_ns: The time now; None asks the machine.
-        host: The name of this machine, on which process ids mean something; None asks the machine.
-        pid_alive: Says whether a process of this machine lives.
+    After `stale_after` seconds without any row of a writer, its open run counts as dead. Process ids mean
+    something on the machine `host` only. Time and host are the machine's own where they are None.
     """
     writers = list(writers)
     now_ns = time.time_ns() if now_ns is None else now_ns

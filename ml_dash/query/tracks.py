@@ -25,11 +25,7 @@ _FOREVER = 2.0**64
 class TrackQuery:
     """Which entries of a topic to read, and which of their columns.
 
-    Args:
-        start_timestamp: Seconds since the epoch; an entry of this very time is included. None: no bound.
-        end_timestamp: The same for the last.
-        columns: The fields to keep, dotted for one inside a nested dict; entries that have none of them are
-            left out. None keeps all.
+    Bounds are seconds since the epoch, both included. See `View.track` for the columns; None keeps all.
 
     Raises:
         InvalidArgumentError: A bound is not a number, or the columns are not strings.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar,
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.journal.block_ops import within
-from ml_dash.journal.blocks import block_rows
+from ml_dash.journal.blocks import Block, block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.row_source import RowSource, read_params
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.runs import RunInfo
 
@@ -188,8 +187,7 @@ class View(ABC):
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """Return the rows of the files that are asked for, by path and filename, of each name the newest first.
 
-        Args:
-            query: Which ones; None for the newest version of every name, without those that were deleted.
+        Without a query it is the newest version of every name, without those that were deleted.
         """
 
     @abstractmethod

@@ -45,22 +45,14 @@ class Staged(NamedTuple):
 
 
 class Staging:
-    """The blobs of one experiment, for any thread of any number of processes.
-
-    Args:
-        directory: The experiment's; ``files/`` in it is made when it is first needed.
-    """
+    """The blobs of one experiment, for any thread of any number of processes; ``files/`` is made when it is needed."""
 
     def __init__(self, directory: str) -> None:
         self._directory = os.path.join(directory, "files")
         self._swept = False
 
     def capture(self, source: str | os.PathLike[str], on_progress: Progress | None = None) -> Staged:
-        """Store what a file holds now; it is only read, and may change or go away afterwards.
-
-        Args:
-            source: The file; a symbolic link is followed.
-            on_progress: Is told how many bytes are done so far.
+        """Store what a file, or that which a link leads to, holds now; it is only read, and may change afterwards.
 
         Raises:
             InvalidArgumentError: `source` is no path, or that of a directory.
@@ -72,20 +64,12 @@ class Staging:
             return self._keep(temporary, copy_file(source, temporary, on_progress))
 
     def write(self, produce: Callable[[BinaryIO], object]) -> Staged:
-        """Store what `produce` writes to the file that it is given.
-
-        Raises:
-            FileStoreError: It cannot be stored, as on a full disk.
-        """
+        """Store what `produce` writes to its file; FileStoreError where that cannot be, as on a full disk."""
         with self._temporary() as temporary:
             return self._keep(temporary, write_hashed(temporary, produce))
 
     def encode(self, suffix: str, produce: Callable[[str], object]) -> Staged:
-        """Store what `produce` writes to the path that it is given, which ends with `suffix`.
-
-        Raises:
-            FileStoreError: It cannot be stored, as on a full disk.
-        """
+        """Store what `produce` writes to a path that ends with `suffix`; for the rest as `write`."""
         with self._temporary(suffix) as temporary:
             produce(temporary)
             return self._keep(temporary, checksum_of(temporary))
@@ -114,23 +98,19 @@ class Staging:
         if not self.has(*copied):
             with storing(staged.path):
                 os.makedirs(os.path.dirname(staged.path), exist_ok=True)
-                self._rename(temporary, staged)
+                try:
+                    os.replace(temporary, staged.path)
+                except PermissionError:  # on Windows: another process has just stored it, and has it open
+                    if not self.has(*copied):
+                        raise
         return staged
-
-    def _rename(self, temporary: str, staged: Staged) -> None:
-        try:
-            os.replace(temporary, staged.path)
-        except PermissionError:  # on Windows: another process has just stored it, and has it open
-            if not self.has(staged.checksum, staged.size):
-                raise
 
     def _temporary(self, suffix: str = "") -> AbstractContextManager[str]:
         """Return a context that gives the path of a file to be made, and renamed; else it is gone in the end."""
         with storing(self._directory):
             os.makedirs(self._directory, exist_ok=True)
-        if (
-            not self._swept
-        ):  # not at the beginning: a run that saves no file need not look into this directory
+        # not at the beginning: a run that saves no file need not look into this directory
+        if not self._swept:
             self._swept = True
             self._sweep()
         return scratch(os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}"))
@@ -153,11 +133,7 @@ class Marker(NamedTuple):
 
 
 def add_marker(directory: str, checksum: str, writer: str) -> None:
-    """Note that a writer of the experiment in this directory has a blob to send.
-
-    Raises:
-        OSError: That cannot be written.
-    """
+    """Note that a writer of the experiment in this directory has a blob to send, or raise OSError."""
     path = _marker_path(directory, checksum, writer)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     # "ab": one that is there already, of another thread, is as good, and stays

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 
 from ml_dash.errors import ContentError, FileChangedError, InvalidArgumentError
 from ml_dash.storage.atomic import beside, scratch, storing
-from ml_dash.storage.hashing import Copied, Hasher, checksum_of, opened, read_block
+from ml_dash.storage.hashing import Copied, Hasher, Progress, checksum_of, opened, read_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ml_dash.storage.hashing import Progress
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _FICLONE = 0x40049409
@@ -30,10 +28,7 @@ _PAUSES = (0.05, 0.25, 0.0)
 def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress | None = None) -> Copied:
     """Write what a file holds now to a file that is not there yet, sharing its blocks where the disk can.
 
-    Args:
-        source: The file; a symbolic link is followed.
-        copy: The path of the new file. What has been written of it by an error is left to the caller.
-        on_progress: Is told how far it is, in bytes.
+    A symbolic link is followed. What has been written of the copy by an error is left to the caller.
 
     Raises:
         InvalidArgumentError: `source` is no path, or that of a directory.
@@ -61,12 +56,7 @@ def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress |
 def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Progress | None = None) -> None:
     """Copy a content and check it; the destination is either complete or as it was before.
 
-    Args:
-        source: The file that should hold it.
-        dest: Where it goes; the directories above are made, what is there already is replaced.
-        checksum: The SHA-256 that it should have, in lower-case hexadecimal digits.
-        size: The length that it should have, in bytes.
-        on_progress: Is told how far it is, in bytes.
+    The directories above it are made, and what is there already is replaced.
 
     Raises:
         ContentError: It has another checksum or length.

@@ -38,19 +38,7 @@ class Cursor(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class CursorFile:
-    """The file ``<writer>.cursor`` in an experiment's directory: a cursor for each server, by its URL.
-
-    Args:
-        directory: The experiment's directory.
-        writer: The writer's id.
-        disk: The file system.
-
-    Example:
-        >>> file = CursorFile(".dash/alice/project/run", writer)
-        >>> file.save("https://dash.example.org", Cursor(12, "exp_abc", rows=90))
-        >>> file.load("https://dash.example.org").seq
-        12
-    """
+    """The file ``<writer>.cursor`` in an experiment's directory: a cursor for each server, by its URL."""
 
     def __init__(self, directory: str, writer: str, disk: Disk = REAL_DISK) -> None:
         self.path = os.path.join(directory, writer + CURSOR_SUFFIX)
@@ -64,11 +52,7 @@ class CursorFile:
             return None
 
     def save(self, url: str, cursor: Cursor) -> None:
-        """Remember this of a server, and leave what is known of others.
-
-        Raises:
-            OSError: The file cannot be replaced; it has its old content.
-        """
+        """Remember this of a server, and leave what is known of others; or raise OSError, and leave all of it."""
         entries = {**self._entries(), url: msgspec.to_builtins(cursor)}
         self._disk.replace(self.path, json.dumps(entries, indent=1).encode())
 

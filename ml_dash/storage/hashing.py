@@ -153,9 +153,7 @@ def _unreadable(path: str, error: OSError) -> FileStoreError:
 def write_hashed(path: str, produce: Callable[[BinaryIO], object]) -> Copied:
     """Let `produce` write to a new file, and return what the file holds then.
 
-    Args:
-        path: Where it is made; nothing must be there. What an error leaves of it is the caller's to remove.
-        produce: Is given the file, which it may seek in, and need not close.
+    It may seek in the file, and need not close it. What an error leaves of it is the caller's to remove.
 
     Raises:
         FileStoreError: The file cannot be made or written, whatever `produce` made of that.
@@ -227,7 +225,6 @@ class _HashedFile(io.RawIOBase):
             raise store_error(self._path, self._failure) from self._failure
 
     def copied(self) -> Copied:
-        """Return what the file holds."""
         if self._failure is not None:  # the encoder has kept it to itself
             self.abandon()
         return Copied(self._hasher.digest(), self._size) if self._in_order else checksum_of(self._path)

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
-from ml_dash.query.runs import fold_runs, writer_runs
+from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ml_dash.query.runs import WriterRuns
 
 _NOT_SAID = ""  # not None, which a start says that means local mode
 
@@ -33,11 +31,6 @@ class Manifest:
 
     The journal is indexed once, and again only where it has grown. Of the index nothing is kept but what was asked of
     it: whoever looks through a root may hold the manifests of all its experiments.
-
-    Args:
-        directory: The experiment's directory.
-        clock: The time.
-        disk: The file system.
 
     All methods raise `JournalVersionError` where a later version wrote the journal, and `OSError` where it cannot be
     listed.

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 
 class RejectedFrames:
-    """The files ``rejected/<writer>-<number>.frame`` of one writer, in an experiment's directory.
-
-    Args:
-        directory: The experiment's directory.
-        writer: The writer's id.
-        disk: The file system.
-    """
+    """The files ``rejected/<writer>-<number>.frame`` of one writer, in an experiment's directory."""
 
     def __init__(self, directory: str, writer: str, disk: Disk = REAL_DISK) -> None:
         self.directory = os.path.join(directory, "rejected")
@@ -35,11 +29,7 @@ class RejectedFrames:
         return os.path.join(self.directory, f"{self._writer}-{seq}.frame")
 
     def keep(self, seq: int, frame: bytes) -> None:
-        """Keep a frame, durably.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Keep a frame, durably, or raise OSError."""
         self._disk.replace(self.path(seq), frame)
 
     def forget(self, seqs: Iterable[int]) -> None:

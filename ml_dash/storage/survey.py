@@ -31,12 +31,7 @@ class Located(NamedTuple):
 
 @dataclass(slots=True)
 class Survey:
-    """What is under a root.
-
-    Attributes:
-        experiments: All of them, by prefix.
-        refused: Directories that could not be looked into: why, by path.
-    """
+    """The experiments under a root by prefix, and why directories could not be looked into, by path."""
 
     experiments: list[Located] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)

@@ -37,10 +37,7 @@ def token_for(url: str, *, named: bool = True) -> Token | None:
     `ML_DASH_TOKEN` comes first, then what `ml-dash login` stored for the URL's origin. A store that cannot be read
     counts as empty, with one warning: a training run goes on, and a login mends it.
 
-    Args:
-        url: Where the token is to be sent.
-        named: Whether the user named this URL (in the code, by an option, by the environment). A URL that a
-            server named, such as a redirect's target, never gets `ML_DASH_TOKEN`.
+    A URL that a server named and not the user, such as a redirect's target (`named=False`), never gets `ML_DASH_TOKEN`.
 
     Raises:
         InvalidArgumentError: No token may be sent to the URL (see `origin`), or `ML_DASH_TOKEN` holds

@@ -34,11 +34,9 @@ class Keyring(Protocol):
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return a secret."""
-        ...
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Store a secret."""
-        ...
 
 
 class Key(NamedTuple):
@@ -55,9 +53,7 @@ class Key(NamedTuple):
 class Keys:
     """The keys of one directory.
 
-    Args:
-        directory: Where the key file lies, `token.key`.
-        keyring: Gives the system's keyring if it is usable; called only when a key is needed.
+    The key file is `token.key`; the system's keyring is asked for only when a key is needed.
     """
 
     def __init__(self, directory: str, keyring: Callable[[], Keyring | None] | None = None) -> None:

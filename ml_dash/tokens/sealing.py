@@ -17,13 +17,11 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.forks import guarded_imports
-from ml_dash.tokens.keys import FILE, KEY_ID_BYTES, KEYRING
+from ml_dash.tokens.keys import FILE, KEY_ID_BYTES, KEYRING, Key
 from ml_dash.tokens.token import TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ml_dash.tokens.keys import Key
 
 MAGIC = b"MLDT"
 VERSION = 1

@@ -16,22 +16,18 @@ from ml_dash.tokens.directory import (
     replace_private,
     set_aside,
 )
-from ml_dash.tokens.keys import Keys
+from ml_dash.tokens.keys import Key, Keyring, Keys
 from ml_dash.tokens.sealing import SIZE_MAX, open_sealed, read_header, seal
 from ml_dash.tokens.token import Token, TokenStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ml_dash.tokens.keys import Key, Keyring
-
 
 class TokenStore:
     """The tokens by origin, encrypted on disk.
 
-    Args:
-        directory: Where `token.enc` lies; None is `ML_DASH_CONFIG_DIR`, else ``~/.dash``.
-        keyring: Gives the system's keyring if it is usable; None looks for it.
+    They lie in `ML_DASH_CONFIG_DIR`, else ``~/.dash``, where no directory is given; `keyring` gives the system's.
 
     Example:
         >>> store = TokenStore()

@@ -38,9 +38,7 @@ class Token:
 
     Neither `repr` nor `str` shows more than its last four characters, and it cannot be pickled.
 
-    Args:
-        secret: The token. White space around it is left out.
-        source: Where it comes from, in words for people.
+    White space around it is left out. `source` says where it comes from, in words for people.
 
     Raises:
         InvalidArgumentError: It could not be sent in an HTTP header. The message does not show it.

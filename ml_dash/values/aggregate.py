@@ -58,7 +58,6 @@ class _Sample:
 
     @cached_property
     def ordered(self) -> list[float]:
-        """The values from the smallest to the largest."""
         return sorted(self.values)
 
     @cached_property

@@ -25,11 +25,7 @@ BEHAVIOUR = frozenset({"__call__", "__enter__", "__getitem__", "__len__", "__nex
 
 
 def config_fields(value: object) -> dict[Any, Any] | None:
-    """Return the fields of a configuration in order, or None if `value` is not one.
-
-    Args:
-        value: Anything that is not a scalar, a list or a set.
-    """
+    """Return the fields of a configuration in order, or None if `value`, no scalar, list or set, is not one."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, EnumMeta):

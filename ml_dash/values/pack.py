@@ -86,10 +86,8 @@ def plain(  # noqa: PLR0911 - one line a kind of value
 ) -> Any:
     """Return `value` as plain data.
 
-    Args:
-        value: anything.
-        unstorable: called with what has no plain form; what it returns is stored.
-        above: ids of the containers that the value lies in.
+    `unstorable` is called with what has no plain form; what it returns is stored. `above` are the ids of the containers
+    that the value lies in.
     """
     # exact types first, and without isinstance: nearly all values are one of these
     kind = type(value)

@@ -34,10 +34,8 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 0.0001, 0.002
 class Deferred:
     """A value on a device, safe from later changes, to be fetched by another thread.
 
-    Args:
-        value: a copy, or what never changes.
-        device: where it is copied from, behind what that device has still to do; None where reading it waits for that
-            by itself. Then `mark` is called before the call that took it ends.
+    The value is a copy, or what never changes. `device` is where it is copied from, behind what that device has still
+    to do; None where reading it waits for that by itself. `mark` is called before the call that took it ends.
     """
 
     __slots__ = ("_device", "_ready", "_result", "_value", "nbytes", "type_name")
