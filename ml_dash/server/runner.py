@@ -11,12 +11,13 @@ import logging
 import os
 import socket
 import threading
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
@@ -27,8 +28,6 @@ from ml_dash.server.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from ml_dash.clock import Clock
 
 __all__ = ["EmbeddedServer", "RunningServer", "ServerStartError", "serve"]
 
@@ -55,14 +54,11 @@ class RunningServer:
     """
 
     def __init__(
-        self,
-        store: Store,
-        runner: web.AppRunner,
-        listening: socket.socket,
-        admin_token: str | None,
+        self, store: Store, runner: web.AppRunner, listening: socket.socket, admin_token: str | None
     ) -> None:
         self.store = store
-        self.url = _url(listening)
+        host, port = listening.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.admin_token = admin_token
         self._runner = runner
         self._listening = listening
@@ -127,9 +123,7 @@ class RunningServer:
 async def serve(settings: ServerSettings, ready: Callable[[str, str | None], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Args:
-        settings: Where, and with what limits.
-        ready: Called when the server listens, with its URL, and with the admin token if it was generated now.
+    When it listens, `ready` is called with its URL, and with the admin token if it was generated now.
 
     Raises:
         MLDashError: A setting is not possible.
@@ -179,23 +173,16 @@ class EmbeddedServer:
         """Start it, or start it again: on the same port, with the same data."""
         if self._thread is not None:
             raise RuntimeError(f"the server at {self.url} is running already: stop() it first")
-        started: list[BaseException | None] = []
-        listening = threading.Event()
-
-        def tell(error: BaseException | None = None) -> None:
-            started.append(error)
-            listening.set()
-
+        started: Future[None] = Future()
         # a daemon: a test or a demo that forgets `stop` still ends
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(tell)), name="ml-dash-server", daemon=True
+            target=lambda: asyncio.run(self._run(started)), name="ml-dash-server", daemon=True
         )
         self._thread.start()
-        listening.wait()
-        if started[0] is not None:
+        if (error := started.exception()) is not None:
             self._thread.join()
             self._thread = None
-            raise started[0]
+            raise error
         return self
 
     def stop(self) -> None:
@@ -217,18 +204,18 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    async def _run(self, tell: Callable[..., None]) -> None:
+    async def _run(self, started: Future[None]) -> None:
         try:
             server = await RunningServer.start(self._settings, self._clock)
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that called `start`
-            tell(error)
+            started.set_exception(error)
             return
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self.store, self.url = server.store, server.url
         self.admin_token = server.admin_token or self.admin_token
         # the port that a 0 was given now: clients find the server there again when it is started once more
         self._settings = replace(self._settings, port=int(server.url.rpartition(":")[2]))
-        tell()
+        started.set_result(None)
         try:
             await self._end.wait()
         finally:
@@ -254,8 +241,3 @@ def _listen(host: str, port: int) -> socket.socket:
         remedy = "choose another --port (0 takes a free one), or stop the process that uses it"
         raise ServerStartError(f"cannot listen on {host}:{port}: {reason_of(error)}; {remedy}") from None
     return listening
-
-
-def _url(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -36,41 +36,12 @@ _PROBE = "probe/ready"
 _PROBE_SECONDS = 1.0
 
 
-def _make_directory(path: str) -> None:
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-    except OSError as error:
-        reason = "it is a file" if os.path.isfile(path) else error.strerror or str(error)
-        raise StoreDirectoryError(
-            f"the data directory {path!r} cannot be made: {reason}; name another one with --data"
-        ) from error
-
-
 class StoreDirectoryError(MLDashError, OSError):
     """The data directory cannot be made."""
 
 
 class Store:
-    """Everything that a server keeps.
-
-    Args:
-        database: An open database; it is closed with the store.
-        objects: The object store.
-        settings: The limits.
-        clock: The time.
-
-    Attributes:
-        backend: What its parts work with.
-        experiments: The catalogue of experiments.
-        ingest: Takes frames in.
-        limits: What owners may store.
-        blob_catalogue: The blobs of files, as the database has them.
-        transfers: Their bytes.
-        blob_collector: Removes blobs that nobody needs.
-        compactor: Merges and removes in the background.
-        telemetry: What is counted.
-        query: See `Library.query`.
-    """
+    """Everything that a server keeps; see `ml_dash.server.rows.library.Library`. The database is closed with it."""
 
     def __init__(
         self, database: Database, objects: ObjectStore, settings: ServerSettings, clock: Clock = SYSTEM_CLOCK
@@ -104,7 +75,14 @@ class Store:
             OSError: The directory cannot be made or written.
         """
         if settings.database is None or settings.blobs is None:
-            _make_directory(settings.data)
+            path = settings.data
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as error:
+                reason = "it is a file" if os.path.isfile(path) else error.strerror or str(error)
+                raise StoreDirectoryError(
+                    f"the data directory {path!r} cannot be made: {reason}; name another one with --data"
+                ) from error
         objects = ObjectStore(settings.blobs_url)
         return cls(Database.open(settings.database_url), objects, settings, clock)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 # finer at the low end: most answers take milliseconds
@@ -14,10 +16,9 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        counted = self._counter
-        self.requests = Counter(
-            "mldash_requests", "Requests answered.", ["route", "method", "status"], registry=self._registry
-        )
+        counted = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry)
+        self.requests = counted("mldash_requests", "Requests answered.", ["route", "method", "status"])
         self.seconds = Histogram(
             "mldash_request_seconds",
             "How long requests took, from their head to their answer.",
@@ -25,12 +26,8 @@ class Telemetry:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self.in_flight = Gauge(
-            "mldash_requests_in_flight", "Requests that are being answered.", registry=self._registry
-        )
-        self.memory = Gauge(
-            "mldash_request_memory_bytes", "Bytes of requests that are in memory.", registry=self._registry
-        )
+        self.in_flight = gauge("mldash_requests_in_flight", "Requests that are being answered.")
+        self.memory = gauge("mldash_request_memory_bytes", "Bytes of requests that are in memory.")
         self.body_bytes = counted("mldash_ingest_bytes", "Bytes of frames received, after decompression.")
         self.rows = counted("mldash_ingest_rows", "Rows stored.")
         self.frames = counted("mldash_ingest_frames", "Frames stored.")
@@ -59,6 +56,3 @@ class Telemetry:
     def render(self) -> bytes:
         """Return all metrics as text, in Prometheus' format."""
         return generate_latest(self._registry)
-
-    def _counter(self, name: str, text: str) -> Counter:
-        return Counter(name, text, registry=self._registry)

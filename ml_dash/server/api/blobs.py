@@ -23,7 +23,7 @@ from ml_dash.server.http.bodies import answer, chunks, read_body, too_large
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
 from ml_dash.server.rows.file_listing import FileListing
-from ml_dash.shapes import Blob, LackingBlobs, Part, Upload
+from ml_dash.shapes import AskedBlobs, Blob, LackingBlobs, NewLimits, NewUpload, Part, Upload
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,17 +32,12 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
-    from ml_dash.shapes import AskedBlobs, NewLimits, NewUpload
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 def blob_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes."""
-    return [*_whole_routes(bind, store), *_part_routes(bind, store)]
-
-
-def _whole_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     memory = Memory(store.settings.memory_bytes)
 
     async def lacking(request: web.Request, found: Found, asked: AskedBlobs) -> web.Response:
@@ -68,6 +63,7 @@ def _whole_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         bind(contract.LACKING_BLOBS, lacking),
         bind(contract.MISSING_BLOBS, missing),
         bind(contract.PUT_BLOB, whole),
+        *_part_routes(bind, store),
     ]
 
 

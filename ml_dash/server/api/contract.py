@@ -201,6 +201,15 @@ DEVICE_DECIDE = Route(
 
 
 _Status: TypeAlias = Literal["RUNNING", "COMPLETED", "FAILED", "CANCELLED", "STALE"]
+_AsOf: TypeAlias = Annotated[
+    str,
+    _text(
+        "The asOf of an earlier list: only what may have changed since, deleted ones included.",
+        200,
+        # for the document: what `ml-dash ui` hands out looks different, so each library checks its own
+        extra_json_schema={"pattern": r"^[0-9]{1,19}\.[0-9]{1,19}$"},
+    ),
+]
 
 
 class ListExperiments(Query):
@@ -217,18 +226,7 @@ class ListExperiments(Query):
     )
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
     cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
-    changed_since: (
-        Annotated[
-            str,
-            _text(
-                "The asOf of an earlier list: only what may have changed since, deleted ones included.",
-                200,
-                # for the document: what `ml-dash ui` hands out looks different, so each library checks its own
-                extra_json_schema={"pattern": r"^[0-9]{1,19}\.[0-9]{1,19}$"},
-            ),
-        ]
-        | None
-    ) = None
+    changed_since: _AsOf | None = None
 
 
 UPSERT = Route(

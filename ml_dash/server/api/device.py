@@ -78,13 +78,7 @@ def _refused(error: str, description: str, status: int = 400, wait: int = 0) -> 
 
 
 def device_routes(tokens: Tokens, clock: Clock, public_url: str | None = None) -> list[web.RouteDef]:
-    """Return the routes of the device flow.
-
-    Args:
-        tokens: The tokens of the server.
-        clock: Tells when codes expire.
-        public_url: Where people reach this server; None: where the device does.
-    """
+    """Return the routes of the device flow; without a URL, people reach this server where the device does."""
     device = _Device(tokens, clock, public_url)
     page = _ApprovalPage(tokens, clock)
     return [
@@ -231,9 +225,7 @@ class _ApprovalPage:
             return ask_for_decision(waiting, form, str(error), status=400)
 
     async def _approver(self, request: web.Request, token: str) -> Principal | None:
-        address = address_of(request)
-        if wait := self._token_attempts.wait(address):
-            raise _EndedError(_too_many(wait))
+        address = _admitted(request, self._token_attempts)
         approver = await self._run(self._tokens.find, token)
         if approver is None:
             self._token_attempts.count(address, hash_token(token))
@@ -261,9 +253,7 @@ class _ApprovalPage:
         return say("Approved", f"The device was granted {granted}. You can close this page.")
 
     async def _find(self, request: web.Request, given: str) -> Waiting:
-        address = address_of(request)
-        if wait := self._code_attempts.wait(address):
-            raise _EndedError(_too_many(wait))
+        address = _admitted(request, self._code_attempts)
         code = parse_user_code(given)
         waiting = None if code is None else await self._run(self._logins.waiting, code)
         if waiting is None:
@@ -289,9 +279,13 @@ async def _sent_form(request: web.Request) -> dict[str, str]:
     return form
 
 
-def _too_many(wait: int) -> web.Response:
-    text = f"Too many wrong codes or tokens came from your address. Try again in {wait} seconds."
-    return say("Too many attempts", text, status=429, retry_after=wait)
+def _admitted(request: web.Request, attempts: Attempts) -> str:
+    """Return the address of a request; end it if too many wrong secrets came from there."""
+    address = address_of(request)
+    if wait := attempts.wait(address):
+        text = f"Too many wrong codes or tokens came from your address. Try again in {wait} seconds."
+        raise _EndedError(say("Too many attempts", text, status=429, retry_after=wait))
+    return address
 
 
 def _gone() -> web.Response:

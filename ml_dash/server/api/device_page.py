@@ -82,11 +82,7 @@ def ask_for_decision(
 ) -> web.Response:
     """Return the page that shows what is asked for, and asks for a decision.
 
-    Args:
-        waiting: The login.
-        chosen: What the person has chosen so far, by the form's fields; his token is never among it.
-        error: What was wrong with it.
-        status: The HTTP status.
+    It shows again what the person has chosen so far, by the form's fields; the token is never among it.
     """
     scope = chosen.get("scope", max(waiting.asked.values()).word)
     owners = chosen.get("owners", ", ".join(owner for owner in waiting.asked if owner != EVERY_OWNER))

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidPrefixError
-from ml_dash.identity import parse_prefix
+from ml_dash.identity import Identity, parse_prefix
 from ml_dash.journal.blocks import to_msgpack
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
-from ml_dash.server.catalogue.records import Description, ExperimentFilter, gone, is_id
+from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id
 from ml_dash.server.http.access import not_found, principal, require
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import invalid
@@ -18,9 +18,6 @@ from ml_dash.server.http.query_args import invalid
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from ml_dash.identity import Identity
-    from ml_dash.server.api.contract import ListExperiments
-    from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library
     from ml_dash.server.store import Store
@@ -50,7 +47,7 @@ async def found_experiment(library: Library, request: web.Request, scope: Scope)
 def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes that read."""
 
-    async def listing(request: web.Request, asked: ListExperiments) -> web.Response:
+    async def listing(request: web.Request, asked: contract.ListExperiments) -> web.Response:
         wanted = ExperimentFilter(
             owners=principal(request).owners(),
             prefix=_plain("prefix", asked.prefix, "/"),

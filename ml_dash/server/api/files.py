@@ -44,8 +44,6 @@ _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}/[a-z0-9][a-z0-9.+-]{0,100}")
 # what was uploaded may be hostile: `sandbox` gives it an origin of its own, from which it can ask this API for nothing
 _CONTENT_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox; frame-ancestors 'none'"
-
-
 # well within the 8 KiB that proxies commonly allow for all headers together
 _NAME_BYTES = 2000
 
@@ -98,11 +96,7 @@ def file_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
             )
         return await _send(request, row, stored)
 
-    return [
-        bind(contract.FILES, listing),
-        bind(contract.FILE, record),
-        bind(contract.CONTENT, content),
-    ]
+    return [bind(contract.FILES, listing), bind(contract.FILE, record), bind(contract.CONTENT, content)]
 
 
 async def _row(library: Library, found: Found, request: web.Request) -> dict[str, Any]:

@@ -43,18 +43,12 @@ pip install --force-reinstall ml-dash   elsewhere: a released wheel has the page
 
 
 class _Pages(NamedTuple):
-    """The built pages: the HTML of every address, and the assets that it loads, by name."""
-
     html: bytes
     assets: dict[str, bytes]
 
 
 def page_routes(directory: str = DIST) -> list[web.RouteDef]:
-    """Return the routes.
-
-    Args:
-        directory: Where the built pages are.
-    """
+    """Return the routes of the pages that are built in this directory."""
 
     @public
     async def page(_request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.server.api import contract
 from ml_dash.server.http.access import Access, check_attempts, refused
@@ -42,16 +42,7 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
             raise refused(request, access.attempts, token)
         secret, who = opened
         response = answer(request, body(who))
-        response.set_cookie(
-            sessions.cookie,
-            secret,
-            max_age=sessions.lifetime,
-            path="/",
-            httponly=True,
-            # Strict: what another site starts comes without the cookie; the header X-ML-Dash is the second defence
-            samesite="Strict",
-            secure=_is_https(request),
-        )
+        response.set_cookie(sessions.cookie, secret, max_age=sessions.lifetime, **_flags(request))
         return response
 
     async def sign_out(request: web.Request) -> web.Response:
@@ -59,18 +50,15 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
         if secret is not None:
             await sessions.close(secret)
         response = answer(request, body(None))
-        response.del_cookie(
-            sessions.cookie, path="/", httponly=True, samesite="Strict", secure=_is_https(request)
-        )
+        response.del_cookie(sessions.cookie, **_flags(request))
         return response
 
-    return [
-        bind(contract.SESSION, ask),
-        bind(contract.SIGN_IN, sign_in),
-        bind(contract.SIGN_OUT, sign_out),
-    ]
+    return [bind(contract.SESSION, ask), bind(contract.SIGN_IN, sign_in), bind(contract.SIGN_OUT, sign_out)]
 
 
-def _is_https(request: web.Request) -> bool:
-    """Say whether the browser speaks https, be it to a proxy before this server."""
-    return request.secure or request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https"
+def _flags(request: web.Request) -> dict[str, Any]:
+    # a proxy before this server may speak https where it does not
+    told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
+    is_https = request.secure or told == "https"
+    # Strict: what another site starts comes without the cookie; the header X-ML-Dash is the second defence
+    return {"path": "/", "httponly": True, "samesite": "Strict", "secure": is_https}

@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_dash import shapes
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, ErrorCode
-from ml_dash.server.accounts.grants import Scope, parse_scope
+from ml_dash.server.accounts.grants import Principal, Scope, parse_scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import answer
 from ml_dash.server.http.query_args import invalid
-from ml_dash.shapes import CreatedToken, Grant, NewToken, Revoked, Token, Whoami
+from ml_dash.shapes import CreatedToken, Grant, NewToken, Revoked, ScopeWord, Token, Whoami
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp import web
 
-    from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.accounts.token_records import TokenRecord
     from ml_dash.server.accounts.tokens import Tokens
     from ml_dash.server.http.routing import Binder
-    from ml_dash.shapes import ScopeWord
 
 
 def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.series import Kind, Series
-from ml_dash.server.accounts.grants import Scope
+from ml_dash.server.accounts.grants import Principal, Scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import is_id
 from ml_dash.server.errors import ApiError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, ServedView
     from ml_dash.shapes import AskedValues, MetricField
@@ -32,6 +31,7 @@ _LOOK_BACK = 16
 """Rows from the end in which a field is looked for: not every row has every field."""
 # of as many experiments as a long table shows; of each, no more fields than a person could choose as columns
 _KEPT_EXPERIMENTS, _KEPT_VALUES = 4096, 256
+_PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class _Values:
 
 
 def _look(view: ServedView, rows: int) -> _Known:
-    params = {name: value for name, value in view.params().items() if _is_plain(value)}
+    params = {name: value for name, value in view.params().items() if isinstance(value, _PLAIN)}
     metrics = view.metrics()
     return _Known(
         rows,
@@ -112,17 +112,13 @@ def _look(view: ServedView, rows: int) -> _Known:
     )
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
 def _last(view: ServedView, wanted: MetricField) -> Any:
     """Return the field's last value; None if the last rows have none that a table can show."""
     series = Series(Kind.METRIC, wanted.name)
     count = view.count(series)
     for row in reversed(view.read(series, max(0, count - _LOOK_BACK), _LOOK_BACK)["data"]):
         value = _field(row["data"], wanted.field)
-        if value is not None and _is_plain(value):
+        if value is not None and isinstance(value, _PLAIN):
             return value
     return None
 

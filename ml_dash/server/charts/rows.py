@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ml_dash.server.charts.parts import Parts, concatenate, of_rows
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ml_dash.journal.blocks import Block
     from ml_dash.server.charts.numbers import Array, Numbers
@@ -83,24 +83,19 @@ def _invalid(name: str, value: Any, remedy: str) -> ApiError:
     return ApiError(400, ErrorCode.INVALID, f"{name}={shown} is not possible for a chart: {remedy}")
 
 
-class ChartSource(Protocol):
-    """One series, as a chart needs it: it must not change while the chart is made."""
+class ChartSource(NamedTuple):
+    """One series, as a chart needs it: it must not change while the chart is made.
 
-    @property
-    def rows(self) -> int:
-        """How many rows the series has; their indexes are 0 to `rows` - 1."""
-        ...
+    Attributes:
+        rows: How many rows the series has; their indexes are 0 to `rows` - 1.
+        summaries: Yields the first row's index, the number of rows and `summarize`'s bytes of each block that has rows
+            from `start` to `stop` (exclusive), in the order of their rows. No block is read.
+        blocks: Yields the first row's index and the rows of these blocks.
+    """
 
-    def summaries(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-        """Yield the first row's index, the number of rows and `summarize`'s bytes of each block.
-
-        Blocks are those that have rows from `start` to `stop` (exclusive), in the order of their rows. None is read.
-        """
-        ...
-
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
-        """Yield the first row's index and the rows of the blocks that have rows from `start` to `stop` (exclusive)."""
-        ...
+    rows: int
+    summaries: Callable[[int, int], Iterator[tuple[int, int, bytes]]]
+    blocks: Callable[[int, int], Iterator[tuple[int, Block]]]
 
 
 def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: Array) -> Parts:

@@ -42,15 +42,12 @@ class Secrets(Protocol):
 
     def cached(self, secret: str) -> tuple[bool, Principal | None]:
         """Return whether the answer of `look_up` is cached, and that answer."""
-        ...
 
     def was_valid(self, secret: str) -> bool:
         """Say whether the secret was valid when it was last looked up."""
-        ...
 
     async def look_up(self, secret: str) -> Principal | None:
         """Return the principal of a secret; None if it is unknown or no longer valid."""
-        ...
 
 
 class Sessions(Secrets, Protocol):
@@ -65,21 +62,13 @@ class Sessions(Secrets, Protocol):
 
     async def open(self, token: str) -> tuple[str, Principal] | None:
         """Return the value of a new cookie, and its principal; None if the token is unknown or no longer valid."""
-        ...
 
     async def close(self, secret: str) -> None:
         """Refuse the cookie from now on."""
-        ...
 
 
 class Access(NamedTuple):
-    """Who is let in.
-
-    Attributes:
-        tokens: What programs show; None lets no program in.
-        sessions: What browsers show.
-        attempts: Counts wrong ones, of both.
-    """
+    """Who is let in: programs by tokens (None lets none in), browsers by sessions; wrong ones of both are counted."""
 
     tokens: Secrets | None
     sessions: Sessions

@@ -48,11 +48,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def answered(explained: Callable[[web.Request, Exception], ApiError]) -> Middleware:
-    """Return the middleware that turns errors into answers.
-
-    Args:
-        explained: Turns an error that no handler expects into an answer.
-    """
+    """Return the middleware that turns errors into answers; `explained` does so for what no handler expects."""
 
     @web.middleware
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -105,11 +101,7 @@ async def stream(
 ) -> web.StreamResponse:
     """Send pieces until there is an empty one, and return the response.
 
-    Args:
-        request: Who asked.
-        response: What is sent before them.
-        first: The first piece: it is read before, because an error in it can still be answered.
-        following: Reads the next one. If that fails, the answer can only be cut off.
+    The first is read before, because an error in it can still be answered; if a later one fails, the answer is cut off.
     """
     await response.prepare(request)
     piece = first

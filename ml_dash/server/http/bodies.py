@@ -43,7 +43,7 @@ def answer(request: web.BaseRequest, body: Any, *, status: int = 200) -> web.Res
     A struct must hold nothing that was logged: msgspec would write bytes and floats its own way.
     """
     plain = msgspec.to_builtins(body) if isinstance(body, Struct) else body
-    return web.Response(body=encoder(request)(plain), status=status, headers=_headers(request))
+    return encoded_answer(request, encoder(request)(plain), status=status)
 
 
 def encoder(request: web.BaseRequest) -> Callable[[Any], bytes]:
@@ -51,13 +51,10 @@ def encoder(request: web.BaseRequest) -> Callable[[Any], bytes]:
     return to_msgpack if _wants_msgpack(request) else to_json
 
 
-def encoded_answer(request: web.BaseRequest, body: bytes) -> web.Response:
+def encoded_answer(request: web.BaseRequest, body: bytes, *, status: int = 200) -> web.Response:
     """Return an answer whose body the request's `encoder` made."""
-    return web.Response(body=body, headers=_headers(request))
-
-
-def _headers(request: web.BaseRequest) -> dict[str, str]:
-    return {"Content-Type": MSGPACK if _wants_msgpack(request) else f"{JSON}; charset=utf-8"}
+    kind = MSGPACK if _wants_msgpack(request) else f"{JSON}; charset=utf-8"
+    return web.Response(body=body, status=status, headers={"Content-Type": kind})
 
 
 def error_answer(request: web.BaseRequest, error: ApiError) -> web.Response:
@@ -101,13 +98,7 @@ def _wants_msgpack(request: web.BaseRequest) -> bool:
 
 
 async def read_object(request: web.Request, shape: type[S], limit: int, timeout: float) -> S:
-    """Return a request's body, which is one object in JSON or msgpack.
-
-    Args:
-        request: The request.
-        shape: What the object must be.
-        limit: How many bytes the body may have.
-        timeout: Seconds for which nothing of it may come.
+    """Return a request's body, which is one object in JSON or msgpack; see `read_body`.
 
     Raises:
         ApiError: 400, 408 or 413.
@@ -197,14 +188,10 @@ def _invalid(message: str) -> ApiError:
 async def read_body(
     request: web.Request, limit: int, timeout: float, budget: Budget | None = None
 ) -> bytearray:
-    """Return a request's body.
+    """Return a request's body, of at most `limit` bytes after decompression.
 
-    Args:
-        request: The request.
-        limit: How many bytes it may have, after decompression.
-        timeout: Seconds for which nothing of it may come.
-        budget: What it takes of the memory; the caller holds it open for as long as the body. With it, the body may be
-            compressed.
+    It may pause for `timeout` seconds. With a budget, which the caller holds for as long as the body, it may be
+    compressed.
 
     Raises:
         ApiError: 400, 408, 413 or 503: it cannot be decompressed, stops coming, is too large, or there is too much to

@@ -16,12 +16,8 @@ class Memory:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._used = 0
-
-    @property
-    def used(self) -> int:
+        self.used = 0
         """How many bytes are taken."""
-        return self._used
 
     @contextmanager
     def budget(self) -> Iterator[Budget]:
@@ -30,7 +26,7 @@ class Memory:
         try:
             yield share
         finally:
-            self._used -= share.taken
+            self.used -= share.taken
 
     def take(self, size: int) -> None:
         """Take bytes, or refuse. Alone, one request always gets what it asks for.
@@ -38,9 +34,9 @@ class Memory:
         Raises:
             ApiError: 503.
         """
-        if self._used and self._used + size > self._limit:
-            raise busy(f"the server is already working on {self._used} bytes of requests")
-        self._used += size
+        if self.used and self.used + size > self._limit:
+            raise busy(f"the server is already working on {self.used} bytes of requests")
+        self.used += size
 
 
 class Budget:

@@ -46,13 +46,7 @@ _REF = "#/components/schemas/{name}"
 
 
 def describe(routes: Iterable[Route], paths: type[Query], security: dict[str, Any]) -> dict[str, Any]:
-    """Return the document.
-
-    Args:
-        routes: What can be asked.
-        paths: What the names in paths stand for.
-        security: The ways to say who asks.
-    """
+    """Return the document; `paths` says what the names in paths stand for, `security` how to say who asks."""
     writer = _Writer(tuple(routes), paths)
     described: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -139,12 +133,11 @@ class _Writer:
             binary = {"format": "binary"} if what not in {HTML, "text/plain"} else {}
             return {what: {"schema": {"type": "object"} if what == JSON else {"type": "string", **binary}}}
         if issubclass(what, Form):
-            return {FORM: {"schema": {**self._inlined[what], "properties": self._fields(what)}}}
+            schema = self._inlined[what]
+            fields = {name: _given(each) for name, each in schema["properties"].items()}
+            return {FORM: {"schema": {**schema, "properties": fields}}}
         schema = {"$ref": _REF.format(name=what.__name__)}
         return {kind: {"schema": schema} for kind in ((JSON, MSGPACK) if msgpack else (JSON,))}
-
-    def _fields(self, form: type[Struct]) -> dict[str, Any]:
-        return {name: _given(each) for name, each in self._inlined[form]["properties"].items()}
 
 
 def _shapes(route: Route) -> list[type[Struct]]:

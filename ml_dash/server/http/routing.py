@@ -108,16 +108,9 @@ class Binder:
     body_seconds: float
 
     def __call__(self, route: Route, handler: Handler, find: Find | None = None) -> web.RouteDef:
-        """Return a route with its handler.
+        """Return a route with its handler; `find` takes the place of the usual one."""
+        find = find or self.find
 
-        Args:
-            route: What can be asked.
-            handler: Answers it.
-            find: Takes the place of the usual one.
-        """
-        return bound(route, self._checking(route, handler, find or self.find))
-
-    def _checking(self, route: Route, handler: Handler, find: Find) -> Handler:
         async def checking(request: web.Request) -> web.StreamResponse:
             given: list[Any] = []
             # cheap checks come first: what they refuse asks no database
@@ -136,7 +129,7 @@ class Binder:
                 given.append(await read_object(request, route.body, limit, self.body_seconds))
             return await handler(request, *given)
 
-        return checking
+        return bound(route, checking)
 
 
 def bound(route: Route, handler: Handler) -> web.RouteDef:

@@ -49,15 +49,8 @@ class LocalStartError(MLDashError, OSError):
 
 
 def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int) -> web.Application:
-    """Return the application.
-
-    Args:
-        library: The experiments.
-        sessions: Who is signed in.
-        port: Where it listens: requests for other names of hosts are refused.
-    """
+    """Return the application; it refuses requests for other hosts than this machine, at this port."""
     access = Access.of(None, sessions, SYSTEM_CLOCK)
-
     app = web.Application(
         middlewares=[numbered, answered(_explained), _only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
@@ -81,13 +74,9 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
 async def serve_local(
     root: str, port: int | None, ready: Callable[[str], None], again: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT; port 0 takes a free one, None the default one or one of the next.
 
-    Args:
-        root: The directory with the experiments.
-        port: Where to listen; 0 takes a free port, None the default one or one of the next.
-        ready: Called with the address when it listens.
-        again: Called with the address for the next browser, each time that one was used.
+    When it listens, `ready` is called with the address, and `again` with a fresh one each time that one was used.
 
     Raises:
         LocalStartError: The port is taken.

@@ -19,14 +19,7 @@ _FOLLOWS_NOTHING = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 
 class LocalBlob:
-    """A blob in an experiment's ``files/``.
-
-    Args:
-        library: Whose threads read it.
-        path: Where it is.
-        checksum: Its SHA-256, according to its name.
-        size: Its size in bytes.
-    """
+    """A blob in an experiment's ``files/``, read on the library's threads."""
 
     def __init__(self, library: Library, path: str, checksum: str, size: int) -> None:
         self._library = library
@@ -48,13 +41,6 @@ class LocalBlob:
             return data
 
         return following
-
-
-def find_blob(library: Library, staging: Staging, checksum: str, size: int) -> LocalBlob | None:
-    """Return the blob with this checksum; None if it is missing (see `is_here`)."""
-    if not is_here(staging, checksum, size):
-        return None
-    return LocalBlob(library, staging.path_of(checksum), checksum, size)
 
 
 def is_here(staging: Staging, checksum: str, size: int) -> bool:

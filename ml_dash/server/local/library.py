@@ -16,14 +16,8 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
 from ml_dash.server.http.cursors import invalid_as_of, invalid_cursor, read_cursor, write_cursor
-from ml_dash.server.local.blobs import find_blob
-from ml_dash.server.local.records import (
-    Signature,
-    experiment_id,
-    full_record,
-    side_record,
-    signature_of,
-)
+from ml_dash.server.local.blobs import LocalBlob, is_here
+from ml_dash.server.local.records import Signature, experiment_id, full_record, side_record, signature_of
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Readers
@@ -32,7 +26,6 @@ from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import ExperimentFilter
-    from ml_dash.server.local.blobs import LocalBlob
     from ml_dash.storage.survey import Located
 
 _LOOK_SECONDS = 1.0
@@ -45,15 +38,9 @@ _OPEN_VIEWS = 128
 
 @dataclass(slots=True)
 class _Experiment:
-    """What is known of one experiment.
+    """What is known of one experiment as of the library's `version`, when its files had last changed.
 
-    Attributes:
-        located: Where it is.
-        signature: Of its files, when they were last looked at.
-        version: The library's version when they had last changed.
-        side: Its record as far as the side file has it; None if it was not read since.
-        record: Its record, with what the journal says; None if it was not read since.
-        read_at: When `record` was read, in monotonic seconds.
+    `side` is its record as far as the side file has it, `record` with what the journal says; None if not read since.
     """
 
     located: Located
@@ -65,16 +52,7 @@ class _Experiment:
 
 
 class LocalLibrary:
-    """Experiments below a directory; see `ml_dash.server.rows.library.Library`.
-
-    Args:
-        root: The directory.
-        stale_after: Seconds without a sign of life, after which a running run counts as dead.
-
-    Attributes:
-        opened: How many journals were opened so far.
-        query: See `Library.query`.
-    """
+    """Experiments below a directory; see `ml_dash.server.rows.library.Library`."""
 
     def __init__(self, root: str, stale_after: float) -> None:
         self._root = root
@@ -93,6 +71,7 @@ class LocalLibrary:
         # versions of another process say nothing here
         self._epoch = secrets.token_hex(4)
         self.opened = 0
+        """How many journals were opened so far."""
 
     def close(self) -> None:
         """Stop the threads that read."""
@@ -108,9 +87,7 @@ class LocalLibrary:
 
     def record(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.record`."""
-        found = self._find(experiment_id)
-        if found is None:
-            raise no_such_experiment(experiment_id)
+        found = self._existing(experiment_id)
         with self._lock:
             # whoever asks for one experiment is told the newest, and does not wait for the next look at all of them
             found.signature, changed = signature_of(found.located), found.signature
@@ -151,9 +128,7 @@ class LocalLibrary:
 
     def view(self, experiment_id: str) -> LocalView:
         """See `Library.view`."""
-        found = self._find(experiment_id)
-        if found is None:
-            raise no_such_experiment(experiment_id)
+        found = self._existing(experiment_id)
         with self._lock:
             view = self._views.get(experiment_id)
             if view is None:
@@ -165,7 +140,10 @@ class LocalLibrary:
 
     def content(self, found: Found, row: dict[str, Any]) -> LocalBlob | None:
         """See `Library.content`."""
-        return find_blob(self, self.view(found.id).staging, row["checksum"], row["sizeBytes"])
+        staging, checksum, size = self.view(found.id).staging, row["checksum"], row["sizeBytes"]
+        if not is_here(staging, checksum, size):
+            return None
+        return LocalBlob(self, staging.path_of(checksum), checksum, size)
 
     def _find(self, experiment_id: str) -> _Experiment | None:
         # asked without the lock: one look too many does no harm
@@ -173,6 +151,11 @@ class LocalLibrary:
             self._look()
         with self._lock:
             return self._known.get(experiment_id)
+
+    def _existing(self, experiment_id: str) -> _Experiment:
+        if (found := self._find(experiment_id)) is None:
+            raise no_such_experiment(experiment_id)
+        return found
 
     def _look(self) -> None:
         """Find the experiments, and note which have changed; at most once a second."""
@@ -273,6 +256,4 @@ def _is_in(place: str, above: str | None) -> bool:
 
 
 def _has_status(record: dict[str, Any], status: str) -> bool:
-    if status == STALE:
-        return bool(record["stale"])
-    return bool(record["status"] == status)
+    return bool(record["stale"] if status == STALE else record["status"] == status)

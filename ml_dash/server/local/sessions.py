@@ -20,18 +20,14 @@ _SESSIONS_MAX = 64
 class OneTimeSessions:
     """Sessions of this process; see `ml_dash.server.http.access.Sessions`.
 
-    Args:
-        port: Where it listens, part of the cookie's name: browsers send cookies to all ports of a machine.
-        on_used: Called with a fresh token each time that one was used.
-
-    Attributes:
-        token: What the next browser must show.
+    `token` is what the next browser must show; `on_used` is called with a fresh one each time that one was used.
     """
 
     mode: Literal["server", "local"] = "local"
     lifetime: int | None = None
 
     def __init__(self, port: int, on_used: Callable[[str], None]) -> None:
+        # browsers send cookies to all ports of a machine
         self.cookie = f"ml_dash_ui_{port}"
         self.token = secrets.token_urlsafe(24)
         self._on_used = on_used
@@ -57,7 +53,8 @@ class OneTimeSessions:
             if not hmac.compare_digest(token.encode(), self.token.encode()):
                 return None
             self.token = secrets.token_urlsafe(24)
-            secret, who = secrets.token_urlsafe(32), _you()
+            secret = secrets.token_urlsafe(32)
+            who = Principal("local", "you", admin=False, grants={EVERY_OWNER: Scope.READ})
             self._open[secret] = who
         # outside of the lock: it prints, and a terminal can block
         self._on_used(self.token)
@@ -66,7 +63,3 @@ class OneTimeSessions:
     async def close(self, secret: str) -> None:
         """See `Sessions.close`."""
         self._open.pop(secret, None)
-
-
-def _you() -> Principal:
-    return Principal("local", "you", admin=False, grants={EVERY_OWNER: Scope.READ})

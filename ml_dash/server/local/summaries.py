@@ -13,7 +13,6 @@ from ml_dash.server.charts.summaries import summarize_together
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml_dash.journal.blocks import Block
     from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
@@ -74,43 +73,10 @@ class Summaries:
         if known is None or not known.holds(catalogue):
             known = self._known[series, writer] = _Summarised(catalogue)
         yield from known.parts
-        for part in _summarised(index, series, base, known.stop, count):
+        start, stop = base + known.stop, base + count
+        for first, rows, summary in summarize_together(index.blocks(series, start, stop), start, stop, _ROWS):
+            part = _Part(first - base, rows, summary)
             # what lies behind the last full part may still grow: it is summarised anew each time
             if part.rows >= _ROWS and part.start >= known.stop:
                 known.parts.append(part)
             yield part
-
-
-def _summarised(index: JournalIndex, series: Series, base: int, start: int, stop: int) -> Iterator[_Part]:
-    """Summarise a writer's rows `start` to `stop`, which are numbered from `base` on; what is damaged is left out."""
-    blocks = index.blocks(series, base + start, base + stop)
-    for first, rows, summary in summarize_together(blocks, base + start, base + stop, _ROWS):
-        yield _Part(first - base, rows, summary)
-
-
-class JournalSeries:
-    """A metric of a journal, as charts ask for it; see `ml_dash.server.charts.rows.ChartSource`.
-
-    Args:
-        index: The journal, held.
-        series: The metric.
-        known: What was summarised of the journal before.
-    """
-
-    def __init__(self, index: JournalIndex, series: Series, known: Summaries) -> None:
-        self._index = index
-        self._series = series
-        self._known = known
-
-    @property
-    def rows(self) -> int:
-        """How many rows the series has."""
-        return self._index.count(self._series)
-
-    def summaries(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-        """Yield the summaries of these rows."""
-        return self._known.of(self._index, self._series, start, stop)
-
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
-        """Yield the blocks that have any of these rows."""
-        return self._index.blocks(self._series, start, stop)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.journal_view import JournalView
 from ml_dash.server.charts.chart import chart
+from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.http.cursors import invalid_cursor
 from ml_dash.server.local.blobs import is_here
-from ml_dash.server.local.summaries import JournalSeries, Summaries
+from ml_dash.server.local.summaries import Summaries
 from ml_dash.server.rows.library import ServedView
 from ml_dash.storage.blobs import Staging
 
@@ -25,12 +27,7 @@ _BLOCK_ROWS = 65_536
 
 
 class LocalView(JournalView, ServedView):
-    """Answers questions about one experiment. Any thread may ask; answers are given one at a time.
-
-    Args:
-        located: Which experiment.
-        stale_after: Seconds without a sign of life, after which a running run counts as dead.
-    """
+    """Answers questions about one experiment. Any thread may ask; answers are given one at a time."""
 
     def __init__(self, located: Located, stale_after: float) -> None:
         super().__init__(located.journal, warns=False, stale_after=stale_after)
@@ -42,7 +39,8 @@ class LocalView(JournalView, ServedView):
     ) -> dict[str, Any]:
         """See `ServedView.chart`."""
         with self.reading() as index:
-            source = JournalSeries(index, series, self._summaries)
+            summaries = partial(self._summaries.of, index, series)
+            source = ChartSource(index.count(series), summaries, partial(index.blocks, series))
             return chart(source, field, x, start, stop, width)
 
     def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:

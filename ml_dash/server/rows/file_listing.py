@@ -22,12 +22,7 @@ _STATE = attrgetter(*FileState._fields)
 
 
 class FileListing:
-    """The files of one experiment.
-
-    Args:
-        database: Where their rows are.
-        experiment_id: Which experiment.
-    """
+    """The files of one experiment."""
 
     def __init__(self, database: Database, experiment_id: str) -> None:
         self._database = database
@@ -42,12 +37,7 @@ class FileListing:
             return [_as_row(row) for row in connection.execute(ordered) if matches(row)]
 
     def page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return some of these rows.
-
-        Args:
-            query: Which.
-            limit: How many at most.
-            cursor: What the page before said; None for the first page.
+        """Return at most `limit` of these rows; the cursor is that of the page before.
 
         Raises:
             ApiError: 400: the cursor is invalid.
@@ -64,7 +54,7 @@ class FileListing:
             "data": [_as_row(row) for row in rows[:limit]],
             "total": total,
             "hasMore": has_more,
-            "cursor": _cursor(rows[limit - 1]) if has_more and limit else None,
+            "cursor": write_cursor(_place_of(rows[limit - 1])) if has_more and limit else None,
         }
 
     def get(self, file_id: str) -> dict[str, Any] | None:
@@ -76,9 +66,7 @@ class FileListing:
     def missing(self, limit: int, cursor: str | None) -> dict[str, Any]:
         """Return a page of the missing blobs: files that are not deleted name them, and the server does not have them.
 
-        Args:
-            limit: How many at most.
-            cursor: The checksum before the first.
+        The cursor is the last checksum of the page before.
         """
         query = (
             # files with the same checksum have the same size: any aggregate would do
@@ -151,7 +139,7 @@ class FileListing:
         for row in found:
             if matches(row):
                 total += 1
-                if len(rows) <= limit and (after is None or _sorted_by(row) > _sort_key(after)):
+                if len(rows) <= limit and (after is None or _sort_key(_place_of(row)) > _sort_key(after)):
                     rows.append(row)
         return rows, total
 
@@ -202,8 +190,8 @@ def _behind(kept: Subquery, after: list[Any]) -> ColumnElement[bool]:
     )
 
 
-def _sorted_by(row: Row[Any]) -> tuple[bytes, bytes, int, int]:
-    return _sort_key([row.path, row.filename, row.saved_ns, row.seen])
+def _place_of(row: Row[Any]) -> list[Any]:
+    return [row.path, row.filename, row.saved_ns, row.seen]
 
 
 def _sort_key(place: list[Any]) -> tuple[bytes, bytes, int, int]:
@@ -211,10 +199,6 @@ def _sort_key(place: list[Any]) -> tuple[bytes, bytes, int, int]:
     path, filename, saved_ns, seen = place
     encoded = (text.encode("utf-8", "surrogatepass") for text in (path, filename))
     return (*encoded, -saved_ns, -seen)
-
-
-def _cursor(row: Row[Any]) -> str:
-    return write_cursor([row.path, row.filename, row.saved_ns, row.seen])
 
 
 def _parse_cursor(cursor: str) -> list[Any]:

@@ -8,9 +8,8 @@ blocks in their place meanwhile, the rows and their indices are the same.
 from __future__ import annotations
 
 import zlib
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -127,13 +126,7 @@ def _unreadable(reason: str) -> ApiError:
 
 
 class StoreIndex:
-    """One experiment's rows. Any thread may ask.
-
-    Args:
-        database: Where the blocks are.
-        objects: Where the data of large ones is.
-        experiment_id: Whose rows.
-    """
+    """One experiment's rows, of which the data of large blocks is in the object store. Any thread may ask."""
 
     def __init__(self, database: Database, objects: ObjectStore, experiment_id: str) -> None:
         self._database = database
@@ -181,17 +174,9 @@ class StoreIndex:
         since_ns: int | None = None,
         until_ns: int | None = None,
     ) -> Iterator[tuple[int, Block]]:
-        """Iterate over the blocks that have any of the rows `start` to `stop`; only these are read.
+        """Yield each block that has any of the rows `start` to `stop` (exclusive), with its first row's index.
 
-        Args:
-            series: Whose rows.
-            start: The first row's index.
-            stop: The index after the last row's; None for all that there are now.
-            since_ns: Leave out blocks that have nothing from then on.
-            until_ns: Leave out blocks that have nothing up to then.
-
-        Returns:
-            Pairs of the index of the block's first row, and the block.
+        Only these are read, without those that have nothing from `since_ns` on, or nothing up to `until_ns`.
         """
         bounds = []
         if since_ns is not None:
@@ -224,20 +209,15 @@ class StoreIndex:
         )
         with self._database.read() as connection:
             found = connection.execute(query).all()
-        by_writer = groupby(found, key=attrgetter("writer"))
-        return [(writer, map(self._load, list(rows))) for writer, rows in by_writer]
-
-    def _load(self, row: Row[Any]) -> Block:
-        # the first column is the writer
-        return load_block(self._objects, StoredBlock._make(tuple(row)[1:]))
+        by_writer: dict[str, list[StoredBlock]] = {}
+        for writer, *columns in found:
+            by_writer.setdefault(writer, []).append(StoredBlock._make(columns))
+        return [(writer, map(partial(load_block, self._objects), own)) for writer, own in by_writer.items()]
 
     def summaries(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-        """Iterate over the summaries of the blocks that have any of the rows `start` to `stop`.
+        """Yield the first row's index, the number of rows and the summary of what has rows from `start` to `stop`.
 
-        Small blocks have none, and are summarised together.
-
-        Returns:
-            The index of the first row, the number of rows, and the summary.
+        Small blocks have no summary, and are summarised together.
         """
         columns = [BLOCKS.c.first, BLOCKS.c.rows, BLOCKS.c.summary]
         found = self._pages(series, start, stop, columns, [])

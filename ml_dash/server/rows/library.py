@@ -7,9 +7,9 @@ is a root of journals on this disk. What reads experiments knows no more of eith
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from ml_dash.query.view import View
+from ml_dash.query.view import RowView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -23,24 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class ServedView(View):
-    """What pages and routes ask besides; see `ml_dash.query.view.RowView` for what rows alone can answer."""
-
-    @abstractmethod
-    def logs(
-        self,
-        level: str | None = None,
-        search: str | None = None,
-        start_index: SupportsIndex = 0,
-        limit: SupportsIndex = 100,
-        since: float | None = None,
-        until: float | None = None,
-    ) -> dict[str, Any]:
-        """Return log rows, of a time too; see `RowView.logs`."""
-
-    @abstractmethod
-    def tracks(self) -> list[dict[str, Any]]:
-        """Return each track's ``topic`` and ``count`` of rows."""
+class ServedView(RowView[Any]):
+    """What pages and routes ask besides what rows alone can answer."""
 
     @abstractmethod
     def chart(
@@ -53,10 +37,6 @@ class ServedView(View):
         """Return some of the rows of files, each with whether its blob is ``available``."""
 
     @abstractmethod
-    def count(self, series: Series) -> int:
-        """Return how many rows a series has."""
-
-    @abstractmethod
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Iterate over exactly the rows `start` to `stop`, in blocks."""
 
@@ -67,16 +47,13 @@ class StoredBlob(Protocol):
     @property
     def checksum(self) -> str:
         """Its SHA-256."""
-        ...
 
     @property
     def size(self) -> int:
         """Its bytes."""
-        ...
 
     def reader(self, start: int, stop: int) -> Callable[[], Awaitable[bytes]]:
         """Return what gives the bytes from `start` to `stop`, a piece at a time, and nothing behind the last."""
-        ...
 
 
 class Library(Protocol):
@@ -84,11 +61,9 @@ class Library(Protocol):
 
     async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that reads, on another thread."""
-        ...
 
     def find(self, experiment_id: str) -> Found | None:
         """Return the experiment with this id, a deleted one too; None if there is none."""
-        ...
 
     def record(self, experiment_id: str) -> dict[str, Any]:
         """Return an experiment's record.
@@ -96,28 +71,20 @@ class Library(Protocol):
         Raises:
             ApiError: 404 or 410.
         """
-        ...
 
     def listing(
         self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
     ) -> dict[str, Any]:
         """Return a page of records, newest first, and ``asOf``, with which to ask later for what has changed.
 
-        Args:
-            where: Which.
-            limit: How many at most.
-            cursor: What the page before said; None for the first page.
-            changed_since: The ``asOf`` of an earlier answer: only what may have changed since, deleted ones included.
+        With the ``asOf`` of an earlier answer as `changed_since`: only what may have changed, deleted ones included.
 
         Raises:
             ApiError: 400: the cursor or `changed_since` is invalid.
         """
-        ...
 
     def view(self, experiment_id: str) -> ServedView:
         """Return what answers questions about an experiment's rows."""
-        ...
 
     def content(self, found: Found, row: dict[str, Any]) -> StoredBlob | None:
         """Return the blob of a file; None where it is missing."""
-        ...

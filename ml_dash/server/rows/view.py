@@ -6,12 +6,13 @@ Rows are in the order in which they arrived, which for one writer is that of its
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.block_ops import slice_block
-from ml_dash.query.view import RowView
 from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
+from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.rows.file_listing import FileListing
 from ml_dash.server.rows.index import StoreIndex
 from ml_dash.server.rows.library import ServedView
@@ -27,13 +28,8 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.backend import Backend
 
 
-class StoreView(RowView[StoreIndex], ServedView):
-    """Answers questions about one experiment. Make one for each request: what it has looked up, it keeps.
-
-    Args:
-        backend: Where rows and the data of large blocks are stored.
-        experiment_id: Which experiment.
-    """
+class StoreView(ServedView):
+    """Answers questions about one experiment. Make one for each request: what it has looked up, it keeps."""
 
     def __init__(self, backend: Backend, experiment_id: str) -> None:
         self._backend = backend
@@ -64,10 +60,14 @@ class StoreView(RowView[StoreIndex], ServedView):
         self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
     ) -> dict[str, Any]:
         """See `ServedView.chart`."""
-        return chart(_Source(self._index, series), field, x, start, stop, width)
+        index = self._index
+        source = ChartSource(
+            index.count(series), partial(index.summaries, series), partial(index.blocks, series)
+        )
+        return chart(source, field, x, start, stop, width)
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
-        """Return the rows of files, see `View.files`, and of each whether its blob is ``available``."""
+        """See `View.files`; besides, each row says whether its blob is ``available``."""
         return FileListing(self._database, self._id).all(query)
 
     def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
@@ -83,19 +83,3 @@ class StoreView(RowView[StoreIndex], ServedView):
         stop = self._index.count(series) if stop is None else stop
         for first, block in self._index.blocks(series, start, stop):
             yield slice_block(block, max(start - first, 0), min(stop - first, block.count))
-
-
-class _Source:
-    def __init__(self, index: StoreIndex, series: Series) -> None:
-        self._index = index
-        self._series = series
-
-    @property
-    def rows(self) -> int:
-        return self._index.count(self._series)
-
-    def summaries(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
-        return self._index.summaries(self._series, start, stop)
-
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
-        return self._index.blocks(self._series, start, stop)

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.server.charts.chart import ChartLimits, chart
+from ml_dash.server.charts import chart as charts
+from ml_dash.server.charts.chart import ChartLimits
 from ml_dash.server.charts.parts import COLUMNS
+from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.errors import ApiError
 from tests.server.charts.charted import (
     SECOND,
@@ -67,6 +69,10 @@ def ordered(bounds: tuple[float | None, float | None]) -> tuple[float | None, fl
     """Bounds that make a range."""
     low, high = bounds
     return (high, low) if low is not None and high is not None and low > high else (low, high)
+
+
+def chart(series: Charted, *args: Any, **named: Any) -> dict[str, Any]:
+    return charts.chart(ChartSource(series.rows, series.summaries, series.blocks), *args, **named)
 
 
 def charted(rows: list[Row], per_block: int, bucket: int) -> Charted:
