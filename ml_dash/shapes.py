@@ -149,10 +149,21 @@ class Revoked(Answer):
 class NewToken(Request):
     """A token to create."""
 
-    name: Name
+    name: Annotated[Name, Meta(extra={"remedy": "give 1 to 255 printable characters"})]
     grants: tuple[Grant, ...] = ()
     admin: bool = False
-    expires_in: Annotated[float, Meta(gt=0, description="Seconds.")] | None = None
+    # that it is above 0, and below a limit, is checked where the limit is
+    expires_in: (
+        Annotated[
+            float,
+            Meta(
+                description="Seconds.",
+                extra_json_schema={"exclusiveMinimum": 0},
+                extra={"remedy": "give a number of seconds, or null"},
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Session(Answer):
@@ -254,8 +265,13 @@ class Experiments(Answer):
 class NewExperiment(Request):
     """An experiment to create, or what to change of it; what is left out or null stays."""
 
+    # what is wrong with one is told best by the code that parses it
     prefix: Annotated[
-        str, Meta(min_length=5, max_length=1024, description="In full: owner/project/path…/name.")
+        str,
+        Meta(
+            description="In full: owner/project/path…/name.",
+            extra_json_schema={"minLength": 5, "maxLength": 1024},
+        ),
     ]
     readme: Annotated[str, Meta(max_length=README_MAX)] | None = None
     tags: Tags | None = None
@@ -531,7 +547,14 @@ class MissingBlobs(Answer):
 class NewUpload(Request):
     """How large a blob is whose parts are about to be sent."""
 
-    size_bytes: Annotated[int, Meta(ge=1, le=INDEX_MAX)]
+    size_bytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=INDEX_MAX,
+            extra={"remedy": "give a number of bytes above 0: an empty content is sent whole"},
+        ),
+    ]
 
 
 class Upload(Answer):

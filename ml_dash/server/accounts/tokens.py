@@ -281,8 +281,10 @@ def _checked_lifetime(expires_in: float | None) -> int | None:
     if expires_in is None:
         return None
     if not 0 < expires_in <= LIFETIME_MAX:
+        # JSON's whole numbers came as floats: they are shown as they were given
+        shown = int(expires_in) if float(expires_in).is_integer() else expires_in
         raise InvalidArgumentError(
-            f"a token cannot expire in {expires_in!r} s: give more than 0 and at most {LIFETIME_MAX} s, or nothing "
+            f"a token cannot expire in {shown!r} s: give more than 0 and at most {LIFETIME_MAX} s, or nothing "
             "for one that never expires"
         )
     return int(expires_in * NANOSECONDS)

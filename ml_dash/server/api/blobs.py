@@ -111,12 +111,12 @@ def owner_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     async def limits(request: web.Request, owner: str) -> web.Response:
         return answer(request, await store.query(store.limits.record, owner))
 
-    async def change(request: web.Request, new: NewLimits) -> web.Response:
+    async def change(request: web.Request, owner: str, new: NewLimits) -> web.Response:
         given = {"quota_bytes": new.quota_bytes, "file_bytes": new.file_bytes}
         changes = {name: value for name, value in given.items() if value is not UNSET}
-        return answer(request, await store.database.run(store.limits.change, _owner(request), changes))
+        return answer(request, await store.database.run(store.limits.change, owner, changes))
 
-    return [bind(contract.OWNER_LIMITS, limits, permitted), bind(contract.CHANGE_LIMITS, change)]
+    return [bind(contract.OWNER_LIMITS, limits, permitted), bind(contract.CHANGE_LIMITS, change, permitted)]
 
 
 def _owner(request: web.Request) -> str:

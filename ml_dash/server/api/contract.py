@@ -283,15 +283,14 @@ POST_FRAMES = _writing(
 
 _Since: TypeAlias = Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")]
 _Until: TypeAlias = Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")]
+_UNNAMED = {"remedy": f"give 1 to {SERIES_NAME_MAX} characters, or leave it out for the unnamed metric"}
 _MetricName: TypeAlias = Annotated[
     str,
     _text(
         "The metric's name; without it, the unnamed one.",
         SERIES_NAME_MAX,
         1,
-        extra={
-            "remedy": f"give at most {SERIES_NAME_MAX} characters, or leave it out for the unnamed metric"
-        },
+        extra=_UNNAMED,
     ),
 ]
 
@@ -352,7 +351,13 @@ class BlocksRange(Query):
     """Which rows of which series."""
 
     kind: Annotated[Kind, Meta(description="Its kind.")]
-    name: Annotated[str, _text("Its name; without it, the unnamed one.", SERIES_NAME_MAX, 1)] | None = None
+    name: (
+        Annotated[
+            str,
+            _text("Its name; without it, the unnamed one.", SERIES_NAME_MAX, 1, extra=_UNNAMED),
+        ]
+        | None
+    ) = None
     start: Annotated[int, _whole("The first row's index.")] = 0
     stop: Annotated[int, _whole("The index after the last row's.")] | None = None
 
@@ -498,8 +503,9 @@ CHANGE_LIMITS = Route(
     _LIMITS,
     "Change what an owner may store; null is no limit.",
     {200: shapes.OwnerLimits},
-    (404, 507),
+    (507,),
     caller=Caller.ADMIN,
+    scope=Scope.ADMIN,
     body=shapes.NewLimits,
 )
 

@@ -71,9 +71,12 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     """Return the routes that change experiments."""
     experiments = store.experiments
 
+    def permit(request: web.Request, body: dict[str, Any]) -> None:
+        # before all other fields: what they may hold is nothing to tell who may not write
+        require(request, _identity(body.get("prefix")).owner, Scope.WRITE)
+
     async def upsert(request: web.Request, new: NewExperiment) -> web.Response:
         identity = _identity(new.prefix)
-        require(request, identity.owner, Scope.WRITE)
         if new.metadata is not None:
             _check_packable(new.metadata)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata)
@@ -83,7 +86,7 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
     async def delete(request: web.Request, found: Found) -> web.Response:
         return answer(request, await store.database.run(experiments.delete, found.id))
 
-    return [bind(contract.UPSERT, upsert), bind(contract.DELETE, delete)]
+    return [bind(contract.UPSERT, upsert, permit=permit), bind(contract.DELETE, delete)]
 
 
 def _plain(name: str, text: str | None, strip: str = "") -> str | None:
@@ -95,7 +98,9 @@ def _plain(name: str, text: str | None, strip: str = "") -> str | None:
     return text.strip(strip) if strip else text
 
 
-def _identity(prefix: str) -> Identity:
+def _identity(prefix: object) -> Identity:
+    if not isinstance(prefix, str):
+        raise invalid("prefix", prefix, "give a text such as 'owner/project/name'")
     try:
         # names that stand for "the current user" or "now" are filled in by clients: here they would be the server's
         identity = parse_prefix(prefix, user=str, now_ns=time.time_ns)

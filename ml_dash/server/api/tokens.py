@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_dash import shapes
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, ErrorCode
-from ml_dash.server.accounts.grants import Principal, Scope, parse_scope
+from ml_dash.server.accounts.grants import Principal, Scope, check_owner, parse_scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import answer
-from ml_dash.server.http.query_args import invalid
 from ml_dash.shapes import CreatedToken, Grant, NewToken, Revoked, ScopeWord, Token, Whoami
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:
                 created_by=principal(request).token_id,
             )
         except InvalidArgumentError as error:
-            raise ApiError(400, ErrorCode.INVALID, str(error)) from None
+            raise _invalid(str(error)) from None
         told = CreatedToken(token=created.token, **_of_record(created.record))
         return answer(request, told, status=201)
 
@@ -70,7 +69,7 @@ def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:
         # before the last one, which would take "self" for an id
         bind(contract.REVOKE_SELF, revoke_self),
         bind(contract.TOKENS, list_tokens),
-        bind(contract.CREATE_TOKEN, create_token),
+        bind(contract.CREATE_TOKEN, create_token, permit=_check_grants),
         bind(contract.REVOKE_TOKEN, revoke_token),
     ]
 
@@ -102,10 +101,29 @@ def _of_record(record: TokenRecord) -> dict[str, Any]:
     }
 
 
+def _check_grants(_request: web.Request, body: dict[str, Any]) -> None:
+    """Tell of one grant what is wrong with it: of all together it could not be told which."""
+    grants = body.get("grants", [])
+    for each in grants if isinstance(grants, list) else []:
+        if not (isinstance(each, dict) and each.keys() == {"owner", "scope"}):
+            raise _invalid(f'{str(each)[:100]!r} is not a grant: give {{"owner": …, "scope": …}}')
+        if not (isinstance(each["owner"], str) and isinstance(each["scope"], str)):
+            raise _invalid("owner and scope of a grant must be strings")
+        try:
+            parse_scope(each["scope"])
+            check_owner(each["owner"])
+        except InvalidArgumentError as error:
+            raise _invalid(str(error)) from None
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError(400, ErrorCode.INVALID, message)
+
+
 def _grants(given: Iterable[Grant]) -> dict[str, Scope]:
     grants: dict[str, Scope] = {}
     for grant in given:
         if grant.owner in grants:
-            raise invalid("grants", grant.owner, "it is granted twice: name it once, with the larger scope")
+            raise _invalid(f"owner {grant.owner!r} is granted twice: name it once, with the larger scope")
         grants[grant.owner] = parse_scope(grant.scope)
     return grants

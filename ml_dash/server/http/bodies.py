@@ -20,7 +20,8 @@ from msgspec import Struct
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.query_args import checked, field_types
+from ml_dash.server.http.query_args import checked, field_types, invalid
+from ml_dash.shapes import NewToken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -97,8 +98,21 @@ def _wants_msgpack(request: web.BaseRequest) -> bool:
     return MSGPACK in accepted
 
 
-async def read_object(request: web.Request, shape: type[S], limit: int, timeout: float) -> S:
-    """Return a request's body, which is one object in JSON or msgpack; see `read_body`.
+async def read_object(
+    request: web.Request,
+    shape: type[S],
+    limit: int,
+    timeout: float,
+    permit: Callable[[web.Request, dict[str, Any]], None] | None = None,
+) -> S:
+    """Return a request's body, which is one object in JSON or msgpack.
+
+    Args:
+        request: The request.
+        shape: What the object must be.
+        limit: How many bytes the body may have.
+        timeout: Seconds for which nothing of it may come.
+        permit: Is called with the object before its fields are checked.
 
     Raises:
         ApiError: 400, 408 or 413.
@@ -114,9 +128,14 @@ async def read_object(request: web.Request, shape: type[S], limit: int, timeout:
     if not is_shallow([value], _DEPTH_MAX):
         raise _invalid(f"the body is nested more than {_DEPTH_MAX} levels deep: flatten it")
     known = field_types(shape)
-    # values are not shown: one may be a secret under a name with a typing error
-    if unknown := sorted(str(name) for name in value.keys() - known.keys()):
-        raise _invalid(f"{unknown[0]!r:.200}: there is no such field: send one object of {', '.join(known)}")
+    if unknown := sorted(value.keys() - known.keys(), key=str):
+        remedy = f"there is no such field: send one object of {', '.join(known)}"
+        # it may be a secret under a name with a typing error
+        if shape is NewToken or any(field.extra.get("secret") for field in known.values()):
+            raise _invalid(f"{str(unknown[0])!r:.200}: {remedy}")
+        raise invalid(str(unknown[0])[:200], value[unknown[0]], remedy)
+    if permit is not None:
+        permit(request, value)
     return checked(value, shape)
 
 

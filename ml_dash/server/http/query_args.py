@@ -140,8 +140,10 @@ def _expected(described: inspect.Type) -> str:
     described, _ = _bare(described)
     text = "an object"
     match described:
-        case inspect.StrType(max_length=most):
-            text = "a text" if most is None else f"a text of at most {most} characters"
+        case inspect.StrType(min_length=least, max_length=most) if most is not None:
+            text = f"{least} to {most} characters" if least else f"a text of at most {most} characters"
+        case inspect.StrType():
+            text = "a text"
         case inspect.IntType(ge=least, le=most):
             text = f"a whole number from {least or 0} {'on' if most is None else f'to {most}'}"
         case inspect.FloatType(gt=least):

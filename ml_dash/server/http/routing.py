@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[..., Awaitable[web.StreamResponse]]
     Find = Callable[[web.Request, Scope], Awaitable[Any]]
+    Permit = Callable[[web.Request, dict[str, Any]], None]
 
 
 class Form(Struct):
@@ -107,29 +108,39 @@ class Binder:
     body_bytes: int
     body_seconds: float
 
-    def __call__(self, route: Route, handler: Handler, find: Find | None = None) -> web.RouteDef:
-        """Return a route with its handler; `find` takes the place of the usual one."""
-        find = find or self.find
+    def __call__(
+        self, route: Route, handler: Handler, find: Find | None = None, permit: Permit | None = None
+    ) -> web.RouteDef:
+        """Return a route with its handler.
 
+        Args:
+            route: What can be asked.
+            handler: Answers it.
+            find: Takes the place of the usual one.
+            permit: Checks a body, of known fields, before the types of these are checked.
+        """
+        return bound(route, self._checking(route, handler, find or self.find, permit))
+
+    def _checking(self, route: Route, handler: Handler, find: Find, permit: Permit | None) -> Handler:
         async def checking(request: web.Request) -> web.StreamResponse:
             given: list[Any] = []
-            # cheap checks come first: what they refuse asks no database
+            # existence and permission come first: who may not ask learns nothing of what could be asked
             if route.caller is Caller.ADMIN:
                 require_admin(request)
-            query = read_query(request, route.query)
             if route.caller is Caller.PAGE and request.method != "GET":
                 demand_page(request)
             if route.scope is not None:
                 given.append(await find(request, route.scope))
+            query = read_query(request, route.query)
             if route.query is not Query:
                 given.append(query)
             # nothing is read of who may not send it
             if route.body is not None and not isinstance(route.body, str):
                 limit = route.body_bytes or self.body_bytes
-                given.append(await read_object(request, route.body, limit, self.body_seconds))
+                given.append(await read_object(request, route.body, limit, self.body_seconds, permit))
             return await handler(request, *given)
 
-        return bound(route, checking)
+        return checking
 
 
 def bound(route: Route, handler: Handler) -> web.RouteDef:

@@ -85,9 +85,11 @@ def check(values: dict[str, Any], shape: type[Struct]) -> str:
 
 def test_fields_of_a_body_are_told_like_arguments_and_secrets_are_not_shown() -> None:
     assert checked({"name": "n", "expiresIn": None}, NewToken) == NewToken(name="n")
-    assert check({"name": "n", "expiresIn": -1}, NewToken) == "expiresIn=-1: give a number above 0"
+    assert check({"name": "n", "expiresIn": "3"}, NewToken) == (
+        "expiresIn='3': give a number of seconds, or null"
+    )
     assert check({"name": "n", "admin": 1}, NewToken) == "admin=1: give true or false"
-    assert check({}, NewToken) == "name=None: give a text of at most 255 characters"
+    assert check({}, NewToken) == "name=None: give 1 to 255 printable characters"
     assert check({"name": "n", "grants": {}}, NewToken) == (
         "grants={}: give a list, each an object of owner and scope"
     )
