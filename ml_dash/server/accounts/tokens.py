@@ -282,7 +282,7 @@ def _checked_lifetime(expires_in: float | None) -> int | None:
         return None
     if not 0 < expires_in <= LIFETIME_MAX:
         # JSON's whole numbers came as floats: they are shown as they were given
-        shown = int(expires_in) if float(expires_in).is_integer() else expires_in
+        shown = int(expires_in) if abs(expires_in) < 1e18 and float(expires_in).is_integer() else expires_in
         raise InvalidArgumentError(
             f"a token cannot expire in {shown!r} s: give more than 0 and at most {LIFETIME_MAX} s, or nothing "
             "for one that never expires"
