@@ -146,6 +146,13 @@ class Revoked(Answer):
     revoked: bool
 
 
+_LIFETIME = Meta(
+    description="Seconds.",
+    extra_json_schema={"exclusiveMinimum": 0},
+    extra={"remedy": "give a number of seconds, or null"},
+)
+
+
 class NewToken(Request):
     """A token to create."""
 
@@ -153,17 +160,7 @@ class NewToken(Request):
     grants: tuple[Grant, ...] = ()
     admin: bool = False
     # that it is above 0, and below a limit, is checked where the limit is
-    expires_in: (
-        Annotated[
-            float,
-            Meta(
-                description="Seconds.",
-                extra_json_schema={"exclusiveMinimum": 0},
-                extra={"remedy": "give a number of seconds, or null"},
-            ),
-        ]
-        | None
-    ) = None
+    expires_in: Annotated[float, _LIFETIME] | None = None
 
 
 class Session(Answer):
@@ -544,17 +541,13 @@ class MissingBlobs(Answer):
     cursor: str | None
 
 
+_NOT_EMPTY = {"remedy": "give a number of bytes above 0: an empty content is sent whole"}
+
+
 class NewUpload(Request):
     """How large a blob is whose parts are about to be sent."""
 
-    size_bytes: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=INDEX_MAX,
-            extra={"remedy": "give a number of bytes above 0: an empty content is sent whole"},
-        ),
-    ]
+    size_bytes: Annotated[int, Meta(ge=1, le=INDEX_MAX, extra=_NOT_EMPTY)]
 
 
 class Upload(Answer):

@@ -51,6 +51,11 @@ def _text(description: str, most: int = TEXT_MAX, least: int = 0, **others: Any)
     return Meta(description=description, max_length=most, min_length=least, **others)
 
 
+def _name(description: str) -> Meta:
+    remedy = f"give 1 to {SERIES_NAME_MAX} characters, or leave it out for the unnamed metric"
+    return _text(description, SERIES_NAME_MAX, 1, extra={"remedy": remedy})
+
+
 def _whole(description: str, most: int = INDEX_MAX, least: int = 0) -> Meta:
     return Meta(description=description, ge=least, le=most)
 
@@ -283,16 +288,7 @@ POST_FRAMES = _writing(
 
 _Since: TypeAlias = Annotated[float, Meta(description="Only from this time on; seconds since the epoch.")]
 _Until: TypeAlias = Annotated[float, Meta(description="Only up to this time; seconds since the epoch.")]
-_UNNAMED = {"remedy": f"give 1 to {SERIES_NAME_MAX} characters, or leave it out for the unnamed metric"}
-_MetricName: TypeAlias = Annotated[
-    str,
-    _text(
-        "The metric's name; without it, the unnamed one.",
-        SERIES_NAME_MAX,
-        1,
-        extra=_UNNAMED,
-    ),
-]
+_MetricName: TypeAlias = Annotated[str, _name("The metric's name; without it, the unnamed one.")]
 
 
 class MetricName(Query):
@@ -351,13 +347,7 @@ class BlocksRange(Query):
     """Which rows of which series."""
 
     kind: Annotated[Kind, Meta(description="Its kind.")]
-    name: (
-        Annotated[
-            str,
-            _text("Its name; without it, the unnamed one.", SERIES_NAME_MAX, 1, extra=_UNNAMED),
-        ]
-        | None
-    ) = None
+    name: Annotated[str, _name("Its name; without it, the unnamed one.")] | None = None
     start: Annotated[int, _whole("The first row's index.")] = 0
     stop: Annotated[int, _whole("The index after the last row's.")] | None = None
 

@@ -28,6 +28,9 @@ async def ask(client: Client, token: str, method: str, path: str, body: Any = No
     [
         ("experiments", {"prefix": "../x"}, "segment '..' is a step in a path, not a name"),
         ("experiments", {"prefix": "/a/b/c"}, "give it in full: 'owner/project/name', without slashes"),
+        ("experiments", {"prefix": "a/b"}, "give it in full: 'owner/project/name', without slashes"),
+        ("experiments", {"prefix": "x"}, "segment '' is empty"),
+        ("experiments", {"prefix": ""}, "give 'owner/project/name', or None"),
         ("experiments", {"prefix": None}, "prefix=None: give a text such as 'owner/project/name'"),
         ("experiments", {"prefix": ["a"]}, "give a text such as 'owner/project/name'"),
         ("experiments", {"prefix": "a/b/c", "nope": 7}, "nope=7: there is no such field"),
