@@ -78,7 +78,7 @@ class RawFrame(NamedTuple):
     @property
     def head_is_sound(self) -> bool:
         """Whether the head checksum is that of header and meta."""
-        return zlib.crc32(self.meta, zlib.crc32(self.checked_head)) == self.header.head_crc
+        return head_crc(self.checked_head, self.meta) == self.header.head_crc
 
     @property
     def data_is_sound(self) -> bool:
@@ -107,10 +107,9 @@ def data_crc(seq: int, data: bytes | memoryview) -> int:
     return zlib.crc32(data, zlib.crc32(_SEQ.pack(seq)))
 
 
-def head_crc_ok(raw_header: bytes | memoryview, meta: bytes | memoryview) -> bool:
-    """Say whether the head checksum in a frame's header is that of its header and meta."""
-    stored = FRAME_HEADER.unpack_from(raw_header)[-1]
-    return bool(zlib.crc32(meta, zlib.crc32(raw_header[:_CHECKED])) == stored)
+def head_crc(raw_header: bytes | memoryview, meta: bytes | memoryview) -> int:
+    """Return a frame's head checksum. It covers the header up to the checksum itself, and the meta."""
+    return zlib.crc32(meta, zlib.crc32(raw_header[:_CHECKED]))
 
 
 def parse_frame_header(raw: bytes | memoryview) -> FrameHeader | None:
@@ -145,9 +144,8 @@ def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
     crc = zlib.crc32(_SEQ.pack(seq))
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
-    checked = FRAME_HEADER.pack(SYNC, len(meta), data_len, seq, crc, 0)[:_CHECKED]
-    head_crc = zlib.crc32(meta, zlib.crc32(checked))
-    return b"".join((checked, head_crc.to_bytes(4, "little"), meta, *pieces))
+    unsealed = FRAME_HEADER.pack(SYNC, len(meta), data_len, seq, crc, 0)
+    return b"".join((unsealed[:_CHECKED], head_crc(unsealed, meta).to_bytes(4, "little"), meta, *pieces))
 
 
 def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[BlockHead]:

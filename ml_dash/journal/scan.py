@@ -18,7 +18,7 @@ from ml_dash.journal.frame import (
     FrameHeader,
     SegmentHeader,
     decode_segment_header,
-    head_crc_ok,
+    head_crc,
     parse_frame_header,
     parse_segment_name,
 )
@@ -117,7 +117,8 @@ class SegmentScan:
         if header is None or offset + header.length > self.size:
             return None
         meta = window.at(offset + _HEAD, header.meta_len)
-        return (header, meta) if len(meta) == header.meta_len and head_crc_ok(raw, meta) else None
+        sound = len(meta) == header.meta_len and head_crc(raw, meta) == header.head_crc
+        return (header, meta) if sound else None
 
     def _accept(self, header: FrameHeader, meta: bytes) -> Frame | None:
         """Move over an intact frame. None where this version cannot tell what its meta means."""

@@ -22,7 +22,7 @@ from ml_dash.journal.frame import (
     decode_segment_header,
     encode_frame,
     encode_segment_header,
-    head_crc_ok,
+    head_crc,
     parse_frame_header,
     parse_segment_name,
 )
@@ -111,7 +111,7 @@ def rows_of(raw: bytes) -> list[Row]:
         assert frame is not None
         split = offset + FRAME_HEADER.size + frame.meta_len
         meta, data = raw[offset + FRAME_HEADER.size : split], raw[split : split + frame.data_len]
-        assert head_crc_ok(raw[offset:], meta)
+        assert head_crc(raw[offset:], meta) == frame.head_crc
         assert data_crc(frame.seq, data) == frame.data_crc
         offset, at = split + frame.data_len, 0
         for head in decode_meta(meta, len(data)):

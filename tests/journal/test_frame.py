@@ -21,7 +21,7 @@ from ml_dash.journal.frame import (
     decode_segment_header,
     encode_frame,
     encode_segment_header,
-    head_crc_ok,
+    head_crc,
     parse_frame_header,
     parse_segment_name,
     segment_name,
@@ -41,6 +41,10 @@ def parts(raw: bytes) -> tuple[bytes, bytes, bytes]:
     split = FRAME_HEADER.size + header.meta_len
     assert len(raw) == split + header.data_len
     return raw[: FRAME_HEADER.size], raw[FRAME_HEADER.size : split], raw[split:]
+
+
+def head_crc_in(raw_header: bytes) -> int:
+    return int.from_bytes(raw_header[-4:], "little")
 
 
 def flipped(raw: bytes, bit: int) -> bytes:
@@ -66,7 +70,7 @@ def test_the_blocks_of_a_frame_follow_one_another() -> None:
 
     heads = decode_meta(meta, len(data))
 
-    assert head_crc_ok(raw_header, meta)
+    assert head_crc_in(raw_header) == head_crc(raw_header, meta)
     assert heads == [
         BlockHead(TRAIN.series, 2, (ColumnHead("loss", "f", 2, sparse=False, nbytes=16),), 32),
         BlockHead(LOG.series, 1, (ColumnHead("message", "o", 1, sparse=False, nbytes=7),), 15),
@@ -105,7 +109,7 @@ def test_a_flipped_bit_of_header_or_meta_fails_the_head_checksum() -> None:
 
     for bit in range(8 * (len(raw_header) + len(meta))):
         changed = flipped(raw_header + meta, bit)
-        assert not head_crc_ok(changed[:28], changed[28:])
+        assert head_crc_in(changed[:28]) != head_crc(changed[:28], changed[28:])
 
 
 def test_a_flipped_bit_of_the_data_and_another_number_fail_the_data_checksum() -> None:
@@ -123,7 +127,7 @@ def test_a_frame_without_blocks_is_a_frame() -> None:
     raw_header, meta, data = parts(encode_frame(1, []))
 
     assert data == b""
-    assert head_crc_ok(raw_header, meta)
+    assert head_crc_in(raw_header) == head_crc(raw_header, meta)
     assert decode_meta(meta, 0) == []
 
 

@@ -13,7 +13,7 @@ from ml_dash.journal.frame import (
     data_crc,
     decode_meta,
     decode_segment_header,
-    head_crc_ok,
+    head_crc,
     parse_frame_header,
 )
 from ml_dash.series import Kind, Series
@@ -32,7 +32,7 @@ def frames_of(raw: bytes, offset: int) -> Iterator[tuple[int, list[int]]]:
     while header := parse_frame_header(raw[offset:]):
         split = offset + FRAME_HEADER.size + header.meta_len
         meta, data = raw[offset + FRAME_HEADER.size : split], raw[split : split + header.data_len]
-        if not head_crc_ok(raw[offset:], meta) or data_crc(header.seq, data) != header.data_crc:
+        if head_crc(raw[offset:], meta) != header.head_crc or data_crc(header.seq, data) != header.data_crc:
             return
         (head,) = decode_meta(meta, len(data))
         yield header.seq, [row["n"] for row in block_rows(decode_block(head, data))]
