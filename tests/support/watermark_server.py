@@ -17,7 +17,7 @@ import msgpack
 
 from ml_dash.client.transport import Answer
 from ml_dash.journal.blocks import block_rows, decode_block
-from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc_ok, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, data_crc, decode_meta, head_crc, parse_frame_header
 
 __all__ = ["StoredExperiment", "WatermarkServer", "answer", "error"]
 
@@ -176,7 +176,11 @@ def _first_frame(body: bytes, writer: StoredWriter) -> tuple[int, int, bytes, by
         split = FRAME_HEADER.size + header.meta_len
         meta, data = body[FRAME_HEADER.size : split], body[split : split + header.data_len]
         whole = len(meta) + len(data) == header.meta_len + header.data_len
-        if whole and head_crc_ok(body, meta) and data_crc(header.seq, data) == header.data_crc:
+        if (
+            whole
+            and head_crc(body, meta) == header.head_crc
+            and data_crc(header.seq, data) == header.data_crc
+        ):
             return header.seq, header.data_crc, meta, data
     raise _RefusalError(400, "damaged", watermark=writer.watermark)
 
