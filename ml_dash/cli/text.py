@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import re
 import sys
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 UNNAMED = "(unnamed)"
 """How the metric without a name is shown."""
@@ -136,3 +137,30 @@ def complain(message: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(visible(message) + "\n")
     sys.stderr.flush()
+
+
+class ByteSink(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take bytes."""
+
+
+def standard_output() -> ByteSink:
+    """Return standard output for bytes. A terminal gets them with control characters escaped."""
+    # what was written as text must come before what goes around that layer
+    sys.stdout.flush()
+    return _SafeTerminal(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _SafeTerminal:
+    """Keeps what was logged or saved from moving the cursor, or worse."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        # a file comes in pieces, which end where they like, and need not be text
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, data: bytes, /) -> None:
+        lines = self._decoder.decode(data).split("\n")
+        self._out.write("\n".join(map(visible, lines)).encode())

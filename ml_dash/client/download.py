@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.client.retry import Attempts, Patience, patience_of
 from ml_dash.client.transport import ServerError, Stream, TransportError
-from ml_dash.errors import ContentError, FileStoreError, InvalidArgumentError, MLDashError, RemoteError
+from ml_dash.errors import ContentError, FileStoreError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
 from ml_dash.protocol import ErrorCode
-from ml_dash.storage.atomic import replacing
+from ml_dash.storage.placing import placing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,8 @@ def fetch_blob(
 ) -> None:
     """Download a blob to a file, which is there when all of it is, and is right.
 
-    A file of that name is replaced. `on_progress` is called with the number of bytes that are there.
+    A file of that name is replaced; what is no file is written into, see `storage.placing`. `on_progress` is called
+    with the number of bytes that are there.
 
     Raises:
         ContentError: What the server sends has another checksum or length.
@@ -68,8 +69,6 @@ def fetch_blob(
         ServerError: The server has nothing to give.
         ServerUnavailableError: The server cannot be reached, or not for long enough.
     """
-    if os.path.isdir(dest):
-        raise InvalidArgumentError(f"cannot download to {dest!r}: it is a directory; name a file in it")
     with _temporary(dest) as out:
         download = _Download(client, call, wanted, out, on_progress or (lambda _: None))
         attempts = Attempts(tries=_TRIES, longest_wait=_LONGEST_WAIT)
@@ -98,10 +97,10 @@ def _patience(error: TransportError | ServerError) -> Patience:
 
 @contextlib.contextmanager
 def _temporary(dest: str) -> Iterator[BinaryIO]:
-    """Open a file beside `dest` that takes its place when the block ends well, and is gone when it does not."""
+    """Open a file that gets to `dest` when the block ends well, and is gone when it does not."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
-        with replacing(dest) as path, open(path, "xb", buffering=0) as out:
+        with placing(dest) as path, open(path, "xb", buffering=0) as out:
             yield out
     except MLDashError:  # some are OSErrors as well, and say what they are
         raise

@@ -93,6 +93,7 @@ class RealDisk:
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Disk.replace`."""
+        path = os.path.realpath(path)  # a link stays: whoever laid it wants the file where it leads
         temporary = f"{path}.{os.urandom(4).hex()}.tmp"
         file = self.create(temporary)
         try:

@@ -12,8 +12,9 @@ import time
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import ContentError, FileChangedError, InvalidArgumentError
-from ml_dash.storage.atomic import beside, scratch, storing
+from ml_dash.storage.atomic import storing
 from ml_dash.storage.hashing import Copied, Hasher, Progress, checksum_of, opened, read_block
+from ml_dash.storage.placing import placing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,24 +57,23 @@ def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress |
 def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Progress | None = None) -> None:
     """Copy a content and check it; the destination is either complete or as it was before.
 
-    The directories above it are made, and what is there already is replaced.
+    The directories above it are made. What is there already is replaced, unless it is no file, see `storage.placing`.
 
     Raises:
         ContentError: It has another checksum or length.
         FileMissingError: It is not there.
         FileStoreError: It cannot be read, or the copy cannot be written.
+        InvalidArgumentError: The destination is a directory.
     """
-    with scratch(beside(dest)) as temporary:
-        with storing(dest):
-            os.makedirs(os.path.dirname(temporary), exist_ok=True)
-        copied = copy_file(source, temporary, on_progress)
-        if copied != (checksum, size):
-            raise ContentError(
-                f"{source!r} should hold {size:,} bytes with the SHA-256 {checksum}, and holds {copied.size:,} with "
-                f"{copied.checksum}: it was damaged or changed, {dest!r} was not written"
-            )
-        with storing(dest):
-            os.replace(temporary, dest)
+    with storing(dest):
+        os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
+        with placing(dest) as temporary:
+            copied = copy_file(source, temporary, on_progress)
+            if copied != (checksum, size):
+                raise ContentError(
+                    f"{source!r} should hold {size:,} bytes with the SHA-256 {checksum}, and holds {copied.size:,} "
+                    f"with {copied.checksum}: it was damaged or changed, {dest!r} was not written"
+                )
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

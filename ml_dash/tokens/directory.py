@@ -69,7 +69,8 @@ def keep_private(path: str) -> None:
 
 def replace_private(path: str, content: bytes) -> None:
     """Put a file's new content in place as a whole: nobody ever sees half of it, and only its owner sees it."""
-    with replacing(path) as beside:
+    # a link stays: many keep their settings in a repository, and link to them
+    with replacing(os.path.realpath(path)) as beside:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with open(os.open(beside, flags, 0o600), "wb") as file:
             file.write(content)

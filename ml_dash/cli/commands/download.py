@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -13,7 +15,7 @@ from ml_dash.cli.file_source import FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption
-from ml_dash.cli.text import size_text
+from ml_dash.cli.text import size_text, standard_output
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 from ml_dash.query.files import full_name
 from ml_dash.sdk.files.targets import target_below
@@ -37,7 +39,10 @@ def download(
     directory: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="The directory to put them in; it is made if need be."
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The directory to put them in, which is made if need be; - writes one file to standard output.",
         ),
     ] = ".",
     file_id: Annotated[
@@ -63,7 +68,10 @@ def download(
     with open_source(exp, root, url) as source:
         rows = _wanted(source, exp, glob, file_id)
         with Bar() as bar:
-            done = _Downloads(source, directory, bar, rows, force=force).run()
+            if directory == "-":
+                done = _print(source, rows, bar)
+            else:
+                done = _Downloads(source, directory, bar, rows, force=force).run()
         if report_damage(source.damage) or not done:
             raise typer.Exit(1)
 
@@ -79,6 +87,28 @@ def _wanted(source: FileSource, exp: str, glob: str, file_id: str | None) -> lis
         meant = f"no file of {exp!r} matches {glob!r}" if glob else f"{exp!r} has no files"
         raise FileMissingError(f"{meant}: `ml-dash files` lists all")
     return rows
+
+
+def _print(source: FileSource, rows: Sequence[dict[str, Any]], bar: Bar) -> bool:
+    """Write a file to standard output, once all of it is here and right."""
+    if len(rows) > 1:
+        raise InvalidArgumentError(
+            f"-o - is standard output, which takes one file, and {len(rows)} are meant: name one of them, or give a "
+            "directory"
+        )
+    (row,) = rows
+    with tempfile.TemporaryDirectory(prefix="ml-dash-") as directory:
+        path = os.path.join(directory, "content")
+        _check_present(row)
+        source.fetch(row, path, lambda done: bar.show(full_name(row), done, row["sizeBytes"]))
+        with open(path, "rb") as file:
+            shutil.copyfileobj(file, standard_output())
+    return True
+
+
+def _check_present(row: dict[str, Any]) -> None:
+    if row["deletedAt"]:
+        raise FileMissingError(f"was deleted at {row['deletedAt']}")
 
 
 @dataclass(slots=True)
@@ -110,8 +140,7 @@ class _Downloads:
         return complete
 
     def _get(self, row: dict[str, Any], name: str, target: str, begun: int, total: int) -> None:
-        if row["deletedAt"]:
-            raise FileMissingError(f"was deleted at {row['deletedAt']}")
+        _check_present(row)
         # `lexists`, for a link that leads nowhere is in the way, too
         if os.path.lexists(target):
             # by what is there, and not by the name: some disks fold case, or compose accents

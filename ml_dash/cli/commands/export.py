@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import stat
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
-from ml_dash.cli.exporting.text_formats import ByteSink, write_csv, write_jsonl
+from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
 from ml_dash.cli.overview import open_index, report_damage
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
-from ml_dash.cli.text import complain, count_text, visible
+from ml_dash.cli.text import complain, count_text, standard_output
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.index import JournalIndex
-from ml_dash.storage.atomic import replacing
+from ml_dash.storage.placing import place_at, writing
 
 
 class Format(str, Enum):
@@ -82,55 +78,13 @@ def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: b
 
 def _write(source: Source, format: Format, output: str) -> int:
     write = write_csv if format is Format.csv else write_jsonl
-    if output == "-":
+    place = None if output == "-" else place_at(output)
+    if place is None or (place.descriptor == 1 and format is not Format.parquet):
         return write(source, standard_output())
-    with file_target(output) as file:
+    directory = os.path.dirname(place.path)
+    if not os.path.isdir(directory):
+        raise InvalidArgumentError(f"cannot write to {output!r}: there is no directory {directory!r}")
+    with writing(output) as file:
         if format is Format.parquet:
             return write_parquet(source, file)
         return write(source, file)
-
-
-@contextlib.contextmanager
-def file_target(path: str) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`, which gets that name when the block ends without an error.
-
-    A device or a pipe is written as it is: it must not be replaced by a file.
-    """
-    path = os.path.realpath(path)  # through a link: the file behind it is replaced, and the link stays
-    directory = os.path.dirname(path)
-    if os.path.isdir(path):
-        raise InvalidArgumentError(f"cannot write to {path!r}: it is a directory; name a file in it")
-    if not os.path.isdir(directory):
-        raise InvalidArgumentError(f"cannot write to {path!r}: there is no directory {directory!r}")
-    # /dev/stdout and named pipes have readers that hold them open: a new file would never reach them
-    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-        with open(path, "wb") as out:
-            yield out
-        return
-    with replacing(path) as temporary:
-        with open(temporary, "xb") as out:
-            yield out
-            out.flush()
-            # on disk before it has the name: a crash must not leave an empty file in an older export's place
-            os.fsync(out.fileno())
-        if os.path.exists(path):
-            # who may read the file is its owner's choice, which an export must not undo
-            shutil.copymode(path, temporary)
-
-
-def standard_output() -> ByteSink:
-    """Return standard output for bytes. A terminal gets them with control characters escaped."""
-    # what was written as text must come before what goes around that layer
-    sys.stdout.flush()
-    return _SafeTerminal(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
-
-
-class _SafeTerminal:
-    """Keeps what was logged from moving the cursor, or worse."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-
-    def write(self, data: bytes, /) -> None:
-        lines = data.decode().split("\n")
-        self._out.write("\n".join(map(visible, lines)).encode())

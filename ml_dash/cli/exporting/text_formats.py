@@ -13,22 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 from ml_dash.cli.exporting.source import Content, Part, Source
-from ml_dash.cli.text import json_text
+from ml_dash.cli.text import ByteSink, json_text
 from ml_dash.journal.blocks import Column, as_list, block_rows
 from ml_dash.query.times import NANOSECONDS, iso_time
 
 # What needs quotes by RFC 4180, section 2. Titles get them only then, and texts always, to differ from numbers.
 _QUOTED_IN_HEADER = frozenset(',"\r\n')
-
-
-class ByteSink(Protocol):
-    """Where bytes go."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take bytes."""
 
 
 def write_csv(source: Source, out: ByteSink) -> int:

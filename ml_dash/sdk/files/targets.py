@@ -55,10 +55,10 @@ def _cut(name: str) -> str:
 def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) -> str:
     """Return where a file is downloaded to: at `dest_path`, or where that is a directory, under its own name in it."""
     if dest_path is None:
-        return safe_name(row["filename"])
+        return _within(".", safe_name(row["filename"]))
     dest = dest_text(dest_path)
     if os.path.isdir(dest) or dest.endswith(("/", os.sep)):
-        return os.path.join(dest, safe_name(row["filename"]))
+        return _within(dest, os.path.join(dest, safe_name(row["filename"])))
     return dest
 
 
@@ -68,12 +68,29 @@ def target_below(row: Mapping[str, Any], directory: str | os.PathLike[str] | Non
     segments = [each for each in str(row["path"]).split("/") if each not in {"", ".", ".."}]
     names = [*map(safe_name, segments), safe_name(row["filename"])]
     target = os.path.join(*names) if directory is None else os.path.join(root, *names)
-    # The names are safe by now, but a directory of that name may be a link that somebody has laid.
+    return _within(root, target)
+
+
+def _within(root: str, target: str) -> str:
+    """Return a place whose name comes from elsewhere; refuse one that is not at this name below `root`.
+
+    The name is safe by now, but what is there may be a link that somebody has laid. The user has not named it: it is
+    neither followed nor replaced, and neither is a device or a pipe.
+    """
     real = os.path.realpath(root)
     parent = os.path.realpath(os.path.dirname(target) or ".")
     if parent != real and not parent.startswith(os.path.join(real, "")):
         raise FileStoreError(
             f"{os.path.dirname(target)!r} is a link that leads out of {root!r}: remove it, or choose another directory"
+        )
+    if os.path.islink(target):
+        raise FileStoreError(
+            f"{target!r} is a link to {os.readlink(target)!r}, which you have not named: remove it, or name what it "
+            "leads to, or choose another directory"
+        )
+    if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
+        raise FileStoreError(
+            f"{target!r} is a device or a pipe, which you have not named: remove it, or choose another directory"
         )
     return target
 

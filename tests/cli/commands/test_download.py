@@ -11,7 +11,7 @@ from ml_dash import Experiment
 from ml_dash.query.files import FILES
 from tests.cli.commands.saved import PREFIX, below, content_of, rows, saving
 from tests.support.cli_experiments import make
-from tests.support.shell import invoke, succeed
+from tests.support.shell import invoke, shell, succeed
 from tests.support.view_journals import block_of, write
 
 
@@ -178,6 +178,34 @@ def test_a_directory_in_the_way_is_named(saved: Path, tmp_path: Path) -> None:
     assert "empty.bin" in done.err
     assert "models" in done.err
     assert (tmp_path / "out" / "models").read_bytes() == b"a file"
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_what_is_no_file_is_neither_followed_nor_replaced(
+    saved: Path, tmp_path: Path, force: list[str]
+) -> None:
+    """By a name that the user has not chosen: it is told, and the others come."""
+    (tmp_path / "out" / "models").mkdir(parents=True)
+    os.mkfifo(tmp_path / "out" / "empty.bin")
+    (tmp_path / "elsewhere").write_bytes(b"mine")
+    (tmp_path / "out" / "models" / "best.pt").symlink_to(tmp_path / "elsewhere")
+    done = invoke("download", PREFIX, *force, "-o", tmp_path / "out", "--root", saved)
+    assert done.code == 1
+    assert "empty.bin' is a device or a pipe" in done.err
+    assert "best.pt' is a link" in done.err
+    assert (tmp_path / "out" / "configs" / "config.json").exists()
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+
+
+def test_a_dash_is_standard_output_for_one_file(saved: Path, tmp_path: Path) -> None:
+    """Its bytes and nothing else; of several files there, one could not tell where the next begins."""
+    (tmp_path / "cwd").mkdir()
+    done = shell("download", PREFIX, "*.pt", "-o", "-", "--root", saved, cwd=tmp_path / "cwd")
+    assert (done.code, done.out, done.err) == (0, "newer", "")
+    several = shell("download", PREFIX, "-o", "-", "--root", saved, cwd=tmp_path / "cwd")
+    assert (several.code, several.out) == (2, "")
+    assert "one file" in several.err
+    assert list((tmp_path / "cwd").iterdir()) == []
 
 
 def test_an_id_and_a_pattern_are_not_both_meant(saved: Path) -> None:

@@ -27,9 +27,10 @@ from ml_dash.cli.exporting import parquet as parquet_format
 from ml_dash.cli.exporting.text_formats import iso_exact, seconds_exact
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
+from ml_dash.storage.placing import writing
 from tests.support.cli_experiments import in_frames, make, training
 from tests.support.examples import many
-from tests.support.shell import invoke, shell, succeed
+from tests.support.shell import COMMAND, environment, invoke, shell, succeed
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -390,10 +391,9 @@ def test_a_failure_leaves_the_old_file_and_no_other(root: Path, tmp_path: Path, 
     path.write_text("old")
     assert invoke("export", "newer", "--root", root, "-o", path).code == 1
     assert invoke("export", "first", "--root", root, "-o", path, "--metric", "nothing").code == 2
-    from ml_dash.cli.commands.export import file_target
 
     def fail() -> None:
-        with file_target(str(path)) as out:
+        with writing(str(path)) as out:
             out.write(b"half")
             raise KeyboardInterrupt
 
@@ -415,6 +415,21 @@ def test_a_pipe_is_written_and_not_replaced(root: Path, tmp_path: Path) -> None:
     reader.join()
     assert got[0].startswith("metric,index")
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_dev_stdout_is_standard_output(root: Path, tmp_path: Path, form: str) -> None:
+    """A pipe, or a file that a shell has written something to."""
+    whole = invoke("export", "first", "--root", root, "--format", form, "-o", tmp_path / "whole")
+    assert whole.code == 0
+    expected = (tmp_path / "whole").read_bytes()
+    command = [*COMMAND, "export", "first", "--root", str(root), "--format", form, "-o", "/dev/stdout"]
+    piped = subprocess.run(command, stdout=subprocess.PIPE, env=environment(), check=True, timeout=60)
+    assert piped.stdout == expected
+    with (tmp_path / "out").open("wb", buffering=0) as file:
+        file.write(b"title\n")
+        subprocess.run(command, stdout=file, env=environment(), check=True, timeout=60)
+    assert (tmp_path / "out").read_bytes() == b"title\n" + expected
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import itertools
 import json
 import os
 import pickle
+import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -482,6 +484,60 @@ def test_a_download_replaces_a_file_that_is_there(exp: Experiment, model: Path, 
     assert exp.files("models/model.pt").download("x.pt") == "x.pt"
     assert (here / "x.pt").read_bytes() == b"weights"
     assert sorted(path.name for path in here.iterdir()) == ["model.pt", "x.pt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes and links like these")
+def test_a_download_writes_into_what_is_no_file(exp: Experiment, model: Path, here: Path) -> None:
+    """A pipe is read, a device swallows, a link is followed; all of them stay, and nothing is left beside them."""
+    exp.files("models").save(model)
+    by_name = exp.files("models/model.pt")
+    os.mkfifo(here / "pipe")
+    (here / "behind").write_bytes(b"before")
+    (here / "link").symlink_to("behind")
+    (here / "dangling").symlink_to("later")
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((here / "pipe").read_bytes()))
+    reader.start()
+    assert by_name.download("pipe") == "pipe"
+    reader.join()
+    assert got == [b"weights"]
+    assert stat.S_ISFIFO((here / "pipe").stat().st_mode)
+    for link, behind in (("link", "behind"), ("dangling", "later")):
+        assert by_name.download(link) == link
+        assert (here / link).is_symlink()
+        assert (here / behind).read_bytes() == b"weights"
+    assert sorted(path.name for path in here.iterdir()) == [
+        "behind",
+        "dangling",
+        "later",
+        "link",
+        "model.pt",
+        "pipe",
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes and links like these")
+def test_what_the_user_has_not_named_is_no_place_for_a_download(exp: Experiment, here: Path) -> None:
+    """A link or a pipe that has the file's own name, in a directory that was named."""
+    exp.files.save_text("x", to="a.txt")
+    (here / "out").mkdir()
+    (here / "elsewhere").write_bytes(b"before")
+    for is_pipe in (False, True):
+        if is_pipe:
+            os.mkfifo(here / "out" / "a.txt")
+        else:
+            (here / "out" / "a.txt").symlink_to(here / "elsewhere")
+        (here / "a.txt").symlink_to(here / "out" / "a.txt")
+        for download in (
+            lambda: exp.files("a.txt").download("out"),
+            lambda: exp.files("a.txt").download(),
+            lambda: exp.files("*").download("out"),
+        ):
+            with pytest.raises(FileStoreError, match="have not named"):
+                download()
+        (here / "out" / "a.txt").unlink()
+        (here / "a.txt").unlink()
+    assert (here / "elsewhere").read_bytes() == b"before"
 
 
 @pytest.mark.skipif(
