@@ -73,7 +73,7 @@ class _LateSummary:
 class Store:
     """What one metric has buffered: numbers to be summarised by field, and fields that the summary gets as they are."""
 
-    __slots__ = ("_fields", "_fixed", "_lock", "_port")
+    __slots__ = ("_fields", "_fixed", "_has_news", "_lock", "_port")
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -85,10 +85,13 @@ class Store:
         self._lock = threading.RLock()
         self._fields: dict[str, _Numbers] = {}
         self._fixed: dict[str, Any] = {}
+        self._has_news = (
+            False  # whether a value came since the last summary, which may have kept what it summarised
+        )
 
     def __bool__(self) -> bool:
-        """Whether something waits to be summarised; a field that was set does not ask for a row by itself."""
-        return bool(self._fields)
+        """Whether something is in no summary yet; a field that was set does not ask for a row by itself."""
+        return self._has_news
 
     def add(self, data: dict[str, Any]) -> None:
         """Append one value a field: all of them, or, where one is not a number or the run is not open, none."""
@@ -99,6 +102,7 @@ class Store:
             self._port.check()  # under the lock: what it lets through is there for the summary at the run's end
             for name, number in numbers.items():
                 self._fields.setdefault(name, _Numbers()).append(number)
+                self._has_news = True
 
     def set(self, data: dict[str, Any]) -> None:
         """Put fields into the next summary as they are."""
@@ -117,6 +121,7 @@ class Store:
             with self._lock:
                 # Copies, for the worker reads those on a device later, when more may have been added.
                 copies = {name: numbers.copy() for name, numbers in self._fields.items()}
+                self._has_news = False
             row = {**self._fixed, **_summary(copies, aggregations)}
         if row:
             now = time_ns()
@@ -141,6 +146,7 @@ class Store:
     def _take(self, aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:
         with self._lock:
             taken, self._fields = self._fields, {}
+            self._has_news = False
         fixed, self._fixed = self._fixed, {}
         return {**fixed, **_summary(taken, aggregations)}
 
@@ -260,20 +266,21 @@ def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...])
 
 def _number(name: str, value: Any) -> float | Deferred:
     """Return a buffered value as float64, or what will give it; None is NaN, which aggregates leave out."""
-    try:
-        # A missing value must not end a training loop, and must not count either.
-        if value is None:
-            return float("nan")
+    # A missing value must not end a training loop, and must not count either.
+    if value is None:
+        return float("nan")
+    # Foreign code: whatever it raises, this is no number.
+    with contextlib.suppress(Exception):
         if on_device(value):
-            late = defer(value) if element_count(value) == 1 else None
+            if element_count(value) != 1:
+                raise ValueError  # without reading it
+            late = defer(value)
             if late is not None:
                 return late
-        elif not isinstance(value, (int, float, str)) and callable(getattr(value, "item", None)):
+        if not isinstance(value, (int, float, str)) and callable(getattr(value, "item", None)):
             value = fetch(value)
         if isinstance(value, (int, float)):
             return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        pass
     shown = "a tensor" if on_device(value) else represent(value)["__repr__"]
     msg = f"{name}={shown} is not a number, and only numbers can be summarised: use log() for it"
     raise InvalidArgumentError(msg)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, ValueWarning
-from ml_dash.log import warn_user
+from ml_dash.log import logger, warn_user
 from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
@@ -23,6 +23,11 @@ LATEST = threading.local()
 
 _MOST_WARNED = 1000  # keys that are remembered: a script that makes up their names must not fill the memory
 _MAX_NAME_BYTES = 1024
+_OF_OTHERS = "Pass a number, a string, or a dict or list of these."
+_OF_TRACED = (
+    "It stands for a value that is computed later: return it from the function that is traced and log it there, or "
+    "log it by jax.debug.callback()."
+)
 
 
 class Port:
@@ -68,22 +73,39 @@ class Port:
             put(pack([self.id, time_ns, fields]))
         except PACK_ERRORS:
             # The dear way, which looks at every value; only rows that msgpack has refused take it.
-            event, unstorable = pack_event(self.id, time_ns, fields)
+            event, unstorable = pack_event(self.id, time_ns, fields, self._tell_unfetched)
             put(event)
             for name, kind in unstorable.items():
                 self.warn(name, kind)
 
     def warn(self, name: str, kind: str) -> None:
         """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""
-        if name not in self._warned and len(self._warned) < _MOST_WARNED:
-            self._warned.add(name)
-            kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
-            label = f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
+        if self._is_news(name):
+            remedy = _OF_TRACED if kind.endswith("Tracer") else _OF_OTHERS
             warn_user(
-                f"{name}=… of {label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
-                f"(said once). Pass a number, a string, or a dict or list of these.",
+                f"{name}=… of {self._label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
+                f"(said once). {remedy}",
                 ValueWarning,
             )
+
+    def _tell_unfetched(self, name: str, why: str) -> None:
+        # No warning: this is the background thread, in which the user's filters must not raise.
+        if self._is_news(name):
+            logger().warning(
+                "%s=… of %s could not be fetched from its device, and is stored as that (said once): %s",
+                name, self._label, why,
+            )  # fmt: skip
+
+    def _is_news(self, name: str) -> bool:
+        if name in self._warned or len(self._warned) >= _MOST_WARNED:
+            return False
+        self._warned.add(name)
+        return True
+
+    @property
+    def _label(self) -> str:
+        kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
+        return f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
 
 
 def row_time(given: Any) -> int:

@@ -10,6 +10,7 @@ things of which nothing but the `repr` can be stored.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -155,15 +156,23 @@ def represent(value: Any) -> dict[str, str]:
 class DeferredEvent:
     """An event with device tensors in it, to be fetched and packed by the worker.
 
-    Its length is what the packed event will take, roughly: the queue bounds memory by it.
+    Its length is what the packed event will take, roughly: the queue bounds memory by it. `failed` is called with the
+    name of a field of which a value could not be fetched, and why.
     """
 
-    __slots__ = ("_fields", "_nbytes", "_series_id", "_time_ns")
+    __slots__ = ("_failed", "_fields", "_nbytes", "_series_id", "_time_ns")
 
-    def __init__(self, series_id: int, time_ns: int, fields: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        series_id: int,
+        time_ns: int,
+        fields: dict[str, Any],
+        failed: Callable[[str, str], None] = lambda _name, _why: None,
+    ) -> None:
         self._series_id = series_id
         self._time_ns = time_ns
         self._fields = fields
+        self._failed = failed
         deferred = list(deferred_in(fields))
         mark(deferred)
         self._nbytes = 64 + sum(item.nbytes for item in deferred)
@@ -173,7 +182,11 @@ class DeferredEvent:
 
     def pack(self) -> bytes:
         """Fetch the tensors, waiting for the device, and pack the event."""
-        return _pack_any([self._series_id, self._time_ns, plain(fetched(self._fields), represent)])
+        fields = {
+            name: fetched(value, functools.partial(self._failed, name))
+            for name, value in self._fields.items()
+        }
+        return _pack_any([self._series_id, self._time_ns, plain(fields, represent)])
 
 
 def deferred_in(value: Any) -> Iterator[Deferred]:
@@ -188,24 +201,30 @@ def deferred_in(value: Any) -> Iterator[Deferred]:
             yield from deferred_in(item)
 
 
-def fetched(value: Any) -> Any:
-    """Replace every deferred tensor in `value` by its number or list of numbers."""
+def fetched(value: Any, failed: Callable[[str], None] = lambda _why: None) -> Any:
+    """Replace every deferred tensor in `value` by its number or list of numbers; `failed` is told what cannot be."""
     if isinstance(value, Deferred):
         try:
             return value.fetch()
         except Exception as error:  # noqa: BLE001 - the device's error belongs to the training loop
+            failed(str(error))
             return {"__repr__": f"<not fetched: {error}>", "__type__": value.type_name}
     if isinstance(value, dict):
-        return {key: fetched(item) for key, item in value.items()}
+        return {key: fetched(item, failed) for key, item in value.items()}
     if isinstance(value, list):
-        return [fetched(item) for item in value]
+        return [fetched(item, failed) for item in value]
     return value
 
 
 def pack_event(
-    series_id: int, time_ns: int, fields: dict[str, Any]
+    series_id: int,
+    time_ns: int,
+    fields: dict[str, Any],
+    failed: Callable[[str, str], None] = lambda _name, _why: None,
 ) -> tuple[bytes | DeferredEvent, dict[str, str]]:
     """Pack a row whose fields are not all plain; with device tensors in it, put that off.
+
+    `failed` is called later, in another thread, with the name of a field that a device did not give, and why.
 
     Returns:
         The event, and the fields of which something could only be stored as its `repr`, with its type.
@@ -221,7 +240,7 @@ def pack_event(
     try:
         return _pack_any([series_id, time_ns, converted]), unstorable
     except TypeError:
-        return DeferredEvent(series_id, time_ns, converted), unstorable
+        return DeferredEvent(series_id, time_ns, converted, failed), unstorable
 
 
 def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:

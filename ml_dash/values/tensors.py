@@ -1,9 +1,10 @@
 """Tensors and arrays of other libraries, by what they can do: no library is imported.
 
 A number on a device is not read at the call, which would wait for everything queued on the device before it. It is
-copied on the device's own stream, and the worker reads the copy when the device has come to it. The copy of a small
-tensor of CUDA goes into the host's memory, since reading one that is still on the device waits for all that was queued
-behind it, too: beside a loop that is ahead of its device the worker would never catch up.
+copied on the device's own stream, and the worker reads the copy when the device has come to it. (An array of JAX is
+copied, too: it never changes, but the next step may be given its memory, by `donate_argnums`, and then it is no more.)
+The copy of a small tensor of CUDA goes into the host's memory, since reading one that is still on the device waits for
+all that was queued behind it, too: beside a loop that is ahead of its device the worker would never catch up.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_ASYNCHRONOUS = frozenset({"jax", "jaxlib"})
-"""Packages whose arrays are computed behind the caller's back, on the CPU too, and never change."""
+_JAX = frozenset({"jax", "jaxlib"})
+"""Packages whose arrays are computed behind the caller's back, on the CPU too."""
+
+_NO_DEVICES = frozenset({"cpu", "meta"})
+"""Where a tensor is in the host's memory, or has no values at all."""
 
 _SMALL_BYTES = 65_536
 """The largest tensor that is copied into the host's memory, which is page-locked for that: larger ones are cloned."""
@@ -34,7 +38,7 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 0.0001, 0.002
 class Deferred:
     """A value on a device, safe from later changes, to be fetched by another thread.
 
-    The value is a copy, or what never changes. `device` is where it is copied from, behind what that device has still
+    The value is a copy. `device` is where it is copied from, behind what that device has still
     to do; None where reading it waits for that by itself. `mark` is called before the call that took it ends.
     """
 
@@ -93,13 +97,17 @@ def mark(values: Iterable[Deferred]) -> None:
 
 def on_device(value: Any) -> bool:
     """Whether reading `value` now would wait for a device."""
-    return _is_asynchronous(value) or _device(value) is not None
+    return _is_jax_array(value) or _device(value) is not None
 
 
 def defer(value: Any) -> Deferred | None:
-    """Return `value` as a `Deferred` where reading it now would wait for a device, else None."""
-    if _is_asynchronous(value):
-        return Deferred(value)
+    """Return `value` as a `Deferred` where reading it now would wait for a device, else None.
+
+    None as well where it cannot be copied, as where JAX traces the caller: it has to be read now, if that can be done.
+    """
+    if _is_jax_array(value):
+        copy = _copy_of_jax(value)
+        return None if copy is None else Deferred(copy)
     device = _device(value)
     if device is None:
         return None
@@ -107,8 +115,47 @@ def defer(value: Any) -> Deferred | None:
     return Deferred(copy, device if hasattr(_module(device), "current_stream") else None)
 
 
-def _is_asynchronous(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] in _ASYNCHRONOUS and hasattr(value, "item")
+def _is_jax_array(value: Any) -> bool:
+    """Whether this is an array of JAX that has values: a tracer has none, and a PRNG key is no number."""
+    kind = type(value)
+    return kind.__name__ == "ArrayImpl" and kind.__module__.partition(".")[0] in _JAX
+
+
+def _copy_of_jax(array: Any) -> Any:
+    """Queue a copy of an array behind what its devices have still to do; None where it is to be read now."""
+    try:
+        if not array.is_fully_addressable:
+            # A copy of all of it would wait for the other hosts, of which perhaps none logs. Each has all of one that
+            # is replicated, as losses are.
+            array = array.addressable_data(0) if array.is_fully_replicated else None
+        if _is_here(array):
+            return None
+        copy = _jax_copier()(array)
+    except Exception:  # noqa: BLE001 - foreign code: deleted already, or no memory on the device
+        return None
+    return (
+        copy if type(copy) is type(array) else None
+    )  # while the caller is traced, the copy is only traced, too
+
+
+def _is_here(array: Any) -> bool:
+    """Whether a small array of JAX is computed and in the host's memory: to read it is cheaper than to copy it.
+
+    That is also the case of a callback of JAX, in which nothing should be computed by it.
+    """
+    return bool(
+        array.nbytes <= _SMALL_BYTES
+        and array.is_ready()
+        and all(device.platform == "cpu" for device in array.devices())
+    )
+
+
+@functools.cache
+def _jax_copier() -> Callable[[Any], Any]:
+    """JAX's copying, compiled: `Array.copy` takes five times as long."""
+    jax: Any = sys.modules["jax"]  # there, since an array of it is
+    copier: Callable[[Any], Any] = jax.jit(jax.numpy.copy)
+    return copier
 
 
 def _module(device: Any) -> Any:
@@ -119,7 +166,7 @@ def _module(device: Any) -> Any:
 def _device(value: Any) -> Any:
     """The device that a tensor is on; None for the CPU, and for what is no tensor."""
     device = getattr(value, "device", None)
-    return device if getattr(device, "type", "cpu") != "cpu" and hasattr(value, "detach") else None
+    return device if getattr(device, "type", "cpu") not in _NO_DEVICES and hasattr(value, "detach") else None
 
 
 def fetch(value: Any) -> Any:

@@ -280,3 +280,28 @@ def test_an_unknown_aggregation_keeps_the_summary_cache(exp: Experiment) -> None
     cache.summarize()
 
     assert values(exp.metrics("train").read()) == [{"loss.mean": 1.0}]
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_summary_has_kept_is_no_leftover(exp: Experiment) -> None:
+    """`clear=False` keeps values for the next summary; at the end they are in one already."""
+    cache = exp.metrics("train").summary_cache
+    cache.store(loss=1.0)
+    cache.store(loss=3.0)
+    cache.summarize("mean", clear=False)
+    exp.run.complete()
+
+    assert values(exp.metrics("train").read()) == [{"loss.mean": 2.0}]
+
+
+def test_what_came_after_the_last_summary_is_summarised_at_the_end_with_what_was_kept(
+    exp: Experiment,
+) -> None:
+    cache = exp.metrics("train").summary_cache
+    cache.store(loss=1.0)
+    cache.summarize("max", clear=False)
+    cache.store(loss=3.0)
+    with pytest.warns(UserWarning, match="train"):
+        exp.run.complete()
+
+    assert values(exp.metrics("train").read()) == [{"loss.max": 1.0}, {"loss.mean": 2.0}]

@@ -1,4 +1,4 @@
-"""A tensor on a device, as far as the package can tell: it remembers who made whom wait for the device."""
+"""Tensors on a device, as far as the package can tell: they remember who made whom wait for the device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-__all__ = ["FakeCuda", "FakeCudaTensor", "FakeTensor"]
+__all__ = ["FakeCuda", "FakeCudaTensor", "FakeJax", "FakeTensor"]
 
 
 class _Device(NamedTuple):
@@ -182,3 +182,80 @@ class _CudaView(FakeTensor):
         base.stream.queue(lambda: copy.fill_(value))
         base.copies.append(how)
         return copy
+
+
+class FakeJax:
+    """As much of JAX as tells an array whose memory may be given away: what it computes is not there at once.
+
+    Attributes:
+        readers: the threads that read an array.
+        copies: how many arrays were copied.
+    """
+
+    def __init__(self) -> None:
+        self.numpy = SimpleNamespace(copy=_copied)
+        self.readers: list[int] = []
+        self.copies = 0
+
+    def jit(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """See JAX."""
+        return function
+
+    def array(self, value: Any, **more: Any) -> Any:
+        """Return an array on a device."""
+        return _ArrayImpl(self, value, **more)
+
+
+class _JaxArray:
+    nbytes: int = 4
+    is_fully_addressable = True
+
+    def __init__(self, jax: FakeJax, value: Any, *, platform: str = "gpu", ready: bool = False) -> None:
+        self.value = value
+        self.jax = jax
+        self.deleted = False
+        self._platform = platform
+        self._ready = ready
+
+    @property
+    def size(self) -> int:
+        return len(self.value) if isinstance(self.value, list) else 1
+
+    def is_ready(self) -> bool:
+        self.check()
+        return self._ready
+
+    def devices(self) -> set[_Platform]:
+        return {_Platform(self._platform)}
+
+    def donate(self) -> Any:
+        """Give the memory away, as the argument of a function that was compiled with `donate_argnums`."""
+        self.check()
+        self.deleted = True
+        return self.value
+
+    def item(self) -> Any:
+        self.check()
+        self.jax.readers.append(threading.get_ident())
+        return self.value
+
+    tolist = item
+
+    def check(self) -> None:
+        if self.deleted:
+            raise RuntimeError("Array has been deleted")
+
+
+class _Platform(NamedTuple):
+    platform: str
+
+
+# by its name and its module an array of JAX is known
+_ArrayImpl = type("ArrayImpl", (_JaxArray,), {"__module__": "jaxlib._jax"})
+
+
+def _copied(array: _JaxArray) -> _JaxArray:
+    array.check()
+    array.jax.copies += 1
+    copy: _JaxArray = array.jax.array(array.value)
+    return copy
