@@ -528,13 +528,9 @@ def test_what_the_user_has_not_named_is_no_place_for_a_download(exp: Experiment,
         else:
             (here / "out" / "a.txt").symlink_to(here / "elsewhere")
         (here / "a.txt").symlink_to(here / "out" / "a.txt")
-        for download in (
-            lambda: exp.files("a.txt").download("out"),
-            lambda: exp.files("a.txt").download(),
-            lambda: exp.files("*").download("out"),
-        ):
+        for name, dest in (("a.txt", "out"), ("a.txt", None), ("*", "out")):
             with pytest.raises(FileStoreError, match="have not named"):
-                download()
+                exp.files(name).download(dest)
         (here / "out" / "a.txt").unlink()
         (here / "a.txt").unlink()
     assert (here / "elsewhere").read_bytes() == b"before"
