@@ -55,6 +55,16 @@ class About:
         """The metadata."""
         return dict(self._metadata if self._metadata is not None else self._stored().get("metadata") or {})
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was given, as the arguments of `Experiment` that mean it; None for what was not."""
+        return {
+            "readme": self._readme,
+            "tags": self._tags,
+            "bindrs": self._bindrs,
+            "metadata": self._metadata,
+        }
+
     def record(self) -> dict[str, Any]:
         """Return all of it as plain data, waiting for a device of which a value is."""
         names = ("readme", "tags", "bindrs", "metadata")

@@ -9,6 +9,7 @@ from ml_dash.client.destination import destination
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.identity import current_user, parse_prefix, script_stem
 from ml_dash.sdk.about import About
+from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
@@ -65,19 +66,19 @@ class Experiment:
         echo: bool | None = None,
         overflow: Overflow | None = None,
     ) -> None:
-        said: dict[str, Any] = {
-            "readme": readme,
-            "tags": tags,
-            "bindrs": bindrs,
-            "metadata": metadata,
-            "description": description,
-        }
-        # For pickles, which take the prefix and the destination as they were understood here.
-        self._arguments = {**said, "echo": echo, "overflow": overflow}
         settings = _settings(echo, overflow)
         identity = parse_prefix(prefix, user=current_user, now_ns=SYSTEM_CLOCK.time_ns, script=script_stem())
         place = destination(dash_url, dash_root)
-        about = About(identity.directory(place.root), **said)
+        about = About(
+            identity.directory(place.root),
+            readme=readme,
+            tags=tags,
+            bindrs=bindrs,
+            metadata=metadata,
+            description=description,
+        )
+        # For copies and pickles, which take all arguments as they were understood here.
+        self._arguments = {**about.given, "echo": echo, "overflow": overflow, "prefix": identity.prefix}
         self._session = Session(identity, place, settings, about)
         self.run: RunManager[Experiment] = RunManager(self._session, self)
         self.params = ParametersBuilder(self._session)
@@ -92,8 +93,7 @@ class Experiment:
 
     def __reduce__(self) -> tuple[Callable[..., Experiment], tuple[dict[str, Any]]]:
         """Pickle as the same experiment, not started: a spawned process starts it for itself."""
-        place = self._session.destination.arguments
-        return rebuild, ({**self._arguments, "prefix": self.prefix, **place},)
+        return rebuild, ({**self._arguments, **self._session.destination.arguments},)
 
     @property
     def prefix(self) -> str:
@@ -222,10 +222,12 @@ class Experiment:
 def ml_dash_experiment(
     prefix: str | None = None, **arguments: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a function so that each call runs in an experiment, given as its first argument.
+    """Decorate a function so that each call is a run of its own, also where several go on at the same time.
+
+    The function gets the experiment as its parameter `experiment`, or where it has none of that name, as the first one.
 
     Args:
-        prefix: as for `Experiment`.
+        prefix: as for `Experiment`; with None, each call makes up a name.
         **arguments: as for `Experiment`.
 
     Example:
@@ -233,10 +235,11 @@ def ml_dash_experiment(
         ... def train(experiment, lr=0.1):
         ...     experiment.params.set(lr=lr)
     """
+    # One is made here: what is wrong with the arguments is told where they stand, and not at the first call.
+    _, (given,) = Experiment(prefix, **arguments).__reduce__()
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        # Made here, once: what is wrong with the arguments is told where they stand, and not at the first call.
-        return Experiment(prefix, **arguments).run(function)
+        return decorated(function, lambda: rebuild({**given, "prefix": prefix}).run)
 
     return decorate
 

@@ -18,15 +18,15 @@ field          meaning
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from ml_dash.errors import InvalidArgumentError
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.sdk.decorating import decorated
+from ml_dash.sdk.run_blocks import Blocks, Verdict
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
@@ -48,16 +48,17 @@ class Run:
         self._handle = os.urandom(4).hex()
         self._pid: int | None = None  # of the process that called start(); None while not open
         self.is_open = False
-        self._renew_lock()
+        self._blocks = Blocks()
+        self._renew()
         # In this list a run that has ended is kept, too: the runtime only knows it weakly, and tells it of a fork.
-        session.on_fork.append(self._renew_lock)
+        session.on_fork.append(self._renew)
 
-    def _renew_lock(self) -> None:
+    def _renew(self) -> None:
         # Reentrant: a signal handler may end the run in the middle of its beginning.
         self._lock = threading.RLock()
+        self._blocks.forked()
 
-    def begin(self) -> bool:
-        """Open the run; False where it is open."""
+    def _begin(self) -> bool:
         session = self._session
         with self._lock:
             if self.is_open:
@@ -78,6 +79,14 @@ class Run:
             # At once: a run that is killed a moment later must not look as if it had never started.
             RUNTIME.write_queued(channel)
             return True
+
+    def start(self) -> bool:
+        """Open the run by hand: no block ends it. False where it is open."""
+        with self._lock:
+            opens = self._begin()
+            if opens:
+                self._blocks.started_by_hand()
+            return opens
 
     def beat(self) -> None:
         """Leave a sign of life in the journal."""
@@ -104,11 +113,39 @@ class Run:
             self._session.log_rest(channel.queue.put)
             return True
 
+    def enter(self) -> bool:
+        """Enter a block, in its own context; False where the run is open, and the block a part of it."""
+        with self._lock:  # the last block may be left meanwhile
+            opens = self._begin()
+            self._blocks.enter(opens=opens)
+            return opens
+
+    def leave(self, verdict: Verdict) -> bool:
+        """Leave a block, in its own context; True where `finish_blocks` has to see to what that brings about."""
+        with self._lock:
+            self._blocks.leave(verdict)
+            # A child that shares its parent's run has to write what it has logged.
+            return self._blocks.verdict is not None or self._pid != os.getpid()
+
     def finish(self, status: str, error: str | None = None) -> None:
         """End the run, and wait until it is written and, as long as the server can be reached, sent."""
+        self._finish(lambda: self.end(status, error))
+
+    def finish_blocks(self) -> None:
+        """Do as `finish` does for a run whose last block was left, unless another was entered since."""
+        self._finish(self._end_blocks)
+
+    def _end_blocks(self) -> bool:
+        with self._lock:
+            verdict = self._blocks.verdict
+            if verdict is None and self._pid == os.getpid():
+                return False
+            return self.end(*(verdict or Verdict(RunStatus.COMPLETED)))
+
+    def _finish(self, end: Callable[[], bool]) -> None:
         was_open = self.is_open
         try:
-            self.end(status, error)
+            end()
         finally:
             if was_open:
                 try:
@@ -167,7 +204,7 @@ class RunManager(Generic[E]):
         Raises:
             JournalWriteError: the experiment's directory cannot be made or written.
         """
-        if self._run.begin():
+        if self._run.start():
             self._session.wait_contact()
         return self._experiment
 
@@ -188,64 +225,58 @@ class RunManager(Generic[E]):
         self._run.finish(RunStatus.CANCELLED)
 
     def __enter__(self) -> E:
-        return self.start()
+        if self._run.enter():
+            try:
+                self._session.wait_contact()
+            except BaseException:  # Ctrl-C: nobody else would end it, for the block is not entered
+                self._leave(Verdict(RunStatus.CANCELLED))
+                raise
+        return self._experiment
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._run.finish(*_verdict(error))
+        self._leave(_verdict(error))
+
+    def _leave(self, verdict: Verdict) -> None:
+        if self._run.leave(verdict):
+            self._run.finish_blocks()
 
     async def __aenter__(self) -> E:
-        if self._run.begin() and self._session.destination.url is not None:
-            from anyio import CancelScope, to_thread
+        if self._run.enter() and self._session.destination.url is not None:
+            from anyio import to_thread
 
-            # Only the waiting on another thread: what `begin` does about signals has to be done here.
+            # Only the waiting on another thread: what `enter` does about signals has to be done here.
             try:
                 await to_thread.run_sync(self._session.wait_contact, abandon_on_cancel=True)
             except BaseException:
-                with CancelScope(shield=True):  # nobody else would end it: the block is not entered
-                    await to_thread.run_sync(self._run.finish, RunStatus.CANCELLED)
+                await self._leave_async(Verdict(RunStatus.CANCELLED))
                 raise
         return self._experiment
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        await self._leave_async(_verdict(error))
+
+    async def _leave_async(self, verdict: Verdict) -> None:
         from anyio import CancelScope, to_thread
 
-        with CancelScope(shield=True):  # a block that is cancelled has to end its run, too
-            await to_thread.run_sync(self._run.finish, *_verdict(error))
+        if self._run.leave(verdict):
+            with CancelScope(shield=True):  # a block that is cancelled has to end its run, too
+                await to_thread.run_sync(self._run.finish_blocks)
 
+    # No type can tell of a parameter `experiment` that is not the first; with overloads mypy checks no argument at all.
     def __call__(self, function: Callable[Concatenate[E, P], R]) -> Callable[P, R]:
-        """Decorate a function, `async def` too: it gets the experiment as its first argument."""
-        import inspect
+        """Decorate a function, `async def` too: a block around each call.
 
-        given: Any = function
-        # A generator's body would run when the run around the call has ended already.
-        if not callable(given) or inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
-            raise InvalidArgumentError(
-                f"exp.run cannot decorate {function!r}: decorate a function or an async function, and in a generator "
-                "open the run with `with exp.run:`"
-            )
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def run_async(*args: Any, **kwargs: Any) -> Any:
-                async with self as experiment:
-                    return await function(experiment, *args, **kwargs)
-
-            return cast("Callable[P, R]", run_async)
-
-        @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self as experiment:
-                return function(experiment, *args, **kwargs)
-
-        return run
+        It gets the experiment as its parameter `experiment`, or where it has none of that name, as the first one.
+        """
+        return decorated(function, lambda: self)
 
 
-def _verdict(error: BaseException | None) -> tuple[RunStatus, str | None]:
+def _verdict(error: BaseException | None) -> Verdict:
     """Return how a run ended whose block was left by `error`, and why."""
     # sys.exit() and sys.exit(0) are how scripts say that all is well.
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return RunStatus.COMPLETED, None
-    return RunStatus.FAILED, _describe(error)
+        return Verdict(RunStatus.COMPLETED)
+    return Verdict(RunStatus.FAILED, _describe(error))
 
 
 def _describe(error: BaseException | str | None) -> str | None:

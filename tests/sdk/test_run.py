@@ -185,6 +185,7 @@ def test_a_second_start_does_nothing(root: str) -> None:
     assert exp.run.start() is exp
     with exp.run as again:
         assert again is exp
+    exp.run.complete()
     assert statuses(exp.directory) == ["RUNNING", "COMPLETED"]
 
 

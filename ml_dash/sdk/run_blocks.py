@@ -1,0 +1,77 @@
+"""The blocks of a run: `with exp.run:` and calls of decorated functions, nested, or side by side in threads and tasks.
+
+Problem: a helper that is decorated, or has a block of its own, is called inside of the outer block, or by several
+threads at once. Were each block the end of the run, what is logged after the first of them would be refused.
+
+What holds: who opens the run ends it. A block in a run that was started by hand ends nothing. Of blocks that overlap,
+the last one to be left ends the run. The verdict is that of the block that opened it, for there an exception of a block
+within may be caught; a block that outlives it can only turn COMPLETED into FAILED.
+
+Python does not tell `__exit__` which block is left. So each block is noted in the context of its thread or task, too.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from ml_dash.status import RunStatus
+
+_WITHIN: ContextVar[tuple[object, ...]] = ContextVar("ml_dash_blocks", default=())
+"""The blocks, of whichever runs, that this thread or task is in, from the outermost on."""
+
+
+class Verdict(NamedTuple):
+    """How a run ends."""
+
+    status: RunStatus
+    error: str | None = None
+
+
+class Blocks:
+    """The blocks of one run that were entered and not left; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._open: list[object] = []
+        self._opener: object = None  # the block that opened the run, while it is among them
+        self._is_theirs = False  # whether a block opened the run
+        self._verdict = Verdict(RunStatus.COMPLETED)
+
+    def started_by_hand(self) -> None:
+        """Note that a run was opened by no block."""
+        if not self._open:  # a run that is reopened within a block is that block's
+            self._is_theirs = False
+
+    def enter(self, *, opens: bool) -> None:
+        """Note, in its own context, a block that begins, and whether it has opened the run."""
+        block = object()
+        if opens:
+            self._opener, self._is_theirs, self._verdict = block, True, Verdict(RunStatus.COMPLETED)
+        self._open.append(block)
+        _WITHIN.set((*_WITHIN.get(), block))
+
+    def leave(self, verdict: Verdict) -> None:
+        """Note, in its own context, that a block was left."""
+        if not self._open:  # `__exit__` called by hand, for a run that was started by hand
+            self._is_theirs, self._verdict = True, verdict
+            return
+        within = _WITHIN.get()
+        # An asynchronous fixture, for one, may be left in another task's context than it was entered in.
+        block = next((each for each in reversed(within) if each in self._open), self._open[-1])
+        _WITHIN.set(tuple(each for each in within if each is not block))
+        self._open.remove(block)
+        if block is self._opener:
+            self._opener = None
+        if self._opener is None and self._verdict.status is RunStatus.COMPLETED:
+            self._verdict = verdict
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """How the run is to end now that its last block was left; None where it is to go on."""
+        return self._verdict if self._is_theirs and not self._open else None
+
+    def forked(self) -> None:
+        """Forget, in a forked child, the blocks of other threads: nobody will leave them."""
+        within = _WITHIN.get()
+        self._open = [block for block in self._open if block in within]
+        self._opener = self._opener if self._opener in self._open else None
