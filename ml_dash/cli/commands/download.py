@@ -18,7 +18,7 @@ from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import size_text, standard_output
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 from ml_dash.query.files import full_name
-from ml_dash.sdk.files.targets import target_below
+from ml_dash.sdk.files.targets import Below
 from ml_dash.storage.hashing import checksum_of
 
 _OF_ONE_FILE = (ContentError, FileMissingError, FileStoreError, InvalidArgumentError)
@@ -120,7 +120,10 @@ class _Downloads:
     bar: Bar
     rows: Sequence[dict[str, Any]]
     force: bool
-    taken: dict[tuple[int, int], str] = field(default_factory=dict)
+    below: Below = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.below = Below(self.rows, self.directory)
 
     def run(self) -> bool:
         """Get them all; False where one could not be had."""
@@ -130,9 +133,9 @@ class _Downloads:
         for row in self.rows:
             name = full_name(row)
             try:
-                target = target_below(row, self.directory)
+                target = self.below.place(row)
                 self._get(row, name, target, begun, total)
-                self.taken[_file_at(target)] = name
+                self.below.take(target)
             except _OF_ONE_FILE as error:
                 self.bar.say(f"{name}: {error}", wrong=True)
                 complete = False
@@ -143,23 +146,16 @@ class _Downloads:
         _check_present(row)
         # `lexists`, for a link that leads nowhere is in the way, too
         if os.path.lexists(target):
-            # by what is there, and not by the name: some disks fold case, or compose accents
-            other = self.taken.get(_file_at(target))
-            if other is not None:
-                raise FileStoreError(f"on this disk it would have the same name as {other!r}: get it by --id")
             if _is_same(target, row):
                 self.bar.say(f"{target}  already there")
                 return
             if not self.force:
                 raise FileStoreError(f"{target!r} exists and differs: --force replaces it")
         self.source.fetch(row, target, lambda done: self.bar.show(name, begun + done, total))
-        self.bar.say(f"{target}  {size_text(row['sizeBytes'])}")
-
-
-def _file_at(path: str) -> tuple[int, int]:
-    """Return what tells a file from all others."""
-    status = os.lstat(path)
-    return status.st_dev, status.st_ino
+        renamed = (
+            f"  ({name}: this disk has the name for another)" if self.below.is_renamed(row, target) else ""
+        )
+        self.bar.say(f"{target}  {size_text(row['sizeBytes'])}{renamed}")
 
 
 def _is_same(path: str, row: dict[str, Any]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import (
@@ -14,9 +13,10 @@ from ml_dash.errors import (
     InvalidArgumentError,
     ServerUnavailableError,
 )
+from ml_dash.log import warn_user
 from ml_dash.query.files import FileQuery, full_name
 from ml_dash.query.patterns import is_pattern
-from ml_dash.sdk.files.targets import target_below, target_of
+from ml_dash.sdk.files.targets import Below, target_of
 from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:
@@ -81,14 +81,21 @@ class FileFinder:
 
     def download_all(self, rows: list[dict[str, Any]], directory: Any) -> list[str]:
         """Copy files' blobs to below a directory, under the files' paths; return those on this disk."""
-        targets = [target_below(row, directory) for row in rows]
-        times = Counter(targets)
-        for row, target in zip(rows, targets, strict=True):
-            if times[target] > 1:  # names that differ may be made the same when they are made safe
-                raise FileStoreError(
-                    f"several files would be {target!r} on this disk, {full_name(row)!r} is one: use file_id="
-                )
+        below = Below(rows, directory)
+        for row in rows:
+            below.place(row)  # raises, should links lead out of the directory, before anything is written
+        targets = []
+        renamed = {}
+        for row in rows:
+            target = below.place(row)
             self.fetch(row, target)
+            below.take(target)
+            targets.append(target)
+            if below.is_renamed(row, target):
+                renamed[full_name(row)] = target
+        if renamed:
+            listed = ", ".join(f"{name!r} is {target!r}" for name, target in renamed.items())
+            warn_user(f"names that this disk cannot have beside others were changed: {listed}", UserWarning)
         return targets
 
     def fetch(self, row: dict[str, Any], dest: str) -> None:

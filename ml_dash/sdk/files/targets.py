@@ -10,7 +10,7 @@ from ml_dash.errors import FileStoreError, InvalidArgumentError
 from ml_dash.sdk.files.names import path_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # NAME_MAX of ext4, XFS and APFS; NTFS counts 255 UTF-16 units, which are never more than the bytes.
 _MAX_BYTES = 255
@@ -62,13 +62,80 @@ def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) 
     return dest
 
 
-def target_below(row: Mapping[str, Any], directory: str | os.PathLike[str] | None) -> str:
-    """Return where a file goes below a directory, under its path there; refuse what links would lead out of it."""
-    root = "." if directory is None else dest_text(directory)
-    segments = [each for each in str(row["path"]).split("/") if each not in {"", ".", ".."}]
-    names = [*map(safe_name, segments), safe_name(row["filename"])]
-    target = os.path.join(*names) if directory is None else os.path.join(root, *names)
-    return _within(root, target)
+class Below:
+    """Places below a directory for the files of one download, under their paths: no two of them share one.
+
+    An experiment may have names that no disk has beside one another: ``model`` and ``model/config.json``, names that
+    differ in case on a disk that folds it, names that become the same when they are made safe. The first keeps its
+    name; a file that cannot is called ``model (2)``, ``a (2).txt``. The same files get the same places each time.
+    """
+
+    def __init__(
+        self, rows: Sequence[Mapping[str, Any]], directory: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._root = None if directory is None else dest_text(directory)
+        own = [_safe_segments(row) for row in rows]
+        self._own = {_folded(names) for names in own}
+        self._directories = {_folded(names[:end]) for names in own for end in range(1, len(names))}
+        self._taken: set[str] = set()
+        self._files: set[tuple[int, int]] = set()
+
+    def place(self, row: Mapping[str, Any]) -> str:
+        """Return where a file goes; raise `FileStoreError` where links would lead it elsewhere."""
+        *folders, name = _safe_segments(row)
+        names = [*folders, name]
+        number = 1
+        while True:
+            others = self._directories if number == 1 else self._directories | self._own
+            if _folded(names) not in others:
+                target = _within(self._root or ".", os.path.join(*filter(None, [self._root]), *names))
+                if not self._is_taken(target):
+                    return target
+            number += 1
+            names = [*folders, _numbered(name, number)]
+
+    def take(self, target: str) -> None:
+        """Note that a file of this download is there now."""
+        self._taken.add(target)
+        self._files.add(_file_at(target))
+
+    def is_renamed(self, row: Mapping[str, Any], target: str) -> bool:
+        """Say whether a place has another name than the file."""
+        return os.path.basename(target) != _safe_segments(row)[-1]
+
+    def _is_taken(self, target: str) -> bool:
+        if target in self._taken:
+            return True
+        if not os.path.lexists(target) or _file_at(target) not in self._files:
+            return False
+        # One of ours by another name, as on a disk that folds case: it lists the name that was given first. A second
+        # entry of the same file, such as a tool makes that links equal files, is a place of its own.
+        directory, name = os.path.split(target)
+        return os.stat(target).st_nlink == 1 or name not in os.listdir(directory or ".")
+
+
+def _safe_segments(row: Mapping[str, Any]) -> list[str]:
+    """Return the names of a file's directories, and its own, made safe."""
+    folders = [each for each in str(row["path"]).split("/") if each not in {"", ".", ".."}]
+    return [*map(safe_name, folders), safe_name(row["filename"])]
+
+
+def _folded(names: Sequence[str]) -> str:
+    # As the disks fold that do: it costs a file its name on those that do not, where two would only differ in case.
+    return unicodedata.normalize("NFC", "/".join(names)).casefold()
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, extension = os.path.splitext(name)
+    suffix = f" ({number}){extension}"
+    room = _MAX_BYTES - len(suffix.encode())
+    return stem.encode()[:room].decode(errors="ignore") + suffix
+
+
+def _file_at(path: str) -> tuple[int, int]:
+    """Return what tells a file from all others."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _within(root: str, target: str) -> str:

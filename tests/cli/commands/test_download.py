@@ -162,12 +162,38 @@ def folds_not(directory: Path) -> bool:
     return not (directory / "CASE").exists()
 
 
-def test_two_files_of_one_name_on_this_disk_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    hostile(tmp_path / "dash", ("/", "a/x.txt"), ("/", "b/x.txt"), ("/d", "File"), ("/D", "file"))
-    done = invoke("download", PREFIX, "-o", tmp_path / "out", "--root", tmp_path / "dash")
-    assert done.code == 1
-    assert "b/x.txt: on this disk it would have the same name as 'a/x.txt'" in done.err
-    assert done.err.count("on this disk it would have the same name as") == (1 if folds_not(tmp_path) else 2)
+def test_names_that_a_disk_cannot_have_beside_one_another_all_come(tmp_path: Path) -> None:
+    """One of each under another name, which is told; the same one each time, so that nothing is copied twice."""
+    hostile(
+        tmp_path / "dash",
+        ("/", "a/x.txt"),
+        ("/", "b/x.txt"),
+        ("/", "model"),
+        ("/model", "config.json"),
+        ("/", "model (2)"),
+        ("/d", "File"),
+        ("/D", "file"),
+    )
+    out = tmp_path / "out"
+    done = invoke("download", PREFIX, "-o", out, "--root", tmp_path / "dash")
+    assert (done.code, done.err) == (0, "")
+    got = below(out)
+    assert len(got) == 7 + 1  # and the one of the other writer
+    assert {"x.txt", "x (2).txt", "model (2)", "model (3)", "model/config.json"} <= set(got)
+    assert f"{out / 'model (3)'}  7 B  (model:" in done.out
+    assert done.out.count("this disk has the name for another") == (2 if folds_not(tmp_path) else 3)
+    again = invoke("download", PREFIX, "-o", out, "--root", tmp_path / "dash")
+    assert (again.code, again.out.count("already there")) == (0, 8)
+    assert below(out) == got
+
+
+def test_equal_files_that_a_tool_has_linked_to_one_another_keep_their_names(tmp_path: Path) -> None:
+    hostile(tmp_path / "dash", ("/", "a.txt"), ("/", "b.txt"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_bytes(b"content")
+    os.link(tmp_path / "out" / "a.txt", tmp_path / "out" / "b.txt")
+    assert invoke("download", PREFIX, "-o", tmp_path / "out", "--root", tmp_path / "dash").code == 0
+    assert set(below(tmp_path / "out")) == {"a.txt", "b.txt", "ok.txt"}
 
 
 def test_a_directory_in_the_way_is_named(saved: Path, tmp_path: Path) -> None:

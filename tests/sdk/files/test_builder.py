@@ -571,6 +571,28 @@ def test_a_pattern_never_writes_outside_the_directory_through_a_link(exp: Experi
     assert list((here / "elsewhere").iterdir()) == []
 
 
+def test_a_file_and_a_directory_of_one_name_both_come(exp: Experiment, here: Path) -> None:
+    """The file under another name, of which a warning tells."""
+    contents = {"model": "1", "model/config.json": "2", "model (2)": "3", "data/x": "4", "data": "5"}
+    for name, text in contents.items():
+        exp.files.save_text(text, to=name)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"'model' is .*model \(3\)") as told:
+            paths = exp.files("**").download("out")
+        assert len(told) == 1
+        assert len(set(paths)) == 5
+        got = {str(path.relative_to(here / "out")): path.read_text() for path in (here / "out").rglob("*.*")}
+        assert got == {os.path.join("model", "config.json"): "2"}
+        assert [Path(path).read_text() for path in sorted(paths)] == ["5", "4", "3", "1", "2"]
+    assert {path.name for path in (here / "out").iterdir()} == {
+        "data",
+        "data (2)",
+        "model",
+        "model (2)",
+        "model (3)",
+    }
+
+
 @pytest.mark.parametrize("mode", ["local", "hybrid"], indirect=True)
 def test_a_damaged_content_is_not_given_out(
     place: dict[str, Any], model: Path, here: Path, monkeypatch: pytest.MonkeyPatch
