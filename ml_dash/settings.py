@@ -22,6 +22,7 @@ ML_DASH_PREFIX              –          the prefix of an experiment that is giv
 ML_DASH_USER                login      the owner of a prefix that names none
 ML_DASH_API_URL             –          the server that ``dash_url=True`` means, see `ml_dash.client.destination`
 ML_DASH_TOKEN               –          the token for the server that the user named, see `ml_dash.tokens.current`
+ML_DASH_TOKEN_ORIGIN        –          the only server that ``ML_DASH_TOKEN`` is for
 ML_DASH_CONFIG_DIR          ~/.dash    where tokens and the outbox lie, see `ml_dash.tokens.directory`
 ==========================  =========  ======================================================================
 """

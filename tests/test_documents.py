@@ -158,6 +158,7 @@ READ_ELSEWHERE = {
     "ML_DASH_CONFIG_DIR",
     "ML_DASH_PREFIX",
     "ML_DASH_TOKEN",
+    "ML_DASH_TOKEN_ORIGIN",
     "ML_DASH_USER",
 }
 """By what they concern, and not by `Settings`."""

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+import click
+
 from ml_dash.client.api import Client
 from ml_dash.client.destination import default_url
 from ml_dash.client.http import AiohttpTransport, close_session
@@ -19,7 +21,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.origins import parse_address
 from ml_dash.storage.manifest import Manifest
 from ml_dash.tokens import Token
-from ml_dash.tokens.current import token_for
+from ml_dash.tokens.current import ORIGIN_VARIABLE, environment_token, is_meant_for, token_for
 
 _T = TypeVar("_T")
 
@@ -27,12 +29,20 @@ _T = TypeVar("_T")
 def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     """Return what gives the token for a server.
 
-    ``ML_DASH_TOKEN`` says no server that it is for. It is sent where the user has said to: by an option, by
-    ``ML_DASH_API_URL``, or to this machine; and not to any address that a journal from somewhere else may hold.
+    ``ML_DASH_TOKEN`` is sent where the user has said to, by an option, by ``ML_DASH_API_URL`` or by
+    ``ML_DASH_TOKEN_ORIGIN``; and not to any address that a journal from somewhere else may hold, this machine's ports
+    included. Where it is kept back, and there is no other token, standard error says so.
     """
-    address = parse_address(url)
+    place = parse_address(url).origin
     # An origin, not a prefix of the text: https://dash.ml.evil.example begins like ours.
-    is_named = named or address.is_loopback or address.origin == parse_address(default_url()).origin
+    is_named = named or place == parse_address(default_url()).origin
+    kept_back = environment_token() is not None and not is_meant_for(place, named=is_named)
+    if kept_back and token_for(url, named=is_named) is None:
+        click.echo(
+            f"ML_DASH_TOKEN is not sent to {place}, for nothing says that it is for this server: "
+            f"set {ORIGIN_VARIABLE}={place}, or run `ml-dash login {place}`",
+            err=True,
+        )
     return lambda: token_for(url, named=is_named)
 
 

@@ -13,6 +13,7 @@ from ml_dash.tokens.store import TokenStore
 from ml_dash.tokens.token import Token, TokenStoreError
 
 VARIABLE = "ML_DASH_TOKEN"
+ORIGIN_VARIABLE = "ML_DASH_TOKEN_ORIGIN"
 _AGAIN_SECONDS = 30.0
 """A store that could not be read is tried again after this time: a keyring may be unlocked meanwhile."""
 
@@ -37,17 +38,37 @@ def token_for(url: str, *, named: bool = True) -> Token | None:
     `ML_DASH_TOKEN` comes first, then what `ml-dash login` stored for the URL's origin. A store that cannot be read
     counts as empty, with one warning: a training run goes on, and a login mends it.
 
-    A URL that a server named and not the user, such as a redirect's target (`named=False`), never gets `ML_DASH_TOKEN`.
+    `ML_DASH_TOKEN` names no server. So it is for the one of `ML_DASH_TOKEN_ORIGIN` alone; where that is not set, for
+    URLs that the user has named, and never for one that came from elsewhere (`named=False`): a redirect's target, the
+    address in a journal that somebody sent. This machine is no exception: whoever has a login on it can listen at a
+    port.
 
     Raises:
         InvalidArgumentError: No token may be sent to the URL (see `origin`), or `ML_DASH_TOKEN` holds
-            what cannot be a token.
+            what cannot be a token, or `ML_DASH_TOKEN_ORIGIN` no server's URL.
     """
     place = origin(url)
-    given = os.environ.get(VARIABLE)
-    if given and given.strip() and named:
-        return Token(given, VARIABLE)
+    given = environment_token()
+    if given is not None and is_meant_for(place, named=named):
+        return given
     return _stored().get(place)
+
+
+def environment_token() -> Token | None:
+    """Return what `ML_DASH_TOKEN` holds; None where it is not set."""
+    given = os.environ.get(VARIABLE)
+    return Token(given, VARIABLE) if given and given.strip() else None
+
+
+def is_meant_for(place: str, *, named: bool) -> bool:
+    """Say whether `ML_DASH_TOKEN` is for an origin, which the user has `named` or not."""
+    only = os.environ.get(ORIGIN_VARIABLE, "").strip()
+    if not only:
+        return named
+    try:
+        return origin(only) == place
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{ORIGIN_VARIABLE}={only!r}: {error}") from None
 
 
 def _stored() -> dict[str, Token]:

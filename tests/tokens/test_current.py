@@ -45,6 +45,17 @@ def test_the_environments_token_never_goes_where_a_server_points(
     assert token_for(HERE, named=False) == Token(SECRET)
 
 
+def test_the_environments_token_goes_to_its_own_origin_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_DASH_TOKEN", OTHER)
+    monkeypatch.setenv("ML_DASH_TOKEN_ORIGIN", f"{HERE.upper()}/some/path")
+    assert token_for(HERE, named=False) == token_for(HERE) == Token(OTHER)
+    assert token_for("https://evil.example") is None
+    assert token_for("http://127.0.0.1:7007", named=False) is None
+    monkeypatch.setenv("ML_DASH_TOKEN_ORIGIN", "dash.example")
+    with pytest.raises(InvalidArgumentError, match=r"ML_DASH_TOKEN_ORIGIN='dash\.example'"):
+        token_for(HERE)
+
+
 def test_no_token_is_given_for_plain_http_beyond_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_DASH_TOKEN", SECRET)
     with pytest.raises(InvalidArgumentError, match="in the clear"):

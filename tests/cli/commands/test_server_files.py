@@ -34,6 +34,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded
     monkeypatch.chdir(tmp_path)
     with EmbeddedServer(data=tmp_path / "server") as running:
         monkeypatch.setenv("ML_DASH_TOKEN", running.admin_token)
+        monkeypatch.setenv("ML_DASH_API_URL", running.url)
         yield running
 
 

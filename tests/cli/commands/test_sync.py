@@ -12,6 +12,7 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.journal.index import JournalIndex
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens import Token, TokenStore
 from tests.support.scripts import python
 from tests.support.shell import invoke
 
@@ -25,6 +26,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedded
     monkeypatch.chdir(tmp_path)
     embedded = EmbeddedServer(data=tmp_path / "server").start()
     monkeypatch.setenv("ML_DASH_TOKEN", embedded.admin_token)
+    monkeypatch.setenv("ML_DASH_API_URL", embedded.url)
     embedded.stop()
     yield embedded
     embedded.stop()
@@ -212,8 +214,28 @@ def test_a_journal_says_no_address_to_which_the_token_of_the_environment_goes(
 
     assert token_for_server("https://elsewhere.example.com", named=False)() is None
     assert token_for_server("https://elsewhere.example.com", named=True)() is not None
-    assert token_for_server("https://api.dash.ml", named=False)() is not None
     assert token_for_server(server.url, named=False)() is not None
+    assert token_for_server(server.url, named=True)() is not None
+
+
+def test_a_journal_gets_no_token_for_a_port_of_this_machine(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a login here can listen at a port, and send a journal that names it."""
+    monkeypatch.delenv("ML_DASH_API_URL")
+    log_offline(server.url, "alice/p/exp")
+    server.start()
+
+    refused = invoke("sync")
+
+    assert refused.code == 1
+    assert f"ML_DASH_TOKEN is not sent to {server.url}" in refused.err
+    assert f"set ML_DASH_TOKEN_ORIGIN={server.url}" in refused.err
+    monkeypatch.setenv("ML_DASH_TOKEN_ORIGIN", "https://elsewhere.example.com")
+    assert invoke("sync", "--to", server.url).code == 1  # it is for that server alone
+    monkeypatch.setenv("ML_DASH_TOKEN_ORIGIN", server.url)
+    assert invoke("sync").code == 0
+    assert steps_at(server, "alice/p/exp") == list(range(ROWS))
 
 
 def test_two_copies_of_a_journal_are_one_experiment(server: EmbeddedServer) -> None:
@@ -235,6 +257,7 @@ def test_rows_go_only_where_their_own_run_was_meant_to(
     """One prefix and root, and three runs: a local one, one for this server and one for another."""
     with EmbeddedServer(data=tmp_path / "other", admin_token=server.admin_token) as other:
         server.start()
+        TokenStore().put(other.url, Token(other.admin_token))
         for step, url in enumerate([None, other.url, server.url]):
             with Experiment("alice/p/exp", dash_url=url, echo=False).run as exp:
                 exp.metrics("train").log(step=step)
