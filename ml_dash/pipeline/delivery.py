@@ -90,6 +90,7 @@ class Delivery:
             token=self._token,
             about=lambda: self._about(),  # noqa: PLW0108 - `describe` replaces it
             settled=lambda _: lambda: self._writer.durable_seq,
+            introduced=lambda: self._blob_uploader.introduced(),  # noqa: PLW0108 - it is made below
         )
         self._blob_uploader = BlobUploader(
             target, self._writer_id, self.blobs, lambda: uploader.state, keeps=self._destination.keeps

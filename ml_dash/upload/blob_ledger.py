@@ -15,6 +15,8 @@ class BlobLedger:
         self._saves: Counter[str] = Counter()
         self._sizes: dict[str, int] = {}
         self._waits: list[threading.Event] = []
+        self._confirmed = 0
+        self._in_doubt = False
         self.is_hopeless = False
         """Whether the server is out of reach, or refuses."""
         self.damaged_saves = 0
@@ -39,14 +41,15 @@ class BlobLedger:
 
     @property
     def pending_saves(self) -> int:
-        """Saves whose blob the server does not have."""
+        """Saves whose blob the server does not have, or may not have any more."""
         with self._lock:
-            return self._saves.total()
+            return self._saves.total() + (self._confirmed if self._in_doubt else 0)
 
     @property
     def pending_files(self) -> int:
-        """Blobs that the server does not have."""
-        return len(self._sizes)
+        """Blobs that the server does not have, or may not have any more."""
+        with self._lock:
+            return len(self._sizes) + (self._confirmed if self._in_doubt else 0)
 
     @property
     def pending_bytes(self) -> int:
@@ -57,8 +60,26 @@ class BlobLedger:
     def confirm(self, checksum: str) -> None:
         """The server has a blob."""
         with self._lock:
-            self._saves.pop(checksum, None)
+            self._confirmed += self._saves.pop(checksum, 0)
             self._sizes.pop(checksum, None)
+        self._release()
+
+    def doubt(self) -> None:
+        """The server has forgotten some of what it had: nobody knows which blobs, before it is asked."""
+        with self._lock:
+            self._in_doubt = self._confirmed > 0
+
+    def forget(self, checksum: str, size: int, saves: int) -> None:
+        """The server does not have a blob any more: these saves are pending again."""
+        with self._lock:
+            self._confirmed = max(0, self._confirmed - saves)
+            self._saves[checksum] += saves
+            self._sizes[checksum] = size
+
+    def trust(self) -> None:
+        """The server was asked: it has all blobs but those that are pending."""
+        with self._lock:
+            self._in_doubt = False
         self._release()
 
     def damage(self, checksum: str) -> None:
@@ -87,7 +108,7 @@ class BlobLedger:
 
     def _release(self) -> None:
         with self._lock:
-            if self._sizes and not self.is_hopeless:
+            if (self._sizes or self._in_doubt) and not self.is_hopeless:
                 return
             waits, self._waits = self._waits, []
         # outside of the lock: whoever wakes up asks for the numbers at once

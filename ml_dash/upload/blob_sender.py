@@ -21,7 +21,7 @@ from ml_dash.storage.blobs import Marker, Staging, discard_marker, markers
 from ml_dash.storage.hashing import checksum_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
     from io import FileIO
 
     from ml_dash.client.bridge import RunBlocking
@@ -47,6 +47,10 @@ class BlobObserver:
 
     def damaged(self, checksum: str) -> None:
         """A blob cannot be had from this disk any more."""
+
+    async def forgotten(self, sizes: Mapping[str, int]) -> list[Marker]:  # noqa: ARG002 - for those who have markers
+        """The server names blobs that it lacks and that no marker is for; return the markers that these get now."""
+        return []
 
     def progressed(self, done: int, total: int) -> None:
         """`done` bytes are sent, of `total` that are to be."""
@@ -120,6 +124,11 @@ class BlobSender:
         named = await calls.all_missing() if ask else {}
         # a marker says whose business it is to send a blob: two who send the same would send it twice
         ours = {checksum: size for checksum, size in named.items() if checksum not in others}
+        # One without a marker was sent before: what the server asks for may have been damaged here since.
+        unproven = {checksum: size for checksum, size in ours.items() if checksum not in self._marks}
+        if again := {checksum: size for checksum, size in unproven.items() if checksum not in self.damaged}:
+            for marker in await self._observer.forgotten(again):
+                self._marks.setdefault(marker.checksum, []).append(marker)
         marked = self._marks.keys()
         here = await self._run(lambda: self._sizes(marked | ours.keys()))
         self.nowhere = {checksum: size for checksum, size in ours.items() if checksum not in here}
@@ -136,8 +145,7 @@ class BlobSender:
 
         async def send(checksum: str) -> None:
             size = here[checksum]
-            # One without a marker was sent before: what the server asks for may have been damaged here since.
-            if checksum not in self._marks and await self._run(lambda: self._is_damaged(checksum, size)):
+            if checksum in unproven and await self._run(lambda: self._is_damaged(checksum, size)):
                 await self._lose(checksum, "is damaged on this disk")
                 return
             by = self._send_whole if size <= PART_BYTES_MIN else self._send_parts

@@ -6,15 +6,21 @@ and said, unless the uploader of the rows says it already.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import MLDashError
+from ml_dash.journal.blocks import block_rows
+from ml_dash.journal.index import JournalIndex
 from ml_dash.log import logger
+from ml_dash.query.files import FILES
+from ml_dash.storage.blobs import Marker, add_marker
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
 from ml_dash.upload.task import Target, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Mapping
 
     from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
@@ -43,16 +49,26 @@ class BlobUploader(Task, BlobObserver):
         keeps: bool = True,
     ) -> None:
         super().__init__(target, "The upload of files")
+        self._writer = writer
         self._ledger = ledger
         self._rows = rows
         self._fresh = False
         self._arrived = 0
-        self._asked: str | None = None
+        # Introductions at the server, and how many there were when it was last asked what it is missing.
+        self._introductions = 0
+        self._asked = -1
         self._blobs = BlobSender(target, self._voice.say, self, only=writer.__eq__, keeps=keeps)
 
     def nudge(self) -> None:
         """Say that there is a new blob; from any thread."""
         self._fresh = True
+        self._news.wake()
+
+    def introduced(self) -> None:
+        """Say that the experiment was introduced at the server, which may have lost blobs since the last time."""
+        self._introductions += 1
+        if not self._rows().caught_up:
+            self._ledger.doubt()
         self._news.wake()
 
     def close(self) -> None:
@@ -68,6 +84,20 @@ class BlobUploader(Task, BlobObserver):
     def damaged(self, checksum: str) -> None:
         """See `BlobObserver.damaged`."""
         self._ledger.damage(checksum)
+
+    async def forgotten(self, sizes: Mapping[str, int]) -> list[Marker]:
+        """See `BlobObserver.forgotten`: those that rows of this writer name are pending again, here and on the disk."""
+
+        def mark() -> Counter[str]:
+            saves = self._own_saves(sizes)
+            for checksum in saves:
+                add_marker(self._target.directory, checksum, self._writer)
+            return saves
+
+        saves = await self._target.run_blocking(mark)
+        for checksum, count in saves.items():
+            self._ledger.forget(checksum, sizes[checksum], count)
+        return [Marker(checksum, self._writer) for checksum in saves]
 
     def part_arrived(self, size: int) -> None:
         """See `BlobObserver.part_arrived`."""
@@ -92,20 +122,44 @@ class BlobUploader(Task, BlobObserver):
             self._ledger.hopeless(is_so=rows.offline_since_ns is not None)
             await self._news.sleep(_INTRODUCED_SECONDS if rows.offline_since_ns is None else _AWAY_SECONDS)
             return
-        # Once: what an earlier run, or a backup that was restored, has left out.
-        await self._blobs.send(rows.experiment_id, ask=self._asked != rows.experiment_id)
-        self._asked = rows.experiment_id
+        # Once an introduction: what an earlier run, or a backup that was restored, has left out. Only rows that are
+        # there name blobs: a server that has lost some is asked when it has them again.
+        introductions = self._introductions
+        ask = self._asked != introductions and rows.caught_up
+        await self._blobs.send(rows.experiment_id, ask=ask)
+        if ask:
+            self._asked = introductions
+            if introductions == self._introductions:
+                self._ledger.trust()
         self._backoff.reset()
         self._ledger.hopeless(is_so=bool(self._blobs.refused))
-        await self._news.sleep(_LOOK_SECONDS)
+        await self._news.sleep(_LOOK_SECONDS if rows.caught_up else _AWAY_SECONDS)
 
     async def _failed(self, error: Exception) -> None:
         trouble = self._target.trouble(error, connected=True)
         if isinstance(error, (MLDashError, OSError)) and self._rows().online and trouble.kind not in _SAID:
             logger().warning("Files of %s cannot be sent now: %s.", self._target.prefix, trouble.reason)
-        self._asked = None
+        self._asked = -1
         self._ledger.hopeless()
         if self._blobs.arrived > self._arrived:
             self._arrived = self._blobs.arrived
             self._backoff.reset()  # some of it got through
         await self._news.sleep(self._backoff.next(trouble.retry_after))
+
+    def _own_saves(self, checksums: Container[str]) -> Counter[str]:
+        """Return how many rows of this writer's journal save each of these blobs, of those that any does."""
+        # From the disk: to remember all that was ever sent would take memory without a bound.
+        index = JournalIndex(os.path.join(self._target.directory, "journal"), disk=self._target.disk)
+        index.refresh()
+        rows = (
+            fields
+            for writer, blocks in index.blocks_by_writer(FILES)
+            if writer == self._writer
+            for block in blocks
+            for fields in block_rows(block)
+        )
+        return Counter(
+            fields["checksum"]
+            for fields in rows
+            if fields.get("event") == "save" and fields.get("checksum") in checksums
+        )

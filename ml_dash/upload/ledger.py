@@ -21,6 +21,7 @@ class WriterLedger:
         lost: Rows in frames that cannot be read any more, as far as that is known, by number.
         total_bytes: Bytes of all the writer's segments, at the last look.
         known_seq: The number up to which the server had all frames when it was first asked; None before that.
+        stood_at: The highest number that it had, where it has forgotten some of that since.
         known_rows: Rows in these, as `rows` counts them.
         stopped: Why nothing of this writer is sent any more; None while it is.
     """
@@ -31,6 +32,7 @@ class WriterLedger:
         self._frames_read = self._bytes_read = 0
         self.known_seq: int | None = None
         self.known_rows = 0
+        self.stood_at = 0
         self._begin(Cursor(0, ""), {})
 
     def _begin(self, cursor: Cursor, lost: dict[int, int]) -> None:
@@ -70,6 +72,11 @@ class WriterLedger:
         if not self.pending_bytes:
             return 0
         return max(1, round(self.pending_bytes * self._frames_read / max(1, self._bytes_read)))
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether the server has again all that it ever had, or will not get it."""
+        return self.seq >= self.stood_at or self.stopped is not None
 
     @property
     def sent_frames(self) -> int:
@@ -126,6 +133,7 @@ class WriterLedger:
 
     def forget_frames(self, watermark: int) -> None:
         """The server has the frames up to `watermark` only: count these anew, by `pass_over`."""
+        self.stood_at = max(self.stood_at, self.seq)
         self._begin(Cursor(0, ""), {seq: rows for seq, rows in self.lost.items() if seq <= watermark})
 
     def pass_over(self, passed: Passed, rejected: dict[int, int]) -> None:

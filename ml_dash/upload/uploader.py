@@ -51,6 +51,7 @@ class UploadState:
         stopped: Whether no more is sent, as when the experiment was deleted at the server.
         experiment_id: The server's id of the experiment; None before the first contact.
         record: What the server says of the experiment.
+        caught_up: Whether the server has again all frames that it had acknowledged, should it have forgotten some.
     """
 
     online: bool = False
@@ -66,6 +67,7 @@ class UploadState:
     stopped: bool = False
     experiment_id: str | None = None
     record: Mapping[str, Any] | None = None
+    caught_up: bool = True
 
 
 @dataclass(eq=False, slots=True)
@@ -85,6 +87,7 @@ class Uploader(Task):
         token: Gives the token that the client sends, to see when there is another one.
         about: Gives the readme, the tags and so on, for the server.
         settled: What is known of each writer; see `JournalFeed`.
+        introduced: Called each time when the experiment was introduced at the server, before anything is sent.
         poll: Seconds after which the journal is looked at where nobody has nudged.
 
     Attributes:
@@ -99,12 +102,14 @@ class Uploader(Task):
         token: Callable[[], Token | None] = lambda: None,
         about: Callable[[], Mapping[str, Any]] = dict,
         settled: Settled = lambda _: None,
+        introduced: Callable[[], object] = lambda: None,
         poll: float = _POLL_SECONDS,
     ) -> None:
         super().__init__(target, "The upload")
         self.first_contact = threading.Event()
         self._writers = writers
         self._token = token
+        self._introduced = introduced
         self._poll = poll
         self._clock = target.clock
         self._sender = Sender(target, self._voice.say, about=about, settled=settled)
@@ -143,6 +148,7 @@ class Uploader(Task):
             stopped=self._stopped,
             experiment_id=experiment.id if experiment else None,
             record=experiment.record if experiment else None,
+            caught_up=all(ledger.has_caught_up for ledger in ledgers.values()),
         )
 
     def nudge(self) -> None:
@@ -210,6 +216,7 @@ class Uploader(Task):
             self._introduce = False
             await self._sender.connect()
             self._connected_at = self._clock.monotonic()
+            self._introduced()
             # After an outage, only stored frames are a success: a server with a full disk is introduced to without an
             # error, and would be asked again and again without a back-off.
             if self._offline_since is None:

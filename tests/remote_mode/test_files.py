@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from ml_dash.server.runner import EmbeddedServer
 from ml_dash.storage.blobs import Staging, add_marker, markers
 from tests.remote_mode.line import Line
 from tests.support.processes import PREFIX, Scripts, finish
-from tests.support.seen import TOKEN, law, until
+from tests.support.seen import TOKEN, Seen, law, until
 from tests.support.shell import written_on_terminal
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -122,6 +123,78 @@ def test_files_saved_in_an_outage_are_sent_when_it_is_over(server: EmbeddedServe
     exp.run.complete()
     assert at_server(server).files("large.bin").read_bytes() == LARGE
     assert markers(exp.directory) == []
+
+
+def restored(server: EmbeddedServer, data: Path, backup: Path) -> None:
+    """Make the server what it was when the backup was made."""
+    server.stop()
+    shutil.rmtree(data)
+    shutil.copytree(backup, data)
+    server.start()
+
+
+def test_a_server_restored_from_a_backup_gets_the_files_of_a_run_that_goes_on(
+    exp: Experiment, server: EmbeddedServer, seen: Seen, tmp_path: Path
+) -> None:
+    """They are pending until it has them again; those that only the server had are lost, which is told."""
+    data, backup = tmp_path / "server", tmp_path / "backup"
+    exp.run.start()
+    exp.files.save_blob(b"before", to="before.bin")
+    assert exp.flush(60).pending == 0
+    server.stop()
+    shutil.copytree(data, backup)
+    server.start()
+    for name, content in (("large.bin", LARGE), ("small.bin", b"small"), ("again.bin", b"small")):
+        exp.files.save_blob(content, to=name)
+    exp.files.save_blob(b"before", to="same.bin")
+    until(lambda: exp.flush(60).pending == 0, "all of it at the server")
+
+    restored(server, data, backup)
+    exp.metrics("train").log(step=0)
+    until(lambda: seen.has(1) and exp.status().online, "the restored server found")
+    until(lambda: exp.flush(60).pending == 0, "nothing pending")
+    law(exp)
+    there = {row["filename"]: row["available"] for row in seen.get("files")["data"]}
+    kept = exp._session.destination.keeps
+    assert there == {
+        "before.bin": True,
+        "same.bin": True,
+        "large.bin": kept,
+        "small.bin": kept,
+        "again.bin": kept,
+    }
+    assert exp.status().dropped == ({} if kept else {"damaged": 3})
+    exp.run.complete()
+    assert markers(exp.directory) == []
+
+
+def test_markers_tell_the_next_run_which_files_a_restored_server_lacks(
+    server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
+) -> None:
+    """A run may die between the server's answer and the sending."""
+    data, backup = tmp_path / "server", tmp_path / "backup"
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
+    assert server.store is not None
+    server.store.limits.change("alice", {"quota_bytes": 1})
+    server.stop()
+    shutil.copytree(data, backup)
+    server.start()
+    server.store.limits.change("alice", {"quota_bytes": None})
+    row = exp.files.save_blob(b"weights", to="a.bin")
+    until(lambda: exp.flush(60).pending == 0, "all of it at the server")
+    assert exp._session.channel is not None
+    marker = (row["checksum"], exp._session.channel.writer_id)
+    assert markers(exp.directory) == []
+
+    restored(server, data, backup)  # and takes no file now
+    exp.metrics("train").log(step=0)
+    until(lambda: markers(exp.directory) == [marker], "the file marked as not sent")
+    law(exp)
+    server.store.limits.change("alice", {"quota_bytes": None})
+    until(lambda: exp.flush(60).pending == 0, "the file sent")
+    assert [each["available"] for each in seen.get("files")["data"]] == [True]
+    assert markers(exp.directory) == []
+    exp.run.complete()
 
 
 @pytest.mark.crash

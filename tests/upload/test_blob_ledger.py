@@ -44,3 +44,30 @@ def test_who_waits_is_let_go_when_all_is_there_or_there_is_no_hope() -> None:
     assert account.wait().is_set()
     account.hopeless(is_so=False)
     assert not account.wait().is_set()
+
+
+def test_blobs_are_pending_while_it_is_in_doubt_what_the_server_has() -> None:
+    ledger = BlobLedger()
+    for checksum in ("a", "a", "b"):
+        ledger.offer(checksum, 10)
+    ledger.confirm("a")
+    ledger.confirm("b")
+    assert ledger.wait().is_set()
+    ledger.doubt()
+    assert ledger.pending_saves == 3
+    waiting = ledger.wait()
+    assert not waiting.is_set()
+    ledger.forget("a", 10, 2)
+    assert ledger.pending_saves == 3
+    ledger.trust()
+    assert (ledger.pending_saves, ledger.pending_files, ledger.pending_bytes) == (2, 1, 10)
+    assert not waiting.is_set()
+    ledger.confirm("a")
+    assert waiting.is_set()
+    assert ledger.pending_saves == 0
+
+
+def test_who_has_sent_nothing_doubts_nothing() -> None:
+    ledger = BlobLedger()
+    ledger.doubt()
+    assert ledger.wait().is_set()
