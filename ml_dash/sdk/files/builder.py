@@ -130,18 +130,17 @@ class Saves:
         return self._write(place, details, lambda file: write_pickle(content, file))
 
     def save_fig(self, fig: Any = None, to: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Save a matplotlib figure, in the format that the name's extension says.
+        """Save a matplotlib figure, in the format that the name's extension says; it stays open, as by ``savefig``.
 
         Args:
-            fig: the figure; None for the current one.
+            fig: the figure; None for the current one, as of ``plt.gcf()``.
             to: the name, below the builder's path.
             **kwargs: `description`, `tags` and `bindrs` as for `save`; all others go to ``fig.savefig``.
         """
         place = self._begin(to)
         # Not `metadata`: for `savefig` that is what it writes into the file itself.
         details = _taken(kwargs, "description", "tags", "bindrs")
-        extension = kwargs.pop("format", None) or place.extension
-        return self._write(place, details, lambda file: write_figure(fig, file, extension, **kwargs))
+        return self._write(place, details, lambda file: write_figure(fig, file, place.extension, **kwargs))
 
     def save_image(self, image: Any, to: str, **kwargs: Any) -> dict[str, Any]:
         """Save an image: a Pillow image, or an array H×W, H×W×3 or H×W×4 of uint8, or of floats from 0 to 1.
@@ -153,8 +152,7 @@ class Saves:
         """
         place = self._begin(to)
         details = _taken(kwargs, *DETAILS)
-        extension = kwargs.pop("format", None) or place.extension
-        return self._write(place, details, lambda file: write_image(image, file, extension, **kwargs))
+        return self._write(place, details, lambda file: write_image(image, file, place.extension, **kwargs))
 
     def save_video(self, frames: Any, to: str, fps: int = 20, **kwargs: Any) -> dict[str, Any]:
         """Encode frames as a video.

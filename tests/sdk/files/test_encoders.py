@@ -7,7 +7,8 @@ import json
 import math
 import pickle
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.errors import InvalidArgumentError, MissingExtraError, ValueWarning
 from ml_dash.sdk.files.content_types import content_type
 from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.encoders.objects import json_bytes, write_pickle, write_torch
@@ -120,10 +121,48 @@ def test_a_figure_is_saved_in_the_format_of_its_name(plt: Any) -> None:
     assert pdf.getvalue().startswith(b"%PDF")
 
 
-def test_no_empty_figure_is_saved_where_there_is_none(plt: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="no current figure"):
-        write_figure(None, io.BytesIO(), "png")
+def test_where_no_figure_is_open_an_empty_one_is_saved_and_not_kept(plt: Any) -> None:
+    """As by ``plt.gcf()``, of which forty would stay in memory."""
+    file = io.BytesIO()
+    with pytest.warns(UserWarning, match="no open figure"):
+        write_figure(None, file, "png")
+    assert np.asarray(Image.open(file)).min() == 255
     assert plt.get_fignums() == []
+
+
+def test_figures_of_the_user_stay_open(plt: Any) -> None:
+    figure, _ = plt.subplots()
+    write_figure(None, io.BytesIO(), "png")
+    write_figure(figure, io.BytesIO(), "svg")
+    assert plt.get_fignums() == [figure.number]
+
+
+@pytest.mark.parametrize(
+    ("extension", "format", "start"),
+    [
+        ("png", "png", b"\x89PNG"),
+        ("PNG", "png", b"\x89PNG"),
+        ("jpg", "jpeg", b"\xff\xd8"),
+        ("", "png", b"\x89PNG"),
+        ("v2", "png", b"\x89PNG"),
+        ("png", "svg", None),
+        ("jpg", "PNG", None),
+    ],
+)
+def test_a_format_must_not_contradict_the_name(
+    plt: Any, extension: str, format: str, start: bytes | None
+) -> None:
+    """Where the name says none, the argument does; for figures and images alike."""
+    figure, _ = plt.subplots()
+    kinds: list[tuple[Callable[..., None], Any]] = [(write_figure, figure), (write_image, np.zeros((2, 2)))]
+    for write, what in kinds:
+        if start is None:
+            with pytest.raises(InvalidArgumentError, match=f"{format}.*{extension}"):
+                write(what, io.BytesIO(), extension, format=format)
+        else:
+            file = io.BytesIO()
+            write(what, file, extension, format=format)
+            assert file.getvalue().startswith(start)
 
 
 def test_what_is_no_figure_and_formats_that_are_not_known_are_refused(plt: Any) -> None:
@@ -149,17 +188,28 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.Monkey
         (np.array([[0, 128, 255]], np.uint8), [[0, 128, 255]]),
         (np.array([[0.0, 0.5, 1.0]]), [[0, 128, 255]]),
         (np.array([[0.0, 0.5, 1.0]], np.float16)[:, :, None], [[0, 128, 255]]),
+        (np.array([[1.0000001, -1e-7, 1.0078125]], np.float32), [[255, 0, 255]]),
         (np.array([[False, True]]), [[0, 255]]),
         (np.full((1, 2, 3), 7, np.uint8), [[[7, 7, 7], [7, 7, 7]]]),
         (np.full((1, 1, 4), 9, np.uint8), [[[9, 9, 9, 9]]]),
         (Image.new("L", (2, 1), 5), [[5, 5]]),
     ],
-    ids=["uint8", "float", "float16-H×W×1", "bool", "rgb", "rgba", "pillow"],
+    ids=["uint8", "float", "float16-H×W×1", "rounded", "bool", "rgb", "rgba", "pillow"],
 )
 def test_an_image_has_the_pixels_that_it_was_given(image: Any, expected: list[Any]) -> None:
     file = io.BytesIO()
     write_image(image, file, "png")
     assert np.asarray(Image.open(file)).tolist() == expected
+
+
+def test_what_is_no_number_is_drawn_and_told() -> None:
+    """Black, and white where it is infinite."""
+    file = io.BytesIO()
+    with pytest.warns(ValueWarning, match="NaN"):
+        write_image(np.array([[math.nan, math.inf, -math.inf, 0.5]]), file, "png")
+    assert np.asarray(Image.open(file)).tolist() == [[0, 255, 0, 128]]
+    with pytest.warns(ValueWarning, match="NaN"):
+        write_image(np.full((2, 2), math.nan), io.BytesIO(), "png")
 
 
 def test_a_format_without_transparency_leaves_it_out() -> None:
@@ -175,7 +225,7 @@ def test_a_format_without_transparency_leaves_it_out() -> None:
         (np.zeros((0, 4)), r"shape \(0, 4\)"),
         ("a.png", r"shape \(\)"),
         (np.array([[0.0, 1.5]]), "from 0 to 1.5"),
-        (np.array([[0.0, math.nan]]), "nan"),
+        (np.array([[math.nan, 255.0]]), "from 0 to 255"),
         (np.array([[1, 2]]), "int64"),
     ],
 )
@@ -256,7 +306,6 @@ def test_a_gif_has_its_frames_and_runs_for_ever(tmp_path: Path) -> None:
         (np.zeros((0, 4, 4)), {}, "no frames"),
         ([np.zeros((4, 4)), np.zeros((5, 4))], {}, r"frame 1 has the shape \(5, 4\)"),
         ([np.zeros((4, 4)), np.full((4, 4), 2.0)], {}, "frame 1 has values from 2 to 2"),
-        ([np.zeros((4, 4)), np.full((4, 4), math.nan)], {}, "frame 1"),
         ([np.zeros((4, 4), int)], {}, "int64"),
         (np.zeros((3, 3)), {}, r"shape \(3, 3\)"),
         (7, {}, "frames=7 cannot be iterated"),
@@ -272,6 +321,15 @@ def test_what_is_no_video_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=words):
         write_video(frames, str(tmp_path / "video.mp4"), **{"fps": 20, **options})
+
+
+def test_frames_that_are_no_numbers_are_drawn_and_told_once(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        write_video(np.full((5, 4, 4), math.nan), str(tmp_path / "video.gif"), fps=20)
+    assert [each.category for each in told] == [ValueWarning]
+    with Image.open(tmp_path / "video.gif") as picture:
+        assert np.asarray(picture.convert("L")).max() == 0
 
 
 @pytest.mark.parametrize("name", ["video.xyz", "video"])

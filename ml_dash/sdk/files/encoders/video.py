@@ -7,6 +7,7 @@ video for whole that a full disk has cut short.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import subprocess
@@ -17,7 +18,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError, MissingExtraError
-from ml_dash.sdk.files.encoders.images import as_pixels
+from ml_dash.sdk.files.encoders.images import as_pixels, tell_odd
 from ml_dash.storage.atomic import storing
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ def _prepared(frames: Any) -> Iterator[Pixels]:
 def _coloured(frames: Iterable[Any]) -> Iterator[Pixels]:
     import numpy as np
 
+    tell_once = functools.cache(tell_odd)  # for all of a video's frames
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
-        pixels = as_pixels(frame, f"frame {number}")
+        pixels = as_pixels(frame, f"frame {number}", tell_once)
         # ffmpeg is told one size for all: a frame of another would shift all that follow.
         if shape is not None and pixels.shape != shape:
             raise InvalidArgumentError(
