@@ -28,9 +28,10 @@ def seen(server: EmbeddedServer) -> Seen:
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+def settings(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """The environment of this process: a user with the token, and nothing of ours in the home."""
     monkeypatch.setenv("ML_DASH_TOKEN", TOKEN)
+    monkeypatch.setenv("ML_DASH_API_URL", server.url)
     monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
     return monkeypatch
 

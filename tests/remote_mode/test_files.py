@@ -289,10 +289,11 @@ def test_a_content_that_is_damaged_on_this_disk_is_counted_and_not_sent_for_ever
 
 
 def test_a_quota_keeps_a_file_back_and_nothing_else(
-    tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
+    settings: pytest.MonkeyPatch, tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Told once; rows and smaller files go on, and the content is sent when there is room."""
     with EmbeddedServer(data=tmp_path / "small", admin_token=TOKEN, quota_bytes=1000) as server:
+        settings.setenv("ML_DASH_API_URL", server.url)
         exp = Experiment(PREFIX, dash_url=server.url, dash_root=root).run.start()
         exp.files.save_blob(bytes(2000), to="too-large.bin")
         exp.files.save_blob(b"fits", to="fits.bin")
