@@ -99,4 +99,11 @@ def _directory(root: Any) -> str:
     if "\0" in os.fspath(root):
         msg = f"dash_root={root!r} has a NUL character, which no path may have: leave it out"
         raise InvalidArgumentError(msg)
+    try:
+        os.fsencode(root)
+    except UnicodeEncodeError as error:
+        msg = (
+            f"dash_root={root!r} has a character that no path of this system may have: leave it out ({error})"
+        )
+        raise InvalidArgumentError(msg) from error
     return os.path.abspath(os.fspath(root))

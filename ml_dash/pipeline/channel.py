@@ -30,7 +30,7 @@ from ml_dash.pipeline.durability import BlobDurability, DiskHealth
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.pipeline.side_files import SideFiles
 from ml_dash.series import Kind, Series
-from ml_dash.values.pack import pack
+from ml_dash.values.pack import pack_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -151,7 +151,8 @@ class Channel:
 
     def put_control(self, fields: Mapping[str, Any]) -> None:
         """Put a row of the RUN series: never dropped, never blocked, not counted as logged."""
-        row = pack([self.series_id(Kind.RUN, None), self._clock.time_ns(), dict(fields)])
+        # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
+        row = pack_plain([self.series_id(Kind.RUN, None), self._clock.time_ns(), dict(fields)])
         with self._lock:
             self._control.append(row)
 

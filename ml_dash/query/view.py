@@ -10,10 +10,11 @@ import operator
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
-from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.block_ops import within
 from ml_dash.journal.blocks import Block, block_rows
 from ml_dash.query.columns import to_arrays
+from ml_dash.query.data_frame import to_frame
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.row_source import RowSource, read_params
 from ml_dash.query.stats import SeriesStats
@@ -91,11 +92,7 @@ class View(ABC):
         Raises:
             MissingExtraError: Pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError("to_pandas()", "pandas", "pandas") from error
-        return pd.DataFrame(self.to_numpy(series))
+        return to_frame(lambda: self.to_numpy(series))
 
     @abstractmethod
     def logs(

@@ -39,6 +39,8 @@ E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_MAX_ERROR = 2000  # characters
+
 
 class Run:
     """Begins and ends a session's runs, for `RunManager` and for the runtime; for any thread."""
@@ -280,11 +282,12 @@ def _verdict(error: BaseException | None) -> Verdict:
 
 
 def _describe(error: BaseException | str | None) -> str | None:
-    if error is None or isinstance(error, str):
-        # Plain text: a subclass of str might not be storable, or keep more alive than its characters.
-        return error if error is None else str.__str__(error)
+    if error is None:
+        return None
     try:
+        # Plain text: a subclass of str might not be storable, or keep more alive than its characters.
+        text = str.__str__(error) if isinstance(error, str) else f"{type(error).__name__}: {error}"
         # Cut: some errors carry a whole program or tensor as text, and this goes into every listing.
-        return f"{type(error).__name__}: {error}"[:2000]
+        return text[:_MAX_ERROR]
     except Exception:  # noqa: BLE001 - a broken __str__ of the error must not hide it
         return type(error).__name__

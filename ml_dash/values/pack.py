@@ -186,7 +186,7 @@ class DeferredEvent:
             name: fetched(value, functools.partial(self._failed, name))
             for name, value in self._fields.items()
         }
-        return _pack_any([self._series_id, self._time_ns, plain(fields, represent)])
+        return pack_plain([self._series_id, self._time_ns, plain(fields, represent)])
 
 
 def deferred_in(value: Any) -> Iterator[Deferred]:
@@ -238,7 +238,7 @@ def pack_event(
         else:
             converted[name] = _noted(name, value, unstorable)
     try:
-        return _pack_any([series_id, time_ns, converted]), unstorable
+        return pack_plain([series_id, time_ns, converted]), unstorable
     except TypeError:
         return DeferredEvent(series_id, time_ns, converted, failed), unstorable
 
@@ -257,7 +257,7 @@ def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:
         return note(value)
 
 
-def _pack_any(event: list[Any]) -> bytes:
+def pack_plain(event: list[Any]) -> bytes:
     """Pack plain data, strings with lone surrogates included; TypeError where a `Deferred` is in it."""
     packed: bytes = msgpack.packb(event, unicode_errors="surrogatepass")
     return packed

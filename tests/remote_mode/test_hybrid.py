@@ -57,6 +57,35 @@ def test_the_server_knows_what_the_experiment_is(server: EmbeddedServer, seen: S
     assert exp.id == record["id"]
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote-only"])
+def test_texts_arrive_with_lone_surrogates_as_they_were(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path, keeps: bool
+) -> None:
+    """As everywhere where a text is taken: what is said of the experiment, and what it failed of."""
+    odd = "caf\udce9 \ud800\0"
+    about: dict[str, Any] = {"readme": odd, "tags": [odd], "bindrs": [odd], "metadata": {odd: [odd]}}
+    root = tmp_path / "dash" if keeps else None
+    exp = Experiment(PREFIX, **about, dash_url=server.url, dash_root=root, echo=False)
+
+    @exp.run
+    def train(experiment: Experiment) -> None:
+        experiment.metrics("train").log(**{odd: odd})
+        experiment.log(odd, metadata={odd: odd})
+        experiment.params.set(**{odd: odd})
+        raise RuntimeError(odd)
+
+    with pytest.raises(RuntimeError) as caught:
+        train()
+    assert str(caught.value) == odd
+    assert about.items() <= seen.record.items()
+    assert (seen.record["status"], seen.record["error"]) == ("FAILED", f"RuntimeError: {odd}")
+    assert exp.view.run().error == f"RuntimeError: {odd}"
+    assert exp.params.get() == {odd: odd}
+    assert exp.metrics("train").to_numpy()[odd].tolist() == [odd]
+    assert [row["message"] for row in exp.logs.read()["data"]] == [odd]
+    law(exp)
+
+
 def test_what_a_later_object_of_the_prefix_says_of_it_arrives_too(
     server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:

@@ -389,6 +389,28 @@ def test_results_are_read_only(exp: Experiment) -> None:
             result.pending = 1  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"readme": "caf\udce9 \0"},
+        {"tags": ["\ud800", "\udce9"]},
+        {"bindrs": ["\udce9"]},
+        {"metadata": {"\udce9": ["\udce9", {"a": "\ud800"}]}},
+    ],
+    ids=lambda about: next(iter(about)),
+)
+def test_what_is_said_of_an_experiment_may_be_any_text(about: dict[str, Any], root: str) -> None:
+    """Stored, and read back as it was: by this object, by another one, and by readers of the journal."""
+    with Experiment("a/b/c", dash_root=root, **about, echo=False).run as exp:
+        exp.metrics("train").log(step=0)
+
+    ((name, value),) = about.items()
+    later = Experiment("a/b/c", dash_root=root)
+    assert getattr(exp, name) == getattr(later, name) == value
+    assert later.view.run().status == "COMPLETED"
+    assert (later.view.run().experiment or {})[name] == value
+
+
 # --- the decorator factory
 
 
@@ -631,6 +653,14 @@ def test_another_object_of_the_same_prefix_reads_what_was_just_logged(tmp_path: 
         assert other.params.get() == {"lr": 0.1}
         assert other.logs.read()["total"] == 1
         assert other.status().status == "RUNNING"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, any character may be in a path")
+def test_a_root_that_no_path_can_be_is_refused_at_once(tmp_path: Path) -> None:
+    """And not at the start."""
+    for odd in ("\0", "\ud800"):
+        with pytest.raises(InvalidArgumentError, match="no path"):
+            Experiment("a/b/c", dash_root=f"{tmp_path}/{odd}")
 
 
 def test_wrong_arguments_are_refused_at_once(tmp_path: Path) -> None:

@@ -510,6 +510,22 @@ def test_a_metric_is_a_data_frame_where_pandas_is_installed(exp: Experiment) -> 
     assert frame["loss"].tolist() == [step / 2 for step in range(10)]
 
 
+def test_a_data_frame_has_lone_surrogates_as_they_were_logged(exp: Experiment) -> None:
+    """In names and in values; the other columns have the types that they would have without them."""
+    pandas = pytest.importorskip("pandas")
+    for step in range(3):
+        exp.metrics("plain").log(step=step, text="é")
+        exp.metrics("odd").log(**{"\udce9": step, "step": step, "text": "é", "odd": "caf\udce9"})
+
+    plain, odd = exp.metrics("plain").to_pandas(), exp.metrics("odd").to_pandas()
+
+    assert isinstance(odd, pandas.DataFrame)
+    assert list(odd.columns) == ["index", "_ts", "\udce9", "step", "text", "odd"]
+    assert odd["odd"].tolist() == ["caf\udce9"] * 3
+    assert odd["\udce9"].tolist() == [0, 1, 2]
+    assert [odd.dtypes[name] for name in plain.columns] == list(plain.dtypes)
+
+
 def test_a_closed_standard_error_does_not_raise_in_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

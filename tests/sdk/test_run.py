@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import sys
 import threading
@@ -317,6 +318,46 @@ def test_an_exception_whose_text_raises_still_ends_the_run(root: str) -> None:
 
     assert exp.view.run().status == "FAILED"
     assert exp.view.run().error == "UnspeakableError"
+
+
+ODD = "cannot decode caf\udce9.jpg \ud800\0\n"
+"""As texts come from file names and from damaged files."""
+
+
+def test_an_exception_of_any_text_goes_on_its_way_and_is_recorded(root: str) -> None:
+    """Lone surrogates, which UTF-8 does not have, are kept as they are everywhere else."""
+    exp = Experiment("a/b/c", dash_root=root, echo=False)
+    error = RuntimeError(ODD)
+    with pytest.raises(RuntimeError) as caught, exp.run:
+        raise error
+    assert caught.value is error
+    assert (exp.run.status, exp.view.run().status) == ("FAILED", "FAILED")
+    assert exp.view.run().error == f"RuntimeError: {ODD}"
+
+    exp.run.start()
+    exp.run.fail(ODD)
+    assert exp.view.run().error == ODD
+    assert statuses(exp.directory) == ["RUNNING", "FAILED"] * 2
+    assert json.loads(Path(exp.directory, "experiment.json").read_text())["error"] == ODD
+
+
+def test_what_made_a_run_fail_is_kept_in_short(root: str) -> None:
+    """It goes into every listing."""
+    exp = Experiment("a/b/c", dash_root=root, echo=False)
+    for error in ("x" * 10**6, ValueError("x" * 10**6)):
+        exp.run.start()
+        exp.run.fail(error)
+        assert len(exp.view.run().error or "") == 2000
+
+
+def test_a_script_and_a_host_may_have_any_name(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a script is a path, and that of a host is what somebody has set."""
+    monkeypatch.setattr(sys, "argv", [f"/srv/{ODD}.py"])
+    monkeypatch.setattr("platform.node", lambda: ODD)
+    with Experiment("a/b/c", dash_root=root, echo=False).run as exp:
+        exp.metrics("train").log(step=0)
+
+    assert (exp.view.run().status, exp.view.run().host) == ("COMPLETED", ODD)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ def test_what_json_has_no_form_for_is_refused(content: Any) -> None:
         json_bytes(content)
 
 
+def test_json_has_lone_surrogates_as_escapes() -> None:
+    """UTF-8 does not have them; all other texts stay legible."""
+    content = {"caf\udce9": ["\ud800", "é"]}
+    assert json.loads(json_bytes(content)) == content
+    assert "é".encode() in json_bytes({"é": 1})
+
+
 def test_a_pickle_holds_the_object() -> None:
     file = io.BytesIO()
     write_pickle({"results": [1, 2, 3]}, file)

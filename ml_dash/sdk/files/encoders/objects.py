@@ -16,7 +16,11 @@ def json_bytes(content: Any) -> bytes:
     Numpy's scalars and arrays are taken as the numbers and lists that they hold; keys are as `json` has them.
     """
     try:
-        return json.dumps(content, indent=2, ensure_ascii=False, default=_plain).encode()
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=_plain)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:  # lone surrogates, which JSON has as escapes only
+            return json.dumps(content, indent=2, default=_plain).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgumentError(
             f"save_json() cannot write this {type(content).__qualname__}: {error}; pass dicts, lists, texts, numbers, "
