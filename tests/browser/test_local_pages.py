@@ -21,6 +21,37 @@ MANY = 3000
 MESSAGES = 1_400_000
 """More than fit into the height that a browser gives any element."""
 NAMES = 10_000
+LARGEST = sys.float_info.max
+VALUES = {
+    "near-1": [1.0, 0.99999994, 1.0000001],
+    "neighbours": [2.0, 2.0000000000000004],
+    "near-5": [5.0, 5.000000000000001],
+    "tiny": [1e-20, 3e-20, 2e-20],
+    "tinier": [-1e-30, 1e-30],
+    "large": [1e150, 1.2e150],
+    "largest": [-LARGEST, LARGEST, 0.0],
+    "long": [1.8e18 - 5e7, 1.8e18 + 5e7],
+    "one": [3.0],
+    "usual": [2.3, 1.1, 0.6, 0.4],
+}
+"""Close, tiny and huge ones, by the metric that has them."""
+STEPS = {
+    "counted": (0.0, 1.0),
+    "late": (1e12, 1.0),
+    "long": (1.8e18, 1e6),
+    "tiny": (0.0, 1e-30),
+    "large": (1e150, 1e139),
+}
+"""Where a metric's steps begin, and how far they go on."""
+LEARN_TEXTS = """
+window.texts = {};
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+  const chart = this.canvas.closest("figure")?.dataset.chart;
+  if (chart) (window.texts[chart] ??= []).push(text);
+  return draw.call(this, text, ...place);
+};
+"""
 
 
 class Ui:
@@ -190,5 +221,41 @@ def test_ten_thousand_metrics_are_a_few_charts_at_a_time(
         page.get_by_label("Find metrics").fill("layer499 unit19")
         expect(page.locator("p[role=status]")).to_have_text("1 chart of 10,000 metrics")
         expect(page.get_by_role("img", name=re.compile("last 9999"))).to_be_visible()
+    finally:
+        assert ui.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["x=step", "x=index&log=1", "x=time", "x=relative&smooth=0.9"])
+def test_close_tiny_and_huge_values_are_charts_with_ticks(
+    open_window: Callable[..., Window], tmp_path: Path, view: str
+) -> None:
+    """Whatever the values and the steps are, there are texts beside each chart, and the page goes on."""
+    with Experiment("alice/p/values", dash_root=str(tmp_path), echo=False).run as exp:
+        for name, values in VALUES.items():
+            for step, value in enumerate(values):
+                exp.metrics(f"values/{name}").log(v=value, step=step)
+        for name, (first, more) in STEPS.items():
+            for index in range(20):
+                exp.metrics(f"steps/{name}").log(v=float(index % 7), step=first + index * more)
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window(height=3000)
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
+        page.add_init_script(LEARN_TEXTS)
+        address = ui.address()
+        page.goto(address)
+        page.goto(f"{address.partition('#')[0]}experiments/alice/p/values?{view}")
+        drawn = len(VALUES) + len(STEPS)
+        expect(page.locator("figure.chart canvas")).to_have_count(drawn)
+        page.wait_for_function("n => performance.getEntriesByName('ml-dash:chart').length >= n", arg=drawn)
+        texts = page.evaluate("window.texts")
+        for name in VALUES:
+            found = {text for text in texts[f"values/{name}/v"] if re.fullmatch(r"-?[\d.]+(e[+-]\d+)?", text)}
+            assert len(found) > 1, (name, texts[f"values/{name}/v"])
+            assert max(map(len, found)) < 24
+        page.get_by_label("Find metrics").fill("usual")
+        expect(page.locator("figure.chart")).to_have_count(1)
     finally:
         assert ui.stop() == 0

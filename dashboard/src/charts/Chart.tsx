@@ -6,10 +6,11 @@ import uPlot from "uplot";
 
 import { useLoad } from "../state/poll";
 import { theme } from "../state/theme";
+import { several } from "../ui/format";
 import { ChartTable } from "./ChartTable";
 import { Legend } from "./Legend";
 import { goOn, type Line, loadLine, type Lines, type Window } from "./load";
-import { drawMarks, keyed, plotData, plotOptions, xText } from "./plot";
+import { drawMarks, keyed, plotData, plotOptions, unitOfX, xText } from "./plot";
 import { saveCsv, savePng } from "./save";
 import { drawn as draw, type Drawn, type LineData } from "./series";
 import { Tooltip, type Told, tell } from "./Tooltip";
@@ -114,14 +115,15 @@ export function Chart(props: ChartProps): JSX.Element {
     () => shown.map((line) => draw(data.get(line.key)!, { smoothing, log, relative })),
     [shown, data, smoothing, log, relative],
   );
+  const unit = useMemo(() => unitOfX(drawn), [drawn]);
   const empty = !loading && drawn.every((line) => !line.x.length);
   useEffect(() => {
     if (empty && !range) props.onEmpty?.();
   }, [empty, range === null]);
   const left = drawn.reduce((sum, line) => sum + line.left, 0);
   const ready = !empty && !loading && !asTable && width > 0;
-  const current = useRef({ shown, drawn, hidden, x: axis, relative });
-  current.current = { shown, drawn, hidden, x: axis, relative };
+  const current = useRef({ shown, drawn, hidden, log, unit });
+  current.current = { shown, drawn, hidden, log, unit };
 
   useEffect(() => {
     if (!ready || !target.current) return;
@@ -132,36 +134,38 @@ export function Chart(props: ChartProps): JSX.Element {
       smoothing,
       x: axis,
       relative,
-      syncKey: props.syncKey,
+      // what moves along must count x alike
+      syncKey: unit === 1 ? props.syncKey : undefined,
+      unit,
       width,
       height,
       onRange: props.onRange,
       onCursor: (moved) => setTold(tell(moved, current.current)),
       onMarks: (moved) => {
-        drawMarks(moved, current.current.shown, current.current.drawn, current.current.hidden);
+        drawMarks(moved, current.current.shown, current.current.drawn, current.current.hidden, unit);
         if (asked.current !== null) performance.measure("ml-dash:chart", { start: asked.current, detail: props.title });
         asked.current = null;
       },
     });
-    plot.current = new uPlot(options, plotData(drawn), target.current);
-    limit(plot.current, range);
+    plot.current = new uPlot(options, plotData(drawn, log, unit), target.current);
+    limit(plot.current, range, unit);
     return () => {
       plot.current?.destroy();
       plot.current = null;
       setTold(null);
     };
-  }, [ready, shown.length, keys, hidden, log, smoothing, axis, relative, width, height, theme.value, props.syncKey]);
+  }, [ready, shown.length, keys, hidden, log, smoothing, axis, relative, width, height, theme.value, props.syncKey, unit]);
 
   useEffect(() => {
     if (!plot.current) return;
-    plot.current.setData(plotData(drawn), !range);
-    limit(plot.current, range);
-  }, [drawn, range?.[0], range?.[1]]);
+    plot.current.setData(plotData(drawn, log, unit), !range);
+    limit(plot.current, range, unit);
+  }, [drawn, unit, range?.[0], range?.[1]]);
 
   function onKey(event: KeyboardEvent): void {
     const scale = plot.current?.scales.x;
     if (scale?.min == null || scale.max == null || event.ctrlKey || event.metaKey) return;
-    const next = keyed(event.key, [scale.min, scale.max]);
+    const next = keyed(event.key, [scale.min / unit, scale.max / unit]);
     if (next === undefined) return;
     event.preventDefault();
     props.onRange(next);
@@ -217,14 +221,14 @@ export function Chart(props: ChartProps): JSX.Element {
           {told && <Tooltip told={told} x={(value) => xText(value, { x: axis, relative })} />}
         </div>
       )}
-      {left > 0 && <p class="chart-note">{left} values are not above 0 and cannot be drawn on a logarithmic axis.</p>}
+      {left > 0 && <p class="chart-note">A logarithmic axis leaves out {several(left, "value")} not above 0.</p>}
       {lines.length > 1 && <Legend lines={lines} hidden={hidden} onHide={setHidden} />}
     </figure>
   );
 }
 
-function limit(plot: uPlot, range: readonly [number, number] | null): void {
-  if (range) plot.setScale("x", { min: range[0], max: range[1] });
+function limit(plot: uPlot, range: readonly [number, number] | null, unit: number): void {
+  if (range) plot.setScale("x", { min: range[0] * unit, max: range[1] * unit });
 }
 
 /** Where a line begins, if that is known on this axis. */

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 
-import { rounded } from "../ui/format";
+import { clean } from "../ui/format";
 import { VirtualList } from "../ui/VirtualList";
 import type { Line } from "./load";
 import { type Drawn, joined, spread } from "./series";
@@ -13,10 +13,10 @@ export function ChartTable(props: { x: string; lines: readonly Line[]; drawn: re
   const columnsStyle = { gridTemplateColumns: `repeat(${columns.length + 1}, minmax(6rem, 1fr))` };
   const row = (index: number): JSX.Element => (
     <div key={index} role="row" class="grid-row" style={columnsStyle}>
-      <span role="cell">{rounded(x[index]!, 15)}</span>
+      <span role="cell">{clean(x[index]!)}</span>
       {columns.map((column, at) => (
         <span key={at} role="cell">
-          {column[index] == null ? "" : rounded(column[index], 15)}
+          {column[index] == null ? "" : clean(column[index])}
         </span>
       ))}
     </div>

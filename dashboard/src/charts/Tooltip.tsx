@@ -3,15 +3,17 @@
 import type { JSX } from "preact";
 import type uPlot from "uplot";
 
-import { rounded } from "../ui/format";
+import { number, rounded } from "../ui/format";
 import type { Line } from "./load";
-import { PER_LINE } from "./plot";
+import { PER_LINE, unitOfY } from "./plot";
 import type { Drawn } from "./series";
 
 export interface Told {
   x: number;
   left: number;
   width: number;
+  /** So many digits tell values apart that are apart in the chart. */
+  digits: number;
   values: { label: string; color: string; value: number | null; low: number | null; high: number | null; marks: string }[];
 }
 
@@ -19,19 +21,27 @@ interface Shown {
   shown: readonly Line[];
   drawn: readonly Drawn[];
   hidden: ReadonlySet<string>;
+  log: boolean;
+  unit: number;
 }
 
+const [DIGITS, DIGITS_MAX] = [10, 17];
+
 /** Return what to show for the cursor's place; null where the cursor is elsewhere. */
-export function tell(plot: uPlot, { shown, drawn, hidden }: Shown): Told | null {
+export function tell(plot: uPlot, { shown, drawn, hidden, log, unit }: Shown): Told | null {
   const { idx, left } = plot.cursor;
-  const x = idx == null ? undefined : plot.data[0][idx];
-  if (idx == null || x === undefined || left === undefined || left < 0) return null;
+  const place = idx == null ? undefined : plot.data[0][idx];
+  if (idx == null || place === undefined || left === undefined || left < 0) return null;
+  const x = place / unit;
   const values = shown.flatMap((line, at) => {
     if (hidden.has(line.key)) return [];
     const near = nearest(plot, at * PER_LINE + 3, idx);
     const marks = drawn[at]!.marks.filter((mark) => mark.x === x).map((mark) => `${mark.count} × ${mark.kind}`);
     if (near === null && !marks.length) return [];
-    const value = (series: number): number | null => (near === null ? null : (plot.data[series]?.[near] ?? null));
+    const value = (series: number): number | null => {
+      const found = near === null ? null : plot.data[series]?.[near];
+      return found == null ? null : found / unitOfY(log);
+    };
     return {
       label: line.label,
       color: line.color,
@@ -41,7 +51,13 @@ export function tell(plot: uPlot, { shown, drawn, hidden }: Shown): Told | null 
       marks: marks.join(", "),
     };
   });
-  return values.length ? { x, left, width: plot.over.clientWidth, values } : null;
+  return values.length ? { x, left, width: plot.over.clientWidth, digits: digitsOf(plot.scales.y), values } : null;
+}
+
+function digitsOf({ min, max }: uPlot.Scale = {}): number {
+  if (min == null || max == null) return DIGITS;
+  const alike = Math.log10(Math.max(Math.abs(min), Math.abs(max)) / (max - min));
+  return Math.min(DIGITS_MAX, Math.max(DIGITS, Math.ceil(alike) + 4));
 }
 
 /** Return the place of the line's value at the cursor, or the one closest to it among a few. */
@@ -56,6 +72,7 @@ function nearest(plot: uPlot, series: number, idx: number): number | null {
 
 export function Tooltip(props: { told: Told; x: (value: number) => string }): JSX.Element {
   const { told } = props;
+  const written = (value: number): string => (told.digits < DIGITS_MAX ? rounded(value, told.digits) : number(value));
   const right = told.left > told.width / 2;
   const place = right ? { right: `${told.width - told.left + 20}px` } : { left: `${told.left + 80}px` };
   return (
@@ -65,10 +82,10 @@ export function Tooltip(props: { told: Told; x: (value: number) => string }): JS
         <div key={each.label} class="tooltip-row">
           <span class="swatch" style={{ background: each.color }} />
           <span class="tooltip-label">{each.label}</span>
-          <b>{each.value === null ? "–" : rounded(each.value)}</b>
+          <b>{each.value === null ? "–" : written(each.value)}</b>
           {each.low !== null && each.high !== null && each.low !== each.high && (
             <span class="muted">
-              {rounded(each.low)} … {rounded(each.high)}
+              {written(each.low)} … {written(each.high)}
             </span>
           )}
           {each.marks && <span class="muted">{each.marks}</span>}

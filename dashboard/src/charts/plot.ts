@@ -2,11 +2,12 @@
 
 import uPlot from "uplot";
 
-import { longest, rounded, tickTexts } from "../ui/format";
+import { clean, rounded } from "../ui/format";
 import type { Line } from "./load";
 import { pan, wheel } from "./mouse";
 import { faint } from "./palette";
 import { type Drawn, joined, spread } from "./series";
+import { fitting, logTicks, longest, padded, paddedLog, type Tick, ticks, widened } from "./ticks";
 
 /** Series of uPlot for each line: lowest and highest (the band), raw and smoothed. */
 export const PER_LINE = 4;
@@ -19,6 +20,8 @@ export interface PlotSettings {
   x: string;
   relative: boolean;
   syncKey: string | undefined;
+  /** See `unitOfX`. */
+  unit: number;
   width: number;
   height: number;
   onRange: (range: [number, number] | null) => void;
@@ -28,18 +31,44 @@ export interface PlotSettings {
 
 const ZOOM = 0.5;
 /** Pixels beside the plot, and of a digit there. */
-const [Y_WIDTH, CHARACTER] = [62, 6.4];
+const [Y_WIDTH, CHARACTER] = [62, 7];
+/** Pixels between ticks, at least. */
+const [X_SPACE, Y_SPACE] = [50, 30];
+/** Seconds: uPlot has no ticks of times that are closer together than a thousandth. */
+const TIME_LEAST = 0.01;
+/** Pixels to the right of the plot. */
+const RIGHT = 24;
+const SHRUNK = 1 / 16;
+const TINY = 1e-12;
+
+/** By what uPlot's y is a value: a part of it, so that the differences that uPlot takes of the largest ones are finite. */
+export function unitOfY(log: boolean): number {
+  return log ? 1 : SHRUNK;
+}
+
+/** By what uPlot's x is an x: 1 but for the largest ones, and for tiny ones, since uPlot shows no range below 1e-16. */
+export function unitOfX(drawn: readonly Drawn[]): number {
+  const ends = drawn.flatMap(({ x }) => (x.length ? [x[0]!, x.at(-1)!] : []));
+  if (!ends.some((x) => x !== 0)) return 1;
+  const [low, high] = widened(Math.min(...ends), Math.max(...ends));
+  const largest = Math.max(Math.abs(low), Math.abs(high));
+  if (largest > Number.MAX_VALUE * SHRUNK) return SHRUNK;
+  return high - low < TINY ? 2 ** -Math.floor(Math.log2(largest)) : 1;
+}
 
 /** Return the data as uPlot takes it: x, and for each line its lowest, highest, raw and smoothed values. */
-export function plotData(drawn: readonly Drawn[]): uPlot.AlignedData {
+export function plotData(drawn: readonly Drawn[], log: boolean, unitX: number): uPlot.AlignedData {
+  const unit = unitOfY(log);
   const { x, places } = joined(drawn);
   const columns: uPlot.AlignedData[number][] = [];
   drawn.forEach((line, index) => {
     for (const values of [line.low, line.high, line.raw, line.smooth]) {
-      columns.push(spread(line.banded || values === line.raw || values === line.smooth ? values : [], places[index]!, x.length));
+      const wanted = line.banded || values === line.raw || values === line.smooth ? values : [];
+      const shrunk = wanted.map((value) => (value === null ? null : value * unit));
+      columns.push(spread(shrunk, places[index]!, x.length));
     }
   });
-  return [x, ...columns] as uPlot.AlignedData;
+  return [x.map((each) => each * unitX), ...columns] as uPlot.AlignedData;
 }
 
 export function plotOptions(settings: PlotSettings): uPlot.Options {
@@ -53,32 +82,38 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
     ticks: { stroke: grid, width: 1, size: 4 },
   };
   const isTime = settings.x === "time" && !settings.relative;
+  const unit = unitOfY(settings.log);
+  const onRange = (range: [number, number] | null): void =>
+    settings.onRange(range && [range[0] / settings.unit, range[1] / settings.unit]);
   return {
     width: settings.width,
     height: settings.height,
     legend: { show: false },
     // the last text below is as far to the right as the plot, and half of it beyond
-    padding: [8, 24, 0, 0],
+    padding: [8, RIGHT, 0, 0],
     cursor: {
       drag: { x: true, y: false, setScale: false },
       points: { size: 6 },
       bind: {
-        dblclick: () => () => (settings.onRange(null), null),
-        mousedown: (plot, _, select) => (event) => (pan(plot, event, settings.onRange) ? null : select(event)),
+        dblclick: () => () => (onRange(null), null),
+        mousedown: (plot, _, select) => (event) => (pan(plot, event, onRange) ? null : select(event)),
       },
       ...(settings.syncKey ? { sync: { key: settings.syncKey, setSeries: false } } : {}),
     },
-    scales: { x: { time: isTime }, y: { distr: settings.log ? 3 : 1 } },
+    scales: {
+      x: { time: isTime, range: (_, low, high) => rangeOfX(low, high, isTime, settings.unit) },
+      y: { distr: settings.log ? 3 : 1, range: (_, low, high) => rangeOfY(low, high, settings.log) },
+    },
     axes: [
       {
         ...axis,
-        size: 28,
-        ...(isTime ? {} : { values: (_: uPlot, ticks: number[]) => xTexts(ticks, settings) }),
+        size: isTime ? 42 : 28,
+        ...(isTime ? {} : ticked((low, high, pixels) => ticksOfX(low, high, pixels, settings), settings.unit)),
       },
       {
         ...axis,
         size: (_, texts) => Math.max(Y_WIDTH, CHARACTER * longest(texts ?? []) + 14),
-        values: (_, ticks) => (settings.log ? logTexts(ticks) : tickTexts(ticks)),
+        ...ticked((low, high, pixels) => (settings.log ? logTicks : ticks)(low, high, Math.floor(pixels / Y_SPACE)), unit),
       },
     ],
     series: [{}, ...settings.lines.flatMap((line) => seriesOf(line, settings))],
@@ -91,11 +126,11 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
         (plot) => {
           const { left, width } = plot.select;
           if (width < 3) return;
-          settings.onRange([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+          onRange([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
           plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
         },
       ],
-      ready: [(plot) => wheel(plot, settings.onRange)],
+      ready: [(plot) => wheel(plot, onRange)],
       setCursor: [settings.onCursor],
       draw: [settings.onMarks],
     },
@@ -116,21 +151,56 @@ function seriesOf(line: Line, settings: PlotSettings): uPlot.Series[] {
 
 /** Write an x as it is read. */
 export function xText(x: number, settings: Pick<PlotSettings, "x" | "relative">): string {
-  if (settings.x !== "time") return rounded(x, 15);
+  if (settings.x !== "time") return clean(x);
   if (!settings.relative) return `${new Date(x * 1000).toISOString().replace("T", " ").slice(0, 23)}`;
   const [size, unit] = unitOf(Math.abs(x));
   return `${rounded(x / size, 6)} ${unit}`;
 }
 
-function xTexts(ticks: number[], settings: PlotSettings): string[] {
-  if (!settings.relative) return tickTexts(ticks);
-  const [size, unit] = unitOf(Math.max(0, ...ticks.map(Math.abs)));
-  return tickTexts(ticks.map((tick) => tick / size)).map((each) => `${each} ${unit}`);
+/** An axis whose ticks are made here; `unit` is what uPlot has for 1. */
+function ticked(
+  make: (low: number, high: number, pixels: number) => Tick[],
+  unit: number,
+): Pick<uPlot.Axis, "incrs" | "splits" | "values" | "filter"> {
+  let made: Tick[] = [];
+  let length = 0;
+  return {
+    // uPlot wants a step before it asks for ticks, and asks for none where it finds no step that is wide enough
+    incrs: (_, __, ___, ____, pixels) => ((length = pixels), [Number.MAX_VALUE]),
+    splits: (_, __, low, high) => (made = make(low / unit, high / unit, length)).map((tick) => tick.value * unit),
+    values: () => made.map((tick) => tick.text),
+    filter: (_, splits) => splits,
+  };
 }
 
-/** Ticks by powers of ten: each has digits of its own, and is null where there is no room for a text. */
-function logTexts(ticks: (number | null)[]): string[] {
-  return ticks.map((tick) => (tick === null ? "" : rounded(tick, 4)));
+function ticksOfX(low: number, high: number, pixels: number, { x, relative }: PlotSettings): Tick[] {
+  const [size, unit] = relative ? unitOf(Math.max(Math.abs(low), Math.abs(high))) : [1, ""];
+  const ending = unit && ` ${unit}`;
+  const characters = pixels / CHARACTER;
+  const most = Math.floor(pixels / X_SPACE);
+  // half an index is none
+  const count = x === "index" ? Math.max(1, Math.min(most, Math.floor(high - low))) : most;
+  // the units take room as well
+  const made = fitting(low / size, high / size, count, characters * (1 - ending.length / 20));
+  // half of the last text is beyond the plot, where there is little room
+  const span = high / 2 - low / 2;
+  const room = (tick: Tick): number => ((high / 2 - (tick.value * size) / 2) / span) * pixels + RIGHT;
+  return made
+    .filter((tick) => room(tick) > (tick.text.length * CHARACTER) / 2)
+    .map(({ value, text }) => ({ value: value * size, text: text + ending }));
+}
+
+function rangeOfX(low: number | null, high: number | null, isTime: boolean, unit: number): uPlot.Range.MinMax {
+  if (low === null || high === null) return [null, null];
+  const [from, to] = widened(low / unit, high / unit, isTime ? TIME_LEAST : undefined);
+  return [from * unit, to * unit];
+}
+
+function rangeOfY(low: number | null, high: number | null, log: boolean): uPlot.Range.MinMax {
+  if (low === null || high === null) return [null, null];
+  const unit = unitOfY(log);
+  const [from, to] = (log ? paddedLog : padded)(low / unit, high / unit);
+  return [from * unit, to * unit];
 }
 
 function unitOf(seconds: number): [number, string] {
@@ -139,7 +209,13 @@ function unitOf(seconds: number): [number, string] {
 }
 
 /** Mark what is no number: at the lower edge NaN and −∞, at the upper one ∞. */
-export function drawMarks(plot: uPlot, lines: readonly Line[], drawn: readonly Drawn[], hidden: ReadonlySet<string>): void {
+export function drawMarks(
+  plot: uPlot,
+  lines: readonly Line[],
+  drawn: readonly Drawn[],
+  hidden: ReadonlySet<string>,
+  unit: number,
+): void {
   const { ctx, bbox } = plot;
   const size = 5 * devicePixelRatio;
   ctx.save();
@@ -150,7 +226,7 @@ export function drawMarks(plot: uPlot, lines: readonly Line[], drawn: readonly D
     ctx.strokeStyle = color;
     ctx.lineWidth = 1.5 * devicePixelRatio;
     for (const mark of line.marks) {
-      const x = plot.valToPos(mark.x, "x", true);
+      const x = plot.valToPos(mark.x * unit, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       const up = mark.kind === "∞";
       const edge = up ? bbox.top : bbox.top + bbox.height;

@@ -8,9 +8,8 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const TICK_DIGITS = 17;
-/** Up to here a number is easier to read written out than with an exponent. */
-const PLAIN_LENGTH = 7;
+/** So many digits a double has whatever it was reckoned from; those behind may be noise. */
+const CLEAN_DIGITS = 15;
 const grouped = new Intl.NumberFormat("en");
 
 /** "3 minutes ago"; a time ahead, which a wrong clock gives, is told as one. */
@@ -65,27 +64,9 @@ export function rounded(value: number, digits = 10): string {
   return number(Number(value.toPrecision(digits)));
 }
 
-/** Texts for the ticks of an axis, with as many digits as it takes to tell each from the next. */
-export function tickTexts(ticks: readonly number[]): string[] {
-  const gaps = ticks.slice(1).map((tick, at) => Math.abs(tick - ticks[at]!));
-  const step = Math.min(...gaps.filter((gap) => gap > 0), Number.POSITIVE_INFINITY);
-  if (!Number.isFinite(step)) return ticks.map((tick) => rounded(tick, 4));
-  const near = (written: string, tick: number): boolean => Math.abs(Number(written) - tick) < step / 100;
-  const shortest = (write: (value: number, digits: number) => string): string[] => {
-    for (let digits = 0; digits < TICK_DIGITS; digits++) {
-      const texts = ticks.map((tick) => write(tick, digits));
-      if (texts.every((each, at) => near(each, ticks[at]!))) return texts;
-    }
-    return ticks.map((tick) => number(tick));
-  };
-  const fixed = shortest((value, digits) => value.toFixed(digits));
-  const exponential = shortest((value, digits) => (value === 0 ? "0" : value.toExponential(digits)));
-  return longest(fixed) > PLAIN_LENGTH && longest(exponential) < longest(fixed) ? exponential : fixed;
-}
-
-/** The length of the longest of these texts. */
-export function longest(texts: readonly string[]): number {
-  return Math.max(0, ...texts.map((each) => each.length));
+/** A number without the noise that reckoning leaves in the last digits; a whole one has none. */
+export function clean(value: number): string {
+  return Number.isInteger(value) ? number(value) : rounded(value, CLEAN_DIGITS);
 }
 
 /** Any value that was logged, as one line of text. */

@@ -151,8 +151,8 @@ class _Layout:
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = "_.-~=+*#"
-# Sums of any number of values of this size stay finite; larger ones are cut off, as no picture can show them.
-_LARGEST = 1e290
+# What is summed up is this part of the values: so the sum of any number of the largest ones is finite.
+_PART = 2.0**-64
 
 
 class Sparkline:
@@ -180,7 +180,7 @@ class Sparkline:
         parts = ((rows[known] + start) * self.parts) // self._rows
         # rows that a writer has added since they were counted belong to the last part
         parts = np.minimum(parts, self.parts - 1)
-        self._sums += np.bincount(parts, np.clip(values[known], -_LARGEST, _LARGEST), self.parts)
+        self._sums += np.bincount(parts, values[known] * _PART, self.parts)
         # The number of values goes along: parts have different numbers of rows, and gaps count for none.
         self._counts += np.bincount(parts, minlength=self.parts)
 

@@ -20,5 +20,22 @@ test("one value lies in the middle", () => {
 test("what is no number has no place among numbers, and does not make texts of them", () => {
   const axis = axisOf([0.9901, Number.NaN, 0.9902, Number.POSITIVE_INFINITY]);
   expect([0.9901, 0.9902, Number.NaN, Number.POSITIVE_INFINITY].map(axis.at)).toEqual([0, 1, null, null]);
-  expect(new Set(axis.ticks.map((tick) => tick.label)).size).toBe(5);
+  expect(axis.ticks.map((tick) => tick.label)).toEqual(["0.99010", "0.99012", "0.99014", "0.99016", "0.99018", "0.99020"]);
+});
+
+test.each([
+  [0.99999994, 1.0000001],
+  [1, 1 + Number.EPSILON],
+  [1e-30, 3e-30],
+  [1e150, 1.5e150],
+  [-1.7e308, 1.7e308],
+  [5e-324, 1.7e308],
+  [1.8e18 - 5e7, 1.8e18 + 5e7],
+])("%d and %d lie at the ends, with ticks between them that can be told apart", (low, high) => {
+  const axis = axisOf([low, high]);
+  expect([low, high].map(axis.at)).toEqual([0, 1]);
+  const places = axis.ticks.map((tick) => tick.at);
+  expect(places.length).toBeGreaterThan(1);
+  expect(places.every((at) => at >= 0 && at <= 1)).toBe(true);
+  expect(new Set(axis.ticks.map((tick) => tick.label)).size).toBe(places.length);
 });

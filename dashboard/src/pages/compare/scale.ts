@@ -1,6 +1,7 @@
 /** Where values lie on an axis: numbers by their size, or by its logarithm; texts side by side. */
 
-import { rounded, text, tickTexts } from "../../ui/format";
+import { fitting, logTicks } from "../../charts/ticks";
+import { number, text } from "../../ui/format";
 
 export interface Axis {
   /** Where a value lies, from 0 to 1; null where it has no place. */
@@ -10,6 +11,8 @@ export interface Axis {
 
 /** Numbers over this many powers of ten are spread by their logarithms. */
 const DECADES = 2;
+/** Ticks of an axis, and characters that it is long. */
+const [TICKS, CHARACTERS] = [6, 70];
 
 /** Return the axis of these values: of numbers where nothing else is among them. NaN and ±∞ have no place on it. */
 export function axisOf(values: readonly unknown[]): Axis {
@@ -22,20 +25,17 @@ export function axisOf(values: readonly unknown[]): Axis {
 function numeric(values: readonly number[]): Axis {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const log = low > 0 && high / low >= 10 ** DECADES;
-  const measure = log ? Math.log10 : (value: number): number => value;
+  // halves: the difference of the largest doubles is infinite
+  const measure = log ? Math.log10 : (value: number): number => value / 2;
   const span = measure(high) - measure(low);
   const at = (value: unknown): number | null => {
     if (typeof value !== "number" || !Number.isFinite(value)) return null;
-    return span ? (measure(value) - measure(low)) / span : 0.5;
+    return span > 0 ? (measure(value) - measure(low)) / span : 0.5;
   };
-  const places = span ? [0, 0.25, 0.5, 0.75, 1] : [0.5];
-  const back = (place: number): number => {
-    const value = measure(low) + place * span;
-    return log ? 10 ** value : value;
-  };
-  const ends = places.map(back);
-  const labels = log ? ends.map((value) => rounded(value, 3)) : tickTexts(ends);
-  return { at, ticks: places.map((place, index) => ({ at: place, label: labels[index]! })) };
+  const made = log ? logTicks(low, high, TICKS) : fitting(low, high, TICKS, CHARACTERS);
+  // of values that are as close as doubles can be, no round number need lie between
+  const shown = made.length > 1 ? made : [...new Set([low, high])].map((value) => ({ value, text: number(value) }));
+  return { at, ticks: shown.map((tick) => ({ at: at(tick.value)!, label: tick.text })) };
 }
 
 function texts(values: readonly string[]): Axis {

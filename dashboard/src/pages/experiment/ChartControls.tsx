@@ -27,12 +27,15 @@ export function chartView(defaultX: string): ChartView {
 }
 
 export function setRange(range: readonly [number, number] | null): void {
-  setQuery({ from: range ? short(range[0]) : null, to: range ? short(range[1]) : null });
+  const [from, to] = range ? shortened(range) : [null, null];
+  setQuery({ from, to });
 }
 
-/** Six digits of the place are more than there are pixels. */
-function short(value: number): string {
-  return String(Number(value.toPrecision(12)));
+/** Write a range in the address: six digits more than its ends have in common are more than there are pixels. */
+export function shortened([low, high]: readonly [number, number]): [string, string] {
+  const alike = Math.log10(Math.max(Math.abs(low), Math.abs(high)) / (high - low));
+  const digits = Math.min(17, Math.max(0, Math.ceil(alike)) + 6);
+  return [low, high].map((value) => String(Number(value.toPrecision(digits)))) as [string, string];
 }
 
 export function ChartControls(props: {
