@@ -13,6 +13,7 @@ import typer
 from ml_dash.cli.text import UNNAMED
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
+from ml_dash.paths import local_path
 from ml_dash.series import Series
 from ml_dash.storage.survey import Located, is_experiment, prefix_under, stored_prefix, survey
 
@@ -22,7 +23,18 @@ ExperimentName = Annotated[
     str,
     typer.Argument(metavar="EXP", help="A prefix, an experiment's directory, or the last part of a prefix."),
 ]
-Root = Annotated[str, typer.Option("--root", metavar="DIR", help="The directory in which prefixes begin.")]
+
+
+def given_path(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """Take a path from the command line: no shell replaces the ``~`` of ``--root=~/runs``."""
+    del context
+    return local_path(value, parameter.opts[0]) if value not in {"", "-"} else value
+
+
+Root = Annotated[
+    str,
+    typer.Option("--root", metavar="DIR", help="The directory in which prefixes begin.", callback=given_path),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ServerOption = Annotated[
     str | None,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.paths import absolute_path
 
 DEFAULT_URL = "https://api.dash.ml"
 """The server that ``dash_url=True`` means where ``ML_DASH_API_URL`` names none."""
@@ -46,7 +47,7 @@ def destination(dash_url: str | bool | None, dash_root: str | os.PathLike[str] |
     """
     url = None if dash_url is None or dash_url is False else server_url(dash_url)
     if dash_root is not None:
-        return Destination(_directory(dash_root), url, keeps=True)
+        return Destination(absolute_path(dash_root, "dash_root", ".dash"), url, keeps=True)
     if url is None:
         raise InvalidArgumentError(
             f"dash_url={dash_url!r} and dash_root=None: nowhere to write. Pass dash_root='.dash', or dash_url= for a "
@@ -89,21 +90,3 @@ def make_outbox() -> None:
         make_private(config_directory())
     except TokenStoreError as error:
         raise OSError(f"the outbox in {config_directory()!r} cannot be made ({error.__cause__})") from error
-
-
-def _directory(root: Any) -> str:
-    if not isinstance(root, (str, os.PathLike)) or not os.fspath(root):
-        raise InvalidArgumentError(
-            f"dash_root={root!r} is not a directory's path: pass a string such as '.dash'"
-        )
-    if "\0" in os.fspath(root):
-        msg = f"dash_root={root!r} has a NUL character, which no path may have: leave it out"
-        raise InvalidArgumentError(msg)
-    try:
-        os.fsencode(root)
-    except UnicodeEncodeError as error:
-        msg = (
-            f"dash_root={root!r} has a character that no path of this system may have: leave it out ({error})"
-        )
-        raise InvalidArgumentError(msg) from error
-    return os.path.abspath(os.fspath(root))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from ml_dash.paths import absolute_path
 from ml_dash.protocol import FRAMES_BYTES_MAX
 
 DEFAULT_DATA = ".dash-server"
@@ -68,9 +69,14 @@ class ServerSettings:
     @property
     def database_url(self) -> str:
         """The URL of the database."""
-        return self.database or f"sqlite:///{os.path.join(os.path.abspath(self.data), 'catalogue.sqlite')}"
+        return self.database or f"sqlite:///{os.path.join(self.directory, 'catalogue.sqlite')}"
 
     @property
     def blobs_url(self) -> str:
         """The URL of the object store, or the path of its directory."""
-        return self.blobs or os.path.join(os.path.abspath(self.data), "blobs")
+        return self.blobs or os.path.join(self.directory, "blobs")
+
+    @property
+    def directory(self) -> str:
+        """The absolute path of the data directory."""
+        return absolute_path(self.data, "--data", DEFAULT_DATA)

@@ -75,7 +75,7 @@ class Store:
             OSError: The directory cannot be made or written.
         """
         if settings.database is None or settings.blobs is None:
-            path = settings.data
+            path = settings.directory
             try:
                 os.makedirs(path, mode=0o700, exist_ok=True)
             except OSError as error:

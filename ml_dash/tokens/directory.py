@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_dash.log import logger
+from ml_dash.paths import absolute_path
 from ml_dash.storage.atomic import replacing
 from ml_dash.tokens.token import TokenStoreError
 
@@ -25,7 +26,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 def config_directory() -> str:
     """Return `ML_DASH_CONFIG_DIR`, else ``~/.dash``. It need not exist."""
-    return os.path.abspath(os.path.expanduser(os.environ.get("ML_DASH_CONFIG_DIR") or "~/.dash"))
+    return absolute_path(os.environ.get("ML_DASH_CONFIG_DIR") or "~/.dash", "ML_DASH_CONFIG_DIR", "~/.dash")
 
 
 def make_private(directory: str) -> None:

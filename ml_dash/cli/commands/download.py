@@ -14,7 +14,7 @@ import typer
 from ml_dash.cli.file_source import FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption
+from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption, given_path
 from ml_dash.cli.text import size_text, standard_output
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 from ml_dash.query.files import full_name
@@ -43,6 +43,7 @@ def download(
             "-o",
             metavar="DIR",
             help="The directory to put them in, which is made if need be; - writes one file to standard output.",
+            callback=given_path,
         ),
     ] = ".",
     file_id: Annotated[

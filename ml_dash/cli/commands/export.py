@@ -13,7 +13,15 @@ from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
 from ml_dash.cli.overview import open_index, report_damage
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
+from ml_dash.cli.select import (
+    DEFAULT_ROOT,
+    ExperimentName,
+    MetricChoice,
+    MetricNames,
+    Root,
+    find_experiment,
+    given_path,
+)
 from ml_dash.cli.text import complain, count_text, standard_output
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.index import JournalIndex
@@ -37,7 +45,14 @@ def export(
         typer.Option("--format", "-F", help="The format to write; auto is what FILE ends with, or csv."),
     ] = Format.auto,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write; - is standard output.",
+            callback=given_path,
+        ),
     ] = "-",
     root: Root = DEFAULT_ROOT,
     metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ml_dash.cli.output import Screen, status_style, table
 from ml_dash.cli.overview import Overview, look, run_record
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text, visible
 from ml_dash.storage.survey import survey
 
@@ -55,7 +55,9 @@ _KEYS: dict[Order, Callable[[Overview], Any]] = {
 
 
 def ls(
-    root: Annotated[str, typer.Argument(metavar="ROOT", help="Where to look.")] = DEFAULT_ROOT,
+    root: Annotated[
+        str, typer.Argument(metavar="ROOT", help="Where to look.", callback=given_path)
+    ] = DEFAULT_ROOT,
     *,
     status: Annotated[
         list[Status],

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from ml_dash.cli.select import DEFAULT_ROOT
+from ml_dash.cli.select import DEFAULT_ROOT, given_path
 from ml_dash.errors import InvalidArgumentError
 
 
 def ui(
     root: Annotated[
-        str, typer.Argument(metavar="ROOT", help="The directory with the experiments.")
+        str, typer.Argument(metavar="ROOT", help="The directory with the experiments.", callback=given_path)
     ] = DEFAULT_ROOT,
     *,
     port: Annotated[

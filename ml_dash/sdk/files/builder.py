@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileMissingError, InvalidArgumentError
@@ -12,7 +13,6 @@ from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
 from ml_dash.storage.blobs import Staged
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
 
@@ -72,7 +72,8 @@ class Saves:
         """
         details = {"description": description, "tags": tags, "bindrs": bindrs, "metadata": metadata}
         place = place_of(self._path, to, name_on_disk(local_path))
-        return self._save(place, details, lambda staging: staging.capture(local_path))
+        source = os.path.expanduser(local_path)
+        return self._save(place, details, lambda staging: staging.capture(source))
 
     upload = save
 

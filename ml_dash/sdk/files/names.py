@@ -69,7 +69,7 @@ def name_on_disk(local_path: Any) -> str:
             "saved by save_json, save_text, save_blob, save_torch, save_pkl, save_fig, save_image or save_video"
         )
     # "/" has no name; that it is no file is told later.
-    return os.path.basename(os.path.abspath(path)) or "root"
+    return os.path.basename(os.path.abspath(os.path.expanduser(path))) or "root"
 
 
 def path_text(given: Any) -> str | None:

@@ -6,8 +6,8 @@ import os
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import FileStoreError, InvalidArgumentError
-from ml_dash.sdk.files.names import path_text
+from ml_dash.errors import FileStoreError
+from ml_dash.paths import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) 
     """Return where a file is downloaded to: at `dest_path`, or where that is a directory, under its own name in it."""
     if dest_path is None:
         return _within(".", safe_name(row["filename"]))
-    dest = dest_text(dest_path)
+    dest = local_path(dest_path, "dest_path", "out/")
     if os.path.isdir(dest) or dest.endswith(("/", os.sep)):
         return _within(dest, os.path.join(dest, safe_name(row["filename"])))
     return dest
@@ -73,7 +73,7 @@ class Below:
     def __init__(
         self, rows: Sequence[Mapping[str, Any]], directory: str | os.PathLike[str] | None = None
     ) -> None:
-        self._root = None if directory is None else dest_text(directory)
+        self._root = None if directory is None else local_path(directory, "dest_path", "out/")
         own = [_safe_segments(row) for row in rows]
         self._own = {_folded(names) for names in own}
         self._directories = {_folded(names[:end]) for names in own for end in range(1, len(names))}
@@ -160,13 +160,3 @@ def _within(root: str, target: str) -> str:
             f"{target!r} is a device or a pipe, which you have not named: remove it, or choose another directory"
         )
     return target
-
-
-def dest_text(dest_path: Any) -> str:
-    """Return a destination as text; raise `InvalidArgumentError` for what is not a path."""
-    dest = path_text(dest_path)
-    if dest is None:
-        raise InvalidArgumentError(
-            f"dest_path={dest_path!r} is not a path: pass a file's, a directory's, or nothing for the working directory"
-        )
-    return dest

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.paths import absolute_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,7 +238,7 @@ def _allows_http() -> bool:
 
 def _local_directory(where: str) -> str | None:
     if "://" not in where:
-        return os.path.abspath(where)
+        return absolute_path(where, "--blobs", "./blobs")
     url = urlsplit(where)
     return unquote(url.path) if url.scheme == "file" else None
 
