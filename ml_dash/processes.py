@@ -1,8 +1,9 @@
-"""Whether a process of this machine lives."""
+"""Whether a process lives, of those whose numbers mean something here."""
 
 from __future__ import annotations
 
 import os
+import platform
 import sys
 
 if sys.platform == "win32":
@@ -35,3 +36,18 @@ else:
         except (OSError, OverflowError):
             return True
         return True
+
+
+def process_space() -> str | None:
+    """Name the processes among which numbers are told apart as in this one; None where it cannot be told.
+
+    On Linux that is this boot of this machine, and in it the namespace of process numbers: a container has numbers of
+    its own, and often the name of the host that it runs on. Elsewhere it is the machine.
+    """
+    if sys.platform != "linux":
+        return platform.node() or None
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except (OSError, ValueError):
+        return None

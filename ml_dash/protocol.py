@@ -23,6 +23,9 @@ OCTETS = "application/octet-stream"
 FORM = "application/x-www-form-urlencoded"
 HTML = "text/html"
 
+CLOCK_HEADER = "ML-Dash-Clock"
+"""The sender's time, in nanoseconds since the epoch: how old the rows are that it sends, whatever its clock says."""
+
 CHECKSUM_PATTERN = "[0-9a-f]{64}"
 """What a blob's SHA-256 looks like."""
 WRITER_PATTERN = "[A-Za-z0-9_-]{1,128}"

@@ -12,7 +12,7 @@ from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_second
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
-from ml_dash.protocol import API, FRAMES, JSON, MSGPACK, OCTETS, frames_path
+from ml_dash.protocol import API, CLOCK_HEADER, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -85,11 +85,14 @@ class Client:
         self, experiment_id: str, writer: str, body: bytes, *, encoding: str | None = None
     ) -> int:
         """Send frames that lie back to back; return the number up to which the server has all of this writer."""
+        headers = {CLOCK_HEADER: str(self._clock.time_ns())}
+        if encoding:
+            headers["Content-Encoding"] = encoding
         answer = await self._post(
             frames_path(experiment_id, writer),
             body,
             FRAMES,
-            encoding=encoding,
+            headers=headers,
             timeout=_SEND_SECONDS + len(body) / _SLOWEST_BYTES_A_SECOND,
         )
         match answer:
@@ -165,12 +168,16 @@ class Client:
         return self._content(answer)
 
     async def _post(
-        self, path: str, body: bytes, media_type: str, *, encoding: str | None = None, timeout: float
+        self,
+        path: str,
+        body: bytes,
+        media_type: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
     ) -> Any:
-        headers = {"Content-Type": media_type, "Accept": MSGPACK}
-        if encoding:
-            headers["Content-Encoding"] = encoding
-        answer = await self._transport.request("POST", path, body=body, headers=headers, timeout=timeout)
+        sent = {"Content-Type": media_type, "Accept": MSGPACK, **(headers or {})}
+        answer = await self._transport.request("POST", path, body=body, headers=sent, timeout=timeout)
         return self._content(answer)
 
     async def _refuse(self, stream: Stream) -> None:

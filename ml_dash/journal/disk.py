@@ -40,6 +40,9 @@ class Disk(Protocol):
     def size(self, path: str) -> int:
         """Return a file's length in bytes."""
 
+    def modified_ns(self, path: str) -> int:
+        """Return when a file was last written, by the file system's clock: nanoseconds since the epoch."""
+
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
 
@@ -73,6 +76,10 @@ class RealDisk:
     def size(self, path: str) -> int:
         """See `Disk.size`."""
         return os.stat(path).st_size
+
+    def modified_ns(self, path: str) -> int:
+        """See `Disk.modified_ns`."""
+        return os.stat(path).st_mtime_ns
 
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """See `Disk.read_at`."""

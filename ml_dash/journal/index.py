@@ -187,6 +187,13 @@ class JournalIndex:
         """What each writer left, in the order of their ids. Reads a writer's first and last frame."""
         return [self._writer_info(writer, catalogue) for writer, catalogue in self._catalogues.items()]
 
+    def modified_ns(self, writer: str) -> int | None:
+        """Return when a writer's last segment was last written, by the file system's clock; None if it does not say."""
+        try:
+            return self._disk.modified_ns(self._segments[writer][-1].path)
+        except OSError:
+            return None
+
     def check(self) -> tuple[int, int]:
         """Read all data, and return how many frames and rows can be read; what is damaged is in `damage` then."""
         found = self.check_files().values()

@@ -75,14 +75,14 @@ class JournalView(RowView[JournalIndex]):
         *,
         stale_after: float | None = None,
         now_ns: int | None = None,
-        host: str | None = None,
+        space: str | None = None,
         pid_alive: Callable[[int], bool] = process_alive,
     ) -> RunInfo:
         """Return the run's status, see `ml_dash.query.runs.fold_runs` for the rules and the arguments."""
         with self.reading() as index:
             writers = writer_runs(index).values()
         stale_after = self._stale_after if stale_after is None else stale_after
-        return fold_runs(writers, stale_after=stale_after, now_ns=now_ns, host=host, pid_alive=pid_alive)
+        return fold_runs(writers, stale_after=stale_after, now_ns=now_ns, space=space, pid_alive=pid_alive)
 
     @contextmanager
     def reading(self) -> Iterator[JournalIndex]:

@@ -1,10 +1,13 @@
 """The status of a run, folded from the RUN rows of all writers of an experiment.
 
 A RUN row says ``event`` (``start``, ``end`` or ``heartbeat``), ``status``, ``host``, ``pid`` and ``handle``,
-which tells apart the runs that one process opens. A start carries the ``experiment``, a failed end may carry
-an ``error``.
+which tells apart the runs that one process opens. A start carries the ``experiment`` and where its ``pid`` means
+something (the ``space``), a failed end may carry an ``error``.
 
-A run is open from its start until its end, and dead if it is open and its process cannot be alive any more.
+A run is open from its start until its end, and dead if it is open and its process cannot be alive any more: it shares
+our process numbers and is not there, or nothing has come of its writer for a while. When something came is told by
+the clock of who keeps it (the file system, the server), and only for want of that by the times of the rows, for these
+are by the clock of the process, which may be any.
 The experiment is RUNNING while any run is open and alive. Else the newest start or end decides; where that is
 the start of a dead run, the experiment is RUNNING and stale. So what was killed, resumed and completed is
 COMPLETED.
@@ -12,12 +15,11 @@ COMPLETED.
 
 from __future__ import annotations
 
-import platform
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.processes import process_alive
+from ml_dash.processes import process_alive, process_space
 from ml_dash.query.row_source import TimedRows, rows_by_writer
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.series import Kind, Series
@@ -61,10 +63,14 @@ class RunInfo:
 
 
 class WriterRuns(NamedTuple):
-    """One writer's RUN rows in the order written, and the time of its newest row of any kind."""
+    """One writer's RUN rows in the order written, the time of its newest row of any kind, and when that came.
+
+    `came_ns` is by the clock of who keeps the rows; None where it does not say.
+    """
 
     rows: TimedRows
     last_ns: int | None
+    came_ns: int | None = None
 
 
 class RunState(NamedTuple):
@@ -104,19 +110,13 @@ def fold_run(before: RunState | None, time_ns: int, row: dict[str, Any]) -> RunS
     return RunState(time_ns, row, started)
 
 
-def active_ns(run_ns: int | None, last_ns: int | None, now_ns: int) -> int:
-    """Return a writer's newest sign of life, from the times of its newest RUN row and of its newest row of any kind.
-
-    A `_ts` of the caller's own may lie in the future, and would be a sign of life for ever: such a `last_ns` does not
-    count.
-    """
-    return max(run_ns or 0, last_ns if last_ns is not None and last_ns <= now_ns else 0)
-
-
 def writer_runs(index: JournalIndex) -> dict[str, WriterRuns]:
     """Return the RUN rows of each writer of a journal: who is silent can only be said of one writer."""
     rows = rows_by_writer(index, _RUNS)
-    return {writer.id: WriterRuns(rows[writer.id], writer.last_ns) for writer in index.writers}
+    return {
+        writer.id: WriterRuns(rows[writer.id], writer.last_ns, index.modified_ns(writer.id))
+        for writer in index.writers
+    }
 
 
 def fold_runs(
@@ -124,24 +124,26 @@ def fold_runs(
     *,
     stale_after: float = 90.0,
     now_ns: int | None = None,
-    host: str | None = None,
+    space: str | None = None,
     pid_alive: Callable[[int], bool] = process_alive,
 ) -> RunInfo:
     """Return the status that these writers' rows amount to.
 
-    After `stale_after` seconds without any row of a writer, its open run counts as dead. Process ids mean
-    something on the machine `host` only. Time and host are the machine's own where they are None.
+    After `stale_after` seconds without anything of a writer, its open run counts as dead. Process ids mean something
+    in the `space` only, see `process_space`. Time and space are this process's own where they are None.
     """
     writers = list(writers)
     now_ns = time.time_ns() if now_ns is None else now_ns
-    host = platform.node() if host is None else host
+    space = process_space() if space is None else space
+    patience_ns = int(stale_after * NANOSECONDS)
     runs = sorted(
-        (run for writer in writers for run in _latest(writer, now_ns)), key=lambda run: run[0].time_ns
+        (run for writer in writers for run in _latest(writer, now_ns, patience_ns)),
+        key=lambda run: run[0].time_ns,
     )
     alive = [
         run
         for run, active in runs
-        if run.is_open and not _is_dead(run.row, now_ns - active, stale_after, host, pid_alive)
+        if run.is_open and now_ns - active <= patience_ns and not _is_gone(run.row, space, pid_alive)
     ]
     # sorted by time: the newest one that lives, else the newest of all
     decides = alive[-1] if alive else runs[-1][0] if runs else None
@@ -162,21 +164,27 @@ def fold_runs(
     )
 
 
-def _latest(writer: WriterRuns, now_ns: int) -> Iterator[tuple[RunState, int]]:
+def _latest(writer: WriterRuns, now_ns: int, patience_ns: int) -> Iterator[tuple[RunState, int]]:
     """Yield each run of one writer in its latest state, with the writer's newest sign of life."""
     runs: dict[Any, RunState] = {}
     for time_ns, row in turns(writer.rows):
         handle = row.get("handle")
         runs[handle] = fold_run(runs.get(handle), time_ns, row)
-    active = active_ns(max((time_ns for time_ns, _ in writer.rows), default=None), writer.last_ns, now_ns)
+    active = _active_ns(writer, now_ns, patience_ns)
     return ((run, active) for run in runs.values())
 
 
-def _is_dead(
-    row: dict[str, Any], silent_ns: int, stale_after: float, host: str, pid_alive: Callable[[int], bool]
-) -> bool:
+def _active_ns(writer: WriterRuns, now_ns: int, patience_ns: int) -> int:
+    """Return a writer's newest sign of life."""
+    # a file system whose clock is far ahead of ours would let the dead live for as long
+    if writer.came_ns is not None and writer.came_ns <= now_ns + patience_ns:
+        return writer.came_ns
+    # A `_ts` of the caller's own may lie in the future, and would be a sign of life for ever: it does not count then.
+    last_ns = writer.last_ns if writer.last_ns is not None and writer.last_ns <= now_ns else 0
+    return max(last_ns, max((time_ns for time_ns, _ in writer.rows), default=0))
+
+
+def _is_gone(row: dict[str, Any], space: str | None, pid_alive: Callable[[int], bool]) -> bool:
+    """Whether the process of a run is known not to be there any more: that can be told among our own ones only."""
     pid = row.get("pid")
-    # a process id means something on its own machine only; elsewhere silence is all that there is to go by
-    if row.get("host") == host and isinstance(pid, int) and not pid_alive(pid):
-        return True
-    return silent_ns > stale_after * NANOSECONDS
+    return space is not None and row.get("space") == space and isinstance(pid, int) and not pid_alive(pid)

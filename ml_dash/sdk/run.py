@@ -11,6 +11,7 @@ field          meaning
 ``handle``     which `Experiment` object of the writing process
 ``host``       name of the machine
 ``pid``        process
+``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows
 ``error``      the exception's one-line text, in end rows of a run that failed by one
 =============  ==================================================================================
@@ -25,6 +26,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.run_blocks import Blocks, Verdict
 from ml_dash.status import RunStatus
@@ -72,6 +74,7 @@ class Run:
                 "event": "start",
                 "status": RunStatus.RUNNING,
                 **self._whereabouts(),
+                "space": process_space(),
                 "python": platform.python_version(),
                 "script": sys.argv[0] if sys.argv else "",
                 "experiment": session.description(),

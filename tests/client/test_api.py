@@ -8,8 +8,9 @@ import pytest
 from ml_dash.client.api import Client
 from ml_dash.client.transport import Answer, NotMlDashError, ServerError
 from ml_dash.errors import RemoteError
-from ml_dash.protocol import FRAMES
+from ml_dash.protocol import CLOCK_HEADER, FRAMES
 from tests.client.canned import Canned, packed
+from tests.support.simulated_clock import HandClock
 
 GOOD = {"id": "exp_1", "created": True, "watermarks": {"w": 3}, "prefix": "a/b/c"}
 
@@ -37,13 +38,14 @@ async def test_an_experiment_is_introduced_with_what_is_known_of_it() -> None:
 
 async def test_frames_are_sent_as_they_are_with_time_for_a_slow_line() -> None:
     line = Canned(packed({"watermark": 7}), packed({"watermark": 8}))
-    client = Client(line)
+    client = Client(line, HandClock(12345))
 
     assert await client.send_frames("exp_1", "w", b"x") == 7
     assert await client.send_frames("exp_1", "w", b"x" * (4 << 20), encoding="deflate") == 8
     method, path, headers, body = line.requests[0]
     assert (method, path, body) == ("POST", "/api/v1/experiments/exp_1/writers/w/frames", b"x")
     assert headers["Content-Type"] == FRAMES
+    assert headers[CLOCK_HEADER] == "12345"
     assert "Content-Encoding" not in headers
     assert line.requests[1][2]["Content-Encoding"] == "deflate"
     assert line.timeouts[0] < 90 < line.timeouts[1]

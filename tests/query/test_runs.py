@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash.processes import process_alive
+from ml_dash.processes import process_alive, process_space
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
 from ml_dash.series import Kind, Series
@@ -26,7 +25,7 @@ NOW = 1000 * SECOND
 def start(
     at: int, host: str = HERE, pid: int = 1, handle: int = 1, **more: Any
 ) -> tuple[int, dict[str, Any]]:
-    event = {"event": "start", "status": "RUNNING", "host": host, "pid": pid, "handle": handle}
+    event = {"event": "start", "status": "RUNNING", "host": host, "pid": pid, "handle": handle, "space": host}
     return at * SECOND, event | more
 
 
@@ -52,14 +51,14 @@ def dead(pid: int) -> bool:
 def fold(*writers: list[tuple[int, dict[str, Any]]], pid_alive: Callable[[int], bool] = alive) -> RunInfo:
     """The status of writers whose newest rows are their RUN rows."""
     runs = [WriterRuns(rows, max((time for time, _ in rows), default=None)) for rows in writers]
-    return fold_runs(runs, now_ns=NOW, host=HERE, pid_alive=pid_alive)
+    return fold_runs(runs, now_ns=NOW, space=HERE, pid_alive=pid_alive)
 
 
 def test_a_journal_without_runs_has_no_status() -> None:
     assert fold() == RunInfo(
         None, None, None, None, None, None, stale=False, writers=0, error=None, experiment=None
     )
-    only_metrics = fold_runs([WriterRuns([], NOW)], now_ns=NOW, host=HERE, pid_alive=alive)
+    only_metrics = fold_runs([WriterRuns([], NOW)], now_ns=NOW, space=HERE, pid_alive=alive)
     assert (only_metrics.status, only_metrics.writers, only_metrics.last_activity) == (None, 1, NOW)
 
 
@@ -104,19 +103,19 @@ def test_a_silent_run_is_stale_after_ninety_seconds() -> None:
 
 def test_the_time_of_silence_is_an_argument() -> None:
     writers = [WriterRuns([start(990)], 990 * SECOND)]
-    assert fold_runs(writers, stale_after=5, now_ns=NOW, host=HERE, pid_alive=alive).stale
-    assert not fold_runs(writers, stale_after=10, now_ns=NOW, host=HERE, pid_alive=alive).stale
+    assert fold_runs(writers, stale_after=5, now_ns=NOW, space=HERE, pid_alive=alive).stale
+    assert not fold_runs(writers, stale_after=10, now_ns=NOW, space=HERE, pid_alive=alive).stale
 
 
 def test_heartbeats_and_rows_of_any_kind_are_signs_of_life() -> None:
     assert not fold([start(10), heartbeat(980)]).stale
-    logged = fold_runs([WriterRuns([start(10)], 980 * SECOND)], now_ns=NOW, host=HERE, pid_alive=alive)
+    logged = fold_runs([WriterRuns([start(10)], 980 * SECOND)], now_ns=NOW, space=HERE, pid_alive=alive)
     assert (logged.stale, logged.last_activity) == (False, 980 * SECOND)
 
 
 def test_a_row_with_a_time_in_the_future_is_no_sign_of_life() -> None:
     writers = [WriterRuns([start(10)], 5000 * SECOND)]
-    assert fold_runs(writers, now_ns=NOW, host=HERE, pid_alive=alive).stale
+    assert fold_runs(writers, now_ns=NOW, space=HERE, pid_alive=alive).stale
 
 
 def test_a_run_that_is_opened_again_runs_and_keeps_its_first_start() -> None:
@@ -162,8 +161,51 @@ def test_rows_that_say_nothing_known_are_ignored() -> None:
     assert info.status == "RUNNING"
 
 
+@pytest.mark.parametrize(
+    ("came", "is_stale"),
+    [(NOW - 89 * SECOND, False), (NOW - 91 * SECOND, True), (NOW + 80 * SECOND, False)],
+)
+@pytest.mark.parametrize("ahead", [-300, 0, 3600], ids="its clock is {} s ahead".format)
+def test_silence_is_measured_by_the_clock_of_who_keeps_the_rows(
+    ahead: int, came: int, is_stale: bool
+) -> None:
+    """That of the process that wrote them may be any."""
+    rows = [start(500 + ahead), heartbeat(900 + ahead)]
+    info = fold_runs([WriterRuns(rows, rows[-1][0], came)], now_ns=NOW, space=ELSEWHERE, pid_alive=dead)
+    assert (info.status, info.stale) == ("RUNNING", is_stale)
+
+
+def test_a_file_system_whose_clock_is_far_ahead_is_not_believed() -> None:
+    """It would let the dead live for as long."""
+    for row, is_stale in ((start(990), False), (start(900), True)):
+        writer = WriterRuns([row], row[0], NOW + 3600 * SECOND)
+        assert fold_runs([writer], now_ns=NOW, space=ELSEWHERE, pid_alive=dead).stale is is_stale
+
+
+@pytest.mark.parametrize("space", ["another container", None], ids=["elsewhere", "by an older version"])
+def test_numbers_of_processes_are_looked_up_only_where_they_mean_something(space: str | None) -> None:
+    """A container has its host's name, and numbers of its own."""
+    info = fold([start(999, space=space)], pid_alive=dead)
+    assert (info.status, info.stale, info.host) == ("RUNNING", False, HERE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="process numbers have no namespaces there")
+def test_processes_share_their_numbers_unless_they_are_in_another_namespace() -> None:
+    code = "from ml_dash.processes import process_space; print(process_space())"
+    ask = [sys.executable, "-c", code]
+    here = process_space()
+    assert here is not None
+    assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == f"{here}\n"
+    apart = subprocess.run(
+        ["unshare", "--user", "--pid", "--fork", *ask], capture_output=True, text=True, check=False
+    )
+    if apart.returncode:
+        pytest.skip(f"no namespace can be made here: {apart.stderr.strip()}")
+    assert apart.stdout.strip() not in {here, "None"}
+
+
 def test_the_machine_is_asked_where_nothing_else_is_said() -> None:
-    row = start(10, host=platform.node(), pid=os.getpid())
+    row = start(10, space=process_space(), pid=os.getpid())
     ours = fold_runs([WriterRuns([row], 10 * SECOND)])
     assert ours.stale, "its only row is from 1970"
     assert not fold_runs([WriterRuns([row], 10 * SECOND)], now_ns=20 * SECOND).stale
@@ -183,13 +225,13 @@ def test_runs_are_read_writer_by_writer(tmp_path: Path) -> None:
     metrics = block_of(TRAIN, [(980 * SECOND, {"loss": 1.0})])
     write(tmp_path, [[block_of(RUNS, [start(10, host=ELSEWHERE)])]], "writer-a")
     view = JournalView(str(tmp_path))
-    assert view.run(now_ns=NOW, host=HERE, pid_alive=alive).stale
+    assert view.run(now_ns=NOW, space=HERE, pid_alive=alive).stale
     write(tmp_path, [[block_of(RUNS, [start(20), end(30)])], [metrics]], "writer-b")
-    info = view.run(now_ns=NOW, host=HERE, pid_alive=alive)
+    info = view.run(now_ns=NOW, space=HERE, pid_alive=alive)
     assert (info.status, info.stale, info.writers) == ("COMPLETED", False, 2)
     assert info.last_activity == 980 * SECOND
     write(tmp_path, [[block_of(RUNS, [start(985, pid=3)])]], "writer-c")
-    assert view.run(now_ns=NOW, host=HERE, pid_alive=alive).status == "RUNNING"
+    assert view.run(now_ns=NOW, space=HERE, pid_alive=alive).status == "RUNNING"
 
 
 def test_an_empty_directory_has_no_run(tmp_path: Path) -> None:

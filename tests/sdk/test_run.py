@@ -435,11 +435,11 @@ def test_a_run_without_a_sign_of_life_is_stale_wherever_it_ran(tmp_path: Path) -
         assert process.stdout.readline() == "ready\n"
         view = Experiment("a/b/c", dash_root=str(tmp_path / "dash")).view
         assert not view.run().stale
-        assert not view.run(host="elsewhere").stale
+        assert not view.run(space="elsewhere").stale
         last = view.run().last_activity
         assert last
-        assert view.run(host="elsewhere", now_ns=last + 91 * 10**9).stale
-        assert not view.run(host="elsewhere", now_ns=last + 89 * 10**9).stale
+        assert view.run(space="elsewhere", now_ns=last + 91 * 10**9).stale
+        assert not view.run(space="elsewhere", now_ns=last + 89 * 10**9).stale
     finally:
         process.kill()
         process.communicate()

@@ -278,7 +278,7 @@ def test_a_run_that_runs_is_listed_without_its_rows(client: Client, owner: str) 
     record = client.get("/experiments", owner=owner)["data"][0]
     assert (record["status"], record["stale"], record["rows"], record["host"]) == (
         "RUNNING",
-        True,
+        False,
         1,
         "node1",
     )

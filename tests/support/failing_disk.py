@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -121,6 +122,9 @@ class FailingDisk:
         if fault := self.next_fault("size"):
             raise fault[0]
         return len(self.files[path].visible)
+
+    def modified_ns(self, path: str) -> int:
+        raise OSError(errno.ENOTSUP, "this disk keeps no times", path)
 
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         return self.files[path].visible[offset : offset + length]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,9 @@ class MemoryDisk:
         if path not in self.files:
             raise FileNotFoundError(path)
         return len(self.files[path])
+
+    def modified_ns(self, path: str) -> int:
+        raise OSError(errno.ENOTSUP, "this disk keeps no times", path)
 
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         self.reads.append((offset, length))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BIRTH_NS", "SimulatedClock"]
+__all__ = ["BIRTH_NS", "HandClock", "SimulatedClock"]
 
 BIRTH_NS = 1_700_000_000_000_000_000
 """When every simulated world begins."""
@@ -26,3 +26,16 @@ class SimulatedClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now_ns += int(seconds * 1e9)
+
+
+class HandClock:
+    """A clock that a test turns."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+
+    def time_ns(self) -> int:
+        return self.now_ns
+
+    def monotonic(self) -> float:
+        return self.now_ns / 1e9

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import msgpack
 
 from tests.support.fates import FATES
-from tests.support.simulated_clock import SimulatedClock
+from tests.support.simulated_clock import BIRTH_NS, SimulatedClock
 from tests.support.weather import Weather
 
 __all__ = ["InterruptError", "PowerCutError", "SimulatedDisk", "SimulatedFile", "WrittenFrame", "writer_of"]
@@ -51,9 +51,10 @@ class SimulatedFile:
         failed: ranges that a failed sync has given up.
         named: whether the file's name is durable.
         gone: whether no name leads to it any more.
+        modified_ns: when it was last written.
     """
 
-    __slots__ = ("data", "dirty", "failed", "gone", "named", "path")
+    __slots__ = ("data", "dirty", "failed", "gone", "modified_ns", "named", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -62,6 +63,7 @@ class SimulatedFile:
         self.failed: list[tuple[int, int]] = []
         self.named = False
         self.gone = False
+        self.modified_ns = 0
 
 
 class WrittenFrame(NamedTuple):
@@ -157,6 +159,10 @@ class SimulatedDisk:
             raise self._error("size", errno.EIO)
         return len(self._file(path).data)
 
+    def modified_ns(self, path: str) -> int:
+        """See `Disk.modified_ns`."""
+        return self._file(path).modified_ns
+
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """See `Disk.read_at`."""
         if self._fails(self.weather.read):
@@ -237,6 +243,7 @@ class SimulatedDisk:
         finally:
             if data:
                 file.data += data
+                file.modified_ns = int(self._clock.monotonic() * 1e9) + BIRTH_NS
                 file.dirty.append((start, start + len(data)))
                 self.bytes_written += len(data)
 

@@ -128,7 +128,7 @@ class _Watch:
             last_ns = latest if last_ns is None else max(last_ns, latest)
             if block.series.kind is Kind.RUN:
                 rows = [*rows, *((row.time_ns, row.fields) for row in rows_of([block]))]
-        self._runs[writer] = _pruned(WriterRuns(rows, last_ns))
+        self._runs[writer] = _pruned(WriterRuns(rows, last_ns, time.time_ns()))
 
 
 def _pruned(runs: WriterRuns) -> WriterRuns:

@@ -282,7 +282,8 @@ POST_FRAMES = _writing(
     422,
     body=FRAMES,
     body_text="Frames of the journal's format, back to back, their numbers without a gap. Content-Encoding: identity "
-    "or deflate (zlib).",
+    "or deflate (zlib). A header `ML-Dash-Clock` may tell the sender's time in nanoseconds since the epoch: by it the "
+    "server knows how old the rows are, whatever the clocks say. Without it they are as new as the request.",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ml_dash.protocol import FRAMES, WRITER_PATTERN, ErrorCode
+from ml_dash.protocol import CLOCK_HEADER, FRAMES, INDEX_MAX, WRITER_PATTERN, ErrorCode
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import require
@@ -62,7 +62,7 @@ def frame_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
                     error.details["watermark"] = known.get(writer, 0)
                 raise
             store.telemetry.body_bytes.inc(len(body))
-            watermark = await store.ingest.submit(experiment_id, writer, body)
+            watermark = await store.ingest.submit(experiment_id, writer, body, _sent_ns(request))
         return answer(request, Watermark(watermark=watermark))
 
     async def writers(request: web.Request, found: Found) -> web.Response:
@@ -70,3 +70,10 @@ def frame_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         return answer(request, Watermarks(watermarks=watermarks))
 
     return [bind(contract.POST_FRAMES, frames, authorized), bind(contract.WRITERS, writers)]
+
+
+def _sent_ns(request: web.Request) -> int | None:
+    """Return the sender's time; None where it does not say it, or says nonsense: frames are not refused for that."""
+    text = request.headers.get(CLOCK_HEADER, "")
+    sent_ns = int(text) if len(text) < 20 and text.isascii() and text.isdecimal() else None
+    return sent_ns if sent_ns is not None and sent_ns <= INDEX_MAX else None

@@ -1,7 +1,8 @@
 """The status of runs, kept up to date as RUN rows arrive, so that nobody who lists experiments reads rows.
 
 The rules are those of `ml_dash.query.runs.fold_runs`, with one difference: a process id of another machine says
-nothing here, so only silence tells that a run is dead. What time alone decides (is it still alive?) is decided when
+nothing here, so only silence tells that a run is dead. How long a writer has been silent is told by this server's
+clock. What time alone decides (is it still alive?) is decided when
 somebody asks; the rest is in three places:
 
 - ``runs`` has the latest start or end of each run;
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, select, update
 
 from ml_dash.journal.blocks import to_msgpack
-from ml_dash.query.runs import RunInfo, RunState, WriterRuns, active_ns, fold_run, fold_runs, turns
+from ml_dash.query.runs import RunInfo, RunState, WriterRuns, fold_run, fold_runs, turns
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
 
@@ -56,7 +57,7 @@ def _text(value: Any) -> str | None:
     return value[:_TEXT] if isinstance(value, str) else None
 
 
-def store_runs(connection: Connection, runs: Mapping[RunKey, RunState], now_ns: int) -> None:
+def store_runs(connection: Connection, runs: Mapping[RunKey, RunState]) -> None:
     """Store starts and ends, and what follows from them, in a transaction that has these experiments to itself.
 
     The rows of the writers must exist.
@@ -77,7 +78,7 @@ def store_runs(connection: Connection, runs: Mapping[RunKey, RunState], now_ns: 
     for experiment_id in sorted({key[0] for key in runs}):
         own = {key: run for key, run in runs.items() if key[0] == experiment_id}
         _count_open(connection, experiment_id, {key[1] for key in own})
-        _update_experiment(connection, experiment_id, own.values(), now_ns)
+        _update_experiment(connection, experiment_id, own.values())
 
 
 def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -> None:
@@ -97,9 +98,7 @@ def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -
     )
 
 
-def _update_experiment(
-    connection: Connection, experiment_id: str, runs: Iterable[RunState], now_ns: int
-) -> None:
+def _update_experiment(connection: Connection, experiment_id: str, runs: Iterable[RunState]) -> None:
     # by writer where times are equal: the answer must not depend on the order in which rows came
     newest = connection.execute(
         select(RUNS.c.time_ns, RUNS.c.row)
@@ -107,11 +106,11 @@ def _update_experiment(
         .order_by(RUNS.c.time_ns.desc(), RUNS.c.writer.desc())
         .limit(1)
     ).one()
-    writers = connection.execute(
-        select(WRITERS.c.run_ns, WRITERS.c.last_ns).where(
+    alive_ns = connection.execute(
+        select(func.max(WRITERS.c.alive_ns)).where(
             WRITERS.c.experiment_id == experiment_id, WRITERS.c.open_runs > 0
         )
-    )
+    ).scalar_one()
     started = connection.execute(
         select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
     ).scalar_one()
@@ -127,7 +126,7 @@ def _update_experiment(
             pid=decides.row["pid"],
             error=decides.error,
             started_ns=min(starts, default=None),
-            alive_ns=max((active_ns(each.run_ns, each.last_ns, now_ns) for each in writers), default=None),
+            alive_ns=alive_ns,
         )
     )
 
@@ -135,23 +134,22 @@ def _update_experiment(
 def run_info(connection: Connection, experiment_id: str, *, stale_after: float, now_ns: int) -> RunInfo:
     """Return the status of an experiment's run, of all of its writers."""
     writers = connection.execute(
-        select(WRITERS.c.writer, WRITERS.c.run_ns, WRITERS.c.last_ns)
+        select(WRITERS.c.writer, WRITERS.c.alive_ns, WRITERS.c.last_ns)
         .where(WRITERS.c.experiment_id == experiment_id)
         .order_by(WRITERS.c.writer)
     ).all()
     rows: dict[str, list[tuple[int, dict[str, Any]]]] = {each.writer: [] for each in writers}
     for run in connection.execute(select(RUNS).where(RUNS.c.experiment_id == experiment_id)):
         rows[run.writer].append((run.time_ns, {**run.row, "handle": bytes(run.handle)}))
-    folded = [WriterRuns([*rows[each.writer], *_heartbeat(each.run_ns)], each.last_ns) for each in writers]
-    info = fold_runs(folded, stale_after=stale_after, now_ns=now_ns, host="", pid_alive=lambda _pid: True)
+    # several servers may share the database, and one's clock be ahead of another's
+    folded = [
+        WriterRuns(rows[each.writer], each.last_ns, min(each.alive_ns or 0, now_ns)) for each in writers
+    ]
+    info = fold_runs(folded, stale_after=stale_after, now_ns=now_ns, space="", pid_alive=lambda _pid: True)
     started = connection.execute(
         select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
     ).scalar_one_or_none()
     return replace(info, started_at=started)
-
-
-def _heartbeat(run_ns: int | None) -> list[tuple[int, dict[str, Any]]]:
-    return [] if run_ns is None else [(run_ns, {"event": "heartbeat"})]
 
 
 def open_runs(
@@ -160,16 +158,16 @@ def open_runs(
     """Return, for those of the experiments that have a run that is alive, the newest such run's row."""
     silent_since = now_ns - int(stale_after * 1_000_000_000)
     found = connection.execute(
-        select(RUNS.c.experiment_id, RUNS.c.row, WRITERS.c.run_ns, WRITERS.c.last_ns)
+        select(RUNS.c.experiment_id, RUNS.c.row)
         .join(
             WRITERS,
             and_(WRITERS.c.experiment_id == RUNS.c.experiment_id, WRITERS.c.writer == RUNS.c.writer),
         )
-        .where(RUNS.c.experiment_id.in_(experiment_ids), RUNS.c.event == "start")
+        .where(
+            RUNS.c.experiment_id.in_(experiment_ids),
+            RUNS.c.event == "start",
+            WRITERS.c.alive_ns >= silent_since,
+        )
         .order_by(RUNS.c.time_ns, RUNS.c.writer)
     )
-    return {
-        run.experiment_id: run.row
-        for run in found
-        if active_ns(run.run_ns, run.last_ns, now_ns) >= silent_since
-    }
+    return {run.experiment_id: run.row for run in found}

@@ -154,7 +154,7 @@ EXPERIMENTS = Table(
     *_optional(BigInteger, "pid"),
     *_optional(AnyText, "error"),
     *_optional(BigInteger, "started_ns"),
-    # the newest sign of life of a run that is open
+    # the newest sign of life of a run that is open, by this server's clock
     *_optional(BigInteger, "alive_ns"),
     # by which transaction anything here was last written, see `ml_dash.server.catalogue.changes`
     Column("changed", BigInteger, nullable=False, server_default="0"),
@@ -183,6 +183,8 @@ WRITERS = Table(
     *_required(LargeBinary, "checks"),
     # the latest time in its last frame that has rows, and the latest of its RUN rows
     *_optional(BigInteger, "last_ns", "run_ns"),
+    # its newest sign of life, by this server's clock
+    *_optional(BigInteger, "alive_ns"),
     # how many of its runs have not ended
     *_required(Integer, "open_runs"),
     *_required(BigInteger, "received_ns"),

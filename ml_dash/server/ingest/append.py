@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.query.runs import RunState, active_ns
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunKey, note_runs, store_runs
 from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ml_dash.query.runs import RunState
     from ml_dash.server.errors import ApiError
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
     from ml_dash.server.ingest.state import CheckTail
@@ -153,6 +153,9 @@ class _Batch:
             news.activity_ns = _later(news.activity_ns, request.last_ns)
         for time_ns, _ in request.run_rows:
             writer.run_ns = _later(writer.run_ns, time_ns)
+        age_ns = request.age_ns
+        if age_ns is not None:
+            writer.alive_ns = _later(writer.alive_ns, self._now_ns - age_ns)
 
     def _series_of(self, experiment_id: str, block: NewBlock) -> SeriesState:
         key = experiment_id, block.kind, block.name
@@ -173,13 +176,12 @@ class _Batch:
         insert_rows(connection, FRAME_CHECKS, self._pages)
         write_writers(connection, self._touched_writers, self._now_ns)
         for (experiment_id, _), writer in self._touched_writers.items():
-            if writer.open_runs:
+            if writer.open_runs and writer.alive_ns is not None:
                 news = self._news[experiment_id]
-                alive_ns = active_ns(writer.run_ns, writer.last_ns, self._now_ns)
-                news.alive_ns = _later(news.alive_ns, alive_ns)
+                news.alive_ns = _later(news.alive_ns, writer.alive_ns)
         write_experiments(connection, self._news)
         if self._runs:
-            store_runs(connection, self._runs, self._now_ns)
+            store_runs(connection, self._runs)
         if self._files:
             store_files(connection, self._files, self._now_ns)
 

@@ -12,6 +12,7 @@ more with what is known by then.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select
@@ -60,8 +61,10 @@ class Ingest:
         self.commits.stop()
         self._threads.shutdown()
 
-    async def submit(self, experiment_id: str, writer: str, body: bytes | bytearray) -> int:
-        """Store the frames of a request's body, durably.
+    async def submit(
+        self, experiment_id: str, writer: str, body: bytes | bytearray, sent_ns: int | None = None
+    ) -> int:
+        """Store the frames of a request's body, durably; `sent_ns` is the sender's time, where it says it.
 
         Returns:
             The writer's watermark.
@@ -70,28 +73,34 @@ class Ingest:
             ApiError: The body has a frame that cannot be stored. Those before it are.
         """
         parsed = await self._off_loop(body, parse_frames, body)
-        tail = await self._store(experiment_id, writer, body, parsed)
+        tail = await self._store(experiment_id, writer, body, parsed, sent_ns)
         if parsed.problem is not None:
             raise _as_error(parsed.problem, tail.watermark)
         return tail.watermark
 
     async def _store(
-        self, experiment_id: str, writer: str, body: bytes | bytearray, parsed: ParsedFrames
+        self,
+        experiment_id: str,
+        writer: str,
+        body: bytes | bytearray,
+        parsed: ParsedFrames,
+        sent_ns: int | None,
     ) -> CheckTail:
         frames = parsed.frames
         if not frames:
             return await self._threads.run(self._read_tail, experiment_id, writer)
         first = frames[0].seq
+        plan = partial(self._plan, experiment_id, writer, body, frames, sent_ns)
         # one round nearly always; another each time that somebody else stored frames of this writer in between
         for _ in range(_ROUNDS):
             tail = self.commits.tail_of(experiment_id, writer)
             if tail is None or tail.watermark + 1 != first:
                 tail = await self._threads.run(self._read_tail, experiment_id, writer)
             if tail.watermark + 1 == first:
-                rows = await self._off_loop(body, self._plan, experiment_id, writer, body, frames, tail)
+                rows = await self._off_loop(body, plan, tail)
             else:
                 # to compare frames that came before may take a look into the database: never on the loop
-                rows = await self._threads.run(self._plan, experiment_id, writer, body, frames, tail)
+                rows = await self._threads.run(plan, tail)
             if rows is None:
                 return tail
             try:
@@ -138,6 +147,7 @@ class Ingest:
         writer: str,
         body: bytes | bytearray,
         frames: list[ParsedFrame],
+        sent_ns: int | None,
         tail: CheckTail,
     ) -> NewRows | None:
         # None if all of them are stored already
@@ -162,6 +172,7 @@ class Ingest:
                 writer,
                 body,
                 new,
+                sent_ns=sent_ns,
                 objects=self._backend.objects,
                 object_bytes=self._backend.settings.object_bytes,
             )

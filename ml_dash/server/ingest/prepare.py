@@ -74,6 +74,7 @@ class NewRows(NamedTuple):
         run_rows: The RUN rows among them, with their times.
         file_rows: The FILE rows among them, with their times.
         last_ns: The latest time in the last frame that has rows; None if no frame has.
+        sent_ns: When they were sent, by the sender's clock; None if it does not say.
         object: Where the data of those blocks is that have no `data`.
         rows: The number of rows.
         nbytes: The bytes of data that are written to the database.
@@ -87,9 +88,24 @@ class NewRows(NamedTuple):
     run_rows: list[tuple[int, dict[str, Any]]]
     file_rows: list[tuple[int, dict[str, Any]]]
     last_ns: int | None
+    sent_ns: int | None
     object: NewObject | None
     rows: int
     nbytes: int
+
+    @property
+    def age_ns(self) -> int | None:
+        """How old the newest sign of life in it was when it was sent; None if there is none.
+
+        By the sender's clock, which has given the rows their times. Where it is not known, they are as new as can be.
+        """
+        times = [time_ns for time_ns, _ in self.run_rows]
+        # A `_ts` of the caller's own may lie in the future, and says nothing then.
+        if self.last_ns is not None and (self.sent_ns is None or self.last_ns <= self.sent_ns):
+            times.append(self.last_ns)
+        if not times:
+            return None
+        return 0 if self.sent_ns is None else max(0, self.sent_ns - max(times))
 
 
 class _Piece(NamedTuple):
@@ -120,6 +136,7 @@ def prepare(
     body: bytes | bytearray | memoryview,
     frames: Sequence[ParsedFrame],
     *,
+    sent_ns: int | None = None,
     objects: ObjectStore,
     object_bytes: int,
 ) -> NewRows:
@@ -130,6 +147,7 @@ def prepare(
         writer: Who wrote them.
         body: The bytes that they were parsed from.
         frames: At least one frame.
+        sent_ns: When they were sent, by the sender's clock.
         objects: Where objects go.
         object_bytes: How much data is enough for an object.
 
@@ -154,6 +172,7 @@ def prepare(
         list(_rows_of(Kind.RUN, frames)),
         list(_rows_of(Kind.FILE, frames)),
         _last_ns(frames),
+        sent_ns,
         stored,
         sum(frame.rows for frame in frames),
         sum(len(block.data) for block in blocks if block.data is not None),

@@ -104,6 +104,7 @@ class WriterState:
     tail: CheckTail = NO_FRAMES
     last_ns: int | None = None
     run_ns: int | None = None
+    alive_ns: int | None = None
     open_runs: int = 0
     new: bool = True
 
@@ -148,7 +149,12 @@ def read_writers(connection: Connection, keys: Collection[WriterKey]) -> dict[Wr
     )
     return {
         (row.experiment_id, row.writer): WriterState(
-            CheckTail(row.watermark, row.checks), row.last_ns, row.run_ns, row.open_runs, new=False
+            CheckTail(row.watermark, row.checks),
+            row.last_ns,
+            row.run_ns,
+            row.alive_ns,
+            row.open_runs,
+            new=False,
         )
         for row in found
     }
@@ -242,6 +248,7 @@ def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterStat
             "checks": writer.tail.checks,
             "last_ns": writer.last_ns,
             "run_ns": writer.run_ns,
+            "alive_ns": writer.alive_ns,
             "received_ns": now_ns,
         }
         if writer.new:
@@ -281,7 +288,12 @@ _UPDATE_SERIES = (
 _UPDATE_WRITER = (
     update(WRITERS)
     .where(WRITERS.c.experiment_id == bindparam("of_experiment"), WRITERS.c.writer == bindparam("of_writer"))
-    .values({name: bindparam(name) for name in ("watermark", "checks", "last_ns", "run_ns", "received_ns")})
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("watermark", "checks", "last_ns", "run_ns", "alive_ns", "received_ns")
+        }
+    )
 )
 _UPDATE_EXPERIMENT = (
     update(EXPERIMENTS)

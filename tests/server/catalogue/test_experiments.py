@@ -17,24 +17,12 @@ from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.serving import NOON, SECOND, TOKEN, Client, expected, frame, frames, numbers, run_row
+from tests.support.simulated_clock import HandClock
 
 FIELDS = [
     "id", "prefix", "owner", "project", "folder", "name", "readme", "tags", "bindrs", "metadata", "status", "stale",
     "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows", "deletedAt",
 ]  # fmt: skip
-
-
-class HandClock:
-    """A clock that a test turns."""
-
-    def __init__(self, now_ns: int) -> None:
-        self.now_ns = now_ns
-
-    def time_ns(self) -> int:
-        return self.now_ns
-
-    def monotonic(self) -> float:
-        return self.now_ns / SECOND
 
 
 def listed(client: Client, **query: object) -> list[str]:
@@ -271,6 +259,72 @@ def test_the_status_of_a_run_follows_its_rows_and_the_time(tmp_path: Path) -> No
         client.close()
 
 
+@pytest.mark.parametrize("ahead", [-300, 0, 3600], ids="the sender's clock is {} s ahead".format)
+@pytest.mark.parametrize("tells", [True, False], ids=["which it tells", "which it does not tell"])
+def test_a_run_is_alive_while_its_rows_arrive_whatever_its_clock_says(
+    tmp_path: Path, ahead: int, tells: bool
+) -> None:
+    clock = HandClock(NOON)
+    with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create("alice/p/n")
+
+        def send(seq: int, event: str) -> None:
+            sent = clock.now_ns + ahead * SECOND
+            told = {"ML_Dash_Clock": str(sent)} if tells else {}
+            row = run_row(sent, event, status="RUNNING")
+            assert client.send(experiment, frame(seq, row), **told).status == 200
+
+        def is_stale() -> bool:
+            (listed,) = client.get("/experiments")["data"]
+            answers = [
+                listed["stale"],
+                bool(client.get("/experiments", status="STALE")["data"]),
+                *(client.get(f"/experiments/{experiment}{each}")["stale"] for each in ("", "/run")),
+            ]
+            assert len(set(answers)) == 1, answers
+            return bool(answers[0])
+
+        send(1, "start")
+        for seq in range(2, 6):
+            assert not is_stale()
+            clock.now_ns += 30 * SECOND
+            send(seq, "heartbeat")
+        clock.now_ns += 89 * SECOND
+        assert not is_stale()
+        clock.now_ns += 2 * SECOND  # it was killed
+        assert is_stale()
+        clock.now_ns += 3600 * SECOND
+        assert is_stale()
+        client.close()
+
+
+@pytest.mark.parametrize("ahead", [-300, 0, 3600], ids="the sender's clock is {} s ahead".format)
+def test_rows_that_are_sent_late_are_no_sign_of_life(tmp_path: Path, ahead: int) -> None:
+    """As by `ml-dash sync`, an hour after the run was killed: it is stale at once."""
+    clock = HandClock(NOON)
+    with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create("alice/p/n")
+        sent = NOON + ahead * SECOND
+        row = run_row(sent - 3600 * SECOND, "start", status="RUNNING")
+        client.send(experiment, frame(1, row), ML_Dash_Clock=str(sent))
+        record = client.get(f"/experiments/{experiment}")
+        assert (record["status"], record["stale"]) == ("RUNNING", True)
+        client.close()
+
+
+@pytest.mark.parametrize("told", ["", "x", "-5", "1e9", "9" * 19, "9" * 4000, "\u0664"])
+def test_frames_are_not_refused_for_a_clock_that_says_nonsense(
+    told: str, client: Client, experiment: str
+) -> None:
+    headers = {"ML_Dash_Clock": told.encode().decode("latin-1")}
+    assert (
+        client.send(experiment, frame(1, run_row(NOON, "start", status="RUNNING")), **headers).status == 200
+    )
+    assert client.get(f"/experiments/{experiment}")["stale"] is False
+
+
 def test_a_run_that_is_alive_counts_more_than_a_newer_one_that_ended(tmp_path: Path) -> None:
     clock = HandClock(NOON)
     with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN) as server:
@@ -333,6 +387,11 @@ def test_run_rows_with_anything_in_them_do_no_harm(client: Client, experiment: s
     ]
     for seq, block in enumerate(odd, 1):
         client.stored(experiment, frame(seq, block))
+    run = client.get(f"/experiments/{experiment}/run")
+    assert (run["status"], run["host"], run["pid"]) == ("RUNNING", "h\0\udcff", None)
+    handles: tuple[Any, ...] = ({"a": b"\0"}, "h" * 5000)
+    ends = [run_row(NOON + 4, "end", status="ODD", error="e\0\udcff", handle=each) for each in handles]
+    client.stored(experiment, frame(len(odd) + 1, *ends))
     run = client.get(f"/experiments/{experiment}/run")
     assert (run["status"], run["host"], run["pid"]) == ("ODD", "node1", 7)
     assert client.get(f"/experiments/{experiment}")["error"] == "e\0\udcff"
