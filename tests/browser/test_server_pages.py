@@ -134,6 +134,44 @@ def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page:
     keep(page, "experiments")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("training.batch_size = '16'", 3),
+        ("data.name = 'digits' and training.learning_rate < 0.05", 2),
+        ("0.01 < learning_rate", 0),
+        ("0.01 < training.learning_rate < 0.05", 1),
+        ("params.training.learning_rate < Infinity", 3),
+        ("metrics.eval.accuracy > 0.1", 3),
+        ("status = completed", 4),
+    ],
+)
+def test_a_filter_is_understood_or_says_where_it_is_not(page: Page, text: str, found: int) -> None:
+    page.get_by_label("Search and filter").fill(text)
+    if found:
+        expect(page.get_by_role("status")).to_have_text(f"{found} of 5")
+        assert page.locator(".filter-problem").count() == 0
+    else:
+        expect(page.locator(".filter-problem mark")).to_have_text(text)
+        expect(page.locator(".filter-problem")).to_contain_text("no experiment has")
+        expect(page.get_by_role("status")).to_have_text("5 in all")
+
+
+def test_each_part_of_a_filter_that_is_not_understood_is_marked(page: Page) -> None:
+    """What is understood holds all the same."""
+    page.get_by_label("Search and filter").fill(
+        "tag:sweep accuracy > 0.1 training.epochs < abc or nothing = 1 rows ="
+    )
+    problems = page.locator(".filter-problem")
+    expect(problems.locator("mark")).to_have_text(
+        ["accuracy > 0.1", "training.epochs < abc", "or", "nothing = 1", "rows ="]
+    )
+    expect(problems.nth(0)).to_contain_text("train/accuracy, eval/accuracy")
+    expect(problems.nth(1)).to_contain_text("‘abc’ is not one")
+    expect(page.get_by_role("status")).to_have_text("2 of 5")
+    keep(page, "filter")
+
+
 @pytest.mark.slow
 def test_the_keyboard_alone_finds_ticks_and_opens(page: Page) -> None:
     page.keyboard.press("?")

@@ -4,16 +4,17 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 
 import { isAbort } from "../../api/client";
-import type { Experiment, MetricField } from "../../api/types";
+import type { Experiment } from "../../api/types";
 import { useLoad, usePoll } from "../../state/poll";
 import { comparePath, navigate, query, setQuery } from "../../state/url";
 import { Empty, now, SearchField } from "../../ui/basic";
 import { whole } from "../../ui/format";
 import { ColumnMenu } from "./ColumnMenu";
-import { type Column, columnOf, DEFAULT_COLUMNS, metricTitle, namedColumn, type Names, ordered, valueOf } from "./columns";
+import { type Column, columnOf, DEFAULT_COLUMNS, ordered, valueOf } from "./columns";
+import { type Condition, conditionOf, meets, namesOf, problemOf } from "./conditions";
 import { FolderTree } from "./FolderTree";
-import { type Filter, holds, parseFilter } from "./filter";
-import { type Known, loadValues, records, refresh, total, unread, values, type WantedMetric } from "./store";
+import { parseFilter, type Problem } from "./filter";
+import { loadValues, records, refresh, total, unread, values, type WantedMetric } from "./store";
 import { type Sorting, Table } from "./Table";
 import { isIn } from "./tree";
 
@@ -55,27 +56,29 @@ export function ExperimentsPage(): JSX.Element {
   const columns = useMemo(() => keys.flatMap((key) => columnOf(key) ?? []), [keys.join()]);
   const filter = useMemo(() => parseFilter(searched), [searched]);
   const names = useMemo(() => namesOf(values.value), [values.value]);
-  const compared = useMemo(
-    () => filter.comparisons.map((each) => [each, namedColumn(each.name, names)] as const),
-    [filter, names],
-  );
+  const conditions = useMemo(() => filter.comparisons.map((each) => conditionOf(each, names)), [filter, names]);
   const sorted = sorting.key === "name" ? null : columnOf(sorting.key);
-  const rows = useMemo(
-    () => chosen([...records.value.values()], { folder, filter, compared, sorted, sorting }),
-    [records.value, values.value, folder, filter, compared, sorting.key, sorting.descending],
-  );
-
   // What only the rows in sight show is asked for as they come into sight; what sorts or filters, for all.
-  const needed = [...columns, ...compared.map(([, column]) => column), ...(sorted ? [sorted] : [])];
+  const asked = [...conditions.flatMap(({ column }) => column ?? []), ...(sorted ? [sorted] : [])];
+  const needed = [...columns, ...asked];
   const wanted: WantedMetric[] = needed.flatMap((each) =>
     each.kind === "metric" ? [{ key: each.key, metric: each.metric }] : [],
   );
-  const forAll = [...compared.map(([, column]) => column), ...(sorted ? [sorted] : [])].some(
-    (column) => column.kind !== "record",
-  );
-  const ids = forAll ? [...records.value.keys()] : rows.slice(range[0], range[1]).map((row) => row.id);
+  const forAll = asked.some((column) => column.kind !== "record");
   // until then a filter has not seen all, and what it has found is not the answer
-  const reading = forAll ? unread(ids, wanted, values.value) : 0;
+  const reading = forAll ? unread([...records.value.keys()], wanted, values.value) : 0;
+  const judged = useMemo(
+    () => conditions.map((each) => [each, problemOf(each, records.value.values(), values.value, listed && !reading)] as const),
+    [conditions, records.value, values.value, listed, reading],
+  );
+  const problems = [...filter.problems, ...judged.flatMap(([, wrong]) => wrong ?? [])].sort((a, b) => a.start - b.start);
+  const held = judged.flatMap(([each, wrong]) => (wrong ? [] : [each]));
+  const rows = useMemo(
+    () => chosen([...records.value.values()], { folder, words: filter.words, conditions: held, sorted, sorting }),
+    [records.value, values.value, folder, filter, judged, sorting.key, sorting.descending],
+  );
+
+  const ids = forAll ? [...records.value.keys()] : rows.slice(range[0], range[1]).map((row) => row.id);
   const request = JSON.stringify([forAll ? "all" : ids, wanted.map((each) => each.key)]);
   useLoad(
     async (signal) => {
@@ -129,6 +132,7 @@ export function ExperimentsPage(): JSX.Element {
           </button>
         </div>
         {problem && <p class="problem">{problem}</p>}
+        <Problems of={problems} text={searched} />
         {listed && !records.value.size ? (
           <Empty title="There are no experiments yet." code={FIRST_RUN} />
         ) : (
@@ -145,7 +149,13 @@ export function ExperimentsPage(): JSX.Element {
               onCompare={compare}
               onRange={onRange}
             />
-            {listed && !reading && !rows.length && <Empty title="No experiments match this filter." />}
+            {listed && !reading && !rows.length && (
+              <Empty title="No experiments match this filter.">
+                {filter.words.length > 0 && (
+                  <p class="muted">{filter.words.join(" and ")} must be part of the prefix, a tag or the readme.</p>
+                )}
+              </Empty>
+            )}
           </div>
         )}
       </section>
@@ -153,10 +163,28 @@ export function ExperimentsPage(): JSX.Element {
   );
 }
 
+/** What of the filter is not understood, and where; the rest of it holds all the same. */
+function Problems(props: { of: readonly Problem[]; text: string }): JSX.Element {
+  return (
+    <div aria-live="polite">
+      {props.of.map(({ start, stop, message }) => (
+        <p key={`${start} ${message}`} class="problem filter-problem">
+          <code>
+            {props.text.slice(0, start)}
+            <mark>{props.text.slice(start, stop)}</mark>
+            {props.text.slice(stop)}
+          </code>{" "}
+          {message}
+        </p>
+      ))}
+    </div>
+  );
+}
+
 interface Choice {
   folder: string;
-  filter: Filter;
-  compared: readonly (readonly [Filter["comparisons"][number], Column])[];
+  words: readonly string[];
+  conditions: readonly Condition[];
   sorted: Column | null;
   sorting: Sorting;
 }
@@ -168,8 +196,8 @@ function chosen(all: Experiment[], choice: Choice): Experiment[] {
   const found = all.filter(
     (record) =>
       isIn(record.prefix, choice.folder) &&
-      hasWords(record, choice.filter.words) &&
-      choice.compared.every(([comparison, column]) => holds(valueOf(column, record, known.get(record.id), at), comparison)),
+      hasWords(record, choice.words) &&
+      choice.conditions.every((condition) => meets(condition, record, known.get(record.id), at)),
   );
   const value = (record: Experiment): unknown =>
     sorted ? valueOf(sorted, record, known.get(record.id), at) : record.prefix;
@@ -183,21 +211,6 @@ function hasWords(record: Experiment, words: readonly string[]): boolean {
   if (!words.length) return true;
   const searched = [record.prefix, ...record.tags, record.readme ?? ""].join("\n").toLowerCase();
   return words.every((word) => searched.includes(word));
-}
-
-function namesOf(known: ReadonlyMap<string, Known>): Names {
-  const params = new Set<string>();
-  const fields = new Map<string, MetricField>();
-  for (const each of known.values()) {
-    for (const name of Object.keys(each.params)) params.add(name);
-    for (const metric of each.metrics) {
-      for (const field of metric.fields) {
-        const title = metricTitle({ name: metric.name, field });
-        if (!fields.has(title)) fields.set(title, { name: metric.name, field });
-      }
-    }
-  }
-  return { params, fields };
 }
 
 /** A part of the address; as it is where it is damaged. */

@@ -2,7 +2,7 @@ import { expect, test, vi } from "vitest";
 
 vi.stubGlobal("location", { pathname: "/", search: "" });
 vi.stubGlobal("window", { addEventListener: () => undefined });
-const { columnOf, metricColumn, namedColumn, ordered, paramColumn } = await import("./columns");
+const { columnOf, metricColumn, ordered, paramColumn } = await import("./columns");
 
 test("an address names a column, whatever is in its name", () => {
   for (const column of [
@@ -13,24 +13,6 @@ test("an address names a column, whatever is in its name", () => {
     expect(columnOf(column.key)).toEqual(column);
   }
   for (const key of ["", "p:", "m:", "m:x", "nothing", "m:%/x"]) expect(columnOf(key)).toBeNull();
-});
-
-test("a comparison's name is a parameter where there is one of that name, else a field, else what it looks like", () => {
-  const fields = new Map([
-    ["loss", { name: null, field: "loss" }],
-    ["a/b", { name: null, field: "a/b" }],
-  ]);
-  const key = (name: string, ...params: string[]): string => namedColumn(name, { params: new Set(params), fields }).key;
-  expect(key("lr", "lr")).toBe("p:lr");
-  expect(key("lr")).toBe("p:lr");
-  expect(key("status")).toBe("status");
-  expect(key("status", "status")).toBe("p:status");
-  expect(key("tag")).toBe("tags");
-  expect(key("train/loss")).toBe("m:train/loss");
-  expect(key("train/loss", "train/loss")).toBe("p:train/loss");
-  expect(key("loss")).toBe("m:/loss");
-  expect(key("loss", "loss")).toBe("p:loss");
-  expect(key("a/b")).toBe("m:/a%2Fb");
 });
 
 test("what is not there comes last in both directions", () => {

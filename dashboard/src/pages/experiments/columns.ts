@@ -85,24 +85,6 @@ export function seconds(record: Experiment, now: number): number | null {
   return (end - Date.parse(record.startedAt)) / 1000;
 }
 
-/** What experiments have: the names of their parameters, and fields of metrics by what they are called. */
-export interface Names {
-  params: ReadonlySet<string>;
-  fields: ReadonlyMap<string, MetricField>;
-}
-
-/** What a name in a comparison means. */
-export function namedColumn(name: string, { params, fields }: Names): Column {
-  if (params.has(name)) return paramColumn(name);
-  const lower = name.toLowerCase();
-  const record = RECORD_COLUMNS.find((column) => column.key === lower || column.key === `${lower}s`);
-  if (record || lower === "name") return record ?? { key: "name", kind: "record", title: "Name" };
-  const field = fields.get(name);
-  if (field) return metricColumn(field);
-  const slash = name.lastIndexOf("/");
-  return slash > 0 ? metricColumn({ name: name.slice(0, slash), field: name.slice(slash + 1) }) : paramColumn(name);
-}
-
 /** Compare two values for sorting; what is not there comes last, whichever the direction. */
 export function ordered(a: unknown, b: unknown, descending: boolean): number {
   const [noA, noB] = [isNothing(a), isNothing(b)];

@@ -1,0 +1,168 @@
+/** What the comparisons of a filter mean: of which column, and whether its values can be compared so at all. */
+
+import type { Experiment, MetricField } from "../../api/types";
+import { type Column, metricColumn, metricTitle, paramColumn, RECORD_COLUMNS, valueOf } from "./columns";
+import { type Comparison, holds, numberOf, type Problem } from "./filter";
+import type { Known } from "./store";
+
+/** What experiments have: the names of their parameters, and fields of metrics by what they are called. */
+export interface Names {
+  params: ReadonlySet<string>;
+  fields: ReadonlyMap<string, MetricField>;
+}
+
+export interface Condition {
+  comparison: Comparison;
+  /** Null where the name means several; what it may mean is in the problem. */
+  column: Column | null;
+  /** Whether any experiment has something of this name. */
+  known: boolean;
+  problem: string | null;
+}
+
+const NAME: Column = { key: "name", kind: "record", title: "Name" };
+const STANDINGS = ["running", "stale", "completed", "failed", "cancelled", "unknown"];
+const TIMES = ["started", "active"];
+const DATE = /^\d{4}(-\d\d(-\d\d([t ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?z?)?)?)?$/i;
+const UNITS: Record<string, number> = { ms: 0.001, s: 1, sec: 1, m: 60, min: 60, h: 3600, d: 86_400, w: 604_800 };
+const LISTED = 4;
+
+export function namesOf(known: ReadonlyMap<string, Pick<Known, "params" | "metrics">>): Names {
+  const params = new Set<string>();
+  const fields = new Map<string, MetricField>();
+  for (const each of known.values()) {
+    for (const name of Object.keys(each.params)) params.add(name);
+    for (const metric of each.metrics) {
+      for (const field of metric.fields) {
+        const title = metricTitle({ name: metric.name, field });
+        if (!fields.has(title)) fields.set(title, { name: metric.name, field });
+      }
+    }
+  }
+  return { params, fields };
+}
+
+/** Return what a comparison means; a name that nothing has (yet) means what it looks like. */
+export function conditionOf(comparison: Comparison, names: Names): Condition {
+  const found = columnsOf(comparison.name, names);
+  if (found.length > 1) {
+    const titles = found.slice(0, LISTED).map((column) => column.title);
+    const problem = `‘${comparison.name}’ may be ${titles.join(", ")}${found.length > LISTED ? " and more" : ""}: write one of them`;
+    return { comparison, column: null, known: true, problem };
+  }
+  const column = found[0] ?? guessed(comparison.name);
+  return { comparison: readable(comparison, column), column, known: found.length > 0, problem: mistake(comparison, column) };
+}
+
+/**
+ * Return what is wrong with a condition, and where; null for nothing.
+ *
+ * @param all Whether all values have been read: before that, a name that nothing has may yet come.
+ */
+export function problemOf(
+  condition: Condition,
+  records: Iterable<Experiment>,
+  known: ReadonlyMap<string, Known>,
+  all: boolean,
+): Problem | null {
+  const { comparison, column } = condition;
+  const { name, value, start, stop } = comparison;
+  let message = condition.problem;
+  if (message === null && all && !condition.known) message = `no experiment has a parameter or a metric’s field called ‘${name}’`;
+  if (message === null && all && column && numberOf(value) === null && !asksForNaN(comparison)) {
+    const values = [...records].map((each) => valueOf(column, each, known.get(each.id), 0)).filter((each) => each != null);
+    if (isNumeric(values)) message = `‘${name}’ is a number everywhere, and ‘${value}’ is not one`;
+  }
+  return message === null ? null : { start, stop, message };
+}
+
+/** Whether an experiment is as a condition asks. */
+export function meets({ comparison, column }: Condition, record: Experiment, known: Known | undefined, now: number): boolean {
+  if (!column) return true;
+  const value = valueOf(column, record, known, now);
+  // of a time, so much as is asked for: a day is all of it
+  return holds(isTime(column) && value != null ? String(value).slice(0, comparison.value.length) : value, comparison);
+}
+
+function asksForNaN({ value, operator }: Comparison): boolean {
+  return value.toLowerCase() === "nan" && (operator === "=" || operator === "!=");
+}
+
+function isNumeric(values: readonly unknown[]): boolean {
+  return values.length > 0 && values.every((value) => typeof value === "number");
+}
+
+function isTime(column: Column): boolean {
+  return column.kind === "record" && TIMES.includes(column.key);
+}
+
+/** Return the columns that a name may mean: one of exactly this name, else those that it is short for. */
+function columnsOf(name: string, names: Names): Column[] {
+  const whole = exact(name, names);
+  if (whole) return [whole];
+  const prefixed = /^(params?|config|metrics?)[./](.+)$/i.exec(name);
+  if (prefixed?.[1]!.toLowerCase().startsWith("m")) return metrics(prefixed[2]!, names);
+  const params = alike([...names.params], prefixed?.[2] ?? name).map(paramColumn);
+  return params.length || prefixed ? params : metrics(name, names);
+}
+
+function exact(name: string, { params, fields }: Names): Column | null {
+  if (params.has(name)) return paramColumn(name);
+  const lower = name.toLowerCase();
+  const record = RECORD_COLUMNS.find((column) => column.key === lower || column.key === `${lower}s`);
+  if (record || lower === "name") return record ?? NAME;
+  const field = fields.get(name);
+  return field ? metricColumn(field) : null;
+}
+
+/** Fields of this title, be it with dots for slashes; else of any metric with such a field. */
+function metrics(name: string, { fields }: Names): Column[] {
+  const field = fields.get(name);
+  if (field) return [metricColumn(field)];
+  const titles = [...fields.keys()];
+  const found = alike(titles, name);
+  const short = found.length ? found : titles.filter((title) => dotted(fields.get(title)!.field) === dotted(name));
+  return short.map((title) => metricColumn(fields.get(title)!));
+}
+
+function alike(known: readonly string[], name: string): string[] {
+  const same = known.filter((each) => each === name);
+  return same.length ? same : known.filter((each) => dotted(each) === dotted(name));
+}
+
+function dotted(name: string): string {
+  return name.toLowerCase().replaceAll("/", ".");
+}
+
+/** What a name looks like that nothing has yet: it is asked for as that. */
+function guessed(name: string): Column {
+  const slash = name.lastIndexOf("/");
+  return slash > 0 ? metricColumn({ name: name.slice(0, slash), field: name.slice(slash + 1) }) : paramColumn(name);
+}
+
+/** A comparison with what the column's values are written in: a duration in seconds, an experiment that has not started. */
+function readable(comparison: Comparison, column: Column): Comparison {
+  if (column.kind !== "record") return comparison;
+  if (column.key === "duration") {
+    const [, number, unit] = /^([\d.]+)\s*([a-z]+)$/i.exec(comparison.value) ?? [];
+    const scale = UNITS[unit?.toLowerCase() ?? ""];
+    return scale === undefined ? comparison : { ...comparison, value: String(Number(number) * scale) };
+  }
+  if (column.key === "status" && /^not.started$/i.test(comparison.value)) return { ...comparison, value: "unknown" };
+  return isTime(column) ? { ...comparison, value: comparison.value.replace(" ", "T") } : comparison;
+}
+
+/** What is wrong with a comparison whatever the values are; null for nothing. */
+function mistake(comparison: Comparison, column: Column): string | null {
+  if (column.kind !== "record") return null;
+  const { operator, value } = readable(comparison, column);
+  if ((column.key === "tags" || column.key === "status") && operator !== "=" && operator !== "!=") {
+    return `‘${comparison.name}’ is compared by = or !=`;
+  }
+  if (column.key === "status" && !STANDINGS.includes(value.toLowerCase())) {
+    return `there is no status ‘${value}’: write ${STANDINGS.slice(0, -1).join(", ")} or "not started"`;
+  }
+  if (isTime(column) && !DATE.test(value)) return `‘${value}’ is no date: write one such as 2026-01-31`;
+  if (column.key === "duration" && numberOf(value) === null) return `‘${value}’ is no duration: write seconds, or 90s, 10min, 2h`;
+  return null;
+}
