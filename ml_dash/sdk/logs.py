@@ -46,25 +46,25 @@ class LogManager:
         self._session = session
         self._messages = messages
 
-    def debug(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def debug(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log detailed diagnostic information."""
-        self._messages.write(message, "debug", metadata, kwargs)
+        self._messages.write(msg, "debug", metadata, kwargs)
 
-    def info(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def info(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log a general message."""
-        self._messages.write(message, "info", metadata, kwargs)
+        self._messages.write(msg, "info", metadata, kwargs)
 
-    def warn(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def warn(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log a potential issue."""
-        self._messages.write(message, "warn", metadata, kwargs)
+        self._messages.write(msg, "warn", metadata, kwargs)
 
-    def error(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def error(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log a failure."""
-        self._messages.write(message, "error", metadata, kwargs)
+        self._messages.write(msg, "error", metadata, kwargs)
 
-    def fatal(self, message: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def fatal(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log an error that ends the run."""
-        self._messages.write(message, "fatal", metadata, kwargs)
+        self._messages.write(msg, "fatal", metadata, kwargs)
 
     def read(
         self, level: str | None = None, search: str | None = None, start_index: int = 0, limit: int = 100

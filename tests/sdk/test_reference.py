@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_dash import Experiment
+from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.sdk.files.builder import FileBuilder
 from ml_dash.sdk.logs import LogManager
 from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
@@ -249,6 +249,33 @@ def test_each_method_of_the_fluent_api_is_equivalent_to_log(
 
 
 # --- Metrics
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warn", "error", "fatal"])
+def test_a_message_is_taken_by_the_name_of_its_argument(exp: Experiment, level: str) -> None:
+    """`msg` in the fluent API, `message` in `exp.log`; either is metadata where the other one is the argument."""
+    getattr(exp.logs, level)(msg="one", message=1)
+    exp.log(message="two", level=level, msg=2)
+
+    rows = exp.logs.read()["data"]
+    assert [(row["message"], row["metadata"]) for row in rows] == [
+        ("one", {"message": 1}),
+        ("two", {"msg": 2}),
+    ]
+
+
+def test_a_metric_is_had_by_the_name_of_the_argument(exp: Experiment) -> None:
+    """exp.metrics(prefix="train"): the same builder, and the same errors, as by position."""
+    assert exp.metrics(prefix="train") is exp.metrics("train")
+    assert exp.metrics("eval") is exp.metrics(prefix="eval")
+    assert exp.metrics(prefix=None) is exp.metrics(None)
+    for wrong in ("", "a\nb", 5):
+        with pytest.raises(InvalidArgumentError):
+            exp.metrics(prefix=wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        exp.metrics()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        exp.metrics(name="train")  # type: ignore[call-arg]
 
 
 def test_a_metric_is_had_by_its_prefix(exp: Experiment) -> None:
