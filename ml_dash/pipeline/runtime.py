@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import threading
 import time
@@ -35,6 +36,8 @@ _IDLE_LINGER = 1.0  # seconds between two rounds where no run is open
 class OpenRun(Protocol):
     """What the runtime asks of a run that is open in this process."""
 
+    is_open: bool
+
     def beat(self) -> None:
         """Leave a sign of life."""
 
@@ -43,6 +46,14 @@ class OpenRun(Protocol):
 
     def forked(self) -> None:
         """Forget, in a forked child, what belongs to the parent."""
+
+    @property
+    def is_forsaken(self) -> bool:
+        """Whether nothing is left in the script by which it could be ended, or logged to."""
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether it was started by hand, so that no block ends it."""
 
 
 def new_writer_id() -> str:
@@ -140,6 +151,17 @@ class Runtime:
         if channel is not None and last:
             apart(channel.close)
             channel.tidy()
+
+    def end_forsaken(self, channel: Channel, status: str) -> None:
+        """End the forsaken runs of an experiment of which a run has just ended: nobody else will."""
+        others = {run: its for run, its in tuple(self._runs.items()) if its.directory == channel.directory}
+        if any(run.is_open and run.is_by_hand and not run.is_forsaken for run in others):
+            gc.collect()  # it may only be held by a circle of the script's own objects
+        for run, its in others.items():
+            if run.is_forsaken and run.end(status):
+                if its is not channel:
+                    self.flush(its)
+                self.closed(run)
 
     def _forget_idle(self) -> None:
         """Drop the channels of runs that ended a while ago.

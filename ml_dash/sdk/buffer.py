@@ -13,6 +13,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
 from ml_dash.values.pack import deferred_in, plain, represent
@@ -21,7 +22,9 @@ from ml_dash.values.tensors import Deferred, defer, element_count, fetch, mark, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ml_dash.sdk.parts import Step
     from ml_dash.sdk.series_port import Port, Put
+    from ml_dash.sdk.session import Session
     from ml_dash.values.aggregate import Aggregation
 
 
@@ -151,10 +154,11 @@ class Store:
         return {**fixed, **_summary(taken, aggregations)}
 
 
-class _Buffer:
+class _Buffer(Part):
     __slots__ = ("_store",)
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, session: Session, store: Store, *steps: Step) -> None:
+        super().__init__(session, *steps)
         self._store = store
 
     def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
@@ -195,14 +199,16 @@ class MetricBuffer(_Buffer):
         self._store.summarize(aggregations)
 
 
-class BufferManager:
+class BufferManager(Part):
     """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once."""
 
     def __init__(
         self,
+        session: Session,
         buffer: Callable[[str | None], MetricBuffer],
         buffers: Callable[[], Mapping[str | None, MetricBuffer]],
     ) -> None:
+        super().__init__(session, "metrics", "buffer")
         self._buffer = buffer
         self._buffers = buffers
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.client.destination import destination
@@ -14,7 +16,7 @@ from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
 from ml_dash.sdk.params import ParametersBuilder
-from ml_dash.sdk.run import RunManager
+from ml_dash.sdk.run import Run, RunManager
 from ml_dash.sdk.session import Session
 from ml_dash.sdk.tracks import TracksManager
 from ml_dash.settings import Overflow, Settings, check_overflow
@@ -78,9 +80,12 @@ class Experiment:
             description=description,
         )
         # For copies and pickles, which take all arguments as they were understood here.
-        self._arguments = {**about.given, "echo": echo, "overflow": overflow, "prefix": identity.prefix}
+        understood = {**about.given, **place.arguments, "prefix": identity.prefix}
+        self._arguments = {**understood, "echo": echo, "overflow": overflow}
         self._session = Session(identity, place, settings, about)
-        self.run: RunManager[Experiment] = RunManager(self._session, self)
+        self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
+        self._run = Run(self._session)
+        self._manager: Callable[[], RunManager[Experiment] | None] = lambda: None
         self.params = ParametersBuilder(self._session)
         self.metrics = MetricsManager(self._session)
         self.tracks = TracksManager(self._session)
@@ -93,7 +98,17 @@ class Experiment:
 
     def __reduce__(self) -> tuple[Callable[..., Experiment], tuple[dict[str, Any]]]:
         """Pickle as the same experiment, not started: a spawned process starts it for itself."""
-        return rebuild, ({**self._arguments, **self._session.destination.arguments},)
+        return rebuild, (self._arguments,)
+
+    @property
+    def run(self) -> RunManager[Experiment]:
+        """The run: start and end it by hand, by a block, or by decorating a function."""
+        manager = self._manager()
+        if manager is None:
+            manager = RunManager(self._session, self._run, self)
+            # Weakly: it keeps the experiment, for `Experiment(…).run.start()`, and a circle would keep both.
+            self._manager = weakref.ref(manager)
+        return manager
 
     @property
     def prefix(self) -> str:

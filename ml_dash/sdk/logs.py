@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.logs import level_name
+from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
 from ml_dash.values.pack import represent
 from ml_dash.values.tensors import on_device
@@ -39,11 +40,11 @@ class MessageWriter:
             _echo(name, text, together)
 
 
-class LogManager:
+class LogManager(Part):
     """Writes log messages, and reads them back."""
 
     def __init__(self, session: Session, messages: MessageWriter) -> None:
-        self._session = session
+        super().__init__(session, "logs")
         self._messages = messages
 
     def debug(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:

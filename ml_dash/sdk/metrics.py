@@ -9,7 +9,6 @@ written out: as a call it would cost an eighth of the whole.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.log import warn_user
 from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
+from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import PACK_ERRORS, pack
@@ -45,17 +45,18 @@ class _Metric:
         LATEST.time_ns = time
 
 
-class MetricBuilder:
+class MetricBuilder(Part):
     """One metric: logs rows to it, buffers values for it, and reads it back."""
 
-    __slots__ = ("_metric", "_port", "_session", "buffer", "summary_cache")
+    __slots__ = ("_metric", "_port", "buffer", "summary_cache")
 
     def __init__(self, session: Session, metric: _Metric) -> None:
-        self._session = session
+        steps = "metrics", (metric.name,)
+        super().__init__(session, *steps)
         self._metric = metric
         self._port = metric.port  # here as well: one look-up less for each row
-        self.buffer = MetricBuffer(metric.buffered)
-        self.summary_cache = SummaryCache(metric.cached)
+        self.buffer = MetricBuffer(session, metric.buffered, *steps, "buffer")
+        self.summary_cache = SummaryCache(session, metric.cached, *steps, "summary_cache")
 
     def __repr__(self) -> str:
         return f"<metric {self._metric.name!r} of {self._session.prefix!r}>"
@@ -128,26 +129,55 @@ class MetricBuilder:
         return Series(Kind.METRIC, self._metric.name)
 
 
+class _Metrics(dict["str | None", _Metric]):
+    """The metrics used so far, by their names; what they have buffered outlives whatever the script lets go of."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        session.on_fork.append(self._forget)
+        session.on_end.append(self._log_means)
+
+    def __missing__(self, name: str | None) -> _Metric:
+        if name is not None:
+            check_name("metric", name)
+        with self._session.lock:
+            if name not in self:  # another thread may have made it since
+                self[name] = _Metric(name, self._session.port(Kind.METRIC, name))
+            return self[name]
+
+    def _forget(self) -> None:
+        for metric in self.values():
+            metric.buffered.reset()
+            metric.cached.reset()
+
+    def _log_means(self, put: Put | None) -> None:
+        # Values that are neither logged nor told of would be lost without anybody noticing.
+        with self._session.lock:
+            rest = [metric for metric in self.values() if metric.buffered or metric.cached]
+        for metric in rest:
+            metric.buffered.log_means(put)
+            metric.cached.log_means(put)
+        if rest:
+            warn_user(
+                f"{self._session.prefix!r} ended with values buffered for {[each.name for each in rest]} and not "
+                "summarised: their mean was logged. Call metrics.buffer.log_summary() before the end.",
+                UserWarning,
+            )
+
+
 class _Builders(dict["str | None", MetricBuilder]):
     """The builders given out so far, by their metrics' names; `__missing__` makes one at its first use."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self._metrics: dict[str | None, _Metric] = {}
-        self._renew_lock()
-
-    def _renew_lock(self) -> None:
-        # Reentrant: a signal handler may log to a metric, too.
-        self._lock = threading.RLock()
+        self._metrics = _Metrics(session)
 
     def __missing__(self, name: str | None) -> MetricBuilder:
-        if name is not None:
-            check_name("metric", name)
-        with self._lock:
+        metric = self._metrics[name]
+        with self._session.lock:
             if name not in self:  # another thread may have made it since
-                metric = _Metric(name, self._session.port(Kind.METRIC, name))
-                self._metrics[name] = metric
                 self[name] = MetricBuilder(self._session, metric)
             return self[name]
 
@@ -155,33 +185,20 @@ class _Builders(dict["str | None", MetricBuilder]):
         return self[prefix]
 
     def metric(self, name: str | None) -> _Metric:
-        if name not in self:
-            self.__missing__(name)
         return self._metrics[name]
 
-    def metrics(self) -> list[_Metric]:
-        with self._lock:
-            return list(self._metrics.values())
-
     def buffers(self) -> dict[str | None, MetricBuffer]:
-        with self._lock:
+        with self._session.lock:
             return {name: builder.buffer for name, builder in self.items()}
 
-    def forked(self) -> None:
-        """Forget, in a forked child, what the parent had buffered."""
-        self._renew_lock()
-        for metric in self._metrics.values():
-            metric.buffered.reset()
-            metric.cached.reset()
 
-
-class MetricsManager:
+class MetricsManager(Part):
     """`exp.metrics`: gives the metrics by their names, and logs to several at once."""
 
-    # Calling the manager is a look-up from end to end in C: a slot of this name holds a cache with no limit. A function in
-    # Python instead would cost every ``exp.metrics("train").log(…)`` a twelfth of its time. The `__getitem__` of a dict is
-    # 2 ns of 50 faster, and would not take ``prefix=`` by its name.
-    __slots__ = ("__call__", "__weakref__", "_builders", "_session", "buffer")
+    # Calling the manager is a look-up from end to end in C: a slot of this name holds a cache with no limit. A function
+    # in Python instead would cost every ``exp.metrics("train").log(…)`` a twelfth of its time. The `__getitem__` of a
+    # dict is 2 ns of 50 faster, and would not take ``prefix=`` by its name.
+    __slots__ = ("__call__", "__weakref__", "_builders", "buffer")
 
     if TYPE_CHECKING:
 
@@ -194,13 +211,11 @@ class MetricsManager:
             ...
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._builders = _Builders(session)
+        super().__init__(session, "metrics")
+        self._builders = builders = _Builders(session)
         if not TYPE_CHECKING:
-            self.__call__ = functools.lru_cache(maxsize=None)(self._builders.named)
-        self.buffer = BufferManager(lambda name: self(name).buffer, self._builders.buffers)
-        session.on_fork.append(self._builders.forked)
-        session.on_end.append(self._log_means)
+            self.__call__ = functools.lru_cache(maxsize=None)(builders.named)
+        self.buffer = BufferManager(session, lambda name: builders[name].buffer, builders.buffers)
 
     def __repr__(self) -> str:
         return f"<metrics of {self._session.prefix!r}>"
@@ -246,16 +261,3 @@ class MetricsManager:
     def list(self) -> list[dict[str, Any]]:
         """Return all metrics: ``[{"name", "count", "fields", "firstDataAt", "lastDataAt"}]``."""
         return self._session.view.metrics()
-
-    def _log_means(self, put: Put | None) -> None:
-        # Values that are neither logged nor told of would be lost without anybody noticing.
-        rest = [metric for metric in self._builders.metrics() if metric.buffered or metric.cached]
-        for metric in rest:
-            metric.buffered.log_means(put)
-            metric.cached.log_means(put)
-        if rest:
-            warn_user(
-                f"{self._session.prefix!r} ended with values buffered for {[each.name for each in rest]} and not "
-                "summarised: their mean was logged. Call metrics.buffer.log_summary() before the end.",
-                UserWarning,
-            )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
 from ml_dash.values.params import flatten_params, unflatten_params
 
@@ -12,11 +14,11 @@ if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
 
-class ParametersBuilder:
+class ParametersBuilder(Part):
     """Sets and gets the experiment's parameters."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session, "params")
         self._port = session.port(Kind.PARAMS, None)
 
     def set(self, /, **values: Any) -> ParametersBuilder:
@@ -31,7 +33,7 @@ class ParametersBuilder:
             NotStartedError: the run is not open.
         """
         self._port.write(time.time_ns(), {"set": flatten_params(values)})
-        self._session.post_snapshot("parameters.json", self._snapshot)
+        self._session.post_snapshot("parameters.json", partial(_snapshot, self._session))
         return self
 
     log = set  # noqa: A003 - the public contract: `params.set`, and `params.log` as another name for it
@@ -45,7 +47,8 @@ class ParametersBuilder:
         flat = self._session.view.params()
         return flat if flatten else unflatten_params(flat)
 
-    def _snapshot(self) -> bytes:
-        import json
 
-        return json.dumps(self._session.written.params(), indent=2, default=str).encode()
+def _snapshot(session: Session) -> bytes:
+    import json
+
+    return json.dumps(session.written.params(), indent=2, default=str).encode()

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
+from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
 from ml_dash.status import RunStatus
 
@@ -150,7 +151,8 @@ class Run:
     def _finish(self, end: Callable[[], bool]) -> None:
         was_open = self.is_open
         try:
-            end()
+            if end() and (channel := self._session.channel) is not None:
+                RUNTIME.end_forsaken(channel, str(self._session.run_status))
         finally:
             if was_open:
                 try:
@@ -159,6 +161,16 @@ class Run:
                 finally:  # after Ctrl-C in the middle of it, too
                     if not self.is_open:
                         RUNTIME.closed(self)
+
+    @property
+    def is_forsaken(self) -> bool:
+        """Whether nothing is left in the script by which it could be ended, or logged to."""
+        return self._session.holders.are_gone
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether it was started by hand, so that no block ends it."""
+        return not self._blocks.are_to_end_it
 
     def forked(self) -> None:
         """Become, in a forked child, a handle that logs but does not own the status."""
@@ -179,13 +191,13 @@ class Run:
         return {"handle": self._handle, "host": platform.node(), "pid": os.getpid()}
 
 
-class RunManager(Generic[E]):
+class RunManager(Part, Generic[E]):
     """Starts and ends an experiment's run: as a context manager, a decorator, or by hand."""
 
-    def __init__(self, session: Session, experiment: E) -> None:
-        self._session = session
+    def __init__(self, session: Session, run: Run, experiment: E) -> None:
+        super().__init__(session, "run")
         self._experiment = experiment
-        self._run = Run(session)
+        self._run = run
 
     def __repr__(self) -> str:
         return f"<run of {self._session.prefix!r}: {self.status or 'not started'}>"

@@ -34,26 +34,26 @@ class Blocks:
     def __init__(self) -> None:
         self._open: list[object] = []
         self._opener: object = None  # the block that opened the run, while it is among them
-        self._is_theirs = False  # whether a block opened the run
+        self.are_to_end_it = False  # for one of them has opened it
         self._verdict = Verdict(RunStatus.COMPLETED)
 
     def started_by_hand(self) -> None:
         """Note that a run was opened by no block."""
         if not self._open:  # a run that is reopened within a block is that block's
-            self._is_theirs = False
+            self.are_to_end_it = False
 
     def enter(self, *, opens: bool) -> None:
         """Note, in its own context, a block that begins, and whether it has opened the run."""
         block = object()
         if opens:
-            self._opener, self._is_theirs, self._verdict = block, True, Verdict(RunStatus.COMPLETED)
+            self._opener, self.are_to_end_it, self._verdict = block, True, Verdict(RunStatus.COMPLETED)
         self._open.append(block)
         _WITHIN.set((*_WITHIN.get(), block))
 
     def leave(self, verdict: Verdict) -> None:
         """Note, in its own context, that a block was left."""
         if not self._open:  # `__exit__` called by hand, for a run that was started by hand
-            self._is_theirs, self._verdict = True, verdict
+            self.are_to_end_it, self._verdict = True, verdict
             return
         within = _WITHIN.get()
         # An asynchronous fixture, for one, may be left in another task's context than it was entered in.
@@ -68,7 +68,7 @@ class Blocks:
     @property
     def verdict(self) -> Verdict | None:
         """How the run is to end now that its last block was left; None where it is to go on."""
-        return self._verdict if self._is_theirs and not self._open else None
+        return self._verdict if self.are_to_end_it and not self._open else None
 
     def forked(self) -> None:
         """Forget, in a forked child, the blocks of other threads: nobody will leave them."""

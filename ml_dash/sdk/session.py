@@ -19,6 +19,7 @@ from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.pipeline.threads import wait_for
+from ml_dash.sdk.holders import Holders
 from ml_dash.sdk.progress import flush_result, iso, status_of
 from ml_dash.sdk.series_port import Port
 
@@ -49,6 +50,9 @@ class Session:
         run_status: of this object's run, as `Run` has set it; None before the first start.
         on_end: called when the run ends, before it is drained; with where to put rows, or None while ports are open.
         on_fork: called in a forked child, to forget what the parent had in memory, and the locks that it may have held.
+        lock: held while ports, and the builders that have them, are made. Reentrant, as every lock that a signal
+            handler of the main thread may find held by that very thread.
+        holders: what the script holds of the experiment: nothing here may hold that.
     """
 
     def __init__(
@@ -66,8 +70,8 @@ class Session:
         self._closed = ClosedQueue(self._refusal)
         # Never shortened: ports belong to managers, which live as long as the session.
         self._ports: list[Port] = []
-        # Reentrant, as every lock that a signal handler of the main thread may find held by that very thread.
-        self._ports_lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.holders = Holders()
         self._bound: tuple[Channel, Queue] | None = None
         self._view: JournalView | None = None
         self._remote: RemoteView | None = None
@@ -119,7 +123,7 @@ class Session:
 
     def forked(self) -> None:
         """Forget, in a forked child, what the parent had in memory, and the locks that it may have held."""
-        self._ports_lock = threading.RLock()
+        self.lock = threading.RLock()
         self._view = self._remote = None  # they have locks, and the loop of a thread that is not here
         for forget in self.on_fork:
             forget()
@@ -129,7 +133,7 @@ class Session:
     def port(self, kind: Kind, name: str | None) -> Port:
         """Return a new way for rows of a series into the journal, open while the run is."""
         port = Port(kind, name, self._closed)
-        with self._ports_lock:  # so that a run that starts meanwhile leaves no port closed
+        with self.lock:  # so that a run that starts meanwhile leaves no port closed
             self._ports.append(port)
             if self._bound is not None:
                 port.bind(*self._bound)
@@ -141,7 +145,7 @@ class Session:
         # At the interpreter's exit nobody may come any more to write what is queued.
         if RUNTIME.closing or not self.settings.buffered:
             queue = ThroughQueue(channel.queue, lambda: RUNTIME.flush_through(channel))
-        with self._ports_lock:
+        with self.lock:
             self._bound = channel, queue
             for port in self._ports:
                 port.bind(channel, queue)
@@ -149,7 +153,7 @@ class Session:
 
     def unbind(self) -> None:
         """Have the managers refuse what is logged from now on."""
-        with self._ports_lock:
+        with self.lock:
             self._bound = None
             for port in self._ports:
                 port.unbind()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind
 
@@ -14,23 +14,17 @@ if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
 
-class TracksManager:
+class TracksManager(Part):
     """`exp.tracks`: gives the tracks by their topics."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session, "tracks")
         self._builders: dict[str, TrackBuilder] = {}
-        self._renew_lock()
-        session.on_fork.append(self._renew_lock)
-
-    def _renew_lock(self) -> None:
-        # Reentrant: a signal handler may log to a track, too.
-        self._lock = threading.RLock()
 
     def __call__(self, topic: str, /) -> TrackBuilder:
         """Return the track of a topic; the same names are allowed as for metrics."""
         check_name("topic", topic)
-        with self._lock:
+        with self._session.lock:
             known = self._builders.get(topic)
             if known is None:
                 known = self._builders[topic] = TrackBuilder(self._session, topic)
@@ -41,13 +35,13 @@ class TracksManager:
         self._session.flush()
 
 
-class TrackBuilder:
+class TrackBuilder(Part):
     """One track: entries of the same time are merged when they are read, and the later one's fields win."""
 
-    __slots__ = ("_port", "_session", "_topic")
+    __slots__ = ("_port", "_topic")
 
     def __init__(self, session: Session, topic: str) -> None:
-        self._session = session
+        super().__init__(session, "tracks", (topic,))
         self._port = session.port(Kind.TRACK, topic)
         self._topic = topic
 

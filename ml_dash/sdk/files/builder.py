@@ -10,6 +10,7 @@ from ml_dash.sdk.files.details import DETAILS, Details
 from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.finding import present
 from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
+from ml_dash.sdk.parts import Part
 from ml_dash.storage.blobs import Staged
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from ml_dash.sdk.files.details import DetailArguments
     from ml_dash.sdk.files.finding import FileFinder
     from ml_dash.sdk.files.saving import FileSaver
+    from ml_dash.sdk.parts import Step
+    from ml_dash.sdk.session import Session
     from ml_dash.storage.blobs import Staging
 
 
-class Saves:
+class Saves(Part):
     """Saves files below a path: what `exp.files` does from the root on, and `exp.files(path)` from there.
 
     Every save returns the file's row: ``id``, ``path``, ``filename``, ``description``, ``tags``, ``bindrs``,
@@ -36,7 +39,16 @@ class Saves:
 
     __slots__ = ("_details", "_finder", "_path", "_saver")
 
-    def __init__(self, saver: FileSaver, finder: FileFinder, path: Any, details: Details) -> None:
+    def __init__(
+        self,
+        session: Session,
+        saver: FileSaver,
+        finder: FileFinder,
+        path: Any,
+        details: Details,
+        *steps: Step,
+    ) -> None:
+        super().__init__(session, "files", *steps)
         self._saver = saver
         self._finder = finder
         self._path = checked_path(path)
@@ -223,6 +235,7 @@ class FileBuilder(Saves):
 
     def __init__(
         self,
+        session: Session,
         saver: FileSaver,
         finder: FileFinder,
         path: Any,
@@ -232,7 +245,8 @@ class FileBuilder(Saves):
     ) -> None:
         if file_id is not None and (not isinstance(file_id, str) or not file_id):
             raise InvalidArgumentError(f"file_id={file_id!r:.200} is not an id: pass the 'id' of a row")
-        super().__init__(saver, finder, path, details)
+        others = {"path": path, "file_id": file_id, "dest_path": dest_path}
+        super().__init__(session, saver, finder, path, details, {**others, **details.given()})
         self._file_id = file_id
         self._dest_path = dest_path
 

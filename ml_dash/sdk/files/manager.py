@@ -24,7 +24,7 @@ class FilesManager(Saves):
 
     def __init__(self, session: Session) -> None:
         saver = FileSaver(session)
-        super().__init__(saver, FileFinder(session, saver), None, Details())
+        super().__init__(session, saver, FileFinder(session, saver), None, Details())
 
     def __call__(
         self,
@@ -53,7 +53,7 @@ class FilesManager(Saves):
             InvalidArgumentError: an argument is of the wrong kind, or no file can have the path.
         """
         details = Details(description, tags, bindrs, metadata)
-        return FileBuilder(self._saver, self._finder, path, details, file_id, dest_path)
+        return FileBuilder(self._session, self._saver, self._finder, path, details, file_id, dest_path)
 
     def list(self, path: str | None = None, **filters: Unpack[BuilderArguments]) -> list[dict[str, Any]]:
         """Return rows: of all files, or as of ``files(path, tags=…)``; see `FileBuilder.list`."""
