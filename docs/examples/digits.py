@@ -125,9 +125,8 @@ class Demo:
         token = os.environ["ML_DASH_TOKEN"] = make_token(token_path)  # for the training, and for reading here
         with Children() as children:
             server = Server(children, self._directory, token)
-            os.environ["ML_DASH_TOKEN_ORIGIN"] = (
-                server.url
-            )  # `ml-dash sync` hears of the server from the journal only
+            # `ml-dash sync` hears of the server from the journal only
+            os.environ["ML_DASH_TOKEN_ORIGIN"] = server.url
             kill, outage = self._train_and_kill(children, server)
             at_server = Experiment(self._prefix, dash_url=server.url, dash_root=None)
             attempts = Attempt.of(self._directory, 1), Attempt.of(self._directory, 2)

@@ -25,6 +25,7 @@ from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
+from ml_dash.server.http.connections import watched
 from ml_dash.server.http.routing import Binder
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
     access = Access.of(tokens, StoreSessions(tokens), tokens.clock)
     app = web.Application(
         middlewares=[
+            watched,
             numbered,
             _measured(store.telemetry),
             answered(_explained(store.telemetry)),

@@ -21,6 +21,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
+from ml_dash.server.http.connections import Connections, connections_max, raise_descriptor_limit
 from ml_dash.server.listening import end_on_signals, reason_of
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedServer", "RunningServer", "ServerStartError", "serve"]
 
 _LOG = logging.getLogger("ml_dash.server")
-_BACKLOG = 1024
-"""Connections that may wait to be accepted: a large job starts all of its processes at once."""
-_ACCEPTING_TURNS = 8
-"""Turns of the event loop that a connection takes from being accepted to waiting for its first request."""
 _READ_BUFFER = 512 << 10
 """aiohttp's 64 KiB would pause and resume a body of several MiB, a batch of frames, dozens of times."""
 
@@ -54,14 +51,19 @@ class RunningServer:
     """
 
     def __init__(
-        self, store: Store, runner: web.AppRunner, listening: socket.socket, admin_token: str | None
+        self,
+        store: Store,
+        runner: web.AppRunner,
+        listening: socket.socket,
+        connections: Connections,
+        admin_token: str | None,
     ) -> None:
         self.store = store
         host, port = listening.getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.admin_token = admin_token
         self._runner = runner
-        self._listening = listening
+        self._connections = connections
 
     @classmethod
     async def start(cls, settings: ServerSettings, clock: Clock | None = None) -> RunningServer:
@@ -82,42 +84,35 @@ class RunningServer:
             admin_token = await asyncio.to_thread(tokens.first_token, settings.admin_token)
             runner = web.AppRunner(
                 build_app(store, tokens, settings),
-                access_log=None,  # the metrics count requests; a line for each would be most of the log
-                auto_decompress=False,  # bodies are decompressed in `http.bodies`, within limits
                 # a client that leaves must not stop what it began half-way: it asks again, and finds it done
                 handler_cancellation=False,
-                keepalive_timeout=75.0,  # longer than proxies keep theirs, so that they do not meet one being closed
-                read_bufsize=_READ_BUFFER,
                 shutdown_timeout=settings.shutdown_timeout,
             )
             await runner.setup()
+            connections = Connections(
+                listening,
+                runner,
+                connections_max(settings.connections),
+                head_seconds=settings.head_timeout,
+                access_log=None,  # the metrics count requests; a line for each would be most of the log
+                auto_decompress=False,  # bodies are decompressed in `http.bodies`, within limits
+                keepalive_timeout=75.0,  # longer than proxies keep theirs, so that they do not meet one being closed
+                read_bufsize=_READ_BUFFER,
+            )
             store.start()
-            await web.SockSite(runner, listening, backlog=_BACKLOG).start()
+            connections.start()
         except BaseException:
             listening.close()
             await asyncio.to_thread(store.close)
             raise
-        return cls(store, runner, listening, admin_token)
+        return cls(store, runner, listening, connections, admin_token)
 
     async def stop(self) -> None:
         """Finish what was accepted, and close everything."""
         self.store.closing = True
-        await self._accept_no_more()
+        await self._connections.stop()
         await self._runner.cleanup()
         await asyncio.to_thread(self.store.close)
-
-    async def _accept_no_more(self) -> None:
-        """Stop accepting connections, and let those that are being accepted get to waiting for a request.
-
-        The server knows, and closes, only those that have got there: any other would be leaked, or waited for until
-        the shutdown times out.
-        """
-        try:
-            asyncio.get_running_loop().remove_reader(self._listening.fileno())
-        except NotImplementedError:
-            return  # Windows' event loop has no readers, and accepts in another way
-        for _ in range(_ACCEPTING_TURNS):
-            await asyncio.sleep(0)
 
 
 async def serve(settings: ServerSettings, ready: Callable[[str, str | None], None]) -> None:
@@ -130,6 +125,7 @@ async def serve(settings: ServerSettings, ready: Callable[[str, str | None], Non
         OSError: The data directory cannot be made or written.
     """
     end = end_on_signals()
+    raise_descriptor_limit()
     server = await RunningServer.start(settings)
     try:
         ready(server.url, server.admin_token)

@@ -26,6 +26,7 @@ class ServerSettings:
         request_bytes: Largest request with frames, after decompression.
         json_bytes: Largest other request.
         memory_bytes: Most bytes of requests in memory at once; beyond, 503.
+        connections: Most open connections; fewer where the process may not open as many files.
         waiting_jobs: Most requests that wait for the next commit; beyond, 503.
         commit_jobs: Most requests that share a commit.
         commit_bytes: Most bytes that share a commit, unless a single request has more.
@@ -40,6 +41,7 @@ class ServerSettings:
         file_bytes: Largest size of one file; None for no limit.
         file_grace: How long the blob of a deleted file is kept.
         shutdown_timeout: How long a shutdown waits for the requests that were accepted.
+        head_timeout: How long a connection may take for the head of its first request.
         body_timeout: How long a request's body may make no progress.
     """
 
@@ -52,6 +54,7 @@ class ServerSettings:
     request_bytes: int = FRAMES_BYTES_MAX
     json_bytes: int = 4 << 20
     memory_bytes: int = 256 << 20
+    connections: int = 8192
     waiting_jobs: int = 1024
     commit_jobs: int = 256
     commit_bytes: int = 64 << 20
@@ -64,6 +67,7 @@ class ServerSettings:
     file_bytes: int | None = None
     file_grace: float = 30 * 86_400.0
     shutdown_timeout: float = 30.0
+    head_timeout: float = 10.0
     body_timeout: float = 60.0
 
     @property

@@ -18,7 +18,7 @@ from ml_dash.protocol import PART_BYTES_MIN, PARTS_MAX
 from ml_dash.query.files import is_checksum
 from ml_dash.server.api import contract
 from ml_dash.server.blobs.catalogue import no_upload
-from ml_dash.server.http.access import not_found, require
+from ml_dash.server.http.access import PRINCIPAL, not_found, require
 from ml_dash.server.http.bodies import answer, chunks, read_body, too_large
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
@@ -52,7 +52,7 @@ def blob_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
     async def whole(request: web.Request, found: Found) -> web.Response:
         checksum = _checksum(request)
-        with memory.budget() as budget:
+        with memory.budget(request[PRINCIPAL].token_id) as budget:
             body = await read_body(request, PART_BYTES_MIN, store.settings.body_timeout, budget)
             await store.transfers.receive_whole(found.owner, checksum, body)
             # the budget is held until the blob is stored: so long its bytes are in memory

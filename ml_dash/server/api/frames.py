@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ml_dash.protocol import CLOCK_HEADER, FRAMES, INDEX_MAX, WRITER_PATTERN, ErrorCode
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.access import require
+from ml_dash.server.http.access import PRINCIPAL, require
 from ml_dash.server.http.bodies import answer, read_body
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
@@ -52,7 +52,7 @@ def frame_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         if request.content_type != FRAMES:
             raise invalid("Content-Type", request.content_type, f"frames are sent as {FRAMES}")
         settings = store.settings
-        with memory.budget() as budget:
+        with memory.budget(request[PRINCIPAL].token_id) as budget:
             try:
                 body = await read_body(request, settings.request_bytes, settings.body_timeout, budget)
             except ApiError as error:

@@ -35,6 +35,8 @@ _DEPTH_MAX = 64
 _CHUNK = 256 << 10
 _FORM_BYTES_MAX = 16 * 1024
 _FORM_SECONDS = 30.0
+# a byte now and then would hold a connection, and memory, for ever; the slowest lines have ten times this
+_LEAST_RATE = 1024
 _FIELDS_MAX = 20
 
 
@@ -176,13 +178,28 @@ async def read_form(request: web.Request) -> dict[str, str] | None:
 
 
 async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
-    """Yield a body as it arrives, until it stops arriving."""
-    try:
-        # per chunk: a large body on a slow line may take long, as long as it moves
-        while chunk := await asyncio.wait_for(request.content.readany(), timeout):
-            yield chunk
-    except asyncio.TimeoutError:
-        raise _stopped(f"nothing of the body came for {timeout:g} s") from None
+    """Yield a body as it arrives, until it stops arriving, or comes at less than a kilobyte a second.
+
+    Raises:
+        ApiError: 408.
+    """
+    loop = asyncio.get_running_loop()
+    received, waited = 0, 0.0
+    while True:
+        began = loop.time()
+        try:
+            # per chunk: a large body on a slow line may take long, as long as it moves
+            chunk = await asyncio.wait_for(request.content.readany(), timeout)
+        except asyncio.TimeoutError:
+            raise _stopped(f"nothing of the body came for {timeout:g} s") from None
+        if not chunk:
+            return
+        received += len(chunk)
+        # only while we wait for the client: what is done with a chunk, at a slow store, is not its fault
+        waited += loop.time() - began
+        if waited > timeout and received < _LEAST_RATE * waited:
+            raise _stopped(f"the body came at less than {_LEAST_RATE} bytes a second")
+        yield chunk
 
 
 def too_large(limit: int) -> ApiError:
@@ -219,12 +236,8 @@ async def read_body(
     known = ("identity",) if budget is None else ("identity", "deflate")
     if encoding not in known:
         raise _invalid(f"Content-Encoding={encoding!r:.40} is not known here: use {' or '.join(known)}")
-    length = request.content_length or 0
-    if length > limit:
+    if (request.content_length or 0) > limit:
         raise too_large(limit)
-    if budget is not None:
-        # all of it at once, where the length is known: of two that grow, both might be refused half-way
-        budget.take(length)
     body = bytearray()
     inflate = _Inflate(limit) if encoding == "deflate" else None
     async for chunk in chunks(request, timeout):

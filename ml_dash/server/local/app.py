@@ -22,6 +22,7 @@ from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 from ml_dash.server.http.bodies import error_answer
+from ml_dash.server.http.connections import Connections, connections_max, raise_descriptor_limit, watched
 from ml_dash.server.http.routing import Binder
 from ml_dash.server.listening import end_on_signals, reason_of
 from ml_dash.server.local.library import LocalLibrary
@@ -40,6 +41,8 @@ _PORTS = 20
 _ADDRESS = "127.0.0.1"
 _NAMES = ("127.0.0.1", "localhost", "[::1]")
 _HTTP_PORT = 80
+_CONNECTIONS = 512
+_HEAD_SECONDS = 10.0
 _BODY_BYTES = 1 << 20
 _BODY_SECONDS = 30.0
 
@@ -52,7 +55,7 @@ def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int)
     """Return the application; it refuses requests for other hosts than this machine, at this port."""
     access = Access.of(None, sessions, SYSTEM_CLOCK)
     app = web.Application(
-        middlewares=[numbered, answered(_explained), _only_here(port), authenticate(access)],
+        middlewares=[watched, numbered, answered(_explained), _only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
     )
     bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS)
@@ -82,6 +85,7 @@ async def serve_local(
         LocalStartError: The port is taken.
     """
     end = end_on_signals()
+    raise_descriptor_limit()
     listening = _listen(port)
     bound = listening.getsockname()[1]
 
@@ -92,17 +96,24 @@ async def serve_local(
     library = LocalLibrary(root, Settings.from_environment().stale_after)
     runner = web.AppRunner(
         build_local_app(library, sessions, bound),
-        access_log=None,
-        auto_decompress=False,
         # a person waits for Ctrl-C to end it, and can ask for everything again
         shutdown_timeout=1.0,
     )
     await runner.setup()
+    connections = Connections(
+        listening,
+        runner,
+        connections_max(_CONNECTIONS),
+        head_seconds=_HEAD_SECONDS,
+        access_log=None,
+        auto_decompress=False,
+    )
     try:
-        await web.SockSite(runner, listening).start()
+        connections.start()
         ready(address(sessions.token))
         await end.wait()
     finally:
+        await connections.stop()
         await runner.cleanup()
         library.close()
 

@@ -34,6 +34,8 @@ from tests.support.serving import (
     until,
 )
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 FENCED_LATER = 700
 """More frames than two pages of checksums hold."""
 
@@ -412,32 +414,67 @@ def test_a_bomb_costs_no_more_memory_than_the_limit(tmp_path: Path) -> None:
         client.close()
 
 
-async def test_more_bytes_at_once_than_the_memory_holds_are_asked_to_come_later(tmp_path: Path) -> None:
-    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, memory_bytes=300_000) as server:
+async def beginning(server: EmbeddedServer, experiment: str, length: int, body: bytes = b"") -> Connection:
+    """A request with frames that declares a length, and sends this much of it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    writer.write(
+        f"POST /api/v1/experiments/{experiment}/writers/slow/frames HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nContent-Type: {FRAMES}\r\nContent-Length: {length}\r\n\r\n".encode()
+        + body
+    )
+    await writer.drain()
+    return reader, writer
+
+
+async def test_memory_is_taken_by_what_has_arrived_and_shared_out_fairly(tmp_path: Path) -> None:
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, memory_bytes=4 << 20) as server:
         client = Client(server.url, TOKEN)
         experiment = client.create()
-        host, port = server.url.removeprefix("http://").split(":")
-        _, slow = await asyncio.open_connection(host, int(port))
-        slow.write(
-            f"POST /api/v1/experiments/{experiment}/writers/slow/frames HTTP/1.1\r\nHost: x\r\n"
-            f"Authorization: Bearer {TOKEN}\r\nContent-Type: {FRAMES}\r\nContent-Length: 250000\r\n\r\n".encode()
-        )
-        await slow.drain()
-
+        grants = [{"owner": "alice", "scope": "write"}]
+        other = Client(server.url, client.post("/tokens", {"name": "other", "grants": grants}).body["token"])
         store = server.store
         assert store is not None
-        until(lambda: gauge(store, "request_memory_bytes") == 250_000, "the slow request holds its memory")
-        answer = await asyncio.to_thread(client.send, experiment, bytes(100_000))
-        assert (answer.status, answer.error["code"], answer.headers["Retry-After"]) == (503, "busy", "1")
-        slow.close()
-        await slow.wait_closed()
 
+        promises = [await beginning(server, experiment, 4 << 20) for _ in range(8)]
+        until(lambda: gauge(store, "requests_in_flight") == 8, "the requests are in work")
+        assert gauge(store, "request_memory_bytes") == 0
+        large = await beginning(server, experiment, 2 << 20, bytes(1_200_000))
+        until(lambda: gauge(store, "request_memory_bytes") >= 1_200_000, "a slow request holds its memory")
+        answer = await asyncio.to_thread(client.send, experiment, bytes(1_500_000))
+        assert (answer.status, answer.error["code"], answer.headers["Retry-After"]) == (503, "busy", "1")
+        assert "with this token" in answer.error["message"]
+        answer = await asyncio.to_thread(other.send, experiment, bytes(1_500_000))
+        assert (answer.status, answer.error["code"]) == (400, "damaged")  # it was taken in, and looked at
+        answer = await asyncio.to_thread(other.send, experiment, bytes(3_500_000))
+        assert (answer.status, answer.error["code"]) == (503, "busy")
+
+        for _, writer in [large, *promises]:
+            writer.close()
+            await writer.wait_closed()
         until(
             lambda: gauge(store, "request_memory_bytes") == 0,
             "the memory of a request that was cut is free again",
         )
-        again = Client(server.url, TOKEN)
-        assert await asyncio.to_thread(again.stored, experiment, large_frame(1, 10_000)) == 1
+        assert (
+            await asyncio.to_thread(Client(server.url, TOKEN).stored, experiment, large_frame(1, 90_000)) == 1
+        )
+
+
+async def test_a_body_that_comes_in_drops_is_given_up(tmp_path: Path) -> None:
+    """Each drop comes in time; all of them together would take hours."""
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, body_timeout=0.5) as server:
+        client = Client(server.url, TOKEN)
+        reader, writer = await beginning(server, client.create(), 1_000_000)
+        sent = 0
+        answer = asyncio.ensure_future(reader.readline())
+        while not answer.done():
+            assert sent < 2_000, "nobody minds"
+            writer.write(b"x")
+            sent += 1
+            await asyncio.wait([answer], timeout=0.02)
+        assert b" 408 " in answer.result()
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path) -> None:
