@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from ml_dash.cli.output import Screen, table
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import age_text, complain, local_time, print_json
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.server.accounts.grants import Scope, parse_scope
+from ml_dash.server.accounts.grants import parse_grants
 from ml_dash.server.settings import DEFAULT_DATA, ServerSettings
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _create(
     """
     lifetime = _seconds(expires)
     with _open_tokens(data, database) as tokens:
-        grants = _grants(owner, scope)
+        grants = parse_grants(owner, scope)
         created = tokens.create(name, grants, admin=admin, expires_in=lifetime)
     complain(f"Token {created.record.token_id} ({_grants_text(created.record)}), shown this once:")
     typer.echo(created.token)
@@ -233,22 +233,6 @@ def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
         yield Tokens(opened)
     finally:
         opened.close()
-
-
-def _grants(owners: Sequence[str], scope: str) -> dict[str, Scope]:
-    default = parse_scope(scope)
-    words = {each.word for each in Scope}
-    grants: dict[str, Scope] = {}
-    for text in owners:
-        # an owner's name may have a colon in it
-        owner, _, word = text.rpartition(":")
-        owner, granted = (owner, parse_scope(word)) if word in words and owner else (text, default)
-        if owner in grants:
-            raise InvalidArgumentError(
-                f"--owner {owner!r} is given twice: name it once, with the larger scope"
-            )
-        grants[owner] = granted
-    return grants
 
 
 def _seconds(text: str) -> float | None:

@@ -13,7 +13,7 @@ from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import parse_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 EVERY_OWNER = "*"
 """The owner of a grant that holds for all owners."""
@@ -32,6 +32,9 @@ class Scope(IntEnum):
     def word(self) -> str:
         """The scope as it is written: ``read``, ``write`` or ``admin``."""
         return self.name.lower()
+
+
+_WORDS = frozenset(scope.word for scope in Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,49 @@ def check_owner(owner: str) -> str:
     return owner
 
 
+def parse_grants(texts: Iterable[str], scope: str) -> dict[str, Scope]:
+    """Return the scope by owner that a person typed, such as ``alice``, ``bob:read``.
+
+    Args:
+        texts: Each names one owner. Behind a colon stands a scope, and nothing else: a scope that is mistyped must not
+            make a token for an owner of such a name.
+        scope: The scope where a text has none.
+
+    Raises:
+        InvalidArgumentError: A text names no owner, several, an unknown scope, or an owner that another one named.
+    """
+    default = parse_scope(scope)
+    grants: dict[str, Scope] = {}
+    for text in texts:
+        owner, colon, word = text.rpartition(":")
+        if not colon:
+            owner, granted = text, default
+        elif word in _WORDS:
+            granted = parse_scope(word)
+        else:
+            raise InvalidArgumentError(
+                f"owner {text!r}: {word!r} is not a scope; write {owner + ':read'!r}, with read, write or admin. "
+                f"(An owner with a colon in its name needs a scope behind it: {text + ':write'!r})"
+            )
+        owner = _check_single(owner, text)
+        if owner in grants:
+            raise InvalidArgumentError(f"owner {owner!r} is given twice: name it once, with the larger scope")
+        grants[owner] = granted
+    return grants
+
+
+def _check_single(owner: str, text: str) -> str:
+    if not owner:
+        raise InvalidArgumentError(
+            f"owner {text!r} names nobody: give a name such as 'alice', or '*' for all"
+        )
+    if "," in owner or owner != owner.strip():
+        raise InvalidArgumentError(
+            f"owner {text!r} must be one name, without commas and spaces around it: give each owner by itself"
+        )
+    return check_owner(owner)
+
+
 def parse_asked(text: str) -> dict[str, Scope]:
     """Return the scope by owner that a device asks for, in the words of RFC 6749.
 
@@ -122,7 +168,8 @@ def parse_asked(text: str) -> dict[str, Scope]:
     for word in words:
         # from the right: an owner's own colons are percent-encoded, but a person may have typed one
         owner, colon, scope_word = word.rpartition(":")
-        owner = check_owner(unquote(owner, errors="strict")) if colon else EVERY_OWNER
+        # a comma of an owner is percent-encoded as well
+        owner = check_owner(unquote(_check_single(owner, word), errors="strict")) if colon else EVERY_OWNER
         asked[owner] = max(_check_handed_on(parse_scope(scope_word)), asked.get(owner, Scope.READ))
     # RFC 6749 (3.3) leaves it to the server what no scope means; a device that logs in mostly wants to upload
     return asked or {EVERY_OWNER: Scope.WRITE}
@@ -134,8 +181,19 @@ def scope_text(grants: Mapping[str, Scope]) -> str:
 
 
 def split_owners(text: str) -> list[str]:
-    """Return the owners in a text that a person typed, separated by commas; an empty list stands for all of theirs."""
-    return [owner for owner in (part.strip() for part in re.split(r"[,\n]", text)) if owner]
+    """Return the owners in a text that a person typed, separated by commas; an empty list stands for all of theirs.
+
+    Raises:
+        InvalidArgumentError: One of them has a scope behind it, which is chosen for all together.
+    """
+    owners = [owner for owner in (part.strip() for part in re.split(r"[,\n]", text)) if owner]
+    for owner in owners:
+        name, colon, word = owner.rpartition(":")
+        if colon and word in _WORDS:
+            raise InvalidArgumentError(
+                f"owner {owner!r}: give the name alone, {name!r}; the scope is chosen below"
+            )
+    return owners
 
 
 def chosen_grants(approver: Principal, owners: list[str], scope: Scope) -> dict[str, Scope]:
