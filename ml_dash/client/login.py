@@ -11,6 +11,7 @@ import getpass
 import json
 import socket
 import time
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -95,16 +96,36 @@ async def who_am_i(url: str, token: Token) -> dict[str, Any]:
     return answer.body
 
 
-async def revoke_self(url: str, token: Token) -> bool:
-    """Revoke a token at its server; returns whether it was valid until then.
+class Left(Enum):
+    """What becomes of a token at its server when this machine forgets it."""
+
+    REVOKED = "revoked"
+    KEPT = "kept"
+    INVALID = "invalid"
+
+
+async def leave(url: str, token: Token, *, revoke: bool = False) -> Left:
+    """Revoke a token at its server, unless others may use it: one that was made elsewhere, or an admin's.
+
+    Args:
+        url: The server.
+        token: The token that this machine is about to forget.
+        revoke: Revoke it whoever else uses it.
 
     Raises:
         LoginError: The server refuses, or is no ML-Dash server.
         ServerUnavailableError: The server is out of reach.
     """
+    if not revoke:
+        if token.is_shared:
+            return Left.KEPT
+        # no login makes an admin's token: whatever is known of this one, it is not only this machine's
+        who = await ask(url, "GET", f"{API}/whoami", token=token)
+        if who.status == 200 and who.body.get("admin"):
+            return Left.KEPT
     answer = await ask(url, "DELETE", f"{API}/tokens/self", token=token)
     if answer.status in {200, 401}:
-        return answer.status == 200
+        return Left.REVOKED if answer.status == 200 else Left.INVALID
     raise LoginError(f"{url} did not revoke the token: {answer.message}")
 
 

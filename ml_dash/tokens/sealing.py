@@ -8,6 +8,8 @@
     8 bytes  name of the key
     12 bytes nonce, new each time that the file is written
     rest     ciphertext and tag of a JSON object {origin: token}; the header without the nonce is associated data
+
+Behind a token that was made elsewhere than by a login of this machine stands `` shared``.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ from ml_dash.tokens.token import Token, TokenStoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_SHARED = " shared"
+"""Stands behind a token that is; no token has a space in it."""
+
 
 class TokenStore:
     """The tokens by origin, encrypted on disk.
@@ -57,7 +60,7 @@ class TokenStore:
             TokenStoreError: The file is damaged, or its key is missing.
         """
         tokens = self._read()[0]
-        return {place: Token(secret, f"stored in {self.path}") for place, secret in tokens.items()}
+        return {place: self._token(text) for place, text in tokens.items()}
 
     def put(self, url: str, token: Token) -> None:
         """Store a token for a URL's origin.
@@ -76,7 +79,7 @@ class TokenStore:
             except TokenStoreError as error:
                 tokens, key = {}, None
                 logger().warning("%s. The old file is kept as %s", error, set_aside(self.path))
-            self._write({**tokens, place: token.reveal()}, key)
+            self._write({**tokens, place: token.reveal() + (_SHARED if token.is_shared else "")}, key)
 
     def remove(self, url: str) -> bool:
         """Forget the token for a URL's origin; returns whether there was one.
@@ -102,6 +105,10 @@ class TokenStore:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _token(self, text: str) -> Token:
+        secret = text.removesuffix(_SHARED)
+        return Token(secret, f"stored in {self.path}", is_shared=secret != text)
 
     def _read(self) -> tuple[dict[str, str], Key | None]:
         """Return the tokens, and the key they are encrypted with; none and None where there is no file."""

@@ -38,7 +38,8 @@ class Token:
 
     Neither `repr` nor `str` shows more than its last four characters, and it cannot be pickled.
 
-    White space around it is left out. `source` says where it comes from, in words for people.
+    White space around it is left out. `source` says where it comes from, in words for people. `is_shared` says
+    that it was made elsewhere than by a login of this machine, so that others may use it as well.
 
     Raises:
         InvalidArgumentError: It could not be sent in an HTTP header. The message does not show it.
@@ -48,11 +49,12 @@ class Token:
         Token(mld_…9abc)
     """
 
-    __slots__ = ("_secret", "source")
+    __slots__ = ("_secret", "is_shared", "source")
 
-    def __init__(self, secret: str, source: str = "given") -> None:
+    def __init__(self, secret: str, source: str = "given", *, is_shared: bool = False) -> None:
         self._secret = _checked(secret, source)
         self.source = source
+        self.is_shared = is_shared
 
     def reveal(self) -> str:
         """Return the secret itself."""

@@ -137,6 +137,35 @@ def test_logging_out_revokes_and_forgets(url: str, tokens: Tokens, mine: str, st
     assert invoke("logout", url).out == f"No token is stored for {url}\n"
 
 
+def test_logging_out_forgets_a_token_that_others_may_use_and_revokes_it_only_on_demand(
+    url: str, tokens: Tokens, mine: str, store: TokenStore
+) -> None:
+    """What was pasted was made elsewhere: for a team, a pipeline, the server itself."""
+    admin = tokens.create("first admin", {}, admin=True).token
+    for given in (mine, admin):
+        assert invoke("login", url, "--token", "-", stdin=given).code == 0
+        done = invoke("logout", url)
+        assert (done.code, done.err) == (0, "")
+        assert "stays valid" in done.out
+        assert given not in done.out
+        assert store.all() == {}
+        assert tokens.find(given) is not None
+    invoke("login", url, "--token", "-", stdin=mine)
+    assert "is revoked" in invoke("logout", url, "--revoke").out
+    assert tokens.find(mine) is None
+
+
+def test_logging_out_revokes_no_admins_token_whoever_stored_it(
+    url: str, tokens: Tokens, store: TokenStore
+) -> None:
+    """The server of an admin token that was revoked would not start again."""
+    admin = tokens.create("first admin", {}, admin=True).token
+    store.put(url, Token(admin))
+    assert "stays valid" in invoke("logout", url).out
+    assert store.all() == {}
+    assert tokens.find(admin) is not None
+
+
 def test_logging_out_with_a_token_that_is_not_valid_any_more(url: str, store: TokenStore) -> None:
     store.put(url, Token(WRONG))
     done = invoke("logout", url)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ml_dash.client import login
-from ml_dash.client.login import Authorization, ask, begin, client_name, finish, revoke_self, who_am_i
+from ml_dash.client.login import Authorization, Left, ask, begin, client_name, finish, leave, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.tokens import Tokens
@@ -198,8 +198,8 @@ async def test_a_token_that_is_not_accepted_is_an_error_that_does_not_show_it(ur
 
 async def test_revoking_says_whether_the_token_was_valid(url: str, tokens: Tokens) -> None:
     token = Token(tokens.create("bob's", {"bob": Scope.WRITE}).token)
-    assert await revoke_self(url, token) is True
-    assert await revoke_self(url, token) is False
+    assert await leave(url, token) is Left.REVOKED
+    assert await leave(url, token) is Left.INVALID
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
@@ -278,7 +278,7 @@ async def test_credentials_of_the_users_netrc_are_not_sent(
 async def test_the_token_is_in_no_request_line() -> None:
     with answering(http("200 OK", b"{}")) as (url, received):
         await who_am_i(url, TOKEN)
-        await revoke_self(url, TOKEN)
+        await leave(url, TOKEN)
     for request in received:
         assert TOKEN.reveal().encode() not in request.split(b"\r\n", 1)[0]
 

@@ -83,7 +83,7 @@ def test_whatever_a_server_does_its_error_and_what_led_to_it_show_no_token(
     from ml_dash.client import login as api
 
     monkeypatch.setattr(api, "SECONDS", 0.2)
-    for call in (api.who_am_i, api.revoke_self):
+    for call in (api.who_am_i, api.leave):
         with answering(answer) as (url, received):
             try:
                 asyncio.run(call(url, Token(WRONG)))

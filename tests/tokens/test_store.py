@@ -50,6 +50,15 @@ def test_a_token_put_again_replaces_the_old_one(store: TokenStore) -> None:
     assert store.all() == {HERE: Token(SECRET)}
 
 
+def test_it_is_kept_whether_others_may_use_a_token(store: TokenStore) -> None:
+    store.put("https://a.example", Token(SECRET, is_shared=True))
+    store.put("https://b.example", Token(OTHER))
+    assert [(each, each.is_shared) for each in store.all().values()] == [
+        (Token(SECRET), True),
+        (Token(OTHER), False),
+    ]
+
+
 def test_a_token_can_be_forgotten(store: TokenStore) -> None:
     assert store.remove(HERE) is False
     store.put(HERE, Token(SECRET))

@@ -14,7 +14,7 @@ import typer
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import complain, print_json, visible
 from ml_dash.client.destination import server_url
-from ml_dash.client.login import Authorization, begin, finish, revoke_self, who_am_i
+from ml_dash.client.login import Authorization, Left, begin, finish, leave, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.tokens import LoginError, Token, TokenStore, token_for
 from ml_dash.tokens.current import VARIABLE
@@ -95,8 +95,8 @@ def _pasted(option: str) -> Token:
             "shell's history"
         )
     if sys.stdin.isatty():
-        return Token(getpass.getpass("Token: "), "from the terminal")
-    return Token(sys.stdin.read(_INPUT_MAX), "from standard input")
+        return Token(getpass.getpass("Token: "), "from the terminal", is_shared=True)
+    return Token(sys.stdin.read(_INPUT_MAX), "from standard input", is_shared=True)
 
 
 def _by_device_flow(server: str, *, browser: bool) -> Token:
@@ -139,10 +139,15 @@ def logout(
     url: ServerUrl = None,
     *,
     everywhere: Annotated[bool, typer.Option("--all", help="Log out of every server.")] = False,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Revoke the token at the server whoever else uses it.")
+    ] = False,
 ) -> None:
-    """Revoke the stored token for a server, and forget it.
+    """Forget the stored token for a server, and revoke it if a login of this machine made it.
 
-    It is forgotten in any case. Exit code 1: the server cannot be reached, and the token stays valid there.
+    A token that was given with `login --token -`, or an admin's, may be in use elsewhere: it stays valid at the server,
+    unless --revoke says otherwise. It is forgotten here in any case. Exit code 1: the server cannot be reached, and the
+    token that was to be revoked stays valid there.
     """
     server = server_named(url)
     if everywhere and url is not None:
@@ -155,17 +160,17 @@ def logout(
         tokens = {} if token is None else {server: token}
     if not tokens:
         typer.echo("No token is stored for " + ("any server" if everywhere else server))
-    revoked = [_leave(store, place, token) for place, token in tokens.items()]
+    done = [_leave(store, place, token, revoke=revoke) for place, token in tokens.items()]
     if os.environ.get(VARIABLE):
         complain(f"Note: {VARIABLE} is set; its token was not touched")
-    if not all(revoked):
+    if not all(done):
         raise typer.Exit(1)
 
 
-def _leave(store: TokenStore, place: str, token: Token) -> bool:
-    """Log out of one server; returns whether its token is valid no more."""
+def _leave(store: TokenStore, place: str, token: Token, *, revoke: bool) -> bool:
+    """Log out of one server; returns whether all is as it should be there."""
     try:
-        was_valid = asyncio.run(revoke_self(place, token))
+        left = asyncio.run(leave(place, token, revoke=revoke))
     except (AuthError, ServerUnavailableError) as error:
         complain(f"Warning: {error}")
         typer.echo(f"Forgot the token for {place}; it is STILL VALID there until it is revoked or expires")
@@ -174,9 +179,12 @@ def _leave(store: TokenStore, place: str, token: Token) -> bool:
         # Also where the server cannot be reached: who leaves a shared machine must not leave a token on it.
         store.remove(place)
     typer.echo(
-        f"Logged out of {place}: the token is revoked"
-        if was_valid
-        else f"Forgot the token for {place}, which was no longer valid"
+        {
+            Left.REVOKED: f"Logged out of {place}: the token is revoked",
+            Left.KEPT: f"Logged out of {place}: the token ({token}) is forgotten here. No login here made it, "
+            "and it stays valid for whoever else uses it: `ml-dash server token revoke` ends it",
+            Left.INVALID: f"Forgot the token for {place}, which was no longer valid",
+        }[left]
     )
     return True
 
