@@ -59,4 +59,10 @@ def read_params(source: RowSource) -> dict[str, Any]:
         times = accumulate((time_ns for time_ns, _ in rows), max)
         timed += zip(times, (fields for _, fields in rows), strict=True)
     timed.sort(key=itemgetter(0))
-    return fold_params(fields["set"] for _, fields in timed if isinstance(fields.get("set"), dict))
+    sets: list[dict[str, Any]] = []
+    for _, fields in timed:
+        if fields.get("clear") is True:
+            sets.clear()
+        if isinstance(fields.get("set"), dict):
+            sets.append(fields["set"])
+    return fold_params(sets)

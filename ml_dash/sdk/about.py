@@ -34,6 +34,7 @@ class About:
         given = checked_mapping("metadata", metadata)
         # A copy, as it is now: the user may go on changing theirs.
         self._metadata = None if given is None else dict(given)
+        self.is_fixed = False  # where it is, what other runs stored does not count
 
     @property
     def readme(self) -> str | None:
@@ -74,6 +75,8 @@ class About:
         # Of an earlier run. Unreadable is the same as not there: what is said about a run must not stop it.
         import json
 
+        if self.is_fixed:
+            return {}
         try:
             with open(os.path.join(self.directory, "experiment.json"), "rb") as file:
                 record = json.load(file)

@@ -259,6 +259,22 @@ def ml_dash_experiment(
     return decorate
 
 
+def started_scratch(prefix: str, root: str) -> Experiment:
+    """Return an experiment that is started, of which nothing is as others have left it but its rows.
+
+    Its readme, tags, bindrs and metadata are empty, whatever other runs of the prefix have said. Its parameters are
+    empty as well, unless it joins a run that is going on elsewhere, such as that of the process whose worker this is.
+    """
+    experiment = Experiment(prefix, dash_root=root)
+    session = experiment._session  # noqa: SLF001 - no method: completion on `exp.` shows what users call
+    session.about.is_fixed = True
+    is_alone = not session.is_running()
+    experiment.run.start()
+    if is_alone:
+        experiment.params._begin_anew()  # noqa: SLF001
+    return experiment
+
+
 def rebuild(arguments: dict[str, Any]) -> Experiment:
     """Make an experiment of the arguments that it was pickled as."""
     return Experiment(**arguments)

@@ -47,6 +47,12 @@ class ParametersBuilder(Part):
         flat = self._session.view.params()
         return flat if flatten else unflatten_params(flat)
 
+    def _begin_anew(self) -> None:
+        """Forget what earlier runs have set, for this run and all readers."""
+        if self._session.written.params():
+            self._port.write(time.time_ns(), {"set": {}, "clear": True})
+            self._session.post_snapshot("parameters.json", partial(_snapshot, self._session))
+
 
 def _snapshot(session: Session) -> bytes:
     import json

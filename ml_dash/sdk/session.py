@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.client.destination import make_outbox
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.errors import InvalidArgumentError, JournalWriteError, ServerUnavailableError
+from ml_dash.errors import InvalidArgumentError, JournalError, JournalWriteError, ServerUnavailableError
 from ml_dash.forks import guarded_imports
 from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
@@ -22,6 +22,7 @@ from ml_dash.pipeline.threads import wait_for
 from ml_dash.sdk.holders import Holders
 from ml_dash.sdk.progress import flush_result, iso, status_of
 from ml_dash.sdk.series_port import Port
+from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,6 +262,16 @@ class Session:
         """Count the rows of this process; see `Experiment.status`."""
         run_status = self.run_status or self.written.run(stale_after=self.settings.stale_after).status
         return status_of(self.channel, self.upload, run_status)
+
+    def is_running(self) -> bool:
+        """Say whether a run of the experiment is going on, here or elsewhere, by the journal on this disk."""
+        if not os.path.isdir(self.directory):
+            return False
+        try:
+            run = self.written.run(stale_after=self.settings.stale_after)
+        except (JournalError, OSError):
+            return True  # nobody can tell
+        return run.status == RunStatus.RUNNING and not run.stale
 
     # --- readable side files
 

@@ -114,6 +114,108 @@ def test_the_configuration_of_dxp_is_fixed(tmp_path: Path) -> None:
     assert printed == "zoe scratch True dxp [] [] None None\n"
 
 
+def setting(name: str) -> str:
+    """A script that finds no parameters, and sets two."""
+    return f"""
+        from ml_dash.auto_start import dxp
+
+        assert dxp.params.get() == {{}}, dxp.params.get()
+        dxp.params.set({name}=1, both="{name}")
+        assert dxp.params.get() == {{"{name}": 1, "both": "{name}"}}
+        """
+
+
+def test_dxp_begins_without_the_parameters_of_the_script_before(tmp_path: Path) -> None:
+    """So does one that sets none, for every reader and in the readable copy; its rows go on."""
+    for name in ("a", "b"):
+        python(setting(name), tmp_path, ML_DASH_USER="zoe")
+        assert found(tmp_path).params.get() == {name: 1, "both": name}
+    python("from ml_dash.auto_start import dxp; dxp.log('x')", tmp_path, ML_DASH_USER="zoe")
+    assert found(tmp_path).params.get() == {}
+    assert (tmp_path / ".dash/zoe/scratch/dxp/parameters.json").read_text() == "{}"
+
+
+def test_dxp_begins_without_the_parameters_of_a_script_that_was_killed(tmp_path: Path) -> None:
+    python(
+        """
+        import os
+        from ml_dash.auto_start import dxp
+
+        dxp.params.set(a=1)
+        dxp.flush()
+        os._exit(0)
+        """,
+        tmp_path,
+        ML_DASH_USER="zoe",
+    )
+    python(setting("b"), tmp_path, ML_DASH_USER="zoe")
+    assert found(tmp_path).params.get() == {"b": 1, "both": "b"}
+
+
+def test_a_dxp_that_is_opened_again_has_its_parameters(tmp_path: Path) -> None:
+    python(
+        """
+        from ml_dash.auto_start import dxp
+
+        dxp.params.set(a=1)
+        dxp.run.complete()
+        dxp.run.start()
+        assert dxp.params.get() == {"a": 1}
+        """,
+        tmp_path,
+        ML_DASH_USER="zoe",
+    )
+    assert found(tmp_path).params.get() == {"a": 1}
+
+
+def test_workers_that_import_dxp_as_well_leave_its_parameters(tmp_path: Path) -> None:
+    """A spawned process runs the script's imports again."""
+    (tmp_path / "script.py").write_text(
+        """
+import multiprocessing
+from ml_dash.auto_start import dxp
+
+def work():
+    assert dxp.params.get() == {"a": 1}, dxp.params.get()
+
+if __name__ == "__main__":
+    dxp.params.set(a=1)
+    dxp.flush()
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    assert dxp.params.get() == {"a": 1}
+"""
+    )
+    python("import runpy; runpy.run_path('script.py', run_name='__main__')", tmp_path, ML_DASH_USER="zoe")
+
+
+def test_what_others_say_of_its_prefix_does_not_change_dxp(tmp_path: Path) -> None:
+    other = Experiment(
+        "zoe/scratch/dxp",
+        dash_root=tmp_path / ".dash",
+        readme="theirs",
+        tags=["theirs"],
+        bindrs=["theirs"],
+        metadata={"theirs": 1},
+    )
+    with other.run:
+        pass
+    printed = python(
+        """
+        from ml_dash.auto_start import dxp
+
+        dxp.tags.append("x")
+        dxp.metadata["x"] = 1
+        print(dxp.tags, dxp.bindrs, dxp.metadata, dxp.readme)
+        """,
+        tmp_path,
+        ML_DASH_USER="zoe",
+    )
+    assert printed == "[] [] {} None\n"
+
+
 def test_a_closed_dxp_refuses_until_it_is_started_again(tmp_path: Path) -> None:
     """As every experiment does."""
     python(
