@@ -36,6 +36,8 @@ INDEX_MAX = 2**63 - 1
 """The largest whole number: an index, a limit, a number of bytes."""
 TEXT_MAX, SERIES_NAME_MAX, TOKEN_CHARACTERS_MAX = 4096, 1024, 512
 """Characters of a text (where nothing else is said), of the name of a series in a query, and of a token."""
+DESCRIBED = ("readme", "tags", "bindrs", "metadata")
+"""What is said of an experiment besides what it logs. Each that is not given stays as it is stored."""
 README_MAX, TAGS_MAX, TAG_MAX = 1 << 20, 1000, 1024
 """Characters of a readme; tags (and bindrs) of an experiment, and characters of each."""
 

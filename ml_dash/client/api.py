@@ -12,7 +12,7 @@ from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_second
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
-from ml_dash.protocol import API, CLOCK_HEADER, FRAMES, JSON, MSGPACK, OCTETS, frames_path
+from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -62,7 +62,7 @@ class Client:
         Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are. `recreate`
         brings back one that was deleted at the server.
         """
-        fields = {key: (about or {}).get(key) for key in ("readme", "tags", "bindrs", "metadata")}
+        fields = {key: (about or {}).get(key) for key in DESCRIBED}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
         if recreate:
             body["recreate"] = True

@@ -116,8 +116,8 @@ class Channel:
 
     def deliver(self, recipient: Recipient, threads: Threads) -> None:
         """Send what is written to a server, by this writer and by those that a fork makes of it."""
+        self._make_delivery = partial(Delivery, recipient=recipient, threads=threads)
         if self.delivery is None or self.delivery.ended:
-            self._make_delivery = partial(Delivery, recipient=recipient, threads=threads)
             self._begin_delivery()
         else:
             self.delivery.describe(recipient.about)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -63,6 +63,8 @@ class Delivery:
         self.blobs = BlobLedger()
         self._destination = recipient.destination
         self._prefix = recipient.prefix
+        self._said: dict[str, Any] = {}
+        self._sayings = deque([recipient.about])
         self._about = recipient.about
         self._directory = directory
         self._writer_id = writer_id
@@ -88,7 +90,7 @@ class Delivery:
             target,
             lambda: [self._writer_id],
             token=self._token,
-            about=lambda: self._about(),  # noqa: PLW0108 - `describe` replaces it
+            about=self._all_said,
             settled=lambda _: lambda: self._writer.durable_seq,
             introduced=lambda: self._blob_uploader.introduced(),  # noqa: PLW0108 - it is made below
         )
@@ -119,9 +121,10 @@ class Delivery:
 
     @property
     def has_all(self) -> bool:
-        """Whether the server has every frame that was written, and every blob of a file."""
+        """Whether the server has every frame that was written, every blob of a file, and what was said."""
         written = self._writer.written_seq  # before the state: frames written in between are not asked about
-        return self.state.acknowledged_seq.get(self._writer_id, 0) >= written and not self.blobs.pending_files
+        has_frames = self.state.acknowledged_seq.get(self._writer_id, 0) >= written
+        return has_frames and not self.blobs.pending_files and self._uploader.has_introduced
 
     @property
     def in_reach(self) -> bool:
@@ -160,7 +163,14 @@ class Delivery:
         """Send what another object of the experiment says of it to the server."""
         if about != self._about:
             self._about = about
+            self._sayings.append(about)
             self._uploader.introduce()
+
+    def _all_said(self) -> dict[str, Any]:
+        """Return what the experiment's objects have said of it: of what the last one did not give, what others did."""
+        while self._sayings:
+            self._said |= self._sayings.popleft()()
+        return self._said
 
     def patience(self, allowed: float) -> float:
         """Return how many of `allowed` seconds may still be waited, after what was waited in vain."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.processes import process_alive, process_space
+from ml_dash.protocol import DESCRIBED
 from ml_dash.query.row_source import TimedRows, rows_by_writer
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.series import Kind, Series
@@ -47,7 +48,7 @@ class RunInfo:
         stale: It is RUNNING by its rows, but its process is dead or silent.
         writers: How many writers the journal has.
         error: What made it fail, if its end says so.
-        experiment: What the newest start says of the experiment (prefix, readme, tags, …).
+        experiment: What starts say of the experiment (prefix, readme, tags, …), the newest that gives each.
     """
 
     status: str | None
@@ -148,7 +149,6 @@ def fold_runs(
     # sorted by time: the newest one that lives, else the newest of all
     decides = alive[-1] if alive else runs[-1][0] if runs else None
     starts = [start for writer in writers for start in writer.rows if start[1].get("event") == "start"]
-    described = [start for start in starts if isinstance(start[1].get("experiment"), dict)]
     running = decides is not None and decides.is_open
     return RunInfo(
         status=decides and decides.status,
@@ -160,8 +160,19 @@ def fold_runs(
         stale=running and not alive,
         writers=len(writers),
         error=decides and decides.error,
-        experiment=max(described, key=lambda start: start[0])[1]["experiment"] if described else None,
+        experiment=_described(starts),
     )
+
+
+def _described(starts: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
+    """Return what starts say of the experiment: the newest, and of what it does not give the newest that does."""
+    said: dict[str, Any] = {}
+    for _, start in sorted(starts, key=lambda start: start[0]):
+        if isinstance(about := start.get("experiment"), dict):
+            said |= {
+                name: value for name, value in about.items() if value is not None or name not in DESCRIBED
+            }
+    return said or None
 
 
 def _latest(writer: WriterRuns, now_ns: int, patience_ns: int) -> Iterator[tuple[RunState, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.log import warn_user
+from ml_dash.protocol import DESCRIBED
 from ml_dash.values.pack import fetched, plain, represent
 
 
@@ -67,9 +68,19 @@ class About:
         }
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as plain data, waiting for a device of which a value is."""
-        names = ("readme", "tags", "bindrs", "metadata")
-        return {name: fetched(plain(getattr(self, name), represent)) for name in names}
+        """Return what was given as plain data, waiting for a device of which a value is.
+
+        What was not given is left out, and stays as it is wherever this is stored: here and at a server, which may have
+        more of it than this disk does.
+        """
+        return {
+            name: fetched(plain(value, represent)) for name, value in self.given.items() if value is not None
+        }
+
+    def known(self) -> dict[str, Any]:
+        """Return what was given, and for what was not, what is stored here, if anything is."""
+        stored = {name: self._stored().get(name) for name in DESCRIBED}
+        return {name: value for name, value in stored.items() if value is not None} | self.record()
 
     def _stored(self) -> dict[str, Any]:
         # Of an earlier run. Unreadable is the same as not there: what is said about a run must not stop it.

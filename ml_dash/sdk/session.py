@@ -114,7 +114,7 @@ class Session:
             self.channel.delivery.wait_contact(self.settings.start_timeout)
 
     def description(self) -> dict[str, Any]:
-        """Return what is known of the experiment besides what it logged, as plain data."""
+        """Return what this run says of the experiment besides what it logs, as plain data."""
         return {"prefix": self.prefix, "url": self.destination.url, **self.about.record()}
 
     def log_rest(self, put: Put | None = None) -> None:
@@ -289,7 +289,9 @@ class Session:
 
         identity, info = self.identity, self.written.run()
         record = {
-            **self.description(),
+            "prefix": identity.prefix,
+            "url": self.destination.url,
+            **self.about.known(),
             "owner": identity.owner,
             "project": identity.project,
             "folder": identity.folder,

@@ -47,7 +47,7 @@ class Manifest:
     def describe(self) -> Mapping[str, Any]:
         """Return what is known of the experiment: its prefix, readme, tags, bindrs and metadata.
 
-        ``experiment.json`` says it; where that is not there or damaged, the journal's newest start of a run does.
+        ``experiment.json`` says it; where that is not there or damaged, the journal's starts of runs do.
         """
         path = os.path.join(self.directory, "experiment.json")
         try:

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.forks import guarded_imports
-from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.log import logger
 from ml_dash.storage.blobs import markers
-from ml_dash.storage.cursor import CURSOR_SUFFIX, CursorFile
+from ml_dash.storage.cursor import CURSOR_SUFFIX
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
+from ml_dash.upload.unsent import unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
@@ -38,23 +37,6 @@ class Leftover(NamedTuple):
 
     directory: str
     writers: frozenset[str]
-
-
-def unsent(directory: str, url: str, disk: Disk = REAL_DISK) -> frozenset[str]:
-    """Return the writers with frames that a server has not acknowledged, as far as is known here.
-
-    JournalVersionError where a later version wrote the journal, OSError where it cannot be read.
-    """
-    journal = os.path.join(directory, "journal")
-    found = set()
-    for name in writers(journal, disk):
-        # It may be behind the server, which ignores what it has; ahead it is of one restored from a backup only.
-        cursor = CursorFile(directory, name, disk).load(url)
-        feed = JournalFeed(journal, name, disk)
-        feed.seek(cursor.seq + 1 if cursor else 1)
-        if feed.next_batch(1):  # a byte at least is one frame, however long it is
-            found.add(name)
-    return frozenset(found)
 
 
 def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozenset()) -> Iterator[Leftover]:

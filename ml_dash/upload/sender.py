@@ -7,11 +7,11 @@ for its callers, who differ in that: `Uploader` tries for as long as the process
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalVersionError, MLDashError, RemoteError
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import DESCRIBED, ErrorCode
 from ml_dash.upload.prefetch import SentWriter
 
 if TYPE_CHECKING:
@@ -31,11 +31,29 @@ Settled: TypeAlias = "Callable[[str], Callable[[], float | None] | None]"
 """Gives, for a writer, what `JournalFeed` calls `settled`; None where nothing is known."""
 
 
+class Told(NamedTuple):
+    """What a server was told of an experiment, which had this id there; with another one it has lost that."""
+
+    experiment_id: str | None
+    about: Mapping[str, Any]
+
+
+NOT_TOLD = Told(None, {})
+
+
 class Sender:
     """Sends the frames of an experiment. All methods are for one task; the ledgers may be read by any thread.
 
     `connect` and `send` raise ServerUnavailableError where the server cannot be reached, or its answer was lost;
     RemoteError where it refuses for now, or is not an ML-Dash server; and OSError where the disk cannot be read.
+
+    Args:
+        target: The experiment, and the server.
+        say: Tells people of trouble.
+        about: Gives what is said of the experiment besides what it logs.
+        settled: What is known of each writer.
+        told: What the server has been told of that before.
+        recreate: Whether to bring back an experiment that was deleted at the server.
 
     Attributes:
         experiment: The experiment as the server had it last; None before the first contact.
@@ -48,6 +66,7 @@ class Sender:
         *,
         about: Callable[[], Mapping[str, Any]] = dict,
         settled: Settled = lambda _: None,
+        told: Told = NOT_TOLD,
         recreate: bool = False,
     ) -> None:
         self.experiment: Upserted | None = None
@@ -57,6 +76,7 @@ class Sender:
         self._say = say
         self._about = about
         self._settled = settled
+        self._told = told
         self._recreate = recreate
         self._connected = False
         self._writers: dict[str, SentWriter] = {}
@@ -76,9 +96,7 @@ class Sender:
         self._connected = False
         for writer in self._writers.values():
             await writer.drop_reading()
-        found = await self._client.upsert(self._prefix, self._about(), recreate=self._recreate)
-        self._recreate = False  # should it be deleted once more, that is meant
-        self.experiment = found
+        self.experiment = found = await self._introduce()
         for writer in self._writers.values():
             await self._agree(writer, found.watermarks.get(writer.id, 0))
         self._connected = True
@@ -165,6 +183,24 @@ class Sender:
             raise RuntimeError("connect() comes first")
         return self.experiment.id
 
+    async def _introduce(self) -> Upserted:
+        """Have the server know the experiment, and what is said of it, once.
+
+        Said again with every connection, it would undo what somebody else has said since.
+        """
+        about = {
+            name: value for name, value in self._about().items() if name in DESCRIBED and value is not None
+        }
+        told = self._told.about
+        news = {name: value for name, value in about.items() if name not in told or told[name] != value}
+        found = await self._client.upsert(self._prefix, news, recreate=self._recreate)
+        self._recreate = False  # should it be deleted once more, that is meant
+        # By its id, and not by its word that it was created now: the answer with that may have been lost.
+        if found.id != self._told.experiment_id and len(news) < len(about):
+            found = await self._client.upsert(self._prefix, about)
+        self._told = Told(found.id, about)
+        return found
+
     async def _watermark(self, writer: SentWriter) -> int:
         return (await self._client.watermarks(self._id)).get(writer.id, 0)
 
@@ -193,6 +229,9 @@ class Sender:
                 f"had acknowledged those up to {writer.ledger.seq}: it must have been restored from a backup. They are "
                 "sent again.",
             )
+            if self._told.about:
+                self._told = NOT_TOLD  # the backup may be older than what it was told, too
+                await self._introduce()
             # Counted anew, from the journal and `rejected/`: the counts do not tell how much of them is in which frame.
             writer.ledger.forget_frames(watermark)
             await writer.pass_over(watermark)

@@ -19,8 +19,9 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.storage.manifest import Manifest
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
-from ml_dash.upload.sender import Sender
+from ml_dash.upload.sender import NOT_TOLD, Sender, Told
 from ml_dash.upload.task import Target
+from ml_dash.upload.unsent import id_where_all_is
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -102,6 +103,7 @@ async def sync_experiment(
     manifest = manifest or Manifest(directory, clock, disk)
     try:
         about = await run_blocking(manifest.describe)
+        told = Told(await run_blocking(lambda: id_where_all_is(directory, client.url, disk)), about)
         names = await run_blocking(lambda: [name for name in writers(manifest.journal, disk) if only(name)])
     except (OSError, MLDashError) as error:
         return SyncReport(directory, None, client.url, left_behind=str(error))
@@ -116,6 +118,7 @@ async def sync_experiment(
         _say_nothing,
         about=lambda: about,
         settled=lambda writer: lambda: math.inf if writer in sync.done else None,
+        told=told if told.experiment_id is not None else NOT_TOLD,
         recreate=recreate,
     )
     blobs = BlobSender(target, _say_nothing, sync, only=only)

@@ -72,11 +72,15 @@ class UploadState:
 
 @dataclass(eq=False, slots=True)
 class _Wait:
-    """Somebody who waits for a writer's frame, or with `seq` None for everything, to be acknowledged."""
+    """Somebody who waits for a writer's frame, or with `seq` None for everything, to be acknowledged.
+
+    And for what was said of the experiment up to an introduction.
+    """
 
     writer: str | None
     seq: int | None
     hopeful: bool
+    introduction: int
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -121,7 +125,8 @@ class Uploader(Task):
         self._last_error: str | None = None
         self._stopped = False
         self._idle = False
-        self._introduce = False
+        # Numbers of introductions: the last that was asked for, and the last that was made.
+        self._wanted, self._told = 1, 0
         self._tried: Token | None = None
         self._urgent = Alarm()
         self._saved_at = self._connected_at = -math.inf
@@ -158,12 +163,18 @@ class Uploader(Task):
 
     def introduce(self) -> None:
         """Send the metadata of the experiment again, as when it has another readme."""
-        self._introduce = True
+        with self._lock:
+            self._wanted += 1
         self._news.wake()
+
+    @property
+    def has_introduced(self) -> bool:
+        """Whether the server knows all that was said of the experiment."""
+        return self._told >= self._wanted
 
     def wait_acknowledged(self, writer: str, seq: int) -> threading.Event:
         """Return what is set when the server has a writer's frames up to `seq`, or as soon as it is out of reach."""
-        wait = _Wait(writer, seq, hopeful=False)
+        wait = _Wait(writer, seq, hopeful=False, introduction=self._wanted)
         with self._lock:
             if self._has_come(wait):
                 wait.done.set()
@@ -177,7 +188,7 @@ class Uploader(Task):
 
         Or when it is hopeless: the server was out of reach before and still is, or it refuses.
         """
-        wait = _Wait(None, None, hopeful=self._online)
+        wait = _Wait(None, None, hopeful=self._online, introduction=self._wanted)
         with self._lock:
             if self._stopped:
                 wait.done.set()
@@ -212,9 +223,10 @@ class Uploader(Task):
 
     async def _step(self) -> None:
         self._tried = self._token()  # before it is used: one that comes meanwhile is another one
-        if self._introduce or not self._sender.connected:
-            self._introduce = False
+        asked = self._wanted  # before it is made: one that is asked for meanwhile is another one
+        if self._told < asked or not self._sender.connected:
             await self._sender.connect()
+            self._told = asked
             self._connected_at = self._clock.monotonic()
             self._introduced()
             # After an outage, only stored frames are a success: a server with a full disk is introduced to without an
@@ -251,7 +263,9 @@ class Uploader(Task):
 
     async def _save(self, *, force: bool = False) -> None:
         now = self._clock.monotonic()
-        if self._sender.experiment is not None and (force or now - self._saved_at >= _CURSOR_SECONDS):
+        # A cursor behind the start of a run whose readme is not there yet would have `ml-dash sync` leave that out.
+        known = self._sender.experiment is not None and self.has_introduced
+        if known and (force or now - self._saved_at >= _CURSOR_SECONDS):
             self._saved_at = now
             await self._sender.save_cursors()
 
@@ -301,6 +315,8 @@ class Uploader(Task):
         """Whether there is nothing to wait for any more."""
         if self._stopped or self._offline_since is not None:
             return True
+        if self._told < wait.introduction:
+            return False
         ledger = self._sender.ledgers.get(wait.writer or "")
         return ledger is not None and (ledger.seq >= (wait.seq or 0) or ledger.stopped is not None)
 
@@ -316,4 +332,5 @@ class Uploader(Task):
         if wait.seq is not None:
             return self._has_come(wait)
         offline = self._offline_since is not None
-        return wait in drained or hopeless or self._stopped or (offline and not wait.hopeful)
+        is_drained = wait in drained and self._told >= wait.introduction
+        return is_drained or hopeless or self._stopped or (offline and not wait.hopeful)

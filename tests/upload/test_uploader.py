@@ -44,6 +44,7 @@ class UploaderBench:
         self.writers = [WRITER]
         self.journal = JournalWriter(f"{directory}/journal", WRITER, disk=self.disk)
         self.asked_tokens = 0
+        self.about: dict[str, Any] = {}
 
     def start(self) -> Uploader:
         clock = VirtualClock(asyncio.get_running_loop())
@@ -52,6 +53,7 @@ class UploaderBench:
             Target(self.directory, PREFIX, client, self.do, clock, random.Random(1), self.disk),
             lambda: self.writers,
             token=lambda: self.token,
+            about=lambda: self.about,
             settled=lambda writer: (lambda: self.journal.durable_seq) if writer == WRITER else None,
         )
         self.task = asyncio.ensure_future(self.uploader.run())
@@ -580,3 +582,64 @@ def test_a_backlog_of_any_length_costs_a_few_batches_of_memory(tmp_path: Path) -
         assert peak < 24 << 20
 
     story(tell, bench)
+
+
+def test_what_is_said_is_there_before_anybody_who_waits_is_let_go() -> None:
+    """Though the frames that are waited for are on their way when it is said."""
+
+    async def tell(bench: UploaderBench) -> None:
+        for number in range(20):
+            seq = bench.write(number)
+            await asyncio.sleep(0.002)  # the round that sends it has begun
+            bench.about = {"readme": f"number {number}"}
+            bench.uploader.introduce()
+            done = bench.uploader.wait_acknowledged(WRITER, seq)
+            while not done.is_set():  # noqa: ASYNC110 - an event of threads
+                await asyncio.sleep(0.001)
+            assert bench.server.experiments[PREFIX].about == bench.about
+
+    story(tell)
+
+
+def test_what_was_said_is_not_said_again_with_each_connection() -> None:
+    """Somebody else may have said something newer since; only a server that has lost it is told again."""
+
+    async def tell(bench: UploaderBench) -> None:
+        bench.about = {"readme": "why", "tags": ["a"], "metadata": {"nan": 1.5}}
+        bench.write(1)
+        await asyncio.sleep(2)
+        experiment = bench.server.experiments[PREFIX]
+        assert experiment.about == bench.about
+        experiment.about["tags"] = ["newer"]
+        bench.outage("refused")
+        bench.write(2)
+        await asyncio.sleep(60)
+        bench.clear_up()
+        await asyncio.sleep(120)
+        assert bench.values == [1, 2]
+        assert experiment.about["tags"] == ["newer"]
+        bench.server.experiments.clear()
+        bench.write(3)
+        await asyncio.sleep(120)
+        assert bench.server.experiments[PREFIX].about == bench.about
+
+    story(tell)
+
+
+def test_a_restored_server_is_told_again_what_is_said_of_the_experiment() -> None:
+    async def tell(bench: UploaderBench) -> None:
+        bench.about = {"readme": "first"}
+        bench.write(1)
+        await asyncio.sleep(2)
+        backup = bench.server.backup()
+        bench.about = {"readme": "second"}
+        bench.uploader.introduce()
+        bench.write(2)
+        await asyncio.sleep(2)
+        bench.server.restore(backup)
+        bench.write(3)
+        await asyncio.sleep(120)
+        assert bench.values == [1, 2, 3]
+        assert bench.server.experiments[PREFIX].about == {"readme": "second"}
+
+    story(tell)

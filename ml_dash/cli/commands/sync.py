@@ -17,8 +17,9 @@ from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
 from ml_dash.tokens.directory import config_directory
-from ml_dash.upload.outbox import clear, unsent
+from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import SyncReport, sync_experiment
+from ml_dash.upload.unsent import unsent
 
 
 class _Journal(NamedTuple):

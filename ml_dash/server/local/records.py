@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import JournalError
+from ml_dash.protocol import DESCRIBED
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
@@ -83,7 +84,7 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
     except (JournalError, OSError) as error:
         problem = str(error)
     experiment = said.pop("experiment", None) or {}
-    for name in ("readme", "tags", "bindrs", "metadata"):
+    for name in DESCRIBED:
         record[name] = record[name] or experiment.get(name) or record[name]
     return {
         **record,

@@ -1,0 +1,126 @@
+"""What is said of an experiment, at its server: each run changes what it gives, and takes nothing else away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.server.runner import EmbeddedServer
+from tests.support.processes import PREFIX, Scripts
+from tests.support.seen import Seen
+from tests.support.shell import invoke
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+ABOUT: dict[str, Any] = {"readme": "why", "tags": ["keep"], "bindrs": ["b"], "metadata": {"k": 1}}
+
+
+def said(seen: Seen) -> dict[str, Any]:
+    """What the server has of it."""
+    return {name: seen.record[name] for name in ABOUT}
+
+
+@pytest.fixture(params=["remote-only", "another root", "the same root"])
+def roots(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path | None, Path | None]:
+    """The roots of two runs."""
+    found: dict[str, tuple[Path | None, Path | None]] = {
+        "remote-only": (None, None),
+        "another root": (tmp_path / "here", tmp_path / "there"),
+        "the same root": (tmp_path / "here", tmp_path / "here"),
+    }
+    return found[request.param]
+
+
+def run(server: EmbeddedServer, root: Path | None, **about: Any) -> None:
+    """A run from its beginning to its end."""
+    with Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False, **about).run as exp:
+        exp.metrics("train").log(step=1)
+
+
+def test_what_a_run_does_not_give_stays(
+    server: EmbeddedServer, seen: Seen, roots: tuple[Path | None, Path | None]
+) -> None:
+    run(server, roots[0], **ABOUT)
+    run(server, roots[1])
+    assert said(seen) == ABOUT
+    run(server, roots[1], tags=["other"])
+    assert said(seen) == {**ABOUT, "tags": ["other"]}
+
+
+def test_what_a_run_gives_as_empty_is_taken_away(
+    server: EmbeddedServer, seen: Seen, roots: tuple[Path | None, Path | None]
+) -> None:
+    run(server, roots[0], **ABOUT)
+    run(server, roots[1], tags=[], metadata={})
+    assert said(seen) == {**ABOUT, "tags": [], "metadata": {}}
+
+
+@pytest.mark.parametrize("with_side_file", [True, False])
+def test_an_offline_journal_that_gives_nothing_takes_nothing_away(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
+) -> None:
+    run(server, tmp_path / "online", **ABOUT)
+    server.stop()
+    run(server, tmp_path / "offline", bindrs=["later"])
+    run(server, tmp_path / "offline")
+    if not with_side_file:
+        (tmp_path / "offline" / PREFIX / "experiment.json").unlink()
+    server.start()
+    assert invoke("sync", str(tmp_path / "offline")).code == 0
+    assert said(seen) == {**ABOUT, "bindrs": ["later"]}
+
+
+def test_a_sync_that_has_nothing_to_send_says_nothing_again(
+    server: EmbeddedServer, seen: Seen, scripts: Scripts, home: Path, tmp_path: Path
+) -> None:
+    """What the journal says is older than what another machine has said since."""
+    finished = scripts.run(
+        f"""
+        from ml_dash import Experiment
+
+        with Experiment({PREFIX!r}, dash_url=True, echo=False, **{ABOUT!r}).run as exp:
+            exp.metrics("train").log(step=1)
+        """
+    )
+    assert finished.returncode == 0, finished.stderr
+    run(server, tmp_path / "there", tags=["newer"])
+    assert invoke("sync", str(home)).code == 0
+    assert said(seen) == {**ABOUT, "tags": ["newer"]}
+
+
+def test_a_server_that_has_lost_an_experiment_is_told_all_of_it_by_sync(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    run(server, tmp_path / "here", **ABOUT)
+    server.stop()
+    with EmbeddedServer(data=tmp_path / "new", admin_token=server.admin_token) as another:
+        assert invoke("sync", "--to", another.url, str(tmp_path / "here")).code == 0
+        assert said(Seen(another)) == ABOUT
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_each_run_of_a_process_says_is_there_when_it_has_ended(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path, *, keeps: bool
+) -> None:
+    """Its rows may be on their way already when it is said."""
+    root = tmp_path / "dash" if keeps else None
+    for number in range(8):
+        run(server, root, readme=f"number {number}")
+        assert seen.record["readme"] == f"number {number}"
+
+
+def test_what_an_earlier_object_said_in_an_outage_is_told_with_what_a_later_one_says(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path
+) -> None:
+    server.stop()
+    run(server, tmp_path / "here", readme="why")
+    exp = Experiment(PREFIX, tags=["keep"], dash_url=server.url, dash_root=tmp_path / "here", echo=False)
+    with exp.run:
+        server.start()
+        exp.run.start()
+        while not exp.status().online:
+            exp.flush(0.1)
+    assert (seen.record["readme"], seen.record["tags"]) == ("why", ["keep"])
