@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_dash.cli.text import complain, count_text
+from ml_dash.cli.text import complain
 from ml_dash.errors import JournalError
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.index import JournalIndex
@@ -93,13 +93,12 @@ def report_damage(damage: Iterable[Damage]) -> bool:
 
 def describe(damage: Damage) -> str:
     """Return where it is, what is wrong and what is lost by it."""
-    lost = "an unknown number of rows" if damage.rows is None else count_text(damage.rows, "row")
     where = (
         f"{damage.length:,} bytes at byte {damage.offset:,}"
         if damage.length
         else f"at byte {damage.offset:,}"
     )
-    return f"{damage.path}, {where}: {damage.reason}; {lost} lost"
+    return f"{damage.path}, {where}: {damage.reason}; {damage.loss}"
 
 
 def run_record(run: RunInfo | None) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from ml_dash.cli.text import UNNAMED
-from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
+from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.paths import local_path
 from ml_dash.series import Series
-from ml_dash.storage.survey import Located, is_experiment, prefix_under, stored_prefix, survey
+from ml_dash.storage.survey import Located, Survey, is_experiment, prefix_under, stored_prefix, survey
 
 DEFAULT_ROOT = ".dash"
 
@@ -106,7 +106,8 @@ def _by_path(name: str, root: str) -> Located | None:
 
 
 def _by_last_part(name: str, root: str) -> Located:
-    experiments = survey(root).experiments if os.path.isdir(root) else []
+    found = survey(root) if os.path.lexists(root) else Survey()
+    experiments = found.experiments
     wanted = name.strip("/")
     matches = [each for each in experiments if wanted and f"/{each.prefix}".endswith(f"/{wanted}")]
     if len(matches) == 1:
@@ -117,6 +118,10 @@ def _by_last_part(name: str, root: str) -> Located:
             f"{_listed([each.prefix for each in matches])}; give more of the prefix"
         )
     missing = f"there is no experiment {name!r} under {root!r}"
+    if found.refused:
+        path, reason = next(iter(found.refused.items()))
+        more = f" and {len(found.refused) - 1} more" if len(found.refused) > 1 else ""
+        raise FileMissingError(f"{missing} that can be seen: cannot read {path!r}{more} ({reason})")
     if not experiments:
         raise InvalidArgumentError(f"{missing}, or any other one: name the right --root")
     near = _near(name, [each.prefix for each in experiments])

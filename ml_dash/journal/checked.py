@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.journal.blocks import Block, BlockHead, decode_block
 from ml_dash.journal.damage import Damage
+from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.frame_table import KNOWN_KINDS, FramePlace
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 
@@ -57,6 +58,9 @@ class CheckedFrames:
 
         `use` raises ValueError where meta and data do not agree. With `check_all`, the copies after the first good one
         are looked at as well.
+
+        Raises:
+            OSError: There are no descriptors or no memory to read with, see `is_shortage`.
         """
         result: _T | None = None
         errors: list[tuple[FramePlace, BadFrameError]] = []
@@ -78,7 +82,13 @@ class CheckedFrames:
         self.moved -= paths
 
     def _use(self, place: FramePlace, use: Callable[[list[BlockHead], bytes], _T]) -> _T:
-        heads, data = read_frame(self._reader, *place)
+        try:
+            heads, data = read_frame(self._reader, *place)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            unread = not isinstance(error, FileNotFoundError)
+            raise BadFrameError(f"the frame cannot be read: {error}", unread=unread) from error
         try:
             result = use(heads, data)
         except ValueError as error:
@@ -97,7 +107,9 @@ class CheckedFrames:
                     if error.heads is None
                     else sum(head.rows for head in error.heads if head.series.kind in KNOWN_KINDS)
                 )
-            damage = Damage(place.path, place.offset, place.length, str(error), int(lost), rows)
+            damage = Damage(
+                place.path, place.offset, place.length, str(error), int(lost), rows, unread=error.unread
+            )
             self.bad[place.path, place.offset] = damage
             if error.moved:
                 self.moved.add(place.path)

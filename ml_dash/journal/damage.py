@@ -22,6 +22,7 @@ class Damage(NamedTuple):
         reason: What is wrong, in words.
         frames: How many frames are lost by it; 0 where none is, or where a copy of it was found elsewhere.
         rows: How many rows are lost, of all series; None where nobody can know.
+        unread: Whether the system refuses to read it: no byte is known to be bad, and nothing to be lost.
     """
 
     path: str
@@ -30,6 +31,16 @@ class Damage(NamedTuple):
     reason: str
     frames: int
     rows: int | None
+    unread: bool = False
+
+    @property
+    def loss(self) -> str:
+        """What the answer lacks by it, in words."""
+        if self.unread:
+            return "what is in it is left out"
+        if self.rows is None:
+            return "an unknown number of rows lost"
+        return f"{self.rows:,} {'row' if self.rows == 1 else 'rows'} lost"
 
 
 def writer_damage(scans: Sequence[SegmentScan], catalogue: Catalogue, next_seq: int) -> list[Damage]:

@@ -11,6 +11,18 @@ from typing import Protocol
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 """What file systems answer that have no fsync of a directory."""
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+NOT_THERE = (FileNotFoundError, NotADirectoryError)
+"""Errors that say that there is no such file. After any other one nobody knows whether there is, or what is in it."""
+
+
+def is_shortage(error: OSError) -> bool:
+    """Say whether the process or the machine is short of descriptors or memory: nothing is wrong with the file then.
+
+    Whoever reads passes such an error on. Taken for damage, or for a file that is gone, it would make losses of what
+    can be read a moment later.
+    """
+    return error.errno in _SHORTAGES
 
 
 class SegmentFile(Protocol):

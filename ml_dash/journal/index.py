@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, decode_block
 from ml_dash.journal.checked import CheckedFrames, count_rows, known_blocks
 from ml_dash.journal.damage import Damage, writer_damage
-from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.disk import REAL_DISK, Disk, is_shortage
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.frame_table import KNOWN_KINDS, BlockPlace, Catalogue
 from ml_dash.journal.reader import Reader
@@ -51,8 +51,8 @@ class WriterInfo(NamedTuple):
 class JournalIndex:
     """Reads a journal: a directory of segment files. Not safe for use by several threads at once.
 
-    Nothing that is wrong in a file raises: it is listed in `damage`, and the rest is read. No file is ever
-    changed.
+    Nothing that is wrong in a file raises: it is listed in `damage`, and the rest is read. So is a file that the system
+    refuses to read, unless it is short of descriptors or memory: that is raised. No file is ever changed.
 
     Example:
         >>> index = JournalIndex("runs/a/journal")
@@ -86,7 +86,7 @@ class JournalIndex:
 
         Raises:
             JournalVersionError: A later version wrote one of the files; the message names it.
-            OSError: The directory cannot be listed.
+            OSError: The directory cannot be listed, or there is nothing to read with, see `is_shortage`.
         """
         self._refresh_once()
         # found while reading: only the next pass forgets the file and reads it anew. No third one: a file that
@@ -165,11 +165,16 @@ class JournalIndex:
                 for damage in writer_damage(self._segments[writer], catalogue, self._next_seqs[writer])
             ]
         unreadable = [
-            Damage(path, 0, 0, f"the file cannot be read: {reason}", 0, None)
+            Damage(path, 0, 0, f"the file cannot be read: {reason}", 0, None, unread=True)
             for path, reason in self._unreadable.items()
         ]
         found = [*self._frames.bad.values(), *self._structural, *unreadable]
         return sorted(found, key=lambda damage: damage[:3])
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Why files, by path, could not be read to their ends; what was read of them before holds."""
+        return dict(self._unreadable)
 
     @property
     def torn(self) -> dict[str, int]:
@@ -257,6 +262,8 @@ class JournalIndex:
                 except FileNotFoundError:
                     continue  # removed since it was listed, by a repair for instance
                 except OSError as error:
+                    if is_shortage(error):
+                        raise
                     # there, but out of reach: what is known of it holds until it can be read again
                     sizes[name] = self._scans[name].size if name in self._scans else 0
                     refused[os.path.join(self._directory, name)] = str(error)
@@ -290,6 +297,8 @@ class JournalIndex:
                     catalogue = self._catalogues.setdefault(scan.writer, Catalogue())
                 catalogue.add(path, frame)
         except OSError as error:
+            if is_shortage(error):
+                raise
             self._unreadable[path] = str(error)
         else:
             self._unreadable.pop(path, None)

@@ -19,17 +19,26 @@ _CACHED_METAS = 256 << 10
 
 
 class BadFrameError(Exception):
-    """A frame that was indexed cannot be read whole now.
+    """A frame that was indexed is not whole now.
 
     Attributes:
         heads: What its meta says of its blocks; None where header or meta are bad too.
         moved: Whether the file has something else in that place: it was changed since it was indexed.
+        unread: Whether the system refuses to read it, so that nobody knows how it is.
     """
 
-    def __init__(self, reason: str, heads: list[BlockHead] | None = None, *, moved: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        heads: list[BlockHead] | None = None,
+        *,
+        moved: bool = False,
+        unread: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.heads = heads
         self.moved = moved
+        self.unread = unread
 
 
 class Reader:
@@ -69,12 +78,10 @@ def read_frame(
     """Read a frame that was indexed before, check all of it again, and return its meta and its data.
 
     Raises:
-        BadFrameError: It cannot be read, or it is not what it was.
+        BadFrameError: It is not what it was.
+        OSError: The system refuses to read it.
     """
-    try:
-        raw = reader.read(path, offset, length)
-    except OSError as error:
-        raise BadFrameError(f"the frame cannot be read: {error}") from error
+    raw = reader.read(path, offset, length)
     frame = split_frame(raw)
     if frame is None or frame.header.seq != seq:
         raise BadFrameError("the frame is no longer there", moved=True)

@@ -183,6 +183,7 @@ def _examine_all(directory: str, disk: Disk) -> tuple[list[_Finding], dict[str, 
 
 
 def _is_good(path: str, frame: Frame, reader: Reader) -> bool:
+    # what cannot be read is neither good nor bad: the OSError leaves the whole file as it is
     try:
         count_rows(*read_frame(reader, path, frame.offset, frame.length, frame.seq))
     except (BadFrameError, ValueError):

@@ -135,8 +135,8 @@ def _readable_ends(index: JournalIndex, series: Series) -> tuple[int | None, int
 
 
 def _describe(damage: Damage) -> str:
-    lost = "an unknown number of rows" if damage.rows is None else f"{damage.rows} rows"
+    what = "cannot be read" if damage.unread else "is damaged"
     return (
-        f"{damage.path} is damaged at byte {damage.offset}, {damage.length} bytes long: {damage.reason}. "
-        f"{lost} lost, everything else is read; `ml-dash verify` lists all damage"
+        f"{damage.path} {what} at byte {damage.offset}, {damage.length} bytes long: {damage.reason}. "
+        f"{damage.loss}, everything else is read; `ml-dash verify` lists all of this"
     )

@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
+from ml_dash.journal.disk import NOT_THERE
 from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.files import is_checksum
 from ml_dash.storage.atomic import scratch, storing
@@ -142,11 +143,11 @@ def add_marker(directory: str, checksum: str, writer: str) -> None:
 
 
 def markers(directory: str, only: Callable[[str], bool] = lambda _: True) -> list[Marker]:
-    """Return the markers of those writers that `only` says, by checksum."""
+    """Return the markers of those writers that `only` says, by checksum; OSError where nobody can tell."""
     try:
         names = sorted(os.listdir(os.path.join(directory, "files", "unsent")))
-    except OSError:
-        return []  # there are none, or nobody can tell: whoever asks the server what it is missing will know
+    except NOT_THERE:
+        return []
     found = [Marker(*match.groups()) for match in map(_MARKER.fullmatch, names) if match]
     return [marker for marker in found if only(marker.writer)]
 

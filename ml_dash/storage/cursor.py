@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.disk import NOT_THERE, REAL_DISK, Disk
 
 CURSOR_SUFFIX = ".cursor"
 _BYTES_MAX = 1 << 20  # thousands of servers: what is larger is none of ours
@@ -48,8 +48,8 @@ class CursorFile:
         """Return what is known of a server; None where nothing is, or the file is damaged."""
         try:
             return msgspec.convert(self._entries().get(url), Cursor)
-        except msgspec.ValidationError:
-            return None
+        except (OSError, msgspec.ValidationError):
+            return None  # out of reach or damaged: the server will say
 
     def save(self, url: str, cursor: Cursor) -> None:
         """Remember this of a server, and leave what is known of others; or raise OSError, and leave all of it."""
@@ -61,6 +61,6 @@ class CursorFile:
             size = self._disk.size(self.path)
             raw = self._disk.read_at(self.path, 0, size) if size <= _BYTES_MAX else b""
             entries = json.loads(raw)
-        except (OSError, ValueError, RecursionError):
-            return {}  # absent, out of reach or damaged: the server will say
+        except (*NOT_THERE, ValueError, RecursionError):
+            return {}
         return entries if isinstance(entries, dict) else {}

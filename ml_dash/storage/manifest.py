@@ -24,6 +24,7 @@ class _Told(NamedTuple):
     about: Mapping[str, Any]
     urls: dict[str, str | None]
     done: frozenset[str]
+    unreadable: dict[str, str]
 
 
 class Manifest:
@@ -33,7 +34,7 @@ class Manifest:
     it: whoever looks through a root may hold the manifests of all its experiments.
 
     All methods raise `JournalVersionError` where a later version wrote the journal, and `OSError` where it cannot be
-    listed.
+    listed. Of a segment that cannot be read nothing is said, but in `unreadable`.
     """
 
     def __init__(self, directory: str, clock: Clock = SYSTEM_CLOCK, disk: Disk = REAL_DISK) -> None:
@@ -73,6 +74,10 @@ class Manifest:
             told = self._read(anew=True)  # by now, others may be dead or silent
         return told.done
 
+    def unreadable(self) -> dict[str, str]:
+        """Return why segments cannot be read, by path: what else is asked here is answered without them."""
+        return self._read().unreadable
+
     def _read(self, *, anew: bool = False) -> _Told:
         stamp = self._look()
         if anew or self._told is None or stamp != self._stamp:
@@ -100,12 +105,19 @@ class Manifest:
         now = self._clock.time_ns()
         # each writer by itself: together, one that is alive would hide another that is dead
         found = {writer: fold_runs([own], now_ns=now) for writer, own in runs.items()}
+        files = index.files
+        unread = {files[path].writer for path in index.unreadable if path in files}
+        # One without a start of its own that can be read may have one that cannot: it is not of local mode by that.
+        unknown = {writer for writer in unread if writer not in began and fallback is None}
         return _Told(
             fold_runs(runs.values(), now_ns=now).experiment or {},
-            {writer: began.get(writer, fallback) for writer in runs},
+            {writer: began.get(writer, fallback) for writer in runs if writer not in unknown},
             frozenset(
-                writer for writer, info in found.items() if info.status != RunStatus.RUNNING or info.stale
+                writer
+                for writer, info in found.items()
+                if writer not in unread and (info.status != RunStatus.RUNNING or info.stale)
             ),
+            index.unreadable,
         )
 
 

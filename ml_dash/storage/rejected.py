@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.disk import REAL_DISK, Disk, is_shortage
 from ml_dash.journal.feed_segment import logged_rows
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
 
@@ -53,6 +53,8 @@ class RejectedFrames:
                 if header is not None and header.meta_len <= self._disk.size(path):
                     meta = self._disk.read_at(path, FRAME_HEADER.size, header.meta_len)
                     found[seq] = logged_rows(decode_meta(meta))
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and is_shortage(error):
+                    raise
                 continue  # not counted as set aside: a file that somebody has changed or taken away
         return found

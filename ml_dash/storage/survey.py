@@ -6,13 +6,16 @@ project that is called journal is not taken for one. Experiments may lie inside 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.disk import NOT_THERE, is_shortage
 
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
 
@@ -56,8 +59,9 @@ def survey(root: str) -> Survey:
 
     Raises:
         InvalidArgumentError: There is no such directory.
+        OSError: There are no descriptors or no memory to look with, see `is_shortage`.
     """
-    if not os.path.isdir(root):
+    if not _may_be_directory(root):
         raise InvalidArgumentError(f"there is no directory {root!r}: name the one that experiments are in")
     found = Survey()
     visited: set[tuple[int, int]] = set()
@@ -72,6 +76,8 @@ def survey(root: str) -> Survey:
             inside = is_experiment(directory)
             _list(directory, inside, pending, links)
         except OSError as error:
+            if is_shortage(error):
+                raise
             found.refused[directory] = error.strerror or str(error)
             continue
         if inside:
@@ -88,10 +94,20 @@ def _list(directory: str, inside: bool, pending: list[str], links: deque[str]) -
             if entry.name.startswith(".") or (inside and entry.name in _OWN_DIRECTORIES):
                 continue
             if entry.is_symlink():
-                if os.path.isdir(entry.path):
+                if _may_be_directory(entry.path):
                     links.append(entry.path)
             elif entry.is_dir():
                 pending.append(entry.path)
+
+
+def _may_be_directory(path: str) -> bool:
+    """Whether there is a directory, or something that cannot be looked at: who goes on there is told why."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (*NOT_THERE, ValueError):
+        return False
+    except OSError as error:
+        return error.errno != errno.ELOOP  # a link that leads to itself leads nowhere
 
 
 def prefix_under(root: str, directory: str) -> str:

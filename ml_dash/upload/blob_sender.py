@@ -8,30 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import hashlib
 import os
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.client.blob_api import BlobClient
-from ml_dash.client.transport import ServerError
+from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import MLDashError
+from ml_dash.journal.disk import is_shortage
 from ml_dash.protocol import PART_BYTES_MIN, ErrorCode
-from ml_dash.storage.blobs import Marker, Staging, discard_marker, markers
-from ml_dash.storage.hashing import checksum_of
+from ml_dash.storage.blobs import Marker, discard_marker, markers
+from ml_dash.upload.blob_disk import BlobDisk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-    from io import FileIO
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from ml_dash.client.bridge import RunBlocking
     from ml_dash.upload.sender import Say
     from ml_dash.upload.task import Target
 
 _T = TypeVar("_T")
 
 _AT_ONCE = 3  # requests under way: on a far line one alone would wait for its answer most of the time
-_PIECE_BYTES = 256 << 10
 _ROUNDS = 5  # how often an upload is begun anew where parts turn out to be missing, or wrong
 _CHECK_PAUSE = 1.0  # seconds between two questions whether the server has read an upload back
 _CHECKS = 3600  # an hour at least: the server may read terabytes from slow storage
@@ -74,7 +70,7 @@ class BlobSender:
         arrived: How many blobs and parts have arrived. On a line that is cut again and again, this is what tells
             that it is of use to go on.
         sent: Bytes of each blob that was sent, by checksum.
-        refused: Why the server does not take a blob, by checksum.
+        refused: Why a blob stays here for now, by checksum: the server does not take it, or this disk does not give it.
         damaged: Checksums of blobs that cannot be had from this disk any more.
         nowhere: Blobs that rows at the server name, and that are neither there nor on this disk.
     """
@@ -102,7 +98,7 @@ class BlobSender:
         self._keeps = keeps
         self._between = False
         self._done = self._total = 0
-        self._staging = Staging(target.directory)
+        self._disk = BlobDisk(target.directory, target.run_blocking)
         self._marks: dict[str, list[Marker]] = {}
 
     async def send(self, experiment_id: str, *, ask: bool = False) -> None:
@@ -117,7 +113,7 @@ class BlobSender:
             RemoteError: It refuses for now.
             OSError: The disk cannot be read.
         """
-        if not await self._run(lambda: os.path.isdir(os.path.join(self._directory, "files"))):
+        if not await self._run(self._disk.has_any):
             return  # nothing was ever saved here, and the server need not be asked
         calls = BlobClient(self._client, experiment_id)
         self._marks, others = await self._run(self._look)
@@ -126,27 +122,30 @@ class BlobSender:
         ours = {checksum: size for checksum, size in named.items() if checksum not in others}
         # One without a marker was sent before: what the server asks for may have been damaged here since.
         unproven = {checksum: size for checksum, size in ours.items() if checksum not in self._marks}
-        if again := {checksum: size for checksum, size in unproven.items() if checksum not in self.damaged}:
-            for marker in await self._observer.forgotten(again):
-                self._marks.setdefault(marker.checksum, []).append(marker)
-        marked = self._marks.keys()
-        here = await self._run(lambda: self._sizes(marked | ours.keys()))
-        self.nowhere = {checksum: size for checksum, size in ours.items() if checksum not in here}
-        missing_here = marked - here.keys()
+        await self._mark_again(unproven)
+        wanted = self._marks.keys() | ours.keys()
+        here = await self._run(lambda: self._disk.sizes(wanted))
+        # Nobody can tell of those that cannot be looked at.
+        away = wanted - here.keys()
+        self.nowhere = {
+            checksum: ours[checksum]
+            for checksum in sorted(away & ours.keys())
+            if checksum not in self._disk.unread
+        }
+        away &= self._marks.keys() | self._disk.unread.keys()
         # what is not here any more may be there: its size is not known here, and not asked for
-        asked = {**here, **dict.fromkeys(missing_here, 0)}
+        asked = {**here, **dict.fromkeys(away, 0)}
         missing = await calls.which_missing(asked) if asked else []
         for checksum in asked.keys() - set(missing):
             await self._confirm(checksum)
-        for checksum in missing_here.intersection(missing):
-            await self._lose(checksum, "is gone from this disk")
+        for checksum in away.intersection(missing):
+            await self._give_up(checksum)
         missing = [checksum for checksum in missing if checksum in here]
         self._done, self._total = 0, sum(here[checksum] for checksum in missing)
 
         async def send(checksum: str) -> None:
             size = here[checksum]
-            if checksum in unproven and await self._run(lambda: self._is_damaged(checksum, size)):
-                await self._lose(checksum, "is damaged on this disk")
+            if checksum in unproven and not await self._is_sound(checksum, size):
                 return
             by = self._send_whole if size <= PART_BYTES_MIN else self._send_parts
             await self._settled(checksum, size, by(calls, checksum, size))
@@ -155,6 +154,11 @@ class BlobSender:
         for checksum in missing:
             if here[checksum] > PART_BYTES_MIN:
                 await send(checksum)
+
+    async def _mark_again(self, unproven: Mapping[str, int]) -> None:
+        again = {checksum: size for checksum, size in unproven.items() if checksum not in self.damaged}
+        for marker in await self._observer.forgotten(again) if again else ():
+            self._marks.setdefault(marker.checksum, []).append(marker)
 
     async def _send_small(self, calls: BlobClient) -> None:
         """Send small blobs that were saved while a large one is on its way: they do not wait for all of it."""
@@ -165,7 +169,7 @@ class BlobSender:
             marks, _ = await self._run(self._look)
             fresh = marks.keys() - self._marks.keys()
             self._marks |= {checksum: marks[checksum] for checksum in fresh}
-            sizes = await self._run(lambda: self._sizes(fresh))
+            sizes = await self._run(lambda: self._disk.sizes(fresh))
             small = {checksum: size for checksum, size in sizes.items() if size <= PART_BYTES_MIN}
             missing = await calls.which_missing(small) if small else []
             for checksum in small.keys() - set(missing):
@@ -190,7 +194,7 @@ class BlobSender:
     # --- one blob
 
     async def _send_whole(self, calls: BlobClient, checksum: str, size: int) -> None:
-        await calls.put(checksum, self._part(checksum, 0, size))
+        await calls.put(checksum, self._disk.part(checksum, 0, size))
         self._progress(size)
         self.arrived += 1
 
@@ -207,7 +211,7 @@ class BlobSender:
 
             async def send(number: int, length: int = length) -> None:
                 start = (number - 1) * length
-                part = self._part(checksum, start, min(length, size - start))
+                part = self._disk.part(checksum, start, min(length, size - start))
                 await calls.put_part(checksum, number, part, await self._run(part.digest))
                 nonlocal there
                 there += part.size
@@ -245,17 +249,24 @@ class BlobSender:
                 raise
             if error.code == ErrorCode.DISK_FULL:
                 raise
-            if await self._run(lambda: self._is_damaged(checksum, size)):
-                await self._lose(checksum, "is damaged on this disk")
+            if not await self._is_sound(checksum, size):
                 return
             if error.code == ErrorCode.DAMAGED:
                 raise  # on its way: it is sent again
             self.refused[checksum] = error.message
             self._say(
                 f"refused-{checksum}",
-                f"{self._client.url} does not take the content {self._staging.path_of(checksum)} "
+                f"{self._client.url} does not take the content {self._disk.path_of(checksum)} "
                 f"({error.message}). It stays here; `ml-dash sync` tries again.",
             )
+            return
+        except (TransportError, OSError) as error:
+            # What cannot be read from the disk ends its request, which the transport takes for a line that was cut.
+            unread = self._disk.unread.pop(checksum, None if isinstance(error, MLDashError) else error)
+            if unread is None:
+                raise
+            if await self._is_sound(checksum, size):
+                self._hold_back(checksum, unread)
             return
         self.sent[checksum] = size
         await self._confirm(checksum)
@@ -266,9 +277,37 @@ class BlobSender:
         await self._unmark(checksum)
         self._observer.confirmed(checksum)
 
+    async def _is_sound(self, checksum: str, size: int) -> bool:
+        """Whether a blob can be read, and is what it was; one that is not is lost, or held back."""
+        try:
+            if not await self._run(lambda: self._disk.is_damaged(checksum, size)):
+                return True
+        except OSError as error:
+            self._hold_back(checksum, error)
+        else:
+            await self._lose(checksum, "is damaged on this disk")
+        return False
+
+    def _hold_back(self, checksum: str, error: OSError) -> None:
+        """Leave a blob for later that cannot be read now. One that no descriptor is left for concerns all others."""
+        if is_shortage(error):
+            raise error
+        path = self._disk.path_of(checksum)
+        self.refused[checksum] = f"{path} cannot be read ({error})"
+        self._say(
+            f"unread-{checksum}", f"{path} cannot be read ({error}). It stays here, and is tried again."
+        )
+
+    async def _give_up(self, checksum: str) -> None:
+        """Do without a blob that the server is missing, and that was not found on this disk."""
+        if (error := self._disk.unread.get(checksum)) is not None:
+            self._hold_back(checksum, error)
+        else:
+            await self._lose(checksum, "is gone from this disk")
+
     async def _lose(self, checksum: str, why: str) -> None:
         self.damaged.add(checksum)
-        path = self._staging.path_of(checksum)
+        path = self._disk.path_of(checksum)
         self._say(f"damaged-{checksum}", f"{path} {why}, and cannot be sent to {self._client.url}.")
         await self._unmark(checksum)
         self._observer.damaged(checksum)
@@ -280,66 +319,13 @@ class BlobSender:
             if not self._keeps and checksum not in self.damaged:
                 # Whoever saves it again at this moment has a marker, and finds that the server has it.
                 with contextlib.suppress(OSError):
-                    os.remove(self._staging.path_of(checksum))
+                    os.remove(self._disk.path_of(checksum))
 
         await self._run(discard)
 
     def _progress(self, size: int) -> None:
         self._done += size
         self._observer.progressed(min(self._done, self._total), self._total)
-
-    # --- the disk
-
-    def _sizes(self, checksums: Iterable[str]) -> dict[str, int]:
-        found = {}
-        # Sorted: a set's order differs between processes, and a simulation must be repeatable.
-        for checksum in sorted(checksums):
-            path = self._staging.path_of(checksum)
-            if os.path.isfile(path):
-                found[checksum] = os.path.getsize(path)
-        return found
-
-    def _part(self, checksum: str, start: int, size: int) -> _Part:
-        return _Part(self._staging.path_of(checksum), start, size, self._run)
-
-    def _is_damaged(self, checksum: str, size: int) -> bool:
-        try:
-            return checksum_of(self._staging.path_of(checksum)) != (checksum, size)
-        except (MLDashError, OSError):
-            return True
-
-
-class _Part:
-    """A part of a blob, which is read from the disk while it is sent; see `Body`."""
-
-    def __init__(self, path: str, start: int, size: int, run_blocking: RunBlocking) -> None:
-        self.size = size
-        self._path = path
-        self._start = start
-        self._run = run_blocking
-
-    def digest(self) -> bytes:
-        found = hashlib.sha256()
-        with open(self._path, "rb", buffering=0) as file:
-            for offset in range(0, self.size, _PIECE_BYTES):
-                found.update(self._read(file, offset))
-        return found.digest()
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        for offset in range(0, self.size, _PIECE_BYTES):
-            yield await self._run(lambda: self._read_at(offset))  # noqa: B023 - awaited here
-
-    def _read_at(self, offset: int) -> bytes:
-        with open(self._path, "rb", buffering=0) as file:
-            return self._read(file, offset)
-
-    def _read(self, file: FileIO, offset: int) -> bytes:
-        file.seek(self._start + offset)
-        length = min(_PIECE_BYTES, self.size - offset)
-        piece = file.read(length)
-        if len(piece) != length:
-            raise OSError(errno.EIO, "it has become shorter", self._path)
-        return piece
 
 
 async def _each(items: Iterable[_T], do: Callable[[_T], Awaitable[None]]) -> None:

@@ -40,14 +40,14 @@ class Leftover(NamedTuple):
 
 
 def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozenset()) -> Iterator[Leftover]:
-    """Yield what earlier runs that were meant for a server have left; what cannot be read is passed over.
+    """Yield what earlier runs that were meant for a server have left; what cannot be read is told, and passed over.
 
     Looked into are only experiments whose newest run was meant for this server, which a side file tells: a root may
     hold thousands of others. `ml-dash sync` looks into all of them.
     Left out are `own` writers, of this process: it sends what they write.
     """
     for directory in directories:
-        with contextlib.suppress(OSError, MLDashError):
+        with _telling(directory):
             manifest = Manifest(directory)
             if manifest.describe().get("url") != url:
                 continue
@@ -62,6 +62,20 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
                     yield Leftover(directory, found)
 
 
+@contextlib.contextmanager
+def _telling(directory: str) -> Iterator[None]:
+    """Tell, of an experiment that cannot be read, that nobody knows whether something of it is still to be sent."""
+    try:
+        yield
+    except (OSError, MLDashError) as error:
+        logger().warning(
+            "%s cannot be read (%s): whether all of it was sent is not known. `ml-dash sync %s` tries again.",
+            directory,
+            error,
+            shlex.quote(directory),
+        )
+
+
 def clear(root: str, directory: str, names: Iterable[str]) -> None:
     """Remove the journals of writers that a server has in full, and with the last of them the experiment.
 
@@ -69,6 +83,8 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
     """
     journal = os.path.join(directory, "journal")
     done = frozenset(names)
+    # Asked first: where nobody can tell, nothing must have been removed yet.
+    has_unsent = bool(markers(directory))
     kept = 0
     for name in os.listdir(journal):
         named = parse_segment_name(name)
@@ -80,7 +96,7 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
     for name in done:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(directory, name + CURSOR_SUFFIX))
-    if not kept and not markers(directory):
+    if not kept and not has_unsent:
         shutil.rmtree(os.path.join(directory, "files"), ignore_errors=True)
         for name in _SIDE_FILES:
             with contextlib.suppress(FileNotFoundError):
@@ -148,8 +164,11 @@ class Replay:
 
     def _find(self) -> list[Leftover]:
         try:
-            found = survey(self._destination.root).experiments
+            found = survey(self._destination.root)
         except InvalidArgumentError:
             return []  # there is no such directory any more
-        directories = [each.directory for each in found]
+        for refused, reason in found.refused.items():
+            with _telling(refused):
+                raise OSError(reason)
+        directories = [each.directory for each in found.experiments]
         return list(leftovers(directories, str(self._destination.url), self._own()))

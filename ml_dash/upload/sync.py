@@ -183,22 +183,36 @@ class _Sync(BlobObserver):
                     # A line that is cut again and again, and lets a part through each time, is worth to go on with.
                     arrived = blobs.arrived
                     attempts.succeeded()
-                wait = attempts.failed(trouble.patience, trouble.retry_after)
+                # A disk that refuses is not waited for: whoever can mend that is the one who waits here.
+                wait = (
+                    None if trouble.kind == "disk" else attempts.failed(trouble.patience, trouble.retry_after)
+                )
                 if wait is None:
                     await sender.look(self._names)
                     return trouble
                 await sleep(wait)
 
     async def _send_some(self, sender: Sender) -> bool:
-        """Send a batch of each writer; False where none has anything left."""
+        """Send a batch of each writer; False where none has anything left.
+
+        One that the disk does not give holds up no other: its error is raised when these have nothing left.
+        """
         sent = False
+        failed: OSError | None = None
         for name in self._names:
-            sent |= await sender.send(name)
+            try:
+                sent |= await sender.send(name)
+            except OSError as error:
+                if isinstance(error, MLDashError):
+                    raise
+                failed = error
             ledgers = sender.ledgers.values()
             pending = sum(ledger.pending_bytes for ledger in ledgers)
             self._journal_bytes = sum(ledger.total_bytes for ledger in ledgers)
             total = max(pending, self._journal_bytes)
             self._on_progress(SyncProgress(self._target.directory, total - pending, total))
+        if failed is not None and not sent:
+            raise failed
         return sent
 
     async def _may_go_on(self, sender: Sender) -> bool:

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, ServerUnavailableError
+from ml_dash.client.destination import destination
+from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.upload.outbox import Replay
 from tests.support.processes import PREFIX, Scripts
 from tests.support.seen import Seen, law, until
+from tests.support.unreadable import forbidden, unreadable
 
 pytestmark = pytest.mark.usefixtures("settings")
 
@@ -190,3 +194,23 @@ def test_what_was_left_for_another_server_stays(
         """
     assert scripts.run(next_run).returncode == 0
     assert not seen.known
+
+
+def test_what_an_earlier_run_left_and_cannot_be_read_is_told(
+    server: EmbeddedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not taken for nothing: an experiment, and a directory above some."""
+    server.stop()
+    root = tmp_path / "dash"
+    for prefix in (PREFIX, "alice/other/run"):
+        with Experiment(prefix, dash_url=server.url, dash_root=root, echo=False).run as left:
+            left.metrics("train").log(step=0)
+    server.start()
+    markers = Path(left.directory, "files", "unsent")
+    markers.mkdir(parents=True)
+    with unreadable(markers), forbidden(root / "alice/vision"):
+        replay = Replay(destination(server.url, root), frozenset, RUNTIME.read, RUNTIME.look_up)
+        assert replay._find() == []
+    told = [message for message in caplog.messages if "whether all of it was sent is not known" in message]
+    assert [str(root / "alice/vision") in told[0], left.directory in told[1]] == [True, True]
+    assert {left.directory for left in replay._find()} == {str(root / PREFIX), left.directory}

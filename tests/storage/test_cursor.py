@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ml_dash.storage.cursor import Cursor, CursorFile
 from tests.support.journals import WRITER
+from tests.support.unreadable import RefusingDisk
 
 URL = "https://dash.example.org"
 OTHER = "http://127.0.0.1:7007"
@@ -51,3 +53,18 @@ def test_a_damaged_one_counts_as_absent_and_is_replaced(tmp_path: Path, content:
     assert file.load(URL) is None
     file.save(URL, Cursor(1, "exp_abc", 2))
     assert file.load(URL) == Cursor(1, "exp_abc", 2)
+
+
+def test_a_file_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:
+    """What it says of other servers would be gone."""
+    disk = RefusingDisk()
+    file = CursorFile(str(tmp_path), WRITER, disk)
+    file.save(OTHER, Cursor(5, "exp_def"))
+    for number in (errno.EMFILE, errno.EIO, errno.EACCES):
+        disk.refuses["read_at"] = number
+        assert file.load(OTHER) is None
+        with pytest.raises(OSError, match=r".*"):
+            file.save(URL, Cursor(12, "exp_abc"))
+        disk.refuses.clear()
+        assert file.load(OTHER) == Cursor(5, "exp_def")
+        assert file.load(URL) is None

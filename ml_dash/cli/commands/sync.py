@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 import typer
@@ -14,6 +13,7 @@ from ml_dash.cli.select import DEFAULT_ROOT
 from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
+from ml_dash.journal.disk import NOT_THERE
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
 from ml_dash.tokens.directory import config_directory
@@ -63,7 +63,8 @@ def sync(
     """Send to a server what it does not have.
 
     It may be run again, by two at once, and beside the run itself: the server stores everything once. Runs in local
-    mode are skipped, unless --to names a server. Exit code 1: something could not be sent, and stays in its journal.
+    mode are skipped, unless --to names a server. Exit code 1: something could not be sent, and stays in its journal, or
+    something cannot be read.
     """
     target = None if to is None else server_url(to)
     journals, local, failed = _find(paths, target)
@@ -82,8 +83,9 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
     """Return what is to be sent, how many experiments have rows of local mode, and whether something cannot be read."""
     journals: list[_Journal] = []
     seen: set[str] = set()
-    local, failed = 0, False
-    for directory, outbox in _directories(paths):
+    local = 0
+    directories, failed = _directories(paths)
+    for directory, outbox in directories:
         # By the real path: the outbox may lie below a directory that is named as well.
         if os.path.realpath(directory) in seen:
             continue
@@ -94,6 +96,9 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
             continue
         try:
             meant = manifest.meant_for()
+            for path, reason in manifest.unreadable().items():
+                complain(f"Warning: cannot read {path!r}: {reason}")
+                failed = True
             if outbox is not None and not any(meant.values()):
                 # files that were uploaded from outside: no run says where to, and nothing else waits here
                 meant = dict.fromkeys(meant, manifest.describe().get("url"))
@@ -110,30 +115,43 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
     return journals, local, failed
 
 
-def _directories(paths: list[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield the directories of experiments, with the outbox's root for those that lie in one."""
-    outboxes = _outboxes()
-    for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.isdir(root)]:
+def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
+    """Return the directories of experiments, with the outbox's root for those that lie in one.
+
+    And whether something cannot be read: then nobody knows whether all was sent that is to be.
+    """
+    directories: list[tuple[str, str | None]] = []
+    outboxes, failed = _outboxes()
+    for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.lexists(root)]:
         found = survey(path)
         for refused, reason in found.refused.items():
             complain(f"Warning: cannot read {refused!r}: {reason}")
-        if paths and not found.experiments:
+            failed = True
+        if paths and not found.experiments and not found.refused:
             raise InvalidArgumentError(
                 f"there is no experiment in {path!r}: name its directory, or one above it"
             )
         for each in found.experiments:
             real = os.path.realpath(each.directory)
             inside = [root for root in outboxes if real.startswith(os.path.join(os.path.realpath(root), ""))]
-            yield each.directory, inside[0] if inside else None
+            directories.append((each.directory, inside[0] if inside else None))
+    return directories, failed
 
 
-def _outboxes() -> list[str]:
-    """Return the roots of the journals that are only kept until a server has them: one a server."""
+def _outboxes() -> tuple[list[str], bool]:
+    """Return the roots of the journals that are only kept until a server has them: one a server.
+
+    And whether they cannot be looked for.
+    """
     outbox = os.path.join(config_directory(), OUTBOX)
     try:
-        return [entry.path for entry in os.scandir(outbox) if entry.is_dir()]
-    except FileNotFoundError:
-        return []
+        with os.scandir(outbox) as entries:
+            return [entry.path for entry in entries if entry.is_dir()], False
+    except NOT_THERE:
+        return [], False
+    except OSError as error:
+        complain(f"Warning: cannot read {outbox!r}: {error.strerror or error}")
+        return [], True
 
 
 async def _send(

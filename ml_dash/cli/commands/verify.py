@@ -15,6 +15,7 @@ from ml_dash.cli.overview import describe, open_index
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
 from ml_dash.cli.text import complain, count_text, print_json, size_text, visible
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
+from ml_dash.journal.disk import NOT_THERE
 from ml_dash.journal.verify import (
     RepairReport,
     SegmentReport,
@@ -47,6 +48,14 @@ class _Verdict:
         """Whether nothing is lost; what a running process is writing at this moment is not."""
         sound = self.report is not None and not self.report.damage and not self.torn
         return sound and self.blobs is not None and not self.blobs.faults
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether something cannot be read, and nothing that can is known to be damaged."""
+        if self.report is None or self.problem:
+            return True
+        faults = self.torn or (self.blobs and self.blobs.faults)
+        return bool(self.report.damage) and not faults and all(each.unread for each in self.report.damage)
 
     @property
     def torn(self) -> dict[str, int]:
@@ -137,7 +146,7 @@ def _record(each: _Verdict) -> dict[str, Any]:
 
 
 def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
-    word = "unreadable" if each.problem else "sound" if each.is_sound else "damaged"
+    word = "unreadable" if each.is_unread else "sound" if each.is_sound else "damaged"
     verdict = Text(word, "green" if each.is_sound else "red")
     screen.show(Text.assemble("" if first else "\n", (visible(each.located.prefix), "bold"), "  ", verdict))
     if each.problem:
@@ -156,8 +165,11 @@ def _show(screen: Screen, each: _Verdict, *, first: bool) -> None:
 
 def _row(each: _Verdict, segment: SegmentReport) -> list[str | Text]:
     states = []
-    if any(damage.path == segment.path for damage in each.report.damage) if each.report else False:
-        states.append("damaged")
+    found = (
+        [damage.unread for damage in each.report.damage if damage.path == segment.path] if each.report else []
+    )
+    if found:
+        states.append("cannot be read" if all(found) else "damaged")
     if segment.torn:
         tail = "torn tail" if segment.path in each.torn else "being written"
         states.append(f"{tail}, {size_text(segment.torn)}")
@@ -185,7 +197,7 @@ def _remarks(each: _Verdict) -> Iterator[str]:
             yield f"repaired {os.path.basename(done.path)}: {kept}; the original is {done.original}"
         for path, reason in each.repair.refused.items():
             yield f"not repaired: {os.path.basename(path)}: {reason}"
-    elif each.torn or any(damage.length for damage in each.report.damage):
+    elif each.torn or any(damage.length and not damage.unread for damage in each.report.damage):
         yield "`ml-dash verify --repair` cuts out what is damaged, and keeps the original"
 
 
@@ -219,7 +231,7 @@ def check_blobs(located: Located) -> BlobsReport:
     pending = {marker.checksum for marker in markers(located.directory)}
     for (checksum, wanted), name in named.items():
         path = staging.path_of(checksum)
-        if not os.path.lexists(path) and is_sent and checksum not in pending:
+        if is_sent and checksum not in pending and not _is_there(path):
             elsewhere += 1
         elif reason := _fault(path, checksum, wanted):
             faults.append((name, reason))
@@ -230,8 +242,17 @@ def check_blobs(located: Located) -> BlobsReport:
     return BlobsReport(checked, size, tuple(faults), elsewhere, unnamed)
 
 
+def _is_there(path: str) -> bool:
+    """Whether there is a file; OSError where nobody can tell."""
+    try:
+        os.lstat(path)
+    except NOT_THERE:
+        return False
+    return True
+
+
 def _fault(path: str, checksum: str, size: int) -> str | None:
-    if not os.path.lexists(path):
+    if not _is_there(path):
         return f"its contents are missing ({path})"
     try:
         found = checksum_of(path)
@@ -246,7 +267,7 @@ def _stored(files: str) -> Iterator[str]:
     """Yield the checksums of what lies in a directory of blobs."""
     try:
         entries = list(os.scandir(files))
-    except FileNotFoundError:
+    except NOT_THERE:
         return
     for entry in entries:
         # Blobs lie in directories by the first two digits of their checksums; what else is here is no blob, or not yet.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.log import logger
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
 from ml_dash.server.http.cursors import invalid_as_of, invalid_cursor, read_cursor, write_cursor
@@ -22,7 +23,7 @@ from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Readers
 from ml_dash.status import RunStatus
-from ml_dash.storage.survey import survey
+from ml_dash.storage.survey import Survey, survey
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import ExperimentFilter
@@ -68,6 +69,7 @@ class LocalLibrary:
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
         self._version = 0
         self._looked_at = float("-inf")
+        self._refused: set[str] = set()
         # versions of another process say nothing here
         self._epoch = secrets.token_hex(4)
         self.opened = 0
@@ -163,13 +165,24 @@ class LocalLibrary:
             if time.monotonic() - self._looked_at < _LOOK_SECONDS:
                 return
             try:
-                located = {experiment_id(each.prefix): each for each in survey(self._root).experiments}
+                found = survey(self._root)
             except InvalidArgumentError:
-                located = {}  # the root itself has gone
+                found = Survey()  # the root itself has gone
+            located = {experiment_id(each.prefix): each for each in found.experiments}
+            # What cannot be looked at now is not gone by that.
+            for id_, known in self._known.items():
+                if any(_is_in(known.located.directory, refused) for refused in found.refused):
+                    located.setdefault(id_, known.located)
+            self._tell(found.refused)
             signatures = {id_: signature_of(each) for id_, each in located.items()}
             with self._lock:
                 self._take_in(located, signatures)
             self._looked_at = time.monotonic()
+
+    def _tell(self, refused: dict[str, str]) -> None:
+        for path in refused.keys() - self._refused:
+            logger().warning("Cannot read %s: %s. What is new in it is not shown.", path, refused[path])
+        self._refused = set(refused)
 
     def _take_in(self, located: dict[str, Located], signatures: dict[str, Signature]) -> None:
         for id_ in self._known.keys() - located.keys():

@@ -79,8 +79,9 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
     try:
         with view.reading() as index:
             said = _of_journal(index, stale_after)
-            if index.damage:
-                problem = f"{len(index.damage)} places are damaged: `ml-dash verify` lists them"
+            if damage := index.damage:
+                words = "cannot be read" if all(each.unread for each in damage) else "are damaged"
+                problem = f"{len(damage)} places {words}: `ml-dash verify` lists them"
     except (JournalError, OSError) as error:
         problem = str(error)
     experiment = said.pop("experiment", None) or {}

@@ -22,6 +22,7 @@ from ml_dash.server.local import library as library_module
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.storage.survey import survey
 from tests.server.local.ui import serving
+from tests.support.unreadable import forbidden, no_descriptors
 
 ALL = ExperimentFilter()
 MANY = 300
@@ -176,6 +177,24 @@ def test_what_is_known_can_be_asked_for_while_files_are_looked_at(
     finally:
         go_on.set()
         other.join()
+
+
+def test_what_cannot_be_looked_at_for_a_while_is_not_gone(
+    library: LocalLibrary, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is anything where no descriptor is left; said once."""
+    log(tmp_path, "alice/p/run")
+    log(tmp_path, "bob/p/run")
+    as_of = library.listing(ALL, 10, None)["asOf"]
+    for refused in (tmp_path / "alice", tmp_path):
+        with forbidden(refused):
+            for _ in range(2):
+                assert prefixes(library.listing(ALL, 10, None)) == ["bob/p/run", "alice/p/run"]
+                assert library.listing(ALL, 10, None, as_of)["data"] == []
+        assert sum(f"Cannot read {refused}:" in message for message in caplog.messages) == 1
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        library.listing(ALL, 10, None)
+    assert library.listing(ALL, 10, None, as_of)["data"] == []
 
 
 def test_a_killed_run_is_stale_though_none_of_its_files_changes(
