@@ -51,6 +51,9 @@ export function SignInPage(): JSX.Element {
           The address that <code>ml-dash ui</code> prints contains a token, which signs in one browser. When it is used,
           the command prints a new address for another browser.
         </p>
+        <p>
+          Through a tunnel, such as <code>ssh -L 9000:127.0.0.1:7008 host</code>, put the port of the tunnel in its place.
+        </p>
       </section>
     );
   }

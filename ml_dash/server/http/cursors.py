@@ -40,3 +40,10 @@ def invalid_as_of(text: str) -> ApiError:
     return ApiError(
         400, ErrorCode.INVALID, f"changed_since={text!r:.100} is invalid: give the asOf of an earlier list"
     )
+
+
+def too_old_as_of(text: str) -> ApiError:
+    """Return the answer to a `changed_since` so old that not all changes are known any more."""
+    return ApiError(
+        400, ErrorCode.INVALID, f"changed_since={text!r:.100} is too long ago: list all again, without it"
+    )

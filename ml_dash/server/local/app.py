@@ -21,10 +21,10 @@ from ml_dash.server.api.values import value_routes
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
-from ml_dash.server.http.bodies import error_answer
 from ml_dash.server.http.connections import Connections, connections_max, raise_descriptor_limit, watched
 from ml_dash.server.http.routing import Binder
 from ml_dash.server.listening import end_on_signals, reason_of
+from ml_dash.server.local.hosts import only_here
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
 from ml_dash.settings import Settings
@@ -32,15 +32,12 @@ from ml_dash.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp.typedefs import Handler, Middleware
 
 PORT = 7008
 """The default port; the next ones are tried where it is taken."""
 _PORTS = 20
 # no option for another: journals would be open to a network, and the token sent in the clear
 _ADDRESS = "127.0.0.1"
-_NAMES = ("127.0.0.1", "localhost", "[::1]")
-_HTTP_PORT = 80
 _CONNECTIONS = 512
 _HEAD_SECONDS = 10.0
 _BODY_BYTES = 1 << 20
@@ -52,10 +49,10 @@ class LocalStartError(MLDashError, OSError):
 
 
 def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int) -> web.Application:
-    """Return the application; it refuses requests for other hosts than this machine, at this port."""
+    """Return the application; it refuses requests for other hosts than this machine."""
     access = Access.of(None, sessions, SYSTEM_CLOCK)
     app = web.Application(
-        middlewares=[watched, numbered, answered(_explained), _only_here(port), authenticate(access)],
+        middlewares=[watched, numbered, answered(_explained), only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
     )
     bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS)
@@ -125,26 +122,6 @@ def _explained(request: web.Request, error: Exception) -> ApiError:
     if isinstance(error, OSError):
         return ApiError(503, ErrorCode.BUSY, f"it cannot be read at this moment: {error}", retryAfter=1)
     return internal_error(request, error)
-
-
-def _only_here(port: int) -> Middleware:
-    """Return the middleware that refuses requests to other names than this machine's own.
-
-    A page of another site may point a name of its own at this machine, and then read what it serves (DNS rebinding).
-    """
-    # browsers leave the port of http out
-    hosts = {f"{name}:{port}" for name in _NAMES} | (set(_NAMES) if port == _HTTP_PORT else set())
-
-    @web.middleware
-    async def only_here(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.host.lower() not in hosts:
-            refused = ApiError(
-                403, ErrorCode.FORBIDDEN, f"this is {_ADDRESS}:{port}, and not {request.host!r:.100}"
-            )
-            return error_answer(request, refused)
-        return await handler(request)
-
-    return only_here
 
 
 def _listen(port: int | None) -> socket.socket:

@@ -16,7 +16,13 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.log import logger
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
-from ml_dash.server.http.cursors import invalid_as_of, invalid_cursor, read_cursor, write_cursor
+from ml_dash.server.http.cursors import (
+    invalid_as_of,
+    invalid_cursor,
+    read_cursor,
+    too_old_as_of,
+    write_cursor,
+)
 from ml_dash.server.local.blobs import LocalBlob, is_here
 from ml_dash.server.local.records import Signature, experiment_id, full_record, side_record, signature_of
 from ml_dash.server.local.view import LocalView
@@ -35,6 +41,8 @@ _FRESH_SECONDS = 5.0
 """How long the answer holds whether an open run is alive."""
 _OPEN_VIEWS = 128
 """Journals that are kept open."""
+_GONE_MOST = 1000
+"""Experiments that are gone and told to whoever asks what has changed; the first of them are forgotten beyond."""
 
 
 @dataclass(slots=True)
@@ -65,7 +73,10 @@ class LocalLibrary:
         # taken while `_looking` is held, never the other way round
         self._lock = threading.Lock()
         self._known: dict[str, _Experiment] = {}
+        # in the order in which they went
         self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._forgotten = 0
+        """The version at which the last one went that is forgotten."""
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
         self._version = 0
         self._looked_at = float("-inf")
@@ -210,6 +221,8 @@ class LocalLibrary:
         self._version += 1
         deleted = {**self._side(known), **(known.record or {}), "deletedAt": iso_time(time.time_ns())}
         self._gone[id_] = self._version, deleted
+        if len(self._gone) > _GONE_MOST:
+            self._forgotten, _ = self._gone.pop(next(iter(self._gone)))
 
     def _side(self, known: _Experiment) -> dict[str, Any]:
         side = known.side
@@ -238,8 +251,13 @@ class LocalLibrary:
         epoch, dot, version = text.partition(".")
         if not (dot and version.isascii() and version.isdigit() and len(version) < 16):
             raise invalid_as_of(text)
-        # of another process: everything may have changed since
-        return int(version) if epoch == self._epoch else -1
+        if epoch != self._epoch:
+            # of another process: everything may have changed since
+            return -1
+        if int(version) < self._forgotten:
+            # what has gone since is not known any more, and would stay in the list of whoever asks
+            raise too_old_as_of(text)
+        return int(version)
 
 
 def _parse_cursor(cursor: str) -> tuple[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import platform
 import secrets
 import threading
 from typing import TYPE_CHECKING, Literal
@@ -27,8 +29,9 @@ class OneTimeSessions:
     lifetime: int | None = None
 
     def __init__(self, port: int, on_used: Callable[[str], None]) -> None:
-        # browsers send cookies to all ports of a machine
-        self.cookie = f"ml_dash_ui_{port}"
+        # browsers send cookies to all ports of a machine, and behind each may be another machine, by a tunnel
+        machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+        self.cookie = f"ml_dash_ui_{port}_{machine}"
         self.token = secrets.token_urlsafe(24)
         self._on_used = on_used
         self._lock = threading.Lock()

@@ -76,7 +76,7 @@ def test_it_prints_an_address_whose_token_is_good_once(root: str) -> None:
         status, cookie = ask(port, "POST", "/api/v1/session", {"token": token})
         assert status == 200
         assert cookie is not None
-        assert cookie.startswith(f"ml_dash_ui_{port}=")
+        assert cookie.startswith(f"ml_dash_ui_{port}_")
         assert "HttpOnly" in cookie
         assert "Max-Age" not in cookie
         assert ask(port, "GET", "/api/v1/experiments", Cookie=cookie.partition(";")[0])[0] == 200
@@ -115,10 +115,24 @@ def test_it_ends_in_order(root: str, number: signal.Signals) -> None:
 def test_a_page_of_another_host_that_resolves_to_this_machine_is_refused(root: str) -> None:
     with ui(root, "--port", "0") as process:
         port, token = printed(process)
-        for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}"):
+        for host in ("evil.example", f"evil.example:{port}", f"192.168.0.7:{port}"):
             assert ask(port, "POST", "/api/v1/session", {"token": token}, host=host)[0] == 403
         for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"LOCALHOST:{port}"):
             assert ask(port, "GET", "/api/v1/health", host=host)[0] == 200
+
+
+def test_it_is_reached_through_any_port_of_a_tunnel(root: str) -> None:
+    """As by `ssh -L 9000:127.0.0.1:7008`: the browser asks for the tunnel's port."""
+    with ui(root, "--port", "0") as process:
+        port, token = printed(process)
+        host = f"127.0.0.1:{port + 1}"
+        status, cookie = ask(port, "POST", "/api/v1/session", {"token": token}, host=host)
+        assert status == 200
+        assert cookie is not None
+        assert (
+            ask(port, "GET", "/api/v1/experiments", host="localhost:9", Cookie=cookie.partition(";")[0])[0]
+            == 200
+        )
 
 
 def test_nothing_but_the_core_is_needed(root: str) -> None:

@@ -87,6 +87,30 @@ def test_changes_are_told_once_and_only_they(library: LocalLibrary, tmp_path: Pa
     assert gone.value.status == 404
 
 
+def test_what_is_gone_is_remembered_in_bounded_memory(
+    library: LocalLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks from a time of which nothing is known any more is told to list all again, and so misses nothing."""
+    monkeypatch.setattr(library_module, "_GONE_MOST", 3)
+    log(tmp_path, "alice/p/stays")
+    first = library.listing(ALL, 100, None)["asOf"]
+    marks = []
+    for number in range(10):
+        journal = tmp_path / f"alice/p/run{number}/journal"
+        journal.mkdir(parents=True)
+        library.listing(ALL, 100, None)
+        shutil.rmtree(journal.parent)
+        marks.append(library.listing(ALL, 100, None)["asOf"])
+    assert len(library._gone) == 3
+    for old in (first, marks[2]):
+        with pytest.raises(ApiError, match="list all again") as refused:
+            library.listing(ALL, 100, None, old)
+        assert refused.value.status == 400
+    told = library.listing(ALL, 100, None, marks[6])
+    assert sorted(prefixes(told)) == [f"alice/p/run{number}" for number in (7, 8, 9)]
+    assert all(each["deletedAt"] for each in told["data"])
+
+
 def test_another_process_s_marks_ask_for_everything(library: LocalLibrary, tmp_path: Path) -> None:
     log(tmp_path, "alice/p/a")
     other = LocalLibrary(str(tmp_path), 90.0).listing(ALL, 100, None)["asOf"]

@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import type { Experiment } from "../../api/types";
-import { merged, unread } from "./store";
+import { merged, records, refresh, unread } from "./store";
 
 function record(id: string, change: Partial<Experiment> = {}): Experiment {
   return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as Experiment;
@@ -29,4 +29,24 @@ test("an experiment is unread until every value that is asked for has come, be i
   ]);
   expect(unread(["1", "2", "3"], wanted, values)).toBe(2);
   expect(unread(["1", "2", "3"], [], values)).toBe(1);
+});
+
+test("all is listed again where what has changed since the last time is not known any more", async () => {
+  const asked: string[] = [];
+  let listed = [record("1"), record("2")];
+  vi.stubGlobal("fetch", async (url: string) => {
+    asked.push(url.replace(/.*limit=\d+/, ""));
+    const isOld = url.includes("changed_since=1");
+    const page = { data: listed, total: listed.length, hasMore: false, cursor: null, asOf: String(asked.length) };
+    return new Response(JSON.stringify(isOld ? { error: { code: "invalid", message: "list all again" } } : page), {
+      status: isOld ? 400 : 200,
+    });
+  });
+  const { signal } = new AbortController();
+  listed = [record("1"), record("2")];
+  const before = refresh(signal);
+  listed = [record("2")];
+  await before;
+  expect([...records.value.keys()]).toEqual(["2"]);
+  expect(asked).toEqual(["", "&changed_since=1", ""]);
 });

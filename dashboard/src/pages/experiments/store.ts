@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import { get, post } from "../../api/client";
+import { ApiError, get, post } from "../../api/client";
 import type { Experiment, Experiments, MetricField, Values } from "../../api/types";
 
 /** Parameters and last values of one experiment, when it had so many rows. */
@@ -23,6 +23,7 @@ const FIRST_PAGE = 100;
 const PAGE = 1000;
 const BATCH = 200;
 const METRICS_MAX = 32;
+const INVALID = 400;
 
 export const records = signal<ReadonlyMap<string, Experiment>>(new Map());
 export const values = signal<ReadonlyMap<string, Known>>(new Map());
@@ -57,9 +58,19 @@ async function list(signal: AbortSignal): Promise<void> {
   asOf = first;
 }
 
-/** Take in what has changed since the last time. */
+/** Take in what has changed since the last time; list all again where that is so long ago that nobody knows. */
 export async function refresh(signal: AbortSignal): Promise<void> {
   await loadAll(signal);
+  try {
+    await changes(signal);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === INVALID)) throw error;
+    loading = null;
+    await loadAll(signal);
+  }
+}
+
+async function changes(signal: AbortSignal): Promise<void> {
   let cursor: string | null = null;
   let latest: string | null = null;
   do {
