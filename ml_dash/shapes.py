@@ -55,6 +55,10 @@ class Request(Struct, rename="camel", forbid_unknown_fields=True):
     """The body of a request. A field that it does not have is a mistake, perhaps in writing."""
 
 
+class SecretRequest(Request):
+    """The body of a request about a secret: what is given under a wrong name may be one, and is not shown again."""
+
+
 class Answer(Struct, rename="camel"):
     """The body of an answer. Later versions may add fields."""
 
@@ -153,7 +157,7 @@ _LIFETIME = Meta(
 )
 
 
-class NewToken(Request):
+class NewToken(SecretRequest):
     """A token to create."""
 
     name: Annotated[Name, Meta(extra={"remedy": "give 1 to 255 printable characters"})]
@@ -172,7 +176,7 @@ class Session(Answer):
     version: str
 
 
-class NewSession(Request):
+class NewSession(SecretRequest):
     """The token with which a browser signs in."""
 
     token: Annotated[

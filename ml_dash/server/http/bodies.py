@@ -21,7 +21,7 @@ from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.query_args import checked, field_types, invalid
-from ml_dash.shapes import NewSession, NewToken
+from ml_dash.shapes import SecretRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -131,8 +131,7 @@ async def read_object(
         raise _invalid(f"the body is nested more than {_DEPTH_MAX} levels deep: flatten it")
     known = field_types(shape)
     if unknown := sorted(value.keys() - known.keys(), key=str):
-        # of these, it may be a secret under a name with a typing error
-        shown = "…" if shape in {NewToken, NewSession} else value[unknown[0]]
+        shown = "…" if issubclass(shape, SecretRequest) else value[unknown[0]]
         remedy = f"there is no such field: send one object of {', '.join(known)}"
         raise invalid(str(unknown[0])[:200], shown, remedy)
     if permit is not None:
