@@ -109,6 +109,10 @@ class RemoteView(View):
             experiment=None,
         )
 
+    def record(self) -> Mapping[str, Any] | None:
+        """Return the server's record of the experiment; None where it does not have it."""
+        return self._call(self._client.find(self._prefix))
+
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """See `View.files`."""
         return self._files.list(query)

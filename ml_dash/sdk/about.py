@@ -38,26 +38,6 @@ class About:
         self.is_fixed = False  # where it is, what other runs stored does not count
 
     @property
-    def readme(self) -> str | None:
-        """The description for people."""
-        return self._readme if self._readme is not None else self._stored().get("readme")
-
-    @property
-    def tags(self) -> list[str]:
-        """The tags."""
-        return list(self._tags if self._tags is not None else self._stored().get("tags") or [])
-
-    @property
-    def bindrs(self) -> list[str]:
-        """The bindrs."""
-        return list(self._bindrs if self._bindrs is not None else self._stored().get("bindrs") or [])
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """The metadata."""
-        return dict(self._metadata if self._metadata is not None else self._stored().get("metadata") or {})
-
-    @property
     def given(self) -> dict[str, Any]:
         """What was given, as the arguments of `Experiment` that mean it; None for what was not."""
         return {
@@ -79,11 +59,12 @@ class About:
 
     def known(self) -> dict[str, Any]:
         """Return what was given, and for what was not, what is stored here, if anything is."""
-        stored = {name: self._stored().get(name) for name in DESCRIBED}
+        stored = {name: self.stored().get(name) for name in DESCRIBED}
         return {name: value for name, value in stored.items() if value is not None} | self.record()
 
-    def _stored(self) -> dict[str, Any]:
-        # Of an earlier run. Unreadable is the same as not there: what is said about a run must not stop it.
+    def stored(self) -> dict[str, Any]:
+        """Return what an earlier run has stored here, and empty where that is nothing."""
+        # Unreadable is the same as not there: what is said about a run must not stop it.
         import json
 
         if self.is_fixed:

@@ -137,23 +137,24 @@ class Experiment:
 
     @property
     def readme(self) -> str | None:
-        """The description for people: the one given, else the one stored."""
-        return self._session.about.readme
+        """The description for people: the one given, else the one stored (with ``dash_root=None`` at the server)."""
+        readme: str | None = self._session.said("readme")
+        return readme
 
     @property
     def tags(self) -> list[str]:
         """The tags given, else those stored."""
-        return self._session.about.tags
+        return list(self._session.said("tags") or [])
 
     @property
     def bindrs(self) -> list[str]:
         """The bindrs given, else those stored."""
-        return self._session.about.bindrs
+        return list(self._session.said("bindrs") or [])
 
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata given, else those stored."""
-        return self._session.about.metadata
+        return dict(self._session.said("metadata") or {})
 
     @property
     def id(self) -> str | None:
@@ -230,7 +231,10 @@ class Experiment:
         return await self._session.aflush(timeout)
 
     def status(self) -> ExperimentStatus:
-        """Say what has become of the rows that this process logged, and how the run stands; waits for nothing."""
+        """Say what has become of the rows that this process logged, and how the run stands; waits for nothing.
+
+        But of an experiment that was not started here, with ``dash_root=None``, the server is asked how it stands.
+        """
         return self._session.status()
 
 

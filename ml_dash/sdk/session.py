@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.client.destination import make_outbox
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.errors import InvalidArgumentError, JournalError, JournalWriteError, ServerUnavailableError
+from ml_dash.errors import (
+    InvalidArgumentError,
+    JournalError,
+    JournalWriteError,
+    RemoteError,
+    ServerUnavailableError,
+)
 from ml_dash.forks import guarded_imports
 from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
@@ -25,7 +32,7 @@ from ml_dash.sdk.series_port import Port
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ml_dash.client.destination import Destination
     from ml_dash.client.view import RemoteView
@@ -260,8 +267,32 @@ class Session:
 
     def status(self) -> ExperimentStatus:
         """Count the rows of this process; see `Experiment.status`."""
+        if self.run_status is None and not self.destination.keeps:
+            return self._status_elsewhere()
         run_status = self.run_status or self.written.run(stale_after=self.settings.stale_after).status
         return status_of(self.channel, self.upload, run_status)
+
+    def _status_elsewhere(self) -> ExperimentStatus:
+        """Return the status of an experiment that only a server has, and that was not started here."""
+        own = status_of(None, None, None)
+        try:
+            return replace(own, status=self.server_view().run().status, online=True)
+        except (RemoteError, ServerUnavailableError) as error:  # asking how things stand does not raise
+            return replace(own, last_error=str(error))
+
+    def said(self, name: str) -> Any:
+        """Return readme, tags, bindrs or metadata: what was given, else what is stored, here or at the server alone."""
+        given = self.about.given[name]
+        if given is not None:
+            return given
+        stored: Mapping[str, Any] | None
+        if self.destination.keeps:
+            stored = self.about.stored()
+        elif self.channel is None:
+            stored = self.server_view().record()
+        else:  # a run is not made to wait for an answer: it knows what it was told when it reached the server
+            stored = None if self.upload is None else self.upload.record
+        return (stored or {}).get(name)
 
     def is_running(self) -> bool:
         """Say whether a run of the experiment is going on, here or elsewhere, by the journal on this disk."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment
+from ml_dash import Experiment, ServerUnavailableError
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.processes import PREFIX, Scripts
 from tests.support.seen import Seen
@@ -79,7 +79,7 @@ def test_a_sync_that_has_nothing_to_send_says_nothing_again(
     """What the journal says is older than what another machine has said since."""
     finished = scripts.run(
         f"""
-        from ml_dash import Experiment
+        from ml_dash import Experiment, ServerUnavailableError
 
         with Experiment({PREFIX!r}, dash_url=True, echo=False, **{ABOUT!r}).run as exp:
             exp.metrics("train").log(step=1)
@@ -124,3 +124,42 @@ def test_what_an_earlier_object_said_in_an_outage_is_told_with_what_a_later_one_
         while not exp.status().online:
             exp.flush(0.1)
     assert (seen.record["readme"], seen.record["tags"]) == ("why", ["keep"])
+
+
+def test_a_handle_that_was_not_started_has_what_the_server_has(server: EmbeddedServer) -> None:
+    """As reads do; a run that goes on is not made to wait for an answer again."""
+    run(server, None, **ABOUT)
+    reader = Experiment(PREFIX, dash_url=server.url, dash_root=None, echo=False)
+    assert {name: getattr(reader, name) for name in ABOUT} == ABOUT
+    status = reader.status()
+    assert (status.status, status.online, status.logged) == ("COMPLETED", True, 0)
+    with Experiment(PREFIX, dash_url=server.url, dash_root=None, echo=False, tags=["new"]).run as exp:
+        assert {name: getattr(exp, name) for name in ABOUT} == {**ABOUT, "tags": ["new"]}
+        exp.metrics("train").log(step=2)
+        exp.flush(30)
+        assert reader.status().status == "RUNNING"
+        assert reader.tags == ["new"]
+    assert reader.status().status == "COMPLETED"
+    given = Experiment(PREFIX, dash_url=server.url, dash_root=None, tags=["mine"])
+    assert (given.tags, given.readme) == (["mine"], "why")
+
+
+def test_a_handle_of_what_no_server_has_is_empty(server: EmbeddedServer) -> None:
+    reader = Experiment("alice/p/nothing", dash_url=server.url, dash_root=None)
+    assert (reader.readme, reader.tags, reader.bindrs, reader.metadata) == (None, [], [], {})
+    assert (reader.status().status, reader.status().online) == (None, True)
+
+
+def test_a_handle_whose_server_is_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be an answer raises, as reads do; how things stand does not, and says why it is not known."""
+    monkeypatch.setenv("ML_DASH_START_TIMEOUT", "0")
+    nobody = "http://127.0.0.1:9"  # nothing listens there
+    reader = Experiment(PREFIX, dash_url=nobody, dash_root=None, readme="given", echo=False)
+    assert reader.readme == "given"
+    with pytest.raises(ServerUnavailableError):
+        _ = reader.tags
+    status = reader.status()
+    assert (status.status, status.online) == (None, False)
+    assert status.last_error is not None
+    with reader.run:
+        assert reader.tags == []  # a run goes on without its server
