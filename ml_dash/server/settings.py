@@ -35,6 +35,7 @@ class ServerSettings:
         stale_after: How long a running run may show no sign of life before it counts as dead.
         orphan_age: Least age at which an object that nothing refers to is removed. It is far longer than any request
             takes, because an object is written before the transaction that refers to it.
+        trash_age: How long an object that was removed can be brought back.
         upkeep_interval: Time between two searches for what is to be merged and removed.
         quota_bytes: Most bytes that the blobs of an owner may have together; None for no limit. Owners may have limits
             of their own.
@@ -62,6 +63,7 @@ class ServerSettings:
     compact_rows: int = 10_000
     stale_after: float = 90.0
     orphan_age: float = 3600.0
+    trash_age: float = 7 * 86_400.0
     upkeep_interval: float = 60.0
     quota_bytes: int | None = None
     file_bytes: int | None = None

@@ -15,8 +15,11 @@ from ml_dash.errors import MLDashError
 from ml_dash.server.blobs.backend import Backend
 from ml_dash.server.blobs.catalogue import BlobCatalogue
 from ml_dash.server.blobs.collector import BlobCollector
+from ml_dash.server.blobs.keeper import StoreKeeper
 from ml_dash.server.blobs.limits import OwnerLimits
+from ml_dash.server.blobs.names import part_name
 from ml_dash.server.blobs.objects import ObjectStore
+from ml_dash.server.blobs.orphans import OrphanCollector
 from ml_dash.server.blobs.transfers import BlobTransfers
 from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.db.database import Database
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from ml_dash.server.settings import ServerSettings
 
 _LOG = logging.getLogger("ml_dash.server")
-_PROBE = "probe/ready"
 _PROBE_SECONDS = 1.0
 
 
@@ -51,13 +53,19 @@ class Store:
         self.settings = settings
         self.clock = clock
         self.telemetry = Telemetry()
-        self.backend = Backend(database, objects, settings, clock, self.telemetry)
+        self.keeper = StoreKeeper(database, objects, clock, self.telemetry)
+        self.backend = Backend(database, objects, settings, clock, self.telemetry, self.keeper)
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
         self.limits = OwnerLimits(database, settings)
         self.blob_catalogue = BlobCatalogue(database, self.limits, clock)
         self.transfers = BlobTransfers(self.blob_catalogue, self.backend)
         self.blob_collector = BlobCollector(self.backend)
-        self.compactor = Compactor(self.backend, upkeep=self.blob_collector.collect_hourly)
+        self.orphan_collector = OrphanCollector(self.backend)
+        self.compactor = Compactor(
+            self.backend,
+            # this order: objects that were stored must be known to be ours before any are removed
+            (self.keeper.advance, self.blob_collector.collect_hourly, self.orphan_collector.collect_hourly),
+        )
         self.ingest = Ingest(self.backend, on_hot=self.compactor.notice)
         self.closing = False
         """Whether the shutdown has begun: nothing new is accepted."""
@@ -71,8 +79,9 @@ class Store:
         """Open the database and the object store that the settings name. Call `start` afterwards.
 
         Raises:
-            MLDashError: A URL is invalid, a package is missing, or the database is newer or out of reach.
-            OSError: The directory cannot be made or written.
+            MLDashError: A URL is invalid, a package is missing, the database is newer or out of reach, or the object
+                store is not this database's.
+            OSError: The directory cannot be made or written, or the object store was never seen and is out of reach.
         """
         if settings.database is None or settings.blobs is None:
             path = settings.directory
@@ -84,7 +93,13 @@ class Store:
                     f"the data directory {path!r} cannot be made: {reason}; name another one with --data"
                 ) from error
         objects = ObjectStore(settings.blobs_url)
-        return cls(Database.open(settings.database_url), objects, settings, clock)
+        store = cls(Database.open(settings.database_url), objects, settings, clock)
+        try:
+            store.keeper.settle()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def start(self) -> None:
         """Start the threads that store and merge."""
@@ -98,6 +113,11 @@ class Store:
         self.ingest.stop()
         self.transfers.close()
         self.compactor.stop()
+        try:
+            # a backup is taken now, or an older one brought back
+            self.keeper.advance()
+        except (OSError, SQLAlchemyError, MLDashError) as error:
+            _LOG.warning("the blob store was not told how far its database is: %s", error)
         self._readers.close()
         self.database.close()
 
@@ -139,8 +159,9 @@ class Store:
     def _probe(self) -> bool:
         try:
             # more than nothing: a full disk may still take an empty file
-            self.objects.put(_PROBE, b"\0" * 4096)
-            self.objects.delete([_PROBE])
+            probe = part_name()
+            self.objects.put(probe, b"\0" * 4096)
+            self.objects.delete([probe])
             with self.database.write() as connection:
                 # changes nothing, and is written and synced all the same
                 connection.execute(text("UPDATE alembic_version SET version_num = version_num"))

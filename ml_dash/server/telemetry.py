@@ -40,7 +40,13 @@ class Telemetry:
             registry=self._registry,
         )
         self.compacted = counted("mldash_compacted_rows", "Rows merged into chunks.")
-        self.orphans = counted("mldash_removed_objects", "Objects removed, to which nothing referred.")
+        self.orphans = counted(
+            "mldash_removed_objects", "Objects moved into the trash, to which nothing referred."
+        )
+        self.held = gauge(
+            "mldash_removal_held",
+            "Whether nothing is removed from the object store until an operator says so.",
+        )
         self.parts = counted(
             "mldash_content_parts", "Parts of contents of files stored, whole ones included."
         )

@@ -151,3 +151,13 @@ def test_a_port_in_use_and_a_weak_admin_token_are_said_in_one_line(tmp_path: Pat
     code, said = refused("--port", "0", "--data", str(tmp_path), ML_DASH_ADMIN_TOKEN="short")
     assert code == 2
     assert said.startswith("Error: ML_DASH_ADMIN_TOKEN")
+
+
+def test_a_directory_with_somebodys_files_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.docx").write_text("mine")
+    code, said = refused("--port", "0", "--data", str(tmp_path / "data"), "--blobs", str(tmp_path / "mine"))
+    assert code == 1
+    assert said.startswith(f"Error: the blob store {tmp_path}/mine is not empty (there is thesis.docx)")
+    assert len(said.splitlines()) == 1
+    assert os.listdir(tmp_path / "mine") == ["thesis.docx"]

@@ -69,13 +69,13 @@ def cluster() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def new_database(url: str) -> str:
-    """Create an empty database, and return its URL."""
+def new_database(url: str, *, of: str = "template1") -> str:
+    """Create a database, and return its URL; a copy of another one, to which nobody is connected, by its name."""
     name = f"mldash{next(_NAMES)}"
     engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
     )
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {of}"))
     engine.dispose()
     return url.rpartition("/")[0] + "/" + name

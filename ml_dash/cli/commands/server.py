@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from ml_dash.cli.commands.server_check import Data, DatabaseUrl, check, open_database
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import age_text, complain, local_time, print_json
@@ -33,6 +34,7 @@ _token = typer.Typer(
     help="Make, list and revoke tokens, on the server's machine.",
 )
 server.add_typer(_token, name="token")
+server.command("check")(check)
 
 
 @server.callback()
@@ -100,6 +102,8 @@ def _serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError("ml-dash server", error.name or "aiohttp", "server") from error
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    # what is removed from the blob store is said, each object: it may have to be found again
+    logging.getLogger("ml_dash.server.removals").setLevel(logging.INFO)
     settings = ServerSettings(
         host=host,
         port=port,
@@ -124,14 +128,6 @@ def _announce(url: str, admin_token: str | None) -> None:
 
 # No months, which have no fixed length; `m` is minutes.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
-
-Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The server's data directory.")]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database", metavar="URL", help="The server's database, if not in --data.", show_default=False
-    ),
-]
 
 
 @_token.command("create")
@@ -214,25 +210,11 @@ def _revoke(
 @contextmanager
 def _open_tokens(data: str, database: str | None) -> Iterator[Tokens]:
     """Open the tokens of a server that exists."""
-    try:
+    with open_database(ServerSettings(data=data, database=database)) as opened:
+        # not at the top: what the extra `server` installs is missing for most users
         from ml_dash.server.accounts.tokens import Tokens
-        from ml_dash.server.db.database import Database
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("ml-dash server", error.name or "sqlalchemy", "server") from error
 
-    url = ServerSettings(data=data, database=database).database_url
-    # Opening would make an empty database, in which a token would be of no use to any server.
-    path = url.removeprefix("sqlite:///")
-    if path != url and not os.path.isfile(path):
-        raise InvalidArgumentError(
-            f"there is no database of a server at {path!r}: name its data directory by --data, or start "
-            "`ml-dash server` there first"
-        )
-    opened = Database.open(url)
-    try:
         yield Tokens(opened)
-    finally:
-        opened.close()
 
 
 def _seconds(text: str) -> float | None:

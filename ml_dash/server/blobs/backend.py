@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock
+    from ml_dash.server.blobs.keeper import StoreKeeper
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
     from ml_dash.server.settings import ServerSettings
@@ -20,3 +21,4 @@ class Backend(NamedTuple):
     settings: ServerSettings
     clock: Clock
     telemetry: Telemetry
+    keeper: StoreKeeper

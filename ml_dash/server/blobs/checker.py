@@ -12,12 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.blobs.reading import pieces, read_piece
+from ml_dash.server.blobs.trash import REMOVALS
 from ml_dash.server.db.database import is_disk_full
 from ml_dash.server.errors import ApiError, busy, disk_full
 
 if TYPE_CHECKING:
+    from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.catalogue import Blob, BlobCatalogue
-    from ml_dash.server.blobs.objects import ObjectStore
 
 # a check reads a whole blob from the disk: more of them at once would only slow each other, and all that is served
 _THREADS = 2
@@ -29,9 +30,10 @@ Outcome = ApiError | None
 class BlobChecker:
     """Checks uploads whose parts are all stored, each once at a time. Any thread may use it."""
 
-    def __init__(self, catalogue: BlobCatalogue, objects: ObjectStore) -> None:
+    def __init__(self, catalogue: BlobCatalogue, backend: Backend) -> None:
         self._catalogue = catalogue
-        self._objects = objects
+        self._objects = backend.objects
+        self._keeper = backend.keeper
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ml-dash-check")
         self._lock = threading.Lock()
         self._under_way: dict[tuple[str, str], Future[Outcome]] = {}
@@ -77,8 +79,14 @@ class BlobChecker:
             digest.update(read_piece(self._objects, piece))
         if digest.hexdigest() == blob.checksum:
             return None if self._catalogue.finish(blob) else busy("the upload was begun anew meanwhile")
-        if self._catalogue.forget(blob):
+        # at once, and not by way of the trash, which counts for no quota; but where a copy of the database uses the
+        # store as well, the parts may be that one's too
+        if self._catalogue.forget(blob) and self._keeper.may_remove():
             self._objects.discard([part.object for part in blob.parts])
+            for part in blob.parts:
+                REMOVALS.info(
+                    "%s was removed: the upload that it is a part of has another checksum", part.object
+                )
         return ApiError(
             422,
             ErrorCode.CHECKSUM_MISMATCH,

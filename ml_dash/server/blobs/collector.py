@@ -4,19 +4,21 @@ A blob stays while a file of its owner names it that is not deleted, or was dele
 experiment, deleted ones included. It also stays for the time of its lease, a day after it was last sent, asked for, or
 named by a new row: a client uploads a blob before the row that names it, and may be offline in between.
 
-The decision and the removal are one transaction; the objects are removed after it, when nothing refers to them. To
-renew a lease (`ml_dash.server.blobs.catalogue.touch`) is to change the blob's row, so either the lease was renewed
+The decision and the removal are one transaction; the objects go into the trash after it, when nothing refers to them.
+To renew a lease (`ml_dash.server.blobs.catalogue.touch`) is to change the blob's row, so either the lease was renewed
 before the decision, or the blob is missing for whoever asks about it, and is sent again.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, or_, select
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.blobs.limits import add_used, lock_owner
+from ml_dash.server.blobs.trash import throw_away
 from ml_dash.server.db.tables import BLOB_PARTS, BLOBS, EXPERIMENTS, FILES
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.blobs.backend import Backend
 
+_LOG = logging.getLogger("ml_dash.server")
 LEASE_SECONDS = 86_400
 """How long a blob stays that no file names, and an upload to which no part comes."""
 _INTERVAL = 3600.0
@@ -49,6 +52,7 @@ class BlobCollector:
         """Remove what is to be removed now; return the number of blobs removed.
 
         Raises:
+            OSError: The object store cannot be reached.
             SQLAlchemyError: The database cannot be written.
         """
         removed = 0
@@ -56,6 +60,9 @@ class BlobCollector:
         with self._backend.database.read() as connection:
             owners = connection.execute(select(BLOBS.c.owner).where(self._unused()).distinct()).scalars()
             found = sorted(owners)
+        # a database that was restored or copied names less than there is, and takes for unused what another needs
+        if not found or not self._backend.keeper.may_remove():
+            return 0
         for owner in found:
             while count := self._collect(owner):
                 removed += count
@@ -81,7 +88,12 @@ class BlobCollector:
             connection.execute(delete(BLOBS).where(BLOBS.c.owner == owner, BLOBS.c.checksum.in_(checksums)))
             add_used(connection, owner, -sum(row.size for row in rows))
         self._backend.telemetry.blobs_removed.inc(len(rows))
-        self._backend.objects.discard(names)
+        try:
+            throw_away(self._backend.objects, names, self._backend.clock, "no file names it")
+        except OSError as error:
+            _LOG.info(
+                "unused objects could not be removed, and are left to the collector of objects: %s", error
+            )
         return len(rows)
 
     def _unused(self) -> ColumnElement[bool]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import secrets
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.paths import absolute_path
+from ml_dash.server.blobs.listing import Entry, walk
+from ml_dash.server.blobs.names import is_own, is_removable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,7 @@ _BUFFER_BYTES = 5 << 20
 """The smallest part that a bucket accepts in a multipart upload."""
 # parts sent at the same time: each more is 5 MiB of memory for every upload under way
 _BUFFERS = 1
+_PAGE = 500
 _SCHEMES = frozenset({"s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss"})
 # A request waits for this, and so does its client: rather than wait longer, it is asked to send it again.
 _CLIENT: Any = {"timeout": "30s", "connect_timeout": "5s"}
@@ -38,25 +41,36 @@ class ObjectError(OSError):
 class ObjectStore:
     """Objects by name. Any thread may use it.
 
+    Attributes:
+        where: Its directory, or its URL.
+        stored: Changes with every object that was stored here by this process.
+
     Args:
         where: A directory, which is made, or a URL: ``file:///…``, ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Keys
             and regions of a bucket come from the environment (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT``,
             ``AWS_ALLOW_HTTP``, …).
+        make: Whether to make the directory if it is missing.
 
     Raises:
-        InvalidArgumentError: The URL is invalid, or names a store that is not supported.
+        InvalidArgumentError: The URL is invalid or names a store that is not supported, or there is no such directory.
         OSError: The directory cannot be made.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, make: bool = True) -> None:
         try:
             import obstore
             from obstore.store import LocalStore, from_url
         except ImportError as error:
             raise MissingExtraError("The server", "obstore", "server") from error
+        self.stored = 0
         self._obstore: Any = obstore
         self._directory = _local_directory(where)
+        self.where = self._directory or where
         if self._directory is not None:
+            if not make and not os.path.isdir(self._directory):
+                raise InvalidArgumentError(
+                    f"there is no directory {where!r} with a blob store: name it by --blobs"
+                )
             os.makedirs(self._directory, exist_ok=True)
             self._store: Any = LocalStore(self._directory)
             return
@@ -71,11 +85,6 @@ class ObjectStore:
                 "Give a directory, or a URL such as s3://bucket/prefix"
             ) from error
 
-    @staticmethod
-    def new_name(experiment_id: str) -> str:
-        """Return a name that no other object has."""
-        return f"{experiment_id}/{secrets.token_hex(16)}"
-
     def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
         """Store an object, durably.
 
@@ -87,15 +96,33 @@ class ObjectStore:
             self._obstore.put(self._store, name, data, use_multipart=False)
         except Exception as error:  # obstore's own errors have no base below this
             raise _as_os_error(error, f"storing {name}") from error
-        if self._directory is not None:
-            self._sync(name)
+        self._stored(name)
 
-    @staticmethod
-    def new_blob_name() -> str:
-        """Return a name for a part of a blob that no other object has."""
-        # 256 directories: one with all blobs would be slow on some file systems
-        name = secrets.token_hex(16)
-        return f"contents/{name[:2]}/{name}"
+    def create(self, name: str, data: bytes) -> bool:
+        """Store an object that is not there yet, durably; return False if it is.
+
+        Raises:
+            OSError: It could not be stored.
+        """
+        try:
+            self._obstore.put(self._store, name, data, mode="create", use_multipart=False)
+        except self._obstore.exceptions.AlreadyExistsError:
+            return False
+        except (self._obstore.exceptions.NotSupportedError, NotImplementedError):
+            # a bucket that knows no conditions: who stores at the same moment finds out when it reads
+            return self._create_unless_seen(name, data)
+        except Exception as error:
+            raise _as_os_error(error, f"storing {name}") from error
+        self._stored(name)
+        return True
+
+    def _create_unless_seen(self, name: str, data: bytes) -> bool:
+        try:
+            self.read(name)
+        except FileNotFoundError:
+            self.put(name, data)
+            return True
+        return False
 
     def writer(self, name: str) -> ObjectWriter:
         """Return a writer that stores an object piece by piece.
@@ -108,15 +135,14 @@ class ObjectStore:
         """
         if self._directory is None:
             return ObjectWriter(self, name, self._open_remote(name))
-        path = os.path.join(self._directory, *name.split("/"))
+        path = self._path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         # unbuffered: pieces are large, and what is in a buffer would fail late, when it is closed
         return ObjectWriter(self, name, open(path, "xb", buffering=0))
 
     def finish(self, name: str) -> None:
         """Make an object that was written piece by piece survive a power cut."""
-        if self._directory is not None:
-            self._sync(name)
+        self._stored(name)
 
     def get(self, name: str, offset: int, length: int) -> bytes:
         """Return a part of an object.
@@ -125,9 +151,21 @@ class ObjectStore:
             OSError: The object is missing, or the store out of reach.
         """
         if self._directory is not None:
-            return _read_at(os.path.join(self._directory, *name.split("/")), offset, length)
+            return _read_at(self._path(name), offset, length)
         try:
             return bytes(self._obstore.get_range(self._store, name, start=offset, length=length))
+        except Exception as error:
+            raise _as_os_error(error, f"reading {name}") from error
+
+    def read(self, name: str) -> bytes:
+        """Return a small object.
+
+        Raises:
+            FileNotFoundError: There is none.
+            OSError: The store is out of reach.
+        """
+        try:
+            return bytes(self._obstore.get(self._store, name).bytes())
         except Exception as error:
             raise _as_os_error(error, f"reading {name}") from error
 
@@ -138,34 +176,71 @@ class ObjectStore:
             OSError: One could not be removed.
         """
         for name in names:
+            _check_removable(name)
             try:
-                self._obstore.delete(self._store, name)
+                if self._directory is not None:
+                    os.unlink(self._path(name))
+                else:
+                    self._obstore.delete(self._store, name)
             except FileNotFoundError:
                 continue
             except Exception as error:
                 raise _as_os_error(error, f"removing {name}") from error
 
     def discard(self, names: list[str]) -> None:
-        """Remove objects that nothing refers to; the collector of objects removes what cannot be removed now."""
+        """Remove objects that no transaction has ever named; the collector removes what cannot be removed now."""
         try:
             self.delete(names)
         except OSError as error:
             _LOG.info("an unused object could not be removed, and is left to the collector: %s", error)
 
-    def older_than(self, age: float) -> Iterator[list[str]]:
-        """Yield the names of the objects that were stored more than `age` seconds ago, some at a time."""
-        before = datetime.now(timezone.utc) - timedelta(seconds=age)
-        pages = iter(self._obstore.list(self._store, chunk_size=500))
+    def move(self, name: str, to: str) -> bool:
+        """Give an object another name; return False if it is missing.
+
+        Raises:
+            OSError: It could not be moved.
+        """
+        _check_removable(name)
+        _check_removable(to)
+        try:
+            if self._directory is not None:
+                os.makedirs(os.path.dirname(self._path(to)), exist_ok=True)
+                os.replace(self._path(name), self._path(to))
+            else:
+                self._obstore.rename(self._store, name, to)
+        except FileNotFoundError:
+            return False
+        except Exception as error:
+            raise _as_os_error(error, f"moving {name}") from error
+        return True
+
+    def entries(self, *, strangers: bool = False) -> Iterator[list[Entry]]:
+        """Yield what is here, some at a time: this server's objects, those in the trash included.
+
+        Args:
+            strangers: Whether to yield all else as well.
+
+        Raises:
+            OSError: The store cannot be listed.
+        """
+        for page in self._pages(strangers=strangers):
+            yield [entry for entry in page if strangers or is_removable(entry.name)]
+
+    def _pages(self, *, strangers: bool) -> Iterator[list[Entry]]:
+        if self._directory is not None:
+            found = walk(self._directory, strangers=strangers)
+            while page := list(islice(found, _PAGE)):
+                yield page
+            return
+        pages = iter(self._obstore.list(self._store, chunk_size=_PAGE))
         while True:
             try:
-                found = next(pages, None)
+                listed = next(pages, None)
             except Exception as error:
                 raise _as_os_error(error, "listing objects") from error
-            if found is None:
+            if listed is None:
                 return
-            names = [entry["path"] for entry in found if entry["last_modified"] < before]
-            if names:
-                yield names
+            yield [Entry(each["path"], each["size"], each["last_modified"].timestamp()) for each in listed]
 
     def _open_remote(self, name: str) -> Any:
         try:
@@ -175,8 +250,18 @@ class ObjectStore:
         except Exception as error:
             raise _as_os_error(error, f"storing {name}") from error
 
+    def _path(self, name: str) -> str:
+        return os.path.join(str(self._directory), *name.split("/"))
+
+    def _stored(self, name: str) -> None:
+        if self._directory is not None:
+            self._sync(name)
+        if is_own(name):
+            # no lock: of two at once, one may count for both, and it has changed all the same
+            self.stored += 1
+
     def _sync(self, name: str) -> None:
-        path = os.path.join(str(self._directory), *name.split("/"))
+        path = self._path(name)
         _fsync(path)
         # the name, and those of the directories that it is in, are entries of the directories above
         for _ in name.split("/"):
@@ -228,6 +313,12 @@ class ObjectWriter:
             raise
         except Exception as error:  # obstore's own errors have no base below this
             raise _as_os_error(error, f"storing {self._name}") from error
+
+
+def _check_removable(name: str) -> None:
+    # the one place through which all removals go: whatever is wrong above, a stranger's file is not touched
+    if not is_removable(name):
+        raise ValueError(f"{name!r} is not the name of an object of ML-Dash, and is left alone")
 
 
 def _allows_http() -> bool:

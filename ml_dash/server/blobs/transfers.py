@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.blobs.catalogue import Blob, BlobCatalogue, Part, no_upload
 from ml_dash.server.blobs.checker import BlobChecker, store_error
+from ml_dash.server.blobs.names import part_name
 from ml_dash.server.blobs.reading import PIECE_BYTES, Piece, ReadableBlob, read_piece
 from ml_dash.server.db.database import may_be_committed
 from ml_dash.server.errors import ApiError, busy
@@ -34,7 +35,7 @@ class BlobTransfers:
         self._objects = backend.objects
         self._telemetry = backend.telemetry
         self._threads = Threads(_THREADS, thread_name_prefix="ml-dash-blob")
-        self._checker = BlobChecker(catalogue, backend.objects)
+        self._checker = BlobChecker(catalogue, backend)
 
     def close(self) -> None:
         """Give up the checks under way, and wait for the rest."""
@@ -71,7 +72,7 @@ class BlobTransfers:
             async for chunk in chunks:
                 self._telemetry.blob_bytes.inc(len(chunk))
             return
-        name = self._objects.new_blob_name()
+        name = part_name()
         sink = await self._threads.run(_Sink, self._objects, name)
         used = False
         try:
@@ -149,7 +150,7 @@ class BlobTransfers:
             return
         name = None
         if body:
-            name = self._objects.new_blob_name()
+            name = part_name()
             try:
                 self._objects.put(name, body)
             except OSError as error:

@@ -30,6 +30,9 @@ Of owners and their blobs, whatever number of files names them:
 ``owner_limits``
     What each owner has stored, and may store. Its row is locked by who adds blobs or removes them.
 
+Of the object store: ``blob_store``, with the id that it and this database have in common, and
+``blob_store_generations``, see `ml_dash.server.blobs.identity`.
+
 Of who may do what: ``tokens``, ``token_grants``, ``sessions`` of browsers and ``device_requests`` (logins under way).
 
 Text that may be anything Python calls a str (lone surrogates and NUL included, which databases refuse) is stored as
@@ -322,6 +325,23 @@ OWNER_LIMITS = Table(
     *_required(BigInteger, "used_bytes"),
     # NULL where the server's own limit goes; `NO_LIMIT` for no limit at all
     *_optional(BigInteger, "quota_bytes", "file_bytes"),
+)
+
+BLOB_STORE = Table(
+    "blob_store",
+    METADATA,
+    # always 1: there is one row, and a second one would break the key
+    Column("row", SmallInteger, primary_key=True, autoincrement=False),
+    *_required(_ID, "id"),
+    *_required(BigInteger, "created_ns"),
+)
+
+GENERATIONS = Table(
+    "blob_store_generations",
+    METADATA,
+    *_key(String(32), "generation"),
+    *_required(BigInteger, "created_ns"),
+    Index(None, "created_ns"),
 )
 
 TOKENS = Table(

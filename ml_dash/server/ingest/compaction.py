@@ -1,4 +1,4 @@
-"""Upkeep in the background: small blocks become large ones, and objects that nothing refers to are removed.
+"""Upkeep in the background: small blocks become large ones; and the time at which all other upkeep is done.
 
 Blocks of a few rows lie in the database, where they are cheap to add and expensive to read. When enough rows of a
 series are together, they are merged, written to the blob store as one object, and then swapped for references
@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from ml_dash.errors import MLDashError
 from ml_dash.journal.block_ops import can_merge, merge_blocks
 from ml_dash.journal.blocks import encode_block, to_msgpack
 from ml_dash.journal.frame_table import KNOWN_KINDS
 from ml_dash.series import Kind
+from ml_dash.server.blobs.names import rows_name
 from ml_dash.server.db.database import may_be_committed
-from ml_dash.server.db.tables import BLOB_PARTS, BLOCKS, EXPERIMENTS, OBJECTS, SERIES
+from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
 from ml_dash.server.rows.index import STORED, StoredBlock, head_of, load_block
@@ -57,12 +60,12 @@ class _Chunk(NamedTuple):
 
 
 class Compactor:
-    """Merges and removes, on a thread of its own; calls `upkeep` as well, now and then.
+    """Merges on a thread of its own; makes the calls of `upkeep` there as well, now and then.
 
     Several server processes may each have one on the same database.
     """
 
-    def __init__(self, backend: Backend, upkeep: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, backend: Backend, upkeep: Sequence[Callable[[], object]] = ()) -> None:
         self._backend = backend
         self._upkeep = upkeep
         # a dict for a set that keeps the order: the series that has waited longest comes first
@@ -113,44 +116,27 @@ class Compactor:
         self._backend.telemetry.compacted.inc(merged)
         return merged
 
-    def collect(self) -> int:
-        """Remove the objects that are old, and that nothing refers to; return how many.
-
-        An object is written before the transaction that refers to it. The age keeps those whose transaction is still to
-        come: it is far longer than any request takes.
-        """
-        removed = 0
-        for names in self._backend.objects.older_than(self._backend.settings.orphan_age):
-            with self._backend.database.read() as connection:
-                used = {
-                    name
-                    for column in (OBJECTS.c.name, BLOB_PARTS.c.object)
-                    for name in connection.execute(select(column).where(column.in_(names))).scalars()
-                }
-            unused = [name for name in names if name not in used]
-            # not in the transaction: names are never used twice, so one that is unused at this age stays unused
-            self._backend.objects.delete(unused)
-            removed += len(unused)
-        self._backend.telemetry.orphans.inc(removed)
-        return removed
-
     def _work(self) -> None:
         # what became hot before a restart: nobody gives notice of it any more
         self._guarded(self.compact_all)
+        interval = self._backend.settings.upkeep_interval
+        due = time.monotonic() + interval
         while not self._end.is_set():
-            hot = self._next()
-            if not hot and not self._end.is_set():
-                self._guarded(self._upkeep)
-                self._guarded(self.collect)
-            for experiment_id, series in hot:
+            for experiment_id, series in self._next(due - time.monotonic()):
                 if not self._end.is_set():
                     self._guarded(self.compact, experiment_id, series)
+            # by the clock, and not when there is nothing to merge: on a busy server there always is
+            if time.monotonic() >= due:
+                for each in self._upkeep:
+                    if not self._end.is_set():
+                        self._guarded(each)
+                due = time.monotonic() + interval
 
-    def _next(self) -> list[tuple[str, int]]:
-        """Wait for series that are to be merged; none when the time for other upkeep has come."""
+    def _next(self, seconds: float) -> list[tuple[str, int]]:
+        """Wait for series that are to be merged, at most so long."""
         with self._changed:
-            if not self._hot and not self._end.is_set():
-                self._changed.wait(self._backend.settings.upkeep_interval)
+            if not self._hot and not self._end.is_set() and seconds > 0:
+                self._changed.wait(seconds)
             hot, self._hot = list(self._hot), {}
             return hot
 
@@ -158,7 +144,7 @@ class Compactor:
         try:
             function(*args)
         # ValueError: a block that cannot be read, which must not end the upkeep of all the others
-        except (OSError, SQLAlchemyError, ApiError, ValueError) as error:
+        except (OSError, SQLAlchemyError, ApiError, MLDashError, ValueError) as error:
             _LOG.warning("upkeep is put off: %s", error)
 
     def _small(self, experiment_id: str, series: int, after: int) -> list[_Small]:
@@ -191,7 +177,7 @@ class Compactor:
 
     def _replace(self, experiment_id: str, series: int, small: list[_Small]) -> int:
         chunks = [_chunk(self._backend.objects, group) for group in _groups(small)]
-        name = self._backend.objects.new_name(experiment_id)
+        name = rows_name(experiment_id)
         self._backend.objects.put(name, b"".join(chunk.data for chunk in chunks))
         try:
             swapped = self._swap(experiment_id, series, small, chunks, name)

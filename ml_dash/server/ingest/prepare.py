@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.journal.block_ops import can_merge, merge_blocks
 from ml_dash.journal.blocks import Block, block_rows, encode_block, to_msgpack
 from ml_dash.series import Kind
+from ml_dash.server.blobs.names import rows_name
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
 
@@ -259,7 +260,7 @@ def _write_object(
         start = frames[0].start
         data = view[start : frames[-1].end]
         offsets = {id(piece): piece.first.offset - start for piece in pieces}
-    name = objects.new_name(experiment_id)
+    name = rows_name(experiment_id)
     objects.put(name, data)
     return NewObject(name, len(data)), offsets
 

