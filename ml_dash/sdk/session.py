@@ -323,6 +323,8 @@ class Session:
             "prefix": identity.prefix,
             "url": self.destination.url,
             **self.about.known(),
+            # not in the journal, which is sent to servers: a path of this machine, to find a name by when it is moved
+            "root": self.destination.root,
             "owner": identity.owner,
             "project": identity.project,
             "folder": identity.folder,

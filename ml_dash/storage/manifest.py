@@ -11,6 +11,7 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
 from ml_dash.status import RunStatus
+from ml_dash.storage.naming import name_by_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,21 +36,45 @@ class Manifest:
 
     All methods raise `JournalVersionError` where a later version wrote the journal, and `OSError` where it cannot be
     listed. Of a segment that cannot be read nothing is said, but in `unreadable`.
+
+    Args:
+        directory: The experiment's.
+        clock: The time.
+        disk: The file system.
+        name: What the experiment is to be called; None for the name that its place gives it, see `storage.naming`.
     """
 
-    def __init__(self, directory: str, clock: Clock = SYSTEM_CLOCK, disk: Disk = REAL_DISK) -> None:
+    def __init__(
+        self,
+        directory: str,
+        clock: Clock = SYSTEM_CLOCK,
+        disk: Disk = REAL_DISK,
+        *,
+        name: str | None = None,
+    ) -> None:
         self.directory = directory
         self.journal = os.path.join(directory, "journal")
         self._clock = clock
         self._disk = disk
+        self._name = name
         self._told: _Told | None = None
         self._stamp: object = None
 
     def describe(self) -> Mapping[str, Any]:
         """Return what is known of the experiment: its prefix, readme, tags, bindrs and metadata.
 
-        ``experiment.json`` says it; where that is not there or damaged, the journal's starts of runs do.
+        ``experiment.json`` says it; where that is not there or damaged, the journal's starts of runs do. The
+        prefix is the one that it has now; if that is another one than it was logged under, this is its ``formerly``.
         """
+        said = self._said()
+        prefix = said.get("prefix")
+        if not isinstance(prefix, str):
+            return said if self._name is None else {**said, "prefix": self._name}
+        root = said.get("root")
+        name = self._name or name_by_place(self.directory, prefix, root if isinstance(root, str) else None)
+        return said if name == prefix else {**said, "prefix": name, "formerly": prefix}
+
+    def _said(self) -> Mapping[str, Any]:
         path = os.path.join(self.directory, "experiment.json")
         try:
             record = json.loads(self._disk.read_at(path, 0, self._disk.size(path)))

@@ -147,6 +147,13 @@ class Replay:
             report = await sync_experiment(
                 left.directory, client, self._run_blocking, only=left.writers.__contains__, patience=math.inf
             )
+            if report.formerly is not None:
+                logger().warning(
+                    "%s was logged as %s, and is sent as %s, by the place that it has now.",
+                    left.directory,
+                    report.formerly,
+                    report.prefix,
+                )
             if report.left_behind is not None:
                 logger().warning(
                     "%s has rows of an earlier run, which %s does not take (%s). They stay there; `ml-dash sync %s` "

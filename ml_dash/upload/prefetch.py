@@ -45,13 +45,18 @@ class SentWriter:
         self._most = self._limit = BATCH_BYTES
         self._reading: asyncio.Task[Batch | None] | None = None
         self._saved: Cursor | None = None
+        self._found: Cursor | None = None
 
     async def begin(self, url: str) -> None:
         """Take over what an earlier process has left."""
-        self._saved = await self._run(lambda: self.cursor.load(url))
+        self._saved = self._found = await self._run(lambda: self.cursor.load(url))
         await self.look_for_kept()
         if self._saved is not None:
             self.ledger.resume(self._saved)
+
+    def was_sent_elsewhere(self, experiment_id: str) -> bool:
+        """Whether all that is known here was acknowledged for another experiment, by an earlier process."""
+        return self._found is not None and self._found.experiment_id != experiment_id
 
     async def save_cursor(self, url: str, experiment_id: str) -> None:
         """Remember what was acknowledged, where that has changed; OSError where it cannot be written."""

@@ -223,12 +223,14 @@ class Sender:
     async def _agree(self, writer: SentWriter, watermark: int) -> None:
         """Go on where the server is, be that behind or before what was acknowledged here."""
         if watermark < writer.ledger.seq:
-            self._say(
-                "restored",
-                f"{self._client.url} has the frames of {self._prefix} (writer {writer.id}) up to {watermark} only, and "
-                f"had acknowledged those up to {writer.ledger.seq}: it must have been restored from a backup. They are "
-                "sent again.",
-            )
+            # The cursor of an experiment that had this directory's name before tells nothing of this one.
+            if not writer.was_sent_elsewhere(self._id):
+                self._say(
+                    "restored",
+                    f"{self._client.url} has the frames of {self._prefix} (writer {writer.id}) up to {watermark} only, "
+                    f"and had acknowledged those up to {writer.ledger.seq}: it must have been restored from a backup. "
+                    "They are sent again.",
+                )
             if self._told.about:
                 self._told = NOT_TOLD  # the backup may be older than what it was told, too
                 await self._introduce()

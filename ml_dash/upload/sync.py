@@ -7,7 +7,7 @@ still being written, it sends what was there when it came to the end.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.client.retry import Attempts, Trouble
@@ -44,6 +44,7 @@ class SyncReport:
 
     Attributes:
         prefix: The experiment's; None where nothing says what it is called.
+        formerly: Under which other prefix it was logged; None where that is its own.
         sent_frames: Frames that the server has got now.
         sent_rows: Rows in these, of those that count as logged.
         known_rows: Rows that it had before.
@@ -67,6 +68,7 @@ class SyncReport:
     left_behind: str | None = None
     sent_files: int = 0
     sent_file_bytes: int = 0
+    formerly: str | None = None
 
 
 async def sync_experiment(
@@ -131,7 +133,8 @@ async def sync_experiment(
     why = (
         trouble.reason if trouble else await run_blocking(lambda: _left_behind(blobs, manifest.journal, disk))
     )
-    return _report(target, sender, blobs, why)
+    formerly = about.get("formerly")
+    return replace(_report(target, sender, blobs, why), formerly=formerly)
 
 
 def _say_nothing(_kind: str, _message: str) -> None:

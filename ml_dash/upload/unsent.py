@@ -35,8 +35,8 @@ def id_where_all_is(directory: str, url: str, disk: Disk = REAL_DISK) -> str | N
     try:
         if unsent(directory, url, disk):
             return None
-    except JournalVersionError:
-        return None
+    except (JournalVersionError, OSError):
+        return None  # nobody can tell
     cursors = [
         CursorFile(directory, name, disk).load(url)
         for name in writers(os.path.join(directory, "journal"), disk)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from typing import Annotated, NamedTuple
 
 import typer
 
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import DEFAULT_ROOT
+from ml_dash.cli.select import DEFAULT_ROOT, full_prefix
 from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
@@ -50,6 +51,15 @@ def sync(
             show_default=False,
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="PREFIX",
+            help="Send the one experiment that PATH names under this prefix.",
+            show_default=False,
+        ),
+    ] = None,
     recreate: Annotated[
         bool, typer.Option("--recreate", help="Bring back experiments that were deleted at the server.")
     ] = False,
@@ -67,7 +77,8 @@ def sync(
     something cannot be read.
     """
     target = None if to is None else server_url(to)
-    journals, local, failed = _find(paths, target)
+    journals, local, failed = _find(paths, target, None if name is None else full_prefix(name))
+    failed |= _refuse_one_name_for_two(journals)
     if local:
         complain(f"{count_text(local, 'experiment')} in local mode skipped: --to URL sends them too")
     reports = asyncio.run(_send(journals, named=target, recreate=recreate, patience=patience))
@@ -79,18 +90,22 @@ def sync(
         raise typer.Exit(1)
 
 
-def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bool]:
+def _find(paths: list[str], target: str | None, name: str | None) -> tuple[list[_Journal], int, bool]:
     """Return what is to be sent, how many experiments have rows of local mode, and whether something cannot be read."""
     journals: list[_Journal] = []
     seen: set[str] = set()
     local = 0
     directories, failed = _directories(paths)
+    if name is not None and len(directories) != 1:
+        raise InvalidArgumentError(
+            f"--as {name} is a name for one experiment, and {len(directories)} are meant: name its directory"
+        )
     for directory, outbox in directories:
         # By the real path: the outbox may lie below a directory that is named as well.
         if os.path.realpath(directory) in seen:
             continue
         seen.add(os.path.realpath(directory))
-        manifest = Manifest(directory)
+        manifest = Manifest(directory, name=name)
         if target is not None:
             journals.append(_Journal(manifest, target, None, outbox))
             continue
@@ -113,6 +128,41 @@ def _find(paths: list[str], target: str | None) -> tuple[list[_Journal], int, bo
             writers = frozenset(writer for writer, its in meant.items() if its == url)
             journals.append(_Journal(manifest, url, writers, outbox))
     return journals, local, failed
+
+
+def _refuse_one_name_for_two(journals: list[_Journal]) -> bool:
+    """Take out what would be mixed with another experiment under its name; say whether there is any.
+
+    Of those that are called alike, the one that lies where its name says has it.
+    """
+    called = {each.manifest.directory: _prefix_of(each.manifest) for each in journals}
+    places: dict[tuple[str, str], str] = {}
+    refused: set[str] = set()
+    for journal in sorted(journals, key=lambda each: not _is_in_place(each, called)):
+        directory = journal.manifest.directory
+        prefix = called[directory]
+        if prefix is None or places.setdefault((journal.url, prefix), directory) == directory:
+            continue
+        refused.add(directory)
+        complain(
+            f"{directory} is called {prefix}, as {places[journal.url, prefix]} is, and is not sent: `ml-dash sync "
+            f"{shlex.quote(directory)} --as PREFIX` sends it under another name"
+        )
+    journals[:] = [each for each in journals if each.manifest.directory not in refused]
+    return bool(refused)
+
+
+def _prefix_of(manifest: Manifest) -> str | None:
+    try:
+        prefix = manifest.describe().get("prefix")
+    except (MLDashError, OSError):
+        return None  # it is told when it is to be sent
+    return prefix if isinstance(prefix, str) else None
+
+
+def _is_in_place(journal: _Journal, called: dict[str, str | None]) -> bool:
+    directory = journal.manifest.directory
+    return f"/{os.path.abspath(directory)}".replace(os.sep, "/").endswith(f"/{called[directory]}")
 
 
 def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
@@ -193,6 +243,10 @@ def _clear(journal: _Journal) -> None:
 
 def _tell(report: SyncReport) -> None:
     name = report.prefix or report.directory
+    if report.formerly is not None:
+        complain(
+            f"{report.directory} was logged as {report.formerly}, and is sent as {name}, which is its name now"
+        )
     parts = [f"{count_text(report.sent_rows, 'row')} sent"]
     if report.known_rows:
         parts.append(f"{count_text(report.known_rows, 'row')} already there")

@@ -321,3 +321,58 @@ def test_a_path_in_the_url_that_is_wrong_is_told_from_a_right_that_is_missing(se
     assert refused.code == 1
     assert "is the path in the URL right?" in refused.err
     assert "login" not in refused.err
+
+
+def test_a_directory_that_was_moved_or_copied_is_another_experiment(server: EmbeddedServer) -> None:
+    """It goes under the name that it has now, which is told; what takes its old name is not mixed with it."""
+    log_offline(server.url, "alice/p/lr01")
+    shutil.copytree(".dash/alice/p/lr01", ".dash/alice/p/copy")
+    log_offline(server.url, "alice/p/copy")
+    os.rename(".dash/alice/p/lr01", ".dash/alice/p/baseline")
+    log_offline(server.url, "alice/p/lr01")
+    server.start()
+
+    first, second = invoke("sync"), invoke("sync")
+
+    assert (first.code, second.code) == (0, 0)
+    assert "baseline was logged as alice/p/lr01, and is sent as alice/p/baseline" in first.err
+    assert steps_at(server, "alice/p/lr01") == list(range(ROWS))
+    assert steps_at(server, "alice/p/baseline") == list(range(ROWS))
+    assert sorted(steps_at(server, "alice/p/copy")) == sorted([*range(ROWS)] * 2)
+    assert f"alice/p/baseline -> {server.url}: 0 rows sent, {ROWS} rows already there" in second.out
+
+
+def test_what_was_sent_before_a_directory_was_moved_stays(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Under the old name; under the new one all of it is sent again, and no backup is suspected."""
+    log_offline(server.url, "alice/p/lr01")
+    server.start()
+    assert invoke("sync").code == 0
+    os.rename(".dash/alice/p/lr01", ".dash/alice/p/baseline")
+
+    with Experiment("alice/p/next", dash_url=server.url, dash_root=".dash", echo=False).run as exp:
+        exp.metrics("train").log(step=0)
+    assert invoke("sync").code == 0
+
+    assert steps_at(server, "alice/p/lr01") == list(range(ROWS))
+    assert steps_at(server, "alice/p/baseline") == list(range(ROWS))
+    assert "restored" not in caplog.text
+
+
+def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: EmbeddedServer) -> None:
+    log_offline(server.url, "alice/p/lr01")
+    os.rename(".dash/alice/p/lr01", "elsewhere")
+    log_offline(server.url, "alice/p/lr01")
+    server.start()
+
+    both = invoke("sync", ".dash", "elsewhere")
+    named = invoke("sync", "elsewhere", "--as", "alice/p/old")
+
+    assert (both.code, named.code) == (1, 0)
+    assert "elsewhere is called alice/p/lr01, as .dash/alice/p/lr01 is, and is not sent" in both.err
+    assert steps_at(server, "alice/p/lr01") == list(range(ROWS))
+    assert steps_at(server, "alice/p/old") == list(range(ROWS))
+    refused = invoke("sync", ".dash", "elsewhere", "--as", "alice/p/x")
+    assert refused.code == 2
+    assert "2 are meant" in refused.err
