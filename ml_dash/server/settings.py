@@ -23,6 +23,7 @@ class ServerSettings:
         database: The URL of the database; None: ``<data>/catalogue.sqlite``.
         blobs: The URL of the object store (``s3://…``, ``gs://…``, ``az://…``, ``file:///…``); None: ``<data>/blobs``.
         admin_token: The first admin token, if there is none yet; None to generate one.
+        trusted_proxies: Addresses and networks (CIDR) of proxies whose X-Forwarded-For says who asks.
         request_bytes: Largest request with frames, after decompression.
         json_bytes: Largest other request.
         memory_bytes: Most bytes of requests in memory at once; beyond, 503.
@@ -52,6 +53,7 @@ class ServerSettings:
     database: str | None = None
     blobs: str | None = None
     admin_token: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
     request_bytes: int = FRAMES_BYTES_MAX
     json_bytes: int = 4 << 20
     memory_bytes: int = 256 << 20

@@ -88,6 +88,14 @@ def _serve(
             show_default=False,
         ),
     ] = None,
+    trusted_proxies: Annotated[
+        list[str],
+        typer.Option(
+            "--trusted-proxy",
+            metavar="CIDR",
+            help="A proxy (address or network) whose X-Forwarded-For is believed; may be repeated.",
+        ),
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
 ) -> None:
     """Serve experiments to everybody who has a token.
 
@@ -112,6 +120,7 @@ def _serve(
         blobs=blobs,
         quota_bytes=quota,
         file_bytes=file_limit,
+        trusted_proxies=tuple(trusted_proxies),
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
     )
     asyncio.run(serve(settings, _announce))

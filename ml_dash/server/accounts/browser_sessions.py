@@ -43,10 +43,6 @@ class StoreSessions:
         known = self._cache.get(hash_token(secret), self._clock.monotonic())
         return (False, None) if known is None else (True, known.principal)
 
-    def was_valid(self, secret: str) -> bool:
-        """See `Secrets.was_valid`."""
-        return self._cache.was_valid(hash_token(secret))
-
     async def look_up(self, secret: str) -> Principal | None:
         """See `Secrets.look_up`."""
         return None if len(secret) > TOKEN_CHARACTERS_MAX else await self._database.run(self._find, secret)
@@ -82,8 +78,7 @@ class StoreSessions:
     def _delete(self, secret: str) -> None:
         with self._database.write() as connection:
             connection.execute(delete(SESSIONS).where(SESSIONS.c.hash == hash_token(secret)))
-        # all of it: signing out is rare, and other processes forget within a second anyway
-        self._cache.clear()
+        self._cache.forget(lambda digest, _: digest == hash_token(secret))
 
     def _find(self, secret: str) -> Principal | None:
         digest, asked_at, now = hash_token(secret), self._clock.monotonic(), self._clock.time_ns()

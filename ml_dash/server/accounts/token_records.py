@@ -13,7 +13,7 @@ from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
 from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -123,10 +123,6 @@ class TokenCache:
         known = self._valid.get(digest) or self._invalid.get(digest)
         return known if known and now - known.asked_at < FRESH_SECONDS else None
 
-    def was_valid(self, digest: str) -> bool:
-        """Say whether the last answer, however old, was that the token is valid."""
-        return digest in self._valid
-
     def put(self, digest: str, principal: Principal | None, asked_at: float) -> None:
         """Keep an answer; `asked_at` is the time before the database was asked: it may have changed since."""
         with self._lock:
@@ -135,8 +131,9 @@ class TokenCache:
             kept = self._invalid if principal is None else self._valid
             kept[digest] = Known(principal, asked_at)
 
-    def clear(self) -> None:
-        """Forget everything: a token was revoked, or a session closed."""
+    def forget(self, is_meant: Callable[[str, Principal], bool]) -> None:
+        """Forget the answers that were valid and are not any more, by hash and principal; those of others stay."""
         with self._lock:
-            self._valid.clear()
-            self._invalid.clear()
+            for digest, known in list(self._valid.items()):
+                if known.principal is not None and is_meant(digest, known.principal):
+                    del self._valid[digest]

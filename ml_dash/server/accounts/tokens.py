@@ -59,7 +59,7 @@ _LOGGER = logging.getLogger(__name__)
 class Tokens:
     """The tokens of a server.
 
-    Every method reads or writes the database and so belongs on a worker thread, but for `cached` and `was_valid`.
+    Every method reads or writes the database and so belongs on a worker thread, but for `cached`.
     """
 
     def __init__(self, database: Database, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -161,10 +161,6 @@ class Tokens:
         known = self._cache.get(hash_token(token), self.clock.monotonic())
         return (False, None) if known is None else (True, self._unexpired(known.principal))
 
-    def was_valid(self, token: str) -> bool:
-        """Say whether the token was valid when it was last looked up; it asks no database."""
-        return self._cache.was_valid(hash_token(token))
-
     def find(self, token: str) -> Principal | None:
         """Return who is behind a token; None if it is unknown, expired or revoked.
 
@@ -210,7 +206,7 @@ class Tokens:
                 .where(TOKENS.c.id == token_id, TOKENS.c.revoked_ns.is_(None))
                 .values(revoked_ns=self.clock.time_ns())
             )
-        self._cache.clear()
+        self._cache.forget(lambda _, who: who.token_id == token_id)
         return True
 
     def record(self, connection: Connection, token_id: str) -> TokenRecord | None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import FORM
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.attempts import Attempts, address_of
+from ml_dash.server.accounts.attempts import Attempts, address_of, client_of
 from ml_dash.server.accounts.device_logins import (
     CODE_SECONDS,
     POLL_SECONDS,
@@ -122,7 +122,7 @@ class _Device:
             asked = parse_asked(form.get("scope", ""))
         except ValueError as error:
             raise _refused("invalid_scope", str(error)) from None
-        begun = await self._run(self._logins.begin, client, request.remote or "unknown", asked)
+        begun = await self._run(self._logins.begin, client, client_of(request), asked)
         if begun is None:
             raise _refused("temporarily_unavailable", "too many logins are pending", 503, 60)
         self._begun.count(address, hash_token(begun.device_code))
@@ -149,12 +149,14 @@ class _Device:
             )
         if "device_code" not in form:
             raise _refused("invalid_request", "device_code is missing")
-        address = address_of(request)
-        if wait := self._wrong.wait(address):
-            raise _refused(Refusal.SLOW_DOWN.value, "too many wrong codes from this address", 429, wait)
         got = await self._run(self._logins.collect, form["device_code"])
         if isinstance(got, Refusal):
             if got is Refusal.UNKNOWN:
+                address = address_of(request)
+                if wait := self._wrong.wait(address):
+                    raise _refused(
+                        Refusal.SLOW_DOWN.value, "too many wrong codes from this address", 429, wait
+                    )
                 self._wrong.count(address, hash_token(form["device_code"]))
             raise _refused(got.value, _DESCRIPTIONS[got])
         scope = scope_text(got.record.grants)
@@ -225,10 +227,9 @@ class _ApprovalPage:
             return ask_for_decision(waiting, form, str(error), status=400)
 
     async def _approver(self, request: web.Request, token: str) -> Principal | None:
-        address = _admitted(request, self._token_attempts)
         approver = await self._run(self._tokens.find, token)
         if approver is None:
-            self._token_attempts.count(address, hash_token(token))
+            self._token_attempts.count(_admitted(request, self._token_attempts), hash_token(token))
         return approver
 
     async def _decided(self, waiting: Waiting, approver: Principal, form: Mapping[str, str]) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.server.api import contract
-from ml_dash.server.http.access import Access, check_attempts, refused
+from ml_dash.server.http.access import Access, refused
 from ml_dash.server.http.bodies import answer
 from ml_dash.shapes import NewSession, Session
 from ml_dash.version import __version__
@@ -35,8 +35,6 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
 
     async def sign_in(request: web.Request, given: NewSession) -> web.Response:
         token = given.token.strip()
-        # before the token is looked up: who guesses too often costs no more than this
-        check_attempts(request, access.attempts)
         opened = await sessions.open(token)
         if opened is None:
             raise refused(request, access.attempts, token)

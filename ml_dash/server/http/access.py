@@ -32,7 +32,8 @@ PRINCIPAL: Any = web.RequestKey("principal", Principal) if hasattr(web, "Request
 BY_PAGE = "X-ML-Dash"
 """A header that our pages send. A page of another origin cannot: its browser asks first, and is never allowed to."""
 _PUBLIC, _READING = "_ml_dash_public", "_ml_dash_reading"
-# tokens are too long to be guessed: this bounds the look-ups that wrong ones cost
+# Tokens are too long to be guessed: this tells a client that has a wrong one to slow down. It never meets a valid one,
+# however many wrong ones come from its address, which may be that of a proxy before everybody.
 _WRONG_TOKENS = 60
 _WINDOW_SECONDS = 60
 
@@ -42,9 +43,6 @@ class Secrets(Protocol):
 
     def cached(self, secret: str) -> tuple[bool, Principal | None]:
         """Return whether the answer of `look_up` is cached, and that answer."""
-
-    def was_valid(self, secret: str) -> bool:
-        """Say whether the secret was valid when it was last looked up."""
 
     async def look_up(self, secret: str) -> Principal | None:
         """Return the principal of a secret; None if it is unknown or no longer valid."""
@@ -196,10 +194,6 @@ async def recognize(request: web.Request, secrets: Secrets, secret: str, attempt
         ApiError: 401, or 429 where there were too many wrong ones.
     """
     known, who = secrets.cached(secret)
-    if who:
-        return who
-    # whoever is in already is not locked out by others behind the same address
-    check_attempts(request, attempts, unless=secrets.was_valid(secret))
     if not known:
         who = await secrets.look_up(secret)
     if who is None:
@@ -207,25 +201,17 @@ async def recognize(request: web.Request, secrets: Secrets, secret: str, attempt
     return who
 
 
-def check_attempts(request: web.Request, attempts: Attempts, *, unless: bool = False) -> None:
-    """Refuse an address that tried too many secrets.
-
-    Raises:
-        ApiError: 429.
-    """
-    seconds = attempts.wait(address_of(request))
-    if seconds and not unless:
-        raise ApiError(
+def refused(request: web.Request, attempts: Attempts, secret: str) -> ApiError:
+    """Count an invalid secret, and return the answer to it: 401, or 429 where too many came from its address."""
+    address = address_of(request)
+    if seconds := attempts.wait(address):
+        return ApiError(
             429,
             ErrorCode.BUSY,
             f"too many invalid tokens came from this address: try again in {seconds} s",
             retryAfter=seconds,
         )
-
-
-def refused(request: web.Request, attempts: Attempts, secret: str) -> ApiError:
-    """Count an invalid secret, and return the answer to it."""
-    attempts.count(address_of(request), hash_token(secret))
+    attempts.count(address, hash_token(secret))
     return _unauthorized("the token is unknown, expired or revoked")
 
 

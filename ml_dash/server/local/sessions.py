@@ -41,10 +41,6 @@ class OneTimeSessions:
         """See `Secrets.cached`."""
         return True, self._open.get(secret)
 
-    def was_valid(self, secret: str) -> bool:
-        """See `Secrets.was_valid`."""
-        return secret in self._open
-
     async def look_up(self, secret: str) -> Principal | None:
         """See `Secrets.look_up`."""
         return self._open.get(secret)
@@ -53,7 +49,7 @@ class OneTimeSessions:
         """See `Sessions.open`."""
         with self._lock:
             # in constant time, since others on this machine can ask too; as bytes, since it takes no text beyond ASCII
-            if not hmac.compare_digest(token.encode(), self.token.encode()):
+            if not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.token.encode()):
                 return None
             self.token = secrets.token_urlsafe(24)
             secret = secrets.token_urlsafe(32)

@@ -199,19 +199,46 @@ async def test_who_tries_many_tokens_has_to_wait_and_others_do_not(
     client: Client, tokens: Tokens, clock: Hands
 ) -> None:
     created = tokens.create("a", {"a": Scope.READ})
-    assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200
     for number in range(60):
         await refused(await client.get(WHOAMI, headers=bearer(f"mld_{number}")), 401, "unauthorized")
     response = await client.get(WHOAMI, headers=bearer("mld_60"))
     assert "try again in 60 s" in await refused(response, 429, "busy")
     assert (await response.json())["error"]["retryAfter"] == 60
-    assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200, "known, so not a guess"
+    assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200, (
+        "valid, and never seen before"
+    )
     clock.turn(30)
-    assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200, "and so it stays"
     tokens.revoke(created.record.token_id)
     assert (await client.get(WHOAMI, headers=bearer(created.token))).status in {401, 429}
     clock.turn(30)
     await refused(await client.get(WHOAMI, headers=bearer("mld_60")), 401, "unauthorized")
+
+
+async def test_nobody_is_locked_out_by_what_another_does_at_the_same_address(
+    client: Client, tokens: Tokens, admin: str
+) -> None:
+    """A proxy stands before all: one client guesses, one signs out, and one's token is revoked."""
+    page = {"X-ML-Dash": "1"}
+    revoked = tokens.create("b", {"a": Scope.READ}).record.token_id
+    for number in range(70):
+        await client.get(WHOAMI, headers=bearer(f"mld_{number}"))
+        await client.post("/api/v1/session", json={"token": f"mld_{number}"}, headers=page)
+
+    for number in range(3):
+        created = tokens.create(f"c{number}", {"a": Scope.READ})
+        assert (await client.get(WHOAMI, headers=bearer(created.token))).status == 200
+        signed_in = await client.post("/api/v1/session", json={"token": created.token}, headers=page)
+        assert signed_in.status == 200
+        assert (await client.delete("/api/v1/session", headers=page)).status == 200
+        tokens.revoke(revoked)
+        for token in (created.token, admin):
+            assert (await client.get(WHOAMI, headers=bearer(token))).status == 200
+
+
+async def test_a_token_of_any_text_is_refused_and_no_more(client: Client) -> None:
+    for token in ("\ud800", "é", "\0", " "):
+        answer = await client.post("/api/v1/session", json={"token": token}, headers={"X-ML-Dash": "1"})
+        assert answer.status in {400, 401}, token
 
 
 async def test_one_wrong_token_again_and_again_locks_nobody_out(client: Client, clock: Hands) -> None:

@@ -90,7 +90,7 @@ async def test_what_is_no_token_is_refused_with_what_to_send(client: Client, bod
 async def test_tokens_can_not_be_guessed_here_any_faster(client: Client, tokens: Tokens) -> None:
     statuses = [(await sign_in(client, f"mld_{number:043}")).status for number in range(61)]
     assert statuses == [401] * 60 + [429]
-    assert (await sign_in(client, token_of(tokens))).status == 429
+    assert (await sign_in(client, token_of(tokens))).status == 200, "a valid one is no guess"
     headers = {"Authorization": "Bearer mld_" + "y" * 43}
     assert (await client.get(f"{API}/whoami", headers=headers)).status == 429, (
         "it is the same account of guesses"
