@@ -11,7 +11,6 @@ before the decision, or the blob is missing for whoever asks about it, and is se
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, or_, select
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from ml_dash.server.blobs.backend import Backend
 
-_LOG = logging.getLogger("ml_dash.server")
 LEASE_SECONDS = 86_400
 """How long a blob stays that no file names, and an upload to which no part comes."""
 _INTERVAL = 3600.0
@@ -88,12 +86,8 @@ class BlobCollector:
             connection.execute(delete(BLOBS).where(BLOBS.c.owner == owner, BLOBS.c.checksum.in_(checksums)))
             add_used(connection, owner, -sum(row.size for row in rows))
         self._backend.telemetry.blobs_removed.inc(len(rows))
-        try:
-            throw_away(self._backend.objects, names, self._backend.clock, "no file names it")
-        except OSError as error:
-            _LOG.info(
-                "unused objects could not be removed, and are left to the collector of objects: %s", error
-            )
+        # a store out of reach ends the round: what is left of these is the collector of objects', and must stay little
+        throw_away(self._backend.objects, names, self._backend.clock, "no file names it")
         return len(rows)
 
     def _unused(self) -> ColumnElement[bool]:

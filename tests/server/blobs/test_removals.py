@@ -157,6 +157,26 @@ def test_contents_that_no_file_names_any_more_go_into_the_trash(
     assert line.endswith("no file names it")
 
 
+def test_a_store_that_cannot_be_written_ends_a_round_of_removals(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was forgotten before is left to the collector of objects, which takes many such for a lost database."""
+    monkeypatch.setattr("ml_dash.server.blobs.collector._AT_ONCE", 2)
+    store = opened(str(tmp_path / "blobs"), databases.new())
+    names = {put_part(store, bytes([number])) for number in range(6)}
+    (tmp_path / "blobs" / "trash").write_text("a file where a directory should be")
+    later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
+    collector = BlobCollector(store.backend._replace(clock=later))
+    with pytest.raises(OSError, match=r"moving contents/.* failed"):
+        collector.collect()
+    assert stored(store.objects) == names
+    (tmp_path / "blobs" / "trash").unlink()
+    assert collector.collect() == 4
+    assert impatient(store).collect() == 2
+    assert trashed(store.objects) == names
+    store.close()
+
+
 def test_what_a_row_names_is_brought_back_from_the_trash_instead_of_removed(store: Store) -> None:
     name = put_part(store, b"contents")
     store.objects.move(name, f"trash/2020-01-01/{name}")
