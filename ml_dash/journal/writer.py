@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.disk import REAL_DISK, Disk, SegmentFile
-from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_name
+from ml_dash.journal.frame import encode_frame, encode_segment_header, parse_segment_name, segment_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,6 +125,17 @@ class JournalWriter:
         """Why a segment was last given up, None if that never happened."""
         return self._last_error
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed, or moved away, all that this writer has written."""
+        if not self._written_seq:
+            return False
+        try:
+            names = [parse_segment_name(name) for name in self._disk.list(self._directory)]
+        except OSError:
+            return False  # nobody can tell
+        return not any(name and name[0] == self._writer_id for name in names)
+
     def append(self, blocks: Sequence[Block]) -> int:
         """Write a frame, and return its number.
 
@@ -193,6 +204,11 @@ class JournalWriter:
         self._homeless = deque()
         self._unsynced_bytes = 0
         self._written_seq = self._durable_seq
+
+    def release(self) -> None:
+        """Write nothing more, not even what is not durable: for one whose files were removed, or moved away."""
+        with self._sync_lock, self._lock:
+            self.abandon()
 
     def _open_segments(self) -> list[_Segment]:
         return [*self._sealed, *([self._current] if self._current else [])]

@@ -133,16 +133,25 @@ class Channel:
             self._tidied = self.delivery.tidy()
 
     def resume(self, writer_id: str) -> None:
-        """Go on for a run that begins again: as another writer, where this one's journal was removed."""
-        retired = self.delivery
-        if not self._tidied or retired is None:
+        """Go on for a run that begins again: as another writer, where this one's journal was removed.
+
+        By us, when the server had all of it; or by somebody else, who has removed the directory or moved it away. A
+        writer goes on under its name only where its frames are: readers would find that the first ones are missing.
+        """
+        if not (self._tidied or self.writer.is_gone):
             return
-        retired.stop()  # before a lock is taken: it speaks with the event loop
-        with self._pumping, self._lock:
-            self._tidied = False
-            self._tally.retire(retired)
-            self._write_as(writer_id)
-            self._begin_delivery()
+        retired = self.delivery
+        if retired is not None:
+            retired.stop()  # before a lock is taken: it speaks with the event loop
+        with self._pumping:
+            self.writer.release()
+            with self._lock:
+                self._tidied = False
+                self._tally.retire(retired)
+                self._write_as(writer_id)
+                if self._batch is not None:
+                    self._batch.after = 0
+                self._begin_delivery()
 
     def series_id(self, kind: Kind, name: str | None) -> int:
         """Return the number that stands for a series in this channel's events."""
@@ -227,8 +236,9 @@ class Channel:
         A disk that refuses is noted and tried again later.
         """
         self._synced_at = self._clock.monotonic()
+        writer = self.writer
         try:
-            self._acknowledge(self.writer.sync())
+            self._acknowledge(writer, writer.sync())
         except OSError as error:
             self._health.fail(error)
         else:
@@ -241,7 +251,8 @@ class Channel:
     def sync_blobs(self) -> None:
         """Make the blobs durable that wait for it, and count the rows that wait for them."""
         self.blobs.sync()
-        self._acknowledge(self.writer.durable_seq)
+        writer = self.writer
+        self._acknowledge(writer, writer.durable_seq)
 
     def write_queued(self) -> None:
         """Write what is queued now, in this thread, so that a reader finds it; in vain where the disk refuses."""
@@ -275,15 +286,17 @@ class Channel:
 
     def close(self) -> None:
         """Close the journal's file; a later event opens a new segment."""
+        writer = self.writer
         try:
-            self.writer.close()
-            self._acknowledge(self.writer.durable_seq)
+            writer.close()
+            self._acknowledge(writer, writer.durable_seq)
         except OSError as error:
             self._health.fail(error)
 
-    def _acknowledge(self, sequence: int) -> None:
+    def _acknowledge(self, writer: JournalWriter, sequence: int) -> None:
         with self._lock:
-            self._tally.make_durable(self.blobs.durable(sequence))
+            if writer is self.writer:  # else another one has taken over, whose numbers are others
+                self._tally.make_durable(self.blobs.durable(sequence))
 
     def _pump(self) -> bool:
         if self._health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:

@@ -63,9 +63,15 @@ class Tally:
         while self._unsynced and self._unsynced[0][0] <= sequence:
             self._durable += self._unsynced.popleft()[1]
 
-    def retire(self, delivery: Delivery) -> None:
-        """Keep what became of the rows of a writer that writes no more."""
+    def retire(self, delivery: Delivery | None) -> None:
+        """Keep what became of the rows of a writer that writes no more; the others were removed with its journal."""
+        unsynced = sum(rows for _, rows in self._unsynced)
+        self._unsynced.clear()
+        if delivery is None:
+            self._dropped["lost"] += unsynced
+            return
         self._earlier += delivery.delivered()
+        self._earlier["lost"] += self._written - self._earlier.total()
 
     def count(
         self, queue: EventQueue, unwritten: int, pending_bytes: int, delivery: Delivery | None
