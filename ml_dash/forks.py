@@ -47,6 +47,15 @@ def guarded_imports() -> Iterator[None]:
         yield
 
 
+def importing() -> bool:
+    """Say whether another thread is within such a block."""
+    lock = _GUARD.lock
+    if not lock.acquire(blocking=False):
+        return True
+    lock.release()
+    return False
+
+
 def hook_forks() -> None:
     """Have forks wait for the blocks of `guarded_imports`; call it once."""
     # These two hook forks as well, with locks that an import of asyncio takes, and hooks run in reverse order: had

@@ -206,6 +206,11 @@ class Channel:
         waited = self._clock.monotonic() - self._synced_at
         return self.writer.unsynced_bytes >= _UNSYNCED_BYTES // 2 or waited >= self.settings.sync_interval
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was put is durable, and the side files are as they should be."""
+        return self.is_written() and not (self._tally.has_unsynced or self._side_files or self.blobs)
+
     def quiet_for(self, seconds: float) -> bool:
         """Whether nothing is left to do, and nothing has been done for `seconds`."""
         if self.delivery is not None and not self.delivery.is_done:

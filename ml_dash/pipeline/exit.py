@@ -40,12 +40,15 @@ if TYPE_CHECKING:
 _QUIET_EXIT = 1.0  # seconds without a word of a wait for a server: a person takes less for the script's end
 _DRAWN_EVERY = 0.1  # seconds between two pictures of how far that is
 _PARTING = 0.2  # seconds of the exit timeout that are kept for what comes after the waiting for servers
+_LONGEST_IMPORT = 5.0  # seconds by which SIGTERM may take longer where something is still to be imported
 _LAST_WORD = 0.25  # seconds for the end rows even where the exit timeout has run out: a few fsyncs' time
 
 
 class _Registry(Protocol):
     """What is to be ended: see the methods of `Runtime`, which imports this module."""
 
+    @property
+    def is_up(self) -> bool: ...
     def open_channels(self) -> Collection[Channel]: ...
     def flush(self, channel: Channel, timeout: float | None = None) -> bool: ...
     def end_runs(self, status: str) -> None: ...
@@ -109,13 +112,21 @@ class Exit:
         channels = self._registry.open_channels()
         # Twice: threads go on logging, and one may have been inside a call when its run ended.
         for channel in (*channels, *channels):
-            self._registry.flush(channel, max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+            if not channel.is_settled:  # a child that has logged nothing needs no thread for that
+                self._registry.flush(channel, max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+
+    @property
+    def concerns_any(self) -> bool:
+        """Whether anything was logged that would have to be written."""
+        return bool(self._registry.open_channels())
 
     @property
     def termination_timeout(self) -> float:
         """The seconds that `terminate` may take."""
         channels = self._registry.open_channels()
-        return min((channel.settings.sigterm_timeout for channel in channels), default=0.0)
+        seconds = min((channel.settings.sigterm_timeout for channel in channels), default=0.0)
+        # In the first half second of a process, many rows wait for the import of numpy, which may take long.
+        return seconds if self._registry.is_up else seconds + _LONGEST_IMPORT
 
     def drain(self, least: float = 0.0, *, last: bool = True) -> None:
         """Flush every channel, waiting no longer than their exit timeout in all, but `least` seconds.

@@ -8,28 +8,20 @@ is known.
 **Shutdown.** ``threading._register_atexit`` runs before other threads are joined, in children that `multiprocessing`
 forks too, which run no `atexit` handlers. `atexit` runs after that. See `ml_dash.pipeline.exit` for what is done when.
 
-**SIGTERM.** The journal is completed, and then the process dies of it as it would have without us. A handler runs in
-the main thread between two of its instructions, whatever that is doing: it may hold any of our locks, so that flushing
-in the handler may wait for ever. So the handler only starts a helper thread and lets the main one go on. The helper
-ends the runs and flushes; what is still logged meanwhile goes straight to disk. Then, or when the time is over, the
-signal is sent again, and now the handler restores what was there before us and lets it kill. What still can fail: a
-main thread that is deep in somebody's C code runs no handler: then the process dies when that returns, as with any
-handler written in Python. (`signal.set_wakeup_fd` would tell us at once, but there is only one of it, and event loops
-such as trio's complain where somebody else has taken it.)
+**SIGTERM.** See `ml_dash.pipeline.termination`.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import hook_forks
+from ml_dash.pipeline.termination import Termination, after_fork, before_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,32 +31,53 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """Has a process's end and its forks noticed, once `install` was called."""
+    """Has a process's end and its forks noticed, once `watch` and `install` were called."""
 
     def __init__(self, after_fork: Callable[[], None], end: Exit) -> None:
         self._begin_anew = after_fork
         self._end = end
-        self._installed = False
+        self._watches = self._installed = False
+        self.renews_children = False
+        """Whether a forked child begins anew: from the first run on, there is something to forget."""
         self._termination = Termination(end)
+
+    def watch(self) -> None:
+        """Take SIGTERM, which only the main thread can, and have forks let it wait."""
+        self._termination.hook()
+        if not self._watches and hasattr(os, "register_at_fork"):
+            self._watches = True
+            # Such hooks are freed when little of the interpreter is left: ours keep nothing alive till then.
+            me = weakref.ref(self)
+            os.register_at_fork(
+                before=before_fork,
+                after_in_parent=after_fork,
+                after_in_child=lambda: None if (hooks := me()) and hooks.renews_children else after_fork(),
+            )
 
     def install(self) -> bool:
         """Register what has not been; False where the interpreter is ending, and runs no new handler."""
+        self.watch()
         is_new, self._installed = not self._installed, True
         try:
             if is_new:
                 self._register()
         except RuntimeError:
             return False
-        finally:
-            self._termination.hook()
         return True
 
     def _register(self) -> None:
         hook_forks()
         if hasattr(os, "register_at_fork"):
-            # Such hooks are freed when little of the interpreter is left: ours keeps nothing alive till then.
-            after_fork = weakref.WeakMethod(self._after_fork)
-            os.register_at_fork(after_in_child=lambda: (begin_anew := after_fork()) and begin_anew())
+            begin_anew = weakref.WeakMethod(self._after_fork)
+
+            def in_child() -> None:
+                try:
+                    (begin := begin_anew()) and begin()
+                finally:
+                    after_fork()  # a signal that came meanwhile finds a child that has forgotten its parent
+
+            os.register_at_fork(after_in_child=in_child)
+            self.renews_children = True
         atexit.register(self._at_exit)
         # Private, and there since 3.9; where it is not, `atexit` does.
         register: Any = getattr(threading, "_register_atexit", atexit.register)
@@ -82,68 +95,6 @@ class Hooks:
         failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
         self._end.complete("FAILED" if failed else "COMPLETED")
         self._termination.conclude()
-
-
-class Termination:
-    """What happens between SIGTERM and the end of the process."""
-
-    def __init__(self, end: Exit) -> None:
-        self._end = end
-        self.forked()
-
-    def forked(self) -> None:
-        """Forget, in a forked child, a signal that came to the parent."""
-        self._deadline: float | None = None
-        self._over = threading.Event()
-
-    def hook(self) -> None:
-        """Take SIGTERM where nobody has: a handler that the program installed is never replaced."""
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._handle)
-
-    def conclude(self) -> None:
-        """Die of the signal if it has come: for a script that ends by itself meanwhile. In the main thread."""
-        if self._deadline is not None:
-            self._over.wait(max(0.0, self._deadline - SYSTEM_CLOCK.monotonic()))
-            _die(signal.SIGTERM)
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        del frame
-        if self._over.is_set():
-            _die(signum)
-        elif self._deadline is None:
-            signal.signal(signum, self._handle)  # the program's own handler, if it called this one, is done
-            timeout = self._end.termination_timeout
-            self._deadline = SYSTEM_CLOCK.monotonic() + timeout
-            try:
-                _start(self._complete, timeout)
-                _start(self._insist, timeout, signum, threading.get_ident())
-            except RuntimeError:
-                # The interpreter is ending, and starts no thread any more.
-                self._complete(timeout)
-                _die(signum)
-
-    def _complete(self, timeout: float) -> None:
-        try:
-            self._end.terminate(timeout)
-        finally:
-            self._over.set()
-
-    def _insist(self, timeout: float, signum: int, main: int) -> None:
-        """Send the signal again when the journal is complete or the time is over."""
-        self._over.wait(timeout)
-        self._over.set()
-        signal.pthread_kill(main, signum)
-
-
-def _start(work: Callable[..., None], *arguments: object) -> None:
-    threading.Thread(target=work, args=arguments, name="ml-dash-sigterm", daemon=True).start()
-
-
-def _die(signum: int) -> None:
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
 
 
 def _exit_code(frame: FrameType | None) -> int | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.forks import guarded_imports
+from ml_dash.forks import guarded_imports, importing
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.exit import Exit
@@ -185,6 +186,11 @@ class Runtime:
         if worker is not None:
             worker.wake()
 
+    def expect(self) -> None:
+        """Be ready for what will be logged sooner or later, as values that are buffered are."""
+        if self._worker is None:
+            self._ensure_worker()
+
     def flush(self, channel: Channel, timeout: float | None = None) -> bool:
         """Write and sync what a channel holds now, waiting at most `timeout` seconds; False where that is over."""
         return self.begin_flush(channel).wait(timeout)
@@ -243,6 +249,7 @@ class Runtime:
     def _ensure_worker(self, *, even_idle: bool = False) -> Worker | None:
         with self._lock:
             if self._worker is None and not self._over and (self._channels or even_idle):
+                self._hooks.watch()  # a forked child that logs has something to save from SIGTERM now
                 worker = Worker(self.open_channels, self._linger, self._tick, self._jobs)
                 try:
                     worker.start()
@@ -252,6 +259,11 @@ class Runtime:
                 if any(channel.delivery is not None for channel in self._channels.values()):
                     self._prepare_uploads()  # in a forked child the runs are open already
             return self._worker
+
+    @property
+    def is_up(self) -> bool:
+        """Whether all is imported that is needed to write what waits."""
+        return self._worker is None or (self._worker.ready and "numpy" in sys.modules and not importing())
 
     def open_channels(self) -> Collection[Channel]:
         """Return this process's channels, but those of runs that ended a while ago."""
@@ -273,6 +285,10 @@ class Runtime:
             self._beat_at = now + self._heartbeat()
             for run in tuple(self._runs):
                 run.beat()
+
+    def watch(self) -> None:
+        """Notice SIGTERM and forks from now on; in the main thread, where alone that can be done."""
+        self._hooks.watch()
 
     def _hook(self) -> None:
         if not self._hooks.install():

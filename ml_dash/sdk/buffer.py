@@ -13,6 +13,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
@@ -103,6 +104,8 @@ class Store:
         mark(number for number in numbers.values() if isinstance(number, Deferred))
         with self._lock:
             self._port.check()  # under the lock: what it lets through is there for the summary at the run's end
+            if not self._fields:
+                RUNTIME.expect()
             for name, number in numbers.items():
                 self._fields.setdefault(name, _Numbers()).append(number)
                 self._has_news = True

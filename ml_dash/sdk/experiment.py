@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.client.destination import destination
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.identity import current_user, parse_prefix, script_stem
+from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import About
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ml_dash.client.view import RemoteView
     from ml_dash.query.journal_view import JournalView
     from ml_dash.status import ExperimentStatus, FlushResult
+
+# A run may be started in another thread than the main one, which imports this and alone can take a signal.
+RUNTIME.watch()
 
 
 class Experiment:
@@ -68,6 +72,7 @@ class Experiment:
         echo: bool | None = None,
         overflow: Overflow | None = None,
     ) -> None:
+        RUNTIME.watch()
         settings = _settings(echo, overflow)
         identity = parse_prefix(prefix, user=current_user, now_ns=SYSTEM_CLOCK.time_ns, script=script_stem())
         place = destination(dash_url, dash_root)

@@ -619,14 +619,19 @@ def test_several_experiments_left_open_are_all_completed(scripts: Scripts) -> No
 
 
 def test_an_interpreter_without_ml_dash_state_is_left_alone(scripts: Scripts) -> None:
-    """The import starts no thread, registers no signal handler and loads no heavy package."""
+    """The import starts no thread and loads no heavy package, and SIGTERM kills as ever."""
     finished = scripts.run(
         """
-        import signal, sys, threading
+        import os, signal, sys, threading
         before = set(sys.modules)
         import ml_dash
         assert threading.active_count() == 1
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        child = os.fork()
+        if not child:
+            ml_dash.Experiment("alice/vision/resnet")
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         assert not {"numpy", "anyio", "aiohttp", "cryptography"} & set(sys.modules)
         """
     )

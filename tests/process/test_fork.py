@@ -5,6 +5,7 @@ Every child here ends itself with the stacks of its threads if it hangs; its exi
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 
 import pytest
@@ -302,6 +303,207 @@ def test_a_thread_may_fork(scripts: Scripts) -> None:
     assert finished == (0, "", "")
     for name in ("thread", "child"):
         assert Counter(steps(scripts.journal(), name)) == dict.fromkeys(range(100), 4)
+
+
+SIGNALLED = f"""
+    import os, signal
+    at_fork = {{"before": None, "after_in_child": None, "after_in_parent": None}}
+    def call(when):
+        if at_fork[when]:
+            at_fork[when]()
+    # Before ours: these are the last ones before a fork, and the first ones after it.
+    os.register_at_fork(**{{when: lambda when=when: call(when) for when in at_fork}})
+    def die():
+        os.kill(os.getpid(), signal.SIGTERM)
+{FAMILY}"""
+"""Scripts that are sent SIGTERM in the middle of a fork."""
+
+
+@pytest.mark.parametrize("state", ["imported", "made", "open", "open in a thread", "ended"])
+def test_a_child_dies_of_the_sigterm_of_its_first_moment(scripts: Scripts, state: str) -> None:
+    """It has its parent's handler before it has forgotten its parent, and nobody sends the signal twice."""
+    begin = {
+        "imported": "",
+        "made": "other = Experiment('alice/vision/other', dash_root='.dash')",
+        "open": "exp.run.start(); log('parent')",
+        "open in a thread": "thread = threading.Thread(target=exp.run.start); thread.start(); thread.join()",
+        "ended": "exp.run.start(); log('parent'); exp.run.complete()",
+    }[state]
+    finished = scripts.run(
+        f"""{SIGNALLED}
+    {begin}
+    at_fork["after_in_child"] = die
+    for _ in range(10):
+        assert ended(child_of(lambda: time.sleep(3600))) == -signal.SIGTERM
+    at_fork["after_in_child"] = None
+    for _ in range(3):
+        assert ended(child_of(lambda: (die(), time.sleep(3600)))) == -signal.SIGTERM
+    """
+    )
+    assert finished == (0, "", "")
+    if state.startswith("open"):
+        assert scripts.journal().ends() == ["COMPLETED"]
+        assert scripts.journal().writers == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "log('child')",
+        "thread = threading.Thread(target=log, args=('child',)); thread.start(); thread.join()",
+        "log_summary()",
+        "other = Experiment('alice/vision/other', dash_root='.dash', echo=False).run.start(); log('child')",
+    ],
+    ids=["main thread", "another thread", "buffer", "run of its own"],
+)
+def test_a_child_that_has_logged_saves_it_from_sigterm(scripts: Scripts, body: str) -> None:
+    """From the first row on, in whichever of its threads, the child has something to lose."""
+    finished = scripts.run(
+        f"""{SIGNALLED}
+    def log_summary():
+        for step in range(100):
+            exp.metrics("child").buffer(step=step)
+            if step % 2:
+                exp.metrics("child").buffer.log_summary("last")
+
+    def work():
+        {body}
+        os.write(pipe[1], b".")
+        while True:
+            time.sleep(0.05)
+
+    pipe = os.pipe()
+    exp.run.start()
+    log("parent")
+    child = child_of(work)
+    os.read(pipe[0], 1)
+    os.kill(child, signal.SIGTERM)
+    assert ended(child) == -signal.SIGTERM
+    assert exp.run.status == "RUNNING"
+    """,
+        env={"ML_DASH_LINGER": "3600", "ML_DASH_SIGTERM_TIMEOUT": "200"},
+    )
+    assert finished == (0, "", "")
+    journal = scripts.journal()
+    rows = journal.rows(metric("child"))
+    assert [row.get("step", row.get("step.last")) for row in rows] == (
+        [float(step) for step in range(1, 100, 2)] if body == "log_summary()" else list(range(100))
+    )
+    assert journal.ends() == ["COMPLETED"]
+    if "other" in body:
+        assert scripts.journal("alice/vision/other").ends() == ["CANCELLED"]
+
+
+def test_what_a_child_only_buffered_is_saved_from_sigterm_too(scripts: Scripts) -> None:
+    """It is summarised, as at any end."""
+    finished = scripts.run(
+        f"""{SIGNALLED}
+    def work():
+        exp.metrics("child").buffer(loss=1.0)
+        os.write(pipe[1], b".")
+        while True:
+            time.sleep(0.05)
+
+    pipe = os.pipe()
+    exp.run.start()
+    child = child_of(work)
+    os.read(pipe[0], 1)
+    os.kill(child, signal.SIGTERM)
+    assert ended(child) == -signal.SIGTERM
+    """,
+        env={"ML_DASH_SIGTERM_TIMEOUT": "200"},
+    )
+    assert finished.returncode == 0
+    assert scripts.journal().rows(metric("child")) == [{"loss.mean": 1.0}]
+
+
+@pytest.mark.parametrize("when", ["before", "after_in_parent"])
+def test_a_parent_that_is_sent_sigterm_while_it_forks_dies_of_it_and_its_child_does_not(
+    scripts: Scripts, when: str
+) -> None:
+    """The rows of both are there."""
+    finished = scripts.run(
+        f"""{SIGNALLED}
+    def work():
+        for step in range(100):
+            exp.metrics("child").log(step=step)
+        exp.flush()
+        os.write(pipe[1], b".")
+        os._exit(0)
+
+    pipe = os.pipe()
+    exp.run.start()
+    log("parent")
+    at_fork["{when}"] = die
+    child = child_of(work)
+    at_fork["{when}"] = None
+    os.read(pipe[0], 1)
+    time.sleep(3600)
+    """,
+        env={"ML_DASH_SIGTERM_TIMEOUT": "200"},
+    )
+    assert finished == (-signal.SIGTERM, "", "")
+    journal = scripts.journal()
+    assert steps(journal, "parent") == steps(journal, "child") == list(range(100))
+    assert journal.ends() == ["CANCELLED"]
+
+
+def test_a_fork_leaves_the_signal_mask_as_it_was(scripts: Scripts) -> None:
+    """In both processes, and whether the script lets SIGTERM wait or not; where a fork fails, too."""
+    finished = scripts.run(
+        f"""{FAMILY}
+    def mask():
+        return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    def check():
+        assert mask() == expected, mask()
+        os._exit(0)
+
+    exp.run.start()
+    for expected in (set(), {{signal.SIGTERM}}, {{signal.SIGUSR1}}):
+        signal.pthread_sigmask(signal.SIG_SETMASK, expected)
+        assert ended(child_of(check)) == 0
+        assert mask() == expected
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if os.getuid():
+        import resource
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        try:
+            os.fork()
+        except OSError:
+            assert mask() == set()
+    """
+    )
+    assert finished == (0, "", "")
+
+
+@pytest.mark.slow
+def test_pools_whose_workers_are_replaced_and_terminated_end(scripts: Scripts) -> None:
+    """`multiprocessing` sends SIGTERM once, to children of any age, and waits for them."""
+    finished = scripts.run(
+        f"""{FAMILY}
+    import multiprocessing
+    context = multiprocessing.get_context("fork")
+
+    def work(number):
+        exp.metrics("child").log(number=number)
+        return number
+
+    exp.run.start()
+    for turn in range(10):
+        with context.Pool(3, maxtasksperchild=1) as pool:
+            assert pool.map(work, range(6), chunksize=1) == list(range(6))
+    for number in range(100):
+        child = context.Process(target=time.sleep, args=(3600,), daemon=True)
+        child.start()
+        time.sleep(number % 10 * 0.0003)
+        child.terminate()
+        child.join(30)
+        assert child.exitcode == -signal.SIGTERM, number
+    """
+    )
+    assert finished == (0, "", "")
+    assert scripts.journal().ends() == ["COMPLETED"]
 
 
 @pytest.mark.slow

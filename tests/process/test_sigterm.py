@@ -207,14 +207,57 @@ def test_a_handler_that_calls_the_one_it_found_completes_the_journal(scripts: Sc
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
-def test_a_run_started_in_another_thread_takes_no_signal(scripts: Scripts) -> None:
-    """Only the main thread can: elsewhere the start must not fail for it, and SIGTERM kills as ever."""
+@pytest.mark.parametrize("count", [10, 1000])
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "thread.join()",
+        "concurrent.futures.ThreadPoolExecutor().submit(work).result()",
+        "queue.SimpleQueue().get()",
+        "asyncio.run(asyncio.sleep(3600))",
+    ],
+    ids=["join", "future", "queue", "asyncio"],
+)
+def test_a_run_started_in_another_thread_is_cancelled_too(scripts: Scripts, wait: str, count: int) -> None:
+    """As agents of sweeps and job queues do, which have no more in the main thread than the import."""
     process = scripts.start(
-        """
-        import os, threading, time
+        f"""
+        import asyncio, concurrent.futures, os, queue, threading, time
         from ml_dash import Experiment
 
         def work():
+            if not started.is_set():
+                started.set()
+                with Experiment("alice/vision/resnet", dash_root=".dash").run as exp:
+                    for step in range({count}):
+                        exp.metrics("train").log(step=step)
+                    os.write(1, b"ready\\n")
+                    time.sleep(3600)
+
+        started = threading.Event()
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        started.wait()
+        {wait.replace("(work)", "(time.sleep, 3600)")}
+        """,
+        env=LAZY,
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    assert finish(process) == (-signal.SIGTERM, "", "")
+    assert steps(scripts.journal()) == list(range(count))
+    assert scripts.journal().ends() == ["CANCELLED"]
+
+
+def test_a_run_in_a_thread_that_imported_ml_dash_itself_takes_no_signal(scripts: Scripts) -> None:
+    """Only the main thread can: elsewhere nothing must fail for it, and SIGTERM kills as ever."""
+    process = scripts.start(
+        """
+        import os, threading, time
+
+        def work():
+            from ml_dash import Experiment
+
             with Experiment("alice/vision/resnet", dash_root=".dash").run as exp:
                 exp.metrics("train").log(step=0)
                 exp.flush()
@@ -228,6 +271,67 @@ def test_a_run_started_in_another_thread_takes_no_signal(scripts: Scripts) -> No
     process.terminate()
     assert finish(process) == (-signal.SIGTERM, "", "")
     assert steps(scripts.journal()) == [0]
+
+
+def test_sigterm_is_taken_where_the_experiment_is_made_in_the_main_thread(scripts: Scripts) -> None:
+    """Should the import have happened in another one, as lazy loaders and plug-ins have it."""
+    process = scripts.start(
+        """
+        import os, threading, time
+
+        loader = threading.Thread(target=lambda: __import__("ml_dash"))
+        loader.start()
+        loader.join()
+        import ml_dash
+
+        exp = ml_dash.Experiment("alice/vision/resnet", dash_root=".dash")
+
+        def work():
+            with exp.run:
+                exp.metrics("train").log(step=0)
+                os.write(1, b"ready\\n")
+                time.sleep(3600)
+
+        threading.Thread(target=work, daemon=True).start()
+        while True:
+            time.sleep(0.05)
+        """,
+        env=LAZY,
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    assert finish(process) == (-signal.SIGTERM, "", "")
+    assert steps(scripts.journal()) == [0]
+    assert scripts.journal().ends() == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("module", ["anyio", "numpy"])
+def test_sigterm_in_the_first_half_second_loses_nothing(scripts: Scripts, module: str) -> None:
+    """Nothing can be written before what that takes is imported, and on a slow disk that may take seconds."""
+    process = scripts.start(
+        f"""
+    import importlib.abc, sys, threading
+    import time as clock
+
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == {module!r}:
+                importing.set()
+                clock.sleep(1)
+
+    importing = threading.Event()
+    sys.meta_path.insert(0, Slow()){BEGIN}
+    for step in range(50_000):
+        exp.metrics("train").log(step=step)
+    importing.wait()
+    wait()
+    """
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    assert finish(process) == (-signal.SIGTERM, "", "")
+    assert steps(scripts.journal()) == list(range(50_000))
+    assert scripts.journal().ends() == ["CANCELLED"]
 
 
 def test_every_open_run_is_cancelled(scripts: Scripts) -> None:
