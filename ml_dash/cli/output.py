@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ml_dash.cli.terminal import terminal_lines
 from ml_dash.cli.text import UNNAMED, local_time, value_text, visible
 from ml_dash.journal.sweep import Row
 from ml_dash.series import Kind
@@ -166,17 +167,17 @@ class RowLines:
         level, metadata = str(fields.get("level", "info")), fields.get("metadata")
         style = _LEVEL_STYLES.get(level, "")
         self._write_name(drawn, visible(level), style)
-        message = str(fields.get("message", ""))
+        lines = terminal_lines(str(fields.get("message", "")), style)
         if self._for_people:
-            first, *more = message.splitlines() or [""]
-            drawn.append(visible(first), style)
+            first, *more = lines
+            drawn.append_text(first)
         else:
             more = []
-            drawn.append(visible(message))
+            drawn.append("\\n".join(line.plain for line in lines))
         if isinstance(metadata, dict):
             drawn.append("".join("  " + self._item(name, value) for name, value in metadata.items()), "dim")
         for line in more:
-            drawn.append("\n    " + visible(line), style)
+            drawn.append("\n    ").append_text(line)
 
     def _item(self, name: Any, value: Any) -> str:
         return f"{visible(str(name))}={value_text(value, exact=not self._for_people)}"

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from tests.browser.training import train
-from tests.browser.window import Window
+from tests.browser.window import Window, keep
 from tests.support.processes import expect_line
 
 MANY = 3000
@@ -257,5 +257,54 @@ def test_close_tiny_and_huge_values_are_charts_with_ticks(
             assert max(map(len, found)) < 24
         page.get_by_label("Find metrics").fill("usual")
         expect(page.locator("figure.chart")).to_have_count(1)
+    finally:
+        assert ui.stop() == 0
+
+
+def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    """Colours, the last state of a progress bar, and nothing that turns the direction of what stands beside it."""
+    turned = "photo\u202egpj.exe"
+    exp = Experiment(f"alice/p/{turned}", dash_root=str(tmp_path), tags=[turned], echo=False)
+    exp.run.start()
+    exp.log("\x1b[1;31mloss is NaN\x1b[0m at step 3", level="error")
+    exp.log("  0%|          |\r 50%|█████     |\r100%|██████████| 10/10\n")
+    exp.log(f"saved {turned}", file=turned)
+    exp.log("first\nsecond\x1b[2K\rSECOND")
+    exp.params.set(name=turned, colour="\x1b[32mgreen\x1b[0m")
+    exp.files("out").save_text("\x1b[36mcyan\x1b[0m", to=f"{turned}.log")
+    exp.run.fail("\x1b[31mRuntimeError\x1b[0m: bad")
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
+        page.goto(ui.address())
+        shown = turned.replace("\u202e", r"\u202e")
+        expect(page.get_by_role("table", name="Experiments")).to_contain_text(shown)
+        page.get_by_role("link", name=shown).click()
+        expect(page.get_by_role("heading", name=shown)).to_be_visible()
+        expect(page.locator(".error-text")).to_have_text("RuntimeError: bad")
+        page.get_by_role("tab", name="Logs").click()
+        messages = page.locator(".log-text")
+        expect(messages).to_have_text(
+            [
+                "loss is NaN at step 3",
+                "100%|██████████| 10/10",
+                f"saved {shown}",
+                "first ⏎ SECOND",
+            ]
+        )
+        expect(messages.first.locator(".terminal-red.terminal-bold")).to_have_text("loss is NaN")
+        keep(page, "terminal")
+        messages.first.click()
+        expect(page.locator(".log-whole .terminal-red")).to_have_text("loss is NaN")
+        page.get_by_role("tab", name="Params").click()
+        expect(page.get_by_role("row", name="name")).to_contain_text(shown)
+        expect(page.get_by_role("row", name="colour")).to_contain_text("green")
+        page.get_by_role("tab", name="Files").click()
+        page.get_by_role("button", name=shown).click()
+        expect(page.locator(".preview-text .terminal-cyan")).to_have_text("cyan")
+        text = page.evaluate("document.body.innerText")
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", text)
     finally:
         assert ui.stop() == 0

@@ -80,7 +80,7 @@ def test_a_terminal_has_colours(crowd: Path) -> None:
     assert "\x1b[2J" not in out
     lines = plain(out).splitlines()
     assert lines[0].endswith("error   Traceback:")
-    assert lines[1:3] == ["      File 'train.py'", r"    ValueError: \x1b[2J"]
+    assert lines[1:3] == ["      File 'train.py'", r"    ValueError: "]
     assert "accuracy=0.123457" in lines[3]
 
 

@@ -7,6 +7,7 @@ import uPlot from "uplot";
 import { useLoad } from "../state/poll";
 import { theme } from "../state/theme";
 import { several } from "../ui/format";
+import { plain } from "../ui/terminal";
 import { ChartTable } from "./ChartTable";
 import { Legend } from "./Legend";
 import { goOn, type Line, loadLine, type Lines, type Window } from "./load";
@@ -176,7 +177,7 @@ export function Chart(props: ChartProps): JSX.Element {
     <figure class="chart" ref={box} data-chart={props.title}>
       <figcaption>
         <span class="chart-title" title={props.title}>
-          {props.title}
+          {plain(props.title)}
         </span>
         <span class="chart-tools">
           {range && (

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 
+import { plain } from "../ui/terminal";
 import type { Line } from "./load";
 
 export function Legend(props: {
@@ -25,7 +26,7 @@ export function Legend(props: {
           onClick={() => toggle(line.key)}
         >
           <span class="swatch" style={{ background: line.color }} />
-          {line.label}
+          {plain(line.label)}
         </button>
       ))}
     </div>

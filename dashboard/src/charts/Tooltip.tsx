@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import type uPlot from "uplot";
 
 import { number, rounded } from "../ui/format";
+import { plain } from "../ui/terminal";
 import type { Line } from "./load";
 import { PER_LINE, unitOfY } from "./plot";
 import type { Drawn } from "./series";
@@ -81,7 +82,7 @@ export function Tooltip(props: { told: Told; x: (value: number) => string }): JS
       {told.values.map((each) => (
         <div key={each.label} class="tooltip-row">
           <span class="swatch" style={{ background: each.color }} />
-          <span class="tooltip-label">{each.label}</span>
+          <span class="tooltip-label">{plain(each.label)}</span>
           <b>{each.value === null ? "–" : written(each.value)}</b>
           {each.low !== null && each.high !== null && each.low !== each.high && (
             <span class="muted">

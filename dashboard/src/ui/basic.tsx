@@ -7,6 +7,7 @@ import type { Experiment } from "../api/types";
 import { connection } from "../state/connection";
 import { navigate } from "../state/url";
 import { ago } from "./format";
+import { plain } from "./terminal";
 
 /** The time, for relative times: it goes on every ten seconds. */
 export const now = signal(Date.now());
@@ -206,7 +207,7 @@ export function Tags(props: { tags: string[] }): JSX.Element {
     <>
       {props.tags.map((tag) => (
         <span key={tag} class="tag">
-          {tag}
+          {plain(tag)}
         </span>
       ))}
     </>

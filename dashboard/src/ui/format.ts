@@ -1,5 +1,7 @@
 /** Numbers, times and values as people read them. */
 
+import { plain } from "./terminal";
+
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["year", 31_536_000],
   ["month", 2_592_000],
@@ -73,10 +75,10 @@ export function clean(value: number): string {
 export function text(value: unknown): string {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return number(value);
-  if (typeof value === "string") return value;
+  if (typeof value === "string") return plain(value);
   if (typeof value === "boolean") return String(value);
-  if (typeof value === "object" && "__repr__" in value && typeof value.__repr__ === "string") return value.__repr__;
-  return JSON.stringify(value);
+  if (typeof value === "object" && "__repr__" in value && typeof value.__repr__ === "string") return plain(value.__repr__);
+  return plain(JSON.stringify(value));
 }
 
 function two(value: number): string {

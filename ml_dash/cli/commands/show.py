@@ -22,6 +22,7 @@ from ml_dash.cli.select import (
     Root,
     find_experiment,
 )
+from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import (
     age_text,
     count_text,
@@ -142,7 +143,7 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
     duration = _duration(overview)
     yield "duration", "" if duration is None else duration_text(duration)
     yield "host", "" if run.host is None else f"{run.host}, process {run.pid}"
-    yield "error", run.error or ""
+    yield "error", plain_text(run.error or "")
     if run.last_activity is not None:
         yield "activity", age_text(run.last_activity, time.time_ns())
     counts = count_text(overview.rows, "row"), size_text(overview.bytes), count_text(run.writers, "writer")

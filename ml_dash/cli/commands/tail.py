@@ -13,6 +13,7 @@ import typer
 from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import open_index, report_damage, status_label, status_of
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
+from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import complain, duration_text
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
@@ -103,7 +104,7 @@ def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
             after = ""
             if run.started_at is not None and run.ended_at is not None:
                 after = f" after {duration_text(run.ended_at - run.started_at)}"
-            complain(f"-- {status_label(run)}{after}{': ' + run.error if run.error else ''}")
+            complain(f"-- {status_label(run)}{after}{': ' + plain_text(run.error) if run.error else ''}")
             return
         time.sleep(_POLL_SECONDS)
 

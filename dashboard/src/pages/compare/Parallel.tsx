@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { text } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { axisOf } from "./scale";
 
 export interface Dimension {
@@ -70,6 +71,7 @@ export function Parallel(props: {
   );
 }
 
-function short(name: string): string {
+function short(given: string): string {
+  const name = plain(given);
   return name.length > 18 ? `…${name.slice(-17)}` : name;
 }

@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { experimentPath, query, setQuery } from "../../state/url";
 import { Link, Status, Toggle } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { paramRows, type Run } from "./runs";
 
 export function ParamTable(props: {
@@ -36,7 +37,7 @@ export function ParamTable(props: {
               {runs.map((run, at) => (
                 <th key={run.record.id} scope="col">
                   <span class="swatch" style={{ background: colors[at] }} />{" "}
-                  <Link href={experimentPath(run.record.prefix)}>{labels[at]}</Link>{" "}
+                  <Link href={experimentPath(run.record.prefix)}>{plain(labels[at]!)}</Link>{" "}
                   <button
                     type="button"
                     class="quiet"
@@ -55,7 +56,7 @@ export function ParamTable(props: {
           <tbody>
             {shown.map((row) => (
               <tr key={row.name} class={row.differs ? "differs" : ""}>
-                <th scope="row">{row.name}</th>
+                <th scope="row">{plain(row.name)}</th>
                 {row.values.map((value, at) => (
                   <td key={at} class="value">
                     {value === undefined ? <span class="muted">not set</span> : text(value)}

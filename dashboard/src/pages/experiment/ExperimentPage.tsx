@@ -7,6 +7,8 @@ import type { Experiment } from "../../api/types";
 import { query, setQuery } from "../../state/url";
 import { Empty, Link, now, Status, Tabs, Tags, Time } from "../../ui/basic";
 import { duration, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
+import { TerminalText } from "../../ui/TerminalText";
 import { seconds } from "../experiments/columns";
 import { ChartsTab } from "./ChartsTab";
 import { useExperiment, useMetrics } from "./experiment";
@@ -62,12 +64,12 @@ function Head({ record }: { record: Experiment }): JSX.Element {
         {parents.map((name, at) => (
           <span key={at}>
             {" / "}
-            <Link href={`/?${new URLSearchParams({ in: parents.slice(0, at + 1).join("/") })}`}>{name}</Link>
+            <Link href={`/?${new URLSearchParams({ in: parents.slice(0, at + 1).join("/") })}`}>{plain(name)}</Link>
           </span>
         ))}
       </nav>
       <div class="experiment-title">
-        <h1>{record.name}</h1>
+        <h1>{plain(record.name)}</h1>
         <Status of={record} />
         <Tags tags={record.tags} />
       </div>
@@ -82,7 +84,11 @@ function Head({ record }: { record: Experiment }): JSX.Element {
         <Fact name="Rows">{whole(record.rows)}</Fact>
         {record.host && <Fact name="Host">{record.host}</Fact>}
       </dl>
-      {record.error && <pre class="problem error-text">{record.error}</pre>}
+      {record.error && (
+        <pre class="problem error-text">
+          <TerminalText text={record.error} />
+        </pre>
+      )}
       {record.problem && <p class="problem">{record.problem}</p>}
     </header>
   );

@@ -9,6 +9,7 @@ import { usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Tags, Time } from "../../ui/basic";
 import { bytes, text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { Preview } from "./Preview";
 
 const AGAIN = 30_000;
@@ -47,8 +48,8 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
                 onClick={() => setQuery({ file: fullName(row) })}
               >
                 <span class="file-name">
-                  <span class="muted">{row.path === "/" ? "" : `${row.path.slice(1)}/`}</span>
-                  {row.filename}
+                  <span class="muted">{row.path === "/" ? "" : plain(`${row.path.slice(1)}/`)}</span>
+                  {plain(row.filename)}
                 </span>
                 <span class="muted">{bytes(row.sizeBytes)}</span>
               </button>
@@ -79,7 +80,7 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
   }, [row.id]);
   return (
     <section class="card file-details" aria-label={fullName(row)}>
-      <h2>{row.filename}</h2>
+      <h2>{plain(row.filename)}</h2>
       <p>
         <a class="button" href={contentUrl(record.id, version.id)} download={row.filename}>
           Download
@@ -89,7 +90,7 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
         </span>{" "}
         <Tags tags={version.tags} />
       </p>
-      {version.description && <p>{version.description}</p>}
+      {version.description && <p>{plain(version.description)}</p>}
       {versions.length > 1 && (
         <label class="field">
           <span>Version</span>
@@ -114,7 +115,7 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
           <tbody>
             {Object.entries(version.metadata).map(([name, value]) => (
               <tr key={name}>
-                <th scope="row">{name}</th>
+                <th scope="row">{plain(name)}</th>
                 <td>{text(value)}</td>
               </tr>
             ))}

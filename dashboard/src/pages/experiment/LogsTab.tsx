@@ -10,10 +10,13 @@ import { useLoad } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Select, Toggle } from "../../ui/basic";
 import { several, text } from "../../ui/format";
+import { plain } from "../../ui/terminal";
+import { TerminalText } from "../../ui/TerminalText";
 import { VirtualList } from "../../ui/VirtualList";
 
 const PAGE = 200;
 const ROW = 26;
+const TITLE_MAX = 2000;
 const LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
 
 export function LogsTab({ record }: { record: Experiment }): JSX.Element {
@@ -161,7 +164,9 @@ function Whole(): JSX.Element | null {
       <p class="muted">
         {row.timestamp} · {text(row.level)} · message {row.index}
       </p>
-      <pre tabIndex={0}>{text(row.message)}</pre>
+      <pre tabIndex={0}>
+        <TerminalText text={messageOf(row)} />
+      </pre>
       {row.metadata && <pre class="muted">{JSON.stringify(row.metadata, null, 2)}</pre>}
     </section>
   );
@@ -170,20 +175,24 @@ function Whole(): JSX.Element | null {
 function Message({ row }: { row: LogRow | undefined }): JSX.Element {
   if (!row) return <div class="log" style={{ height: `${ROW}px` }} />;
   const metadata = Object.entries(row.metadata ?? {});
-  // whoever writes a journal by other means may log anything as a message
-  const message = text(row.message);
+  const message = messageOf(row);
   return (
     <div class={`log log-${row.level}`} style={{ height: `${ROW}px` }}>
       <time dateTime={row.timestamp}>{row.timestamp.slice(0, 19).replace("T", " ")}</time>
       <span class="log-level">{text(row.level)}</span>
-      <button type="button" class="log-text" title={message} onClick={() => (chosen.value = row)}>
-        {message.replaceAll("\n", " ⏎ ")}
+      <button type="button" class="log-text" title={plain(message.slice(0, TITLE_MAX))} onClick={() => (chosen.value = row)}>
+        <TerminalText text={message} between=" ⏎ " />
       </button>
       {metadata.map(([name, value]) => (
         <span key={name} class="log-field">
-          {name}=<b>{text(value)}</b>
+          {plain(name)}=<b>{text(value)}</b>
         </span>
       ))}
     </div>
   );
+}
+
+/** A message as it was written; whoever writes a journal by other means may log anything as one. */
+function messageOf(row: LogRow): string {
+  return typeof row.message === "string" ? row.message : text(row.message);
 }

@@ -8,6 +8,7 @@ import type { Experiment } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { Empty, SearchField } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 
 const AGAIN = 30_000;
 const SHOWN = 1000;
@@ -53,7 +54,7 @@ export function ParamsTab({ record }: { record: Experiment }): JSX.Element {
           <tbody>
             {found.slice(0, SHOWN).map(([name, value]) => (
               <tr key={name}>
-                <th scope="row">{name}</th>
+                <th scope="row">{plain(name)}</th>
                 <td class="value">{text(value)}</td>
               </tr>
             ))}

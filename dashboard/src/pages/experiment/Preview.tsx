@@ -7,6 +7,8 @@ import { ApiError, contentUrl } from "../../api/client";
 import type { File as FileRow } from "../../api/types";
 import { useLoad } from "../../state/poll";
 import { bytes } from "../../ui/format";
+import { escaped, TURNING } from "../../ui/terminal";
+import { TerminalText } from "../../ui/TerminalText";
 
 const TEXT_BYTES = 256 * 1024;
 const IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -52,7 +54,7 @@ function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
   return (
     <>
       <pre class="code preview-text" tabIndex={0}>
-        {text ?? "Loading…"}
+        {text === null ? "Loading…" : <Shown text={text} />}
       </pre>
       {row.sizeBytes > TEXT_BYTES && (
         <p class="muted">
@@ -61,6 +63,11 @@ function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
       )}
     </>
   );
+}
+
+/** Colours of a log are kept; else the text is left as it is, but for what would turn its direction. */
+function Shown({ text }: { text: string }): JSX.Element {
+  return text.includes("\x1b") ? <TerminalText text={text} /> : <>{text.replace(TURNING, escaped)}</>;
 }
 
 function pretty(json: string): string {

@@ -5,6 +5,7 @@ import { useMemo, useState } from "preact/hooks";
 
 import type { Experiment } from "../../api/types";
 import { whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { type Folder, folderTree, isIn } from "./tree";
 
 export function FolderTree(props: {
@@ -73,7 +74,7 @@ function Entry(props: { folder: Folder; chosen: string; onChoose: (path: string)
       aria-current={folder.path === props.chosen ? "true" : undefined}
       onClick={() => props.onChoose(folder.path)}
     >
-      <span>{folder.name}</span>
+      <span>{plain(folder.name)}</span>
       <span class="count">{whole(folder.count)}</span>
     </button>
   );

@@ -7,6 +7,7 @@ import type { Experiment } from "../../api/types";
 import { experimentPath, navigate } from "../../state/url";
 import { Link, now, Status, Tags, Time } from "../../ui/basic";
 import { duration, rounded, text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { VirtualList } from "../../ui/VirtualList";
 import { type Column, seconds, valueOf } from "./columns";
 import type { Known } from "./store";
@@ -102,9 +103,9 @@ export function Table(props: {
               </span>
               <span role="cell" class="name">
                 <Link href={experimentPath(row.prefix)} title={row.prefix}>
-                  {row.name}
+                  {plain(row.name)}
                 </Link>
-                <span class="muted place">{place(row, props.folder)}</span>
+                <span class="muted place">{plain(place(row, props.folder))}</span>
                 {row.problem && (
                   <span class="warn" title={row.problem}>
                     !
@@ -130,7 +131,7 @@ function Head(props: { title: string; name: string; sorting: Sorting; onSort: (k
   return (
     <span role="columnheader" aria-sort={sorted ? order : "none"}>
       <button type="button" class="head-button" title={props.title} onClick={() => props.onSort(props.name)}>
-        <span class="head-text">{props.title}</span>
+        <span class="head-text">{plain(props.title)}</span>
         {sorted && <span aria-hidden="true">{props.sorting.descending ? "↓" : "↑"}</span>}
       </button>
     </span>
