@@ -26,6 +26,11 @@ HTML = "text/html"
 CLOCK_HEADER = "ML-Dash-Clock"
 """The sender's time, in nanoseconds since the epoch: how old the rows are that it sends, whatever its clock says."""
 
+BODY_HEADER = "ML-Dash-Body"
+"""Says by its SHA-256 which body a request has that comes with none: one that was sent in pieces before."""
+BODY_PIECE_BYTES_MAX = 8 << 20
+"""Bytes of such a piece."""
+
 CHECKSUM_PATTERN = "[0-9a-f]{64}"
 """What a blob's SHA-256 looks like."""
 WRITER_PATTERN = "[A-Za-z0-9_-]{1,128}"
@@ -95,6 +100,11 @@ class ErrorCode(str, Enum):
 def frames_path(experiment_id: str, writer: str) -> str:
     """Return the path to which a writer's frames are posted."""
     return f"{API}/experiments/{quote(experiment_id, safe='')}/writers/{quote(writer, safe='')}/frames"
+
+
+def body_path(checksum: str) -> str:
+    """Return the path to which the pieces of a body are sent."""
+    return f"{API}/bodies/{checksum}"
 
 
 def part_bytes(size: int) -> int:

@@ -568,6 +568,13 @@ class Part(Answer):
     part: Count
 
 
+class BodyPiece(Answer):
+    """A piece of a body that is kept."""
+
+    offset: Count
+    size_bytes: Count
+
+
 class OwnerLimits(Answer):
     """What an owner has stored and may store, in bytes; null is no limit."""
 

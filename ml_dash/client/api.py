@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
+from ml_dash.client.pieces import PieceSender
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
@@ -37,12 +38,17 @@ class Upserted:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+Cut: TypeAlias = Literal["if refused", "at once", "never"]
+"""When a body is sent in pieces: if something in between takes it for too large, without a try, or not at all."""
+
+
 class Client:
     """Speaks the API with one server."""
 
     def __init__(self, transport: Transport, clock: Clock = SYSTEM_CLOCK) -> None:
         self._transport = transport
         self._clock = clock
+        self._pieces = PieceSender(transport, clock, _is_too_large_elsewhere)
 
     @property
     def url(self) -> str:
@@ -82,7 +88,13 @@ class Client:
         raise self._senseless(answer)
 
     async def send_frames(
-        self, experiment_id: str, writer: str, body: bytes, *, encoding: str | None = None
+        self,
+        experiment_id: str,
+        writer: str,
+        body: bytes,
+        *,
+        encoding: str | None = None,
+        cut: Cut = "if refused",
     ) -> int:
         """Send frames that lie back to back; return the number up to which the server has all of this writer."""
         headers = {CLOCK_HEADER: str(self._clock.time_ns())}
@@ -94,6 +106,7 @@ class Client:
             FRAMES,
             headers=headers,
             timeout=_SEND_SECONDS + len(body) / _SLOWEST_BYTES_A_SECOND,
+            cut=cut,
         )
         match answer:
             case {"watermark": int(watermark)} if watermark >= 0:
@@ -164,8 +177,7 @@ class Client:
         """Send bytes, and return what the server answers."""
         sent = {"Content-Type": OCTETS, "Accept": MSGPACK, **(headers or {})}
         timeout = _SEND_SECONDS + body.size / _SLOWEST_BYTES_A_SECOND
-        answer = await self._transport.request("PUT", path, body=body, headers=sent, timeout=timeout)
-        return self._content(answer)
+        return await self._send("PUT", path, body, sent, timeout)
 
     async def _post(
         self,
@@ -175,10 +187,10 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float,
+        cut: Cut = "if refused",
     ) -> Any:
         sent = {"Content-Type": media_type, "Accept": MSGPACK, **(headers or {})}
-        answer = await self._transport.request("POST", path, body=body, headers=sent, timeout=timeout)
-        return self._content(answer)
+        return await self._send("POST", path, body, sent, timeout, cut)
 
     async def _refuse(self, stream: Stream) -> None:
         body = b""
@@ -187,6 +199,30 @@ class Client:
             if len(body) == _ERROR_BYTES_MAX:
                 break
         raise self._senseless(self._content(Answer(stream.status, stream.headers, body)))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Body,
+        headers: Mapping[str, str],
+        timeout: float,
+        cut: Cut = "if refused",
+    ) -> Any:
+        """Send a request, in pieces where that is what gets through, and return what the server answers."""
+        size = len(body) if isinstance(body, bytes) else body.size
+        answer: Answer | None = None
+        if cut == "at once" or (cut == "if refused" and self._pieces.is_needed(size)):
+            answer = await self._pieces.request(method, path, body, headers, timeout)
+        if answer is None:
+            answer = await self._transport.request(method, path, body=body, headers=headers, timeout=timeout)
+            if _is_too_large_elsewhere(answer):
+                self._pieces.refused(size)
+                if cut == "if refused" and size:
+                    answer = await self._pieces.request(method, path, body, headers, timeout) or answer
+        if _is_too_large_elsewhere(answer):
+            raise self._error(answer, "", f"not an answer of ML-Dash: {_excerpt(answer)}", {"bytes": size})
+        return self._content(answer)
 
     def _content(self, answer: Answer) -> Any:
         """Return the data of an answer, or raise the error that it is."""
@@ -229,6 +265,18 @@ class Client:
 def experiment_path(experiment_id: str, *parts: str) -> str:
     """Return the path of something that belongs to an experiment."""
     return "/".join([f"{API}/experiments", quote(experiment_id, safe=""), *parts])
+
+
+def _is_too_large_elsewhere(answer: Answer) -> bool:
+    """Say whether an answer is a 413 that is not in the server's own words: whose limit it is, nobody knows."""
+    return answer.status == 413 and not _is_error(_decoded(answer))
+
+
+def _is_error(data: Any) -> bool:
+    match data:
+        case {"error": {"code": str(), "message": str()}}:
+            return True
+    return False
 
 
 def _are_watermarks(found: Mapping[Any, Any]) -> bool:

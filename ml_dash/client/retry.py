@@ -37,7 +37,7 @@ _STATUSES: dict[int, tuple[Patience, bool]] = {
     404: ("token", False),
     407: ("rarely", True),
     410: ("never", False),
-    413: ("soon", True),
+    413: ("rarely", True),
     416: ("rarely", False),
     422: ("rarely", False),
     **dict.fromkeys((408, 421, 425, 429, 500, 502, 503, 504, 507, 509), ("soon", True)),
@@ -194,30 +194,41 @@ def _refusal(error: ServerError, url: str, prefix: str, directory: str) -> Troub
     patience = patience_of(error)
     match error.status:
         case 401:
+            kind, until = "token", " until then"
             reason = (
                 f"{url} wants a token that is valid ({error.message}): run `ml-dash login {url}`; a program that runs "
                 "need not be started again"
             )
-            return Trouble("token", reason, patience, " until then")
         case 403 | 404:
+            kind, until = "token", " until then"
             reason = (
                 f"{url} does not let this token write to {prefix} ({error.message}): have it granted, or run "
                 f"`ml-dash login {url}`"
             )
-            return Trouble("token", reason, patience, " until then")
         case 410:
+            kind, until = "gone", ""
             reason = (
                 f"{prefix} was deleted at {url}, and nothing more of it is sent; `ml-dash sync --recreate "
                 f"{shlex.quote(directory)}` brings it back"
             )
-            return Trouble("gone", reason, patience)
+        case 413 if not error.code:
+            kind, until = "too_large", " until then"
+            reason = (
+                f"something between here and {url} takes no request of {error.number('bytes')} bytes, and the server "
+                f"none in pieces ({error.message}): raise the limit of the proxy there (nginx: client_max_body_size), "
+                "or update the server"
+            )
         case 507:
+            kind, until = "full", " until there is room"
             reason = f"the disk of {url} is full ({error.message})"
-            return Trouble("full", reason, patience, " until there is room")
-    if patience == "rarely":
-        return Trouble("refused", str(error), patience)
-    kind = "damaged" if error.code == ErrorCode.DAMAGED else "server"
-    return Trouble(kind, str(error), patience, " until it works again", error.retry_after)
+        case _ if patience == "rarely":
+            kind, until, reason = "refused", "", str(error)
+        case _:
+            kind, until, reason = "server", " until it works again", str(error)
+            if error.code == ErrorCode.DAMAGED:
+                kind = "damaged"
+            return Trouble(kind, reason, patience, until, error.retry_after)
+    return Trouble(kind, reason, patience, until)
 
 
 class Voice:

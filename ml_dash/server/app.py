@@ -12,6 +12,7 @@ from aiohttp import web
 from ml_dash.server.accounts.attempts import forwarded, parse_proxies
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.api.blobs import blob_routes, owner_routes
+from ml_dash.server.api.bodies import body_routes
 from ml_dash.server.api.device import device_routes
 from ml_dash.server.api.experiments import catalogue_routes, experiment_routes, found_experiment
 from ml_dash.server.api.files import file_routes
@@ -27,6 +28,7 @@ from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 from ml_dash.server.http.connections import watched
+from ml_dash.server.http.pieces import Pieces
 from ml_dash.server.http.routing import Binder
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _LOG = logging.getLogger("ml_dash.server")
 def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.Application:
     """Return the application. Run it with ``auto_decompress=False``: bodies are decompressed here, within limits."""
     access = Access.of(tokens, StoreSessions(tokens), tokens.clock)
+    pieces = Pieces(store.database, store.clock)
     app = web.Application(
         middlewares=[
             watched,
@@ -55,6 +58,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
             _measured(store.telemetry),
             answered(_explained(store.telemetry)),
             authenticate(access),
+            pieces.assembled(),
         ],
         client_max_size=settings.json_bytes,
     )
@@ -68,6 +72,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
             *value_routes(bind, store),
             *catalogue_routes(bind, store),
             *experiment_routes(bind, store),
+            *body_routes(bind, pieces, settings),
             *frame_routes(bind, store),
             *reading_routes(bind, store),
             *file_routes(bind, store),

@@ -17,6 +17,7 @@ from ml_dash.upload.ledger import WriterLedger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_dash.client.api import Cut
     from ml_dash.storage.cursor import Cursor
     from ml_dash.upload.batch import Batch, Entry
     from ml_dash.upload.task import Target
@@ -156,6 +157,15 @@ class SentWriter:
     def shrink(self, batch: Batch) -> None:
         """Send less at a time on a line that is slow, or cut again and again; it grows again with each success."""
         self._limit = max(_BATCH_BYTES_MIN, min(self._limit, batch.size) // 2)
+
+    def cut(self, batch: Batch) -> Cut:
+        """Say whether a batch may be sent in pieces: a frame alone, which cannot be a smaller batch.
+
+        At once on a line that was cut or too slow in the middle of less; else where something in between refuses it.
+        """
+        if len(batch.entries) > 1:
+            return "never"
+        return "at once" if self._limit < min(self._most, len(batch.body)) else "if refused"
 
     def send_at_most(self, batch: Batch, limit: int | None) -> None:
         """Send less at a time from now on: the server takes no more than `limit` bytes."""

@@ -121,7 +121,7 @@ class Sender:
         writer.read_ahead(batch)  # while this one is under way
         try:
             watermark = await self._client.send_frames(
-                self._id, writer.id, batch.body, encoding=batch.encoding
+                self._id, writer.id, batch.body, encoding=batch.encoding, cut=writer.cut(batch)
             )
         except ServerError as error:
             await writer.drop_reading()
@@ -271,8 +271,10 @@ class Sender:
                 # those before it were taken, or were there and have been compared
                 await self._acknowledge(writer, batch, entry.seq - 1)
                 await self._set_aside(writer, entry, error)
-            case ErrorCode.TOO_LARGE | 413:
+            case ErrorCode.TOO_LARGE:
                 await self._send_less(writer, batch, error)
+            case 413 if len(batch.entries) > 1:
+                writer.send_at_most(batch, None)
             case ErrorCode.GAP if (expected := error.number("expected")) and expected != batch.entries[0].seq:
                 await self._agree(writer, expected - 1)
                 self.disconnect()  # it may have forgotten other writers' frames as well

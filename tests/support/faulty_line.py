@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
 from ml_dash.tokens.token import Token
@@ -29,6 +30,7 @@ FAULTS = (
     "gateway",
     "limits",
     "html",
+    "proxy limit",
     "redirect",
     "nonsense",
 )
@@ -61,6 +63,8 @@ class FaultyLine:
     Attributes:
         weather: What goes wrong at present.
         seen: How often each fault happened.
+        body_limit: Bytes of a body that a proxy on the line lets through; None for any.
+        cut_beyond: Bytes of a body in the middle of which the line is always cut; None for none.
     """
 
     def __init__(
@@ -74,6 +78,8 @@ class FaultyLine:
     ) -> None:
         self.weather = Weather({})
         self.seen: Counter[str] = Counter()
+        self.body_limit: int | None = None
+        self.cut_beyond: int | None = None
         self._server = server
         self._rng = rng
         self._token = token
@@ -104,7 +110,12 @@ class FaultyLine:
         if token is not None:
             sent["Authorization"] = f"Bearer {token.reveal()}"
         assert body is None or isinstance(body, bytes), "nobody sends files in this story"
-        request = (method, path, sent, body or b"")
+        request = (method, path + (f"?{urlencode(query)}" if query else ""), sent, body or b"")
+        if self.cut_beyond is not None and len(request[3]) > self.cut_beyond:
+            raise TransportError("cut", "cut in the middle")
+        if self.body_limit is not None and len(request[3]) > self.body_limit:
+            self.seen["beyond the limit"] += 1
+            return Answer(413, {"content-type": "text/html"}, b"<h1>413 Request Entity Too Large</h1>")
         fault = self._draw()
         early = await self._before(fault, request, timeout)
         if early is not None:
@@ -141,6 +152,9 @@ class FaultyLine:
             "gateway": Answer(self._rng.choice((500, 502, 504)), {"content-type": "text/html"}, b"<h1>Oops"),
             "limits": Answer(429, {"retry-after": "2"}, b""),
             "html": Answer(200, {"content-type": "text/html"}, b"<form>Log in to the hotel's network</form>"),
+            "proxy limit": Answer(
+                413, {"content-type": "text/html"}, b"<h1>413 Request Entity Too Large</h1>"
+            ),
             "redirect": Answer(302, {"location": "https://elsewhere.example/"}, b""),
             "nonsense": answer(200, self._rng.choice(([], {}, {"watermark": -3}, {"id": 5}, 7))),
         }

@@ -6,6 +6,7 @@ It shares no code with the real server, nor with the client but for the reading 
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ Rows = list[tuple[int, dict[str, Any]]]
 
 _FRAMES = re.compile(r"/api/v1/experiments/([^/]+)/writers/([^/]+)/frames")
 _NO_BLOCKS = b"\x90"
+_BODIES = re.compile(r"/api/v1/bodies/([0-9a-f]{64})\?offset=(\d+)")
 _WRITERS = re.compile(r"/api/v1/experiments/([^/]+)/writers")
 
 
@@ -62,6 +64,7 @@ class WatermarkServer:
         token: The one that is let in; None lets in all.
         limit: Bytes of a request with frames.
         full: Whether the disk is full.
+        takes_pieces: Whether it takes bodies in pieces, as older ones do not.
         malformed: Says of a frame's writer and number whether to refuse it.
         largest: Bytes of the largest request with frames so far.
         on_request: Called at each request.
@@ -72,10 +75,12 @@ class WatermarkServer:
         self.token: str | None = None
         self.limit = 64 << 20
         self.full = False
+        self.takes_pieces = True
         self.malformed: Callable[[str, int], bool] = lambda _writer, _seq: False
         self.largest = 0
         self.on_request: Callable[[], object] = lambda: None
         self._born = 0
+        self._bodies: dict[str, dict[int, bytes]] = {}
 
     def backup(self) -> dict[str, StoredExperiment]:
         return copy.deepcopy(self.experiments)
@@ -94,6 +99,12 @@ class WatermarkServer:
     def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
         if self.token is not None and headers.get("Authorization") != f"Bearer {self.token}":
             raise _RefusalError(401, "unauthorized")
+        if self.takes_pieces and method == "PUT" and (found := _BODIES.fullmatch(path)):
+            self._bodies.setdefault(found[1], {})[int(found[2])] = body
+            return {"offset": int(found[2]), "sizeBytes": len(body)}
+        if "ML-Dash-Body" in headers:
+            assert not body, "a body that came in pieces comes once more"
+            body = self._pieced(headers["ML-Dash-Body"])
         if method == "POST" and path == "/api/v1/experiments":
             return self._upsert(msgpack.unpackb(body))
         if method == "POST" and (found := _FRAMES.fullmatch(path)):
@@ -103,6 +114,15 @@ class WatermarkServer:
         if method == "GET" and (found := _WRITERS.fullmatch(path)):
             return {"watermarks": _watermarks(self._by_id(found[1]))}
         raise _RefusalError(404, "not_found")
+
+    def _pieced(self, checksum: str) -> bytes:
+        body = b""
+        for offset, piece in sorted(self._bodies.get(checksum, {}).items()):
+            if offset == len(body):
+                body += piece
+        if hashlib.sha256(body).hexdigest() != checksum:
+            raise _RefusalError(400, "damaged", watermark=0)
+        return body
 
     def _by_id(self, id_: str) -> StoredExperiment:
         for experiment in self.experiments.values():

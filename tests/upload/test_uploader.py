@@ -23,6 +23,7 @@ from ml_dash.upload.task import Target
 from ml_dash.upload.uploader import Uploader
 from tests.support.faulty_line import FaultyLine, Weather
 from tests.support.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
+from tests.support.serving import TRAIN, objects
 from tests.support.virtual_time import VirtualClock, run
 from tests.support.watermark_server import StoredWriter, WatermarkServer
 
@@ -641,5 +642,52 @@ def test_a_restored_server_is_told_again_what_is_said_of_the_experiment() -> Non
         await asyncio.sleep(120)
         assert bench.values == [1, 2, 3]
         assert bench.server.experiments[PREFIX].about == {"readme": "second"}
+
+    story(tell)
+
+
+def noise(size: int) -> str:
+    """A text that nothing compresses."""
+    return random.Random(size).randbytes(size // 2).hex()
+
+
+@pytest.mark.parametrize("takes_pieces", [True, False])
+def test_a_limit_of_a_proxy_sets_nothing_aside(
+    *, takes_pieces: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes in smaller requests, and a frame alone in pieces; where the server knows none, it is waited for."""
+
+    async def tell(bench: UploaderBench) -> None:
+        bench.server.takes_pieces = takes_pieces
+        bench.line.body_limit = 100_000
+        for number in range(40):
+            text = noise(400_000 if number == 20 else 4_000)
+            bench.journal.append([objects(TRAIN, [(number, {"n": number, "text": text})])])
+        bench.uploader.nudge()
+        await asyncio.sleep(1800)
+        state = bench.uploader.state
+        assert sum(state.rejected_rows.values()) == 0
+        if takes_pieces:
+            assert (state.last_error, state.pending_bytes) == (None, 0)
+        else:
+            assert bench.values == list(range(20))
+            assert "client_max_body_size" in (state.last_error or "")
+            bench.line.body_limit = None
+            await asyncio.sleep(600)
+        assert bench.values == list(range(40))
+        assert not bench.stored.empty
+
+    story(tell)
+    told = [record.getMessage() for record in caplog.records if "client_max_body_size" in record.getMessage()]
+    assert len(told) == (0 if takes_pieces else 1)
+
+
+def test_a_frame_that_a_line_never_lets_through_whole_goes_in_pieces() -> None:
+    async def tell(bench: UploaderBench) -> None:
+        bench.line.cut_beyond = 200_000
+        bench.journal.append([objects(TRAIN, [(1, {"n": 1, "text": noise(900_000)})])])
+        bench.uploader.nudge()
+        await asyncio.sleep(1800)
+        assert bench.values == [1]
 
     story(tell)

@@ -44,6 +44,14 @@ export interface components {
          */
         Kind: 1 | 2 | 3 | 4 | 5 | 6;
         /**
+         * BodyPiece
+         * @description A piece of a body that is kept.
+         */
+        BodyPiece: {
+            offset: number;
+            sizeBytes: number;
+        };
+        /**
          * CreatedToken
          * @description A new token. Its text is in no later answer.
          */
@@ -658,6 +666,7 @@ export type Blob = components['schemas']['Blob'];
 export type AskedValues = components['schemas']['AskedValues'];
 export type MetricField = components['schemas']['MetricField'];
 export type Kind = components['schemas']['Kind'];
+export type BodyPiece = components['schemas']['BodyPiece'];
 export type CreatedToken = components['schemas']['CreatedToken'];
 export type Grant = components['schemas']['Grant'];
 export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];

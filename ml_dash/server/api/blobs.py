@@ -19,7 +19,7 @@ from ml_dash.query.files import is_checksum
 from ml_dash.server.api import contract
 from ml_dash.server.blobs.catalogue import no_upload
 from ml_dash.server.http.access import PRINCIPAL, not_found, require
-from ml_dash.server.http.bodies import answer, chunks, read_body, too_large
+from ml_dash.server.http.bodies import answer, body_length, chunks, read_body, too_large
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
 from ml_dash.server.rows.file_listing import FileListing
@@ -84,7 +84,7 @@ def _part_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         if size is None:
             raise invalid("number", number, f"the blob has no such part: it has {content.size} bytes in all")
         # before anything of it is read, where the client says how long it is
-        if (request.content_length or 0) > size:
+        if body_length(request) > size:
             raise too_large(size)
         await keeper.receive_part(content, number, digest, chunks(request, store.settings.body_timeout))
         return answer(request, Part(part=number))

@@ -15,6 +15,8 @@ from ml_dash import shapes
 from ml_dash.protocol import (
     API,
     BLOBS_ASKED_MAX,
+    BODY_HEADER,
+    BODY_PIECE_BYTES_MAX,
     CHECKSUM_PATTERN,
     FILES_DEFAULT,
     FRAMES,
@@ -266,6 +268,29 @@ DELETE = Route(
     {200: shapes.Experiment},
     (507,),
     scope=Scope.ADMIN,
+)
+
+
+# --- bodies in pieces
+
+
+class PieceOf(Query):
+    """Where a piece lies in its body."""
+
+    offset: Annotated[int, _whole("The place of its first byte in the body, from 0 on.")] = 0
+
+
+PUT_BODY = Route(
+    "PUT",
+    f"{API}/bodies/{{checksum}}",
+    "Keep a piece of the body, with this SHA-256, of a request that comes next: with an empty body, and the header "
+    f"{BODY_HEADER} that names the same. For clients behind a proxy that takes small requests only.",
+    {200: shapes.BodyPiece},
+    (403, 507),
+    query=PieceOf,
+    body=OCTETS,
+    body_text=f"At most {BODY_PIECE_BYTES_MAX} bytes. A piece may come again; all are kept for an hour, or until the "
+    "request was answered by a success.",
 )
 
 

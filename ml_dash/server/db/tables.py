@@ -35,6 +35,8 @@ Of the object store: ``blob_store``, with the id that it and this database have 
 
 Of who may do what: ``tokens``, ``token_grants``, ``sessions`` of browsers and ``device_requests`` (logins under way).
 
+``body_pieces`` are bodies of requests that come in pieces, by the SHA-256 of the whole: kept until they are used.
+
 Text that may be anything Python calls a str (lone surrogates and NUL included, which databases refuse) is stored as
 bytes. Times are nanoseconds since the epoch.
 """
@@ -373,6 +375,17 @@ SESSIONS = Table(
     Column("token_id", _ID, ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False),
     *_required(BigInteger, "created_ns", "expires_ns"),
     Index(None, "expires_ns"),
+)
+
+BODY_PIECES = Table(
+    "body_pieces",
+    METADATA,
+    *_key(_ID, "token_id"),
+    *_key(_SHA256, "checksum"),
+    *_key(BigInteger, "offset"),
+    *_required(BigInteger, "size", "created_ns"),
+    *_required(LargeBinary, "data"),
+    Index(None, "created_ns"),
 )
 
 DEVICE_REQUESTS = Table(

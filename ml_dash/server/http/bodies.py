@@ -20,6 +20,7 @@ from msgspec import Struct
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
+from ml_dash.server.http.pieces import PIECED
 from ml_dash.server.http.query_args import checked, field_types, invalid
 from ml_dash.shapes import SecretRequest
 
@@ -180,8 +181,13 @@ async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
     """Yield a body as it arrives, until it stops arriving, or comes at less than a kilobyte a second.
 
     Raises:
-        ApiError: 408.
+        ApiError: 408; 400 where it came in pieces before, and not all of them are here.
     """
+    pieced = request.get(PIECED)
+    if pieced is not None:
+        async for piece in pieced.chunks():
+            yield piece
+        return
     loop = asyncio.get_running_loop()
     received, waited = 0, 0.0
     while True:
@@ -199,6 +205,12 @@ async def chunks(request: web.Request, timeout: float) -> AsyncIterator[bytes]:
         if waited > timeout and received < _LEAST_RATE * waited:
             raise _stopped(f"the body came at less than {_LEAST_RATE} bytes a second")
         yield chunk
+
+
+def body_length(request: web.Request) -> int:
+    """Return how many bytes a request's body has as it is sent; 0 where that is not known."""
+    pieced = request.get(PIECED)
+    return int(pieced.size if pieced is not None else request.content_length or 0)
 
 
 def too_large(limit: int) -> ApiError:
@@ -235,7 +247,7 @@ async def read_body(
     known = ("identity",) if budget is None else ("identity", "deflate")
     if encoding not in known:
         raise _invalid(f"Content-Encoding={encoding!r:.40} is not known here: use {' or '.join(known)}")
-    if (request.content_length or 0) > limit:
+    if body_length(request) > limit:
         raise too_large(limit)
     body = bytearray()
     inflate = _Inflate(limit) if encoding == "deflate" else None
