@@ -238,6 +238,22 @@ def test_two_servers_with_copies_of_one_database_both_stop_removing(where: str, 
     second.close()
 
 
+def test_a_copy_of_a_database_notices_what_the_other_has_removed(where: str, databases: Databases) -> None:
+    """It names what is in the trash by now."""
+    url = databases.new()
+    store = opened(where, url)
+    put_part(store, b"contents")
+    store.close()
+    copied = databases.copy(url)
+    store = opened(where, url)
+    later = Hands(store.clock.time_ns() / 1e9 + 90 * 86_400)
+    assert BlobCollector(store.backend._replace(clock=later)).collect() == 1
+    store.close()
+    store = opened(where, copied)
+    assert store.keeper.reason() is not None
+    store.close()
+
+
 def test_processes_on_one_database_do_not_take_each_other_for_strangers(
     where: str, databases: Databases
 ) -> None:
