@@ -109,6 +109,37 @@ def from_msgpack(data: bytes | memoryview) -> Any:
         raise ValueError(f"not the bytes of one msgpack value: {reason}") from error
 
 
+def check_containers(data: bytes | memoryview, most: int) -> None:
+    """Refuse msgpack bytes with more than `most` arrays and maps: one of a byte becomes an object of 56 to 232.
+
+    Nothing is kept of what is decoded, so that this takes hardly any memory itself.
+
+    Raises:
+        ValueError: There are more, or these are not the bytes of exactly one value.
+    """
+    left = most
+
+    def count(_container: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(f"over {most} lists and dicts in one column")
+
+    try:
+        # an array's elements are given memory when its head is read, before one of them is
+        msgpack.unpackb(
+            data,
+            list_hook=count,
+            object_hook=count,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            max_array_len=most,
+            max_map_len=most,
+        )
+    except TypeError as error:
+        raise ValueError(f"not the bytes of one msgpack value: {error}") from error
+
+
 def encode_block(block: Block) -> tuple[list[Any], list[bytes]]:
     """Return the block's entry in a frame's meta, and the pieces of its data.
 

@@ -43,6 +43,10 @@ _SEQ = struct.Struct("<Q")
 _CHECKED = FRAME_HEADER.size - 4
 """The head checksum covers all that precedes it."""
 _LENGTH_MAX = 0xFFFF_FFFF
+BLOCKS_MAX = 0xFFFF
+"""Blocks of a frame. A writer has at most as many as it takes events at a time, 8,192; an entry can have five bytes."""
+_ARRAY_32 = b"\xdd"
+"""How msgpack begins an array of more elements than two bytes can count."""
 _KINDS = {int(kind): kind for kind in Kind}
 _SEGMENT_NAME = re.compile(r"([\w-]+)-(\d{6,})\.mldj", re.ASCII)
 
@@ -129,10 +133,12 @@ def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
     """Return the bytes of the frame with this number.
 
     Raises:
-        ValueError: A column does not fit its block, or the frame would have 4 GiB of data or more.
+        ValueError: A column does not fit its block, or there are too many blocks, or 4 GiB of data or more.
     """
     entries: list[list[Any]] = []
     pieces: list[bytes] = []
+    if len(blocks) > BLOCKS_MAX:
+        raise ValueError(f"{len(blocks)} blocks do not fit into a frame: {BLOCKS_MAX} do")
     for block in blocks:
         entry, data = encode_block(block)
         entries.append(entry)
@@ -154,8 +160,11 @@ def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[B
     The blocks must fill `data_len` bytes; None leaves that unchecked. The meta's checksum was found right.
 
     Raises:
-        ValueError: The meta is not of the form, or its sizes do not agree.
+        ValueError: The meta is not of the form, has too many blocks, or its sizes do not agree.
     """
+    # before anything is decoded: of a megabyte, a million entries would become some hundred megabytes of objects
+    if meta[:1] == _ARRAY_32:
+        raise ValueError(f"a frame with over {BLOCKS_MAX} blocks")
     match from_msgpack(meta):
         case list() as entries:
             heads = [_block_head(entry) for entry in entries]

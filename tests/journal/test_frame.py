@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -176,12 +177,23 @@ def test_meta_that_is_not_of_the_form_is_an_error(entries: Any) -> None:
         decode_meta(to_msgpack(entries))
 
 
-@pytest.mark.parametrize(
-    "meta", [b"", b"\xc1", b"\x91", b"\x90\x90", b"\xdd\xff\xff\xff\xff", b"\x91\xa1\xff"]
-)
+@pytest.mark.parametrize("meta", [b"", b"\xc1", b"\x91", b"\x90\x90", b"\xdc\xff\xff", b"\x91\xa1\xff"])
 def test_meta_that_is_not_msgpack_is_an_error(meta: bytes) -> None:
     with pytest.raises(ValueError, match="not the bytes of one msgpack value"):
         decode_meta(meta)
+
+
+def test_meta_with_too_many_blocks_is_refused_before_it_is_decoded() -> None:
+    meta = b"\xdd" + (1_000_000).to_bytes(4, "big") + 1_000_000 * b"\x94\1\xc0\0\x90"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="over 65535 blocks"):
+            decode_meta(meta)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(ValueError, match="65536 blocks do not fit"):
+        encode_frame(1, [TRAIN] * 65_536)
 
 
 def test_sizes_that_do_not_add_up_to_the_data_are_an_error() -> None:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_dash.journal.blocks import (
+    POSITION_BYTES,
     TIME_BYTES,
     Block,
     BlockHead,
     block_rows,
+    check_containers,
     decode_block,
     from_msgpack,
     to_msgpack,
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 NAME_BYTES_MAX = 1024
 FIELD_BYTES_MAX = 65_536
 COLUMNS_MAX = 65_536
-BLOCKS_MAX = 65_536
+META_BYTES_MAX = 16 << 20
+CONTAINERS_MAX = 4_000_000
+"""Lists and dicts in one column of objects."""
+_UNCOUNTED_BYTES = 1 << 20
+"""Fewer bytes than this cannot become many objects, and are not counted beforehand."""
 # what walks a value recurses, and Python stops at 1000 frames of its stack
 DEPTH_MAX = 128
 # what a column of the database holds
@@ -45,7 +51,7 @@ _FOLDED = frozenset({Kind.RUN, Kind.FILE})
 
 
 class FrameBlock(NamedTuple):
-    """A block of a frame that has rows.
+    """A block of a frame.
 
     Attributes:
         head: What the meta says of it.
@@ -159,6 +165,8 @@ def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
         raise _damaged(f"the head checksum of the frame at byte {at} is wrong")
     if not frame.data_is_sound:
         raise _damaged(f"the data checksum of frame {header.seq} is wrong", header.seq)
+    if header.meta_len > META_BYTES_MAX:
+        raise _malformed(header.seq, f"its meta has {header.meta_len} bytes, more than {META_BYTES_MAX}")
     if not 1 <= header.seq <= SEQ_MAX:
         raise _malformed(header.seq, "frames are numbered from 1 on")
     if before is not None and header.seq != before + 1:
@@ -190,8 +198,7 @@ def _malformed(seq: int, message: str) -> _UnfitError:
 def _blocks(meta: bytes, data: bytes | memoryview, data_at: int) -> Iterator[FrameBlock]:
     offset = 0
     for head, entry in zip(*_METAS.decode(meta, len(data)), strict=True):
-        if head.rows:
-            yield _block(head, entry, data[offset : offset + head.nbytes], data_at + offset)
+        yield _block(head, entry, data[offset : offset + head.nbytes], data_at + offset)
         offset += head.nbytes
 
 
@@ -200,6 +207,12 @@ def _block(head: BlockHead, entry: bytes, data: bytes | memoryview, offset: int)
         # of any kind, the data begins with the times: enough to store rows that only a later version can read
         times = np.frombuffer(data[: TIME_BYTES * head.rows], "<i8")
         return FrameBlock(head, entry, offset, None, *_times(times))
+    at = TIME_BYTES * head.rows
+    for column in head.columns:
+        if column.type == "o" and column.nbytes > _UNCOUNTED_BYTES:
+            positions = POSITION_BYTES * column.count if column.sparse else 0
+            check_containers(data[at + positions : at + column.nbytes], CONTAINERS_MAX)
+        at += column.nbytes
     block = decode_block(head, data)
     _check_values(block)
     return FrameBlock(head, entry, offset, block, *_times(block.times))
@@ -216,10 +229,10 @@ def _times(times: Any) -> tuple[int, int, int, int]:
 
 
 def _decode_meta(meta: bytes, data_len: int) -> _Meta:
+    if len(meta) > _UNCOUNTED_BYTES:
+        check_containers(meta, CONTAINERS_MAX)
     heads = decode_meta(meta, data_len)
     entries = from_msgpack(meta)
-    if len(heads) > BLOCKS_MAX:
-        raise ValueError(f"{len(heads)} blocks in a frame, more than {BLOCKS_MAX}")
     for head in heads:
         _check_head(head)
     return heads, [to_msgpack(entry) for entry in entries]
@@ -231,6 +244,9 @@ def _check_head(head: BlockHead) -> None:
     name = head.series.name
     if not 0 < kind <= KIND_MAX:
         raise ValueError(f"a kind of series is a number from 1 on, not {kind}")
+    # ours has none; with no rows, a million of them fit into a request
+    if not head.rows:
+        raise ValueError("a block without rows")
     if isinstance(head.rows, bool):
         raise ValueError("a number of rows is not a bool")  # noqa: TRY004 - as all that is wrong with a frame
     if name is not None and len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES_MAX:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -81,6 +83,8 @@ for _ in range(200):
     DEEP = [DEEP]
 
 MALFORMED = {
+    "a block without rows": frame_around(1, to_msgpack([[1, None, 0, []]])),
+    "a meta that is too long": frame_around(1, to_msgpack([[1, "x" * (17 << 20), 1, []]]), bytes(8)),
     "no array": frame_around(1, to_msgpack({"a": 1})),
     "data that the meta does not tell of": frame_around(1, to_msgpack([]), b"x"),
     "a block's name that is too long": frame(1, numbers(0, 1, Series(Kind.METRIC, "x" * 1025))),
@@ -106,6 +110,44 @@ MALFORMED = {
 def test_contents_that_are_none_are_malformed(body: bytes) -> None:
     problem = problem_of(body)
     assert (problem.status, problem.code, problem.seq) == (422, ErrorCode.MALFORMED, 1)
+
+
+BOMBS = {
+    "empty blocks": frame_around(
+        1, b"\xdd" + (2_000_000).to_bytes(4, "big") + 2_000_000 * b"\x94\1\xc0\0\x90"
+    ),
+    "as many blocks as there may be": frame_around(1, b"\xdc\xff\xff" + 0xFFFF * b"\x94\1\xc0\0\x90"),
+    "a block's columns": frame_around(
+        1, b"\x91\x94\1\xc0\1\xdd" + (10_000_000).to_bytes(4, "big") + bytes([0x90]) * 10_000_000, bytes(8)
+    ),
+    "lists in a value": frame_around(
+        1,
+        to_msgpack([[1, None, 1, [["x", "o", 1, False, 20_000_006]]]]),
+        bytes(8) + b"\x91\xdd" + (20_000_000).to_bytes(4, "big") + bytes([0x90]) * 20_000_000,
+    ),
+    "lists in many values": frame_around(
+        1,
+        to_msgpack([[1, None, 1, [["x", "o", 1, False, 16_000_000 + 1600 + 4]]]]),
+        bytes(8) + b"\x91\xdc\x06\x40" + 1600 * (b"\xdc\x27\x10" + bytes([0x80]) * 9_998),
+    ),
+}
+
+
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
+def test_what_would_become_many_times_its_size_is_refused_before_it_does(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        problem = problem_of(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (problem.status, problem.code) == (422, ErrorCode.MALFORMED)
+    assert peak < len(body) + (64 << 20)
+
+
+def test_many_lists_that_somebody_may_have_logged_are_taken() -> None:
+    boxes = [[[1, 2, 3, 4]] * 100] * 3_000
+    assert parse_frames(frame(1, objects(TRAIN, [(1, {"boxes": boxes})]))).problem is None
 
 
 def test_the_frames_before_a_malformed_one_are_good() -> None:
