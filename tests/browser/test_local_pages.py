@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -306,5 +307,44 @@ def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Win
         expect(page.locator(".preview-text .terminal-cyan")).to_have_text("cyan")
         text = page.evaluate("document.body.innerText")
         assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", text)
+    finally:
+        assert ui.stop() == 0
+
+
+def test_numbers_that_a_browser_cannot_hold_are_shown_as_they_are(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    """In a file of JSON, in parameters, in what is logged beside a message, and in what is copied."""
+    content = '{"big":9007199254740993,"far":1e400,"twice":1,"twice":2,"digits":1.10,"odd":[NaN,-Infinity]}'
+    with Experiment("alice/p/numbers", dash_root=str(tmp_path), echo=False).run as exp:
+        exp.files("out").save_text(content, to="numbers.json")
+        exp.params.set(odd=[1.5, float("nan"), float("-inf")], big=[2**60 + 1], low=-0.0)
+        exp.log("saved", sizes=[2**60 + 1, float("nan")])
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
+        page.goto(ui.address())
+        page.get_by_role("link", name="numbers").click()
+        page.get_by_role("tab", name="Files").click()
+        page.get_by_role("button", name="numbers.json").click()
+        expect(page.locator(".preview-text")).to_contain_text('"twice": 2')
+        shown = page.locator(".preview-text").inner_text()
+        assert "".join(shown.split()) == content
+        assert shown.count("\n") > 8
+        page.get_by_role("tab", name="Params").click()
+        expect(page.get_by_role("row", name="odd")).to_contain_text("[1.5,NaN,-Infinity]")
+        expect(page.get_by_role("row", name="big")).to_contain_text("[1152921504606846977]")
+        expect(page.get_by_role("row", name="low")).to_contain_text("-0")
+        page.get_by_role("button", name="Copy as JSON").click()
+        copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+        assert copied["big"] == [2**60 + 1]
+        assert str(copied["odd"]) == "[1.5, nan, -inf]"
+        page.get_by_role("tab", name="Logs").click()
+        page.get_by_role("button", name="saved").click()
+        expect(page.locator(".log-whole")).to_contain_text("1152921504606846977")
+        expect(page.locator(".log-whole")).to_contain_text("NaN")
     finally:
         assert ui.stop() == 0

@@ -1,6 +1,7 @@
 /** Asking the server: JSON in and out, and what became of the connection. */
 
 import { connection, signedOut } from "../state/connection";
+import { decode } from "./json";
 
 const API = "/api/v1";
 
@@ -30,7 +31,7 @@ function withQuery(path: string, params: Record<string, Argument>): string {
   return query.size ? `${path}?${query}` : path;
 }
 
-/** Ask for numbers to draw: integers of more digits than a double has are rounded, and not kept as texts. */
+/** Ask for numbers to draw: integers of more digits than a double has are rounded. */
 export function getDoubles<T>(path: string, params: Record<string, Argument>, signal: AbortSignal): Promise<T> {
   return send<T>("GET", withQuery(path, params), undefined, signal, false);
 }
@@ -87,23 +88,4 @@ function failed(path: string, status: number, text: string): ApiError {
   } catch {
     return new ApiError(status, "unknown", `the server answered with status ${status}`);
   }
-}
-
-/** An integer that a double may not hold. */
-const LONG_INTEGER = /[:[,]\s*-?\d{16,}\s*[,}\]]/;
-
-/**
- * Parse JSON in which {"__float__": "NaN"} stands for what JSON lacks.
- *
- * @param exact Whether integers beyond what a double holds become texts of all their digits.
- */
-export function decode(text: string, exact = true): unknown {
-  const long = exact && LONG_INTEGER.test(text);
-  if (!long && !text.includes('"__float__"')) return JSON.parse(text);
-  return JSON.parse(text, (_: string, value: unknown, context?: { source?: string }) => {
-    if (typeof value === "object" && value !== null && "__float__" in value) return Number(value.__float__);
-    // browsers from before 2025 do not tell the source: there it is rounded
-    const digits = long && Number.isInteger(value) && !Number.isSafeInteger(value) ? context?.source : undefined;
-    return digits !== undefined && /^-?\d+$/.test(digits) ? digits : value;
-  });
 }

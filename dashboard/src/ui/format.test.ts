@@ -36,6 +36,12 @@ test("a number without noise keeps all digits of a whole one", () => {
 });
 
 test("values are one line of text, whatever they are", () => {
+  expect([2n ** 60n + 1n, [Number.NaN, -Infinity, 2n ** 60n + 1n], { a: -0 }, -0].map(text)).toEqual([
+    "1152921504606846977",
+    "[NaN,-Infinity,1152921504606846977]",
+    '{"a":-0}',
+    "-0",
+  ]);
   expect([null, undefined, true, "a", 2, [1, "x"], { a: 1 }, { __repr__: "<Odd>", __type__: "m.Odd" }].map(text)).toEqual([
     "–",
     "–",

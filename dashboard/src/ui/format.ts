@@ -1,5 +1,6 @@
 /** Numbers, times and values as people read them. */
 
+import { encode } from "../api/json";
 import { plain } from "./terminal";
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -58,7 +59,7 @@ export function several(count: number, what: string): string {
 export function number(value: number): string {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  return String(value);
+  return Object.is(value, -0) ? "-0" : String(value);
 }
 
 /** A number in at most so many significant digits: for means, and where there is little room. */
@@ -76,9 +77,9 @@ export function text(value: unknown): string {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return number(value);
   if (typeof value === "string") return plain(value);
-  if (typeof value === "boolean") return String(value);
+  if (typeof value === "boolean" || typeof value === "bigint") return String(value);
   if (typeof value === "object" && "__repr__" in value && typeof value.__repr__ === "string") return plain(value.__repr__);
-  return plain(JSON.stringify(value));
+  return plain(encode(value));
 }
 
 function two(value: number): string {

@@ -19,6 +19,13 @@ test("parameters that differ, or that a run lacks, are told", () => {
   ]);
 });
 
+test("parameters differ where only a digit, NaN or a null does", () => {
+  const differs = (a: unknown, b: unknown): boolean => paramRows([run({ x: a }), run({ x: b })])[0]!.differs;
+  expect(differs([9007199254740993n], [9007199254740992])).toBe(true);
+  expect(differs([Number.NaN], [null])).toBe(true);
+  expect(differs(Number.NaN, Number.NaN)).toBe(false);
+});
+
 test("names are as short as they can be told apart", () => {
   expect(shortNames(["a/p/x", "a/p/y"])).toEqual(["x", "y"]);
   expect(shortNames(["a/p/x", "a/q/x"])).toEqual(["p/x", "q/x"]);

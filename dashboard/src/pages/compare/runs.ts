@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 
 import { post } from "../../api/client";
+import { encode } from "../../api/json";
 import type { Experiment, MetricField, Values } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { findExperiment } from "../experiment/experiment";
@@ -45,7 +46,7 @@ export function useRuns(prefixes: readonly string[], results: readonly MetricFie
       });
       const missing = prefixes.filter((_, at) => found[at] === null);
       const next = { runs, missing, loaded: true };
-      setState((before) => (JSON.stringify(before) === JSON.stringify(next) ? before : next));
+      setState((before) => (encode(before) === encode(next) ? before : next));
     },
     AGAIN,
     [prefixes.join("\n"), JSON.stringify(results)],
@@ -88,6 +89,6 @@ export function paramRows(runs: readonly Run[]): ParamRow[] {
   );
   return names.map((name) => {
     const values = runs.map((run) => run.params[name]);
-    return { name, values, differs: new Set(values.map((value) => JSON.stringify(value))).size > 1 };
+    return { name, values, differs: new Set(values.map((value) => (value === undefined ? null : encode(value)))).size > 1 };
   });
 }

@@ -17,6 +17,11 @@ test("one value lies in the middle", () => {
   expect(axisOf([3, 3]).at(3)).toBe(0.5);
 });
 
+test("integers that no double holds lie among the numbers, and among texts under all their digits", () => {
+  expect([2n ** 60n, 0, 2n ** 59n].map(axisOf([0, 2n ** 60n]).at)).toEqual([1, 0, 0.5]);
+  expect(axisOf(["a", 2n ** 60n + 1n]).at(2n ** 60n + 1n)).toBe(0);
+});
+
 test("what is no number has no place among numbers, and does not make texts of them", () => {
   const axis = axisOf([0.9901, Number.NaN, 0.9902, Number.POSITIVE_INFINITY]);
   expect([0.9901, 0.9902, Number.NaN, Number.POSITIVE_INFINITY].map(axis.at)).toEqual([0, 1, null, null]);

@@ -17,9 +17,14 @@ const [TICKS, CHARACTERS] = [6, 70];
 /** Return the axis of these values: of numbers where nothing else is among them. NaN and ±∞ have no place on it. */
 export function axisOf(values: readonly unknown[]): Axis {
   const given = values.filter((value) => value !== null && value !== undefined);
-  const numbers = given.filter((value): value is number => typeof value === "number");
+  const numbers = given.map(asNumber).filter((value): value is number => typeof value === "number");
   const finite = numbers.filter(Number.isFinite);
   return numbers.length === given.length && finite.length ? numeric(finite) : texts(given.map(text));
+}
+
+/** An integer that no double holds has its place where the nearest one has. */
+function asNumber(value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
 }
 
 function numeric(values: readonly number[]): Axis {
@@ -28,7 +33,8 @@ function numeric(values: readonly number[]): Axis {
   // halves: the difference of the largest doubles is infinite
   const measure = log ? Math.log10 : (value: number): number => value / 2;
   const span = measure(high) - measure(low);
-  const at = (value: unknown): number | null => {
+  const at = (given: unknown): number | null => {
+    const value = asNumber(given);
     if (typeof value !== "number" || !Number.isFinite(value)) return null;
     return span > 0 ? (measure(value) - measure(low)) / span : 0.5;
   };

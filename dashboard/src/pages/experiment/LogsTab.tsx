@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { get } from "../../api/client";
+import { encode } from "../../api/json";
 import type { Experiment, LogRow, Logs } from "../../api/types";
 import { useLoad } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
@@ -167,7 +168,7 @@ function Whole(): JSX.Element | null {
       <pre tabIndex={0}>
         <TerminalText text={messageOf(row)} />
       </pre>
-      {row.metadata && <pre class="muted">{JSON.stringify(row.metadata, null, 2)}</pre>}
+      {row.metadata && <pre class="muted">{plain(encode(row.metadata, 2))}</pre>}
     </section>
   );
 }

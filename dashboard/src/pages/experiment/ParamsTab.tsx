@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { get } from "../../api/client";
+import { encode } from "../../api/json";
 import type { Experiment } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { Empty, SearchField } from "../../ui/basic";
@@ -33,7 +34,7 @@ export function ParamsTab({ record }: { record: Experiment }): JSX.Element {
     .sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
 
   async function copy(): Promise<void> {
-    await navigator.clipboard.writeText(JSON.stringify(params, null, 2));
+    await navigator.clipboard.writeText(encode(params, 2));
     setCopied(true);
     setTimeout(() => setCopied(false), 1500);
   }

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { ApiError, contentUrl } from "../../api/client";
+import { indented } from "../../api/json";
 import type { File as FileRow } from "../../api/types";
 import { useLoad } from "../../state/poll";
 import { bytes } from "../../ui/format";
@@ -46,7 +47,7 @@ function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
       });
       if (!answer.ok) throw new ApiError(answer.status, "unknown", `the server answered with status ${answer.status}`);
       const found = await answer.text();
-      setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? pretty(found) : found);
+      setText(row.contentType === "application/json" && row.sizeBytes <= TEXT_BYTES ? indented(found) : found);
     },
     [url],
     { onError: (error) => setText(error.message) },
@@ -68,12 +69,4 @@ function TextPreview({ url, row }: { url: string; row: FileRow }): JSX.Element {
 /** Colours of a log are kept; else the text is left as it is, but for what would turn its direction. */
 function Shown({ text }: { text: string }): JSX.Element {
   return text.includes("\x1b") ? <TerminalText text={text} /> : <>{text.replace(TURNING, escaped)}</>;
-}
-
-function pretty(json: string): string {
-  try {
-    return JSON.stringify(JSON.parse(json), null, 2);
-  } catch {
-    return json;
-  }
 }

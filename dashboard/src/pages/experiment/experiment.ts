@@ -3,6 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 
 import { ApiError, get } from "../../api/client";
+import { encode } from "../../api/json";
 import type { Experiment, Experiments, Metric, Metrics } from "../../api/types";
 import { usePoll } from "../../state/poll";
 
@@ -43,7 +44,7 @@ export function useExperiment(prefix: string): Found {
           ? await get<Experiment>(`experiments/${known.record.id}`, {}, signal)
           : await findExperiment(prefix, signal);
         if (!record) return setFound({ record: null, missing: "never" });
-        if (JSON.stringify(record) !== JSON.stringify(known.record)) setFound({ record, missing: null });
+        if (encode(record) !== encode(known.record)) setFound({ record, missing: null });
       } catch (error) {
         const gone = error instanceof ApiError && (error.status === 410 || error.status === 404);
         if (!gone) throw error;

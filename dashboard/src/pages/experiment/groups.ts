@@ -81,7 +81,7 @@ export function titleOf(name: string | null, field: string): string {
 export function numbersInside(value: unknown, name: string): string[] {
   if (typeof value !== "object" || value === null || Array.isArray(value) || "__repr__" in value) return [];
   return Object.entries(value).flatMap(([key, item]) =>
-    typeof item === "number" ? [`${name}.${key}`] : numbersInside(item, `${name}.${key}`),
+    typeof item === "number" || typeof item === "bigint" ? [`${name}.${key}`] : numbersInside(item, `${name}.${key}`),
   );
 }
 

@@ -21,6 +21,13 @@ test("what is not there comes last in both directions", () => {
   expect([...values].sort((a, b) => ordered(a, b, true)).slice(0, 3)).toEqual([10, 2, 1]);
 });
 
+test("integers of any length sort by their size", () => {
+  const values = [3, 9007199254740993n, -9007199254740993n, 9007199254740992, 0.5];
+  expect([...values].sort((a, b) => ordered(a, b, false))).toEqual([
+    -9007199254740993n, 0.5, 3, 9007199254740992, 9007199254740993n,
+  ]);
+});
+
 test("texts with numbers sort as people count", () => {
   expect(["run10", "run9", "Run1"].sort((a, b) => ordered(a, b, false))).toEqual(["Run1", "run9", "run10"]);
 });

@@ -90,10 +90,14 @@ export function ordered(a: unknown, b: unknown, descending: boolean): number {
   const [noA, noB] = [isNothing(a), isNothing(b)];
   if (noA || noB) return Number(noA) - Number(noB);
   const order =
-    typeof a === "number" && typeof b === "number"
-      ? a - b
+    isNumber(a) && isNumber(b)
+      ? a < b ? -1 : Number(a > b)
       : String(a).localeCompare(String(b), "en", { numeric: true, sensitivity: "base" });
   return descending ? -order : order;
+}
+
+function isNumber(value: unknown): value is number | bigint {
+  return typeof value === "number" || typeof value === "bigint";
 }
 
 function isNothing(value: unknown): boolean {

@@ -24,7 +24,7 @@ function known(params: Record<string, unknown>, values: [string, unknown][] = []
   return { rows: 10, params, metrics: METRICS, values: new Map(values) };
 }
 
-const KNOWN = known({ lr: 0.1, opt: "adam", "model.layers": 3, big: "9007199254740993", odd: Infinity }, [
+const KNOWN = known({ lr: 0.1, opt: "adam", "model.layers": 3, big: 9007199254740993n, odd: Infinity }, [
   ["m:train/loss", 0.5],
   ["m:/reward", 7],
 ]);

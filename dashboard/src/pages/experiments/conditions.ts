@@ -89,7 +89,7 @@ function asksForNaN({ value, operator }: Comparison): boolean {
 }
 
 function isNumeric(values: readonly unknown[]): boolean {
-  return values.length > 0 && values.every((value) => typeof value === "number");
+  return values.length > 0 && values.every((value) => typeof value === "number" || typeof value === "bigint");
 }
 
 function isTime(column: Column): boolean {

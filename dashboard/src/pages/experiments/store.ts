@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 
 import { ApiError, get, post } from "../../api/client";
+import { encode } from "../../api/json";
 import type { Experiment, Experiments, MetricField, Values } from "../../api/types";
 
 /** Parameters and last values of one experiment, when it had so many rows. */
@@ -89,7 +90,7 @@ export function merged(
   changes: readonly Experiment[],
 ): ReadonlyMap<string, Experiment> {
   const news = changes.filter((record) =>
-    record.deletedAt ? known.has(record.id) : JSON.stringify(known.get(record.id)) !== JSON.stringify(record),
+    record.deletedAt ? known.has(record.id) : encode(known.get(record.id)) !== encode(record),
   );
   if (!news.length) return known;
   const next = new Map(known);
