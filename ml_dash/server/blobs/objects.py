@@ -71,7 +71,7 @@ class ObjectStore:
                 raise InvalidArgumentError(
                     f"there is no directory {where!r} with a blob store: name it by --blobs"
                 )
-            os.makedirs(self._directory, exist_ok=True)
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
             self._store: Any = LocalStore(self._directory)
             return
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -210,6 +211,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _sqlite(url: URL) -> Engine:
+    _keep_private(str(url.database))
     engine = create_engine(
         url,
         # a connection goes from thread to thread by way of the pool, and is used by one at a time
@@ -233,6 +235,20 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _keep_private(path: str) -> None:
+    """Make the file with an access of its own: the directory may be one that others may enter, whatever the umask says.
+
+    SQLite gives the files beside it (``-wal``, ``-shm``) the same. One that others may read was made by an older version.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if mode & 0o007:
+            os.chmod(path, mode & ~0o007)
+    except OSError:
+        return  # SQLite says what is wrong, when it is opened
 
 
 def _reason(error: DBAPIError) -> str:

@@ -21,11 +21,13 @@ def write_cursor(place: Sequence[str | int]) -> str:
 def read_cursor(cursor: str) -> Any:
     """Return the value that a cursor holds, None if it is invalid. It may be anything: clients can make cursors up."""
     try:
-        return from_msgpack(
+        place = from_msgpack(
             base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         )
     except ValueError:  # also of base64 and of msgpack
         return None
+    # Python takes True for a number, and PostgreSQL does not
+    return None if isinstance(place, list) and any(isinstance(each, bool) for each in place) else place
 
 
 def invalid_cursor(cursor: str) -> ApiError:

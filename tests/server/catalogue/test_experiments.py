@@ -14,6 +14,7 @@ from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
 from ml_dash.server.db.tables import EXPERIMENTS
+from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.serving import NOON, SECOND, TOKEN, Client, expected, frame, frames, numbers, run_row
@@ -173,6 +174,7 @@ def test_experiments_are_found_by_what_they_are(client: Client, owner: str) -> N
         {"status": "running"},
         {"cursor": "nonsense"},
         {"cursor": "gqNhYmOjYWJj"},
+        {"cursor": write_cursor([True, "x"])},
         {"owner": "\0"},
         {"prefix": "x" * 5000},
         {"colour": "red"},

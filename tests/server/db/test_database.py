@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -152,3 +153,26 @@ def test_importing_ml_dash_and_its_command_loads_nothing_of_the_server() -> None
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666, 0o660, 0o600])
+def test_nobody_else_reads_a_database_whatever_its_directory_allows(
+    tmp_path: Path, before: int | None
+) -> None:
+    """A directory that existed keeps its access; a group that was let in stays, everybody does not."""
+    path = tmp_path / "catalogue.sqlite"
+    tmp_path.chmod(0o755)
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    former = os.umask(0o022)
+    try:
+        opened = Database.open(f"sqlite:///{path}")
+        with opened.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (x)")
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+        opened.close()
+    finally:
+        os.umask(former)
+    assert set(modes.values()) == {(0o600 if before is None else before) & 0o770}
+    assert "catalogue.sqlite-wal" in modes
