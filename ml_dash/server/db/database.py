@@ -238,9 +238,9 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _keep_private(path: str) -> None:
-    """Make the file with an access of its own: the directory may be one that others may enter, whatever the umask says.
+    """Make the file with an access of its own: others may enter the directory, and the umask may let them read.
 
-    SQLite gives the files beside it (``-wal``, ``-shm``) the same. One that others may read was made by an older version.
+    SQLite gives the files beside it (``-wal``, ``-shm``) the same. Older versions let others read it.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
