@@ -45,6 +45,10 @@ DESCRIBED = ("readme", "tags", "bindrs", "metadata")
 """What is said of an experiment besides what it logs. Each that is not given stays as it is stored."""
 README_MAX, TAGS_MAX, TAG_MAX = 1 << 20, 1000, 1024
 """Characters of a readme; tags (and bindrs) of an experiment, and characters of each."""
+METADATA_BYTES_MAX = 4 << 20
+"""Bytes of an experiment's metadata, packed."""
+ABOUT_BYTES_MAX = 17 << 20
+"""Bytes of a request that describes an experiment: all of the above at their largest, each character of 4 bytes."""
 
 FRAMES_BYTES_MAX = 64 << 20
 """Bytes of a request with frames, after decompression, that a server takes by default; answered by 413 beyond."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.log import warn_user
-from ml_dash.protocol import DESCRIBED
-from ml_dash.values.pack import fetched, plain, represent
+from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
+from ml_dash.values.pack import PACK_ERRORS, fetched, pack, plain, represent
+from ml_dash.values.tensors import Deferred
 
 
 class About:
@@ -29,12 +30,14 @@ class About:
         if description is not None:
             warn_user("description= is a synonym of readme=: use readme=", FutureWarning)
             readme = description if readme is None else readme
-        self._readme = checked_text("readme", readme)
-        self._tags = checked_texts("tags", tags)
-        self._bindrs = checked_texts("bindrs", bindrs)
+        # Limits are a server's, and hold without one, too: what is here today may be sent by `ml-dash sync` in a year.
+        self._readme = _within("readme", checked_text("readme", readme), README_MAX)
+        self._tags = _few("tags", checked_texts("tags", tags))
+        self._bindrs = _few("bindrs", checked_texts("bindrs", bindrs))
         given = checked_mapping("metadata", metadata)
         # A copy, as it is now: the user may go on changing theirs.
         self._metadata = None if given is None else dict(given)
+        _check_size(self._metadata)
         self.is_fixed = False  # where it is, what other runs stored does not count
 
     @property
@@ -75,6 +78,50 @@ class About:
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}
+
+
+def _within(name: str, text: str | None, most: int) -> str | None:
+    """Return a text that is not too long."""
+    if text is not None and len(text) > most:
+        raise InvalidArgumentError(
+            f"{name}={text[:40]!r}… has {len(text):,} characters, and at most {most:,} are stored: shorten it, and "
+            "save the whole as a file with exp.files"
+        )
+    return text
+
+
+def _few(name: str, texts: list[str] | None) -> list[str] | None:
+    """Return a list of texts that are neither too many nor too long."""
+    if texts is not None and len(texts) > TAGS_MAX:
+        raise InvalidArgumentError(
+            f"{name} has {len(texts):,} texts, and at most {TAGS_MAX:,} are stored: pass fewer"
+        )
+    for text in texts or ():
+        _within(f"{name}: a text", text, TAG_MAX)
+    return texts
+
+
+def _check_size(metadata: dict[str, Any] | None) -> None:
+    """Refuse metadata that are too large; numbers that are on a device still, count as none."""
+    if metadata is None:
+        return
+    try:
+        size = len(pack(_here(plain(metadata, represent))))
+    except PACK_ERRORS:
+        return  # said, and stored as far as they can be, where they are stored
+    if size > METADATA_BYTES_MAX:
+        raise InvalidArgumentError(
+            f"metadata has {size:,} bytes, and at most {METADATA_BYTES_MAX:,} are stored: keep what is large as a file "
+            "(exp.files) or as parameters (exp.params)"
+        )
+
+
+def _here(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _here(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_here(item) for item in value]
+    return None if isinstance(value, Deferred) else value
 
 
 def checked_text(name: str, value: Any) -> str | None:

@@ -22,7 +22,7 @@ from ml_dash.upload.blob_disk import BlobDisk
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from ml_dash.upload.sender import Say
+    from ml_dash.upload.introduction import Say
     from ml_dash.upload.task import Target
 
 _T = TypeVar("_T")

@@ -7,11 +7,12 @@ for its callers, who differ in that: `Uploader` tries for as long as the process
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalVersionError, MLDashError, RemoteError
-from ml_dash.protocol import DESCRIBED, ErrorCode
+from ml_dash.protocol import ErrorCode
+from ml_dash.upload.introduction import NOT_TOLD, Introduction, Say, Told
 from ml_dash.upload.prefetch import SentWriter
 
 if TYPE_CHECKING:
@@ -25,20 +26,8 @@ if TYPE_CHECKING:
 # Statuses by which a server or a gateway says that a request did not come in time: the next ones are smaller.
 _TOO_SLOW = frozenset({408, 504})
 
-Say: TypeAlias = "Callable[[str, str], None]"
-"""Tells people a message, not too often: the kind before it says what is the same as before."""
 Settled: TypeAlias = "Callable[[str], Callable[[], float | None] | None]"
 """Gives, for a writer, what `JournalFeed` calls `settled`; None where nothing is known."""
-
-
-class Told(NamedTuple):
-    """What a server was told of an experiment, which had this id there; with another one it has lost that."""
-
-    experiment_id: str | None
-    about: Mapping[str, Any]
-
-
-NOT_TOLD = Told(None, {})
 
 
 class Sender:
@@ -74,10 +63,8 @@ class Sender:
         self._client = target.client
         self._prefix = target.prefix
         self._say = say
-        self._about = about
+        self._introduction = Introduction(target, say, about, told, recreate=recreate)
         self._settled = settled
-        self._told = told
-        self._recreate = recreate
         self._connected = False
         self._writers: dict[str, SentWriter] = {}
 
@@ -85,6 +72,11 @@ class Sender:
     def ledgers(self) -> dict[str, WriterLedger]:
         """What has become of the frames, by writer."""
         return {writer.id: writer.ledger for writer in tuple(self._writers.values())}
+
+    @property
+    def untold(self) -> Mapping[str, str]:
+        """Why the server does not take what is said of the experiment, by its name (readme, tags, …)."""
+        return self._introduction.untold
 
     @property
     def connected(self) -> bool:
@@ -96,7 +88,7 @@ class Sender:
         self._connected = False
         for writer in self._writers.values():
             await writer.drop_reading()
-        self.experiment = found = await self._introduce()
+        self.experiment = found = await self._introduction.make()
         for writer in self._writers.values():
             await self._agree(writer, found.watermarks.get(writer.id, 0))
         self._connected = True
@@ -183,24 +175,6 @@ class Sender:
             raise RuntimeError("connect() comes first")
         return self.experiment.id
 
-    async def _introduce(self) -> Upserted:
-        """Have the server know the experiment, and what is said of it, once.
-
-        Said again with every connection, it would undo what somebody else has said since.
-        """
-        about = {
-            name: value for name, value in self._about().items() if name in DESCRIBED and value is not None
-        }
-        told = self._told.about
-        news = {name: value for name, value in about.items() if name not in told or told[name] != value}
-        found = await self._client.upsert(self._prefix, news, recreate=self._recreate)
-        self._recreate = False  # should it be deleted once more, that is meant
-        # By its id, and not by its word that it was created now: the answer with that may have been lost.
-        if found.id != self._told.experiment_id and len(news) < len(about):
-            found = await self._client.upsert(self._prefix, about)
-        self._told = Told(found.id, about)
-        return found
-
     async def _watermark(self, writer: SentWriter) -> int:
         return (await self._client.watermarks(self._id)).get(writer.id, 0)
 
@@ -231,9 +205,7 @@ class Sender:
                     f"and had acknowledged those up to {writer.ledger.seq}: it must have been restored from a backup. "
                     "They are sent again.",
                 )
-            if self._told.about:
-                self._told = NOT_TOLD  # the backup may be older than what it was told, too
-                await self._introduce()
+            await self._introduction.repeat()
             # Counted anew, from the journal and `rejected/`: the counts do not tell how much of them is in which frame.
             writer.ledger.forget_frames(watermark)
             await writer.pass_over(watermark)

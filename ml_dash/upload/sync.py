@@ -19,7 +19,8 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.storage.manifest import Manifest
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
-from ml_dash.upload.sender import NOT_TOLD, Sender, Told
+from ml_dash.upload.introduction import NOT_TOLD, Told
+from ml_dash.upload.sender import Sender
 from ml_dash.upload.task import Target
 from ml_dash.upload.unsent import id_where_all_is
 
@@ -133,6 +134,9 @@ async def sync_experiment(
     why = (
         trouble.reason if trouble else await run_blocking(lambda: _left_behind(blobs, manifest.journal, disk))
     )
+    if why is None and sender.untold:
+        name, reason = next(iter(sender.untold.items()))
+        why = f"its {name} is not taken: {reason}"
     formerly = about.get("formerly")
     return replace(_report(target, sender, blobs, why), formerly=formerly)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment, ServerUnavailableError
+from ml_dash import Experiment, InvalidArgumentError, ServerUnavailableError
+from ml_dash.protocol import ABOUT_BYTES_MAX, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.processes import PREFIX, Scripts
 from tests.support.seen import Seen
@@ -163,3 +164,54 @@ def test_a_handle_whose_server_is_away_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert status.last_error is not None
     with reader.run:
         assert reader.tags == []  # a run goes on without its server
+
+
+LARGEST: dict[str, Any] = {
+    "readme": "é" * README_MAX,
+    "tags": [f"{number:04}" * (TAG_MAX // 4) for number in range(TAGS_MAX)],
+    "bindrs": [f"{number:04}" * (TAG_MAX // 4) for number in range(TAGS_MAX)],
+    "metadata": {"text": "x" * (METADATA_BYTES_MAX - 100)},
+}
+"""All that is allowed, at once."""
+
+
+def test_the_largest_that_is_allowed_arrives(server: EmbeddedServer, seen: Seen, tmp_path: Path) -> None:
+    run(server, tmp_path / "here", **LARGEST)
+    assert said(seen) == LARGEST
+    assert seen.values("step") == [1]
+
+
+@pytest.mark.parametrize("dash_url", [True, None])
+@pytest.mark.parametrize(
+    ("about", "limit"),
+    [
+        ({"readme": "x" * (README_MAX + 1)}, "1,048,576"),
+        ({"tags": ["x" * (TAG_MAX + 1)]}, "1,024"),
+        ({"bindrs": ["x" * (TAG_MAX + 1)]}, "1,024"),
+        ({"tags": ["x"] * (TAGS_MAX + 1)}, "1,000"),
+        ({"bindrs": ["x"] * (TAGS_MAX + 1)}, "1,000"),
+        ({"metadata": {"x": "y" * METADATA_BYTES_MAX}}, "4,194,304"),
+    ],
+)
+def test_what_no_server_would_take_is_refused_where_it_stands(
+    about: dict[str, Any], limit: str, dash_url: bool | None, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{next(iter(about))}.*{limit}"):
+        Experiment(PREFIX, dash_url=dash_url, dash_root=tmp_path / "dash", **about)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_what_a_server_does_not_take_of_a_description_keeps_back_no_row(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, keeps: bool
+) -> None:
+    """As metadata that grew after they were given, or the lower limits of another version."""
+    metadata: dict[str, Any] = {"values": [1]}
+    root = tmp_path / "dash" if keeps else None
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False, readme="why", metadata=metadata)
+    metadata["values"].append("x" * ABOUT_BYTES_MAX)
+    with exp.run:
+        exp.metrics("train").log(step=1)
+    assert seen.values("step") == [1]
+    assert seen.status == "COMPLETED"
+    assert (seen.record["readme"], seen.record["metadata"]) == ("why", None)
+    assert len([record for record in caplog.records if "does not take the metadata" in record.message]) == 1

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from ml_dash import shapes
 from ml_dash.protocol import (
+    ABOUT_BYTES_MAX,
     API,
     BLOBS_ASKED_MAX,
     BODY_HEADER,
@@ -243,6 +244,7 @@ UPSERT = Route(
     {200: shapes.UpsertedExperiment, 201: shapes.UpsertedExperiment},
     (403, 404, 410, 507),
     body=shapes.NewExperiment,
+    body_bytes=ABOUT_BYTES_MAX,
 )
 EXPERIMENTS = Route(
     "GET",

@@ -23,7 +23,7 @@ Signature = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of the files that say how an experiment stands."""
 
 # a readme of the largest size (1 Mi characters), tags and metadata; a larger file is read as none
-_SIDE_FILE_BYTES = 4 << 20
+_SIDE_FILE_BYTES = 64 << 20
 
 
 def experiment_id(prefix: str) -> str:

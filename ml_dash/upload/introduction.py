@@ -1,0 +1,103 @@
+"""How a server comes to know an experiment, and what is said of it besides what it logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from ml_dash.client.transport import ServerError
+from ml_dash.protocol import DESCRIBED, ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ml_dash.client.api import Upserted
+    from ml_dash.upload.task import Target
+
+Say: TypeAlias = "Callable[[str, str], None]"
+"""Tells people a message, not too often: the kind before it says what is the same as before."""
+
+
+class Told(NamedTuple):
+    """What a server was told of an experiment, which had this id there; with another one it has lost that."""
+
+    experiment_id: str | None
+    about: Mapping[str, Any]
+
+
+NOT_TOLD = Told(None, {})
+
+
+class Introduction:
+    """Introduces one experiment to one server, as often as that is needed, and tells it once what is said.
+
+    Told again with every connection, it would undo what somebody else has said since.
+
+    Args:
+        target: The experiment, and the server.
+        say: Tells people of trouble.
+        about: Gives what is said of the experiment.
+        told: What the server has been told of that before.
+        recreate: Whether to bring back an experiment that was deleted at the server.
+
+    Attributes:
+        untold: Why the server does not take what is said of the experiment, by its name (readme, tags, …).
+    """
+
+    def __init__(
+        self, target: Target, say: Say, about: Callable[[], Mapping[str, Any]], told: Told, *, recreate: bool
+    ) -> None:
+        self.untold: dict[str, str] = {}
+        self._client = target.client
+        self._prefix = target.prefix
+        self._say = say
+        self._about = about
+        self._told = told
+        self._recreate = recreate
+
+    async def make(self) -> Upserted:
+        """Introduce the experiment, and tell what has not been told; return what the server has of it."""
+        about = {
+            name: value for name, value in self._about().items() if name in DESCRIBED and value is not None
+        }
+        told = self._told.about
+        news = {name: value for name, value in about.items() if name not in told or told[name] != value}
+        found = await self._tell(news)
+        self._recreate = False  # should it be deleted once more, that is meant
+        # By its id, and not by its word that it was created now: the answer with that may have been lost.
+        if found.id != self._told.experiment_id and len(news) < len(about):
+            found = await self._tell(about)
+        self._told = Told(found.id, about)
+        return found
+
+    async def repeat(self) -> None:
+        """Tell all of it to a server that was restored from a backup, which may be older than what it was told."""
+        if self._told.about:
+            self._told = NOT_TOLD
+            await self.make()
+
+    async def _tell(self, about: Mapping[str, Any]) -> Upserted:
+        """Tell the server what is said of the experiment; what it refuses of that keeps back no row."""
+        try:
+            return await self._client.upsert(self._prefix, about, recreate=self._recreate)
+        except ServerError as error:
+            if not about or not _is_refusal(error):
+                raise
+        found = await self._client.upsert(self._prefix, recreate=self._recreate)
+        for name, value in about.items():
+            try:
+                found = await self._client.upsert(self._prefix, {name: value})
+            except ServerError as error:
+                if not _is_refusal(error):
+                    raise
+                self.untold[name] = error.message
+                self._say(
+                    f"untold-{name}",
+                    f"{self._client.url} does not take the {name} of {self._prefix} ({error.message}). It stays here; "
+                    "all rows are sent.",
+                )
+        return found
+
+
+def _is_refusal(error: ServerError) -> bool:
+    """Say whether an answer refuses what a request says, in the server's own words."""
+    return error.code in {ErrorCode.INVALID, ErrorCode.TOO_LARGE} and error.status != 408
