@@ -7,14 +7,8 @@ import re
 from rich.text import Text
 
 from ml_dash.cli.text import visible
+from ml_dash.query.escapes import ESCAPE
 
-# Escape sequences (ECMA-48): those with parameters (CSI) by parameters and their last character, texts for the terminal
-# itself (titles, addresses of links) up to their end, and the short ones. One that was cut off ends with the text.
-_ESCAPE = re.compile(
-    r"(?:\x1b\[|\x9b)(?P<parameters>[0-?]*)[ -/]*(?P<last>[@-~]|$)"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
-    r"|\x1b[ -/]*(?:[0-~]|$)"
-)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # A cursor that is sent farther would fill the memory.
 _COLUMN_MAX = 10_000
@@ -38,7 +32,7 @@ def terminal_lines(text: str, style: str = "") -> list[Text]:
     screen = _Screen()
     at = 0
     while at < len(text):
-        if sequence := _ESCAPE.match(text, at):
+        if sequence := ESCAPE.match(text, at):
             at = sequence.end()
             if sequence["last"]:
                 screen.obey(sequence["parameters"], sequence["last"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Block, block_rows
+from ml_dash.query.escapes import without_escapes
 from ml_dash.query.times import iso_time
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class LogFilter:
                 if self._level is not None and row["level"] != self._level:
                     continue
                 # casefold and not lower: "STRASSE" is to be found by "straße"
-                if self._search is None or self._search in str(row["message"]).casefold():
+                if self._search is None or self._search in without_escapes(str(row["message"])).casefold():
                     yield row
 
 

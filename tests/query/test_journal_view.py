@@ -552,6 +552,16 @@ def test_search_is_for_any_part_of_the_message_in_any_case(tmp_path: Path) -> No
         view.logs(search=5)  # type: ignore[arg-type]  # which is the point
 
 
+def test_search_passes_over_colours(tmp_path: Path) -> None:
+    """What is read is found, whatever a terminal is told in between; the message is returned as it was logged."""
+    coloured = "\x1b[31mloss\x1b[0m is \x1b[1mNaN\x1b[0m"
+    write_rows(tmp_path, LOGS, [(0, {"message": "all is well"}), (SECOND, {"message": coloured})])
+    view = JournalView(str(tmp_path))
+    found = view.logs(search="Loss is nan")
+    assert [(row["index"], row["message"]) for row in found["data"]] == [(1, coloured)]
+    assert view.logs(search="31m")["data"] == []
+
+
 def test_filtered_pages_follow_each_other(tmp_path: Path) -> None:
     """`start_index` is a place among all logs, `limit` and `total` count those that match."""
     view = logs_of(tmp_path)

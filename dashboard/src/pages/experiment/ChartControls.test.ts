@@ -2,7 +2,7 @@ import { expect, test, vi } from "vitest";
 
 vi.stubGlobal("location", { pathname: "/", search: "" });
 vi.stubGlobal("window", { addEventListener: () => undefined });
-const { shortened } = await import("./ChartControls");
+const { setRange, shortened } = await import("./ChartControls");
 
 test.each([
   [1e12 + 0.25, 1e12 + 0.5],
@@ -15,6 +15,15 @@ test.each([
   const most = (high - low) / 100_000;
   expect(Math.abs(from - low)).toBeLessThanOrEqual(most);
   expect(Math.abs(to - high)).toBeLessThanOrEqual(most);
+});
+
+test("a range that has no inside is none, and does not show all again", () => {
+  const replaceState = vi.fn();
+  vi.stubGlobal("history", { replaceState });
+  setRange([1, 1 + Number.EPSILON / 4]);
+  expect(replaceState).not.toHaveBeenCalled();
+  setRange([1, 1 + Number.EPSILON]);
+  expect(replaceState).toHaveBeenCalledWith(null, "", "/?from=1&to=1.0000000000000002");
 });
 
 test("a range has no more digits in the address than there are pixels", () => {

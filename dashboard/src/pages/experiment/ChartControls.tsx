@@ -28,6 +28,8 @@ export function chartView(defaultX: string): ChartView {
 
 export function setRange(range: readonly [number, number] | null): void {
   const [from, to] = range ? shortened(range) : [null, null];
+  // closer than two doubles can be there is nothing to show; an empty range would mean all
+  if (range && !(Number(from) < Number(to))) return;
   setQuery({ from, to });
 }
 
