@@ -251,6 +251,13 @@ class UpsertedExperiment(Experiment, kw_only=True):
 
     created: bool
     watermarks: dict[str, Count]
+    latest_ns: Annotated[
+        int | None,
+        Meta(
+            description="The latest time of a row of its runs, parameters or files, in nanoseconds since the epoch. "
+            "Of these the later one wins: who goes on with the experiment gives theirs later times, whatever its clock."
+        ),
+    ]
 
 
 class Experiments(Answer):

@@ -6,14 +6,16 @@ are worth, and more time than reading them.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from ml_dash.journal.blocks import TIME_BYTES
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, KeysView
+    from collections.abc import Container, Iterator, KeysView, Sequence
 
     from ml_dash.journal.blocks import BlockHead
     from ml_dash.journal.scan import Frame
@@ -233,3 +235,22 @@ class Catalogue:
         self.gaps[at : at + 1] = [part for part in ((start, seq), (seq + 1, stop)) if part[0] < part[1]]
         self._sorted = False
         return True
+
+
+def times_of(
+    heads: Sequence[BlockHead], data: bytes, kinds: Container[Kind] = KNOWN_KINDS
+) -> tuple[int, int] | None:
+    """Return the earliest and the latest time in a frame's data, of the rows of these kinds; None if there are none.
+
+    It is asked of every run's status and at every start: numpy stays out of it.
+    """
+    earliest, latest, offset = [], [], 0
+    for head in heads:
+        if head.rows and head.series.kind in kinds:
+            times = array("q", data[offset : offset + TIME_BYTES * head.rows])
+            if sys.byteorder == "big":
+                times.byteswap()
+            earliest.append(min(times))
+            latest.append(max(times))
+        offset += head.nbytes
+    return (min(earliest), max(latest)) if earliest else None

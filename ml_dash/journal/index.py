@@ -8,17 +8,15 @@ numbers.
 from __future__ import annotations
 
 import os
-import sys
-from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.journal.blocks import TIME_BYTES, Block, BlockHead, decode_block
+from ml_dash.journal.blocks import Block, BlockHead, decode_block
 from ml_dash.journal.checked import CheckedFrames, count_rows, known_blocks
 from ml_dash.journal.damage import Damage, writer_damage
 from ml_dash.journal.disk import REAL_DISK, Disk, is_shortage
 from ml_dash.journal.frame import parse_segment_name
-from ml_dash.journal.frame_table import KNOWN_KINDS, BlockPlace, Catalogue
+from ml_dash.journal.frame_table import BlockPlace, Catalogue, times_of
 from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
 
@@ -333,7 +331,7 @@ class JournalIndex:
             return None, None
         known = self._times.get(writer, {})
         times = {
-            index: known.get(index) or self._frames.first(catalogue.copies(index), _times) for index in ends
+            index: known.get(index) or self._frames.first(catalogue.copies(index), times_of) for index in ends
         }
         self._times[writer] = times
         first, last = (times[index] for index in ends)
@@ -346,17 +344,3 @@ def _head_of(series: Series, place: BlockPlace, heads: list[BlockHead]) -> Block
     if head is None or (head.series, head.rows) != (series, place.rows):
         raise ValueError("a copy of the frame has other blocks")
     return head
-
-
-def _times(heads: list[BlockHead], data: bytes) -> tuple[int, int] | None:
-    """Return the earliest and the latest time in a frame. It is asked of every run's status: numpy stays out of it."""
-    earliest, latest, offset = [], [], 0
-    for head in heads:
-        if head.rows and head.series.kind in KNOWN_KINDS:
-            times = array("q", data[offset : offset + TIME_BYTES * head.rows])
-            if sys.byteorder == "big":
-                times.byteswap()
-            earliest.append(min(times))
-            latest.append(max(times))
-        offset += head.nbytes
-    return (min(earliest), max(latest)) if earliest else None

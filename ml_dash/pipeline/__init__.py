@@ -27,6 +27,7 @@ for a signal handler or a finalizer of the script may make another such call in 
 10. `EventQueue._lock`: taking events out. Putting takes no lock.
 11. `Uploader._lock`: who waits for the server.
 12. `BlobLedger._lock`: what has become of blobs.
+13. `RisingClock._lock`: the times of rows of which the later one wins.
 
 No lock is held while another thread is waited for, and none while an uploader is stopped, but for `Runtime._lock`.
 A fork takes none of them: the child replaces them all (`Runtime._after_fork`).

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.batch import Batcher, Packed, SeriesNumbers, salvage
@@ -75,6 +75,7 @@ class Channel:
         self.settings = settings
         self.queue = EventQueue(settings.queue_events, settings.queue_bytes, settings.overflow, wake)
         self._clock = clock
+        self.times = RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
         self._make_delivery: Callable[[str, str, JournalWriter], Delivery] | None = None
@@ -102,14 +103,14 @@ class Channel:
         self._lock = threading.RLock()
         self._batcher = Batcher()
         self._control: list[bytes] = []
-        self._health = DiskHealth(self.journal, self.queue, self._clock)
+        self.health = DiskHealth(self.journal, self.queue, self._clock)
         self._batch: _Batch | None = None
         self._tally = Tally()
         self._tidied = False
         # A fork's parent looks after its own.
         self.blobs = BlobDurability(self.directory, self._disk, self._clock)
         self._side_files = SideFiles(
-            self.directory, self._disk, self._clock, self._lock, self.is_written, self._health.note
+            self.directory, self._disk, self._clock, self._lock, self.is_written, self.health.note
         )
         self._synced_at = self._clock.monotonic()
         self._begin_delivery()
@@ -158,12 +159,13 @@ class Channel:
         with self._lock:
             return self._series.number(Series(kind, name))
 
-    def put_control(self, fields: Mapping[str, Any]) -> None:
-        """Put a row of the RUN series: never dropped, never blocked, not counted as logged."""
-        # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
-        row = pack_plain([self.series_id(Kind.RUN, None), self._clock.time_ns(), dict(fields)])
+    def put_control(self, fields: Mapping[str, Any], after_ns: int = 0) -> int:
+        """Put a row of the RUN series: never dropped, never blocked, not counted as logged. Returns its time."""
         with self._lock:
-            self._control.append(row)
+            time_ns = self.times.next_ns(after_ns)
+            # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
+            self._control.append(pack_plain([self.series_id(Kind.RUN, None), time_ns, dict(fields)]))
+        return time_ns
 
     def secure(self, path: str) -> None:
         """Have the blob in this file made durable: rows put after this call count as durable only when it is."""
@@ -185,19 +187,14 @@ class Channel:
         return self.queue.failing
 
     @property
-    def last_error(self) -> str | None:
-        """What the disk said last."""
-        return self._health.last_error
-
-    @property
     def backlog(self) -> bool:
         """Whether something waits for a pump that could move it now."""
-        return not self._health.rests and bool(self._batch or self._control or len(self.queue))
+        return not self.health.rests and bool(self._batch or self._control or len(self.queue))
 
     @property
     def wants_sync(self) -> bool:
         """Whether written rows have waited for their fsync for as long as they may, or a side file waits."""
-        if self._health.rests:
+        if self.health.rests:
             return False  # each try writes again what is not durable
         if self._side_files.is_due:
             return True
@@ -245,10 +242,10 @@ class Channel:
         try:
             self._acknowledge(writer, writer.sync())
         except OSError as error:
-            self._health.fail(error)
+            self.health.fail(error)
         else:
             if self._batch is None:
-                self._health.recover()
+                self.health.recover()
         if blobs:
             self.sync_blobs()
         self._side_files.write()
@@ -280,7 +277,7 @@ class Channel:
     def flush(self) -> None:
         """Write what is queued now and make it durable, in this thread; see `write_queued`."""
         goal = self._put_so_far()
-        self._health.urge()
+        self.health.urge()
         self.blobs.urge()
         while True:
             self.write_queued()
@@ -296,7 +293,7 @@ class Channel:
             writer.close()
             self._acknowledge(writer, writer.durable_seq)
         except OSError as error:
-            self._health.fail(error)
+            self.health.fail(error)
 
     def _acknowledge(self, writer: JournalWriter, sequence: int) -> None:
         with self._lock:
@@ -304,7 +301,7 @@ class Channel:
                 self._tally.make_durable(self.blobs.durable(sequence))
 
     def _pump(self) -> bool:
-        if self._health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
+        if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
         batch = self._batch or self._next_batch()
         if batch is None:
@@ -343,7 +340,7 @@ class Channel:
             if batch.blocks and self.writer.written_seq == batch.after:
                 self.writer.append(batch.blocks)
         except OSError as error:
-            self._health.fail(error)
+            self.health.fail(error)
             return False
         except ValueError:
             self._salvage(batch)
@@ -353,7 +350,7 @@ class Channel:
             if batch.blocks:
                 self._tally.write(self.writer.written_seq, batch.rows)
         if batch.blocks:
-            self._health.recover()
+            self.health.recover()
             if self.delivery is not None:
                 self.delivery.nudge()
         return True

@@ -222,7 +222,7 @@ class Exit:
                 channel.journal,
                 unsure,
                 dict(counters.dropped) or "none",
-                f" ({channel.last_error})" if channel.last_error else "",
+                f" ({channel.health.last_error})" if channel.health.last_error else "",
             )
         delivery = channel.delivery
         if last and is_news and delivery is not None and (counters.pending > unsure or not delivery.has_all):

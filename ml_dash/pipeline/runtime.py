@@ -7,12 +7,12 @@ import gc
 import os
 import sys
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import guarded_imports, importing
+from ml_dash.journal.latest import latest_ns
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.exit import Exit
@@ -57,9 +57,12 @@ class OpenRun(Protocol):
         """Whether it was started by hand, so that no block ends it."""
 
 
-def new_writer_id() -> str:
-    """Name a writer of journals: sorts by birth, and no two are alike."""
-    return f"{time.time_ns():016x}-{os.getpid():x}-{os.urandom(4).hex()}"
+def new_writer_id(born_ns: int) -> str:
+    """Name a writer of journals: sorts by birth, and no two are alike.
+
+    One that goes on with a journal is born behind the others in it, whatever this machine's clock says.
+    """
+    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}"
 
 
 class Runtime:
@@ -106,10 +109,12 @@ class Runtime:
             self._forget_idle()
             key = directory, recipient.destination.url if recipient is not None else None
             channel = self._channels.get(key) or known
+            before_ns = latest_ns(os.path.join(directory, "journal"))
             if channel is None:
-                channel = Channel(directory, new_writer_id(), settings, self.wake)
+                born_ns = max(SYSTEM_CLOCK.time_ns(), before_ns + 1)
+                channel = Channel(directory, new_writer_id(born_ns), settings, self.wake)
                 self._born.add(channel)
-            channel.resume(new_writer_id())
+            channel.resume(new_writer_id(channel.times.next_ns(before_ns)))
             if recipient is not None:
                 channel.deliver(recipient, self)
             if channel.delivery is not None:
@@ -303,7 +308,8 @@ class Runtime:
         self._exit.forked()
         # The channels of ended runs too: whoever reopens such a run here must not write in the parent's name.
         for channel in tuple(self._born):
-            channel.reset(new_writer_id())
+            channel.times.renew()
+            channel.reset(new_writer_id(channel.times.next_ns()))
         for run in tuple(self._handles):
             run.forked()
 

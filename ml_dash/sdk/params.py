@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ class ParametersBuilder(Part):
             InvalidParameterError: a value cannot be stored; nothing of this call is.
             NotStartedError: the run is not open.
         """
-        self._port.write(time.time_ns(), {"set": flatten_params(values)})
+        self._port.write(self._session.next_ns(), {"set": flatten_params(values)})
         self._session.post_snapshot("parameters.json", partial(_snapshot, self._session))
         return self
 
@@ -50,7 +49,7 @@ class ParametersBuilder(Part):
     def _begin_anew(self) -> None:
         """Forget what earlier runs have set, for this run and all readers."""
         if self._session.written.params():
-            self._port.write(time.time_ns(), {"set": {}, "clear": True})
+            self._port.write(self._session.next_ns(), {"set": {}, "clear": True})
             self._session.post_snapshot("parameters.json", partial(_snapshot, self._session))
 
 

@@ -17,7 +17,7 @@ def status_of(
 ) -> ExperimentStatus:
     """Count the rows of a channel; None is one that was never opened."""
     counters = channel.counters() if channel is not None else Counters()
-    disk_error = channel.last_error if channel is not None else None
+    disk_error = channel.health.last_error if channel is not None else None
     unacknowledged_bytes = counters.pending_bytes if upload is None else upload.pending_bytes
     return ExperimentStatus(
         status=run_status,

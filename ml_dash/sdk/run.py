@@ -52,6 +52,9 @@ class Run:
         self._session = session
         self._handle = os.urandom(4).hex()
         self._pid: int | None = None  # of the process that called start(); None while not open
+        self._start: dict[str, Any] = {}
+        self._started_ns = 0
+        self._is_placed = False  # whether the start is known to be behind what the server had
         self.is_open = False
         self._blocks = Blocks()
         self._renew()
@@ -80,7 +83,8 @@ class Run:
                 "script": sys.argv[0] if sys.argv else "",
                 "experiment": session.description(),
             }
-            channel.put_control(start)  # before the ports open: the run's first row
+            # before the ports open: the run's first row
+            self._start, self._started_ns, self._is_placed = start, channel.put_control(start), False
             session.bind(channel)
             # At once: a run that is killed a moment later must not look as if it had never started.
             RUNTIME.write_queued(channel)
@@ -98,7 +102,31 @@ class Run:
         """Leave a sign of life in the journal."""
         channel = self._session.channel
         if channel is not None and self.is_open and not channel.failing:
+            self._start_behind()
             channel.put_control({"event": "heartbeat", **self._whereabouts()})
+
+    def wait_contact(self) -> None:
+        """Wait for the server's first word, not for long, and see to what it says."""
+        self._session.wait_contact()
+        self._start_behind()
+
+    def _start_behind(self) -> None:
+        """Put the start once more, where the server had later rows before: of a machine whose clock is ahead of ours.
+
+        The newest start or end says how an experiment stands.
+        """
+        channel, upload = self._session.channel, self._session.upload
+        if (
+            self._is_placed
+            or channel is None
+            or upload is None
+            or upload.latest_ns is None
+            or not self.is_open
+        ):
+            return
+        self._is_placed = True
+        if upload.latest_ns > self._started_ns:
+            channel.put_control({**self._start, "again": True}, upload.latest_ns)
 
     def end(self, status: str, error: str | None = None) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not ours or has ended.
@@ -184,7 +212,8 @@ class Run:
             self._session.unbind()
         row = {"event": "end", "status": status, **self._whereabouts()}
         # Behind the last row of the run, in the same queue: nothing that was logged comes after its end.
-        channel.put_control(row if error is None else {**row, "error": error})
+        ended = row if error is None else {**row, "error": error}
+        channel.put_control(ended, self._session.next_ns())
         self._session.snapshot()
 
     def _whereabouts(self) -> dict[str, Any]:
@@ -222,7 +251,7 @@ class RunManager(Part, Generic[E]):
             JournalWriteError: the experiment's directory cannot be made or written.
         """
         if self._run.start():
-            self._session.wait_contact()
+            self._run.wait_contact()
         return self._experiment
 
     def complete(self) -> None:
@@ -244,7 +273,7 @@ class RunManager(Part, Generic[E]):
     def __enter__(self) -> E:
         if self._run.enter():
             try:
-                self._session.wait_contact()
+                self._run.wait_contact()
             except BaseException:  # Ctrl-C: nobody else would end it, for the block is not entered
                 self._leave(Verdict(RunStatus.CANCELLED))
                 raise
@@ -263,7 +292,7 @@ class RunManager(Part, Generic[E]):
 
             # Only the waiting on another thread: what `enter` does about signals has to be done here.
             try:
-                await to_thread.run_sync(self._session.wait_contact, abandon_on_cancel=True)
+                await to_thread.run_sync(self._run.wait_contact, abandon_on_cancel=True)
             except BaseException:
                 await self._leave_async(Verdict(RunStatus.CANCELLED))
                 raise

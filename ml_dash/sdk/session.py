@@ -233,6 +233,15 @@ class Session:
         delivery = self.channel.delivery if self.channel is not None else None
         return delivery.state if delivery is not None else None
 
+    def next_ns(self) -> int:
+        """Return a time for a row of which the later one wins: behind all others of the experiment, as far as known.
+
+        Those on this disk are known at the start of the run, those at the server when it has answered.
+        """
+        channel, upload = self.channel, self.upload
+        after_ns = 0 if upload is None else upload.latest_ns or 0
+        return SYSTEM_CLOCK.time_ns() if channel is None else channel.times.next_ns(after_ns)
+
     @property
     def server_id(self) -> str | None:
         """The server's id of the experiment; None where it is not known (yet)."""

@@ -69,6 +69,14 @@ class UploadState:
     record: Mapping[str, Any] | None = None
     caught_up: bool = True
 
+    @property
+    def latest_ns(self) -> int | None:
+        """The latest time at the server of a row of which the later one wins; None as long as that is unknown."""
+        if self.record is None:
+            return None
+        found = self.record.get("latestNs")
+        return found if isinstance(found, int) else 0
+
 
 @dataclass(eq=False, slots=True)
 class _Wait:

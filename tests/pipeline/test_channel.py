@@ -182,7 +182,7 @@ def test_a_full_disk_costs_rows_only_at_capacity_and_one_warning(
         assert not small.channel.pump()
         small.let_a_second_pass()
     assert is_failing(small)
-    assert small.channel.last_error == "[Errno 28] No space left on device"
+    assert small.channel.health.last_error == "[Errno 28] No space left on device"
     assert small.counters().dropped == {}
 
     small.put(*range(5, 25))
@@ -508,7 +508,7 @@ def test_a_side_file_that_fails_is_tried_again_after_a_second(bench: ChannelBenc
 
     bench.channel.post_snapshot("side.json", produce)
     bench.channel.sync()
-    assert (side_file(bench), bench.channel.last_error) == (None, str(error))
+    assert (side_file(bench), bench.channel.health.last_error) == (None, str(error))
     assert not is_failing(bench), "rows can be written all the same"
     bench.channel.sync()
     assert side_file(bench) is None

@@ -10,7 +10,8 @@ from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.query.journal_view import JournalView
-from ml_dash.series import Kind
+from ml_dash.query.row_source import read_params
+from ml_dash.series import Kind, Series
 from tests.simulation.process import DIRECTORY
 from tests.support.rows import Row, as_text
 from tests.support.simulated_disk import SimulatedDisk, writer_of
@@ -18,7 +19,17 @@ from tests.support.simulated_disk import SimulatedDisk, writer_of
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
-__all__ = ["JOURNAL", "Logged", "check_complete", "check_reader", "check_repair", "check_view", "find_rows"]
+__all__ = [
+    "JOURNAL",
+    "Life",
+    "Logged",
+    "check_complete",
+    "check_params",
+    "check_reader",
+    "check_repair",
+    "check_view",
+    "find_rows",
+]
 
 JOURNAL = f"{DIRECTORY}/journal"
 
@@ -29,6 +40,38 @@ class Logged(NamedTuple):
     row: Row
     writer_id: str
     order: int
+
+
+class Life(NamedTuple):
+    """When a writer was born, and when its process died, in numbers of rows logged until then; None if it lives."""
+
+    born: int
+    died: int | None = None
+
+
+def check_params(index: JournalIndex, logged: dict[int, Logged], lives: dict[str, Life]) -> None:
+    """Check that of all values of a parameter that are there, no earlier one wins.
+
+    Of one process's own the last is the latest; of two processes the one's that began when the other had ended.
+    """
+    series = Series(Kind.PARAMS, None)
+    values: dict[str, list[tuple[Logged, str]]] = {}
+    for _, block in index.blocks(series):
+        for time, fields in zip(map(int, block.times), block_rows(block), strict=True):
+            for name, value in fields["set"].items():
+                values.setdefault(name, []).append((logged[time], as_text({"": value})))
+
+    def is_later(one: Logged, other: Logged) -> bool:
+        if one.writer_id == other.writer_id:
+            return one.order > other.order
+        died = lives[other.writer_id].died
+        return died is not None and lives[one.writer_id].born >= died
+
+    params = read_params(index)
+    assert params.keys() == values.keys()
+    for name, found in values.items():
+        may_win = [value for row, value in found if not any(is_later(other, row) for other, _ in found)]
+        assert as_text({"": params[name]}) in may_win, f"an earlier {name} of {len(found)} has won"
 
 
 def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> set[int]:

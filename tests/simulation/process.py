@@ -79,7 +79,7 @@ class Process:
 
     def put(self, *, may_wait: bool = True) -> None:
         """Log something, but for what would have to wait for room, should that not be possible."""
-        row, event = random_row(self._rng, self._clock, self._serial())
+        row, event = random_row(self._rng, self._clock, self._serial(), self.channel.times.next_ns)
         malformed = self._rng.random() < 0.01
         if malformed:
             self._disk.seen["malformed"] += 1
@@ -108,8 +108,7 @@ class Process:
     def put_control(self) -> None:
         """Leave a sign of life."""
         fields = {"event": "heartbeat", "n": self._serial()}
-        self.channel.put_control(fields)
-        row = Row(_RUN, self._clock.time_ns() - 1, as_text(fields))
+        row = Row(_RUN, self.channel.put_control(fields), as_text(fields))
         self.controls.append(row)
         self._remember(self.writer_id, row)
 
@@ -185,6 +184,7 @@ class Process:
         channel.queue = copy.copy(parent.queue)
         channel.writer = copy.copy(parent.writer)
         channel._series = copy.deepcopy(parent._series)
+        channel.times = copy.copy(parent.times)
         child = Process(
             writer_id,
             self._rng,

@@ -125,6 +125,7 @@ FAULTS = (
     ),
     *("write ENOSPC", "write EIO", "create EACCES", "create ENOSPC", "sync EIO", "size EIO", "close EIO"),
     *("remove EIO", "replace EIO", "read EIO", "evicted", "bits flipped", "interrupts", "forks", "kills"),
+    *("clock set back", "clock set ahead"),
     *("dropped: disk", "dropped: overflow", "malformed", "frames reported missing", "frames written again"),
 )
 

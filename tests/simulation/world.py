@@ -10,7 +10,7 @@ What is checked, and when:
 - after every step the law of the counters, and that memory is bounded (`Process.check_law`);
 - after every power cut, now and then in between, and at the end: what a reader finds (`checker`). Each row is one
   that was logged, exact, once, in order; whatever was acknowledged is there; every frame that is whole on the disk
-  is read, and every other one is reported;
+  is read, and every other one is reported; of parameters the later process's win, though clocks are set back;
 - at the end, on a disk that works again, that a flush leaves nothing pending.
 
 To tell a story again, with all its steps: ``SIMULATION_SEED=123 pytest tests/simulation``.
@@ -24,13 +24,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ml_dash.journal.index import JournalIndex
+from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
+from ml_dash.journal.latest import latest_ns
 from ml_dash.pipeline import channel as channel_module, queue as queue_module
 from ml_dash.settings import Settings
 from tests.simulation.checker import (
     JOURNAL,
+    Life,
     Logged,
     check_complete,
+    check_params,
     check_reader,
     check_repair,
     check_view,
@@ -38,7 +41,7 @@ from tests.simulation.checker import (
 from tests.simulation.process import Process
 from tests.support.rows import Row
 from tests.support.simulated_clock import SimulatedClock
-from tests.support.simulated_disk import InterruptError, PowerCutError, SimulatedDisk
+from tests.support.simulated_disk import InterruptError, PowerCutError, SimulatedDisk, writer_of
 from tests.support.weather import WEATHERS
 
 __all__ = ["World", "WorldError"]
@@ -80,6 +83,7 @@ class World:
         self._serial = 0
         self._logged: dict[int, Logged] = {}
         self._processes: list[Process] = []
+        self._lives: dict[str, Life] = {}
         self._between = False
         self._reader = JournalIndex(JOURNAL, disk=self._disk)
 
@@ -168,7 +172,9 @@ class World:
         return self._rng.choice(self._alive)
 
     def _start(self) -> None:
-        writer_id = self._writer_id()
+        with self._disk.calm():
+            latest = latest_ns(JOURNAL, self._disk)
+        writer_id = self._writer_id(max(self._clock.time_ns(), latest + 1))
         self._tell(f"{writer_id} starts")
         process = Process(
             writer_id,
@@ -179,13 +185,15 @@ class World:
             self._next_serial,
             self._remember,
         )
-        self._processes.append(process)
+        self._born(process, latest)
         process.put_control()
 
     def _power_cut(self) -> None:
         for process in self._alive:
-            process.alive = False
+            self._die(process)
         self._between = False
+        if self._rng.random() < 0.3:
+            self._set_clock()
         self._disk.cut_power()
         self._reader = JournalIndex(JOURNAL, disk=self._disk)
         self._check_disk(view=self._rng.random() < 0.05)
@@ -259,6 +267,15 @@ class World:
         self._tell(f"{seconds} s pass")
         self._clock.advance(seconds)
 
+    def _set_clock(self) -> None:
+        """Somebody sets the machine's clock, or a run is resumed on another machine."""
+        seconds = self._rng.uniform(-100.0, 50.0)
+        self._tell(f"the clock is set by {seconds} s")
+        for process in self._alive:
+            self._set_apart(process, process.channel.times.next_ns())
+        self._clock.shift(seconds)
+        self.seen["clock set back" if seconds < 0 else "clock set ahead"] += 1
+
     def _change_weather(self) -> None:
         self._disk.weather = self._rng.choice(WEATHERS)(self._rng)
         self._tell(f"the disk: {self._disk.weather}")
@@ -282,7 +299,7 @@ class World:
         """SIGKILL: the process's memory is gone, and the disk's cache is not."""
         process = self._someone()
         self._tell(f"{process.writer_id} is killed")
-        process.alive = False
+        self._die(process)
         self.seen["kills"] += 1
         if not self._alive:
             self._start()
@@ -290,10 +307,11 @@ class World:
     def _fork(self) -> None:
         if len(self._alive) < _MOST_PROCESSES:
             parent = self._someone()
-            child = parent.fork(self._writer_id())
+            latest = parent.channel.times.next_ns()
+            child = parent.fork(self._writer_id(latest))
             self._tell(f"{parent.writer_id} forks {child.writer_id}")
             self.seen["forks"] += 1
-            self._processes.append(child)
+            self._born(child, latest)
 
     def _start_another(self) -> None:
         if len(self._alive) < _MOST_PROCESSES:
@@ -340,6 +358,7 @@ class World:
             found = check_reader(index, self._disk, self._logged, self._writers)
             sound = [process for process in self._processes if process.writer_id not in self._disk.rotten]
             check_complete(found, sound)
+            check_params(index, self._logged, self._lives)
             if view:
                 check_view(self._disk, found, self._logged, self._clock.time_ns())
         return found
@@ -348,8 +367,26 @@ class World:
     def _writers(self) -> Iterator[str]:
         return (process.writer_id for process in self._processes)
 
-    def _writer_id(self) -> str:
-        return f"{self._clock.time_ns():016x}-1-{self._rng.randrange(1 << 32):08x}"
+    def _writer_id(self, born_ns: int) -> str:
+        return f"{born_ns:016x}-1-{self._rng.randrange(1 << 32):08x}"
+
+    def _born(self, process: Process, latest_ns: int) -> None:
+        self._set_apart(process, latest_ns)
+        # A reader puts the rows of writers in the order of their names.
+        written = {writer_of(path) for path in self._disk.files if path.endswith(SEGMENT_SUFFIX)}
+        assert process.writer_id > max(written, default=""), (
+            "a writer comes before one that was there before it"
+        )
+        self._processes.append(process)
+        self._lives[process.writer_id] = Life(len(self._logged))
+
+    def _set_apart(self, process: Process, latest_ns: int) -> None:
+        # A time is the name of a row here: processes that wait for the clock must not give the same ones meanwhile.
+        process.channel.times.next_ns(latest_ns + self._rng.randrange(1_000, 1_000_000))
+
+    def _die(self, process: Process) -> None:
+        process.alive = False
+        self._lives[process.writer_id] = self._lives[process.writer_id]._replace(died=len(self._logged))
 
     def _next_serial(self) -> int:
         self._serial += 1
@@ -397,7 +434,7 @@ _ACTIONS: tuple[Callable[[World], None], ...] = (
     *[World._change_weather] * 4,
     *[World._flush] * 2,
     *[World._snapshot, World._look] * 2,
-    *[World._control, World._settle, World._close, World._rest],
+    *[World._control, World._settle, World._close, World._rest, World._set_clock],
     *[World._plan_power_cut] * 2,
     *[World._cut_now, World._kill, World._fork, World._start_another, World._evict, World._rot],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ml_dash.pipeline.queue import Event
@@ -50,19 +51,23 @@ def as_text(fields: dict[str, Any]) -> str:
     return repr(sorted(fields.items())) if len(fields) > 1 else repr([*fields.items()])
 
 
-def random_row(rng: random.Random, clock: SimulatedClock, serial: int) -> tuple[Row, Event]:
+def random_row(
+    rng: random.Random, clock: SimulatedClock, serial: int, next_ns: Callable[[], int] | None = None
+) -> tuple[Row, Event]:
     """Return a row and the event that it becomes.
 
     Args:
         rng: what to log.
         clock: when.
         serial: a number that no other row has.
+        next_ns: gives the times of rows of which the later one wins; those of the clock where it is None.
     """
     number = rng.random()
     series = _TRAIN if number < 0.5 else SERIES[int(number * 12) - 6]
     fields = _FIELDS_OF[series](rng, serial)
     deferred = {"device": _Tensor(rng.random())} if rng.random() < 0.03 else {}
-    time = clock.time_ns() if number < 0.4 or number > 0.6 else (serial if serial & 1 else -serial)
+    now_ns = clock.time_ns if next_ns is None or series.kind is not Kind.PARAMS else next_ns
+    time = now_ns() if number < 0.4 or number > 0.6 else (serial if serial & 1 else -serial)
     row = Row(series, time, as_text({**fields, **{name: tensor.item() for name, tensor in deferred.items()}}))
     return row, _event(SERIES.index(series), time, fields, deferred)
 

@@ -13,11 +13,21 @@ class SimulatedClock:
 
     def __init__(self) -> None:
         self._now_ns = BIRTH_NS
+        self._off_ns = 0
+        self._shown: set[int] = set()
 
     def time_ns(self) -> int:
         """See `ml_dash.clock.Clock`. A row's time is its name in the simulation, hence unique."""
         self._now_ns += 1
-        return self._now_ns
+        shown = self._now_ns + self._off_ns
+        while shown in self._shown:  # the clock was set back
+            shown += 1
+        self._shown.add(shown)
+        return shown
+
+    def shift(self, seconds: float) -> None:
+        """Set the clock ahead or back; `monotonic` never notices."""
+        self._off_ns += int(seconds * 1e9)
 
     def monotonic(self) -> float:
         """See `ml_dash.clock.Clock`."""

@@ -596,6 +596,8 @@ export interface components {
             watermarks: {
                 [key: string]: number;
             };
+            /** @description The latest time of a row of its runs, parameters or files, in nanoseconds since the epoch. Of these the later one wins: who goes on with the experiment gives theirs later times, whatever its clock. */
+            latestNs: number | null;
         };
         /**
          * Values

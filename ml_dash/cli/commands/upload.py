@@ -14,10 +14,11 @@ from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, find_experiment, full_prefix
 from ml_dash.cli.text import complain, count_text, size_text
 from ml_dash.client.destination import destination, make_outbox
-from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.clock import SYSTEM_CLOCK, RisingClock
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
 from ml_dash.identity import file_path
 from ml_dash.journal.disk import REAL_DISK
+from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.runtime import new_writer_id
@@ -189,11 +190,13 @@ class Addition:
     """
 
     def __init__(self, directory: str, *, for_server: bool) -> None:
-        self.writer = new_writer_id()
+        journal = os.path.join(directory, "journal")
+        self._times = RisingClock(SYSTEM_CLOCK)
+        self.writer = new_writer_id(self._times.next_ns(latest_ns(journal)))
         self._directory = directory
         self._for_server = for_server
         self._staging = Staging(directory)
-        self._journal = JournalWriter(os.path.join(directory, "journal"), self.writer)
+        self._journal = JournalWriter(journal, self.writer)
 
     def __enter__(self) -> Addition:  # noqa: PYI034 - typing has no Self before Python 3.11
         return self
@@ -203,7 +206,7 @@ class Addition:
 
     def add(self, new: NewFile, on_progress: Callable[[int], None] | None = None) -> dict[str, Any]:
         """Add a file, and return its row."""
-        time_ns = SYSTEM_CLOCK.time_ns()
+        time_ns = self._times.next_ns()
         # Blob, marker, row, in this order: a crash in between leaves a blob too many, and never a row without its blob.
         staged = self._staging.capture(new.source, on_progress)
         if self._for_server:

@@ -6,7 +6,6 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.query.files import CHANGEABLE, fold_files
 from ml_dash.query.times import iso_time
 from ml_dash.sdk.files.details import Details, save_row, stored_form
@@ -34,7 +33,6 @@ class FileSaver:
         """Make, in a forked child once more, what another thread of the parent may have been in the middle of."""
         # Reentrant: a signal handler may save a file, too.
         self._lock = threading.RLock()
-        self._latest_ns = -(2**63)
         self.staging = Staging(self._session.directory)
 
     def check(self) -> None:
@@ -78,9 +76,9 @@ class FileSaver:
         """Log a row, and return it as it is read back, with its time: later than that of the one before."""
         # As it is read back, so that the row that is returned is the one that `list` gives.
         stored, unstorable = stored_form(fields)
-        # Of two versions the later time wins when rows are folded, and a clock may give the same time twice.
+        # Of two versions the later time wins when rows are folded.
         with self._lock:
-            self._latest_ns = time_ns = max(SYSTEM_CLOCK.time_ns(), self._latest_ns + 1)
+            time_ns = self._session.next_ns()
             # Kept where other rows are dropped: the caller has been told that the file is saved.
             self._port.write(time_ns, stored, self._port.queue.keep)
         for name, kind in unstorable.items():

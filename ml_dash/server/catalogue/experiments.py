@@ -11,10 +11,11 @@ from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.blocks import to_msgpack
 from ml_dash.query.times import NANOSECONDS, iso_time
+from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.records import STALE, Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
-from ml_dash.server.db.tables import EXPERIMENTS, TAGS, WRITERS
+from ml_dash.server.db.tables import EXPERIMENTS, SERIES, TAGS, WRITERS
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
 
@@ -164,6 +165,7 @@ class Experiments:
                 **record,
                 "created": row is None,
                 "watermarks": _watermarks(connection, experiment_id),
+                "latestNs": _latest_ns(connection, experiment_id),
             }
 
     def _record(self, connection: Connection, experiment_id: str) -> dict[str, Any]:
@@ -290,6 +292,17 @@ def _findable(text: str) -> str:
 def _watermarks(connection: Connection, experiment_id: str) -> dict[str, int]:
     query = select(WRITERS.c.writer, WRITERS.c.watermark).where(WRITERS.c.experiment_id == experiment_id)
     return {row.writer: row.watermark for row in connection.execute(query.order_by(WRITERS.c.writer))}
+
+
+def _latest_ns(connection: Connection, experiment_id: str) -> int | None:
+    """Return the latest time of a row of those of which the later one wins; None where there is none."""
+    # The last rows that came: as long as all writers give rising times, these are the latest.
+    series = select(func.max(SERIES.c.last_ns)).where(
+        SERIES.c.experiment_id == experiment_id, SERIES.c.kind.in_((int(Kind.PARAMS), int(Kind.FILE)))
+    )
+    runs = select(func.max(WRITERS.c.run_ns)).where(WRITERS.c.experiment_id == experiment_id)
+    found = [connection.execute(query).scalar_one() for query in (series, runs)]
+    return max((each for each in found if each is not None), default=None)
 
 
 def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from ml_dash.identity import parse_prefix
 from ml_dash.query.times import iso_time
+from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
 from ml_dash.server.db.tables import EXPERIMENTS
@@ -19,6 +20,7 @@ from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.serving import NOON, SECOND, TOKEN, Client, expected, frame, frames, numbers, run_row
 from tests.support.simulated_clock import HandClock
+from tests.support.view_journals import block_of
 
 FIELDS = [
     "id", "prefix", "owner", "project", "folder", "name", "readme", "tags", "bindrs", "metadata", "status", "stale",
@@ -35,7 +37,7 @@ def test_an_experiment_is_created_once_and_described_again(client: Client, owner
     prefix = f"{owner}/vision/nets/resnet"
     first = client.post("/experiments", {"prefix": prefix, "readme": "one", "tags": ["a", "b", "a"]})
     assert (first.status, first.body["created"], first.body["watermarks"]) == (201, True, {})
-    assert [*FIELDS, "created", "watermarks"] == list(first.body)
+    assert [*FIELDS, "created", "watermarks", "latestNs"] == list(first.body)
     again = client.post(
         "/experiments", {"prefix": prefix, "readme": None, "bindrs": ["x"], "metadata": {"k": 1}}
     )
@@ -314,6 +316,20 @@ def test_rows_that_are_sent_late_are_no_sign_of_life(tmp_path: Path, ahead: int)
         record = client.get(f"/experiments/{experiment}")
         assert (record["status"], record["stale"]) == ("RUNNING", True)
         client.close()
+
+
+def test_who_goes_on_with_an_experiment_is_told_the_latest_time_of_what_later_ones_replace(
+    client: Client, owner: str
+) -> None:
+    """Rows of metrics do not count: their times may be the caller's own."""
+    prefix = {"prefix": f"{owner}/p/n"}
+    experiment = client.create(**prefix)
+    assert client.post("/experiments", prefix).body["latestNs"] is None
+    client.stored(experiment, frame(1, run_row(NOON, "start", status="RUNNING"), numbers(9_000_000, 1)))
+    assert client.post("/experiments", prefix).body["latestNs"] == NOON
+    params = block_of(Series(Kind.PARAMS, None), [(NOON + 7, {"set": {"lr": 1}})])
+    client.stored(experiment, frame(2, params))
+    assert client.post("/experiments", prefix).body["latestNs"] == NOON + 7
 
 
 @pytest.mark.parametrize("told", ["", "x", "-5", "1e9", "9" * 19, "9" * 4000, "\u0664"])

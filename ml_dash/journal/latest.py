@@ -1,0 +1,98 @@
+"""The latest time in a journal, of the rows of which the later one wins: who writes next begins behind it.
+
+It is asked for whenever a run starts, so it does not read the journal: it looks into the segments that were written
+last, by the one clock that all writers share, which is the file system's, and in large ones at their ends first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from ml_dash.errors import JournalError
+from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.frame import parse_segment_name
+from ml_dash.journal.frame_table import times_of
+from ml_dash.journal.reader import BadFrameError, Reader, read_frame
+from ml_dash.journal.scan import Frame, SegmentScan
+from ml_dash.series import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KINDS = frozenset({Kind.PARAMS, Kind.RUN, Kind.FILE})
+_BIRTH = re.compile("([0-9a-f]{16})-")
+"""How the ids of writers begin, see `ml_dash.pipeline.runtime.new_writer_id`."""
+_WRITERS = 8
+"""How many writers are looked at: those of an attempt have been written to the end, or killed, together."""
+_END_BYTES = 1 << 20
+
+
+def latest_ns(directory: str, disk: Disk = REAL_DISK) -> int:
+    """Return a time after which no row of the journal's runs, parameters and files is, and no writer was born; or 0.
+
+    What cannot be read says nothing: a run starts all the same.
+    """
+    try:
+        segments = _segments(directory, disk)
+    except OSError:
+        return 0
+    births = [int(match[1], 16) for match in map(_BIRTH.match, segments) if match]
+    newest = sorted(segments, key=lambda writer: _modified(segments[writer][-1], disk), reverse=True)
+    reader = Reader(disk)
+    found = [_latest_of(segments[writer], disk, reader) for writer in newest[:_WRITERS]]
+    return max([*births, *found], default=0)
+
+
+def _segments(directory: str, disk: Disk) -> dict[str, list[str]]:
+    """Return the paths of each writer's segments, in order."""
+    named = [(parsed, name) for name in disk.list(directory) if (parsed := parse_segment_name(name))]
+    segments: dict[str, list[str]] = {}
+    for (writer, _), name in sorted(named):
+        segments.setdefault(writer, []).append(os.path.join(directory, name))
+    return segments
+
+
+def _modified(path: str, disk: Disk) -> int:
+    try:
+        return disk.modified_ns(path)
+    except OSError:
+        return 0
+
+
+def _latest_of(paths: list[str], disk: Disk, reader: Reader) -> int:
+    # A heartbeat comes every half minute: nearly always in the end of the last segment.
+    for path in reversed(paths):
+        try:
+            size = disk.size(path)
+            for start in (size - _END_BYTES, 0) if size > _END_BYTES else (0,):
+                frames = _last_frames(path, start, size, reader)
+                times = [time_ns for frame in frames for time_ns in _latest_in(path, frame, reader)]
+                if times:
+                    return max(times)
+        except (OSError, JournalError):
+            return 0
+    return 0
+
+
+def _last_frames(path: str, start: int, size: int, reader: Reader) -> list[Frame]:
+    """Return the last frames behind `start` that have rows of each of these kinds."""
+    scan = SegmentScan(path, reader)
+    scan.end = start  # which need not be where a frame begins: the next one is searched for
+    last: dict[Kind, Frame] = {}
+    for frame in scan.advance(size):
+        for head in frame.heads:
+            if head.rows and head.series.kind in _KINDS:
+                last[head.series.kind] = frame
+    return list(last.values())
+
+
+def _latest_in(path: str, frame: Frame, reader: Reader) -> Iterator[int]:
+    try:
+        heads, data = read_frame(reader, path, frame.offset, frame.length, frame.seq)
+    except BadFrameError:
+        return
+    times = times_of(heads, data, _KINDS)
+    if times is not None:
+        yield times[1]
