@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -100,8 +101,11 @@ class Delivery:
 
     @property
     def state(self) -> UploadState:
-        """How far the upload of the rows is."""
-        return self._uploader.state
+        """How far the upload of the rows is; the last error may be one of the blobs."""
+        state = self._uploader.state
+        if state.last_error is None and self.blobs.last_error is not None:
+            return replace(state, last_error=self.blobs.last_error)
+        return state
 
     def delivered(self) -> Counter[str]:
         """Return how many rows that are in the journal are not pending any more, by what became of them.

@@ -59,7 +59,8 @@ def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
         return "not yet on disk"
     if status.online:
         files = f", with the contents of {status.pending_files} file(s)" if status.pending_files else ""
-        return f"on disk, and being sent to {channel.delivery.url}{files}"
+        trouble = f" ({status.last_error})" if status.last_error else ""
+        return f"on disk, and being sent to {channel.delivery.url}{files}{trouble}"
     if status.last_error is None:
         return f"on disk; {channel.delivery.url} has not answered yet"
     return f"on disk, and not sent since {status.offline_since}: {status.last_error}"

@@ -253,6 +253,8 @@ class BlobSender:
                 return
             if error.code == ErrorCode.DAMAGED:
                 raise  # on its way: it is sent again
+            if self.refused.get(checksum) == error.message:
+                return  # said: it is tried again once a minute
             self.refused[checksum] = error.message
             self._say(
                 f"refused-{checksum}",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from ml_dash.errors import MLDashError
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.index import JournalIndex
-from ml_dash.log import logger
 from ml_dash.query.files import FILES
 from ml_dash.storage.blobs import Marker, add_marker
 from ml_dash.upload.blob_sender import BlobObserver, BlobSender
@@ -132,13 +131,21 @@ class BlobUploader(Task, BlobObserver):
             if introductions == self._introductions:
                 self._ledger.trust()
         self._backoff.reset()
+        self._voice.over(f"Files of {self._target.prefix} are sent to {self._target.url} again.")
+        self._ledger.last_error = next(iter(self._blobs.refused.values()), None)
         self._ledger.hopeless(is_so=bool(self._blobs.refused))
         await self._news.sleep(_LOOK_SECONDS if rows.caught_up else _AWAY_SECONDS)
 
     async def _failed(self, error: Exception) -> None:
         trouble = self._target.trouble(error, connected=True)
         if isinstance(error, (MLDashError, OSError)) and self._rows().online and trouble.kind not in _SAID:
-            logger().warning("Files of %s cannot be sent now: %s.", self._target.prefix, trouble.reason)
+            # Once, however long it goes on: a disk that is full may be so for days.
+            self._voice.say(
+                trouble.kind,
+                f"Files of {self._target.prefix} cannot be sent now: {trouble.reason}.",
+                goes_on=True,
+            )
+        self._ledger.last_error = trouble.reason
         self._asked = -1
         self._ledger.hopeless()
         if self._blobs.arrived > self._arrived:

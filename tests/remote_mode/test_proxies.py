@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.limiting_proxy import LimitingProxy
 from tests.support.processes import PREFIX
-from tests.support.seen import Seen, law, until
+from tests.support.seen import TOKEN, Seen, law, until
 from tests.support.shell import invoke
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -123,3 +124,42 @@ def test_where_no_piece_is_small_enough_it_is_said_and_waited_for(
         proxy.limit = 100 * MEBIBYTE
         assert invoke("sync", "--patience", "3", exp.directory).code == 0
     assert seen.values("step") == [0, 1, 2]
+
+
+def test_a_disk_of_the_server_that_is_full_for_files_is_told_once_and_is_in_the_status(
+    server: EmbeddedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often they are tried; and that it is over is told, too."""
+    tries: list[str] = []
+
+    def full(request: web.Request) -> web.Response | None:
+        if request.method != "PUT":
+            return None
+        tries.append(request.path)
+        return web.json_response({"error": {"code": "disk_full", "message": "no room"}}, status=507)
+
+    with LimitingProxy(server.url, MEBIBYTE) as proxy:
+        proxy.early = full
+        exp = Experiment(PREFIX, dash_url=proxy.url, dash_root=tmp_path / "dash", echo=False).run.start()
+        exp.metrics("train").log(step=0)
+        exp.files("models").save_blob(b"content", to="a.bin")
+        until(lambda: len(tries) >= 4, "some tries")
+        assert "is full (no room)" in (exp.status().last_error or "")
+        assert "is full (no room)" in (exp.flush().reason or "")
+        law(exp)
+        assert caplog.text.count("is full") == 1
+        proxy.early = lambda _request: None
+        until(lambda: not exp.status().pending, "the file at the server")
+        until(lambda: exp.status().last_error is None, "an end of the trouble")
+        exp.run.complete()
+        assert caplog.text.count("is full") == 1
+        assert caplog.text.count("are sent to") == 1
+
+
+def test_a_file_that_a_server_refuses_is_in_the_status(tmp_path: Path, settings: pytest.MonkeyPatch) -> None:
+    with EmbeddedServer(data=tmp_path / "small", admin_token=TOKEN, quota_bytes=1000) as server:
+        exp = Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path / "dash", echo=False).run.start()
+        exp.files.save_blob(bytes(2000), to="too-large.bin")
+        until(lambda: exp.status().last_error, "a word of it")
+        assert "1000" in (exp.status().last_error or "")
+        exp.run.complete()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 import aiohttp
@@ -28,6 +29,7 @@ class LimitingProxy:
 
     Attributes:
         url: Where to ask instead.
+        early: Answers a request in the place of the server.
         refused: How many requests were refused.
         largest: Bytes of the largest body that was passed on.
     """
@@ -36,6 +38,7 @@ class LimitingProxy:
         self.limit = limit
         self.refused = self.largest = 0
         self.url = ""
+        self.early: Callable[[web.Request], web.Response | None] = lambda _request: None
         self._server = url
         self._resets = resets
         self._loop = asyncio.new_event_loop()
@@ -73,6 +76,9 @@ class LimitingProxy:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def _pass_on(self, request: web.Request) -> web.Response:
+        early = self.early(request)
+        if early is not None:
+            return early
         if (request.content_length or 0) > self.limit:
             self.refused += 1
             if self._resets and request.transport is not None:
