@@ -28,7 +28,7 @@ test("x that is tiny is drawn as large as uPlot can show it, and all other x as 
     expect(Number.isFinite(unit)).toBe(true);
     expect(unit).toBeGreaterThan(1e9);
   }
-  for (const x of [[0], [0, 1], [1e-9, 1e-6], [1e12, 1e12 + 1], [1.8e18, 1.8e18 + 256], [1, 1 + Number.EPSILON], [1e150, 2e150], []]) {
+  for (const x of [[0], [5], [100], [0, 1], [1e-9, 1e-6], [1e12, 1e12 + 1], [1.8e18, 1.8e18 + 256], [1, 1 + Number.EPSILON], [1e150, 2e150], []]) {
     expect([x, unitOfX([line(x, x)])]).toEqual([x, 1]);
   }
 });

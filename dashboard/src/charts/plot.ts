@@ -39,7 +39,8 @@ const TIME_LEAST = 0.01;
 /** Pixels to the right of the plot. */
 const RIGHT = 24;
 const SHRUNK = 1 / 16;
-const TINY = 1e-12;
+/** How far x goes on, and how large it is, where it counts as tiny: larger ones are never as close as uPlot cannot show. */
+const [TINY, TINY_BELOW] = [1e-12, 0.1];
 
 /** By what uPlot's y is a value: a part of it, so that the differences that uPlot takes of the largest ones are finite. */
 export function unitOfY(log: boolean): number {
@@ -53,7 +54,7 @@ export function unitOfX(drawn: readonly Drawn[]): number {
   const [low, high] = widened(Math.min(...ends), Math.max(...ends));
   const largest = Math.max(Math.abs(low), Math.abs(high));
   if (largest > Number.MAX_VALUE * SHRUNK) return SHRUNK;
-  return high - low < TINY ? 2 ** -Math.floor(Math.log2(largest)) : 1;
+  return largest < TINY_BELOW && high - low < TINY ? 2 ** -Math.floor(Math.log2(largest)) : 1;
 }
 
 /** Return the data as uPlot takes it: x, and for each line its lowest, highest, raw and smoothed values. */

@@ -51,8 +51,11 @@ export function parseFilter(text: string): Filter {
   for (let at = 0; at < tokens.length; at++) {
     const [token, next] = [tokens[at]!, tokens[at + 1]];
     if (token.kind === "open") wrong(token, token, "this quote is not closed");
-    else if (token.kind === "operator") wrong(token, token, `${told(token)} needs a name before it`);
-    else if (next?.kind === "operator") {
+    else if (token.kind === "operator") {
+      const value = next && next.kind !== "operator" ? next : null;
+      wrong(token, value ?? token, `${told(token)} needs a name before it`);
+      if (value) at += 1;
+    } else if (next?.kind === "operator") {
       const operator = OPERATORS[next.text];
       const value = tokens[at + 2];
       if (!operator) wrong(next, next, `${told(next)} is unknown: compare by =, !=, <, <=, > or >=`);
