@@ -55,6 +55,7 @@ class SyncReport:
         left_behind: Why something does; None where all was sent.
         sent_files: Blobs of files that the server has got now.
         sent_file_bytes: Bytes in these.
+        away: Whether the server could not be reached at all.
     """
 
     directory: str
@@ -69,6 +70,7 @@ class SyncReport:
     left_behind: str | None = None
     sent_files: int = 0
     sent_file_bytes: int = 0
+    away: bool = False
     formerly: str | None = None
 
 
@@ -82,6 +84,7 @@ async def sync_experiment(
     recreate: bool = False,
     patience: float = 30.0,
     on_progress: Callable[[SyncProgress], None] = lambda _: None,
+    on_trouble: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] | None = None,
     clock: Clock = SYSTEM_CLOCK,
     disk: Disk = REAL_DISK,
@@ -97,6 +100,7 @@ async def sync_experiment(
         recreate: Whether to bring back an experiment that was deleted at the server.
         patience: Seconds for which a server that fails is tried again.
         on_progress: Called after every request.
+        on_trouble: Called with what is wrong when a server fails that is tried again from then on.
         sleep: How to wait; None is `asyncio.sleep`.
         clock: The time.
         disk: The file system.
@@ -127,7 +131,7 @@ async def sync_experiment(
     blobs = BlobSender(target, _say_nothing, sync, only=only)
     try:
         trouble = await sync.send_all(
-            sender, blobs, Attempts(seconds=patience, clock=clock), sleep or asyncio.sleep
+            sender, blobs, Attempts(seconds=patience, clock=clock), sleep or asyncio.sleep, on_trouble
         )
     finally:
         sender.close()
@@ -138,7 +142,19 @@ async def sync_experiment(
         name, reason = next(iter(sender.untold.items()))
         why = f"its {name} is not taken: {reason}"
     formerly = about.get("formerly")
-    return replace(_report(target, sender, blobs, why), formerly=formerly)
+    away = trouble is not None and trouble.kind == "network" and sender.experiment is None
+    return replace(_report(target, sender, blobs, why), formerly=formerly, away=away)
+
+
+async def report_unasked(manifest: Manifest, url: str, run_blocking: RunBlocking, reason: str) -> SyncReport:
+    """Return what has become of an experiment whose server was found to be out of reach: it is not asked again."""
+    try:
+        prefix = (await run_blocking(manifest.describe)).get("prefix")
+    except (OSError, MLDashError) as error:
+        prefix, reason = None, str(error)
+    return SyncReport(
+        manifest.directory, prefix if isinstance(prefix, str) else None, url, left_behind=reason, away=True
+    )
 
 
 def _say_nothing(_kind: str, _message: str) -> None:
@@ -165,10 +181,16 @@ class _Sync(BlobObserver):
         self._looked = False
 
     async def send_all(
-        self, sender: Sender, blobs: BlobSender, attempts: Attempts, sleep: Callable[[float], Awaitable[None]]
+        self,
+        sender: Sender,
+        blobs: BlobSender,
+        attempts: Attempts,
+        sleep: Callable[[float], Awaitable[None]],
+        on_trouble: Callable[[str], None],
     ) -> Trouble | None:
         """Send until nothing is left, or nothing helps; return what stood in the way."""
         arrived = 0
+        told = ""
         while True:
             try:
                 if not sender.connected:
@@ -197,6 +219,9 @@ class _Sync(BlobObserver):
                 if wait is None:
                     await sender.look(self._names)
                     return trouble
+                if trouble.kind != told:
+                    told = trouble.kind
+                    on_trouble(trouble.reason)
                 await sleep(wait)
 
     async def _send_some(self, sender: Sender) -> bool:

@@ -19,7 +19,7 @@ from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import survey
 from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.outbox import clear
-from ml_dash.upload.sync import SyncReport, sync_experiment
+from ml_dash.upload.sync import SyncReport, report_unasked, sync_experiment
 from ml_dash.upload.unsent import unsent
 
 
@@ -210,10 +210,23 @@ async def _send(
     # aiohttp takes a fifth of a second, which the help must not
     from ml_dash.cli.remote import open_clients
 
-    reports = []
+    reports: list[SyncReport] = []
+    # Servers that are out of reach, and why: they are asked once for all experiments, and told of at once.
+    away: dict[str, str] = {}
     async with open_clients(named=named is not None) as client_of:
         with Bar() as bar:
+
+            def tell(trouble: str) -> None:
+                bar.say(f"{trouble}; trying again for {patience:g} s", wrong=True)
+
             for number, journal in enumerate(journals, 1):
+                if journal.url in away:
+                    reports.append(
+                        await report_unasked(
+                            journal.manifest, journal.url, asyncio.to_thread, away[journal.url]
+                        )
+                    )
+                    continue
                 name = f"{number}/{len(journals)} {os.path.basename(journal.manifest.directory)}"
                 report = await sync_experiment(
                     journal.manifest.directory,
@@ -224,8 +237,11 @@ async def _send(
                     recreate=recreate,
                     patience=patience,
                     on_progress=lambda at: bar.show(name, at.done, at.total),  # noqa: B023 - called meanwhile
+                    on_trouble=tell,
                 )
                 reports.append(report)
+                if report.away:
+                    away[journal.url] = str(report.left_behind)
                 if journal.outbox is not None and report.left_behind is None:
                     await asyncio.to_thread(_clear, journal)
     return reports

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -376,3 +379,33 @@ def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: Embedded
     refused = invoke("sync", ".dash", "elsewhere", "--as", "alice/p/x")
     assert refused.code == 2
     assert "2 are meant" in refused.err
+
+
+def test_a_server_out_of_reach_is_asked_once_for_all_and_told_of_at_once(server: EmbeddedServer) -> None:
+    """Not once an experiment, each with all of the patience; and everything stays where it is."""
+    for number in range(4):
+        log_offline(server.url, f"alice/p/exp{number}")
+    with socket.create_server(("127.0.0.1", int(server.url.rpartition(":")[2]))) as listening:
+        asked: list[int] = []
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+                    asked.append(1)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        once = invoke("sync", "--patience", "0")
+        assert len(asked) == 1
+        patient = invoke("sync", "--patience", "2")
+        listening.shutdown(socket.SHUT_RDWR)
+
+    assert (once.code, patient.code) == (1, 1)
+    for number in range(4):
+        assert f"alice/p/exp{number}: not all of it was sent" in once.err
+    assert "trying again" not in once.err
+    assert patient.err.count("trying again for 2 s") == 1
+    assert patient.err.index("trying again") < patient.err.index("not all of it")
+    server.start()
+    assert invoke("sync").code == 0
+    assert steps_at(server, "alice/p/exp3") == list(range(ROWS))
