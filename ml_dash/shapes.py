@@ -289,6 +289,9 @@ class NewExperiment(Request):
         | None
     ) = None
     recreate: Annotated[bool, Meta(description="Bring it back, with its data, if it was deleted.")] = False
+    anew: Annotated[
+        bool, Meta(description="Begin a new one under its name, without its data, if it was deleted.")
+    ] = False
 
 
 # frozen: it is a key of what `server.api.values` keeps

@@ -61,17 +61,24 @@ class Client:
         return self._transport.is_loopback
 
     async def upsert(
-        self, prefix: str, about: Mapping[str, Any] | None = None, *, recreate: bool = False
+        self,
+        prefix: str,
+        about: Mapping[str, Any] | None = None,
+        *,
+        recreate: bool = False,
+        anew: bool = False,
     ) -> Upserted:
         """Create an experiment at the server, or update it, and return what the server has of it.
 
         Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are. `recreate`
-        brings back one that was deleted at the server.
+        brings back one that was deleted at the server; `anew` begins another one then, without its data.
         """
         fields = {key: (about or {}).get(key) for key in DESCRIBED}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
         if recreate:
             body["recreate"] = True
+        if anew:
+            body["anew"] = True
         answer = await self._post(f"{API}/experiments", to_msgpack(body), MSGPACK, timeout=_READ_SECONDS)
         match answer:
             case {"id": str(id_), "created": bool(created), "watermarks": dict(known)}:

@@ -136,13 +136,12 @@ class Channel:
     def resume(self, writer_id: str) -> None:
         """Go on for a run that begins again: as another writer, where this one's journal was removed.
 
-        By us, when the server had all of it; or by somebody else, who has removed the directory or moved it away. A
-        writer goes on under its name only where its frames are: readers would find that the first ones are missing.
+        By us, when the server had all of it; or by somebody else, who has moved it away: without its first frames it
+        would look damaged.
         """
         if not (self._tidied or self.writer.is_gone):
             return
-        retired = self.delivery
-        if retired is not None:
+        if (retired := self.delivery) is not None:
             retired.stop()  # before a lock is taken: it speaks with the event loop
         with self._pumping:
             self.writer.release()
@@ -238,9 +237,9 @@ class Channel:
         A disk that refuses is noted and tried again later.
         """
         self._synced_at = self._clock.monotonic()
-        writer = self.writer
         try:
-            self._acknowledge(writer, writer.sync())
+            self.writer.sync()
+            self._acknowledge()
         except OSError as error:
             self.health.fail(error)
         else:
@@ -253,8 +252,7 @@ class Channel:
     def sync_blobs(self) -> None:
         """Make the blobs durable that wait for it, and count the rows that wait for them."""
         self.blobs.sync()
-        writer = self.writer
-        self._acknowledge(writer, writer.durable_seq)
+        self._acknowledge()
 
     def write_queued(self) -> None:
         """Write what is queued now, in this thread, so that a reader finds it; in vain where the disk refuses."""
@@ -288,17 +286,16 @@ class Channel:
 
     def close(self) -> None:
         """Close the journal's file; a later event opens a new segment."""
-        writer = self.writer
         try:
-            writer.close()
-            self._acknowledge(writer, writer.durable_seq)
+            self.writer.close()
+            self._acknowledge()
         except OSError as error:
             self.health.fail(error)
 
-    def _acknowledge(self, writer: JournalWriter, sequence: int) -> None:
+    def _acknowledge(self) -> None:
         with self._lock:
-            if writer is self.writer:  # else another one has taken over, whose numbers are others
-                self._tally.make_durable(self.blobs.durable(sequence))
+            # of the writer that is there now: one that it has taken over from had other numbers
+            self._tally.make_durable(self.blobs.durable(self.writer.durable_seq))
 
     def _pump(self) -> bool:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:

@@ -184,9 +184,10 @@ class Delivery:
         """Count a wait of the end of a run, or of an exit: they wait once for a silent server, and not twice."""
         self._waited += seconds
 
-    def renew_patience(self) -> None:
-        """Wait for the server as long as ever: a new run begins."""
+    def begin(self) -> None:
+        """A new run begins: the server is told, and waited for as long as ever."""
         self._waited = 0.0
+        self._uploader.begin()
 
     def offer(self, checksum: str, size: int) -> None:
         """Have a blob sent that is on this disk, before the row that names it is logged.

@@ -118,7 +118,7 @@ class Runtime:
             if recipient is not None:
                 channel.deliver(recipient, self)
             if channel.delivery is not None:
-                channel.delivery.renew_patience()
+                channel.delivery.begin()
             # Replaced, never changed: the worker walks over it without a lock.
             self._channels = {**self._channels, key: channel}
             self._runs[run] = channel

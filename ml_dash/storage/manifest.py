@@ -25,6 +25,7 @@ class _Told(NamedTuple):
     about: Mapping[str, Any]
     urls: dict[str, str | None]
     done: frozenset[str]
+    began: frozenset[str]
     unreadable: dict[str, str]
 
 
@@ -99,6 +100,10 @@ class Manifest:
             told = self._read(anew=True)  # by now, others may be dead or silent
         return told.done
 
+    def began(self) -> frozenset[str]:
+        """Return the writers that began a run, as a forked child's does not."""
+        return self._read().began
+
     def unreadable(self) -> dict[str, str]:
         """Return why segments cannot be read, by path: what else is asked here is answered without them."""
         return self._read().unreadable
@@ -142,6 +147,7 @@ class Manifest:
                 for writer, info in found.items()
                 if writer not in unread and (info.status != RunStatus.RUNNING or info.stale)
             ),
+            frozenset(began),
             index.unreadable,
         )
 

@@ -8,13 +8,16 @@ from ml_dash.client.transport import ServerError
 from ml_dash.protocol import DESCRIBED, ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from ml_dash.client.api import Upserted
     from ml_dash.upload.task import Target
 
 Say: TypeAlias = "Callable[[str, str], None]"
 """Tells people a message, not too often: the kind before it says what is the same as before."""
+
+Begins: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[bool]]"
+"""Says of a deleted experiment, by the watermarks that it had, whether a run has begun since."""
 
 
 class Told(NamedTuple):
@@ -38,13 +41,21 @@ class Introduction:
         about: Gives what is said of the experiment.
         told: What the server has been told of that before.
         recreate: Whether to bring back an experiment that was deleted at the server.
+        begins: Says of one that was deleted whether a run has begun since: it is another experiment under its name.
 
     Attributes:
         untold: Why the server does not take what is said of the experiment, by its name (readme, tags, …).
     """
 
     def __init__(
-        self, target: Target, say: Say, about: Callable[[], Mapping[str, Any]], told: Told, *, recreate: bool
+        self,
+        target: Target,
+        say: Say,
+        about: Callable[[], Mapping[str, Any]],
+        told: Told,
+        *,
+        recreate: bool,
+        begins: Begins | None,
     ) -> None:
         self.untold: dict[str, str] = {}
         self._client = target.client
@@ -53,6 +64,7 @@ class Introduction:
         self._about = about
         self._told = told
         self._recreate = recreate
+        self._begins = begins
 
     async def make(self) -> Upserted:
         """Introduce the experiment, and tell what has not been told; return what the server has of it."""
@@ -61,7 +73,13 @@ class Introduction:
         }
         told = self._told.about
         news = {name: value for name, value in about.items() if name not in told or told[name] != value}
-        found = await self._tell(news)
+        try:
+            found = await self._tell(news)
+        except ServerError as error:
+            if not await self._is_another(error):
+                raise
+            await self._client.upsert(self._prefix, anew=True)
+            found = await self._tell(about)
         self._recreate = False  # should it be deleted once more, that is meant
         # By its id, and not by its word that it was created now: the answer with that may have been lost.
         if found.id != self._told.experiment_id and len(news) < len(about):
@@ -74,6 +92,12 @@ class Introduction:
         if self._told.about:
             self._told = NOT_TOLD
             await self.make()
+
+    async def _is_another(self, error: ServerError) -> bool:
+        known = error.details.get("watermarks")
+        if error.code != ErrorCode.GONE or not isinstance(known, dict) or self._begins is None:
+            return False
+        return await self._begins(known)
 
     async def _tell(self, about: Mapping[str, Any]) -> Upserted:
         """Tell the server what is said of the experiment; what it refuses of that keeps back no row."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ml_dash.client.transport import ServerError, TransportError
 from ml_dash.errors import JournalVersionError, MLDashError, RemoteError
 from ml_dash.protocol import ErrorCode
-from ml_dash.upload.introduction import NOT_TOLD, Introduction, Say, Told
+from ml_dash.upload.introduction import NOT_TOLD, Begins, Introduction, Say, Told
 from ml_dash.upload.prefetch import SentWriter
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Sender:
         settled: What is known of each writer.
         told: What the server has been told of that before.
         recreate: Whether to bring back an experiment that was deleted at the server.
+        begins: Says of one that was deleted whether a run has begun since: it is another experiment under its name.
 
     Attributes:
         experiment: The experiment as the server had it last; None before the first contact.
@@ -57,13 +58,14 @@ class Sender:
         settled: Settled = lambda _: None,
         told: Told = NOT_TOLD,
         recreate: bool = False,
+        begins: Begins | None = None,
     ) -> None:
         self.experiment: Upserted | None = None
         self._target = target
         self._client = target.client
         self._prefix = target.prefix
         self._say = say
-        self._introduction = Introduction(target, say, about, told, recreate=recreate)
+        self._introduction = Introduction(target, say, about, told, recreate=recreate, begins=begins)
         self._settled = settled
         self._connected = False
         self._writers: dict[str, SentWriter] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.client.retry import Attempts, Trouble
 from ml_dash.clock import SYSTEM_CLOCK, Clock
@@ -25,7 +25,7 @@ from ml_dash.upload.task import Target
 from ml_dash.upload.unsent import id_where_all_is
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import RunBlocking
@@ -119,6 +119,11 @@ async def sync_experiment(
         reason = "neither experiment.json nor the journal says what it is called"
         return SyncReport(directory, None, client.url, left_behind=reason)
     target = Target(directory, prefix, client, run_blocking, clock, disk=disk)
+
+    async def begins(known: Mapping[str, Any]) -> bool:
+        began = await run_blocking(manifest.began)
+        return bool(began.intersection(names) - known.keys())
+
     sync = _Sync(target, manifest, names, on_progress)
     sender = Sender(
         target,
@@ -127,6 +132,7 @@ async def sync_experiment(
         settled=lambda writer: lambda: math.inf if writer in sync.done else None,
         told=told if told.experiment_id is not None else NOT_TOLD,
         recreate=recreate,
+        begins=begins,
     )
     blobs = BlobSender(target, _say_nothing, sync, only=only)
     try:

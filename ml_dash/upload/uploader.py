@@ -124,7 +124,7 @@ class Uploader(Task):
         self._introduced = introduced
         self._poll = poll
         self._clock = target.clock
-        self._sender = Sender(target, self._voice.say, about=about, settled=settled)
+        self._sender = Sender(target, self._voice.say, about=about, settled=settled, begins=self._has_begun)
         # Guards the waits and what decides over them; held for a moment. Reentrant: a signal handler may flush in it.
         self._lock = threading.RLock()
         self._waits: list[_Wait] = []
@@ -135,6 +135,7 @@ class Uploader(Task):
         self._idle = False
         # Numbers of introductions: the last that was asked for, and the last that was made.
         self._wanted, self._told = 1, 0
+        self._begun = 0  # the number of the one with which a run begins
         self._tried: Token | None = None
         self._urgent = Alarm()
         self._saved_at = self._connected_at = -math.inf
@@ -174,6 +175,21 @@ class Uploader(Task):
         with self._lock:
             self._wanted += 1
         self._news.wake()
+
+    def begin(self) -> None:
+        """Say that a run begins: should the experiment have been deleted at the server, this is another one."""
+        with self._lock:
+            self._wanted += 1
+            self._begun = self._wanted
+        self._news.wake()
+
+    @property
+    def _begins(self) -> bool:
+        """Whether a run has begun of which the server does not know yet."""
+        return self._told < self._begun
+
+    async def _has_begun(self, _known: Mapping[str, Any]) -> bool:
+        return self._begins
 
     @property
     def has_introduced(self) -> bool:
@@ -294,6 +310,10 @@ class Uploader(Task):
     async def _failed(self, error: Exception) -> None:
         trouble = self._target.trouble(error, connected=self._sender.connected)
         self._sender.disconnect()
+        if trouble.patience == "never" and self._begins:
+            # Rows of the run before, on their way when this one began: it is introduced now.
+            await self._pause(trouble._replace(patience="soon"), self._tried)
+            return
         self._voice.say(trouble.kind, f"{self._target.prefix}: {trouble.message}", goes_on=True)
         with self._lock:
             self._online = False

@@ -16,7 +16,7 @@ from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.remote_mode.silent import silent_server
 from tests.support.hanging import hang_limit
-from tests.support.processes import PREFIX, Journal
+from tests.support.processes import PREFIX, Journal, Scripts
 from tests.support.seen import TOKEN, Seen, law, until
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -315,3 +315,64 @@ def test_each_kind_of_trouble_and_its_end_are_told_once(
     outage, end = [message for message in caplog.messages if PREFIX in message]
     assert "stay in the journal" in outage
     assert "in touch with" in end
+
+
+def delete(exp: Experiment, seen: Seen) -> None:
+    """Delete an experiment at the server."""
+    assert seen.api.request("DELETE", f"/experiments/{exp.id}")[0] == 200
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["told", "not told"])
+@pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote"])
+def test_a_run_that_begins_after_its_experiment_was_deleted_is_another_experiment(
+    server: EmbeddedServer, seen: Seen, root: Path, *, keeps: bool, knows: bool
+) -> None:
+    """In the same process; what was deleted does not come back, and what was logged since is there."""
+    exp = Experiment(PREFIX, readme="why", dash_url=server.url, dash_root=root if keeps else None).run.start()
+    log(exp, 0, 10)
+    until(lambda: arrived(exp), "the first rows at the server")
+    old = exp.id
+    delete(exp, seen)
+    if knows:
+        log(exp, 10, 15)
+        until(lambda: "deleted" in (exp.status().last_error or ""), "the run told that it was deleted")
+        law(exp)
+    exp.run.complete()
+
+    exp.run.start()
+    log(exp, 20, 30)
+    until(lambda: arrived(exp), "all rows at the server")
+    assert exp.id == seen.record["id"] != old
+    assert seen.values("step") == [*range(10, 15 if knows else 10), *range(20, 30)]
+    assert seen.record["readme"] == "why"
+    exp.run.complete()
+    assert seen.status == "COMPLETED"
+
+
+@pytest.mark.parametrize("removes", [True, False], ids=["journal removed", "journal kept"])
+def test_a_deleted_experiment_that_is_run_again_elsewhere_is_another_one(
+    server: EmbeddedServer, seen: Seen, scripts: Scripts, home: Path, *, removes: bool
+) -> None:
+    """Online; offline, and sent by `ml-dash sync`; and the deleted rows stay deleted, whoever has them still."""
+    script = """
+        from ml_dash import Experiment
+
+        with Experiment("alice/vision/resnet", dash_url=True, dash_root=".dash", echo=False).run as exp:
+            for step in range({start}, {start} + 10):
+                exp.metrics("train").log(step=step)
+        """
+    assert scripts.run(script.format(start=0)).returncode == 0
+    assert seen.count() == 10
+    for start in (100, 200):
+        seen.api.request("DELETE", f"/experiments/{seen.record['id']}")
+        if removes:
+            shutil.rmtree(home)
+        if start == 200:
+            server.stop()
+        assert scripts.run(script.format(start=start)).returncode == 0
+        if start == 200:
+            server.start()
+            synced = scripts.run("from ml_dash.cli import main; raise SystemExit(main(['sync']))")
+            assert synced.returncode == 0, synced.stderr
+        assert seen.values("step") == list(range(start, start + 10))
+        assert seen.status == "COMPLETED"

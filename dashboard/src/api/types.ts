@@ -309,6 +309,11 @@ export interface components {
              * @default false
              */
             recreate?: boolean;
+            /**
+             * @description Begin a new one under its name, without its data, if it was deleted.
+             * @default false
+             */
+            anew?: boolean;
         };
         /**
          * NewLimits

@@ -80,7 +80,9 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         if new.metadata is not None:
             _check_packable(new.metadata)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata)
-        record = await store.database.run(experiments.upsert, identity, description, recreate=new.recreate)
+        record = await store.database.run(
+            experiments.upsert, identity, description, recreate=new.recreate, anew=new.anew
+        )
         return answer(request, record, status=201 if record["created"] else 200)
 
     async def delete(request: web.Request, found: Found) -> web.Response:

@@ -15,6 +15,7 @@ from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.records import STALE, Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
+from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.tables import EXPERIMENTS, SERIES, TAGS, WRITERS
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
@@ -45,7 +46,7 @@ class Experiments:
         self._stale_after = stale_after
 
     def upsert(
-        self, identity: Identity, description: Description, *, recreate: bool = False
+        self, identity: Identity, description: Description, *, recreate: bool = False, anew: bool = False
     ) -> dict[str, Any]:
         """Create an experiment, or change its description.
 
@@ -53,19 +54,20 @@ class Experiments:
             identity: Its prefix.
             description: Its description.
             recreate: Whether to bring it back, with all its data, if it was deleted.
+            anew: Whether to begin another one under its name then, without its data.
 
         Returns:
             Its record, with ``created`` and the ``watermarks`` of its writers.
 
         Raises:
-            ApiError: 410: it was deleted, and `recreate` is False.
+            ApiError: 410: it was deleted, and neither is asked for. It tells the watermarks, too.
         """
         for _ in range(_ATTEMPTS):
             try:
-                return self._upsert(identity, description, recreate=recreate)
+                return self._upsert(identity, description, recreate=recreate, anew=anew)
             except IntegrityError:
                 continue  # another process created it at this very moment
-        return self._upsert(identity, description, recreate=recreate)
+        return self._upsert(identity, description, recreate=recreate, anew=anew)
 
     def find(self, experiment_id: str) -> Found | None:
         """Return the experiment with this id, also if it was deleted; None if there is no such experiment."""
@@ -147,23 +149,30 @@ class Experiments:
             self._record(connection, experiment_id)
             return _watermarks(connection, experiment_id)
 
-    def _upsert(self, identity: Identity, description: Description, *, recreate: bool) -> dict[str, Any]:
+    def _upsert(
+        self, identity: Identity, description: Description, *, recreate: bool, anew: bool
+    ) -> dict[str, Any]:
         now = self._clock.time_ns()
         with self._database.write() as connection:
             row = connection.execute(
                 select(EXPERIMENTS).where(EXPERIMENTS.c.prefix == identity.prefix).with_for_update()
             ).one_or_none()
+            deleted = row is not None and row.deleted_ns is not None and not recreate
             if row is None:
                 experiment_id = _create(connection, identity, description, now)
+            elif deleted and anew:
+                experiment_id = succeed(
+                    connection, row, lambda: _create(connection, identity, description, now), now
+                )
+            elif deleted:
+                raise gone(identity.prefix, watermarks=_watermarks(connection, row.id))
             else:
-                if row.deleted_ns is not None and not recreate:
-                    raise gone(identity.prefix)
                 experiment_id = row.id
                 _change(connection, row, description, now)
             record = self._record(connection, experiment_id)
             return {
                 **record,
-                "created": row is None,
+                "created": row is None or deleted,
                 "watermarks": _watermarks(connection, experiment_id),
                 "latestNs": _latest_ns(connection, experiment_id),
             }

@@ -74,13 +74,22 @@ def no_such_experiment(experiment_id: str) -> ApiError:
     )
 
 
-def gone(prefix: str) -> ApiError:
+_SUCCEEDED = "/.deleted/"
+
+
+def prefix_of_succeeded(prefix: str, experiment_id: str) -> str:
+    """Return the prefix of a deleted experiment whose name another one has: no living one can have such a prefix."""
+    return f"{prefix}{_SUCCEEDED}{experiment_id}"
+
+
+def gone(prefix: str, **details: Any) -> ApiError:
     """Return the error for an experiment that was deleted."""
     return ApiError(
         410,
         ErrorCode.GONE,
-        f"the experiment {prefix!r} was deleted: bring it back with all its data by POST /api/v1/experiments with "
-        '"recreate": true (`ml-dash sync --recreate`)',
+        f"the experiment {prefix.partition(_SUCCEEDED)[0]!r} was deleted: bring it back with all its data by POST "
+        '/api/v1/experiments with "recreate": true (`ml-dash sync --recreate`), or begin another one with "anew": true',
+        **details,
     )
 
 

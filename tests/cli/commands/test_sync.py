@@ -175,6 +175,7 @@ def test_an_experiment_that_was_deleted_comes_back_on_demand(server: EmbeddedSer
     assert server.store is not None
     remote = Experiment("alice/p/exp", dash_url=server.url, echo=False)
     with remote.run:
+        remote.flush(60)  # a run of which the server has nothing would not be the one that is deleted
         server.store.experiments.delete(str(remote.id))
     refused = invoke("sync")
     back = invoke("sync", "--recreate")

@@ -1,0 +1,89 @@
+"""A new experiment under the name of a deleted one: it has none of its rows, and never gets them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from ml_dash.server.runner import EmbeddedServer
+from tests.support.serving import TOKEN, Client, expected, frame, frames, numbers
+
+
+def deleted(client: Client, prefix: str, *bodies: bytes) -> str:
+    """An experiment that had these frames, and was deleted."""
+    experiment = client.create(prefix, tags=["old"], readme="old")
+    client.stored(experiment, *bodies)
+    assert client.ask("DELETE", f"/experiments/{experiment}").status == 200
+    return experiment
+
+
+def test_it_begins_empty_and_what_was_deleted_stays_deleted(client: Client, owner: str) -> None:
+    prefix = f"{owner}/p/n"
+    old = deleted(client, prefix, *frames(1, 300))
+    refused = client.post("/experiments", {"prefix": prefix})
+    assert (refused.status, refused.error["code"]) == (410, "gone")
+    (watermark,) = refused.error["watermarks"].values()
+    assert watermark == 300
+
+    begun = client.post("/experiments", {"prefix": prefix, "anew": True, "tags": ["new"]})
+    assert (begun.status, begun.body["created"]) == (201, True)
+    new = begun.body["id"]
+    assert new != old
+    assert (begun.body["tags"], begun.body["readme"], begun.body["rows"]) == (["new"], None, 0)
+    assert begun.body["watermarks"] == refused.error["watermarks"]
+
+    # whoever has the journal may send it again: only what is new in it is stored
+    assert client.stored(new, *frames(1, 302)) == 302
+    assert client.rows(new) == expected(300, 2)
+    # and another journal under the writer's name is found out, however long ago it parted
+    answer = client.send(new, frame(10, numbers(500, 1)))
+    assert (answer.status, answer.error["code"]) == (409, "fenced")
+
+    assert [record["id"] for record in client.get("/experiments", owner=owner)["data"]] == [new]
+    gone = client.ask("GET", f"/experiments/{old}")
+    assert (gone.status, gone.error["code"]) == (410, "gone")
+    assert f"'{prefix}'" in gone.error["message"]
+
+
+def test_a_living_one_is_what_everybody_gets(client: Client, owner: str) -> None:
+    """Whoever asks to begin it anew, or to bring the deleted one back, whose name it has."""
+    prefix = f"{owner}/p/n"
+    living = client.create(prefix)
+    for wish in ({"anew": True}, {"recreate": True}, {}):
+        answer = client.post("/experiments", {"prefix": prefix, **wish})
+        assert (answer.status, answer.body["id"], answer.body["created"]) == (200, living, False)
+
+
+def test_one_after_the_other_and_the_last_one_comes_back(client: Client, owner: str) -> None:
+    prefix = f"{owner}/p/n"
+    for first in (1, 3, 5):
+        begun = client.post("/experiments", {"prefix": prefix, "anew": True})
+        assert begun.status == 201
+        assert list(begun.body["watermarks"].values()) in ([], [first - 1])
+        client.stored(begun.body["id"], *frames(first, 2))
+        assert client.rows(begun.body["id"]) == expected(first - 1, 2)
+        assert client.ask("DELETE", f"/experiments/{begun.body['id']}").status == 200
+    back = client.post("/experiments", {"prefix": prefix, "recreate": True, "anew": True})
+    assert (back.status, back.body["id"], back.body["created"]) == (200, begun.body["id"], False)
+    assert client.rows(back.body["id"]) == expected(4, 2)
+
+
+def test_many_that_begin_at_once_are_one(client: Client, owner: str, server: EmbeddedServer) -> None:
+    prefix = f"{owner}/p/n"
+    deleted(client, prefix, *frames(1, 2))
+    barrier = threading.Barrier(8)
+
+    def begin() -> tuple[str, bool]:
+        own = Client(server.url, TOKEN)
+        try:
+            barrier.wait()
+            answer = own.post("/experiments", {"prefix": prefix, "anew": True})
+            assert answer.status in {200, 201}
+            return answer.body["id"], answer.body["created"]
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        begun = [each.result() for each in [pool.submit(begin) for _ in range(8)]]
+    assert len({id_ for id_, _ in begun}) == 1
+    assert sum(created for _, created in begun) == 1
