@@ -6,6 +6,7 @@ One file a command: `ls`, `show`, `tail`, `export`, `files`, `download`, `upload
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_standard_streams()
     _write_anything()
     if arguments == ["--version"]:
         # scripts ask for it again and again: it must not wait for the packages that draw tables
@@ -31,6 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from ml_dash.cli.app import run
 
     return run(arguments)
+
+
+def _open_standard_streams() -> None:
+    """Open those of the standard streams that were closed, as by ``>&-``: nobody reads what goes there.
+
+    What the command opens next would get their numbers else, and be written to by whoever means standard output.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _write_anything() -> None:

@@ -151,38 +151,50 @@ def _listed(names: list[str]) -> str:
 class MetricChoice:
     """Metrics given by name or by pattern, as of `fnmatch`, whose ``*`` takes ``/`` too.
 
-    An empty text is the unnamed one, and nothing at all takes all. A name wins over a pattern.
+    An empty text is the unnamed one, and nothing at all takes all. A name wins over a pattern: where a metric is called
+    ``*``, that one alone is meant by it.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = list(names)
+    def __init__(self, wanted: Sequence[str], metrics: Sequence[Series]) -> None:
+        self._metrics = metrics
+        known = {series.name or "" for series in metrics}
+        self._names = {each for each in wanted if each in known or not _is_pattern(each)}
+        self._patterns = [each for each in wanted if each not in self._names]
+        self._wanted = list(wanted)
 
     @property
     def is_one_name(self) -> bool:
-        """Whether exactly one metric is asked for, by something that is no pattern."""
-        return len(self._names) == 1 and not any(character in self._names[0] for character in "*?[")
+        """Whether exactly one metric is asked for, by its name."""
+        return len(self._names) == 1 and not self._patterns
 
     def takes(self, series: Series) -> bool:
-        """Say whether a metric is asked for."""
+        """Say whether a metric is asked for; it may have come since."""
         name = series.name or ""
-        return not self._names or any(_matches(name, wanted) for wanted in self._names)
+        return not self._wanted or name in self._names or any(_fits(name, each) for each in self._patterns)
 
-    def pick(self, metrics: Sequence[Series]) -> list[Series]:
+    def pick(self) -> list[Series]:
         """Return those metrics that are asked for.
 
         Raises:
             InvalidArgumentError: One of the names is none of these metrics' and no pattern of any.
         """
-        for wanted in self._names:
-            if not any(_matches(series.name or "", wanted) for series in metrics):
-                names = [series.name or UNNAMED for series in metrics]
-                raise InvalidArgumentError(_unknown_metric(wanted, names))
-        return [series for series in metrics if self.takes(series)]
+        names = [series.name or "" for series in self._metrics]
+        for wanted in self._wanted:
+            is_there = (
+                wanted in names if wanted in self._names else any(_fits(name, wanted) for name in names)
+            )
+            if not is_there:
+                raise InvalidArgumentError(_unknown_metric(wanted, [name or UNNAMED for name in names]))
+        return [series for series in self._metrics if self.takes(series)]
 
 
-def _matches(name: str, wanted: str) -> bool:
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _fits(name: str, pattern: str) -> bool:
     # `fnmatch` would fold case on Windows, where two metrics may differ by that
-    return name == wanted or (wanted != "" and fnmatchcase(name, wanted))
+    return fnmatchcase(name, pattern)
 
 
 def _unknown_metric(wanted: str, names: list[str]) -> str:

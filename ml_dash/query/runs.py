@@ -42,7 +42,7 @@ class RunInfo:
         status: RUNNING, COMPLETED, FAILED or CANCELLED; None if no run was ever started.
         started_at: Time of the first start.
         ended_at: Time of the end that decides the status; None while it is RUNNING.
-        last_activity: Time of the newest row of any writer.
+        last_activity: Time of the newest row of any writer, or when that came, where its own time is later.
         host: Name of the machine of the run that decides the status.
         pid: Its process there.
         stale: It is RUNNING by its rows, but its process is dead or silent.
@@ -154,7 +154,9 @@ def fold_runs(
         status=decides and decides.status,
         started_at=min((start[0] for start in starts), default=None),
         ended_at=None if decides is None or running else decides.time_ns,
-        last_activity=max((writer.last_ns for writer in writers if writer.last_ns is not None), default=None),
+        last_activity=max(
+            (_activity_ns(writer, now_ns) for writer in writers if writer.last_ns is not None), default=None
+        ),
         host=decides and decides.row.get("host"),
         pid=decides and decides.row.get("pid"),
         stale=running and not alive,
@@ -193,6 +195,11 @@ def _active_ns(writer: WriterRuns, now_ns: int, patience_ns: int) -> int:
     # A `_ts` of the caller's own may lie in the future, and would be a sign of life for ever: it does not count then.
     last_ns = writer.last_ns if writer.last_ns is not None and writer.last_ns <= now_ns else 0
     return max(last_ns, max((time_ns for time_ns, _ in writer.rows), default=0))
+
+
+def _activity_ns(writer: WriterRuns, now_ns: int) -> int:
+    """Return the time of a writer's newest row, which is never later than it came: a `_ts` may lie in any year."""
+    return min(writer.last_ns or 0, writer.came_ns or now_ns)
 
 
 def _is_gone(row: dict[str, Any], space: str | None, pid_alive: Callable[[int], bool]) -> bool:

@@ -199,3 +199,26 @@ def test_ten_thousand_metrics_are_no_trouble(tmp_path: Path) -> None:
     code, _, err = invoke("show", "wide", "--root", tmp_path, "--metric", "layer/99999")
     assert code == 2
     assert len(err) < 300
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams by `>&-`")
+@pytest.mark.parametrize(
+    "command", ["ls ROOT", "show EXP", "export EXP", "tail EXP", "verify ROOT", "--version", "--help"]
+)
+def test_streams_that_are_closed_swallow_what_goes_there(root: Path, command: str) -> None:
+    """As does /dev/null; and what is opened next does not get their numbers, and the text that goes there."""
+    arguments = command.replace("ROOT", str(root)).replace("EXP", str(root / "alice/vision/first")).split()
+    as_ever = shell(*arguments)
+    for closing, streams in (("2>&-", {1}), (">&-", {2}), ("<&- >&- 2>&-", set[int]())):
+        line = f'exec "$@" {closing}'
+        done = subprocess.run(
+            ["sh", "-c", line, "sh", *COMMAND, *arguments],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        assert done.returncode == as_ever.code
+        assert len(done.stdout) == (len(as_ever.out) if 1 in streams else 0)
+        assert done.stderr == (as_ever.err if 2 in streams else "")

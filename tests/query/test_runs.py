@@ -118,6 +118,16 @@ def test_a_row_with_a_time_in_the_future_is_no_sign_of_life() -> None:
     assert fold_runs(writers, now_ns=NOW, space=HERE, pid_alive=alive).stale
 
 
+@pytest.mark.parametrize(
+    ("newest", "came", "activity"), [(4e9, None, 1000), (4e9, 990, 990), (970, 990, 970), (970, 4e9, 970)]
+)
+def test_the_newest_row_is_never_later_than_it_came(newest: float, came: float | None, activity: int) -> None:
+    """Its time may be the caller's own, of any year; where nobody says when it came, it is now at the latest."""
+    writer = WriterRuns([start(10)], int(newest) * SECOND, None if came is None else int(came) * SECOND)
+    info = fold_runs([writer], now_ns=NOW, space=HERE, pid_alive=alive)
+    assert info.last_activity == activity * SECOND
+
+
 def test_a_run_that_is_opened_again_runs_and_keeps_its_first_start() -> None:
     info = fold([start(10), end(20, "FAILED", error="x"), start(990, handle=2)])
     assert (info.status, info.stale, info.ended_at, info.error) == ("RUNNING", False, None, None)

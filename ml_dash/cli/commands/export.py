@@ -37,6 +37,20 @@ class Format(str, Enum):
     parquet = "parquet"
 
 
+_BY_ENDING = {
+    "jsonl": Format.jsonl,
+    "ndjson": Format.jsonl,
+    "parquet": Format.parquet,
+    "pq": Format.parquet,
+}
+# What promises another format. Endings that promise none, as of `run.txt` or `eval-0.5`, are no reason to ask.
+_OTHERS = frozenset(
+    {"arrow", "avro", "db", "duckdb", "feather", "h5", "hdf5", "html", "ipc", "json", "npy", "npz"}
+)
+_OTHERS |= {"md", "ods", "orc", "pickle", "pkl", "sqlite", "tsv", "xls", "xlsm", "xlsx", "xml", "yaml"}
+_OTHERS |= {"bz2", "gz", "xz", "zip", "zst"}
+
+
 def export(
     exp: ExperimentName,
     *,
@@ -66,10 +80,7 @@ def export(
     """
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
-    chosen = format
-    if chosen is Format.auto:
-        ending = os.path.splitext(output)[1].lower().removeprefix(".")
-        chosen = Format(ending) if ending in {"jsonl", "parquet"} else Format.csv
+    chosen = _by_name(output) if format is Format.auto else format
     if chosen is Format.parquet:
         # both before any row is read: a wrong command line is told at once
         if output == "-":
@@ -83,12 +94,23 @@ def export(
         raise typer.Exit(1)
 
 
+def _by_name(output: str) -> Format:
+    """Return the format that the end of a file's name says, which is CSV where it says none."""
+    ending = os.path.splitext(output)[1].lower().removeprefix(".")
+    if ending in _OTHERS:
+        raise InvalidArgumentError(
+            f"{output!r} ends with .{ending}, which is none of .csv, .jsonl and .parquet: end it with one of these, or "
+            "say by --format what to write"
+        )
+    return _BY_ENDING.get(ending, Format.csv)
+
+
 def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: bool) -> Source:
     # One kind at a time: they have different columns, and a file has one set of them.
     content = Content.LOGS if logs else Content.TRACKS if tracks else Content.METRICS
-    choice = MetricChoice(metric)
     series = index.series(content.kind)
-    return Source(index, content, choice.pick(series) if metric else series, not choice.is_one_name)
+    choice = MetricChoice(metric, series)
+    return Source(index, content, choice.pick() if metric else series, not choice.is_one_name)
 
 
 def _write(source: Source, format: Format, output: str) -> int:

@@ -68,7 +68,7 @@ def show(
     located = find_experiment(exp, root)
     index = open_index(located)
     overview = summarize(located, index)
-    chosen = MetricChoice(metric).pick(index.series(Kind.METRIC))
+    chosen = MetricChoice(metric, index.series(Kind.METRIC)).pick()
     if as_json:
         record = _record(overview, index, summarize_metrics(index, chosen), logs)
         print_json(record)

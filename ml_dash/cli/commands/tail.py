@@ -47,10 +47,10 @@ def tail(
     and everything is shown, or until Ctrl-C.
     """
     index = open_index(find_experiment(exp, root))
-    choice = MetricChoice(metric)
+    choice = MetricChoice(metric, index.series(Kind.METRIC))
     # With -f a metric may be yet to come, and an unknown name is no error.
     if metric and not follow:
-        choice.pick(index.series(Kind.METRIC))
+        choice.pick()
     printer = _Printer(
         choice, metrics=bool(metric) or not logs, tracks=not (metric or logs), logs=logs or not metric
     )

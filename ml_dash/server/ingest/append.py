@@ -150,7 +150,8 @@ class _Batch:
         writer = self._writers[request.experiment_id, request.writer]
         if request.last_ns is not None:
             writer.last_ns = request.last_ns
-            news.activity_ns = _later(news.activity_ns, request.last_ns)
+            # not later than it came: a `_ts` of the caller's own may lie in any year
+            news.activity_ns = _later(news.activity_ns, min(request.last_ns, self._now_ns))
         for time_ns, _ in request.run_rows:
             writer.run_ns = _later(writer.run_ns, time_ns)
         age_ns = request.age_ns

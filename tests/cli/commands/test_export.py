@@ -74,6 +74,19 @@ def test_a_metric_by_itself_needs_no_name(root: Path) -> None:
     )
 
 
+def test_a_name_wins_over_a_pattern(root: Path) -> None:
+    """A metric that is called ``*`` is meant by ``*``, and has no need of a name; without one, all are."""
+    every = exported(root, "first", "--metric", "*")
+    assert every == exported(root, "first")
+    make(root, "dora/p/star", lambda exp: [exp.metrics(name).log(x=1) for name in ("*", "a", "a[0]", "a0")])
+    assert exported(root, "star", "--metric", "*").splitlines()[0] == "index,_ts,x"
+    assert exported(root, "star", "--metric", "a[0]").count("\n") == 2
+    both = exported(root, "star", "--metric", "a[0]", "--metric", "a*").splitlines()
+    assert [line.split(",")[0] for line in both] == ["metric", '"a"', '"a[0]"', '"a0"']
+    for command in ("tail", "show"):
+        assert "a0" not in succeed(command, "dora/p/star", "--root", root, "--metric", "*")
+
+
 def test_json_lines_have_an_object_for_each_row(root: Path) -> None:
     """With the same times and values as the rows that a script reads."""
     rows = json_rows(root, "first", "--metric", "train")
@@ -117,13 +130,27 @@ def test_all_formats_tell_the_same(root: Path) -> None:
 
 def test_the_format_is_what_the_name_of_the_file_says(root: Path, tmp_path: Path) -> None:
     """Unless it is given; without a name for it, it is CSV."""
-    paths = [tmp_path / name for name in ("a.csv", "a.jsonl", "a.PARQUET", "a.txt", "a.b.csv")]
+    paths = [
+        tmp_path / name for name in ("a.csv", "a.jsonl", "a.PARQUET", "a.txt", "a.b.csv", "a.ndjson", "a-0.5")
+    ]
     for path in paths:
         assert invoke("export", "first", "--root", root, "-o", path).code == 0
     starts = [path.read_bytes()[:4] for path in paths]
-    assert starts == [b"metr", b'{"me', b"PAR1", b"metr", b"metr"]
+    assert starts == [b"metr", b'{"me', b"PAR1", b"metr", b"metr", b'{"me', b"metr"]
     invoke("export", "first", "--root", root, "-o", paths[0], "--format", "jsonl")
     assert paths[0].read_bytes()[:4] == b'{"me'
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.json", "a.csv.gz", "a.TSV"])
+def test_a_name_that_promises_another_format_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    """CSV under the name of a spreadsheet is a file that nothing opens; --format says that it is meant."""
+    done = invoke("export", "first", "--root", root, "-o", tmp_path / name)
+    assert (done.code, done.out) == (2, "")
+    assert ".parquet" in done.err
+    assert "--format" in done.err
+    assert not (tmp_path / name).exists()
+    assert invoke("export", "first", "--root", root, "-o", tmp_path / name, "--format", "csv").code == 0
+    assert (tmp_path / name).read_text().startswith("metric,index")
 
 
 VALUES: dict[str, list[Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,7 +19,19 @@ from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
-from tests.support.serving import NOON, SECOND, TOKEN, Client, expected, frame, frames, numbers, run_row
+from tests.support.serving import (
+    NOON,
+    SECOND,
+    TOKEN,
+    TRAIN,
+    Client,
+    expected,
+    frame,
+    frames,
+    numbers,
+    objects,
+    run_row,
+)
 from tests.support.simulated_clock import HandClock
 from tests.support.view_journals import block_of
 
@@ -413,3 +426,15 @@ def test_run_rows_with_anything_in_them_do_no_harm(client: Client, experiment: s
     run = client.get(f"/experiments/{experiment}/run")
     assert (run["status"], run["host"], run["pid"]) == ("ODD", "node1", 7)
     assert client.get(f"/experiments/{experiment}")["error"] == "e\0\udcff"
+
+
+def test_the_last_activity_is_never_later_than_it_came(client: Client, owner: str) -> None:
+    """A row's time may be the caller's own, of any year."""
+    experiment = client.create(f"{owner}/p/n")
+    client.stored(experiment, frame(1, numbers(0, 1)))
+    record = client.get(f"/experiments/{experiment}")
+    assert record["lastActivity"] == iso_time(NOON)
+    client.stored(experiment, frame(2, objects(TRAIN, [(NOON + 100 * 365 * 86_400 * SECOND, {"loss": 1.0})])))
+    for path in ("", "/run"):
+        found = client.get(f"/experiments/{experiment}{path}")
+        assert iso_time(NOON) < found["lastActivity"] <= iso_time(time.time_ns())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def fill(store: Store, written: list[list[list[Block]]], *, object_bytes: int, p
                 object_bytes=object_bytes,
             )
             with store.database.write() as connection:
-                outcome = append(connection, [rows], NOON)
+                outcome = append(connection, [rows], Noon().time_ns())  # when their times are past
             assert isinstance(outcome[0], Appended)
             assert outcome[0].stored
     return experiment
@@ -160,9 +161,11 @@ def test_the_store_answers_as_the_journal_does_and_so_it_does_compacted(
     with tempfile.TemporaryDirectory() as directory:
         for number, its_frames in enumerate(written):
             write(Path(directory), its_frames, f"writer{number}")
+        for path in Path(directory).iterdir():
+            os.utime(path, ns=(Noon().time_ns(), Noon().time_ns()))  # written when the store has got them
         journal = JournalView(directory)
         by_journal = answers(journal)
-        run = journal.run(space="")  # all of it has come just now, as in the store
+        run = journal.run(now_ns=Noon().time_ns(), space="")
     experiment = fill(open_store, written, object_bytes=object_bytes, per_request=per_request)
     clock = Noon()
 
