@@ -265,13 +265,17 @@ def test_close_tiny_and_huge_values_are_charts_with_ticks(
 def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Window], tmp_path: Path) -> None:
     """Colours, the last state of a progress bar, and nothing that turns the direction of what stands beside it."""
     turned = "photo\u202egpj.exe"
-    exp = Experiment(f"alice/p/{turned}", dash_root=str(tmp_path), tags=[turned], echo=False)
+    exp = Experiment(
+        f"alice/p/{turned}", dash_root=str(tmp_path), tags=[turned], readme=f"# {turned}", echo=False
+    )
     exp.run.start()
     exp.log("\x1b[1;31mloss is NaN\x1b[0m at step 3", level="error")
     exp.log("  0%|          |\r 50%|█████     |\r100%|██████████| 10/10\n")
     exp.log(f"saved {turned}", file=turned)
     exp.log("first\nsecond\x1b[2K\rSECOND")
     exp.params.set(name=turned, colour="\x1b[32mgreen\x1b[0m")
+    exp.metrics(turned).log(loss=1.0)
+    exp.tracks(turned).append(x=1.0)
     exp.files("out").save_text("\x1b[36mcyan\x1b[0m", to=f"{turned}.log")
     exp.run.fail("\x1b[31mRuntimeError\x1b[0m: bad")
     ui = Ui(str(tmp_path))
@@ -305,8 +309,11 @@ def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Win
         page.get_by_role("tab", name="Files").click()
         page.get_by_role("button", name=shown).click()
         expect(page.locator(".preview-text .terminal-cyan")).to_have_text("cyan")
-        text = page.evaluate("document.body.innerText")
-        assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", text)
+        for tab in ("Charts", "Overview", "Params", "Tracks"):
+            page.get_by_role("tab", name=tab).click()
+            expect(page.locator("#panel")).to_contain_text(shown)
+            text = page.evaluate("document.title + document.body.innerText")
+            assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", text)
     finally:
         assert ui.stop() == 0
 

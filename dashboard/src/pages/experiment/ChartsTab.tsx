@@ -10,6 +10,7 @@ import { colorOf } from "../../charts/palette";
 import { query, setQuery } from "../../state/url";
 import { Empty } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
 import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, numbersInside } from "./groups";
 
@@ -78,7 +79,7 @@ function ChartGroup(props: { group: Group; record: Experiment; view: ChartView; 
   return (
     <details class="chart-group" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>
-        {group.name} <span class="count">{whole(group.charts.length)}</span>
+        {plain(group.name)} <span class="count">{whole(group.charts.length)}</span>
       </summary>
       {open && (
         <div class="charts">

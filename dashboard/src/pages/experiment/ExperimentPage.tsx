@@ -31,7 +31,7 @@ type Tab = (typeof TABS)[number][0];
 export function ExperimentPage(props: { prefix: string }): JSX.Element {
   const { record, missing } = useExperiment(props.prefix);
   useEffect(() => {
-    document.title = `${props.prefix.split("/").at(-1)} · ML-Dash`;
+    document.title = `${plain(props.prefix.split("/").at(-1)!)} · ML-Dash`;
   }, [props.prefix]);
   if (!record && missing) {
     return (

@@ -8,6 +8,7 @@ import type { Experiment, Files, Logs, Metric, Run } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { Empty } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { readmeHtml } from "./markdown";
 
 const AGAIN = 30_000;
@@ -65,12 +66,12 @@ export function Overview(props: { record: Experiment; metrics: Metric[] | null }
             {facts.map(([name, value]) => (
               <tr key={name}>
                 <th scope="row">{name}</th>
-                <td>{value}</td>
+                <td>{plain(value)}</td>
               </tr>
             ))}
             {Object.entries(record.metadata ?? {}).map(([name, value]) => (
               <tr key={`metadata ${name}`}>
-                <th scope="row">{name}</th>
+                <th scope="row">{plain(name)}</th>
                 <td>{text(value)}</td>
               </tr>
             ))}

@@ -9,6 +9,7 @@ import { usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, Select } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { VirtualList } from "../../ui/VirtualList";
 
 type Entry = Record<string, unknown> & { timestamp: number };
@@ -40,7 +41,7 @@ export function TracksTab({ record }: { record: Experiment }): JSX.Element {
         <Select
           label="Topic"
           value={topic ?? ""}
-          options={topics.map((each) => [each.topic, `${each.topic} (${whole(each.count)})`] as const)}
+          options={topics.map((each) => [each.topic, `${plain(each.topic)} (${whole(each.count)})`] as const)}
           onChange={(next) => setQuery({ topic: next })}
         />
       </div>
@@ -56,7 +57,7 @@ export function TracksTab({ record }: { record: Experiment }): JSX.Element {
               <time>{timestamp.toFixed(3)}</time>
               {Object.entries(fields).map(([name, value]) => (
                 <span key={name} class="log-field">
-                  {name}=<b>{text(value)}</b>
+                  {plain(name)}=<b>{text(value)}</b>
                 </span>
               ))}
             </div>

@@ -3,6 +3,8 @@
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 
+import { escaped as escapedCharacter, TURNING } from "../../ui/terminal";
+
 const purify = DOMPurify(window);
 /** HTML in a readme is shown as the text that it is. */
 const markdown = new Marked({ async: false, gfm: true, renderer: { html: ({ text }) => escaped(text) } });
@@ -24,7 +26,7 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 });
 
 export function readmeHtml(text: string): string {
-  return purify.sanitize(markdown.parse(text, { async: false }), {
+  return purify.sanitize(markdown.parse(text.replace(TURNING, escapedCharacter), { async: false }), {
     USE_PROFILES: { html: true },
     FORBID_TAGS: ["style", "form", "input", "button", "textarea", "select", "iframe", "video", "audio"],
     FORBID_ATTR: ["style", "class", "id", "name", "srcset"],

@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
 import { Menu, SearchField } from "../../ui/basic";
+import { plain } from "../../ui/terminal";
 import { type Column, metricColumn, paramColumn, RECORD_COLUMNS } from "./columns";
 import type { Known } from "./store";
 
@@ -38,7 +39,7 @@ export function ColumnMenu(props: {
                     checked={props.chosen.includes(column.key)}
                     onChange={() => toggle(column.key)}
                   />
-                  {column.title}
+                  {plain(column.title)}
                 </label>
               ))}
               {found.length > SHOWN && <p class="muted">and {found.length - SHOWN} more: type to find them</p>}

@@ -9,6 +9,7 @@ import { useLoad, usePoll } from "../../state/poll";
 import { comparePath, navigate, query, setQuery } from "../../state/url";
 import { Empty, now, SearchField } from "../../ui/basic";
 import { whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
 import { ColumnMenu } from "./ColumnMenu";
 import { type Column, columnOf, DEFAULT_COLUMNS, ordered, valueOf } from "./columns";
 import { type Condition, conditionOf, meets, namesOf, problemOf } from "./conditions";
@@ -108,7 +109,7 @@ export function ExperimentsPage(): JSX.Element {
       />
       <section class="list" aria-labelledby="experiments-title">
         <div class="list-head">
-          <h1 id="experiments-title">{folder || "Experiments"}</h1>
+          <h1 id="experiments-title">{plain(folder) || "Experiments"}</h1>
           <span class="muted" role="status">
             {listed ? counted(rows.length, total.value ?? rows.length) : "Loading…"}
             {listed && reading > 0 && `, reading ${whole(reading)} more…`}
