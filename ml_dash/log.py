@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -30,10 +31,13 @@ def _user_level() -> int:
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
-    """Warn about the user's own line. A broken standard error is no reason to raise in the training loop."""
-    try:
-        warnings.warn(message, category, stacklevel=_user_level())
-    except Warning:
-        raise  # by the user's filters it is an error
-    except Exception:  # noqa: BLE001 - whatever a closed or foreign stream raises
-        return
+    """Warn about the user's own line, and never raise: neither for a broken standard error, nor where filters say so.
+
+    For what is told of has been dealt with. An error would end the training, or take the place of the error of which a
+    run has failed. So what filters make an error goes to the logger ``ml_dash.warnings``.
+    """
+    with contextlib.suppress(Exception):  # whatever a closed or foreign stream, or a foreign handler, raises
+        try:
+            warnings.warn(message, category, stacklevel=_user_level())
+        except Warning:
+            logger().getChild("warnings").warning("%s: %s", category.__name__, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -58,6 +59,22 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith("ML_DASH_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_warnings_that_nobody_expects() -> Iterator[None]:
+    """Fail where ML-Dash warns: it raises no warning in its callers, though here all of them are errors."""
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    logger, listener = logging.getLogger("ml_dash.warnings"), Listener()
+    logger.addHandler(listener)
+    yield
+    logger.removeHandler(listener)
+    assert not told
 
 
 @pytest.fixture

@@ -195,12 +195,9 @@ class Channel:
         """Whether written rows have waited for their fsync for as long as they may, or a side file waits."""
         if self.health.rests:
             return False  # each try writes again what is not durable
-        if self._side_files.is_due:
-            return True
-        if not self._tally.has_unsynced:
-            return False
         waited = self._clock.monotonic() - self._synced_at
-        return self.writer.unsynced_bytes >= _UNSYNCED_BYTES // 2 or waited >= self.settings.sync_interval
+        is_late = waited >= self.settings.sync_interval or self.writer.unsynced_bytes >= _UNSYNCED_BYTES // 2
+        return self._side_files.is_due or (self._tally.has_unsynced and is_late)
 
     @property
     def is_settled(self) -> bool:
@@ -211,8 +208,7 @@ class Channel:
         """Whether nothing is left to do, and nothing has been done for `seconds`."""
         if self.delivery is not None and not self.delivery.is_done:
             return False
-        waits = self.backlog or self.failing or self._tally.has_unsynced or self._side_files or self.blobs
-        return not waits and self._clock.monotonic() - self._synced_at > seconds
+        return self.is_settled and not self.failing and self._clock.monotonic() - self._synced_at > seconds
 
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""

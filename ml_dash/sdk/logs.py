@@ -10,7 +10,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.logs import level_name
 from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
-from ml_dash.values.pack import represent
+from ml_dash.values.pack import represent, text_of
 from ml_dash.values.tensors import on_device
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class MessageWriter:
             msg = f"metadata={metadata!r} is not a dict: pass metadata={{'key': value}}, or keyword arguments"
             raise InvalidArgumentError(msg)
         together = {**(metadata or {}), **more}
-        text = message if type(message) is str else str(message)
+        text = message if type(message) is str else text_of(message)
         self._port.write(time.time_ns(), {"level": name, "message": text, "metadata": together or None})
         if self._echo:  # behind the writing: what is refused is not shown as if it had been logged
             _echo(name, text, together)

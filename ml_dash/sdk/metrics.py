@@ -231,13 +231,13 @@ class MetricsManager(Part):
             The unnamed metric's builder.
         """
         time = row_time(data.pop("_ts", None))
-        groups = {name: value for name, value in data.items() if isinstance(value, Mapping)}
+        groups = {name: group for name, value in data.items() if (group := _group(value)) is not None}
         shared = {name: value for name, value in data.items() if name not in groups}
         # All names and times are looked at before the first row is logged: a call that raises has logged nothing.
         metrics = {name: self._builders.metric(name) for name in groups}
         rows = {}
         for name, group in groups.items():
-            fields = {**shared, **{str(field): value for field, value in group.items()}}
+            fields = {**shared, **group}
             own = fields.pop("_ts", None)
             rows[name] = (time if own is None else row_time(own)), fields
         for name, row in rows.items():
@@ -261,3 +261,13 @@ class MetricsManager(Part):
     def list(self) -> list[dict[str, Any]]:
         """Return all metrics: ``[{"name", "count", "fields", "firstDataAt", "lastDataAt"}]``."""
         return self._session.view.metrics()
+
+
+def _group(value: Any) -> dict[str, Any] | None:
+    """Return the fields of a group; None for what is none, or what raises when it is read as one."""
+    if not isinstance(value, Mapping):
+        return None
+    try:
+        return {str(field): item for field, item in value.items()}
+    except Exception:  # noqa: BLE001 - foreign code: then it is a value, of which the repr is stored
+        return None

@@ -23,8 +23,10 @@ import os
 import platform
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from ml_dash.log import logger
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
@@ -33,7 +35,7 @@ from ml_dash.sdk.run_blocks import Blocks, Verdict
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ml_dash.pipeline.channel import Channel
     from ml_dash.sdk.session import Session
@@ -142,8 +144,7 @@ class Run:
                 self._session.log_rest()
                 return False
             self._close(channel, status, error)
-            # Behind the closing, so that nothing is buffered after this. Its warning may be an error by the user's
-            # filters, which must not leave the run open.
+            # Behind the closing, so that nothing is buffered after this.
             self._session.log_rest(channel.queue.put)
             return True
 
@@ -280,7 +281,8 @@ class RunManager(Part, Generic[E]):
         return self._experiment
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._leave(_verdict(error))
+        with _nothing_instead_of(error):
+            self._leave(_verdict(error))
 
     def _leave(self, verdict: Verdict) -> None:
         if self._run.leave(verdict):
@@ -299,7 +301,8 @@ class RunManager(Part, Generic[E]):
         return self._experiment
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        await self._leave_async(_verdict(error))
+        with _nothing_instead_of(error):
+            await self._leave_async(_verdict(error))
 
     async def _leave_async(self, verdict: Verdict) -> None:
         from anyio import CancelScope, to_thread
@@ -315,6 +318,17 @@ class RunManager(Part, Generic[E]):
         It gets the experiment as its parameter `experiment`, or where it has none of that name, as the first one.
         """
         return decorated(function, lambda: self)
+
+
+@contextmanager
+def _nothing_instead_of(error: BaseException | None) -> Iterator[None]:
+    """Let no error of ours take the place of the one by which a block is left."""
+    try:
+        yield
+    except Exception:
+        if error is None:
+            raise
+        logger().exception("The run could not be ended in an orderly way; its rows are written all the same.")
 
 
 def _verdict(error: BaseException | None) -> Verdict:

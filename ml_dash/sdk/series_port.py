@@ -11,7 +11,7 @@ from ml_dash.errors import InvalidArgumentError, ValueWarning
 from ml_dash.log import logger, warn_user
 from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
-from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
+from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, represent
 
 if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
@@ -68,15 +68,17 @@ class Port:
         By `put`, or where it is None, where the run has its rows put.
         """
         put = put or self.queue.put
+        unstorable: dict[str, str] = {}
+        event: Event
         # Packed as they come, first: looking at every value beforehand would cost more than all the packing.
         try:
-            put(pack([self.id, time_ns, fields]))
+            event = pack([self.id, time_ns, fields])
         except PACK_ERRORS:
             # The dear way, which looks at every value; only rows that msgpack has refused take it.
             event, unstorable = pack_event(self.id, time_ns, fields, self._tell_unfetched)
-            put(event)
-            for name, kind in unstorable.items():
-                self.warn(name, kind)
+        put(event)
+        for name, kind in unstorable.items():
+            self.warn(name, kind)
 
     def warn(self, name: str, kind: str) -> None:
         """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""
@@ -125,10 +127,11 @@ def row_time(given: Any) -> int:
         # Whole seconds apart: their product with 1e9 would lose the last 8 bits of the fraction.
         whole = int(seconds // 1)
         time_ns = whole * 1_000_000_000 + round((seconds - whole) * 1e9)
-    except (AttributeError, TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 - foreign code: whatever it raises, this is no time
         time_ns = 2**63
     if not -(2**63) <= time_ns < 2**63:
-        msg = f"_ts={given!r} is not a time: pass seconds since the epoch, -1 for the previous row's, or leave it out"
+        shown = represent(given)["__repr__"]
+        msg = f"_ts={shown} is not a time: pass seconds since the epoch, -1 for the previous row's, or leave it out"
         raise InvalidArgumentError(msg)
     return time_ns
 

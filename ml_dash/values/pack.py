@@ -28,8 +28,8 @@ _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 
 pack: Callable[[Any], bytes] = Encoder().encode
 
-PACK_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, AttributeError)
-"""What `pack` raises for a value that it does not carry."""
+PACK_ERRORS = Exception
+"""What `pack` raises for a value that it does not carry: it may ask foreign code, which raises anything."""
 
 
 def unpack(data: bytes) -> Any:
@@ -82,14 +82,21 @@ def _dated(value: Any) -> Any:
     return value
 
 
-def plain(  # noqa: PLR0911 - one line a kind of value
-    value: Any, unstorable: Callable[[Any], Any], above: tuple[int, ...] = ()
-) -> Any:
-    """Return `value` as plain data.
+def plain(value: Any, unstorable: Callable[[Any], Any], above: tuple[int, ...] = ()) -> Any:
+    """Return `value` as plain data, whatever it does when it is looked at.
 
     `unstorable` is called with what has no plain form; what it returns is stored. `above` are the ids of the containers
     that the value lies in.
     """
+    try:
+        return _plain(value, unstorable, above)
+    except Exception:  # noqa: BLE001 - foreign code: whatever it raises, the repr is stored
+        return unstorable(value)
+
+
+def _plain(  # noqa: PLR0911 - one line a kind of value
+    value: Any, unstorable: Callable[[Any], Any], above: tuple[int, ...]
+) -> Any:
     # exact types first, and without isinstance: nearly all values are one of these
     kind = type(value)
     if kind is float or kind is bool or kind is str or kind is bytes or value is None:
@@ -116,28 +123,33 @@ def plain(  # noqa: PLR0911 - one line a kind of value
 
 
 def _key(key: Any) -> str | int:
-    return key if type(key) is str or type(key) is int else str(key)
+    return key if type(key) is str or type(key) is int else text_of(key)
+
+
+def text_of(value: Any) -> str:
+    """Return the `str` of anything; its `repr` where it has none."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - foreign code
+        return represent(value)["__repr__"]
 
 
 def _foreign(value: Any, unstorable: Callable[[Any], Any], within: tuple[int, ...]) -> Any:
     """A float, str or bytes subclass, a numpy or tensor value, a date…, or something that cannot be stored."""
     if isinstance(value, (float, str, bytes)):
         return _base(value)
-    try:
-        if callable(getattr(value, "item", None)):
-            inner = fetch(value)
-            # numpy's longdouble and the like give themselves back.
-            inner = float(value) if type(inner) is type(value) else inner
-            return plain(inner, unstorable, within)
-        return unpack(pack(value))
-    except Exception:  # noqa: BLE001 - foreign code: whatever it raises, the repr is stored
-        return unstorable(value)
+    if callable(getattr(value, "item", None)):
+        inner = fetch(value)
+        # numpy's longdouble and the like give themselves back.
+        inner = float(value) if type(inner) is type(value) else inner
+        return plain(inner, unstorable, within)
+    return unpack(pack(value))
 
 
 def _base(value: float | str | bytes) -> float | str | bytes:
     """Return a float, str or bytes without its subclass."""
     if isinstance(value, float):
-        return float(value)
+        return float.__float__(value)
     return str.__str__(value) if isinstance(value, str) else bytes(value)
 
 
@@ -145,7 +157,7 @@ def represent(value: Any) -> dict[str, str]:
     """The form in which something that msgpack cannot carry is stored."""
     kind = type(value)
     try:
-        text = repr(value)
+        text = str.__str__(repr(value))
     except Exception as error:  # noqa: BLE001 - a broken __repr__ must not stop the training loop
         text = f"<unrepresentable: {type(error).__name__}>"
     if len(text) > _MAX_REPR:
@@ -233,7 +245,9 @@ def pack_event(
     converted: dict[str, Any] = {}
     for name, value in fields.items():
         if type(value) is dict:  # as a message's metadata: each of its keys is told by itself
-            inner = {_key(key): _noted(f"{name}.{key}", item, unstorable) for key, item in value.items()}
+            inner = {
+                _key(key): _noted(f"{name}.{_key(key)}", item, unstorable) for key, item in value.items()
+            }
             converted[name] = inner
         else:
             converted[name] = _noted(name, value, unstorable)
@@ -251,10 +265,7 @@ def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:
         unstorable[name] = form["__type__"]
         return form
 
-    try:
-        return plain(value, note)
-    except Exception:  # noqa: BLE001 - foreign code: what cannot be packed is stored as its repr
-        return note(value)
+    return plain(value, note)
 
 
 def pack_plain(event: list[Any]) -> bytes:

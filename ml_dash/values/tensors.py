@@ -97,7 +97,10 @@ def mark(values: Iterable[Deferred]) -> None:
 
 def on_device(value: Any) -> bool:
     """Whether reading `value` now would wait for a device."""
-    return _is_jax_array(value) or _device(value) is not None
+    try:
+        return _is_jax_array(value) or _device(value) is not None
+    except Exception:  # noqa: BLE001 - foreign code: what does not even say where it is, is on no device that we know
+        return False
 
 
 def defer(value: Any) -> Deferred | None:

@@ -194,18 +194,6 @@ def test_what_is_left_in_buffers_at_the_end_is_summarised_and_a_warning_says_so(
     assert exp.view.run().status == "COMPLETED"
 
 
-def test_a_warning_that_is_an_error_leaves_no_run_open(root: str) -> None:
-    """Under `-W error` the end raises, after all is done."""
-    exp = Experiment("a/b/c", dash_root=root, echo=False)
-    exp.run.start()
-    fill(exp, 1.0)
-    with pytest.raises(UserWarning):
-        exp.run.complete()
-
-    assert exp.run.status == exp.view.run().status == "COMPLETED"
-    assert exp.status().durable == exp.status().logged == 1
-
-
 def test_threads_may_buffer_at_the_same_time(exp: Experiment) -> None:
     """No value is lost."""
 

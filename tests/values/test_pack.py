@@ -333,14 +333,6 @@ def test_there_is_one_warning_a_key(exp: Experiment) -> None:
     assert all(issubclass(warning.category, UserWarning) for warning in caught)
 
 
-def test_a_row_is_stored_even_where_the_warning_is_an_error(exp: Experiment) -> None:
-    """Under `-W error` the call raises, but the row is there, once."""
-    with pytest.raises(ValueWarning):
-        exp.metrics("m").log(a=Opaque())
-
-    assert stored(exp) == [{"a": OPAQUE}]
-
-
 class Hostile:
     """Raises whatever is asked of it."""
 
