@@ -4,8 +4,8 @@ All experiments of a process share one session, and so its connections, as long 
 looked up on a thread that the caller provides: event loops use an executor for it, and those take no work any more
 once the interpreter has begun to shut down.
 
-Proxies are those of the environment (``HTTPS_PROXY`` and ``NO_PROXY``; the system's on macOS and Windows), for servers
-on other machines; a name and password for one may be in its URL. ``.netrc`` is not read: it could put other
+Proxies and trusted authorities are those of the environment, see `ml_dash.client.surroundings`; servers on this machine
+are asked without a proxy. ``.netrc`` is not read: it could put other
 credentials in place of the token.
 """
 
@@ -20,12 +20,12 @@ import ssl
 import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
+from ml_dash.client.surroundings import proxy_for, trust_remedy, trusted
 from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
 from ml_dash.origins import parse_address
 
@@ -68,7 +68,7 @@ class AiohttpTransport:
         self._base = URL(self._address.url, encoded=True)
         self._token = token
         self._look_up = look_up
-        self._proxy = None if self._address.is_loopback else _proxy_for(self._base)
+        self._proxy = None if self._address.is_loopback else proxy_for(self._base)
 
     @property
     def url(self) -> str:
@@ -127,6 +127,9 @@ class AiohttpTransport:
         # behind a bare host, a path such as "@elsewhere/" would send the token there
         if url.origin() != self._base.origin():
             raise ValueError(f"path {path!r} leads to another server")
+        if self._proxy is not None and not self._proxy.is_spoken:
+            reason = "it is not the URL of an http proxy (SOCKS is not spoken)"
+            raise TransportError("proxy", self._proxy.failure(self.url, reason))
         try:
             # A server that trickles bytes is bounded by `total`, one that is silent by `sock_read`.
             async with self._session().request(
@@ -135,7 +138,7 @@ class AiohttpTransport:
                 data=_sent(body),
                 headers={**headers, **self._authorization()},
                 allow_redirects=False,
-                proxy=self._proxy,
+                proxy=None if self._proxy is None else self._proxy.url,
                 timeout=aiohttp.ClientTimeout(
                     total=timeout,
                     connect=min(_CONNECT_SECONDS, timeout),
@@ -147,9 +150,18 @@ class AiohttpTransport:
         except TransportError:
             raise
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
-            kind, text = _classify(error)
-            message = text.format(at=self.url, error=_reason(error))
-            raise TransportError(kind, message) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: BaseException) -> TransportError:
+        if self._proxy is not None and isinstance(error, _OF_PROXY):
+            return TransportError("proxy", self._proxy.failure(self.url, _reason_of_proxy(error)))
+        kind, text = _classify(error)
+        message = text.format(at=self.url, error=_reason(error))
+        if kind == "tls" and isinstance(error, aiohttp.ClientConnectorCertificateError):
+            message = f"{message} ({trust_remedy()})"
+        if self._proxy is not None:
+            message = f"{message} (through the proxy {self._proxy.shown} of {self._proxy.named_by})"
+        return TransportError(kind, message)
 
     def _authorization(self) -> dict[str, str]:
         """Return the header with the token: the one place where it leaves its hiding."""
@@ -165,7 +177,9 @@ class AiohttpTransport:
             # Each experiment has a request or two under way, and none waits for the others': there is no limit.
             resolver = _ThreadResolver(self._look_up) if self._look_up else None
             session = _SESSIONS[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=resolver, keepalive_timeout=30.0),
+                connector=aiohttp.TCPConnector(
+                    limit=0, resolver=resolver, keepalive_timeout=30.0, ssl=trusted()
+                ),
                 # a cookie that some proxy sets is not sent back: requests are alike, whoever answered the last one
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"ml-dash/{__version__}"},
@@ -200,6 +214,9 @@ class _Pieces(aiohttp.Payload):
         async for piece in self._value.pieces():
             await writer.write(piece)
 
+
+# Only the proxy's name is looked up here: the server's is looked up there.
+_OF_PROXY = aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, aiohttp.ClientConnectorDNSError
 
 # The first that fits counts, so that the special ones precede those that they derive from: aiohttp's DNS and TLS errors
 # are ClientConnectorErrors, and a TimeoutError is an OSError.
@@ -280,14 +297,6 @@ def _results(host: str, found: list[Any]) -> Iterator[ResolveResult]:
         )
 
 
-def _proxy_for(url: URL) -> str | None:
-    proxy = getproxies().get(url.scheme) or getproxies().get("all")
-    if not proxy or url.host is None or proxy_bypass(f"{url.host}:{url.port}") or proxy_bypass(url.host):
-        return None
-    # "proxy:3128" is common, and means http, as for curl
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
 def _classify(error: BaseException) -> tuple[FailureKind, str]:
     for kinds, kind, text in _FAILURES:
         if isinstance(error, kinds) and (kind != "refused" or _is_refused(error)):
@@ -299,6 +308,17 @@ def _is_refused(error: BaseException) -> bool:
     cause = getattr(error, "os_error", error)
     # where several addresses were tried, what each of them said is in the text only
     return isinstance(cause, ConnectionRefusedError) or f"[Errno {errno.ECONNREFUSED}]" in str(cause)
+
+
+def _reason_of_proxy(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        wants = " (it wants a name and a password: http://name:password@host)" if error.status == 407 else ""
+        return f"it answers {error.status} {error.message}{wants}"
+    cause = getattr(error, "os_error", error)
+    unknown = aiohttp.ClientConnectorDNSError, socket.gaierror
+    if isinstance(error, unknown) or isinstance(cause, unknown):
+        return f"its name cannot be looked up: {_reason(cause)}"
+    return "it refuses the connection" if _is_refused(cause) else f"it cannot be reached: {_reason(cause)}"
 
 
 def _reason(error: BaseException) -> str:

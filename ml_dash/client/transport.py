@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-FailureKind: TypeAlias = Literal["refused", "dns", "tls", "timeout", "cut", "too_large", "other"]
+FailureKind: TypeAlias = Literal["refused", "dns", "tls", "proxy", "timeout", "cut", "too_large", "other"]
 """Why there is no answer."""
 
 
