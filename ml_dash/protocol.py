@@ -96,6 +96,7 @@ class ErrorCode(str, Enum):
     DISK_FULL = "disk_full"  # 507: nothing of the request was stored
     INTERNAL = "internal"  # 500
     CONTENT_MISSING = "content_missing"  # 409: the file's content has not been uploaded (yet)
+    CONTENT_LOST = "content_lost"  # 410: the file's content was here, and is not any more
     PARTS_MISSING = "parts_missing"  # 409: {"parts"}: the numbers, from 1 on, of parts still to be sent
     CHECKSUM_MISMATCH = "checksum_mismatch"  # 422: another content came; its parts are forgotten
     QUOTA_EXCEEDED = "quota_exceeded"  # 507: {"quota", "used"}, in bytes: the owner has no room left

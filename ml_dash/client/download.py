@@ -90,7 +90,9 @@ def fetch_blob(
 def _patience(error: TransportError | ServerError) -> Patience:
     if isinstance(error, ServerError):
         # Another process has yet to upload it, which may take days: whoever waits is told so at once.
-        return "rarely" if error.code == ErrorCode.CONTENT_MISSING else patience_of(error)
+        # Nor is what was lost back in a moment.
+        is_away = error.code in {ErrorCode.CONTENT_MISSING, ErrorCode.CONTENT_LOST}
+        return "rarely" if is_away else patience_of(error)
     # a background upload waits for a certificate to be mended; the person who waits for this one wants to know
     return "rarely" if error.kind == "tls" else "soon"
 

@@ -100,6 +100,8 @@ class RemoteFiles:
             raise FileMissingError(f"{named} {reason}") from error
 
     def _why_missing(self, row: Mapping[str, Any], error: ServerError) -> str | None:
+        if error.code == ErrorCode.CONTENT_LOST:
+            return f"was lost at {self._client.url}: {error}"
         if error.status == 410:
             since = (self.get(row["id"]) or row).get("deletedAt")
             return f"was deleted at {self._client.url}" + (f" at {since}" if since else "")

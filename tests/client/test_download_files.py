@@ -193,6 +193,7 @@ def test_a_row_is_had_by_its_id(call: Call) -> None:
     [
         (error(410, "gone"), "was deleted at .* at 2026-11-25T07"),
         (error(409, "content_missing"), "has not been uploaded .* yet.*ml-dash sync"),
+        (error(410, "content_lost"), "was lost at"),
         (error(404, "not_found"), "is not at"),
     ],
 )

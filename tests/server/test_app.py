@@ -8,6 +8,7 @@ import logging
 import math
 import socket
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from sqlalchemy import text
@@ -86,6 +87,22 @@ def test_owners_that_a_token_may_not_read_do_not_exist_for_it(
     client.stored(other, frame(1))
     assert reader.send(other, frame(2)).status == 404
     reader.close()
+
+
+def test_an_address_with_a_slash_at_its_end_leads_to_the_one_without(client: Client, experiment: str) -> None:
+    """Relative to where it is, with its query; where there is nothing, it is an error like any other."""
+    for path, place in (
+        (f"/experiments/{experiment}/", f"../{experiment}"),
+        (f"/experiments/{experiment}/params/?x=%26", "../params?x=%26"),
+    ):
+        answer = client.ask("GET", path)
+        assert (answer.status, answer.headers["Location"]) == (308, place)
+        assert urljoin(f"http://host/api/v1{path}", place).startswith(
+            f"http://host/api/v1/experiments/{experiment}"
+        )
+    assert client.ask("POST", "/experiments/", b"{}").status == 404
+    answer = client.ask("GET", "/nowhere/")
+    assert (answer.status, answer.error["code"]) == (404, "no_route")
 
 
 def test_a_path_or_a_method_that_is_not_there_is_an_error_like_any_other(

@@ -134,7 +134,7 @@ export interface components {
          * @description The ``code`` of an error's body ``{"error": {"code", "message", …}}``.
          * @enum {unknown}
          */
-        ErrorCode: "busy" | "checksum_mismatch" | "content_missing" | "damaged" | "disk_full" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "too_large" | "unauthorized";
+        ErrorCode: "busy" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "too_large" | "unauthorized";
         /**
          * Experiment
          * @description An experiment.

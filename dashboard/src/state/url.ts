@@ -59,7 +59,7 @@ export function experimentPath(prefix: string): string {
 
 /** The prefix that the address of a page names; null where it is none. */
 export function prefixOf(path: string): string | null {
-  const rest = path.startsWith("/experiments/") ? path.slice("/experiments/".length) : "";
+  const rest = path.startsWith("/experiments/") ? path.slice("/experiments/".length).replace(/\/+$/, "") : "";
   try {
     return rest ? rest.split("/").map(decodeURIComponent).join("/") : null;
   } catch {

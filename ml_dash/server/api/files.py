@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import OCTETS, ErrorCode
 from ml_dash.query.files import FileQuery
 from ml_dash.server.api import contract
+from ml_dash.server.blobs.reading import LostObjectError
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.http.answers import stream
 from ml_dash.server.http.bodies import answer
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library, StoredBlob
 
+_LOG = logging.getLogger("ml_dash.server")
 _SHOWN = frozenset(
     {
         "image/png",
@@ -121,6 +124,15 @@ async def _send(request: web.Request, row: dict[str, Any], content: StoredBlob) 
     try:
         # before the status is sent: whether it can be read at all is still answered by an error
         first = await following()
+    except LostObjectError as error:
+        # an error of its own: it is no use to ask again, and what was never here is sent by the client that has it
+        _LOG.error("the content of the file %s is lost: %s", row["id"], error)
+        raise ApiError(
+            410,
+            ErrorCode.CONTENT_LOST,
+            f"the server has lost what the file {row['id']} holds: {error}. Whoever runs it can restore that object "
+            "from a backup; where the file was saved, the experiment's directory may have it",
+        ) from error
     except OSError as error:
         raise busy("the file cannot be read at this moment") from error
     return await stream(request, response, first, following)

@@ -17,6 +17,10 @@ PIECE_BYTES = 1 << 20
 """How much is read or written at a time: what a request holds in memory is a piece or two, whatever the blob's size."""
 
 
+class LostObjectError(ObjectError):
+    """An object is not as it was stored: to ask for it again is of no use."""
+
+
 class Piece(NamedTuple):
     """Some bytes of an object."""
 
@@ -41,11 +45,15 @@ def read_piece(objects: ObjectStore, piece: Piece) -> bytes:
     """Return the bytes of a piece.
 
     Raises:
-        OSError: The object is missing, shorter, or out of reach.
+        LostObjectError: The object is missing, or shorter than it was.
+        OSError: The store is out of reach.
     """
-    data = objects.get(*piece)
+    try:
+        data = objects.get(*piece)
+    except FileNotFoundError as error:
+        raise LostObjectError(f"object {piece.object} is missing") from error
     if len(data) != piece.length:
-        raise ObjectError(f"object {piece.object} has less than {piece.offset + piece.length} bytes")
+        raise LostObjectError(f"object {piece.object} has less than {piece.offset + piece.length} bytes")
     return data
 
 

@@ -59,6 +59,8 @@ def answered(explained: Callable[[web.Request, Exception], ApiError]) -> Middlew
         except web.HTTPException as error:
             if error.status < 400:
                 raise
+            if error.status == 404 and (place := await _without_slash(request)) is not None:
+                raise web.HTTPPermanentRedirect(place) from None
             response = error_answer(request, _of_http(request, error))
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
@@ -81,6 +83,24 @@ def internal_error(request: web.Request, error: Exception) -> ApiError:
         f"the server failed: its log says why, under request {request[REQUEST_ID]}",
         request=request[REQUEST_ID],
     )
+
+
+async def _without_slash(request: web.Request) -> str | None:
+    """Return where a GET of an address with a slash at its end may go; None where nothing is there either.
+
+    Relative, for a proxy may have put a path of its own before ours.
+    """
+    path = request.rel_url.raw_path
+    shorter = path.removesuffix("/")
+    if request.method != "GET" or path == shorter or not shorter:
+        return None
+    there = await request.app.router.resolve(
+        request.clone(rel_url=request.rel_url.with_path(shorter, encoded=True))
+    )
+    if there.http_exception is not None:
+        return None
+    query = request.rel_url.raw_query_string
+    return f"../{shorter.rpartition('/')[2]}" + (f"?{query}" if query else "")
 
 
 def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:

@@ -257,19 +257,31 @@ def test_a_deleted_file_has_no_content_and_says_since_when(
     assert client.ask("GET", f"/experiments/{experiment}/files/none/content").status == 404
 
 
-def test_a_content_that_cannot_be_read_now_is_to_be_asked_for_again(
-    client: Client, server: EmbeddedServer, experiment: str, uploads: Uploads, owner: str
+@pytest.mark.parametrize("kind", ["out of reach", "missing", "shorter"])
+def test_a_content_is_to_be_asked_for_again_unless_it_is_lost(
+    kind: str, client: Client, server: EmbeddedServer, experiment: str, uploads: Uploads, owner: str
 ) -> None:
-    """Its object may be out of reach for a while; that is no failure of the server's own."""
+    """An object that is out of reach may be back in a second; one that was lost is not, and is named."""
     data = os.urandom(100)
     uploads.put(data)
     client.stored(experiment, rows(1, save("f", data)))
     assert server.store is not None
     content = server.store.blob_catalogue.find(owner, digest(data))
     assert content is not None
-    server.store.objects.delete([content.parts[0].object])
+    name = content.parts[0].object
+    server.store.objects.delete([name])
+    path = Path(server.store.objects.where) / name
+    if kind == "shorter":
+        path.write_bytes(data[:50])
+    elif kind == "out of reach":
+        path.mkdir()
     refused = client.ask("GET", f"/experiments/{experiment}/files/f/content")
-    assert (refused.status, refused.error["code"]) == (503, "busy")
+    if kind == "out of reach":
+        assert (refused.status, refused.error["code"]) == (503, "busy")
+    else:
+        assert (refused.status, refused.error["code"]) == (410, "content_lost")
+        assert name in refused.error["message"]
+        assert "Retry-After" not in refused.headers
 
 
 # --- limits and the collector
