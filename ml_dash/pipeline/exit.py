@@ -105,6 +105,12 @@ class Exit:
         with contextlib.suppress(KeyboardInterrupt):  # then connections are closed with a complaint
             self._hang_up()
 
+    def save(self) -> None:
+        """Complete the journals of a process that becomes another program; should it not, its runs go on."""
+        for channel in self._registry.open_channels():
+            if not channel.is_settled:
+                self._registry.flush(channel, self.time_left(channel))
+
     def terminate(self, timeout: float) -> None:
         """End the runs and complete the journals, waiting for no server."""
         deadline = SYSTEM_CLOCK.monotonic() + timeout

@@ -1,4 +1,4 @@
-"""The moments at which a process is about to change or to end: a fork, the interpreter's shutdown, and SIGTERM.
+"""The moments at which a process is about to change or to end: a fork, another program, the exit, and SIGTERM.
 
 **Fork.** A child has the memory of its parent and none of its threads. Locks may be held by threads that are not there,
 and what the parent had queued would be written twice. So in the child everything begins anew, locks included, under
@@ -8,12 +8,17 @@ is known.
 **Shutdown.** ``threading._register_atexit`` runs before other threads are joined, in children that `multiprocessing`
 forks too, which run no `atexit` handlers. `atexit` runs after that. See `ml_dash.pipeline.exit` for what is done when.
 
+**Another program.** ``os.exec…`` ends a program with no word to anybody. So the two functions of `os` by which all the
+others do it are wrapped. (An audit hook would be told as well, but also of everything else, and makes each `open` of
+the script dearer, for ever.) What still can fail: whoever had a function of `os` by another name goes past this.
+
 **SIGTERM.** See `ml_dash.pipeline.termination`.
 """
 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import sys
 import threading
@@ -78,6 +83,12 @@ class Hooks:
 
             os.register_at_fork(after_in_child=in_child)
             self.renews_children = True
+        for name in ("execv", "execve"):
+            function = getattr(os, name)
+            wrapped = _behind(self._end.save, function)
+            if function in os.supports_fd:
+                os.supports_fd.add(wrapped)
+            setattr(os, name, wrapped)
         atexit.register(self._at_exit)
         # Private, and there since 3.9; where it is not, `atexit` does.
         register: Any = getattr(threading, "_register_atexit", atexit.register)
@@ -95,6 +106,15 @@ class Hooks:
         failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
         self._end.complete("FAILED" if failed else "COMPLETED")
         self._termination.conclude()
+
+
+def _behind(first: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def both(*args: Any, **kwargs: Any) -> Any:
+        first()
+        return function(*args, **kwargs)
+
+    return both
 
 
 def _exit_code(frame: FrameType | None) -> int | None:
