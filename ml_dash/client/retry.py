@@ -193,6 +193,12 @@ def trouble_of(error: Exception, url: str, prefix: str, directory: str, *, conne
 def _refusal(error: ServerError, url: str, prefix: str, directory: str) -> Trouble:
     patience = patience_of(error)
     match error.status:
+        case 401 | 403 if not error.code:
+            kind, until = "token", " until then"
+            reason = (
+                f"something between here and {url}, a proxy or a firewall, refuses in the server's place ({error}): "
+                "have it let requests to that server pass"
+            )
         case 401:
             kind, until = "token", " until then"
             reason = (

@@ -13,6 +13,7 @@ from ml_dash.client.retry import (
     Patience,
     patience_of,
     retry_after_seconds,
+    trouble_of,
 )
 from ml_dash.client.transport import ServerError
 from ml_dash.protocol import ErrorCode
@@ -125,3 +126,15 @@ def test_an_answer_is_as_lasting_as_its_status_but_for_what_its_code_says() -> N
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
     assert retry_after_seconds(header, lambda: NOON) == seconds
+
+
+@pytest.mark.parametrize("status", [401, 403, 413])
+def test_what_a_proxy_refuses_is_not_told_as_the_servers_word(status: int) -> None:
+    """No token and no grant would help."""
+    url = "https://dash.example.org"
+    own = ServerError(url, status, "forbidden", "not allowed")
+    elsewhere = ServerError(url, status, "", "not an answer of ML-Dash", details={"bytes": 7})
+    told = [trouble_of(each, url, "a/b/c", "dir", connected=True).reason for each in (own, elsewhere)]
+    assert "something between here and" not in told[0]
+    assert "something between here and https://dash.example.org" in told[1]
+    assert "ml-dash login" not in told[1]
