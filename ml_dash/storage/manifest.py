@@ -7,15 +7,20 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
+from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 from ml_dash.storage.naming import name_by_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml_dash.journal.frame_table import Catalogue
+
+_RUNS = Series(Kind.RUN, None)
 _NOT_SAID = ""  # not None, which a start says that means local mode
 
 
@@ -25,7 +30,6 @@ class _Told(NamedTuple):
     about: Mapping[str, Any]
     urls: dict[str, str | None]
     done: frozenset[str]
-    began: frozenset[str]
     unreadable: dict[str, str]
 
 
@@ -100,9 +104,15 @@ class Manifest:
             told = self._read(anew=True)  # by now, others may be dead or silent
         return told.done
 
-    def began(self) -> frozenset[str]:
-        """Return the writers that began a run, as a forked child's does not."""
-        return self._read().began
+    def began_behind(self, known: Mapping[str, int]) -> frozenset[str]:
+        """Return the writers that began a run in a frame that these watermarks, by writer, do not reach."""
+        index = JournalIndex(self.journal, disk=self._disk)
+        index.refresh()
+        return frozenset(
+            writer
+            for writer, catalogue in index.catalogues.items()
+            if _begins(index, catalogue, known.get(writer, 0))
+        )
 
     def unreadable(self) -> dict[str, str]:
         """Return why segments cannot be read, by path: what else is asked here is answered without them."""
@@ -147,9 +157,18 @@ class Manifest:
                 for writer, info in found.items()
                 if writer not in unread and (info.status != RunStatus.RUNNING or info.stale)
             ),
-            frozenset(began),
             index.unreadable,
         )
+
+
+def _begins(index: JournalIndex, catalogue: Catalogue, after: int) -> bool:
+    """Whether a run begins in a frame with a number above this one."""
+    for place in catalogue.blocks(_RUNS, 0, catalogue.count(_RUNS)):
+        if catalogue.place(place.frame).seq > after:
+            for block in index.read_frame(catalogue, place.frame, [(_RUNS, place)]):
+                if any(fields.get("event") == "start" for fields in block_rows(block)):
+                    return True
+    return False
 
 
 def _url_of(runs: WriterRuns) -> str | None:

@@ -95,7 +95,9 @@ class Introduction:
 
     async def _is_another(self, error: ServerError) -> bool:
         known = error.details.get("watermarks")
-        if error.code != ErrorCode.GONE or not isinstance(known, dict) or self._begins is None:
+        if error.code != ErrorCode.GONE or self._begins is None:
+            return False
+        if not isinstance(known, dict) or not all(isinstance(seq, int) for seq in known.values()):
             return False
         return await self._begins(known)
 

@@ -121,8 +121,7 @@ async def sync_experiment(
     target = Target(directory, prefix, client, run_blocking, clock, disk=disk)
 
     async def begins(known: Mapping[str, Any]) -> bool:
-        began = await run_blocking(manifest.began)
-        return bool(began.intersection(names) - known.keys())
+        return not (await run_blocking(lambda: manifest.began_behind(known))).isdisjoint(names)
 
     sync = _Sync(target, manifest, names, on_progress)
     sender = Sender(
