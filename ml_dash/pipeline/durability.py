@@ -11,7 +11,11 @@ without having written.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from ml_dash.log import logger
@@ -101,8 +105,31 @@ class BlobDurability:
         self._given_up.discard(path)
 
 
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_FAILING: dict[int, tuple[int, ...]] = {}
+"""Why each journal cannot be written that shares the reason with others, by the id of its `DiskHealth`.
+
+Without a lock: each step is one operation of the dict, and what two at once get wrong is a line too many.
+"""
+
+
+def _shared_reason(error: OSError, journal: str) -> tuple[int, ...] | None:
+    """Return what tells the reason from others; None for one that is a journal's own, as the lack of a right."""
+    if error.errno in _EXHAUSTED:
+        return os.getpid(), error.errno
+    if error.errno in _OF_THE_DISK:
+        with contextlib.suppress(OSError):
+            return os.getpid(), error.errno, os.stat(journal).st_dev
+    return None
+
+
 class DiskHealth:
-    """Whether the disk takes what is written to one journal, and when to try again if it does not."""
+    """Whether the disk takes what is written to one journal, and when to try again if it does not.
+
+    What is wrong with the disk is wrong for all journals on it, and a process may write hundreds: the first one tells,
+    the second one says that there are others, and the last one tells that all is well again.
+    """
 
     def __init__(self, journal: str, queue: EventQueue, clock: Clock) -> None:
         self._journal = journal
@@ -110,6 +137,7 @@ class DiskHealth:
         self._clock = clock
         self._retry_at = float("-inf")
         self.last_error: str | None = None
+        weakref.finalize(self, _FAILING.pop, id(self), None).atexit = False
 
     @property
     def rests(self) -> bool:
@@ -128,23 +156,41 @@ class DiskHealth:
         """Note that the disk refused, and say so the first time."""
         self._retry_at = self._clock.monotonic() + _RETRY_SECONDS
         self.note(str(error))
-        if not self._queue.failing:
-            self._queue.disk_failed()
+        if self._queue.failing:
+            return
+        self._queue.disk_failed()
+        reason = _shared_reason(error, self._journal)
+        others = 0
+        if reason is not None:
+            others = list(_FAILING.values()).count(reason)
+            _FAILING[id(self)] = reason
+        if others == 0:
             logger().warning(
                 "The journal in %s cannot be written (%s). Training goes on; up to %d rows wait in memory, "
                 "further ones are dropped and counted in status().dropped['disk']. Writing is tried again "
-                "every second: free space on that disk, or mend its permissions.",
+                "every second: %s.",
                 self._journal,
                 error,
                 self._queue.capacity,
+                "close some files, or raise the limit of open ones (ulimit -n)"
+                if error.errno in _EXHAUSTED
+                else "free space on that disk, or mend its permissions",
+            )
+        elif others == 1:
+            logger().warning(
+                "Other journals cannot be written for the same reason; each has its status(), and no line of its own."
             )
 
     def recover(self) -> None:
         """Note that the disk takes what is written, and say so if it did not before."""
         if self._queue.failing:
             self._queue.disk_works()
+            reason = _FAILING.pop(id(self), None)
+            dropped = self._queue.dropped["disk"]
+            if reason in _FAILING.values() and not dropped:
+                return  # the last one tells
             logger().warning(
                 "The journal in %s can be written again; %d rows were dropped meanwhile.",
                 self._journal,
-                self._queue.dropped["disk"],
+                dropped,
             )

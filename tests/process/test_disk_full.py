@@ -261,3 +261,58 @@ def test_an_fsync_that_fails_is_believed(scripts: Scripts) -> None:
     journal = check_rows(scripts.home, finished)
     assert journal.values("step") == list(range(200))
     assert finished.stderr.count("cannot be written") == 1
+
+
+def test_what_is_wrong_for_many_experiments_is_told_once(scripts: Scripts) -> None:
+    """Too few descriptors for all of them: what the first one tells would be the same of a hundred others."""
+    finished = scripts.run(
+        """
+    import resource, time
+    resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+    from ml_dash import Experiment
+
+    exps = [Experiment(f"alice/p/e{n}", dash_root="dash", echo=False).run.start() for n in range(80)]
+    for step in range(3):
+        for exp in exps:
+            exp.metrics("m").log(step=step)
+    for exp in exps:
+        exp.flush(0)
+    some = [exp.status() for exp in exps]
+    assert any(status.last_error for status in some), "all of them found room"
+    for exp in exps:
+        exp.run.complete()  # which gives its descriptor back
+    statuses = [exp.status() for exp in exps]
+    for status in statuses:
+        assert status.logged == status.acknowledged + status.pending + sum(status.dropped.values()) == 3, status
+    print(sum(status.acknowledged for status in statuses))
+    """
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == "240\n"
+    told = [line for line in finished.stderr.splitlines() if "journal" in line.lower()]
+    assert 1 <= len(told) <= 4, finished.stderr
+    assert "ulimit -n" in told[0]
+
+
+@on_a_small_disk
+def test_a_disk_that_is_full_is_told_once_for_all_experiments_on_it(scripts: Scripts) -> None:
+    finished = run_on_small_disk(
+        scripts,
+        f"""{BEGIN}
+    others = [Experiment(f"alice/p/e{{n}}", dash_root="disk", echo=False).run.start() for n in range(12)]
+    fill()
+    for step in range(100):
+        for other in others:
+            other.metrics("m").log(step=step, note="x" * 100)
+    for other in others:
+        assert other.flush().pending
+    os.remove("disk/ballast")
+    for other in others:
+        other.run.complete()
+        assert other.status().acknowledged == 100
+    exp.run.complete()
+    """,
+    )
+    assert finished.returncode == 0, finished.stderr
+    told = [line for line in finished.stderr.splitlines() if "journal" in line.lower()]
+    assert 2 <= len(told) <= 4, finished.stderr
