@@ -73,6 +73,11 @@ class _Part(NamedTuple):
     columns: list[Column]
 
 
+def _first_position(found: tuple[int, _Part]) -> int:
+    positions = found[1].positions
+    return 0 if positions is None else int(positions[0])
+
+
 class Batcher:
     """Builds blocks for one journal; remembers the layouts that it has seen."""
 
@@ -81,11 +86,15 @@ class Batcher:
         self._has_numpy = "numpy" in sys.modules
 
     def blocks(self, packed: Packed, series: Sequence[Series]) -> list[Block]:
-        """Return the events as one block a series (`series` has them by id), rows in the order they were put."""
-        parts: dict[int, list[_Part]] = {}
-        for series_id, part in self._parts(*packed):
-            parts.setdefault(series_id, []).append(part)
-        return [_block(series[series_id], found) for series_id, found in parts.items()]
+        """Return the events as one block a series (`series` has them by id), rows in the order they were put.
+
+        The series are in order of their first rows, and so are the fields of each: lists show them in that order.
+        """
+        # Sorted before they are gathered: parts come by the lengths of their events. A block has few of them.
+        by_series: dict[int, list[_Part]] = {}
+        for series_id, part in sorted(self._parts(*packed), key=_first_position):
+            by_series.setdefault(series_id, []).append(part)
+        return [_block(series[series_id], found) for series_id, found in by_series.items()]
 
     def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
         if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY):
@@ -250,7 +259,10 @@ def _block(series: Series, parts: list[_Part]) -> Block:
             rows = own if column.rows is None else own[np.asarray(column.rows)]
             pieces.setdefault((column.field, column.type), []).append((rows, column.values))
     columns = []
-    for (field, kind), found in pieces.items():
+    # sorted by their first rows: a part that begins first may have fields of rows behind those of another
+    for (field, kind), found in sorted(
+        pieces.items(), key=lambda piece: min(int(rows[0]) for rows, _ in piece[1])
+    ):
         values = [values if kind == "o" else np.asarray(values, DTYPES[kind]) for _, values in found]
         columns.append(join_columns(field, kind, [rows for rows, _ in found], values, len(times)))
     return Block(series, times, columns)

@@ -299,3 +299,24 @@ def test_a_batch_of_numbers_makes_arrays_that_a_frame_takes_as_they_are() -> Non
 
     assert [np.asarray(column.values).dtype.str for column in block.columns] == ["<f8", "<i8", "|b1"]
     assert np.asarray(block.times).dtype.str == "<i8"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_series_and_fields_are_in_the_order_of_their_first_rows(seed: int) -> None:
+    """Whatever the lengths of the events, by which they are taken apart; lists of metrics show them so."""
+    rng = random.Random(seed)
+    names = [f"f{number}" for number in range(8)]
+    some = [1.5, 2, 300, 2**40, "text", [1], True, None]
+    events: list[Event] = []
+    for _ in range(400):
+        fields = {name: rng.choice(some) for name in rng.sample(names, rng.randint(1, 2))}
+        events.append((rng.randrange(40), NOW, fields))
+    blocks = Batcher().blocks(packed(events), SERIES)
+    assert [block.series for block in blocks] == [
+        SERIES[number] for number in dict.fromkeys(e[0] for e in events)
+    ]
+    for block in blocks:
+        rows = [fields for number, _, fields in events if SERIES[number] == block.series]
+        seen = dict.fromkeys(column.field for column in block.columns)
+        first = {name: next(at for at, fields in enumerate(rows) if name in fields) for name in seen}
+        assert list(first.values()) == sorted(first.values())
