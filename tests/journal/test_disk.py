@@ -231,3 +231,18 @@ def test_the_journal_is_never_opened_as_a_standard_stream(tmp_path: Path) -> Non
     exp = Experiment("alice/vision/closed", dash_root=tmp_path / "root")
     assert exp.metrics("train").read()["total"] == 2
     assert not verify(str(Path(exp.directory, "journal"))).damage
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a right there")
+def test_a_link_that_is_replaced_stays_and_leads_to_the_new_file(tmp_path: Path) -> None:
+    """Whoever has moved a segment to another disk has a reason to."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "segment").write_bytes(b"old")
+    (tmp_path / "segment").symlink_to(tmp_path / "far" / "segment")
+
+    REAL_DISK.replace(str(tmp_path / "segment"), b"new")
+
+    assert (tmp_path / "segment").is_symlink()
+    assert (tmp_path / "far" / "segment").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "far") == ["segment"]
+    assert sorted(os.listdir(tmp_path)) == ["far", "segment"]

@@ -50,6 +50,19 @@ def test_a_token_put_again_replaces_the_old_one(store: TokenStore) -> None:
     assert store.all() == {HERE: Token(SECRET)}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need a right there")
+def test_a_file_of_tokens_that_is_a_link_stays_one(store: TokenStore, config: Path, tmp_path: Path) -> None:
+    """Settings that are kept in one place are linked to where programs look for them."""
+    store.put(HERE, Token(OTHER))
+    (tmp_path / "far").mkdir(mode=0o700)
+    (config / "token.enc").rename(tmp_path / "far" / "token.enc")
+    (config / "token.enc").symlink_to(tmp_path / "far" / "token.enc")
+    store.put(HERE, Token(SECRET))
+    assert (config / "token.enc").is_symlink()
+    assert mode(tmp_path / "far" / "token.enc") == 0o600
+    assert TokenStore().all() == {HERE: Token(SECRET)}
+
+
 def test_it_is_kept_whether_others_may_use_a_token(store: TokenStore) -> None:
     store.put("https://a.example", Token(SECRET, is_shared=True))
     store.put("https://b.example", Token(OTHER))
