@@ -15,6 +15,8 @@ from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.log import logger
 from ml_dash.pipeline.layout import Layout, parse_layout
+from ml_dash.query.columns import meeting
+from ml_dash.series import Kind
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FEW = 16  # events: fewer are not worth numpy's fixed cost
 _FEW_WITHOUT_NUMPY = 1024  # events: fewer are not worth importing numpy for
+_WITH_FIELDS = frozenset({Kind.METRIC, Kind.TRACK})
+"""Kinds whose rows have fields of the caller's own."""
+_MOST_TOLD = 1000  # names that are remembered: a script that makes them up must not fill the memory
 _SHAPES_A_LENGTH = 8  # layouts looked for among events of one length before the rest are unpacked one by one
 
 
@@ -71,6 +76,7 @@ class _Part(NamedTuple):
     positions: Sequence[int] | npt.NDArray[np.int64] | None  # in the batch; None: these are all its events
     times: Sequence[int] | npt.NDArray[np.int64]
     columns: list[Column]
+    met: Iterable[str] = ()  # names under which values of a row meet
 
 
 def _first_position(found: tuple[int, _Part]) -> int:
@@ -84,6 +90,7 @@ class Batcher:
     def __init__(self) -> None:
         self._layouts: dict[int, list[Layout]] = {}
         self._has_numpy = "numpy" in sys.modules
+        self._told: set[tuple[Series, str]] = set()
 
     def blocks(self, packed: Packed, series: Sequence[Series]) -> list[Block]:
         """Return the events as one block a series (`series` has them by id), rows in the order they were put.
@@ -94,7 +101,25 @@ class Batcher:
         by_series: dict[int, list[_Part]] = {}
         for series_id, part in sorted(self._parts(*packed), key=_first_position):
             by_series.setdefault(series_id, []).append(part)
+            if part.met:
+                self._tell(series[series_id], part.met)
         return [_block(series[series_id], found) for series_id, found in by_series.items()]
+
+    def _tell(self, series: Series, names: Iterable[str]) -> None:
+        """Say, once each, which names of a row meet; no warning, for this is the background thread."""
+        for name in names:
+            if (
+                series.kind in _WITH_FIELDS
+                and (series, name) not in self._told
+                and len(self._told) < _MOST_TOLD
+            ):
+                self._told.add((series, name))
+                logger().warning(
+                    "Rows of %s have two values called %r, as {'a.b': 1, 'a': {'b': 2}} would: statistics, columns "
+                    "and charts take the one whose name is written out farther, else the later one (said once). Use "
+                    "one name.",
+                    "an unnamed metric" if series.name is None else repr(series.name), name,
+                )  # fmt: skip
 
     def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
         if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY):
@@ -206,14 +231,17 @@ def _numbers(layout: Layout, records: npt.NDArray[Any], positions: npt.NDArray[n
 
 def _unpacked(events: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Part]]:
     rows: dict[int, tuple[list[int], list[int], list[dict[str, Any]]]] = {}
+    met: dict[int, set[str]] = {}
     for position, event in events:
         series_id, time, fields = unpack(event)
+        if dict in map(type, fields.values()):
+            met.setdefault(series_id, set()).update(meeting(fields))
         positions, times, values = rows.setdefault(series_id, ([], [], []))
         positions.append(position)
         times.append(time)
         values.append(fields)
     for series_id, (positions, times, values) in rows.items():
-        yield series_id, _Part(positions, times, _columns(values))
+        yield series_id, _Part(positions, times, _columns(values), sorted(met.get(series_id, ())))
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[Column]:

@@ -2,10 +2,15 @@
 
 A nested dict is addressed by dotted paths (``{"a": {"b": 1}}`` is the field ``a.b``); an empty dict and the
 mark of a value that msgpack cannot carry (``__repr__``, ``__type__``) are values, not levels.
+
+In one row two values may meet under one path: ``{"a.b": 1, "a": {"b": 2}}``, or ``{"a": {1: 2, "1": 3}}``. The one
+counts whose name was written out farther (here 1), and of those that were written alike the later one (here 3). Rows
+that are read as rows have both, as they were logged.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,13 +38,39 @@ def is_level(value: Any) -> bool:
 def leaf_columns(block: Block) -> Iterator[Column]:
     """Yield the block's columns by dotted path and by type; columns of numbers come as they are.
 
-    What is yielded as ``"o"`` is neither a float, nor a bool, nor an int64.
+    What is yielded as ``"o"`` is neither a float, nor a bool, nor an int64. No row has two values under one path.
     """
-    for column in block.columns:
-        if column.type == "o":
-            yield from _split(column, block.count)
-        else:
-            yield column
+    leaves = [(column.field, leaf) for column in block.columns for leaf in _split(column, block.count)]
+    origins: dict[str, set[str]] = {}
+    for origin, leaf in leaves:
+        origins.setdefault(leaf.field, set()).add(origin)
+    for origin, leaf in leaves:
+        farther = [field for field in origins[leaf.field] if len(field) > len(origin)]
+        if not farther:
+            yield leaf
+            continue
+        taken = [other for field, other in leaves if other.field == leaf.field and field in farther]
+        kept = _without(leaf, taken, block.count)
+        if len(kept.values):
+            yield kept
+
+
+def leaves_of(value: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values in a nested dict by their dotted paths; see the module for those that meet."""
+    pairs = list(_leaves(value, prefix))
+    leaves = dict(pairs)
+    if len(leaves) < len(pairs):
+        # once more, with the names that are written out farther behind the others: the last one of a path counts
+        leaves.update(_leaves(value, prefix, ordered=True))
+    return leaves
+
+
+def meeting(row: dict[str, Any]) -> list[str]:
+    """Return the paths under which values of a row meet."""
+    if not any(map(is_level, row.values())):
+        return []
+    counted = Counter(path for path, _ in _leaves(row, ""))
+    return [path for path, count in counted.items() if count > 1]
 
 
 def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
@@ -175,29 +206,53 @@ def _no_objects(count: int) -> Array:
     return np.full(count, None, object)
 
 
-def _split(column: Column, count: int) -> Iterator[Column]:
+def _without(leaf: Column, others: Iterable[Column], count: int) -> Column:
+    """Return a column without the rows that others have."""
+    import numpy as np
+
+    free = np.ones(count, np.bool_)
+    for other in others:
+        free[slice(None) if other.rows is None else np.asarray(other.rows, np.intp)] = False
+    rows = np.arange(count) if leaf.rows is None else np.asarray(leaf.rows, np.intp)
+    kept = free[rows]
+    values = [value for value, keep in zip(leaf.values, kept.tolist(), strict=True) if keep]
+    values_kept = values if leaf.type == "o" else np.asarray(leaf.values)[kept]
+    return Column(leaf.field, leaf.type, rows[kept].astype(np.uint32), values_kept)
+
+
+def _split(column: Column, count: int) -> Iterable[Column]:
+    if column.type != "o":
+        return [column]
     import numpy as np
 
     leaves: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
     rows = range(count) if column.rows is None else column.rows
     for row, value in zip(rows, column.values, strict=True):
-        for path, leaf in _leaves(column.field, value):
+        inner = leaves_of(value, f"{column.field}.") if is_level(value) else {column.field: value}
+        for path, leaf in inner.items():
             key = path, _type_of(leaf)
             if key not in leaves:
                 leaves[key] = [], []
             leaves[key][0].append(row)
             leaves[key][1].append(leaf)
-    for (path, kind), (positions, values) in leaves.items():
-        everywhere = None if len(positions) == count else np.array(positions, np.uint32)
-        yield Column(path, kind, everywhere, values if kind == "o" else np.array(values, DTYPES[kind]))
+    return [
+        Column(
+            path,
+            kind,
+            None if len(positions) == count else np.array(positions, np.uint32),
+            values if kind == "o" else np.array(values, DTYPES[kind]),
+        )
+        for (path, kind), (positions, values) in leaves.items()
+    ]
 
 
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if is_level(value):
-        for key, item in value.items():
-            yield from _leaves(f"{path}.{key}", item)
-    else:
-        yield path, value
+def _leaves(value: dict[Any, Any], prefix: str, *, ordered: bool = False) -> Iterator[tuple[str, Any]]:
+    items = sorted(value.items(), key=lambda item: len(str(item[0]))) if ordered else value.items()
+    for key, item in items:
+        if is_level(item):
+            yield from _leaves(item, f"{prefix}{key}.", ordered=ordered)
+        else:
+            yield f"{prefix}{key}", item
 
 
 def _type_of(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.journal.blocks import Block, block_rows
-from ml_dash.query.columns import free_name, is_level
+from ml_dash.query.columns import free_name, leaves_of
 from ml_dash.query.times import nearest_ns, seconds_array
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _parquet(entries: list[dict[str, Any]]) -> bytes:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError("Reading a track as parquet", "pyarrow", "parquet") from error
-    rows = [dict(_flat(entry)) for entry in entries]
+    rows = [leaves_of(entry) for entry in entries]
     # not by pyarrow's `from_pylist`, which takes the columns of the first row alone
     names = dict.fromkeys((TIMESTAMP, *(name for row in rows for name in row)))
     arrays = {_utf8(name): _arrow([row.get(name) for row in rows], pa) for name in names}
@@ -177,14 +177,6 @@ def _parquet(entries: list[dict[str, Any]]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(arrays), sink)
     return bytes(sink.getvalue().to_pybytes())
-
-
-def _flat(fields: dict[Any, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in fields.items():
-        if is_level(value):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _utf8(name: str) -> str:

@@ -82,9 +82,5 @@ def _joined(parts: Sequence[Numbers], count: int) -> Numbers:
     everywhere = np.arange(count)
     rows = np.concatenate([everywhere if part.rows is None else part.rows for part in parts])
     values = np.concatenate([part.values for part in parts])
-    # stable: of two values in one row, the one of the later column stays behind
-    order = np.argsort(rows, kind="stable")
-    rows, values = rows[order], values[order]
-    # A row that has both a field "a.b" and a dict "a" with an item "b": as for numpy columns, the later one counts.
-    last = np.append(rows[1:] != rows[:-1], True)
-    return Numbers(rows[last], values[last])
+    order = np.argsort(rows)
+    return Numbers(rows[order], values[order])
