@@ -120,6 +120,9 @@ def row_time(given: Any) -> int:
         return time.time_ns()
     try:
         seconds = given if isinstance(given, (int, float)) else given.item()
+        # A truth value is an int to Python, and numpy's times and durations may give a number of nanoseconds.
+        if isinstance(seconds, bool) or getattr(getattr(given, "dtype", None), "kind", "") in {"M", "m"}:
+            raise TypeError
         if seconds == -1:
             # A thread's own: with -1 two threads that log side by side must not take each other's times.
             latest: int | None = getattr(LATEST, "time_ns", None)

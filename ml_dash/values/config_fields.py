@@ -1,27 +1,32 @@
 """Which objects count as a configuration, and what their fields are.
 
-Besides mappings these are dataclasses, named tuples, enum classes, and plain classes and their instances,
-such as `argparse.Namespace` or
+Besides mappings these are dataclasses, models of pydantic, classes of attrs and msgspec (of all these the fields, or of
+the class those that have a default), named tuples, enum classes, and plain classes and their instances, such as
+`argparse.Namespace` or
 
     class Args:
         learning_rate = 0.1
 
 For a plain class or instance the fields are its public attributes, inherited ones included, that are neither
 callable nor descriptors: a property is never called, because it may compute anything. What behaves (it can be
-called, indexed, iterated by `next` or entered by `with`) or is implemented in C is not a configuration: a
-model, a data loader, an open file or a lock has public attributes too, and storing those would look like
-success.
+called, indexed, iterated by `next` or entered by `with`), is implemented in C, or is a class of Python's own library or
+of this package, is not a configuration: a model, a data loader, an open file, a logger or an experiment has public
+attributes too, and storing those would look like success.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from enum import EnumMeta
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
 BEHAVIOUR = frozenset({"__call__", "__enter__", "__getitem__", "__len__", "__next__"})
+NAMESPACES = frozenset({"argparse.Namespace", "optparse.Values", "types.SimpleNamespace"})
+"""Classes of Python's library that are there to hold what a program is told."""
 
 
 def config_fields(value: object) -> dict[Any, Any] | None:
@@ -32,9 +37,9 @@ def config_fields(value: object) -> dict[Any, Any] | None:
         return dict(value.__members__)
     if dataclasses.is_dataclass(value):
         return _dataclass_defaults(value) if isinstance(value, type) else _dataclass_values(value)
-    if isinstance(value, tuple):
-        names = getattr(value, "_fields", None)
-        return dict(zip(names, value, strict=True)) if isinstance(names, tuple) else None
+    declared = declared_fields(value)
+    if declared is not None or isinstance(value, tuple):
+        return declared
     cls = value if isinstance(value, type) else type(value)
     if not _is_plain(cls):
         return None
@@ -42,6 +47,85 @@ def config_fields(value: object) -> dict[Any, Any] | None:
     if value is not cls:
         _overlay(fields, _instance_attributes(value))
     return fields or None
+
+
+def declared_fields(value: object) -> dict[str, Any] | None:
+    """Return the fields of a named tuple, a model of pydantic, an object of attrs or msgspec; of a class the defaults.
+
+    None for anything else. None of these libraries is imported.
+    """
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        return dict(zip(names, value, strict=True)) if isinstance(names, tuple) else None
+    cls: Any = value if isinstance(value, type) else type(value)
+    for attribute, default_of in _LIBRARIES.items():
+        # A model of pydantic has the older name, too, and any class may have a public one.
+        is_meant = attribute.startswith("__") is not hasattr(cls, "__pydantic_complete__")
+        fields = getattr(cls, attribute, None) if is_meant else None
+        if isinstance(fields, (dict, tuple)):
+            if value is cls:
+                return dict(_defaults(cls, fields, default_of))
+            names = [field if isinstance(field, str) else field.name for field in fields]
+            return {name: getattr(value, name) for name in names if hasattr(value, name)} | _extra(value)
+    return None
+
+
+def _defaults(cls: Any, fields: Any, default_of: Callable[[Any, Any], Any]) -> Iterator[tuple[str, Any]]:
+    for field in fields:
+        # What has no default raises, and so may a factory that needs other fields, or is the user's.
+        with contextlib.suppress(Exception):
+            yield (field if isinstance(field, str) else field.name), default_of(cls, field)
+
+
+def _extra(value: Any) -> dict[str, Any]:
+    """Return what a model of pydantic was given besides its fields, where it takes that."""
+    extra = getattr(value, "__pydantic_extra__", None)
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _of_pydantic(cls: Any, name: str) -> Any:
+    field = cls.model_fields[name]
+    if field.is_required():
+        raise LookupError(name)
+    return field.get_default(call_default_factory=True)
+
+
+def _of_older_pydantic(cls: Any, name: str) -> Any:
+    field = cls.__fields__[name]
+    if field.required:
+        raise LookupError(name)
+    return field.get_default()
+
+
+def _of_attrs(cls: Any, field: Any) -> Any:
+    del cls
+    default = field.default
+    factory = getattr(default, "factory", None)
+    if factory is not None:
+        return factory()
+    if type(default).__name__ in {"_Nothing", "NOTHING"}:
+        raise LookupError(field.name)
+    return default
+
+
+def _of_msgspec(cls: Any, name: str) -> Any:
+    import msgspec
+
+    field = next(each for each in msgspec.structs.fields(cls) if each.name == name)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    if field.default is msgspec.NODEFAULT:
+        raise LookupError(name)
+    return field.default
+
+
+_LIBRARIES: dict[str, Callable[[Any, Any], Any]] = {
+    "model_fields": _of_pydantic,
+    "__fields__": _of_older_pydantic,
+    "__attrs_attrs__": _of_attrs,
+    "__struct_fields__": _of_msgspec,
+}
+"""Under which attribute a class has its fields, and what returns the default of one."""
 
 
 def _dataclass_values(value: object) -> dict[str, Any]:
@@ -62,6 +146,10 @@ def _dataclass_defaults(cls: type) -> dict[str, Any]:
 
 def _is_plain(cls: type) -> bool:
     """Tell whether the class and all its bases are written in Python and hold data only."""
+    package = cls.__module__.partition(".")[0]
+    is_foreign = package == "ml_dash" or package in sys.stdlib_module_names
+    if is_foreign and f"{cls.__module__}.{cls.__qualname__}" not in NAMESPACES:
+        return False
     if any(BEHAVIOUR & vars(base).keys() for base in cls.__mro__):
         return False
     # A class written in C that holds anything has a constructor of its own.

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgpack
 from msgspec.msgpack import Encoder
 
+from ml_dash.values.foreign import translated
 from ml_dash.values.tensors import Deferred, defer, fetch, mark
 
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
@@ -108,7 +109,7 @@ def _plain(  # noqa: PLR0911 - one line a kind of value
         return unstorable(value)
     within = (*above, id(value))
     if isinstance(value, Mapping):
-        return {_key(key): plain(item, unstorable, within) for key, item in value.items()}
+        return _named((key, plain(item, unstorable, within)) for key, item in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item, unstorable, within) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -120,6 +121,17 @@ def _plain(  # noqa: PLR0911 - one line a kind of value
     if deferred is not None:
         return deferred
     return _foreign(value, unstorable, within)
+
+
+def _named(items: Iterable[tuple[Any, Any]]) -> dict[str | int, Any]:
+    """Return a dict with keys that msgpack carries; of keys of one text the later one gives way: ``None_``."""
+    named: dict[str | int, Any] = {}
+    for key, item in items:
+        name = _key(key)
+        while name in named:
+            name = f"{name}_"
+        named[name] = item
+    return named
 
 
 def _key(key: Any) -> str | int:
@@ -138,6 +150,9 @@ def _foreign(value: Any, unstorable: Callable[[Any], Any], within: tuple[int, ..
     """A float, str or bytes subclass, a numpy or tensor value, a date…, or something that cannot be stored."""
     if isinstance(value, (float, str, bytes)):
         return _base(value)
+    told = translated(value)
+    if told is not value:
+        return plain(told, unstorable, within)
     if callable(getattr(value, "item", None)):
         inner = fetch(value)
         # numpy's longdouble and the like give themselves back.
@@ -245,10 +260,8 @@ def pack_event(
     converted: dict[str, Any] = {}
     for name, value in fields.items():
         if type(value) is dict:  # as a message's metadata: each of its keys is told by itself
-            inner = {
-                _key(key): _noted(f"{name}.{_key(key)}", item, unstorable) for key, item in value.items()
-            }
-            converted[name] = inner
+            inner = ((key, _noted(f"{name}.{_key(key)}", item, unstorable)) for key, item in value.items())
+            converted[name] = _named(inner)
         else:
             converted[name] = _noted(name, value, unstorable)
     try:

@@ -8,6 +8,7 @@ values (a dict within a list stays a dict), or `{}` for an empty dict. All of it
 infinities. What else is taken:
 
 - dicts, and the configuration objects of `ml_dash.values.config_fields`: each field by itself
+- times, UUIDs, decimals and what else is told by its text, see `ml_dash.values.foreign`: the text
 - an enum's member: its value, or its name where the value is not a scalar
 - a path: its text
 - tuples and other sequences: a list
@@ -19,12 +20,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from enum import Enum
 from typing import Any, NoReturn, SupportsIndex
 
-from ml_dash.errors import InvalidParameterError
+from ml_dash.errors import InvalidParameterError, ValueWarning
+from ml_dash.log import warn_user
 from ml_dash.values.config_fields import config_fields
+from ml_dash.values.foreign import translated
 
 MAX_DEPTH = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
@@ -58,7 +62,24 @@ def flatten_params(values: Mapping[str, Any]) -> dict[str, Any]:
         >>> flatten_params({"lr": 0.1, "model": {"layers": (64, 64)}})
         {'lr': 0.1, 'model.layers': [64, 64]}
     """
-    return _flat(_tree(_Converter().leaves(values, ())))
+    converter = _Converter()
+    leaves = list(converter.leaves(values, ()))
+    met = [*_meeting(path for path, _ in leaves), *converter.met]
+    if met:
+        names = ", ".join(map(_shown, met[:5]))
+        warn_user(
+            f"one call of params.set() gives {names} twice, as {{'a.b': 1, 'a': {{'b': 2}}}} would give 'a.b': the "
+            "later one is stored. Use one name for each.",
+            ValueWarning,
+        )
+    return _flat(_tree(leaves))
+
+
+def _meeting(paths: Iterable[Keys]) -> Iterator[str]:
+    """Yield, once each, the names that are there twice, or both as a value and as a dict."""
+    counted = Counter(paths)
+    above = {path[:depth] for path in counted for depth in range(1, len(path))}
+    return (".".join(path) for path, count in counted.items() if count > 1 or path in above)
 
 
 def fold_params(sets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,9 +139,10 @@ def _flat(root: _Level) -> dict[str, Any]:
 class _Converter:
     """Walks over values that may be nested without end, and turns them into plain ones."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_open", "met")
 
     def __init__(self) -> None:
+        self.met: list[str] = []  # names that dicts in lists have twice
         # The containers that are being walked over, by id, so that a cycle is seen at its first repetition.
         self._open: dict[int, object] = {}
 
@@ -132,7 +154,7 @@ class _Converter:
         if is_leaf:
             yield path, leaf
             return
-        fields = _fields(value, where)
+        fields = _fields(leaf, where)
         if not fields and path:
             yield path, {}
         self._enter(value, where)
@@ -141,20 +163,22 @@ class _Converter:
         del self._open[id(value)]
 
     def _leaf(self, value: Any, where: str) -> tuple[bool, Any]:
-        """Return whether `value` is a scalar or a list, and if so its plain form."""
+        """Return whether `value` is a scalar or a list, and its plain form if so, else what has its fields."""
         if isinstance(value, Enum):
             value = value.value if isinstance(value.value, SCALARS) else value.name
         elif isinstance(value, os.PathLike):
             value = os.fspath(value)
-        elif "numpy" in sys.modules:
-            value = _without_numpy(value, where)
+        else:
+            value = translated(value)
+            if "numpy" in sys.modules:
+                value = _without_numpy(value, where)
         if value is None or isinstance(value, SCALARS):
             return True, _scalar(value, where)
         if isinstance(value, AbstractSet):
             return True, _sorted(self._list(value, where))
         if _is_list(value):
             return True, self._list(value, where)
-        return False, None
+        return False, value
 
     def _list(self, value: Iterable[Any], where: str) -> list[Any]:
         self._enter(value, where)
@@ -167,11 +191,13 @@ class _Converter:
         is_leaf, leaf = self._leaf(value, where)
         if is_leaf:
             return leaf
-        fields = _fields(value, where)
+        fields = _fields(leaf, where)
         self._enter(value, where)
-        items = {}
+        items: dict[str, Any] = {}
         for key, item in fields.items():
             name = _key(key, where)
+            if name in items:
+                self.met.append(f"{where}.{name}")
             items[name] = self._item(item, f"{where}.{name}")
         del self._open[id(value)]
         return items

@@ -13,7 +13,6 @@ import threading
 from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
-from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -319,13 +318,11 @@ class BrokenRepr:
         (random.Random(0), "random.Random", "str"),
         (np.random.default_rng(0), "Generator", "str"),
         (ValueError("x"), "ValueError", "str"),
-        (Decimal(1), "decimal.Decimal", "str"),
         ((item for item in [1]), "generator", "str"),
         (iter([]), "list_iterator", "str"),
         (1j, "complex", ".real"),
         (np.complex128(1j), "numpy.complex128", ".real"),
         (np.array([1j]), "numpy.ndarray", "str"),
-        (np.datetime64("2026-01-01", "ns"), "numpy.datetime64", "str"),
         (b"bytes", "bytes", ".hex"),
         (bytearray(b"bytes"), "bytearray", ".hex"),
         (memoryview(b"bytes"), "memoryview", ".hex"),
@@ -414,6 +411,10 @@ def test_any_other_key_is_refused(key: Any) -> None:
         flat(weights={key: 1})
 
 
+TOLD = pytest.mark.filterwarnings("ignore:one call of params.set:ml_dash.errors.ValueWarning")
+
+
+@TOLD
 @pytest.mark.parametrize(
     ("values", "stored"),
     [
@@ -491,6 +492,7 @@ def test_a_flat_dict_stays_as_it_is_and_is_json(nested: dict[str, Any]) -> None:
     assert json.loads(json.dumps(stored)) == stored
 
 
+@TOLD
 @given(CLASHING)
 def test_no_stored_key_lies_above_another(values: dict[str, Any]) -> None:
     stored = flatten_params(values)
@@ -498,6 +500,7 @@ def test_no_stored_key_lies_above_another(values: dict[str, Any]) -> None:
     assert all(values[key] == value for key, value in stored.items())
 
 
+@TOLD
 @given(st.lists(CLASHING, max_size=4))
 def test_merging_call_by_call_is_as_if_each_key_were_set_in_turn(calls: list[dict[str, Any]]) -> None:
     merged: dict[str, Any] = {}
