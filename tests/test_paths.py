@@ -95,6 +95,7 @@ def test_every_way_to_give_a_path_knows_the_home(home: Path, monkeypatch: pytest
     root = "--root=~/runs"
     assert PREFIX in succeed("ls", "~/runs")
     assert "COMPLETED" in succeed("show", PREFIX, root)
+    assert "COMPLETED" in succeed("show", f"~/runs/{PREFIX}")
     assert invoke("export", PREFIX, root, "-o", "~/out.csv").code == 0
     succeed("download", PREFIX, root, "--output=~/files")
     assert (home / "out.csv").exists()

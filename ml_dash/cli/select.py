@@ -93,7 +93,7 @@ def _by_prefix(name: str, root: str) -> Located | None:
 
 
 def _by_path(name: str, root: str) -> Located | None:
-    path = os.path.normpath(name) if name else name
+    path = os.path.normpath(os.path.expanduser(name)) if name else name
     if path and not is_experiment(path) and os.path.basename(os.path.abspath(path)) == "journal":
         path = os.path.dirname(os.path.abspath(path))
     if not path or not is_experiment(path):

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import FileStoreError
+from ml_dash.errors import FileStoreError, InvalidArgumentError
 from ml_dash.paths import local_path
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Below:
         self, rows: Sequence[Mapping[str, Any]], directory: str | os.PathLike[str] | None = None
     ) -> None:
         self._root = None if directory is None else local_path(directory, "dest_path", "out/")
+        if self._root is not None and os.path.exists(self._root) and not os.path.isdir(self._root):
+            raise InvalidArgumentError(
+                f"{self._root!r} is not a directory, and these files keep their paths below one: name a directory"
+            )
         own = [_safe_segments(row) for row in rows]
         self._own = {_folded(names) for names in own}
         self._directories = {_folded(names[:end]) for names in own for end in range(1, len(names))}

@@ -223,6 +223,14 @@ def test_what_is_no_file_is_neither_followed_nor_replaced(
     assert (tmp_path / "elsewhere").read_bytes() == b"mine"
 
 
+def test_a_file_is_no_directory_to_download_to(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    done = invoke("download", PREFIX, "-o", tmp_path / "out", "--root", saved)
+    assert (done.code, done.out) == (2, "")
+    assert "is not a directory" in done.err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_a_dash_is_standard_output_for_one_file(saved: Path, tmp_path: Path) -> None:
     """Its bytes and nothing else; of several files there, one could not tell where the next begins."""
     (tmp_path / "cwd").mkdir()

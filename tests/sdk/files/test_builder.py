@@ -558,6 +558,11 @@ def test_a_pattern_downloads_all_below_a_directory(exp: Experiment, here: Path) 
     assert (here / "out/models/x/b.pt").read_text() == "models/x/b.pt"
     assert not (here / "out/notes.txt").exists()
     assert exp.files("*.nothing").download("out") == []
+    for path in ("notes.txt", os.devnull):
+        (here / "notes.txt").write_text("mine")
+        with pytest.raises(InvalidArgumentError, match="is not a directory"):
+            exp.files("models/**").download(path)
+    assert (here / "notes.txt").read_text() == "mine"
 
 
 def test_a_pattern_never_writes_outside_the_directory_through_a_link(exp: Experiment, here: Path) -> None:
