@@ -85,6 +85,7 @@ class Tally:
             acknowledged, pending = self._durable, unsynced
         else:
             delivered = delivery.delivered() + self._earlier
+            delivered["lost"] += delivery.lost_unread(self._written - self._earlier.total())
             pending = self._written - delivered.total()
             acknowledged = delivered.pop("acknowledged", 0)
             dropped += delivered

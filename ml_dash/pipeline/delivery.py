@@ -123,6 +123,17 @@ class Delivery:
             lost=state.lost_rows,
         )
 
+    def lost_unread(self, written: int) -> int:
+        """Return how many of the rows that were written are in frames that are lost with their heads.
+
+        Nobody knows how many rows such a frame had; but what is left when every frame has come to its end is theirs.
+        """
+        seq, state = self._writer.written_seq, self.state
+        if not state.lost_frames or state.acknowledged_seq.get(self._writer_id, 0) < seq:
+            return 0
+        rows = state.acknowledged_rows.get(self._writer_id, 0) + state.rejected_rows.get(self._writer_id, 0)
+        return max(0, written - rows - state.lost_rows)
+
     @property
     def has_all(self) -> bool:
         """Whether the server has every frame that was written, every blob of a file, and what was said."""

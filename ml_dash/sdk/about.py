@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.disk import is_shortage
 from ml_dash.log import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
 from ml_dash.values.pack import PACK_ERRORS, fetched, pack, plain, represent
@@ -61,13 +62,23 @@ class About:
         }
 
     def known(self) -> dict[str, Any]:
-        """Return what was given, and for what was not, what is stored here, if anything is."""
-        stored = {name: self.stored().get(name) for name in DESCRIBED}
+        """Return what was given, and for what was not, what is stored here, if anything is.
+
+        OSError where there are no descriptors or no memory to read that with: what is stored would be forgotten.
+        """
+        record = self._read()
+        stored = {name: record.get(name) for name in DESCRIBED}
         return {name: value for name, value in stored.items() if value is not None} | self.record()
 
     def stored(self) -> dict[str, Any]:
         """Return what an earlier run has stored here, and empty where that is nothing."""
         # Unreadable is the same as not there: what is said about a run must not stop it.
+        try:
+            return self._read()
+        except OSError:
+            return {}
+
+    def _read(self) -> dict[str, Any]:
         import json
 
         if self.is_fixed:
@@ -75,7 +86,11 @@ class About:
         try:
             with open(os.path.join(self.directory, "experiment.json"), "rb") as file:
                 record = json.load(file)
-        except (OSError, ValueError):
+        except ValueError:
+            return {}
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return {}
         return record if isinstance(record, dict) else {}
 

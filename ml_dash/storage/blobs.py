@@ -93,6 +93,16 @@ class Staging:
             return False
         return stat.S_ISREG(status.st_mode) and status.st_size == size
 
+    def is_out_of_reach(self, checksum: str) -> bool:
+        """Whether nobody can tell if the blob is here: one that cannot be looked at is not gone by that."""
+        try:
+            os.stat(self.path_of(checksum))
+        except NOT_THERE:
+            return False
+        except OSError:
+            return True
+        return False
+
     def _keep(self, temporary: str, copied: Copied) -> Staged:
         """Give a complete blob its name, unless it is here already."""
         staged = Staged(*copied, self.path_of(copied.checksum))

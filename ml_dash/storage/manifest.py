@@ -80,20 +80,22 @@ class Manifest:
         return said if name == prefix else {**said, "prefix": name, "formerly": prefix}
 
     def _said(self) -> Mapping[str, Any]:
+        record = self._side()
+        return record if isinstance(record.get("prefix"), str) else self._read().about
+
+    def _side(self) -> dict[str, Any]:
         path = os.path.join(self.directory, "experiment.json")
         try:
             record = json.loads(self._disk.read_at(path, 0, self._disk.size(path)))
         except (OSError, ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict) and isinstance(record.get("prefix"), str):
-            return record
-        return self._read().about
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def meant_for(self) -> dict[str, str | None]:
         """Return, for each writer, the URL of the server that its run was meant for; None for local mode.
 
         A writer that began no run, as a forked child's, was meant for where all others were; where they differ, for
-        none.
+        none. Where no writer says it, ``experiment.json`` does.
         """
         return self._read().urls
 
@@ -141,7 +143,9 @@ class Manifest:
         said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
         began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
         common = set(began.values())
-        fallback = common.pop() if len(common) == 1 else None
+        # Where no start is left, as where the directory was moved away under the run, the side file says it.
+        side = self._side().get("url") if not began else None
+        fallback = common.pop() if len(common) == 1 else side if isinstance(side, str) else None
         now = self._clock.time_ns()
         # each writer by itself: together, one that is alive would hide another that is dead
         found = {writer: fold_runs([own], now_ns=now) for writer, own in runs.items()}

@@ -158,6 +158,8 @@ class BlobUploader(Task, BlobObserver):
         # From the disk: to remember all that was ever sent would take memory without a bound.
         index = JournalIndex(os.path.join(self._target.directory, "journal"), disk=self._target.disk)
         index.refresh()
+        for path, reason in index.unreadable.items():
+            raise OSError(f"{path} cannot be read: {reason}")  # nobody knows what it names: asked again later
         rows = (
             fields
             for writer, blocks in index.blocks_by_writer(FILES)

@@ -24,6 +24,7 @@ from ml_dash import (
     ml_dash_experiment,
 )
 from tests.support.scripts import python, start_python
+from tests.support.unreadable import no_descriptors
 
 
 def test_a_prefix_of_two_segments_repeats_the_project_as_the_name(root: str) -> None:
@@ -266,6 +267,17 @@ def test_the_readable_snapshots_say_what_the_journal_says(root: str) -> None:
     assert {name: record[name] for name in expected} == expected
     assert record["startedAt"] <= record["endedAt"]
     assert json.loads(Path(exp.directory, "parameters.json").read_text()) == {"lr": 0.1, "model.layers": 2}
+
+
+def test_what_is_stored_is_not_forgotten_for_want_of_descriptors(root: str) -> None:
+    """The side file is not written anew without what could not be read of the one before."""
+    with Experiment("a/b/c", dash_root=root, tags=["keep"], readme="why").run:
+        pass
+    about = Experiment("a/b/c", dash_root=root)._session.about
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        about.known()
+    known = about.known()
+    assert (known["tags"], known["readme"]) == (["keep"], "why")
 
 
 def test_metadata_that_cannot_be_stored_does_not_keep_a_run_from_starting(root: str) -> None:
@@ -606,6 +618,7 @@ def test_warnings_are_not_raised_by_ordinary_use(root: str) -> None:
             exp.flush()
 
 
+@pytest.mark.filterwarnings("ignore:.*missing:ml_dash.JournalDamageWarning")  # the frames of before are
 @pytest.mark.parametrize("what", ["directory", "root"])
 def test_a_journal_that_is_deleted_while_it_is_written_is_not_vouched_for(
     what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -628,6 +641,7 @@ def test_a_journal_that_is_deleted_while_it_is_written_is_not_vouched_for(
     assert "deleted or moved" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore:.*missing:ml_dash.JournalDamageWarning")  # the frames of before are
 def test_a_journal_that_is_moved_while_it_is_written_goes_on_where_it_belongs(tmp_path: Path) -> None:
     """Rows that were not acknowledged when the root was renamed are written again below the old name."""
     exp = Experiment("alice/vision/moved", dash_root=tmp_path / "root", echo=False)

@@ -15,6 +15,7 @@ from ml_dash.errors import JournalDamageWarning
 from ml_dash.journal.verify import verify
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.seen import TOKEN, Seen, law, until
+from tests.support.shell import invoke
 
 PREFIX = "alice/p/run"
 
@@ -107,6 +108,46 @@ def test_rows_that_were_removed_before_the_server_had_them_are_lost_and_counted(
         assert steps(exp) == list(range(15, 20))
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("is_up", [True, False], ids=["online", "offline"])
+def test_a_run_whose_directory_is_moved_while_it_is_open_loses_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_up: bool
+) -> None:
+    """Rows that are only in the moved directory count as lost to the run, and are sent under the new name."""
+    root = tmp_path / "dash"
+    with EmbeddedServer(data=tmp_path / "server", admin_token=TOKEN) as server:
+        monkeypatch.setenv("ML_DASH_TOKEN", TOKEN)
+        monkeypatch.setenv("ML_DASH_API_URL", server.url)
+        monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
+        exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False).run.start()
+        log(exp, 0, 10)
+        until(lambda: exp.flush(60).pending == 0, "the first rows at the server")
+        if not is_up:
+            server.stop()
+        log(exp, 10, 15)
+        assert exp.flush(60 if is_up else None).durable == 15
+        move(root)
+        log(exp, 15, 20)
+        if not is_up:
+            server.start()
+
+        def end() -> None:
+            until(lambda: exp.flush(60).pending == 0, "nothing pending")
+            law(exp)
+            assert exp.status().dropped == ({} if is_up else {"lost": 5})
+            exp.run.complete()
+            steps(exp)
+
+        with pytest.warns(JournalDamageWarning, match="missing"):
+            end()
+
+        done = invoke("sync", root)
+        assert done.code == 0
+        assert "local mode" not in done.err
+        there = {*Seen(server, PREFIX).values("step"), *Seen(server, "alice/p/old").values("step")}
+        assert there == set(range(20))
+        assert Seen(server, "alice/p/old").values("step")[:15] == list(range(15))
 
 
 def test_a_run_whose_directory_is_removed_while_it_is_open_goes_on(tmp_path: Path) -> None:

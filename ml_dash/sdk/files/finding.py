@@ -109,7 +109,9 @@ class FileFinder:
                 f"cannot make the directory {parent!r}: {error.strerror or error}; choose another dest_path="
             ) from error
         damaged: ContentError | None = None
-        if staging.has(row["checksum"], row["sizeBytes"]):
+        # One that cannot be looked at is not gone by that: it is only had from the server, if there is one.
+        out_of_reach = session.destination.url is None and staging.is_out_of_reach(row["checksum"])
+        if staging.has(row["checksum"], row["sizeBytes"]) or out_of_reach:
             try:
                 copy_blob(staging.path_of(row["checksum"]), dest, row["checksum"], row["sizeBytes"])
             except (ContentError, FileMissingError) as error:

@@ -33,6 +33,7 @@ from ml_dash.sdk.files.builder import FileBuilder
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.seen import TOKEN
+from tests.support.unreadable import unreadable
 
 _NUMBERS = itertools.count()
 MODES = ("local", "hybrid", "remote")
@@ -484,6 +485,16 @@ def test_a_download_replaces_a_file_that_is_there(exp: Experiment, model: Path, 
     assert exp.files("models/model.pt").download("x.pt") == "x.pt"
     assert (here / "x.pt").read_bytes() == b"weights"
     assert sorted(path.name for path in here.iterdir()) == ["model.pt", "x.pt"]
+
+
+def test_a_content_that_cannot_be_looked_at_is_not_said_to_be_removed(model: Path, here: Path) -> None:
+    """The error says what the system says; afterwards it is there."""
+    with Experiment("alice/proj/unread", dash_root=here / "root", echo=False).run as exp:
+        row = exp.files("models").save(model)
+        with unreadable(blob_path(exp, row)), pytest.raises(FileStoreError, match="cannot read"):
+            exp.files("models/model.pt").download("x.pt")
+        exp.files("models/model.pt").download("x.pt")
+    assert (here / "x.pt").read_bytes() == b"weights"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes and links like these")
