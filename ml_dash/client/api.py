@@ -247,7 +247,8 @@ class Client:
         raise self._foreign(answer)
 
     def _error(self, answer: Answer, code: str, message: str, details: Mapping[str, Any]) -> ServerError:
-        seconds = retry_after_seconds(answer.headers.get("retry-after"), self._clock.time_ns)
+        headers = answer.headers
+        seconds = retry_after_seconds(headers.get("retry-after"), self._clock.time_ns, headers.get("date"))
         return ServerError(self.url, answer.status, code, message, retry_after=seconds, details=details)
 
     def _foreign(self, answer: Answer) -> NotMlDashError:

@@ -139,18 +139,31 @@ def patience_of(error: ServerError) -> Patience:
     return _STATUSES.get(error.status, ("soon", False))[0]
 
 
-def retry_after_seconds(value: str | None, time_ns: Callable[[], int]) -> float | None:
-    """Return the seconds that a ``Retry-After`` header, a number or a date, asks for; None where it makes no sense."""
+def retry_after_seconds(
+    value: str | None, time_ns: Callable[[], int], answered: str | None = None
+) -> float | None:
+    """Return the seconds that a ``Retry-After`` header, a number or a date, asks for; None where it makes no sense.
+
+    A date is by the server's clock: `answered` is the answer's ``Date``, and only without one this machine's clock is
+    asked.
+    """
     if value is None:
         return None
     try:
         if value.strip().replace(".", "", 1).isdigit():
             seconds = float(value)  # RFC 9110 has whole seconds only, and some servers send fractions
         else:
-            seconds = parsedate_to_datetime(value).timestamp() - time_ns() / _NANOSECONDS
+            seconds = parsedate_to_datetime(value).timestamp() - _now(time_ns, answered)
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_MAX)
+
+
+def _now(time_ns: Callable[[], int], answered: str | None) -> float:
+    try:
+        return parsedate_to_datetime(answered or "").timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return time_ns() / _NANOSECONDS
 
 
 class Trouble(NamedTuple):

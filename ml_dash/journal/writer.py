@@ -128,13 +128,13 @@ class JournalWriter:
     @property
     def is_gone(self) -> bool:
         """Whether somebody has removed, or moved away, all that this writer has written."""
-        if not self._written_seq:
-            return False
-        try:
-            names = [parse_segment_name(name) for name in self._disk.list(self._directory)]
-        except OSError:
-            return False  # nobody can tell
-        return not any(name and name[0] == self._writer_id for name in names)
+        writers = _writers(self._directory, self._disk)
+        return bool(self._written_seq) and writers is not None and self._writer_id not in writers
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether a writer that was born later has written: readers put its rows behind all of this one's."""
+        return self._writer_id < max(_writers(self._directory, self._disk) or (), default="")
 
     def append(self, blocks: Sequence[Block]) -> int:
         """Write a frame, and return its number.
@@ -346,3 +346,12 @@ class JournalWriter:
             # in front: what was homeless before has higher numbers
             self._homeless.extendleft(reversed(self._unsynced))
             self._unsynced.clear()
+
+
+def _writers(directory: str, disk: Disk) -> set[str] | None:
+    """Return the writers that a journal has segments of; None where nobody can tell."""
+    try:
+        names = [parse_segment_name(name) for name in disk.list(directory)]
+    except OSError:
+        return None
+    return {name[0] for name in names if name}

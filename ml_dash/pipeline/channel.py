@@ -137,9 +137,14 @@ class Channel:
         """Go on for a run that begins again: as another writer, where this one's journal was removed.
 
         By us, when the server had all of it; or by somebody else, who has moved it away: without its first frames it
-        would look damaged.
+        would look damaged. So it does where another process has run meanwhile: its rows come before those of this run.
         """
-        if not (self._tidied or self.writer.is_gone):
+        idle = (
+            not self._tally.has_unsynced
+            and self.is_written()
+            and (not self.delivery or self.delivery.has_all)
+        )
+        if not (self._tidied or self.writer.is_gone or (idle and self.writer.is_overtaken)):
             return
         if (retired := self.delivery) is not None:
             retired.stop()  # before a lock is taken: it speaks with the event loop

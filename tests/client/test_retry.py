@@ -128,6 +128,20 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | N
     assert retry_after_seconds(header, lambda: NOON) == seconds
 
 
+@pytest.mark.parametrize(
+    ("answered", "seconds"),
+    [
+        ("Tue, 14 Nov 2023 23:13:00 GMT", 50.0),
+        ("Tue, 14 Nov 2023 23:14:00 GMT", 0.0),
+        ("nonsense", RETRY_AFTER_MAX),
+        ("", RETRY_AFTER_MAX),
+    ],
+)
+def test_a_date_to_come_back_at_is_by_the_clock_of_who_names_it(answered: str, seconds: float) -> None:
+    """Here the server's is an hour ahead; only where it does not say so, ours is asked."""
+    assert retry_after_seconds("Tue, 14 Nov 2023 23:13:50 GMT", lambda: NOON, answered) == seconds
+
+
 @pytest.mark.parametrize("status", [401, 403, 413])
 def test_what_a_proxy_refuses_is_not_told_as_the_servers_word(status: int) -> None:
     """No token and no grant would help."""

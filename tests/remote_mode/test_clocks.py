@@ -33,7 +33,7 @@ ATTEMPT = """
     exp.log("attempt {number}")
     saved = exp.files("out").save_text("{number}", to="result.txt")
     if {number} > 0:
-        (first,) = exp.files("first.txt").list()
+        first = (exp.files("first.txt").list() or [exp.files().save_text("first", to="first.txt")])[0]
     else:
         first = exp.files().save_text("first", to="first.txt")
     exp.files(file_id=first["id"], description="attempt {number}").update()
@@ -90,3 +90,23 @@ def test_a_run_at_a_server_that_was_begun_on_a_machine_whose_clock_is_behind_is_
     attempt(tmp_path, server.url, None, 1, 0, KILLED)
     run = Experiment(PREFIX, dash_url=server.url, dash_root=None).view.run(stale_after=0)
     assert (run.status, run.ended_at) == ("RUNNING", None)
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote-only"])
+def test_a_run_that_is_begun_again_comes_behind_one_of_another_process(
+    *, keeps: bool, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    root = str(tmp_path / "dash") if keeps else None
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False)
+    for number in (0, 2):
+        with exp.run:
+            exp.params.set(lr=number)
+            exp.metrics("train").log(number=number)
+        if number == 0:
+            attempt(tmp_path, server.url, root, 1, -60, "exp.run.complete()")
+    for place in (root, None):
+        seen = Experiment(PREFIX, dash_url=server.url, dash_root=place)
+        assert [row["data"]["number"] for row in seen.metrics("train").read()["data"]] == [0, 1, 2]
+        assert seen.params.get()["lr"] == 2
+    status = exp.status()
+    assert (status.logged, status.acknowledged, status.pending, status.dropped) == (4, 4, 0, {})

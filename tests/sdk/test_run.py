@@ -224,6 +224,32 @@ def test_a_run_reopened_by_another_process_goes_on_where_it_stopped(root: str, t
 # --- the end
 
 
+def test_a_run_reopened_after_another_process_has_run_comes_behind_that_one(
+    root: str, tmp_path: Path
+) -> None:
+    """As from a notebook that was left open while a script went on with the experiment."""
+    exp = Experiment("a/b/c", dash_root=root, echo=False)
+    code = f"""
+        from ml_dash import Experiment
+
+        with Experiment("a/b/c", dash_root={root!r}, echo=False).run as exp:
+            exp.params.set(lr=1)
+            exp.metrics("train").log(number=1)
+    """
+    for number in (0, 2):
+        with exp.run:
+            exp.params.set(lr=number)
+            exp.metrics("train").log(number=number)
+        if number == 0:
+            python(code, tmp_path)
+
+    assert [row["data"]["number"] for row in exp.metrics("train").read()["data"]] == [0, 1, 2]
+    assert exp.params.get() == {"lr": 2}
+    assert exp.view.run().status == "COMPLETED"
+    status = exp.status()
+    assert (status.logged, status.acknowledged, status.pending, status.dropped) == (4, 4, 0, {})
+
+
 @pytest.mark.parametrize(
     ("method", "status"), [("complete", "COMPLETED"), ("fail", "FAILED"), ("cancel", "CANCELLED")]
 )
