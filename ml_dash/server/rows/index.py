@@ -7,6 +7,7 @@ blocks in their place meanwhile, the rows and their indices are the same.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from functools import lru_cache, partial
 from itertools import groupby
@@ -21,7 +22,7 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize_together
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
-from ml_dash.server.errors import ApiError
+from ml_dash.server.errors import ApiError, busy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
+_LOG = logging.getLogger("ml_dash.server")
 # few at first: most questions are answered by them, and their first rows come sooner
 _FEW, _MANY = 16, 256
 """Blocks fetched by the first statement, and by later ones."""
@@ -109,8 +111,12 @@ def load_data(objects: ObjectStore, stored: StoredBlock) -> bytes:
             raise _unreadable("the database does not say where they are")
         try:
             data = objects.get(stored.object, stored.offset, stored.length)
-        except OSError as error:
+        except FileNotFoundError as error:
             raise _unreadable(str(error)) from error
+        except OSError as error:
+            # out of reach, or out of descriptors: nothing is known to be wrong with them
+            _LOG.warning("rows that are stored could not be read: %s", error)
+            raise busy("the server's blob store cannot be used at this moment") from error
     # each time: a disk or an object store may return other bytes than it was given
     if zlib.crc32(data) != stored.crc:
         raise _unreadable(f"their checksum is wrong (object {stored.object})")

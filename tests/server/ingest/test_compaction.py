@@ -31,6 +31,7 @@ from tests.support.serving import (
     until,
 )
 from tests.support.stored import impatient, stored
+from tests.support.unreadable import unreadable
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -252,6 +253,29 @@ def test_a_damaged_object_is_an_error_and_never_wrong_rows(
     answer = client.ask("GET", f"/experiments/{experiment}/metrics/rows", name="train", start_index=30_000)
     assert (answer.status, answer.error["code"]) == (500, "internal")
     assert "checksum" in answer.error["message"]
+
+
+def test_rows_that_cannot_be_read_now_are_asked_for_again_and_those_that_are_gone_are_not(
+    idle: EmbeddedServer, client: Client, tmp_path: Path
+) -> None:
+    """A disk that refuses, or a process out of descriptors, is no reason to restore a backup."""
+    store, experiment = opened(idle), client.create()
+    client.stored(experiment, *frames(1, 2, rows=20_000))
+    with store.database.read() as connection:
+        name = connection.execute(select(OBJECTS.c.name)).scalar_one()
+    path = tmp_path / "data" / "blobs" / name
+
+    def code() -> tuple[int, str]:
+        answer = client.ask(
+            "GET", f"/experiments/{experiment}/metrics/rows", name="train", start_index=30_000
+        )
+        return answer.status, "" if answer.status == 200 else answer.error["code"]
+
+    with unreadable(path):
+        assert code() == (503, "busy")
+    assert code() == (200, "")
+    path.unlink()
+    assert code() == (500, "internal")
 
 
 def test_blocks_are_counted_by_the_same_law_before_and_after(idle: EmbeddedServer, client: Client) -> None:
