@@ -124,7 +124,8 @@ FAULTS = (
         "files that lost bytes",
     ),
     *("write ENOSPC", "write EIO", "create EACCES", "create ENOSPC", "sync EIO", "size EIO", "close EIO"),
-    *("remove EIO", "replace EIO", "read EIO", "evicted", "bits flipped", "interrupts", "forks", "kills"),
+    *("remove EIO", "replace EIO", "read EIO", "read EMFILE", "evicted", "bits flipped"),
+    *("interrupts", "forks", "kills"),
     *("clock set back", "clock set ahead"),
     *("dropped: disk", "dropped: overflow", "malformed", "frames reported missing", "frames written again"),
 )

@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
 from ml_dash.journal.latest import latest_ns
 from ml_dash.pipeline import channel as channel_module, queue as queue_module
@@ -320,7 +321,10 @@ class World:
     def _look(self) -> None:
         """A reader that has been there all the time looks again, perhaps while the disk refuses to read."""
         self._tell("a reader looks")
-        self._reader.refresh()
+        try:
+            self._reader.refresh()
+        except OSError as error:
+            assert is_shortage(error), f"a reader gives up where it could leave something out: {error}"  # noqa: PT017
         if self._disk.changed:
             return
         with self._disk.calm():

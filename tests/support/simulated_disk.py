@@ -166,7 +166,7 @@ class SimulatedDisk:
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """See `Disk.read_at`."""
         if self._fails(self.weather.read):
-            raise self._error("read", errno.EIO)
+            raise self._error("read", self._rng.choice((errno.EIO, errno.EIO, errno.EMFILE)))
         data = bytes(self._file(path).data[offset : offset + length])
         self.bytes_read += len(data)
         return data
