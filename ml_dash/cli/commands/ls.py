@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from ml_dash.cli.output import Screen, status_style, table
-from ml_dash.cli.overview import Overview, look, run_record
+from ml_dash.cli.overview import Overview, look, report_damage, run_record
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text, visible
 from ml_dash.storage.survey import survey
@@ -92,6 +92,7 @@ def ls(
     for each in overviews:
         if each.problem:
             complain(f"Warning: {each.problem}")
+        report_damage(damage for damage in each.damage if damage.unread)
     # Told at the end and by the exit code: what can be read is listed all the same.
     if found.refused or any(each.problem or each.damage for each in overviews):
         raise typer.Exit(1)
@@ -105,7 +106,7 @@ def _record(each: Overview) -> dict[str, Any]:
         "rows": each.rows,
         "metrics": each.metrics,
         "bytes": each.bytes,
-        "damaged": bool(each.damage),
+        "damaged": not all(damage.unread for damage in each.damage),
         "problem": each.problem,
     }
 
