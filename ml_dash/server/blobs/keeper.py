@@ -83,10 +83,9 @@ class StoreKeeper:
         own = self._known_id()
         if identity.id != own:
             raise ForeignStoreError(
-                f"the blob store {self._objects.where} belongs to another database: its id is {identity.id}, and "
-                f"{'this database has none' if own is None else f'that of this database is {own}'}. Nothing was "
-                "changed. If you want a new server, give it an empty --blobs. If the store is the right one, and "
-                f"its database was lost or replaced: {_CHECK}"
+                f"the blob store {self._objects.where} {_belongs(identity.id, own)}. Nothing in it was changed. If you "
+                "want a new server, give it an empty --blobs. If the store is the right one, and its database was lost "
+                f"or replaced: {_CHECK}"
             )
         self._look()
 
@@ -115,8 +114,8 @@ class StoreKeeper:
             examples = found.examples or [each.name for each in found.unnamed] or ["the trash"]
             raise ForeignStoreError(
                 f"the blob store {self._objects.where} is not empty (there is {examples[0]}) and has no identity of "
-                f"ML-Dash, and {lacking}. Nothing was changed. Give --blobs an empty directory, or a prefix of its own "
-                f"in the bucket. If it is this server's store all the same: {_CHECK}"
+                f"ML-Dash, and {lacking}. Nothing in it was changed. Give --blobs an empty directory, or a prefix of "
+                f"its own in the bucket. If it is this server's store all the same: {_CHECK}"
             )
         _LOG.warning(
             "the blob store %s has no identity, as those of earlier versions; it holds all %d objects that the "
@@ -258,7 +257,7 @@ class StoreKeeper:
         if identity is None:
             return "the store has no identity any more" if own else "the store has no identity"
         if identity.id != own:
-            return f"the store belongs to another database: its id is {identity.id}, and not {own}"
+            return f"the store {_belongs(identity.id, own)}"
         if identity.held is not None:
             return identity.held
         with self._database.read() as connection:
@@ -291,3 +290,8 @@ class StoreKeeper:
             return
         self._said = why, now
         _LOG.warning("nothing is removed from the blob store %s: %s. %s", self._objects.where, why, _CHECK)
+
+
+def _belongs(store_id: str, own: str | None) -> str:
+    ours = "this database has none" if own is None else f"that of this database is {own}"
+    return f"belongs to another database: its id is {store_id}, and {ours}"
