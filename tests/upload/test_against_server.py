@@ -114,9 +114,9 @@ def test_compressed_frames_are_the_same_rows(
     encodings = []
     send = Client.send_frames
 
-    async def watched(self: Client, *arguments: Any, encoding: str | None = None) -> int:
+    async def watched(self: Client, *arguments: Any, encoding: str | None = None, **others: Any) -> int:
         encodings.append(encoding)
-        return await send(self, *arguments, encoding=encoding)
+        return await send(self, *arguments, encoding=encoding, **others)
 
     monkeypatch.setattr(Client, "send_frames", watched)
     training = Training(tmp_path / "exp", Client(transport))

@@ -133,7 +133,8 @@ def _find(paths: list[str], target: str | None, name: str | None) -> tuple[list[
 def _refuse_one_name_for_two(journals: list[_Journal]) -> bool:
     """Take out what would be mixed with another experiment under its name; say whether there is any.
 
-    Of those that are called alike, the one that lies where its name says has it.
+    Of those that are called alike, the one that lies where its name says has it. What lies in an outbox is the same
+    experiment as that in a root: nobody renames directories there.
     """
     called = {each.manifest.directory: _prefix_of(each.manifest) for each in journals}
     places: dict[tuple[str, str], str] = {}
@@ -141,7 +142,9 @@ def _refuse_one_name_for_two(journals: list[_Journal]) -> bool:
     for journal in sorted(journals, key=lambda each: not _is_in_place(each, called)):
         directory = journal.manifest.directory
         prefix = called[directory]
-        if prefix is None or places.setdefault((journal.url, prefix), directory) == directory:
+        if prefix is None or journal.outbox is not None:
+            continue
+        if places.setdefault((journal.url, prefix), directory) == directory:
             continue
         refused.add(directory)
         complain(

@@ -20,7 +20,6 @@ from msgspec import Struct
 from ml_dash.journal.blocks import from_msgpack, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.pieces import PIECED
 from ml_dash.server.http.query_args import checked, field_types, invalid
 from ml_dash.shapes import SecretRequest
 
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
     from ml_dash.server.http.budget import Budget
 
 S = TypeVar("S", bound=Struct)
+
+# before aiohttp 3.14, keys were strings
+PIECED: Any = web.RequestKey("pieced", object) if hasattr(web, "RequestKey") else "ml_dash_pieced"
+"""Under which a request holds a body that came in pieces, see `ml_dash.server.http.pieces`; that needs a database."""
 
 # deeper than anybody logs, and far from the depth at which recursion ends in an error
 _DEPTH_MAX = 64

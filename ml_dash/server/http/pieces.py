@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from sqlalchemy import delete, select
@@ -23,6 +23,7 @@ from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import BODY_PIECES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
+from ml_dash.server.http.bodies import PIECED
 from ml_dash.server.http.query_args import invalid
 
 if TYPE_CHECKING:
@@ -157,7 +158,3 @@ class PiecedBody:
                 ErrorCode.DAMAGED,
                 f"the pieces of body {self._checksum} that are here are not the whole of it: send all of them again",
             )
-
-
-PIECED: Any = web.RequestKey("pieced", PiecedBody) if hasattr(web, "RequestKey") else "ml_dash_pieced"
-"""Under which a request holds its `PiecedBody`, if it has one."""

@@ -72,6 +72,7 @@ class Rule(Enum):
     everybody = "no token needed"
     any_token = "any token that is valid"
     server_admin = "admin tokens"
+    any_writer = "who may write any owner"
     read = "who may read the owner"
     write = "who may write the owner"
     admin = "who may administer the owner"
@@ -82,8 +83,8 @@ class Rule(Enum):
             return 200
         if role in STRANGERS:
             return 401
-        if self is Rule.any_token:
-            return 200
+        if self in {Rule.any_token, Rule.any_writer}:
+            return 403 if self is Rule.any_writer and role in READERS else 200
         if self is Rule.server_admin:
             return 200 if role is Role.server_admin else 403
         if role is Role.admin_of_another_owner:
@@ -162,6 +163,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", f"{API}/experiments"): Asked(Rule.write, json={"prefix": PREFIX, "readme": "changed"}),
     ("GET", EXPERIMENT): Asked(Rule.read),
     ("DELETE", EXPERIMENT): Asked(Rule.admin),
+    ("PUT", f"{API}/bodies/{{checksum}}"): Asked(Rule.any_writer, query={"offset": "0"}, data=CONTENT),
     ("POST", f"{EXPERIMENT}/writers/{{writer}}/frames"): Asked(
         Rule.write, data=frame(2), headers={"Content-Type": FRAMES}
     ),
