@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
 
 _RUNS = Series(Kind.RUN, None)
+_COARSE_NS = 2 * NANOSECONDS
+"""A file's time may be that much older than what it holds: Linux keeps it by the tick, FAT by two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,9 @@ def _active_ns(writer: WriterRuns, now_ns: int, patience_ns: int) -> int:
 
 def _activity_ns(writer: WriterRuns, now_ns: int) -> int:
     """Return the time of a writer's newest row, which is never later than it came: a `_ts` may lie in any year."""
-    return min(writer.last_ns or 0, writer.came_ns or now_ns)
+    came_ns = now_ns if writer.came_ns is None else writer.came_ns
+    last_ns = writer.last_ns or 0
+    return last_ns if last_ns <= came_ns + _COARSE_NS else came_ns
 
 
 def _is_gone(row: dict[str, Any], space: str | None, pid_alive: Callable[[int], bool]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash import JournalDamageWarning
 from tests.support.cli_experiments import damage_row, in_frames, make, training
 from tests.support.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
 
@@ -269,7 +270,8 @@ def test_following_survives_a_repair_of_what_it_has_shown(
     directory = tmp_path / "dash" / "dora" / "p" / "live"
     damage_row(directory, 1)
     assert invoke("verify", directory, "--repair").code == 1
-    make(tmp_path / "dash", "dora/p/live", in_frames(3))
+    with pytest.warns(JournalDamageWarning, match="frame 3 is missing"):
+        make(tmp_path / "dash", "dora/p/live", in_frames(3))
     following.expect(*shown, "train   n=3")
     following.process.send_signal(signal.SIGINT)
     code, err = following.finish()
