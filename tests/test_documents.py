@@ -310,3 +310,14 @@ def test_the_reference_has_every_field_of_what_is_returned(kind: type) -> None:
     section = API.split(f"# `{kind.__name__}`", 1)[1].split("\n#", 1)[0]
     fields = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
     assert fields == [field.name for field in dataclasses.fields(kind)]
+
+
+# --- security.md
+
+
+PROMISED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "security.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("file", "test"), PROMISED, ids=[test for _, test in PROMISED])
+def test_a_promise_has_the_test_that_it_names(file: str, test: str) -> None:
+    assert re.search(rf"^(async )?def {test}\(", (PROJECT / file).read_text(encoding="utf-8"), re.MULTILINE)
