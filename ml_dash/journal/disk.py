@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
+from io import FileIO
 from typing import Protocol
 
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -23,6 +25,33 @@ def is_shortage(error: OSError) -> bool:
     can be read a moment later.
     """
     return error.errno in _SHORTAGES
+
+
+def open_regular(path: str, *, follow: bool = True) -> FileIO:
+    """Open a regular file for reading, without ever waiting.
+
+    A root may come from somebody else. To open a pipe would wait for who writes into it, for ever; and behind a link
+    may be a file of the user's own, which is not to be sent anywhere.
+
+    Args:
+        path: The file's.
+        follow: Whether a link is followed.
+
+    Raises:
+        OSError: It cannot be opened, or it is a link, a pipe, a device or a directory.
+    """
+    links = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+    fd = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | links)
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, and no regular file", path)
+        return FileIO(fd, "rb")
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 class SegmentFile(Protocol):
@@ -95,7 +124,7 @@ class RealDisk:
 
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """See `Disk.read_at`."""
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             file.seek(offset)
             data = file.read(length)
             # a raw read may return less than was asked for, of 2 GiB and more on Linux always

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.disk import NOT_THERE, is_shortage
+from ml_dash.journal.disk import NOT_THERE, is_shortage, open_regular
 
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
 
@@ -119,7 +119,7 @@ def prefix_under(root: str, directory: str) -> str:
 def stored_prefix(directory: str) -> str:
     """Return what the experiment calls itself, or else its directory's name."""
     try:
-        with open(os.path.join(directory, "experiment.json"), "rb") as file:
+        with open_regular(os.path.join(directory, "experiment.json")) as file:
             record = json.load(file)
     except (OSError, ValueError):
         record = None

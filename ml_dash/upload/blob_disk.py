@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import FileMissingError, FileStoreError, InvalidArgumentError
-from ml_dash.journal.disk import NOT_THERE
+from ml_dash.journal.disk import NOT_THERE, open_regular
 from ml_dash.storage.blobs import Staging
 from ml_dash.storage.hashing import checksum_of
 
@@ -55,7 +55,8 @@ class BlobDisk:
         for checksum in sorted(checksums):
             self.unread.pop(checksum, None)
             try:
-                status = os.stat(self.path_of(checksum))
+                # Of a link itself: behind it may be any file of the user's, which nobody has saved.
+                status = os.lstat(self.path_of(checksum))
             except NOT_THERE:
                 continue
             except OSError as error:
@@ -63,6 +64,8 @@ class BlobDisk:
             else:
                 if stat.S_ISREG(status.st_mode):
                     found[checksum] = status.st_size
+                elif stat.S_ISLNK(status.st_mode):
+                    self.unread[checksum] = _is_link(self.path_of(checksum))
         return found
 
     def part(self, checksum: str, start: int, size: int) -> Part:
@@ -73,6 +76,8 @@ class BlobDisk:
     def is_damaged(self, checksum: str, size: int) -> bool:
         """Whether a blob is not what it was, or gone; OSError where it cannot be read, and nobody can tell."""
         try:
+            if os.path.islink(self.path_of(checksum)):
+                raise _is_link(self.path_of(checksum))
             return checksum_of(self.path_of(checksum)) != (checksum, size)
         except (FileMissingError, InvalidArgumentError):
             return True  # gone, or a directory
@@ -80,6 +85,10 @@ class BlobDisk:
             if error.errno is None:
                 return True  # no regular file
             raise
+
+
+def _is_link(path: str) -> OSError:
+    return OSError(errno.ELOOP, "it is a link, and links are not followed", path)
 
 
 class Part:
@@ -97,7 +106,7 @@ class Part:
     def digest(self) -> bytes:
         """Return its SHA-256."""
         found = hashlib.sha256()
-        with open(self._path, "rb", buffering=0) as file:
+        with open_regular(self._path, follow=False) as file:
             for offset in range(0, self.size, _PIECE_BYTES):
                 found.update(self._read(file, offset))
         return found.digest()
@@ -113,7 +122,7 @@ class Part:
             yield piece
 
     def _read_at(self, offset: int) -> bytes:
-        with open(self._path, "rb", buffering=0) as file:
+        with open_regular(self._path, follow=False) as file:
             return self._read(file, offset)
 
     def _read(self, file: FileIO, offset: int) -> bytes:

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import JournalError
+from ml_dash.journal.disk import open_regular
 from ml_dash.protocol import DESCRIBED
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
@@ -118,7 +119,7 @@ def _of_journal(index: JournalIndex, stale_after: float) -> dict[str, Any]:
 
 def _side(located: Located) -> dict[str, Any]:
     try:
-        with open(_side_file(located), "rb") as file:
+        with open_regular(_side_file(located)) as file:
             said = json.loads(file.read(_SIDE_FILE_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.errors import MLDashError
 from ml_dash.server.runner import EmbeddedServer
 from tests.cli.commands.test_sync import log_offline, server, steps_at
 from tests.support.shell import invoke
@@ -151,3 +153,44 @@ def test_a_blob_that_cannot_be_read_is_not_sent_and_not_given_up(server: Embedde
     assert there.files("open.txt").read_text() == "open"
     assert invoke("sync").code == 0
     assert there.files("hidden.txt").read_text() == "hidden"
+
+
+COMMANDS = [["ls"], *([name, "first"] for name in ("show", "tail", "export", "files", "verify")), ["sync"]]
+
+
+@pytest.mark.parametrize("name", ["journal/0-0-000001.mldj", "experiment.json", "parameters.json"])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_pipe_in_a_root_holds_nothing_up(root: Path, command: list[str], name: str) -> None:
+    """It may come from somebody else, and nobody ever writes into it."""
+    pipe = root / "alice/vision/first" / name
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+
+    done = invoke(*command, *([root] if command[0] in {"ls", "sync"} else ["--root", root]))
+
+    assert done.code in {0, 1}
+    if name.endswith(".mldj"):
+        assert done.code == (0 if command == ["files", "first"] else 1) or str(pipe) in done.err + done.out
+
+
+def test_a_link_in_the_place_of_a_blob_is_not_followed_to_the_users_own_files(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Who sends a root of somebody else's sends what was saved there, and nothing that the links in it lead to."""
+    own = tmp_path / "own.key"
+    own.write_text("a secret")
+    exp = Experiment("alice/p/exp", dash_url=server.url, dash_root=".dash", echo=False)
+    with exp.run:
+        saved = exp.files.save_text("a secret", to="shared.txt")
+    blob = Path(exp.directory, "files", saved["checksum"][:2], saved["checksum"])
+    blob.unlink()
+    blob.symlink_to(own)
+    server.start()
+
+    done = invoke("sync", "--patience", "0")
+
+    assert done.code == 1
+    assert "links are not followed" in done.err
+    there = Experiment("alice/p/exp", dash_url=server.url, dash_root=None, echo=False)
+    with pytest.raises(MLDashError):
+        there.files("shared.txt").read_bytes()
