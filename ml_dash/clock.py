@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Protocol
 
+from ml_dash.locks import MortalLock
+
 
 class Clock(Protocol):
     """What the pipeline and the journal ask of time."""
@@ -35,6 +37,8 @@ class RisingClock:
     an experiment ran on before. Then the times are as close as can be, until the clock has caught up. Any thread may
     ask; a forked child has to `renew` it.
     """
+
+    _lock = MortalLock()
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

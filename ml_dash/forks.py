@@ -13,6 +13,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ml_dash.locks import MortalLock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,6 +23,8 @@ _LONGEST = 2.0
 
 
 class _Guard:
+    lock = MortalLock()
+
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.held_for_fork = False

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.disk import REAL_DISK, Disk, SegmentFile
 from ml_dash.journal.frame import encode_frame, encode_segment_header, parse_segment_name, segment_name
+from ml_dash.locks import MortalLock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,14 @@ class _Segment:
             self.file.close()
 
 
+def _may_hold(disk: Disk, path: str, size: int) -> bool:
+    """Whether a file may be as long as that."""
+    try:
+        return disk.size(path) >= size
+    except OSError:
+        return True  # nobody can tell: a frame too many is harmless, a number given twice is not
+
+
 class JournalWriter:
     """One writer's part of a journal. Nothing is created on disk before the first `append`.
 
@@ -59,6 +68,9 @@ class JournalWriter:
     No other writer may have or ever have had `writer_id`: readers keep one frame of each number of it. A segment of
     `segment_bytes` is followed by a new one.
     """
+
+    _lock = MortalLock("_mistrust_segment")
+    _sync_lock = MortalLock()
 
     def __init__(
         self,
@@ -151,14 +163,15 @@ class JournalWriter:
             seq = self._written_seq + 1
             self._write(seq, encode_frame(seq, blocks))
             sealed_seq = self._sealed[-1].last_seq if self._sealed else 0
-        if sealed_seq and self._sync_lock.acquire(blocking=False):
+        sync_lock = self._sync_lock
+        if sealed_seq and sync_lock.acquire(blocking=False):
             # Where another thread is at an fsync, it or the next to come will do this one too. And the
             # frame is written: an fsync that fails leaves it kept, and is no failure of this call.
             try:
                 with contextlib.suppress(OSError):
                     self._make_durable(sealed_seq)
             finally:
-                self._sync_lock.release()
+                sync_lock.release()
         return seq
 
     def sync(self) -> int:
@@ -210,6 +223,11 @@ class JournalWriter:
         with self._sync_lock, self._lock:
             self.abandon()
 
+    def _mistrust_segment(self) -> None:
+        """Begin a new segment: a thread that is gone may have left half a frame in this one."""
+        if self._current:
+            self._seal(self._current)
+
     def _open_segments(self) -> list[_Segment]:
         return [*self._sealed, *([self._current] if self._current else [])]
 
@@ -231,7 +249,7 @@ class JournalWriter:
             segment.file.write(data)
         except BaseException as error:
             self._note(error)
-            arrived = self._may_hold(segment, segment.size + len(data))
+            arrived = _may_hold(self._disk, segment.path, segment.size + len(data))
             self._drop(segment, keep_file=arrived)
             if not arrived or seq <= self._written_seq:
                 raise
@@ -288,12 +306,6 @@ class JournalWriter:
         if empty and not keep_file:
             with contextlib.suppress(OSError):
                 self._disk.remove(segment.path)
-
-    def _may_hold(self, segment: _Segment, size: int) -> bool:
-        try:
-            return self._disk.size(segment.path) >= size
-        except OSError:
-            return True  # nobody can tell: a frame too many is harmless, a number given twice is not
 
     def _note(self, error: BaseException) -> None:
         if isinstance(error, OSError):

@@ -1,7 +1,7 @@
 """One experiment's way from the queue to the journal.
 
-A `Channel` knows nothing of threads: the worker (or, at exit, whoever is left) calls `pump` to move a slice of
-events from the queue into a frame, and `sync` to make what is written durable. That is also what lets a
+A `Channel` knows nothing of threads: the worker (or, where there is none, whoever logs or flushes) calls `pump` to move
+a slice of events from the queue into a frame, and `sync` to make what is written durable. That is also what lets a
 simulation drive it, with a clock and a disk of its own.
 
 Problem: whatever interrupts a write (a full disk, Ctrl-C, a row that cannot be encoded) must neither lose a row nor
@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.locks import MortalLock
 from ml_dash.pipeline.batch import Batcher, Packed, SeriesNumbers, salvage
 from ml_dash.pipeline.counters import Counters, Tally
 from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.pipeline.side_files import SideFiles
+from ml_dash.pipeline.turns import Turns
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import pack_plain
 
@@ -53,12 +55,30 @@ class _Batch:
     after: int  # the number of the last frame before this batch's
     blocks: list[Block] | None = None  # what they are encoded as; None as long as they are not
 
+    def encode(self, batcher: Batcher, series: Sequence[Series]) -> bool:
+        """Encode the events; False where some cannot be."""
+        try:
+            self.blocks = batcher.blocks(Packed.of(self.events), series)
+        except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
+            return False
+        return True
+
+    def salvaged(self, series: Sequence[Series]) -> tuple[list[Block], int]:
+        """Return what the events that can be stored are encoded as, and how many cannot be."""
+        blocks, lost = salvage(self.events, series)
+        # each by itself can be stored, and all together cannot: do not try for ever
+        return (blocks, lost) if lost else ([], self.rows)
+
 
 class Channel:
     """The queue, the batcher and the journal writer of one experiment.
 
-    `wake` is called, from any thread, when there is work for a worker that sleeps.
+    `wake` is called, from any thread, when there is work for a worker that sleeps; `is_alone` then says that none will
+    come, and that the caller has to write.
     """
+
+    _pumping = MortalLock()
+    _lock = MortalLock()
 
     def __init__(
         self,
@@ -67,14 +87,17 @@ class Channel:
         settings: Settings,
         wake: Callable[[], None],
         *,
+        is_alone: Callable[[], bool] = lambda: False,
         clock: Clock = SYSTEM_CLOCK,
         disk: Disk = REAL_DISK,
     ) -> None:
         self.directory = directory
         self.journal = os.path.join(directory, "journal")
         self.settings = settings
-        self.queue = EventQueue(settings.queue_events, settings.queue_bytes, settings.overflow, wake)
-        self._clock = clock
+        self.stand_in = StandIn(self, wake, is_alone)
+        room = settings.queue_events, settings.queue_bytes, settings.overflow
+        self.queue = EventQueue(*room, self.stand_in.call_worker, self.stand_in.make_room)
+        self.clock = clock
         self.times = RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
@@ -90,7 +113,7 @@ class Channel:
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
-        limit, disk, clock = self.settings.segment_bytes, self._disk, self._clock
+        limit, disk, clock = self.settings.segment_bytes, self._disk, self.clock
         self.writer = JournalWriter(self.journal, writer_id, disk=disk, clock=clock, segment_bytes=limit)
 
     def _begin(self, writer_id: str) -> None:
@@ -103,16 +126,17 @@ class Channel:
         self._lock = threading.RLock()
         self._batcher = Batcher()
         self._control: list[bytes] = []
-        self.health = DiskHealth(self.journal, self.queue, self._clock)
+        self.health = DiskHealth(self.journal, self.queue, self.clock)
         self._batch: _Batch | None = None
         self._tally = Tally()
         self._tidied = False
         # A fork's parent looks after its own.
-        self.blobs = BlobDurability(self.directory, self._disk, self._clock)
+        self.blobs = BlobDurability(self.directory, self._disk, self.clock)
         self._side_files = SideFiles(
-            self.directory, self._disk, self._clock, self._lock, self.is_written, self.health.note
+            self.directory, self._disk, self.clock, self._lock, self.is_written, self.health.note
         )
-        self._synced_at = self._clock.monotonic()
+        self._synced_at = self.clock.monotonic()
+        self.turns = Turns()
         self._begin_delivery()
 
     def deliver(self, recipient: Recipient, threads: Threads) -> None:
@@ -139,11 +163,8 @@ class Channel:
         By us, when the server had all of it; or by somebody else, who has moved it away: without its first frames it
         would look damaged. So it does where another process has run meanwhile: its rows come before those of this run.
         """
-        idle = (
-            not self._tally.has_unsynced
-            and self.is_written()
-            and (not self.delivery or self.delivery.has_all)
-        )
+        is_durable = self.is_written() and not self._tally.has_unsynced
+        idle = is_durable and (not self.delivery or self.delivery.has_all)
         if not (self._tidied or self.writer.is_gone or (idle and self.writer.is_overtaken)):
             return
         if (retired := self.delivery) is not None:
@@ -200,7 +221,7 @@ class Channel:
         """Whether written rows have waited for their fsync for as long as they may, or a side file waits."""
         if self.health.rests:
             return False  # each try writes again what is not durable
-        waited = self._clock.monotonic() - self._synced_at
+        waited = self.clock.monotonic() - self._synced_at
         is_late = waited >= self.settings.sync_interval or self.writer.unsynced_bytes >= _UNSYNCED_BYTES // 2
         return self._side_files.is_due or (self._tally.has_unsynced and is_late)
 
@@ -213,7 +234,7 @@ class Channel:
         """Whether nothing is left to do, and nothing has been done for `seconds`."""
         if self.delivery is not None and not self.delivery.is_done:
             return False
-        return self.is_settled and not self.failing and self._clock.monotonic() - self._synced_at > seconds
+        return self.is_settled and not self.failing and self.clock.monotonic() - self._synced_at > seconds
 
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""
@@ -223,32 +244,33 @@ class Channel:
 
     def pump(self, *, wait: bool = True) -> bool:
         """Move a slice of events to the journal; False where none can be moved, or, without `wait`, another does it."""
-        if not self._pumping.acquire(blocking=wait):
-            return False
-        try:
-            self.queue.begin_drain()
-            return self._pump()
-        finally:
-            self.queue.end_drain()
-            self._pumping.release()
+        with self.turns.begin() as may_write:
+            if not may_write or not self._pumping.acquire(blocking=wait):
+                return False
+            try:
+                self.queue.begin_drain()
+                return self._pump()
+            finally:
+                self.queue.end_drain()
+                self._pumping.release()
 
     def sync(self, *, blobs: bool = True) -> None:
         """Make everything durable that is written, and replace the side files; without `blobs`, not the large ones.
 
         A disk that refuses is noted and tried again later.
         """
-        self._synced_at = self._clock.monotonic()
-        try:
-            self.writer.sync()
-            self._acknowledge()
-        except OSError as error:
-            self.health.fail(error)
-        else:
-            if self._batch is None:
-                self.health.recover()
-        if blobs:
-            self.sync_blobs()
-        self._side_files.write()
+        with self.turns.begin(sync=True) as may_sync:
+            if not may_sync:
+                return
+            self._synced_at = self.clock.monotonic()
+            with self.health.noting():
+                self.writer.sync()
+                self._acknowledge()
+                if self._batch is None:
+                    self.health.recover()
+            if blobs:
+                self.sync_blobs()
+            self._side_files.write()
 
     def sync_blobs(self) -> None:
         """Make the blobs durable that wait for it, and count the rows that wait for them."""
@@ -258,7 +280,7 @@ class Channel:
     def write_queued(self) -> None:
         """Write what is queued now, in this thread, so that a reader finds it; in vain where the disk refuses."""
         goal = self._put_so_far()
-        while not self.is_written(goal):
+        while not self.is_written(goal) and not self.turns.is_mine:
             if self.pump() or self.is_written(goal):
                 continue
             if self.failing or not self._tally.has_unsynced:
@@ -282,16 +304,15 @@ class Channel:
             self.write_queued()
             self.sync()
             # Should the disk have refused at first, the sync may have been what found that it works again.
-            if self.failing or self.is_written(goal):
+            if self.failing or self.is_written(goal) or self.turns.is_mine:
                 return
 
     def close(self) -> None:
         """Close the journal's file; a later event opens a new segment."""
-        try:
-            self.writer.close()
-            self._acknowledge()
-        except OSError as error:
-            self.health.fail(error)
+        with self.turns.begin() as may_write, self.health.noting():
+            if may_write:
+                self.writer.close()
+                self._acknowledge()
 
     def _acknowledge(self) -> None:
         with self._lock:
@@ -304,12 +325,12 @@ class Channel:
         batch = self._batch or self._next_batch()
         if batch is None:
             return False
-        try:
-            if batch.blocks is None:
-                batch.blocks = self._batcher.blocks(Packed.of(batch.events), self._series.known)
-        except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
-            self._salvage(batch)
-        return self._write(batch)
+        moved = False
+        with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
+            if batch.blocks is None and not batch.encode(self._batcher, self._series.known):
+                self._salvage(batch)
+            moved = self._write(batch)
+        return moved  # noqa: RET504 - the block may be left in its middle
 
     def _next_batch(self) -> _Batch | None:
         with self._lock:
@@ -324,9 +345,7 @@ class Channel:
 
     def _salvage(self, batch: _Batch) -> None:
         """Leave out the rows that cannot be stored, and count them: they take no other with them."""
-        blocks, lost = salvage(batch.events, self._series.known)
-        if not lost:  # each by itself can be stored, and all together cannot: do not try for ever
-            blocks, lost = [], batch.rows
+        blocks, lost = batch.salvaged(self._series.known)
         with self._lock:
             self._tally.drop("malformed", lost)
             batch.rows -= lost
@@ -337,9 +356,6 @@ class Channel:
             # An append that was interrupted may have written the frame all the same.
             if batch.blocks and self.writer.written_seq == batch.after:
                 self.writer.append(batch.blocks)
-        except OSError as error:
-            self.health.fail(error)
-            return False
         except ValueError:
             self._salvage(batch)
             return True
@@ -352,3 +368,40 @@ class Channel:
             if self.delivery is not None:
                 self.delivery.nudge()
         return True
+
+
+class StandIn:
+    """Writes in the threads of callers: where there is no worker, or it does not come."""
+
+    def __init__(self, channel: Channel, wake: Callable[[], None], is_alone: Callable[[], bool]) -> None:
+        self._channel = channel
+        self._wake = wake
+        self._is_alone = is_alone
+        self._written_at = float("-inf")
+
+    def call_worker(self) -> None:
+        """Wake the worker; where there is none, do its work."""
+        self._wake()
+        if self._is_alone():
+            self._channel.queue.be_alone()
+            self.write_due()
+
+    def write_due(self) -> None:
+        """Write and sync as often as a worker would, unless another thread is at it, or this one in the middle."""
+        channel = self._channel
+        now = channel.clock.monotonic()
+        is_many = len(channel.queue) >= min(SLICE, channel.queue.capacity)
+        if now - self._written_at < channel.settings.linger and not is_many:
+            return
+        self._written_at = now
+        while channel.backlog and channel.pump(wait=False):
+            pass
+        if (channel.wants_sync or channel.blobs.is_due) and not channel.turns.is_syncing:
+            channel.sync()
+
+    def make_room(self) -> None:
+        """Write a slice, unless another thread is at it: for a caller that waits for room in vain."""
+        channel = self._channel
+        is_stuck = not channel.pump(wait=False) and channel.writer.unsynced_bytes >= _UNSYNCED_BYTES
+        if is_stuck and not channel.turns.is_syncing:
+            channel.sync()

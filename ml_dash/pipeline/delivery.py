@@ -16,6 +16,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
+from ml_dash.spawning import is_last_thread
 from ml_dash.upload.blob_ledger import BlobLedger
 
 if TYPE_CHECKING:
@@ -197,8 +198,18 @@ class Delivery:
 
     def begin(self) -> None:
         """A new run begins: the server is told, and waited for as long as ever."""
-        self._waited = 0.0
+        self.take_hope()
         self._uploader.begin()
+
+    def take_hope(self) -> None:
+        """Have the server waited for as long as ever."""
+        self._waited = 0.0
+        self._silent = False
+
+    def lose_hope(self) -> None:
+        """Have nobody wait for the server: there is no thread, or no loop, that sends anything."""
+        self._waited = float("inf")
+        self._silent = True
 
     def offer(self, checksum: str, size: int) -> None:
         """Have a blob sent that is on this disk, before the row that names it is logged.
@@ -222,12 +233,12 @@ class Delivery:
 
     def wait_contact(self, timeout: float) -> None:
         """Wait until the server has answered, or was found to be out of reach."""
-        answered = self._uploader.first_contact.wait(timeout)
-        self._silent = timeout > 0 and not answered
+        if not self._silent and not self._uploader.first_contact.wait(timeout):
+            self._silent = timeout > 0
 
     def begin_wait(self) -> Pending:
         """Return what is set when the server has all that is written now, or as soon as it is out of reach."""
-        if self._silent and not self._uploader.first_contact.is_set():
+        if is_last_thread() or (self._silent and not self._uploader.first_contact.is_set()):
             # A server that has been waited for in vain is not waited for at every epoch's end.
             over = threading.Event()
             over.set()

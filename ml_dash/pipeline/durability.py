@@ -18,9 +18,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_dash.clock import Clock
     from ml_dash.journal.disk import Disk
     from ml_dash.pipeline.queue import EventQueue
@@ -35,6 +38,9 @@ class BlobDurability:
     Args:
         root: the directories of the blobs' names are made durable up to this one, which is the experiment's.
     """
+
+    _lock = MortalLock()
+    _syncing = MortalLock()
 
     def __init__(self, root: str, disk: Disk, clock: Clock) -> None:
         self._root = root
@@ -114,14 +120,24 @@ Without a lock: each step is one operation of the dict, and what two at once get
 """
 
 
-def _shared_reason(error: OSError, journal: str) -> tuple[int, ...] | None:
+def _shared_reason(error: Exception, journal: str) -> tuple[int, ...] | None:
     """Return what tells the reason from others; None for one that is a journal's own, as the lack of a right."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
     if error.errno in _EXHAUSTED:
         return os.getpid(), error.errno
     if error.errno in _OF_THE_DISK:
         with contextlib.suppress(OSError):
             return os.getpid(), error.errno, os.stat(journal).st_dev
     return None
+
+
+def _remedy(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return "this is no fault of the disk, but of an installation, or of ML-Dash"
+    if error.errno in _EXHAUSTED:
+        return "close some files, or raise the limit of open ones (ulimit -n)"
+    return "free space on that disk, or mend its permissions"
 
 
 class DiskHealth:
@@ -152,8 +168,16 @@ class DiskHealth:
         """Remember what went wrong."""
         self.last_error = error
 
-    def fail(self, error: OSError) -> None:
-        """Note that the disk refused, and say so the first time."""
+    @contextlib.contextmanager
+    def noting(self, kind: type[Exception] = OSError) -> Iterator[None]:
+        """Note what is raised in the block as a refusal of the disk."""
+        try:
+            yield
+        except kind as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Note that the disk refused, or whatever else keeps rows from it, and say so the first time."""
         self._retry_at = self._clock.monotonic() + _RETRY_SECONDS
         self.note(str(error))
         if self._queue.failing:
@@ -172,9 +196,7 @@ class DiskHealth:
                 self._journal,
                 error,
                 self._queue.capacity,
-                "close some files, or raise the limit of open ones (ulimit -n)"
-                if error.errno in _EXHAUSTED
-                else "free space on that disk, or mend its permissions",
+                _remedy(error),
             )
         elif others == 1:
             logger().warning(

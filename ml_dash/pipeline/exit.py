@@ -126,6 +126,11 @@ class Exit:
         """Whether anything was logged that would have to be written."""
         return bool(self._registry.open_channels())
 
+    def when_free(self, work: Callable[[], None]) -> None:
+        """Do this; if this thread is in the middle of writing a journal, as soon as that is written."""
+        if not any(channel.turns.put_off(work) for channel in self._registry.open_channels()):
+            work()
+
     @property
     def termination_timeout(self) -> float:
         """The seconds that `terminate` may take."""

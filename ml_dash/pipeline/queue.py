@@ -6,8 +6,11 @@ number of events, where a deque costs one call each. The hottest caller, `Metric
 of `EventQueue.put` in its own body, since a call of a Python function costs as much as they do: so `events`, `limit`
 and `attend` are part of the interface.
 
-One comparison per call serves two ends. While the worker polls, the limit is the capacity; when it goes to
-sleep for want of work the limit is 0, and the first event put after that wakes it.
+One comparison per call serves three ends. While the worker polls, the limit is the capacity; when it goes to
+sleep for want of work the limit is 0, and the first event put after that wakes it. Where there is no worker, it stays
+0, and each caller sees to it whether it is time to write.
+
+Whoever waits for room in vain writes, too, so that nothing that keeps the worker from its work hangs the script.
 
 What still can happen: as no lock is taken, threads that put at the same moment may pass the capacity by one event
 each, and at capacity "the newest" may be the event of another thread. Both are counted right.
@@ -22,6 +25,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
 
 from ml_dash.errors import FileStoreError, NotStartedError
+from ml_dash.locks import MortalLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
 _WAIT = 0.02  # seconds between two looks of a caller that waits for room: less than the linger, at which it is made
+_LOOKS = 50  # in vain, after which that caller writes: no slice takes the worker a second, but on a disk that hangs
 
 Event: TypeAlias = "bytes | DeferredEvent"
 """What waits in the queue."""
@@ -74,7 +79,10 @@ class EventQueue:
         capacity: events that may wait.
         capacity_bytes: bytes of events larger than `LARGE_EVENT` that may wait.
         wake: called, from any thread, when there is work for a worker that sleeps.
+        write: writes what waits, in the thread of a caller that has waited for room in vain.
     """
+
+    _lock = MortalLock()
 
     __slots__ = (
         "_capacity_bytes",
@@ -83,9 +91,10 @@ class EventQueue:
         "_failing",
         "_kept",
         "_large_bytes",
-        "_lock",
         "_overflow",
+        "_own_lock",
         "_wake",
+        "_write",
         "capacity",
         "dropped",
         "events",
@@ -93,12 +102,18 @@ class EventQueue:
     )
 
     def __init__(
-        self, capacity: int, capacity_bytes: int, overflow: Overflow, wake: Callable[[], None]
+        self,
+        capacity: int,
+        capacity_bytes: int,
+        overflow: Overflow,
+        wake: Callable[[], None],
+        write: Callable[[], None] = lambda: None,
     ) -> None:
         self.capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._overflow = overflow
         self._wake = wake
+        self._write = write
         self.reset()
 
     def reset(self) -> None:
@@ -151,14 +166,14 @@ class EventQueue:
 
     def keep(self, event: Event) -> None:
         """Put an event that is never dropped; at capacity wait for room, which a disk that fails does not give."""
+        looks = 0
         while len(self._kept) >= self.capacity and not self._may_pass():
             if self._failing:
                 raise FileStoreError(
                     f"the journal cannot be written, and {len(self._kept)} rows of files wait for it already: nothing "
                     "was saved; free space on its disk"
                 )
-            self._wake()
-            threading.Event().wait(_WAIT)  # see `attend`
+            self._wait(looks := looks + 1, lambda: len(self._kept) >= self.capacity)
         self._kept.append(event)
         if self.limit == 0:
             self.limit = self.capacity
@@ -197,21 +212,33 @@ class EventQueue:
         """Leave the state of `rest`: from now on the worker polls."""
         self.limit = self.capacity
 
+    def be_alone(self) -> None:
+        """Have every caller `attend`: there is no worker."""
+        self.limit = 0
+
     def attend(self, event: Event) -> None:
         """Count a large event, wake the worker if it sleeps, and at capacity wait for room or drop an event."""
         size = len(event)
         if size > LARGE_EVENT:
             with self._lock:
                 self._large_bytes += size
-        if self.limit == 0:
+        if self.limit == 0 and self._drainer != threading.get_ident():
             self.limit = self.capacity
             self._wake()
+        looks = 0
         while self._is_full() and not self._may_pass():
             reason = self._refusal()
             if reason is not None:
                 self._drop_newest(reason)
                 return
-            self._wake()
+            self._wait(looks := looks + 1, self._is_full)
+
+    def _wait(self, looks: int, is_full: Callable[[], bool]) -> None:
+        """Wait a moment for room; after too many looks for it, make it."""
+        self._wake()
+        if looks > _LOOKS:
+            self._write()
+        if is_full():  # else the waking has made room: see `be_alone`
             # No `time.sleep`, which programs replace in their tests; no condition, which each drain had to notify.
             threading.Event().wait(_WAIT)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import sys
@@ -11,14 +10,18 @@ import weakref
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import guarded_imports, importing
 from ml_dash.journal.latest import latest_ns
+from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks
+from ml_dash.pipeline.solitude import Solitude
 from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Job, Worker
+from ml_dash.spawning import is_last_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -68,6 +71,8 @@ def new_writer_id(born_ns: int) -> str:
 class Runtime:
     """This process's channels and the worker that they share."""
 
+    _lock = MortalLock()
+
     def __init__(self) -> None:
         # Guards the registry; held while a run is opened. Reentrant: a signal handler or a finalizer of the script may
         # log in the middle, which may start a worker.
@@ -78,6 +83,7 @@ class Runtime:
         self._worker: Worker | None = None
         self._beat_at = float("inf")
         self._over = False  # whether the last handler has run: there is no worker any more
+        self._solitude = Solitude()
         self.closing = False
         """Whether the process is about to end: what is still logged is written before the call returns."""
         self._replays: dict[Destination, Replay] = {}
@@ -112,7 +118,9 @@ class Runtime:
             before_ns = latest_ns(os.path.join(directory, "journal"))
             if channel is None:
                 born_ns = max(SYSTEM_CLOCK.time_ns(), before_ns + 1)
-                channel = Channel(directory, new_writer_id(born_ns), settings, self.wake)
+                channel = Channel(
+                    directory, new_writer_id(born_ns), settings, self.wake, is_alone=self._is_alone
+                )
                 self._born.add(channel)
             channel.resume(new_writer_id(channel.times.next_ns(before_ns)))
             if recipient is not None:
@@ -127,7 +135,7 @@ class Runtime:
             if recipient is not None:
                 self._prepare_uploads()
                 if self._worker is None and channel.delivery is not None:
-                    channel.delivery.stop()  # the interpreter is ending: nobody runs it
+                    channel.delivery.lose_hope()
                 self._replay(recipient.destination)
             self._beat_at = min(self._beat_at, SYSTEM_CLOCK.monotonic() + self._heartbeat())
             return channel
@@ -146,8 +154,7 @@ class Runtime:
 
     def _prepare_uploads(self) -> None:
         if self._worker is not None:
-            with contextlib.suppress(RuntimeError):  # the interpreter is ending: nothing is sent any more
-                self._worker.start_uploads()
+            self._worker.start_uploads()
 
     def closed(self, run: OpenRun) -> None:
         """Forget a run that has ended; the last one closes the journal's file."""
@@ -190,6 +197,11 @@ class Runtime:
         worker = self._worker or self._ensure_worker()
         if worker is not None:
             worker.wake()
+        elif not self._over:
+            self._tick()  # in whichever thread logs: there is no other
+
+    def _is_alone(self) -> bool:
+        return self._worker is None
 
     def expect(self) -> None:
         """Be ready for what will be logged sooner or later, as values that are buffered are."""
@@ -202,7 +214,7 @@ class Runtime:
 
     def begin_flush(self, channel: Channel) -> threading.Event:
         """Have what a channel holds now written and synced; the event is set when it is."""
-        worker = self._worker or self._ensure_worker()
+        worker = None if is_last_thread() else self._worker or self._ensure_worker()
         if worker is None:
             return begin_apart(channel.flush)
         if not worker.is_current:
@@ -230,7 +242,7 @@ class Runtime:
         self._exit.finish(channel)
 
     def ask(self, question: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine on the background thread's loop; RuntimeError where the interpreter is ending."""
+        """Run a coroutine on the background thread's loop; `ServerUnavailableError` where there is none."""
         with self._lock:  # for two that ask at once: a thread is started once only
             self._hook()
             worker = self._ensure_worker(even_idle=True)
@@ -238,7 +250,10 @@ class Runtime:
                 worker.start_uploads()
         if worker is None:
             question.close()
-            raise RuntimeError("the interpreter is ending: nothing can be asked any more")
+            raise ServerUnavailableError(
+                "a server cannot be asked now: no thread can be started, since the interpreter is ending, or a limit "
+                "on processes is reached"
+            )
         return worker.call(question)
 
     async def read(self, work: Callable[[], _T]) -> _T:
@@ -252,15 +267,17 @@ class Runtime:
         return work() if worker is None else await worker.look_up(work)
 
     def _ensure_worker(self, *, even_idle: bool = False) -> Worker | None:
+        if self._over or self._solitude.lasts:
+            return None  # without a lock: the caller may be in the middle of anything
         with self._lock:
-            if self._worker is None and not self._over and (self._channels or even_idle):
+            if self._worker is None and (self._channels or even_idle):
                 self._hooks.watch()  # a forked child that logs has something to save from SIGTERM now
                 worker = Worker(self.open_channels, self._linger, self._tick, self._jobs)
-                try:
-                    worker.start()
-                except RuntimeError:
-                    return None  # the interpreter is ending: whoever flushes does it in its own thread
+                if not worker.start():
+                    self._solitude.begin(quietly=self.closing or is_last_thread())
+                    return None
                 self._worker = worker
+                self._solitude.end(self._channels.values())
                 if any(channel.delivery is not None for channel in self._channels.values()):
                     self._prepare_uploads()  # in a forked child the runs are open already
             return self._worker
@@ -305,6 +322,7 @@ class Runtime:
         self._runs = {}
         self._replays = {}
         self.closing = self._over = False
+        self._solitude = Solitude()
         self._exit.forked()
         # The channels of ended runs too: whoever reopens such a run here must not write in the parent's name.
         for channel in tuple(self._born):

@@ -10,6 +10,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from ml_dash.locks import MortalLock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,6 +34,9 @@ class SideFiles:
         is_written: says whether the first events, as many as it is given, are written.
         note: takes what goes wrong, for the channel's status.
     """
+
+    _lock = MortalLock()
+    _saving = MortalLock()
 
     def __init__(
         self,

@@ -3,7 +3,8 @@
 A handler runs in the main thread between two of its instructions, whatever that is doing: it may hold any of our locks,
 so that flushing in the handler may wait for ever. So the handler only starts a helper thread and lets the main one go
 on. The helper ends the runs and flushes; what is still logged meanwhile goes straight to disk. Then, or when the time
-is over, the signal is sent again, and now the handler restores what was there before us and lets it kill. What still
+is over, the signal is sent again, and now the handler restores what was there before us and lets it kill. Where there
+can be no thread, the main one completes the journal itself, as soon as it is not in the middle of a write. What still
 can fail: a main thread that is deep in somebody's C code runs no handler: then the process dies when that returns, as
 with any handler written in Python. (`signal.set_wakeup_fd` would tell us at once, but there is only one of it, and
 event loops such as trio's complain where somebody else has taken it.)
@@ -29,6 +30,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _FORKING = threading.local()
 """`_FORKING.blocked`: whether the thread that forks lets SIGTERM wait by itself."""
 
+_HELPER = "ml-dash-sigterm"
 _SIGACTION_BYTES = 1024
 """More than any system's ``struct sigaction`` takes. All zero it means the default."""
 
@@ -100,19 +103,20 @@ class Termination:
             signal.signal(signum, self._handle)  # the program's own handler, if it called this one, is done
             timeout = self._end.termination_timeout
             self._deadline = SYSTEM_CLOCK.monotonic() + timeout
-            try:
-                _start(self._complete, timeout)
-                _start(self._insist, timeout, signum, threading.get_ident())
-            except RuntimeError:
-                # The interpreter is ending, and starts no thread any more.
-                self._complete(timeout)
-                _die(signum)
+            insisting = start_thread(self._insist, _HELPER, timeout, signum, threading.get_ident())
+            if insisting is None or start_thread(self._complete, _HELPER, timeout) is None:
+                self._end.when_free(lambda: self._complete_here(timeout, signum))
 
     def _complete(self, timeout: float) -> None:
         try:
             self._end.terminate(timeout)
         finally:
             self._over.set()
+
+    def _complete_here(self, timeout: float, signum: int) -> None:
+        """Complete the journal in the thread that the signal came to, where there can be no other."""
+        self._complete(timeout)
+        _die(signum)
 
     def _insist(self, timeout: float, signum: int, main: int) -> None:
         """Send the signal again when the journal is complete or the time is over."""
@@ -131,10 +135,6 @@ def after_fork() -> None:
     """Take SIGTERM as before, in the parent, and in the child when it has begun anew."""
     if not getattr(_FORKING, "blocked", True):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-def _start(work: Callable[..., None], *arguments: object) -> None:
-    threading.Thread(target=work, args=arguments, name="ml-dash-sigterm", daemon=True).start()
 
 
 def _die(signum: int) -> None:

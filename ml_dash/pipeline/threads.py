@@ -2,18 +2,19 @@
 
 Problem: much of the work comes up while the interpreter is ending. Some versions of Python start no thread then, and
 an executor of `concurrent.futures` takes no work from that moment on. So a `WorkThread` is started together with the
-worker, before there is work for it, and is no executor; and whoever needs a thread that was not started before
-(`begin_apart`) does the work itself where there can be none.
+worker, before there is work for it, and is no executor. And a thread may be refused at any time, see
+`ml_dash.spawning`: then whoever would have given it the work does that itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ml_dash.log import logger
+from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,18 +40,15 @@ class WorkThread:
     """Does one piece of work after the other."""
 
     def __init__(self, name: str) -> None:
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
+        # Looked up when it is needed: gevent may have put its own in the place of this one since our import.
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread, once; RuntimeError where the interpreter no longer starts any."""
-        if not self.is_started:
-            self.thread.start()
-
-    @property
-    def is_started(self) -> bool:
-        """Whether there is, or was, such a thread."""
-        return self.thread.ident is not None
+        """Start the thread, once. Where there can be none, `begin` and `do` do what they are given."""
+        if self.thread is None:
+            self.thread = start_thread(self._run, self._name)
 
     def end(self) -> None:
         """Have the thread end after the work that it was given."""
@@ -59,11 +57,16 @@ class WorkThread:
     def begin(self, work: Callable[[], object]) -> threading.Event:
         """Have this done; the event is set when it is, be it by an error."""
         do, done = _announced(work)
-        self._work.put(do)
+        if self.thread is None:
+            _attempt(do, self._name)
+        else:
+            self._work.put(do)
         return done
 
     async def do(self, work: Callable[[], _T]) -> _T:
         """Have this done and wait for what it returns or raises, in a task of an asyncio event loop."""
+        if self.thread is None:
+            return work()
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -92,11 +95,15 @@ class WorkThread:
 
     def _run(self) -> None:
         while (do := self._work.get()) is not None:
-            try:
-                do()
-            except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
-                logger().exception("The thread %s met an unexpected error.", self.thread.name)
+            _attempt(do, self._name)
             del do  # what it refers to must not stay in memory until the next piece of work
+
+
+def _attempt(do: Callable[[], None], name: str) -> None:
+    try:
+        do()
+    except BaseException:  # noqa: BLE001 - a defect of ours, or a SystemExit sent to the thread, must not end the tracking
+        logger().exception("The thread %s met an unexpected error.", name)
 
 
 def _announced(work: Callable[[], object]) -> tuple[Callable[[], None], threading.Event]:
@@ -122,10 +129,8 @@ def apart(work: Callable[[], None]) -> None:
 def begin_apart(work: Callable[[], None]) -> threading.Event:
     """Do this in a thread of its own; the event is set when it is done."""
     run, done = _announced(work)
-    try:
-        threading.Thread(target=run, name="ml-dash-apart", daemon=True).start()
-    except RuntimeError:
-        run()  # the interpreter is ending, and starts no thread any more
+    if start_thread(run, "ml-dash-apart") is None:
+        run()
     return done
 
 

@@ -3,6 +3,14 @@
 It polls the queues at the linger interval, so that a call need not wake it, and sleeps when nothing has come for
 a while. It moves a slice at a time and lets go of the interpreter between two, so that it never stalls the
 training thread for long. An fsync runs on a second thread, and moving goes on meanwhile.
+
+Problem: the loop may fail, such as for want of a file descriptor, or where asyncio, or what it imports, is broken. Rows
+must reach the disk all the same. So the thread then does its rounds without a loop, and tries a new one every minute;
+nothing is sent meanwhile, and nobody waits for it. Where there can be no thread at all, see `StandIn`.
+
+What was tried and does not work: taking the event loop that the program has asked for, by its policy, or uvloop where
+it is installed. Such a loop may be made for one thread only, such as Qt's, and uvloop takes down a process that ends
+while it starts. Nothing is gained: the loop sleeps nearly all the time.
 """
 
 from __future__ import annotations
@@ -16,10 +24,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.alarm import Alarm
+from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import SLICE, Channel
 from ml_dash.pipeline.threads import WorkThread
+from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,6 +42,7 @@ _T = TypeVar("_T")
 _IDLE_AFTER = 20  # polls without work before the worker sleeps until it is woken
 _IDLE_SLEEP = 1.0  # seconds after which a sleeping worker looks around: heartbeats, a disk to try again
 _BREATH = 0.0005  # seconds between two slices in which the other threads have the interpreter to themselves
+_NEXT_LOOP = 60.0  # seconds after a loop that failed until another one is tried
 
 
 class Job(Protocol):
@@ -55,7 +66,6 @@ class Worker:
         self._jobs = jobs
         self._linger = linger
         self._tick = tick
-        self._requests: list[tuple[Channel, threading.Event]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm = Alarm()
         self._disk = WorkThread("ml-dash-disk")
@@ -68,36 +78,48 @@ class Worker:
         # Weak: a delivery that the runtime forgets must be freed with its journal, though the worker lives on.
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._standing = threading.Event()
+        self._failure = ""
+        self._is_uploading = False
         self._syncing: set[Channel] = set()
         self._syncing_blobs: set[Channel] = set()
         self._starting = ExitStack()
         self._ending = False
-        self._thread = threading.Thread(target=self._run, name="ml-dash", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Start the threads; RuntimeError where the interpreter no longer starts any."""
+    def start(self) -> bool:
+        """Start the threads; False where there can be none."""
         self._disk.start()
-        self._thread.start()
+        self._thread = start_thread(self._run, "ml-dash")
+        if self._thread is None:
+            self._disk.end()
+        return self._thread is not None
 
     def start_uploads(self) -> None:
-        """Start the threads that uploads need; RuntimeError where the interpreter no longer starts any."""
+        """Start the threads that uploads need, and the uploads."""
         self._uploads.start()
         self._names.start()
+        self._is_uploading = True
         self.wake()
 
     def call(self, work: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
-        """Run a coroutine on the loop and return what it returns; from any thread but the loop's own.
+        """Run a coroutine on the loop and return what it returns.
 
-        TimeoutError where it takes longer than `timeout` seconds, RuntimeError where the loop is not there any more.
+        TimeoutError where it takes longer than `timeout` seconds, `ServerUnavailableError` where there is no loop, or
+        the caller is in the middle of its work.
         """
         import asyncio
 
-        # The first call may come while the loop is still being imported.
-        self._standing.wait(timeout)
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("the background thread does not run")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+        if self._thread is not threading.current_thread():
+            # The first call may come while the loop is still being imported.
+            self._standing.wait(timeout)
+            loop = self._loop
+            if loop is not None:
+                return asyncio.run_coroutine_threadsafe(work, loop).result(timeout)
+        work.close()
+        raise ServerUnavailableError(
+            "a server cannot be asked now: the event loop of the background thread does not run "
+            f"({self._failure or 'it has ended'})"
+        )
 
     def hang_up(self, timeout: float) -> None:
         """Close the connections to servers, waiting at most `timeout` seconds."""
@@ -107,7 +129,10 @@ class Worker:
             import concurrent.futures
 
             with contextlib.suppress(
-                concurrent.futures.TimeoutError, concurrent.futures.CancelledError, RuntimeError
+                concurrent.futures.TimeoutError,
+                concurrent.futures.CancelledError,
+                RuntimeError,
+                ServerUnavailableError,
             ):
                 self.call(close_session(), timeout)
 
@@ -124,7 +149,7 @@ class Worker:
         for other in others:
             other.end()
         for thread in (self._thread, *(other.thread for other in others)):
-            if thread.is_alive():
+            if thread is not None and thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     async def read(self, work: Callable[[], _T]) -> _T:
@@ -138,25 +163,21 @@ class Worker:
     @property
     def ready(self) -> bool:
         """Whether the loop runs and takes requests."""
-        return self._loop is not None and self._thread.is_alive()
+        return self._loop is not None and self._thread is not None and self._thread.is_alive()
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller runs on this worker's thread."""
-        return self._thread is threading.current_thread()
+        """Whether the caller runs on one of this worker's threads, as a finalizer of the script may."""
+        others = self._disk, self._uploads, self._names, self._blobs
+        return threading.current_thread() in (self._thread, *(other.thread for other in others))
 
     def wake(self) -> None:
         """Begin a round soon; from any thread."""
         self._alarm.wake()
 
     def flush(self, channel: Channel) -> threading.Event:
-        """Have what a channel holds now written and synced, and the event set then."""
-        if not self.ready:
-            return self._disk.begin(channel.flush)
-        done = threading.Event()
-        self._requests.append((channel, done))
-        self.wake()
-        return done
+        """Have what a channel holds now written and synced, and the event set then; the loop need not stand."""
+        return self._disk.begin(channel.flush)
 
     def _run(self) -> None:
         while not self._ending:
@@ -165,21 +186,44 @@ class Worker:
                     # Until the loop stands, and with it all that it imports: `_main` lets go of it.
                     self._starting.enter_context(guarded_imports())
                     self._run_loop()
-            except Exception:  # noqa: BLE001 - a defect of ours must not end the tracking
-                # The jobs are begun once more, on another loop; requests are still in the list.
-                logger().exception("The background thread met an unexpected error and starts again.")
-                time.sleep(_IDLE_SLEEP)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it must not end the tracking
+                # On the next loop all jobs are begun once more.
+                self._write_without_loop(error)
 
     def _run_loop(self) -> None:
-        import importlib.util
         import json  # noqa: F401 - what the side files need, when `channel.sync` writes them
 
         import anyio
 
         import ml_dash.query.journal_view  # noqa: F401 - the same
 
-        uvloop = importlib.util.find_spec("uvloop") is not None
-        anyio.run(self._main, backend_options={"use_uvloop": uvloop})
+        anyio.run(self._main, backend_options={"loop_factory": _new_loop})
+
+    def _write_without_loop(self, error: BaseException) -> None:
+        """Do the rounds of the loop that has failed, but for the jobs, until it is time for another loop."""
+        failure = repr(error)
+        if failure != self._failure:
+            self._failure = failure
+            logger().error(
+                "The event loop of the background thread has failed (%s). Rows are written without it, and nothing is "
+                "sent to a server until another loop, tried every %.0f s, runs: `ml-dash sync` sends the rest.",
+                failure,
+                _NEXT_LOOP,
+                exc_info=error,
+            )
+        self._standing.set()
+        until = time.monotonic() + _NEXT_LOOP
+        while not self._ending and time.monotonic() < until:
+            try:
+                for channel in self._channels():
+                    if channel.delivery is not None:
+                        channel.delivery.lose_hope()
+                    channel.queue.work()
+                    channel.stand_in.write_due()
+                self._tick()
+            except BaseException:  # noqa: BLE001 - as above
+                logger().exception("The background thread met an unexpected error.")
+            threading.Event().wait(max(_BREATH, self._linger()))
 
     async def _main(self) -> None:
         import asyncio
@@ -188,6 +232,12 @@ class Worker:
 
         self._starting.close()
         self._loop = asyncio.get_running_loop()
+        if self._failure:
+            self._failure = ""
+            logger().warning("The event loop of the background thread runs again.")
+            for channel in self._channels():
+                if channel.delivery is not None:
+                    channel.delivery.take_hope()
         quiet = 0
         self._begun.clear()  # on a loop before this one
         self._standing.set()
@@ -203,15 +253,11 @@ class Worker:
     async def _turn(self, tasks: TaskGroup, quiet: int) -> int:
         """Do a round and sleep; returns how many rounds there has been no work for."""
         for job in self._jobs():
-            if job not in self._begun and self._names.is_started:
+            if job not in self._begun and self._is_uploading:
                 self._begun.add(job)
                 tasks.start_soon(job.run)
-        while self._requests:
-            tasks.start_soon(self._serve, *self._requests.pop(0))
         quiet = 0 if await self._round(tasks) else quiet + 1
         self._tick()
-        if self._requests:
-            return quiet
         # Every queue is asked to wake us: `all` of a generator would stop at the first that has work already.
         if quiet < _IDLE_AFTER or False in [channel.queue.rest() for channel in self._channels()]:
             await self._alarm.sleep(max(_BREATH, self._linger()))
@@ -221,12 +267,6 @@ class Worker:
                 channel.queue.work()
         return quiet
 
-    async def _serve(self, channel: Channel, done: threading.Event) -> None:
-        try:
-            await self._disk.do(channel.flush)
-        finally:
-            done.set()
-
     async def _sync(self, channel: Channel) -> None:
         try:
             await self._disk.do(lambda: channel.sync(blobs=False))
@@ -234,11 +274,8 @@ class Worker:
             self._syncing.discard(channel)
 
     async def _sync_blobs(self, channel: Channel) -> None:
-        thread = self._blobs
-        try:
-            thread.start()  # with the first blob: most programs save no file
-        except RuntimeError:
-            thread = self._disk  # the interpreter is ending, and starts no thread any more
+        self._blobs.start()  # with the first blob: most programs save no file
+        thread = self._disk if self._blobs.thread is None else self._blobs
         try:
             await thread.do(channel.sync_blobs)
         finally:
@@ -250,7 +287,7 @@ class Worker:
 
         moved = False
         for channel in self._channels():
-            while not self._requests and channel.backlog and channel.pump(wait=False):
+            while channel.backlog and channel.pump(wait=False):
                 moved = True
                 if len(channel.queue) < SLICE:
                     break  # what has come meanwhile waits for the linger: a frame a row would cost six times as much
@@ -262,3 +299,12 @@ class Worker:
                 self._syncing_blobs.add(channel)
                 tasks.start_soon(self._sync_blobs, channel)
         return moved
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop of the standard library's, whatever the program's policy makes."""
+    import asyncio
+
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()  # the one that the standard library takes there
+    return asyncio.SelectorEventLoop()

@@ -14,6 +14,7 @@ from ml_dash.errors import JournalDamageWarning
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import end_times
+from ml_dash.locks import MortalLock
 from ml_dash.log import warn_user
 from ml_dash.processes import process_alive
 from ml_dash.query.files import FileQuery, FilesReader, FileTable
@@ -39,6 +40,8 @@ class JournalView(RowView[JournalIndex]):
         >>> view.read(Series(Kind.METRIC, "train"), start_index=0, limit=10)["total"]
         1000
     """
+
+    _lock = MortalLock()
 
     def __init__(
         self, directory: str, *, disk: Disk = REAL_DISK, warns: bool = True, stale_after: float = 90.0

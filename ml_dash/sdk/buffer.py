@@ -13,6 +13,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.locks import MortalLock
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
@@ -77,7 +78,9 @@ class _LateSummary:
 class Store:
     """What one metric has buffered: numbers to be summarised by field, and fields that the summary gets as they are."""
 
-    __slots__ = ("_fields", "_fixed", "_has_news", "_lock", "_port")
+    _lock = MortalLock()
+
+    __slots__ = ("_fields", "_fixed", "_has_news", "_own_lock", "_port")
 
     def __init__(self, port: Port) -> None:
         self._port = port

@@ -26,12 +26,15 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from ml_dash.errors import NotStartedError
+from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
+from ml_dash.spawning import is_last_thread
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ _MAX_ERROR = 2000  # characters
 
 class Run:
     """Begins and ends a session's runs, for `RunManager` and for the runtime; for any thread."""
+
+    _lock = MortalLock()
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -73,6 +78,11 @@ class Run:
         with self._lock:
             if self.is_open:
                 return False
+            if is_last_thread():
+                raise NotStartedError(
+                    f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
+                    "before the script ends"
+                )
             session.prepare_directory()
             channel = session.open_channel(self)
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING

@@ -22,6 +22,7 @@ from ml_dash.errors import (
     ServerUnavailableError,
 )
 from ml_dash.forks import guarded_imports
+from ml_dash.locks import MortalLock
 from ml_dash.pipeline.delivery import Recipient
 from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME
@@ -62,6 +63,8 @@ class Session:
             handler of the main thread may find held by that very thread.
         holders: what the script holds of the experiment: nothing here may hold that.
     """
+
+    lock = MortalLock()
 
     def __init__(
         self, identity: Identity, destination: Destination, settings: Settings, about: About

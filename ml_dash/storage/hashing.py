@@ -8,14 +8,16 @@ import io
 import os
 import queue
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from ml_dash.errors import FileMissingError, FileStoreError, InvalidArgumentError
+from ml_dash.spawning import start_thread
 from ml_dash.storage.atomic import store_error
 
 if TYPE_CHECKING:
+    import threading
+
     from typing_extensions import Buffer
 
 BLOCK_BYTES = 1 << 20
@@ -73,12 +75,9 @@ class Hasher:
         return self._hash.hexdigest()
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._run, name="ml-dash-checksum", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # no thread can be started while the interpreter ends
-            return
-        self._thread = thread
+        self._thread = start_thread(
+            self._run, "ml-dash-checksum"
+        )  # where there can be none, the caller goes on
 
     def _run(self) -> None:
         while (block := self._blocks.get()) is not None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
+from ml_dash.spawning import start_thread
 from ml_dash.tokens.directory import keep_private, replace_private, set_aside
 from ml_dash.tokens.token import TokenStoreError
 
@@ -162,11 +162,9 @@ def _in_time(function: Callable[[], Any]) -> Any:
             logger().debug("the system's keyring cannot be used: %s", type(error).__name__)
 
     # a daemon: a keyring that hangs must not keep the interpreter from ending
-    thread = threading.Thread(target=call, name="ml-dash-keyring", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        return None  # the interpreter is shutting down
+    thread = start_thread(call, "ml-dash-keyring")
+    if thread is None:
+        return None  # without a thread of its own, a keyring that hangs would hang its caller
     thread.join(_SECONDS)
     return results[0] if results else None
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from ml_dash.locks import MortalLock
+
 
 class BlobLedger:
     """Counts the saves of each blob until the server has it."""
+
+    _lock = MortalLock()
 
     def __init__(self) -> None:
         # Reentrant: a signal handler of the script may save a file, or ask for the status, in the middle.

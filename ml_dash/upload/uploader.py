@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.alarm import Alarm
 from ml_dash.errors import MLDashError
+from ml_dash.locks import MortalLock
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.upload.sender import Sender, Settled
 from ml_dash.upload.task import Target, Task
@@ -105,6 +106,8 @@ class Uploader(Task):
     Attributes:
         first_contact: Set when the server has answered for the first time, or was found to be out of reach.
     """
+
+    _lock = MortalLock()
 
     def __init__(
         self,

@@ -33,13 +33,19 @@ UNSYNCED_BYTES = 16 * 1024 * 1024
 class ChannelBench:
     """A channel, and what it stands on."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, is_alone: Callable[[], bool] = lambda: False, **settings: Any) -> None:
         self.clock = SimulatedClock()
         self.disk = SimulatedDisk(random.Random(0), self.clock)
         self.woken = 0
         self.on_wake: Callable[[], object] = lambda: None
         self.channel = Channel(
-            "exp", WRITER, Settings(**settings), self._wake, clock=self.clock, disk=self.disk
+            "exp",
+            WRITER,
+            Settings(**settings),
+            self._wake,
+            is_alone=is_alone,
+            clock=self.clock,
+            disk=self.disk,
         )
         self.train = self.channel.series_id(*TRAIN)
 
@@ -626,3 +632,91 @@ def test_a_reset_forgets_that_the_disk_failed(bench: ChannelBench, caplog: pytes
     bench.channel.flush()
     assert bench.read() == [2]
     assert len(said(caplog)) == 1
+
+
+# --- where there is no worker
+
+
+@pytest.fixture
+def lonely() -> ChannelBench:
+    """One whose callers have to write."""
+    return ChannelBench(is_alone=lambda: True)
+
+
+def test_callers_write_where_there_is_no_worker_as_often_as_it_would(lonely: ChannelBench) -> None:
+    lonely.put(1)
+    assert lonely.read() == [1]  # at once: who knows when the next one comes
+    lonely.put(2, 3)
+    assert lonely.read() == [1]
+    lonely.clock.advance(0.06)
+    lonely.put(4)
+    assert lonely.read() == [1, 2, 3, 4]
+    assert lonely.counters().durable == 0
+
+
+def test_callers_sync_where_there_is_no_worker_as_often_as_it_would(lonely: ChannelBench) -> None:
+    lonely.channel.post_snapshot("side.json", lambda: b"{}")
+    lonely.put(1)
+    assert side_file(lonely) == b"{}"
+    lonely.let_a_second_pass()
+    lonely.put(2)
+    assert lonely.counters() == Counters(logged=2, durable=2, acknowledged=2)
+
+
+def test_callers_of_a_full_queue_write_where_there_is_no_worker() -> None:
+    """However soon after the last writing."""
+    lonely = ChannelBench(is_alone=lambda: True, queue_events=10)
+    lonely.put(*range(100))
+    assert len(lonely.read()) >= 90
+    assert lonely.counters().dropped == {}
+
+
+# --- a thread in the middle of writing
+
+
+@pytest.mark.parametrize("call", ["flush", "write_queued", "sync", "pump", "close"])
+def test_a_call_in_the_middle_of_a_write_of_the_same_thread_does_nothing(
+    bench: ChannelBench, call: str
+) -> None:
+    """As in a finalizer of the script's: it would wait for the lock that its own thread holds, and write twice."""
+    inner: list[object] = []
+
+    begin = bench.disk._operate
+
+    def operate(name: str) -> None:
+        if name == "write" and not inner:
+            inner.append(getattr(bench.channel, call)())
+            bench.put(3)
+            bench.channel.turns.put_off(lambda: inner.append("put off"))
+            assert "put off" not in inner
+        begin(name)
+
+    bench.put(1, 2)
+    bench.disk._operate = operate  # type: ignore[method-assign]
+    bench.channel.flush()
+    assert inner[0] in {None, False}
+    assert inner[1:] == ["put off"]
+    bench.channel.flush()
+    assert bench.read() == [1, 2, 3]
+    assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
+
+
+def test_what_is_no_error_of_the_disk_keeps_rows_from_it_as_one_does(
+    bench: ChannelBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as an import that fails: they wait, it is said once, and they are tried again every second."""
+
+    def fail(*_: object) -> None:
+        raise ImportError("no such thing")
+
+    bench.put(1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(channel_module, "salvage", fail)
+        patch.setattr(bench.channel._batcher, "blocks", fail)
+        bench.channel.flush()
+        bench.let_a_second_pass()
+        assert not bench.channel.pump()
+    assert bench.counters() == Counters(logged=2, pending=2)
+    bench.channel.flush()
+    assert bench.read() == [1, 2]
+    assert ["no such thing" in message for message in said(caplog)] == [True, False]

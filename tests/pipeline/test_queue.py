@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import FileStoreError
-from ml_dash.pipeline.queue import LARGE_EVENT, EventQueue
+from ml_dash.pipeline.queue import LARGE_EVENT, Event, EventQueue
 from ml_dash.settings import Overflow
 from tests.support.examples import many
 
@@ -435,3 +435,52 @@ def test_what_is_kept_wakes_a_worker_that_rests_and_lets_none_rest() -> None:
     queue.keep(b"x")
     assert wakes.count == 1
     assert not queue.rest()
+
+
+def test_a_caller_that_waits_for_room_in_vain_writes() -> None:
+    """Whatever keeps the worker from its work: nobody waits for ever."""
+    written: list[Event] = []
+    queue = EventQueue(2, ALL, "block", lambda: None, lambda: written.extend(queue.drain(1, ALL)))
+    queue.work()
+    for _ in range(3):
+        queue.put(SMALL)
+    assert (written, len(queue)) == ([SMALL], 2)
+    for _ in range(3):
+        queue.keep(LARGE)
+    assert LARGE in written
+    assert len(queue) + len(written) == 6
+
+
+def test_where_there_is_no_worker_every_caller_sees_to_the_writing() -> None:
+    """From the first event on, and no longer than that."""
+    alone = True
+    turns = 0
+
+    def wake() -> None:
+        nonlocal turns
+        turns += 1
+        if alone:
+            queue.be_alone()
+
+    queue = queue_of(wake=wake)
+    queue.rest()
+    for _ in range(3):
+        queue.put(SMALL)
+    assert turns == 3
+    alone = False
+    for _ in range(3):
+        queue.put(SMALL)
+    assert turns == 4
+
+
+def test_an_event_of_the_thread_that_drains_wakes_nobody() -> None:
+    """Such as of a log handler of the script's, which our warning calls in the middle of a slice."""
+    wakes = Wakes()
+    queue = queue_of(wake=wakes)
+    queue.rest()
+    queue.begin_drain()
+    queue.put(SMALL)
+    assert wakes.count == 0
+    queue.end_drain()
+    queue.put(SMALL)
+    assert wakes.count == 1

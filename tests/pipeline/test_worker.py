@@ -40,5 +40,6 @@ def test_a_work_thread_is_started_once() -> None:
     thread.start()
     assert thread.begin(lambda: None).wait(60)
     thread.end()
+    assert thread.thread is not None
     thread.thread.join(60)
     assert not thread.thread.is_alive()

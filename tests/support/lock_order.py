@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NoReturn
 
+from ml_dash.locks import MortalLock
+
 __all__ = ["VIOLATIONS", "LockOrderError", "OrderedLock", "another_thread", "install", "uninstall"]
 
 _CHECKED = (
@@ -63,7 +65,8 @@ class OrderedLock:
         """The lock's name, looked up when it is needed: while it is made, it is no attribute yet."""
         owner = self._owner
         if self._name is None and owner is not None:
-            names = [*getattr(owner, "__dict__", ()), *getattr(type(owner), "__slots__", ())]
+            mortal = [name for name, value in vars(type(owner)).items() if isinstance(value, MortalLock)]
+            names = [*mortal, *getattr(owner, "__dict__", ()), *getattr(type(owner), "__slots__", ())]
             attribute = next((name for name in names if getattr(owner, name, None) is self), "?")
             layer = "sdk." if type(owner).__module__.startswith("ml_dash.sdk.") else ""
             # In this order: a thread that finds no owner finds the name that another one has just put there.

@@ -6,10 +6,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.errors import FileStoreError
+from ml_dash.locks import MortalLock
 from ml_dash.query.files import CHANGEABLE, fold_files
 from ml_dash.query.times import iso_time
 from ml_dash.sdk.files.details import Details, save_row, stored_form
 from ml_dash.series import Kind
+from ml_dash.spawning import is_last_thread
 from ml_dash.storage.atomic import storing
 from ml_dash.storage.blobs import Staged, Staging
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 class FileSaver:
     """Writes the files of one experiment, whose blobs on this disk are in `staging`; for any thread."""
+
+    _lock = MortalLock()
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -38,6 +43,11 @@ class FileSaver:
     def check(self) -> None:
         """Raise `NotStartedError` unless the run is open: before a blob is captured that would get no row."""
         self._port.check()
+        if is_last_thread():  # there is no `open` any more, and nothing can be imported
+            raise FileStoreError(
+                "no file can be saved while the interpreter frees its modules: save it before the script ends, or in "
+                "an atexit handler, and not in a __del__"
+            )
 
     def save(self, place: Place, details: Details, stage: Callable[[Staging], Staged]) -> dict[str, Any]:
         """Save the file whose blob `stage` captures, and return its row."""

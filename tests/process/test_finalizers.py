@@ -1,0 +1,144 @@
+"""Finalizers that log.
+
+A `__del__` may be called in any thread, in the middle of our own work, and when all other threads are gone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.interpreters import VERSIONS, interpreter
+from tests.support.processes import Scripts, metric
+
+LATE = """
+    import numpy
+    from ml_dash import Experiment
+
+    class Held:
+        def __del__(self):
+            for call in self.calls:
+                try:
+                    call()
+                except Exception as error:
+                    print(type(error).__name__)
+
+    exp = Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run.start()
+    exp.metrics("train").log(step=0)
+    held = Held()
+    held.calls = [
+        exp.flush,
+        lambda: exp.metrics("train").log(step=1),
+        lambda: exp.metrics("late").log(x=number(2)),
+        lambda: exp.log("x" * 5000),
+        lambda: exp.params.set(late=True),
+        lambda: exp.tracks("pose").append(q=1, _ts=1.0),
+        lambda: exp.metrics("train").buffer(loss=1.0),
+        lambda: exp.files("f").save_text("late", to="late.txt"),
+        lambda: exp.files("f").save_json({"late": True}, to="late.json"),
+        lambda: Experiment("alice/vision/other", dash_root=".dash").run.start(),
+        lambda: exp.flush(timeout=1),
+        exp.run.complete,
+    ]
+    number = numpy.float32
+    """
+
+
+@pytest.mark.interpreters
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_finalizer_logs_while_modules_are_freed_is_on_disk_on_any_python(
+    version: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """No thread can be started any more, and before 3.12 the interpreter does not say so; nothing can be imported."""
+    scripts = Scripts(tmp_path, *interpreter(version, request))
+    finished = scripts.run(LATE)
+    assert finished == (0, "FileStoreError\nFileStoreError\nNotStartedError\n", "")
+    journal = scripts.journal()
+    assert journal.values("step") == [0, 1]
+    assert journal.values("x", metric("late")) == [2.0]
+    assert journal.messages() == ["x" * 5000]
+    assert journal.view.params() == {"late": True}
+    assert journal.ends() == ["COMPLETED"]
+
+
+@pytest.mark.parametrize(
+    "call", ["exp.flush()", "exp.params.set(a=i)", "exp.log('x' * 5000)", "exp.metrics('d').log(i=i)"]
+)
+def test_a_finalizer_waits_for_no_lock_of_a_thread_that_the_exit_has_stopped(
+    scripts: Scripts, call: str
+) -> None:
+    """A daemon thread is stopped wherever it is: its locks are never released, and its frame may be half written."""
+    for turn in range(1, 5):
+        finished = scripts.run(
+            f"""
+            import builtins
+            import threading
+            from ml_dash import Experiment
+
+            exp = Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run.start()
+
+            class Held:
+                def __del__(self):
+                    exp.metrics("late").log(turn={turn})
+                    exp.params.set(late={turn})
+                    print(exp.flush(timeout=1).pending)
+
+            def work():
+                i = 0
+                while True:
+                    i += 1
+                    {call}
+                    begun.set()
+
+            begun = threading.Event()
+            threading.Thread(target=work, daemon=True).start()
+            begun.wait()
+            builtins.held = Held()
+            """
+        )
+        assert (finished.returncode, finished.stdout) == (0, "0\n"), finished.stderr
+        journal = scripts.journal()
+        assert journal.values("turn", metric("late")) == list(range(1, turn + 1))
+        assert journal.view.params()["late"] == turn
+
+
+def test_a_finalizer_that_flushes_in_the_middle_of_a_write_does_not_wait_for_itself(scripts: Scripts) -> None:
+    """Garbage is collected in whichever thread makes some: in that which writes, too."""
+    finished = scripts.run(
+        """
+        import gc
+        import os
+        import threading
+        from ml_dash import Experiment
+
+        class Garbage:
+            def __del__(self):
+                seen.add(threading.current_thread().name)
+                exp.flush()
+
+        write = os.write
+        def collect_first(fd, data):
+            garbage = Garbage()
+            garbage.itself = garbage
+            del garbage
+            gc.collect()
+            return write(fd, data)
+
+        seen = set()
+        exp = Experiment("alice/vision/resnet", dash_root=".dash").run.start()
+        os.write = collect_first
+        for step in range(20):
+            exp.metrics("train").log(step=step)
+            threading.Event().wait(0.01)
+            if step % 5 == 0:
+                exp.flush()
+        exp.run.complete()
+        print(sorted(seen))
+        """
+    )
+    assert finished.returncode == 0, finished
+    assert "'ml-dash'" in finished.stdout
+    assert "'ml-dash-disk'" in finished.stdout
+    assert scripts.journal().values("step") == list(range(20))
+    assert scripts.journal().ends() == ["COMPLETED"]

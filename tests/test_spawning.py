@@ -1,0 +1,63 @@
+"""Threads that there can be, and those that there cannot."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ml_dash.pipeline.threads import WorkThread, apart, begin_apart
+from ml_dash.spawning import start_thread
+from ml_dash.storage.hashing import Hasher
+
+TOO_MUCH = 1 << 47
+"""Bytes of stack: more than there are addresses."""
+
+
+@pytest.fixture
+def no_threads() -> Iterator[None]:
+    """While this lasts, the machine refuses every thread."""
+    if sys.platform != "linux":
+        pytest.skip("elsewhere the size of a stack has other limits")
+    size = threading.stack_size(TOO_MUCH)
+    try:
+        yield
+    finally:
+        threading.stack_size(size)
+
+
+def test_a_thread_is_a_daemon_of_that_name_and_gets_the_arguments() -> None:
+    seen: list[object] = []
+    thread = start_thread(lambda *given: seen.extend([*given, threading.current_thread()]), "name", 1, 2)
+    assert thread is not None
+    thread.join(60)
+    assert seen == [1, 2, thread]
+    assert (thread.name, thread.daemon) == ("name", True)
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_where_the_machine_refuses_there_is_none() -> None:
+    before = threading.enumerate()
+    assert start_thread(lambda: None, "name") is None
+    assert threading.enumerate() == before
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_whoever_gets_no_thread_does_the_work_itself() -> None:
+    seen: list[threading.Thread] = []
+
+    def work() -> None:
+        seen.append(threading.current_thread())
+
+    thread = WorkThread("test")
+    thread.start()
+    assert thread.begin(work).is_set()
+    assert begin_apart(work).is_set()
+    apart(work)
+    assert seen == [threading.current_thread()] * 3
+    with Hasher() as hasher:
+        for _ in range(3):
+            hasher.update(b"a")
+        assert hasher.digest() == "9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0"
