@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError, ml_dash_experiment
-from tests.sdk.test_run import statuses
+from tests.sdk.run_rows import statuses
 
 
 @pytest.fixture(params=["exp.run", "ml_dash_experiment"])

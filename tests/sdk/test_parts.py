@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, NotStartedError
-from tests.sdk.test_run import statuses
+from tests.sdk.run_rows import statuses
 from tests.support.scripts import python
 
 PARTS: dict[str, Callable[[Experiment], Any]] = {

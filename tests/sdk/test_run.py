@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, NotStartedError
+from tests.sdk.run_rows import statuses
 from tests.support.scripts import python, start_python
 
 WRITES: dict[str, Callable[[Experiment], object]] = {
@@ -58,18 +59,6 @@ READS: dict[str, Callable[[Experiment], object]] = {
     "metrics.flush": lambda exp: exp.metrics.flush(),
     "tracks.flush": lambda exp: exp.tracks.flush(),
 }
-
-
-def statuses(directory: str) -> list[str]:
-    """The statuses of the run's starts and ends, in order, as the journal has them."""
-    from ml_dash.journal.blocks import block_rows
-    from ml_dash.journal.index import JournalIndex
-    from ml_dash.series import Kind, Series
-
-    index = JournalIndex(os.path.join(directory, "journal"))
-    index.refresh()
-    blocks = [block for _, block in index.blocks(Series(Kind.RUN, None))]
-    return [row["status"] for block in blocks for row in block_rows(block) if row["event"] != "heartbeat"]
 
 
 # --- before the start, after the end

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, NotStartedError
-from tests.sdk.test_run import statuses
+from tests.sdk.run_rows import statuses
 from tests.support.scripts import python
 
 

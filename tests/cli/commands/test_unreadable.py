@@ -10,7 +10,7 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.errors import MLDashError
 from ml_dash.server.runner import EmbeddedServer
-from tests.cli.commands.test_sync import log_offline, server, steps_at
+from tests.cli.commands.offline import log_offline, server, steps_at
 from tests.support.shell import invoke
 from tests.support.unreadable import forbidden, no_descriptors, unreadable
 

@@ -12,7 +12,7 @@ from ml_dash.server.blobs.names import part_name
 from ml_dash.server.blobs.references import all_named
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.blobs.conftest import Databases
+from tests.server.blobs.databases import Databases
 from tests.support.stored import impatient, stored, trashed
 
 _STEPS = (

@@ -22,7 +22,7 @@ from ml_dash.server.db.tables import BLOB_PARTS, BLOBS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.blobs.conftest import Databases
+from tests.server.blobs.databases import Databases
 from tests.support.account_serving import Hands
 from tests.support.serving import TOKEN, Client, large_frame, until
 from tests.support.stored import impatient, stored, trashed

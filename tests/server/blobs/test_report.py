@@ -10,7 +10,7 @@ from ml_dash.server.blobs.report import StoreReport, bring_back_missing, check_s
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.blobs.conftest import Databases
+from tests.server.blobs.databases import Databases
 from tests.support.serving import TOKEN, Client, large_frame
 from tests.support.stored import stored
 from tests.support.uploads import LARGE, Uploads, digest, rows, save

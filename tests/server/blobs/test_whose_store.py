@@ -16,7 +16,7 @@ from ml_dash.server.db.tables import BLOB_STORE, GENERATIONS
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
-from tests.server.blobs.conftest import Databases
+from tests.server.blobs.databases import Databases
 from tests.support.serving import TOKEN, Client, expected, large_frame
 from tests.support.stored import impatient, stored
 from tests.support.uploads import Uploads
