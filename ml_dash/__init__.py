@@ -19,7 +19,16 @@ from ml_dash.errors import (
     ServerUnavailableError,
     ValueWarning,
 )
-from ml_dash.sdk.experiment import Experiment, ml_dash_experiment
+
+try:
+    from ml_dash.sdk.experiment import Experiment, ml_dash_experiment
+except ImportError as error:
+    if "subinterpreter" not in str(error):
+        raise
+    raise ImportError(
+        f"ml_dash cannot be imported in an isolated subinterpreter ({error}): log in the main interpreter, or in a "
+        "process of its own"
+    ) from error
 from ml_dash.status import ExperimentStatus, FlushResult
 from ml_dash.version import __version__ as __version__
 

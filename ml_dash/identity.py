@@ -180,13 +180,21 @@ def current_user() -> str:
     return _made_safe(name, fallback="user", limit=MAX_SEGMENT_BYTES)
 
 
+def script_path() -> str:
+    """Return what the running script was called by; "" where nothing says so, as in a program that embeds Python."""
+    try:
+        return os.fsdecode(sys.argv[0])  # a launcher may have put a Path there
+    except (AttributeError, IndexError, TypeError):
+        return ""
+
+
 def script_stem() -> str:
     """Return the running script's name without its extension, made safe as part of a segment.
 
     A notebook is `"notebook"`, a package run by `python -m` its own name, `python -c` and an interactive
     session `"python"`.
     """
-    path = sys.argv[0] if getattr(sys, "argv", None) else ""
+    path = script_path()
     if path in {"", "-c", "-m", "-"}:
         return "python"
     stem = os.path.splitext(os.path.basename(path))[0]

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from ml_dash.errors import NotStartedError
+from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 from ml_dash.pipeline.runtime import RUNTIME
@@ -92,7 +92,7 @@ class Run:
                 **self._whereabouts(),
                 "space": process_space(),
                 "python": platform.python_version(),
-                "script": sys.argv[0] if sys.argv else "",
+                "script": script_path(),
                 "experiment": session.description(),
             }
             # before the ports open: the run's first row

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import EnumMeta
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -32,7 +32,7 @@ NAMESPACES = frozenset({"argparse.Namespace", "optparse.Values", "types.SimpleNa
 def config_fields(value: object) -> dict[Any, Any] | None:
     """Return the fields of a configuration in order, or None if `value`, no scalar, list or set, is not one."""
     if isinstance(value, Mapping):
-        return dict(value)
+        return _entries(value)
     if isinstance(value, EnumMeta):
         return dict(value.__members__)
     if dataclasses.is_dataclass(value):
@@ -47,6 +47,42 @@ def config_fields(value: object) -> dict[Any, Any] | None:
     if value is not cls:
         _overlay(fields, _instance_attributes(value))
     return fields or None
+
+
+def _entries(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what a mapping holds; what OmegaConf cannot resolve, such as ``???``, as it is written."""
+    try:
+        return dict(mapping)
+    except Exception:
+        written: dict[Any, Any] | None = _as_written(mapping)
+        if written is None:
+            raise
+    for key in written:
+        with contextlib.suppress(Exception):
+            written[key] = mapping[key]
+    return written
+
+
+def elements(items: Iterable[Any]) -> list[Any]:
+    """Return what a list or a set holds; what OmegaConf cannot resolve as it is written."""
+    try:
+        return list(items)
+    except Exception:
+        written: list[Any] | None = _as_written(items)
+        if written is None:
+            raise
+    for index in range(len(written)):
+        with contextlib.suppress(Exception):
+            written[index] = items[index]  # type: ignore[index]  # a list of OmegaConf's
+    return written
+
+
+def _as_written(config: object) -> Any:
+    """Return a configuration of OmegaConf with every value as it is written; None for anything else."""
+    omegaconf = getattr(sys.modules.get("omegaconf"), "OmegaConf", None)
+    if omegaconf is None or not omegaconf.is_config(config):
+        return None
+    return omegaconf.to_container(config, resolve=False)
 
 
 def declared_fields(value: object) -> dict[str, Any] | None:

@@ -22,12 +22,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NoReturn, SupportsIndex
 
 from ml_dash.errors import InvalidParameterError, ValueWarning
 from ml_dash.log import warn_user
-from ml_dash.values.config_fields import config_fields
+from ml_dash.values.config_fields import config_fields, elements
 from ml_dash.values.foreign import translated
 
 MAX_DEPTH = 64
@@ -182,7 +183,9 @@ class _Converter:
 
     def _list(self, value: Iterable[Any], where: str) -> list[Any]:
         self._enter(value, where)
-        items = [self._item(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        with _reading(value, where):
+            found = elements(value)
+        items = [self._item(item, f"{where}[{index}]") for index, item in enumerate(found)]
         del self._open[id(value)]
         return items
 
@@ -259,8 +262,21 @@ def _without_numpy(value: Any, where: str) -> Any:
     return value.tolist()
 
 
+@contextmanager
+def _reading(value: object, where: str) -> Iterator[None]:
+    """Refuse a value in whose own code something is raised."""
+    try:
+        yield
+    except Exception as error:
+        raise InvalidParameterError(
+            f"parameter {_shown(where)} cannot be stored: what this {_type_name(value)} holds cannot be read "
+            f"({_repr(error)}); pass plain values"
+        ) from error
+
+
 def _fields(value: Any, where: str) -> dict[Any, Any]:
-    fields = None if isinstance(value, UNSTORABLE) else config_fields(value)
+    with _reading(value, where):
+        fields = None if isinstance(value, UNSTORABLE) else config_fields(value)
     if fields is None:
         _refuse(value, where)
     return fields

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict, UserDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType, SimpleNamespace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import pytest
@@ -463,6 +463,67 @@ def test_merging_changes_neither_side_even_where_an_empty_dict_is_filled() -> No
     fold_params([old, {"model.a": 1}])
     unflatten_params({**old, "model.a": 1})
     assert old == {"model": {}}
+
+
+class Unreadable(Mapping[str, Any]):
+    """Raises at one of its methods."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        if self._method == "__iter__":
+            raise RuntimeError("out of order")
+        return iter("a")
+
+    def __getitem__(self, key: str) -> int:
+        raise RuntimeError("out of order")
+
+
+class UnreadableDict(dict[str, Any]):
+    """Raises where it is read."""
+
+    def keys(self) -> NoReturn:
+        """See `dict`."""
+        raise RuntimeError("out of order")
+
+    __iter__ = items = keys
+
+
+class UnreadableList(list[Any]):
+    """Raises where it is read."""
+
+    def __iter__(self) -> NoReturn:
+        raise RuntimeError("out of order")
+
+
+@pytest.mark.parametrize(
+    "value", [Unreadable("__iter__"), Unreadable("__getitem__"), UnreadableDict(a=1), UnreadableList([1])]
+)
+@pytest.mark.parametrize(
+    "place", [lambda value: value, lambda value: {"in": value}, lambda value: [1, value]]
+)
+def test_a_value_that_raises_when_it_is_read_is_refused_by_its_name(
+    value: Any, place: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(InvalidParameterError, match=r"'cfg.*'.*Unreadable.*RuntimeError\('out of order'\)"):
+        flatten_params({"cfg": place(value)})
+
+
+def test_what_omegaconf_cannot_resolve_is_stored_as_it_is_written() -> None:
+    """Hydra's ``???`` is a value that is still to be given; everything else is resolved."""
+    omegaconf = pytest.importorskip("omegaconf")
+    config = {"lr": 0.1, "data": {"path": "???"}, "same": "${lr}", "bad": "${nope}", "list": ["${lr}", "???"]}
+    assert flatten_params({"cfg": omegaconf.OmegaConf.create(config)}) == {
+        "cfg.lr": 0.1,
+        "cfg.data.path": "???",
+        "cfg.same": 0.1,
+        "cfg.bad": "${nope}",
+        "cfg.list": [0.1, "???"],
+    }
 
 
 SCALAR = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text()

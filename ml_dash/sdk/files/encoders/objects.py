@@ -21,7 +21,7 @@ def json_bytes(content: Any) -> bytes:
             return text.encode()
         except UnicodeEncodeError:  # lone surrogates, which JSON has as escapes only
             return json.dumps(content, indent=2, default=_plain).encode()
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # what it holds is the script's, and may raise anything
         raise InvalidArgumentError(
             f"save_json() cannot write this {type(content).__qualname__}: {error}; pass dicts, lists, texts, numbers, "
             "bools and None, or use save_pkl()"
