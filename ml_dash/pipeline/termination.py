@@ -27,6 +27,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -42,6 +43,7 @@ _FORKING = threading.local()
 """`_FORKING.blocked`: whether the thread that forks lets SIGTERM wait by itself."""
 
 _HELPER = "ml-dash-sigterm"
+_AGAIN_SECONDS = 0.05
 _SIGACTION_BYTES = 1024
 """More than any system's ``struct sigaction`` takes. All zero it means the default."""
 
@@ -119,10 +121,17 @@ class Termination:
         _die(signum)
 
     def _insist(self, timeout: float, signum: int, main: int) -> None:
-        """Send the signal again when the journal is complete or the time is over."""
+        """Send the signal again when the journal is complete or the time is over, until the process dies of it.
+
+        Once is not enough: the main thread comes from the handler at this very moment, and goes on with a call that
+        waits. A signal between the interpreter's last look for one and that call interrupts nothing.
+        """
         self._over.wait(timeout)
         self._over.set()
         signal.pthread_kill(main, signum)
+        while self._is_ours:
+            time.sleep(_AGAIN_SECONDS)
+            signal.pthread_kill(main, signum)
 
 
 def before_fork() -> None:

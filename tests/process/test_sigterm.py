@@ -62,6 +62,31 @@ def test_a_script_that_waits_is_drained_and_dies_of_sigterm(scripts: Scripts, wa
     assert journal.ends() == ["CANCELLED"]
 
 
+def test_a_signal_that_the_interpreter_does_not_see_before_it_waits_is_sent_again(scripts: Scripts) -> None:
+    """The main thread is just coming from the handler when the journal is complete, and waits again."""
+    process = scripts.start(
+        f"""{BEGIN}
+    kill, sent = signal.pthread_kill, []
+
+    def unseen(thread, number):
+        sent.append(number)
+        if len(sent) > 1:
+            kill(thread, number)
+
+    signal.pthread_kill = unseen
+    exp.metrics("train").log(step=0)
+    ready()
+    sys.stdin.read()
+    """,
+        env=LAZY,
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    assert finish(process) == (-signal.SIGTERM, "", "")
+    journal = scripts.journal()
+    assert (steps(journal), journal.ends()) == ([0], ["CANCELLED"])
+
+
 @pytest.mark.sample(7)
 @pytest.mark.parametrize(
     "body",
