@@ -300,7 +300,9 @@ class Delivery:
             self._finished.set()
 
     def _token(self) -> Token | None:
-        from ml_dash.tokens.current import token_for
+        # Not around the call: it may look up a keyring on another thread, which imports under the guard as well.
+        with guarded_imports():
+            from ml_dash.tokens.current import token_for
 
         try:
             return token_for(self.url)
