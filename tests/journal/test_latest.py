@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ml_dash.journal.disk import RealDisk
 from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
+from tests.support.counting_disk import CountingDisk
 from tests.support.view_journals import TRAIN, block_of, write
 
 PARAMS, RUN, FILE = Series(Kind.PARAMS, None), Series(Kind.RUN, None), Series(Kind.FILE, None)
@@ -24,16 +24,6 @@ def born(time_ns: int) -> str:
 
 def at(series: Series, *times: int) -> Any:
     return block_of(series, [(time_ns, {"x": 1}) for time_ns in times])
-
-
-class _CountingDisk(RealDisk):
-    def __init__(self) -> None:
-        self.bytes_read = 0
-
-    def read_at(self, path: str, offset: int, length: int) -> bytes:
-        data = super().read_at(path, offset, length)
-        self.bytes_read += len(data)
-        return data
 
 
 def test_a_journal_that_is_not_there_has_none(tmp_path: Path) -> None:
@@ -87,7 +77,7 @@ def test_a_large_segment_is_looked_into_from_its_end(tmp_path: Path) -> None:
     """A start must not take as long as reading all that earlier runs have logged."""
     bulk = block_of(TRAIN, [(number, {"text": "x" * 1000}) for number in range(1000)])
     write(tmp_path, [[at(RUN, 500)], *[[bulk]] * 8, [at(RUN, 600)], [at(TRAIN, 1)]], born(5))
-    disk = _CountingDisk()
+    disk = CountingDisk()
     assert latest_ns(str(tmp_path), disk) == 600
     assert disk.bytes_read < 3 << 20
 

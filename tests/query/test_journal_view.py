@@ -25,6 +25,7 @@ from ml_dash.query.journal_view import JournalView
 from ml_dash.query.times import iso_time, seconds, seconds_array
 from ml_dash.series import Kind, Series
 from ml_dash.values.params import fold_params
+from tests.support.counting_disk import CountingDisk
 from tests.support.view_journals import SECOND, TRAIN, Row, block_of, metric_rows, write, write_rows
 
 UNNAMED = Series(Kind.METRIC, None)
@@ -153,18 +154,6 @@ def test_rows_of_several_writers_are_numbered_one_writer_after_the_other(tmp_pat
         (3, 11),
         (4, 12),
     ]
-
-
-class CountingDisk(RealDisk):
-    """Counts the bytes that are read."""
-
-    def __init__(self) -> None:
-        self.bytes_read = 0
-
-    def read_at(self, path: str, offset: int, length: int) -> bytes:
-        data = super().read_at(path, offset, length)
-        self.bytes_read += len(data)
-        return data
 
 
 def test_a_page_reads_only_the_frames_that_it_needs(tmp_path: Path) -> None:
