@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.server.accounts.attempts import forwarded, parse_proxies
+from ml_dash.server.accounts.attempts import forwarded
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.api.blobs import blob_routes, owner_routes
 from ml_dash.server.api.bodies import body_routes
@@ -54,7 +54,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         middlewares=[
             watched,
             numbered,
-            forwarded(parse_proxies(settings.trusted_proxies)),
+            forwarded(settings.trusted_proxies),
             _measured(store.telemetry),
             answered(_explained(store.telemetry)),
             authenticate(access),

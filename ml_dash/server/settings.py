@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ml_dash.paths import absolute_path
 from ml_dash.protocol import FRAMES_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Network, IPv6Network
+
+    Network = IPv4Network | IPv6Network
 
 DEFAULT_DATA = ".dash-server"
 """The default data directory, below the current one."""
@@ -23,7 +30,7 @@ class ServerSettings:
         database: The URL of the database; None: ``<data>/catalogue.sqlite``.
         blobs: The URL of the object store (``s3://…``, ``gs://…``, ``az://…``, ``file:///…``); None: ``<data>/blobs``.
         admin_token: The first admin token, if there is none yet; None to generate one.
-        trusted_proxies: Addresses and networks (CIDR) of proxies whose X-Forwarded-For says who asks.
+        trusted_proxies: Networks of proxies whose X-Forwarded-For says who asks.
         request_bytes: Largest request with frames, after decompression.
         json_bytes: Largest other request.
         memory_bytes: Most bytes of requests in memory at once; beyond, 503.
@@ -53,7 +60,7 @@ class ServerSettings:
     database: str | None = None
     blobs: str | None = None
     admin_token: str | None = None
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: Sequence[Network] = ()
     request_bytes: int = FRAMES_BYTES_MAX
     json_bytes: int = 4 << 20
     memory_bytes: int = 256 << 20

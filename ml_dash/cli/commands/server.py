@@ -106,6 +106,7 @@ def _serve(
         return
     # what the extra `server` installs is missing for most users, who must still get the help
     try:
+        from ml_dash.server.accounts.attempts import parse_proxies
         from ml_dash.server.runner import serve
     except ModuleNotFoundError as error:
         raise MissingExtraError("ml-dash server", error.name or "aiohttp", "server") from error
@@ -120,7 +121,7 @@ def _serve(
         blobs=blobs,
         quota_bytes=quota,
         file_bytes=file_limit,
-        trusted_proxies=tuple(trusted_proxies),
+        trusted_proxies=parse_proxies(trusted_proxies),
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
     )
     asyncio.run(serve(settings, _announce))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from ml_dash.clock import Clock
+    from ml_dash.server.settings import Network
 
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-    Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # before aiohttp 3.14, keys were strings
 _CLIENT: Any = web.RequestKey("client", str) if hasattr(web, "RequestKey") else "ml_dash_client"
