@@ -30,12 +30,15 @@ from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.threads import Readers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ml_dash.server.blobs.reading import ReadableBlob
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
     from ml_dash.server.settings import ServerSettings
 
 _LOG = logging.getLogger("ml_dash.server")
 _PROBE_SECONDS = 1.0
+_HOUR = 3600.0
 
 
 class StoreDirectoryError(MLDashError, OSError):
@@ -64,7 +67,11 @@ class Store:
         self.compactor = Compactor(
             self.backend,
             # this order: objects that were stored must be known to be ours before any are removed
-            (self.keeper.advance, self.blob_collector.collect_hourly, self.orphan_collector.collect_hourly),
+            (
+                self.keeper.advance,
+                _hourly(clock, self.blob_collector.collect),
+                _hourly(clock, self.orphan_collector.collect),
+            ),
         )
         self.ingest = Ingest(self.backend, on_hot=self.compactor.notice)
         self.closing = False
@@ -170,3 +177,18 @@ class Store:
             return False
         self.ingest.commits.recovered()
         return True
+
+
+def _hourly(clock: Clock, upkeep: Callable[[], object]) -> Callable[[], None]:
+    """Return what does a piece of upkeep at most once an hour, however often it is called."""
+    done_at = float("-inf")
+
+    def due() -> None:
+        nonlocal done_at
+        now = clock.monotonic()
+        if now - done_at >= _HOUR:
+            # before, so that one that fails waits for its hour as well
+            done_at = now
+            upkeep()
+
+    return due

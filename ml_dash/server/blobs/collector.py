@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 86_400
 """How long a blob stays that no file names, and an upload to which no part comes."""
-_INTERVAL = 3600.0
 # the owner's row is locked meanwhile, and with it every upload of the owner
 _AT_ONCE = 500
 
@@ -37,17 +36,9 @@ class BlobCollector:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._collected_at: float | None = None
-
-    def collect_hourly(self) -> None:
-        """Remove what is to be removed, at most once an hour: it reads the rows of all blobs."""
-        now = self._backend.clock.monotonic()
-        if self._collected_at is None or now - self._collected_at >= _INTERVAL:
-            self._collected_at = now
-            self.collect()
 
     def collect(self) -> int:
-        """Remove what is to be removed now; return the number of blobs removed.
+        """Remove what is to be removed now; return the number of blobs removed. It reads the rows of all blobs.
 
         Raises:
             OSError: The object store cannot be reached.

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.blobs.references import Judged
 
-_INTERVAL = 3600.0
 _FEW = 16
 """So many objects without a row are never suspicious: a server that is killed leaves one for each request under way."""
 
@@ -33,17 +32,9 @@ class OrphanCollector:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._collected_at: float | None = None
-
-    def collect_hourly(self) -> None:
-        """Remove what is to be removed, at most once an hour: it lists the whole store."""
-        now = self._backend.clock.monotonic()
-        if self._collected_at is None or now - self._collected_at >= _INTERVAL:
-            self._collected_at = now
-            self.collect()
 
     def collect(self) -> int:
-        """Remove what is to be removed now; return how many objects went into the trash.
+        """Remove what is to be removed now; return how many objects went into the trash. It lists the whole store.
 
         Raises:
             OSError: The store is out of reach.
