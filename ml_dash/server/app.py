@@ -27,6 +27,7 @@ from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
+from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.connections import watched
 from ml_dash.server.http.pieces import Pieces
 from ml_dash.server.http.routing import Binder
@@ -50,6 +51,9 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
     """Return the application. Run it with ``auto_decompress=False``: bodies are decompressed here, within limits."""
     access = Access.of(tokens, StoreSessions(tokens), tokens.clock)
     pieces = Pieces(store.database, store.clock)
+    # one for all routes: the process has the memory once, and a token its share of it
+    memory = Memory(settings.memory_bytes)
+    store.telemetry.memory.set_function(lambda: memory.used)
     app = web.Application(
         middlewares=[
             watched,
@@ -72,11 +76,11 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
             *value_routes(bind, store),
             *catalogue_routes(bind, store),
             *experiment_routes(bind, store),
-            *body_routes(bind, pieces, settings),
-            *frame_routes(bind, store),
+            *body_routes(bind, pieces, settings, memory),
+            *frame_routes(bind, store, memory),
             *reading_routes(bind, store),
             *file_routes(bind, store),
-            *blob_routes(bind, store),
+            *blob_routes(bind, store, memory),
             *owner_routes(bind, store),
             *page_routes(),
         ]

@@ -20,7 +20,6 @@ from ml_dash.server.api import contract
 from ml_dash.server.blobs.catalogue import no_upload
 from ml_dash.server.http.access import PRINCIPAL, not_found, require
 from ml_dash.server.http.bodies import answer, body_length, chunks, read_body, too_large
-from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
 from ml_dash.server.rows.file_listing import FileListing
 from ml_dash.shapes import AskedBlobs, Blob, LackingBlobs, NewLimits, NewUpload, Part, Upload
@@ -30,15 +29,15 @@ if TYPE_CHECKING:
 
     from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.budget import Memory
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
-def blob_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
+def blob_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDef]:
     """Return the routes."""
-    memory = Memory(store.settings.memory_bytes)
 
     async def lacking(request: web.Request, found: Found, asked: AskedBlobs) -> web.Response:
         # each once, in the order asked: several files may hold the same

@@ -11,21 +11,20 @@ from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import answer, read_body, too_large
-from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
 from ml_dash.shapes import BodyPiece
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from ml_dash.server.http.budget import Memory
     from ml_dash.server.http.pieces import Pieces
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.settings import ServerSettings
 
 
-def body_routes(bind: Binder, pieces: Pieces, settings: ServerSettings) -> list[web.RouteDef]:
+def body_routes(bind: Binder, pieces: Pieces, settings: ServerSettings, memory: Memory) -> list[web.RouteDef]:
     """Return the route."""
-    memory = Memory(settings.memory_bytes)
     largest = max(settings.request_bytes, settings.json_bytes, PART_BYTES_MAX)
 
     async def keep(request: web.Request, asked: contract.PieceOf) -> web.Response:

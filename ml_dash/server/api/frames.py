@@ -10,7 +10,6 @@ from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import PRINCIPAL, require
 from ml_dash.server.http.bodies import answer, read_body
-from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.query_args import invalid
 from ml_dash.shapes import Watermark, Watermarks
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.budget import Memory
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 _OWNERS = 65_536
 
 
-def frame_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
+def frame_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDef]:
     """Return the routes."""
-    memory = Memory(store.settings.memory_bytes)
-    store.telemetry.memory.set_function(lambda: memory.used)
     # whose an experiment is never changes; whether it was deleted is looked up when its frames are stored
     owners: dict[str, str] = {}
 

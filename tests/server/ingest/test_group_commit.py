@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.protocol import FRAMES
+from ml_dash.protocol import FRAMES, OCTETS
 from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
@@ -498,3 +499,29 @@ def test_block_of_a_frame_without_columns_has_rows(client: Client, experiment: s
         frame(2, Block(TRAIN, [3], [Column("x", "i", None, [1])])),
     )
     assert client.rows(experiment) == [(1, {}), (2, {}), (3, {"x": 1})]
+
+
+async def test_requests_of_every_kind_share_the_memory(tmp_path: Path) -> None:
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, memory_bytes=4 << 20) as server:
+        client = Client(server.url, TOKEN)
+        experiment = client.create()
+        store = server.store
+        assert store is not None
+        body = bytes(1_500_000)
+        checksum = hashlib.sha256(body).hexdigest()
+        paths = (f"/experiments/{experiment}/contents/{checksum}", f"/bodies/{checksum}")
+        headers = {"Content-Type": OCTETS}
+
+        _, writer = await beginning(server, experiment, 2 << 20, bytes(1_200_000))
+        until(lambda: gauge(store, "request_memory_bytes") >= 1_200_000, "a slow request holds its memory")
+        for path in paths:
+            answer = await asyncio.to_thread(client.ask, "PUT", path, body, headers=headers)
+            assert (answer.status, answer.error["code"]) == (503, "busy")
+            assert "with this token" in answer.error["message"]
+            client = Client(server.url, TOKEN)
+
+        writer.close()
+        await writer.wait_closed()
+        until(lambda: gauge(store, "request_memory_bytes") == 0, "its memory is free again")
+        for path in paths:
+            assert (await asyncio.to_thread(client.ask, "PUT", path, body, headers=headers)).status == 200
