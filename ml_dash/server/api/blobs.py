@@ -15,12 +15,11 @@ from msgspec import UNSET
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import parse_prefix
 from ml_dash.protocol import PART_BYTES_MIN, PARTS_MAX
-from ml_dash.query.files import is_checksum
 from ml_dash.server.api import contract
 from ml_dash.server.blobs.catalogue import no_upload
 from ml_dash.server.http.access import PRINCIPAL, not_found, require
 from ml_dash.server.http.bodies import answer, body_length, chunks, read_body, too_large
-from ml_dash.server.http.query_args import invalid
+from ml_dash.server.http.query_args import invalid, valid_checksum
 from ml_dash.server.rows.file_listing import FileListing
 from ml_dash.shapes import AskedBlobs, Blob, LackingBlobs, NewLimits, NewUpload, Part, Upload
 
@@ -131,10 +130,7 @@ def _owner(request: web.Request) -> str:
 
 
 def _checksum(request: web.Request) -> str:
-    checksum = request.match_info["checksum"]
-    if not is_checksum(checksum):
-        raise invalid("checksum", checksum, "give a SHA-256 in 64 lower-case hexadecimal digits")
-    return checksum
+    return valid_checksum("checksum", request.match_info["checksum"])
 
 
 def _number(request: web.Request) -> int:

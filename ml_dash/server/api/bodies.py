@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.protocol import BODY_PIECE_BYTES_MAX, PART_BYTES_MAX, ErrorCode
-from ml_dash.query.files import is_checksum
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import answer, read_body, too_large
-from ml_dash.server.http.query_args import invalid
+from ml_dash.server.http.query_args import valid_checksum
 from ml_dash.shapes import BodyPiece
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ def body_routes(bind: Binder, pieces: Pieces, settings: ServerSettings, memory: 
                 ErrorCode.FORBIDDEN,
                 f"token {who.name!r} may only read, and this is for who sends: use a token that may write",
             )
-        checksum = request.match_info["checksum"]
-        if not is_checksum(checksum):
-            raise invalid("checksum", checksum, "give a SHA-256 in 64 lower-case hexadecimal digits")
+        checksum = valid_checksum("checksum", request.match_info["checksum"])
         with memory.budget(who.token_id) as budget:
             data = await read_body(request, BODY_PIECE_BYTES_MAX, settings.body_timeout, budget)
             if asked.offset + len(data) > largest:

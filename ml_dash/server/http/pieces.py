@@ -17,14 +17,13 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.protocol import BODY_HEADER, ErrorCode
-from ml_dash.query.files import is_checksum
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import BODY_PIECES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
 from ml_dash.server.http.bodies import PIECED
-from ml_dash.server.http.query_args import invalid
+from ml_dash.server.http.query_args import valid_checksum
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -115,11 +114,10 @@ class Pieces:
 
         @web.middleware
         async def assembling(request: web.Request, handler: Handler) -> web.StreamResponse:
-            checksum = request.headers.get(BODY_HEADER)
-            if checksum is None:
+            given = request.headers.get(BODY_HEADER)
+            if given is None:
                 return await handler(request)
-            if not is_checksum(checksum):
-                raise invalid(BODY_HEADER, checksum, "give a SHA-256 in 64 lower-case hexadecimal digits")
+            checksum = valid_checksum(BODY_HEADER, given)
             token_id = principal(request).token_id
             request[PIECED] = await self.body(token_id, checksum)
             response = await handler(request)

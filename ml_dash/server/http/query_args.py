@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, inspect
 
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.files import is_checksum
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -35,6 +36,17 @@ class FieldType(NamedTuple):
 def invalid(name: str, value: object, remedy: str) -> ApiError:
     """Return the answer to an argument, or a field, that is not allowed."""
     return ApiError(400, ErrorCode.INVALID, f"{name}={value!r:.200}: {remedy}")
+
+
+def valid_checksum(name: str, text: str) -> str:
+    """Return a SHA-256 that a request gives under this name.
+
+    Raises:
+        ApiError: 400: it is none.
+    """
+    if not is_checksum(text):
+        raise invalid(name, text, "give a SHA-256 in 64 lower-case hexadecimal digits")
+    return text
 
 
 def read_query(request: web.Request, shape: type[S]) -> S:
