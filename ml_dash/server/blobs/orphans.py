@@ -76,5 +76,4 @@ class OrphanCollector:
         before = time.time() - self._backend.settings.orphan_age
         for page in self._backend.objects.entries():
             names = [entry.name for entry in page if is_own(entry.name) and since <= entry.modified < before]
-            if names:
-                yield judge(self._backend.database, names)
+            yield judge(self._backend.database, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
@@ -10,12 +11,13 @@ from ml_dash.server.blobs.names import experiment_of
 from ml_dash.server.db.tables import BLOB_PARTS, EXPERIMENTS, OBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from sqlalchemy import Connection
 
     from ml_dash.server.db.database import Database
 
+_AT_ONCE = 500
 _COLUMNS = (OBJECTS.c.name, BLOB_PARTS.c.object)
 
 
@@ -36,6 +38,8 @@ class Judged(NamedTuple):
 
 def judge(database: Database, names: Collection[str]) -> Judged:
     """Tell names apart; at most some thousands."""
+    if not names:  # as on most pages of a store that is looked through for its trash
+        return Judged(set(), [], [])
     experiments = {found for name in names if (found := experiment_of(name)) is not None}
     with database.read() as connection:
         named = {
@@ -47,6 +51,13 @@ def judge(database: Database, names: Collection[str]) -> Judged:
         known = set(connection.execute(query).scalars()) | {None}
     unnamed = [name for name in names if name not in named]
     return Judged(named, unnamed, [name for name in unnamed if experiment_of(name) not in known])
+
+
+def portions(names: Iterable[str]) -> Iterator[list[str]]:
+    """Yield names some at a time: as many as a statement takes."""
+    following = iter(names)
+    while portion := list(islice(following, _AT_ONCE)):
+        yield portion
 
 
 def count_named(connection: Connection) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +9,7 @@ from sqlalchemy import select
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.blobs.identity import known_id, read_identity
+from ml_dash.server.blobs.references import portions
 from ml_dash.server.blobs.survey import survey
 from ml_dash.server.blobs.trash import bring_back
 from ml_dash.server.db.tables import BLOB_PARTS, EXPERIMENTS, FILES, OBJECTS
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ml_dash.server.blobs.keeper import StoreKeeper
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
-
-_AT_ONCE = 500
 
 
 class MissingObject(msgspec.Struct, frozen=True):
@@ -146,8 +144,7 @@ def _owners(connection: Connection, names: list[str]) -> Iterator[tuple[str, str
         )
         .order_by(BLOB_PARTS.c.object)
     )
-    following = iter(names)
-    while portion := list(islice(following, _AT_ONCE)):
+    for portion in portions(names):
         found = {}
         for name, prefix in connection.execute(rows.where(OBJECTS.c.name.in_(portion))):
             found[name] = f"rows of {prefix}"

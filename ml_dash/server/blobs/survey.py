@@ -7,20 +7,16 @@ an earlier version.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from ml_dash.server.blobs.names import IDENTITY, in_trash, is_own
-from ml_dash.server.blobs.references import all_named, judge
+from ml_dash.server.blobs.references import all_named, judge, portions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from ml_dash.server.blobs.listing import Entry
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
-_AT_ONCE = 500
 _EXAMPLES = 5
 
 
@@ -74,14 +70,8 @@ def survey(database: Database, objects: ObjectStore) -> Survey:
         judged = judge(database, own.keys())
         found.unnamed += [own[name] for name in judged.unnamed]
         found.unknown += len(judged.unknown)
-    for names in _portions(missing):
+    for names in portions(missing):
         # once more: a running server may have removed them in both places meanwhile
         found.missing += judge(database, names).named
     found.missing.sort()
     return found
-
-
-def _portions(names: Iterable[str]) -> Iterator[list[str]]:
-    following = iter(names)
-    while portion := list(islice(following, _AT_ONCE)):
-        yield portion
