@@ -76,9 +76,10 @@ class StoreSessions:
             )
 
     def _delete(self, secret: str) -> None:
+        closed = hash_token(secret)
         with self._database.write() as connection:
-            connection.execute(delete(SESSIONS).where(SESSIONS.c.hash == hash_token(secret)))
-        self._cache.forget(lambda digest, _: digest == hash_token(secret))
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.hash == closed))
+        self._cache.forget(lambda digest, _: digest == closed)
 
     def _find(self, secret: str) -> Principal | None:
         digest, asked_at, now = hash_token(secret), self._clock.monotonic(), self._clock.time_ns()
