@@ -51,7 +51,8 @@ export function conditionOf(comparison: Comparison, names: Names): Condition {
     return { comparison, column: null, known: true, problem };
   }
   const column = found[0] ?? guessed(comparison.name);
-  return { comparison: readable(comparison, column), column, known: found.length > 0, problem: mistake(comparison, column) };
+  const read = readable(comparison, column);
+  return { comparison: read, column, known: found.length > 0, problem: mistake(read, column) };
 }
 
 /**
@@ -152,12 +153,11 @@ function readable(comparison: Comparison, column: Column): Comparison {
   return isTime(column) ? { ...comparison, value: comparison.value.replace(" ", "T") } : comparison;
 }
 
-/** What is wrong with a comparison whatever the values are; null for nothing. */
-function mistake(comparison: Comparison, column: Column): string | null {
+/** What is wrong with a comparison, as `readable` returns it, whatever the values are; null for nothing. */
+function mistake({ name, operator, value }: Comparison, column: Column): string | null {
   if (column.kind !== "record") return null;
-  const { operator, value } = readable(comparison, column);
   if ((column.key === "tags" || column.key === "status") && operator !== "=" && operator !== "!=") {
-    return `‘${comparison.name}’ is compared by = or !=`;
+    return `‘${name}’ is compared by = or !=`;
   }
   if (column.key === "status" && !STANDINGS.includes(value.toLowerCase())) {
     return `there is no status ‘${value}’: write ${STANDINGS.slice(0, -1).join(", ")} or "not started"`;
