@@ -58,10 +58,11 @@ def translated(value: Any) -> Any:
         told: Any = None
     elif isinstance(value, (date, time, timedelta)):
         told = _time_text(value)
-    elif {(base.__module__, base.__qualname__) for base in kind.__mro__} & _TEXTS:
-        told = str(value)
+    # Before what looks at all bases: of the values that come here most are numbers of numpy, one a row.
     elif numpy and isinstance(value, (getattr(numpy, "generic", ()), getattr(numpy, "ndarray", ()))):
         told = _of_numpy(value, numpy)
+    elif {(base.__module__, base.__qualname__) for base in kind.__mro__} & _TEXTS:
+        told = str(value)
     elif kind.__name__ == "Series" and _is_of(kind, "pandas"):
         told = _of_series(value)
     else:
