@@ -75,6 +75,7 @@ class Worker:
         self._names = WorkThread("ml-dash-names")
         # The fsync of a large blob takes minutes, for which that of the journal must not wait.
         self._blobs = WorkThread("ml-dash-blobs")
+        self._others = self._disk, self._uploads, self._names, self._blobs
         # Weak: a delivery that the runtime forgets must be freed with its journal, though the worker lives on.
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._standing = threading.Event()
@@ -143,12 +144,11 @@ class Worker:
         but for one that hangs, such as on a disk that answers nothing.
         """
         deadline = time.monotonic() + timeout
-        others = (self._disk, self._uploads, self._names, self._blobs)
         self._ending = True
         self.wake()
-        for other in others:
+        for other in self._others:
             other.end()
-        for thread in (self._thread, *(other.thread for other in others)):
+        for thread in self._threads():
             if thread is not None and thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -168,8 +168,11 @@ class Worker:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs on one of this worker's threads, as a finalizer of the script may."""
-        others = self._disk, self._uploads, self._names, self._blobs
-        return threading.current_thread() in (self._thread, *(other.thread for other in others))
+        return threading.current_thread() in self._threads()
+
+    def _threads(self) -> list[threading.Thread | None]:
+        """Return the threads; None in the place of one that was not started, or refused."""
+        return [self._thread, *(other.thread for other in self._others)]
 
     def wake(self) -> None:
         """Begin a round soon; from any thread."""
