@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import logging
 
+_T = TypeVar("_T")
+
+_MOST_SAID = 1000  # names that are remembered: a script that makes them up must not fill the memory
 _PASSED_OVER = ("ml_dash.", "contextlib")  # a context manager of ours is left by way of `contextlib`
 
 
@@ -28,6 +31,14 @@ def _user_level() -> int:
         frame = frame.f_back
         level += 1
     return level
+
+
+def is_news(what: _T, said: set[_T]) -> bool:
+    """Say whether this is not among what was said, and add it; when a thousand have been said, nothing is news."""
+    if what in said or len(said) >= _MOST_SAID:
+        return False
+    said.add(what)
+    return True
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

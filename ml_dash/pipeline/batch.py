@@ -13,7 +13,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
-from ml_dash.log import logger
+from ml_dash.log import is_news, logger
 from ml_dash.pipeline.layout import Layout, parse_layout
 from ml_dash.query.columns import meeting
 from ml_dash.series import Kind
@@ -33,7 +33,6 @@ _FEW = 16  # events: fewer are not worth numpy's fixed cost
 _FEW_WITHOUT_NUMPY = 1024  # events: fewer are not worth importing numpy for
 _WITH_FIELDS = frozenset({Kind.METRIC, Kind.TRACK})
 """Kinds whose rows have fields of the caller's own."""
-_MOST_TOLD = 1000  # names that are remembered: a script that makes them up must not fill the memory
 _SHAPES_A_LENGTH = 8  # layouts looked for among events of one length before the rest are unpacked one by one
 
 
@@ -108,12 +107,7 @@ class Batcher:
     def _tell(self, series: Series, names: Iterable[str]) -> None:
         """Say, once each, which names of a row meet; no warning, for this is the background thread."""
         for name in names:
-            if (
-                series.kind in _WITH_FIELDS
-                and (series, name) not in self._told
-                and len(self._told) < _MOST_TOLD
-            ):
-                self._told.add((series, name))
+            if series.kind in _WITH_FIELDS and is_news((series, name), self._told):
                 logger().warning(
                     "Rows of %s have two values called %r, as {'a.b': 1, 'a': {'b': 2}} would: statistics, columns "
                     "and charts take the one whose name is written out farther, else the later one (said once). Use "

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, ValueWarning
-from ml_dash.log import logger, warn_user
+from ml_dash.log import is_news, logger, warn_user
 from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, represent
@@ -21,7 +21,6 @@ Put: TypeAlias = Callable[[Event], None]
 LATEST = threading.local()
 """`LATEST.time_ns`: the time of this thread's latest metric or track row, for ``_ts=-1``."""
 
-_MOST_WARNED = 1000  # keys that are remembered: a script that makes up their names must not fill the memory
 _MAX_NAME_BYTES = 1024
 _OF_OTHERS = "Pass a number, a string, or a dict or list of these."
 _OF_TRACED = (
@@ -82,7 +81,7 @@ class Port:
 
     def warn(self, name: str, kind: str) -> None:
         """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""
-        if self._is_news(name):
+        if is_news(name, self._warned):
             remedy = _OF_TRACED if kind.endswith("Tracer") else _OF_OTHERS
             warn_user(
                 f"{name}=… of {self._label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
@@ -92,17 +91,11 @@ class Port:
 
     def _tell_unfetched(self, name: str, why: str) -> None:
         # No warning: this is the background thread, in which the user's filters must not raise.
-        if self._is_news(name):
+        if is_news(name, self._warned):
             logger().warning(
                 "%s=… of %s could not be fetched from its device, and is stored as that (said once): %s",
                 name, self._label, why,
             )  # fmt: skip
-
-    def _is_news(self, name: str) -> bool:
-        if name in self._warned or len(self._warned) >= _MOST_WARNED:
-            return False
-        self._warned.add(name)
-        return True
 
     @property
     def _label(self) -> str:
