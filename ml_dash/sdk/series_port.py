@@ -67,15 +67,17 @@ class Port:
         By `put`, or where it is None, where the run has its rows put.
         """
         put = put or self.queue.put
-        unstorable: dict[str, str] = {}
-        event: Event
         # Packed as they come, first: looking at every value beforehand would cost more than all the packing.
         try:
             event = pack([self.id, time_ns, fields])
         except PACK_ERRORS:
-            # The dear way, which looks at every value; only rows that msgpack has refused take it.
-            event, unstorable = pack_event(self.id, time_ns, fields, self._tell_unfetched)
-        put(event)
+            pass  # and not put in here: what `put` raises has nothing to do with this error
+        else:
+            put(event)
+            return
+        # The dear way, which looks at every value; only rows that msgpack has refused take it.
+        converted, unstorable = pack_event(self.id, time_ns, fields, self._tell_unfetched)
+        put(converted)
         for name, kind in unstorable.items():
             self.warn(name, kind)
 
