@@ -175,6 +175,7 @@ class StoreKeeper:
             identity = read_identity(self._objects)
             if identity is not None and identity.held is None:
                 write_identity(self._objects, replace(identity, held=why))
+            self._telemetry.held.set(True)
             self._say(why)
 
     def confirmed_seconds(self) -> float:

@@ -280,8 +280,10 @@ def test_a_database_that_was_emptied_removes_nothing(where: str, databases: Data
     assert impatient(store).collect() == 0
     assert stored(store.objects) == names
     assert "was the database emptied" in str(store.keeper.reason())
+    assert b"mldash_removal_held 1.0" in store.telemetry.render()
     store.keeper.confirm()
     assert impatient(store).collect() == 20
+    assert b"mldash_removal_held 0.0" in store.telemetry.render()
     store.close()
 
 
