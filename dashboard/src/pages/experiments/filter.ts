@@ -169,7 +169,7 @@ function orderOf(value: unknown, wanted: string): number | null {
   const other = numberOf(wanted);
   if (other === null) return compare(String(value).toLowerCase(), wanted.toLowerCase());
   if (typeof value === "boolean" || value === "") return null;
-  // an integer that no double holds came as a text: each of its digits counts
+  // an integer that no double holds is a bigint: each of its digits counts
   if (WHOLE.test(String(value)) && WHOLE.test(wanted)) return compare(BigInt(String(value)), BigInt(wanted));
   const number = Number(value);
   return Number.isNaN(number) ? null : compare(number, other);
