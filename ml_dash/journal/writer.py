@@ -140,8 +140,8 @@ class JournalWriter:
     @property
     def is_gone(self) -> bool:
         """Whether somebody has removed, or moved away, all that this writer has written."""
-        writers = _writers(self._directory, self._disk)
-        return bool(self._written_seq) and writers is not None and self._writer_id not in writers
+        writers = _writers(self._directory, self._disk) if self._written_seq else None
+        return writers is not None and self._writer_id not in writers
 
     @property
     def is_overtaken(self) -> bool:
