@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
-from ml_dash.client.pieces import PieceSender
+from ml_dash.client.pieces import PieceSender, size_of
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
@@ -217,7 +217,7 @@ class Client:
         cut: Cut = "if refused",
     ) -> Any:
         """Send a request, in pieces where that is what gets through, and return what the server answers."""
-        size = len(body) if isinstance(body, bytes) else body.size
+        size = size_of(body)
         answer: Answer | None = None
         if cut == "at once" or (cut == "if refused" and self._pieces.is_needed(size)):
             answer = await self._pieces.request(method, path, body, headers, timeout)
@@ -238,9 +238,9 @@ class Client:
             if data is None:
                 raise self._foreign(answer)
             return data
-        match data:
-            case {"error": {"code": str(code), "message": str(message)}}:
-                raise self._error(answer, code, message, data["error"])
+        if _is_error(data):
+            error = data["error"]
+            raise self._error(answer, error["code"], error["message"], error)
         # a load balancer's 503 is as good as the server's own; its 404 says nothing about the experiment
         if means_the_same_from_a_proxy(answer.status):
             raise self._error(answer, "", f"not an answer of ML-Dash: {_excerpt(answer)}", {})

@@ -90,7 +90,7 @@ class PieceSender:
         async for chunk in _chunks(body):
             waiting += chunk[max(0, start - read) :]
             read += len(chunk)
-            while len(waiting) >= self._bytes or (waiting and read == _size(body)):
+            while len(waiting) >= self._bytes or (waiting and read == size_of(body)):
                 piece = bytes(waiting[: self._bytes])
                 try:
                     answer = await self._put(name, at, piece)
@@ -125,7 +125,8 @@ class PieceSender:
         self._bytes = max(_PIECE_BYTES_MIN, len(piece) // 2)
 
 
-def _size(body: bytes | Body) -> int:
+def size_of(body: bytes | Body) -> int:
+    """Return how many bytes a body has."""
     return len(body) if isinstance(body, bytes) else body.size
 
 

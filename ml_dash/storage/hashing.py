@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from ml_dash.errors import FileMissingError, FileStoreError, InvalidArgumentError
+from ml_dash.journal.disk import NOT_THERE
 from ml_dash.spawning import start_thread
 from ml_dash.storage.atomic import store_error
 
@@ -108,7 +109,7 @@ def opened(path: str) -> Iterator[int]:
     try:
         _check_kind(path, os.stat(path))
         fd = os.open(path, os.O_RDONLY | _BINARY | _AT_ONCE)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except NOT_THERE as error:
         where = "" if os.path.isabs(path) else f" in {os.getcwd()!r}"
         raise FileMissingError(
             f"there is no file {path!r}{where}: give the path of one that is there"

@@ -20,6 +20,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
+from ml_dash.journal.disk import NOT_THERE
 from ml_dash.storage.atomic import replacing
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _mode(path: str) -> int | None:
     """Return type and rights of what is there, behind links; None where there is nothing."""
     try:
         return os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except NOT_THERE:
         return None
     except OSError as error:
         if error.errno == errno.ELOOP:

@@ -22,9 +22,9 @@ class BlobLedger:
         self._confirmed = 0
         self._in_doubt = False
         self.is_hopeless = False
+        """Whether the server is out of reach, or refuses."""
         self.last_error: str | None = None
         """Why blobs are not sent, or not all of them; None where nothing stands in the way, or nobody has tried."""
-        """Whether the server is out of reach, or refuses."""
         self.damaged_saves = 0
         """Saves of blobs that are lost: damaged on this disk, or missing from it."""
         self.arrived_bytes = 0

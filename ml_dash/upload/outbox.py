@@ -47,7 +47,7 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
     Left out are `own` writers, of this process: it sends what they write.
     """
     for directory in directories:
-        with _telling(directory):
+        try:
             manifest = Manifest(directory)
             if manifest.describe().get("url") != url:
                 continue
@@ -60,20 +60,18 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
                 )
                 if found:
                     yield Leftover(directory, found)
+        except (OSError, MLDashError) as error:
+            _tell_unread(directory, error)
 
 
-@contextlib.contextmanager
-def _telling(directory: str) -> Iterator[None]:
+def _tell_unread(directory: str, reason: object) -> None:
     """Tell, of an experiment that cannot be read, that nobody knows whether something of it is still to be sent."""
-    try:
-        yield
-    except (OSError, MLDashError) as error:
-        logger().warning(
-            "%s cannot be read (%s): whether all of it was sent is not known. `ml-dash sync %s` tries again.",
-            directory,
-            error,
-            shlex.quote(directory),
-        )
+    logger().warning(
+        "%s cannot be read (%s): whether all of it was sent is not known. `ml-dash sync %s` tries again.",
+        directory,
+        reason,
+        shlex.quote(directory),
+    )
 
 
 def clear(root: str, directory: str, names: Iterable[str]) -> None:
@@ -175,7 +173,6 @@ class Replay:
         except InvalidArgumentError:
             return []  # there is no such directory any more
         for refused, reason in found.refused.items():
-            with _telling(refused):
-                raise OSError(reason)
+            _tell_unread(refused, reason)
         directories = [each.directory for each in found.experiments]
         return list(leftovers(directories, str(self._destination.url), self._own()))
