@@ -6,7 +6,9 @@ It is imported inside functions: aiohttp takes a fifth of a second, which comman
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -77,7 +79,7 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
     """
     # `asyncio.Runner` would be all this, and is not there before Python 3.11.
     loop = asyncio.new_event_loop()
-    call = functools.partial(_call, loop)
+    call = _Caller(loop)
     try:
         client = Client(AiohttpTransport(url, token_for_server(url, named=named)))
         record = call(client.find(prefix))
@@ -89,16 +91,51 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
         id_ = str(record["id"])
         yield RemoteView(client, call, lambda: id_, prefix)
     finally:
+        call.let_interrupts_be()
         call(close_session())  # on the same loop, to which aiohttp's connections belong
         loop.close()
 
 
-def _call(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _T], /) -> _T:
-    task = loop.create_task(coroutine)
-    try:
-        return loop.run_until_complete(task)
-    except BaseException:  # Ctrl-C, too: a task that is left would complain when the loop is closed
-        if not task.done():
-            task.cancel()
-            loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-        raise
+class _Caller:
+    """Runs coroutines on a loop, one after the other, and ends the one that runs at Ctrl-C.
+
+    A KeyboardInterrupt would be raised wherever the loop is, and aiohttp's parser takes one that comes while it works
+    for an error of the connection: the download would go on. So the loop hears of the signal, as a callback.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupted = False
+        with contextlib.suppress(
+            NotImplementedError, ValueError
+        ):  # Windows; another thread than the main one
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+
+    def __call__(self, coroutine: Coroutine[Any, Any, _T], /) -> _T:
+        self._task = task = self._loop.create_task(coroutine)
+        try:
+            found = self._loop.run_until_complete(task)
+        except BaseException:
+            if not task.done():  # a task that is left would complain when the loop is closed
+                task.cancel()
+                self._loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            self._raise_interrupt()
+            raise
+        self._raise_interrupt()  # it came when the task was just done
+        return found
+
+    def let_interrupts_be(self) -> None:
+        """Leave Ctrl-C to the interpreter again."""
+        with contextlib.suppress(NotImplementedError, ValueError):
+            self._loop.remove_signal_handler(signal.SIGINT)
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
