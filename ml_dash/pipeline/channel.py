@@ -157,15 +157,18 @@ class Channel:
         if self.delivery is not None and not self._tidied and not waits:
             self._tidied = self.delivery.tidy()
 
-    def resume(self, writer_id: str) -> None:
+    def resume(self, writer_id: str, *, is_shared: bool) -> None:
         """Go on for a run that begins again: as another writer, where this one's journal was removed.
 
         By us, when the server had all of it; or by somebody else, who has moved it away: without its first frames it
         would look damaged. So it does where another process has run meanwhile: its rows come before those of this run.
+        But not where the channel `is_shared` with a run that is still open: then all three are at the same time, and
+        the tasks of a pool, each of which starts the run anew, would leave a journal each.
         """
         is_durable = self.is_written() and not self._tally.has_unsynced
         idle = is_durable and (not self.delivery or self.delivery.has_all)
-        if not (self._tidied or self.writer.is_gone or (idle and self.writer.is_overtaken)):
+        is_behind = idle and not is_shared and self.writer.is_overtaken
+        if not (self._tidied or self.writer.is_gone or is_behind):
             return
         if (retired := self.delivery) is not None:
             retired.stop()  # before a lock is taken: it speaks with the event loop

@@ -122,7 +122,8 @@ class Runtime:
                     directory, new_writer_id(born_ns), settings, self.wake, is_alone=self._is_alone
                 )
                 self._born.add(channel)
-            channel.resume(new_writer_id(channel.times.next_ns(before_ns)))
+            is_shared = channel in self._runs.values()
+            channel.resume(new_writer_id(channel.times.next_ns(before_ns)), is_shared=is_shared)
             if recipient is not None:
                 channel.deliver(recipient, self)
             if channel.delivery is not None:

@@ -239,6 +239,31 @@ def test_a_run_reopened_after_another_process_has_run_comes_behind_that_one(
     assert (status.logged, status.acknowledged, status.pending, status.dropped) == (4, 4, 0, {})
 
 
+def test_a_handle_that_starts_while_another_runs_shares_its_writer_though_another_process_has_run(
+    root: str, tmp_path: Path
+) -> None:
+    """As the tasks of a pool do, which two processes take by turns: not a journal for each task."""
+    first = Experiment("a/b/c", dash_root=root, echo=False).run.start()
+    for number in range(3):
+        task = Experiment("a/b/c", dash_root=root, echo=False).run.start()
+        task.metrics("train").log(number=number)
+        task.flush()
+        python(
+            f"""
+            from ml_dash import Experiment
+
+            Experiment("a/b/c", dash_root={root!r}, echo=False).run.start().metrics("other").log(number={number})
+            """,
+            tmp_path,
+        )
+    first.run.complete()
+
+    writers = [path.name.rsplit("-", 1)[0] for path in Path(first.directory, "journal").glob("*.mldj")]
+    assert len(set(writers)) == 1 + 3
+    assert [row["data"]["number"] for row in first.metrics("train").read()["data"]] == [0, 1, 2]
+    assert (status := first.status()).logged == status.acknowledged + status.pending == 3
+
+
 @pytest.mark.parametrize(
     ("method", "status"), [("complete", "COMPLETED"), ("fail", "FAILED"), ("cancel", "CANCELLED")]
 )
