@@ -87,6 +87,23 @@ def page(directory: str, rows: int, reads: int) -> dict[str, float]:
     }
 
 
+def rows(directory: str, rows: int, limit: int) -> dict[str, float]:
+    """Read as many rows as dicts, and have Python make the plainest dicts of the same arrays."""
+    metric = _metric(directory)
+    metric.read(rows // 2, 1)
+    took, found = _timed(metric.read, rows // 4, limit)
+    assert len(found["data"]) == limit
+    arrays = metric.to_numpy()
+    lists = [arrays[name][:limit].tolist() for name in ("index", "_ts", *FIELDS)]
+    plain, _ = _timed(
+        lambda: [
+            {"index": index, "data": dict(zip(FIELDS, values, strict=True)), "at": at}
+            for index, at, *values in zip(*lists, strict=True)
+        ]
+    )
+    return {"read()": took, "dicts of lists": plain}
+
+
 def stats(directory: str) -> dict[str, float]:
     """Compute the statistics of every field of all rows."""
     import numpy as np
@@ -136,6 +153,7 @@ _JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "save_arrays": save_arrays,
     "column": column,
     "page": page,
+    "rows": rows,
     "stats": stats,
 }
 

@@ -23,6 +23,14 @@ def iso_time(time_ns: int) -> str:
     return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def iso_times(times: npt.NDArray[np.int64]) -> list[str]:
+    """Return `iso_time` of every time; a tenth of its cost, from some dozens on."""
+    import numpy as np
+
+    texts: list[str] = np.datetime_as_string((times // 1000).view("M8[us]"), timezone="UTC").tolist()
+    return texts
+
+
 def seconds(time_ns: int) -> float:
     """Return the float64 that is nearest to this many nanoseconds in seconds (about 0.2 µs apart today)."""
     return time_ns / NANOSECONDS

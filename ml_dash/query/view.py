@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar,
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.block_ops import within
-from ml_dash.journal.blocks import Block, block_rows
+from ml_dash.journal.blocks import Block, as_list, block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.data_frame import to_frame
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.row_source import RowSource, read_params
 from ml_dash.query.stats import SeriesStats
-from ml_dash.query.times import iso_time, nearest_ns, seconds
+from ml_dash.query.times import iso_time, iso_times, nearest_ns, seconds_array
 from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
 from ml_dash.series import Kind, Series
 
@@ -342,15 +342,26 @@ def page(rows: list[dict[str, Any]], start: int, total: int, *, has_more: bool) 
 
 def _read_rows(source: RowSource, series: Series, start: int, limit: int) -> list[dict[str, Any]]:
     """Return up to `limit` rows from index `start` on; damaged ones are passed over."""
+    import numpy as np
+
+    indices: list[int] = []
+    times: list[int] = []
     rows: list[dict[str, Any]] = []
     if not limit:
         return rows
     for first, block in source.blocks(series, start):
         offset = max(start - first, 0)
-        for row, fields in enumerate(block_rows(block, offset, offset + limit - len(rows)), offset):
-            time_ns = int(block.times[row])
-            data = {**fields, "_ts": seconds(time_ns)}
-            rows.append({"index": first + row, "data": data, "createdAt": iso_time(time_ns)})
+        found = block_rows(block, offset, offset + limit - len(rows))
+        indices += range(first + offset, first + offset + len(found))
+        times += as_list(block.times[offset : offset + len(found)])
+        rows += found
         if len(rows) == limit:
             break
-    return rows
+    # The times of all rows together: of a slow run each may lie in a block of its own, and be one array.
+    stamps = np.array(times, np.int64)
+    for fields, stamp in zip(rows, seconds_array(stamps).tolist(), strict=True):
+        fields["_ts"] = stamp
+    return [
+        {"index": index, "data": fields, "createdAt": created}
+        for index, fields, created in zip(indices, rows, iso_times(stamps), strict=True)
+    ]

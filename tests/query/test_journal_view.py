@@ -22,7 +22,7 @@ from ml_dash.journal.disk import RealDisk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.journal_view import JournalView
-from ml_dash.query.times import iso_time, seconds, seconds_array
+from ml_dash.query.times import iso_time, iso_times, seconds, seconds_array
 from ml_dash.series import Kind, Series
 from ml_dash.values.params import fold_params
 from tests.support.counting_disk import CountingDisk
@@ -245,7 +245,8 @@ def test_times_are_iso_8601_with_microseconds_and_z(time_ns: int) -> None:
         st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(2**30 * SECOND, 2**31 * SECOND)), max_size=20
     )
 )
-def test_arrays_of_times_have_the_floats_of_single_times(times: list[int]) -> None:
+def test_arrays_of_times_have_the_floats_and_texts_of_single_times(times: list[int]) -> None:
+    assert iso_times(np.array(times, np.int64)) == [iso_time(time) for time in times]
     assert seconds_array(np.array(times, np.int64)).tolist() == [seconds(time) for time in times]
     recent = [time for time in times if time >= 2**30 * SECOND]
     assert seconds_array(np.array(recent, np.int64)).tolist() == [seconds(time) for time in recent]
