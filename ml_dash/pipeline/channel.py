@@ -162,8 +162,7 @@ class Channel:
 
         By us, when the server had all of it; or by somebody else, who has moved it away: without its first frames it
         would look damaged. So it does where another process has run meanwhile: its rows come before those of this run.
-        But not where the channel `is_shared` with a run that is still open: then all three are at the same time, and
-        the tasks of a pool, each of which starts the run anew, would leave a journal each.
+        Not so where a run that is still open has a share in it: the tasks of a pool would leave a journal each.
         """
         is_durable = self.is_written() and not self._tally.has_unsynced
         idle = is_durable and (not self.delivery or self.delivery.has_all)
