@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.errors import InvalidArgumentError, JournalError
 from ml_dash.journal.disk import is_shortage
 from ml_dash.log import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
 from ml_dash.values.pack import PACK_ERRORS, fetched, pack, plain, represent
 from ml_dash.values.tensors import Deferred
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ml_dash.query.runs import RunInfo
 
 
 class About:
@@ -61,21 +66,26 @@ class About:
             name: fetched(plain(value, represent)) for name, value in self.given.items() if value is not None
         }
 
-    def known(self) -> dict[str, Any]:
-        """Return what was given, and for what was not, what is stored here, if anything is.
+    def known(self, journal: RunInfo) -> dict[str, Any]:
+        """Return what the journal's starts say of the experiment, and what is stored of the rest.
+
+        By the journal and not by what was given here: another object or process may have said something else since.
 
         OSError where there are no descriptors or no memory to read that with: what is stored would be forgotten.
         """
-        record = self._read()
-        stored = {name: record.get(name) for name in DESCRIBED}
-        return {name: value for name, value in stored.items() if value is not None} | self.record()
+        if self.is_fixed:
+            return self.record()
+        return _described(self._read()) | self.record() | _described(journal.experiment)
 
-    def stored(self) -> dict[str, Any]:
-        """Return what an earlier run has stored here, and empty where that is nothing."""
+    def stored(self, journal: Callable[[], RunInfo]) -> dict[str, Any]:
+        """Return what an earlier run has said, and empty where that is nothing; the journal knows it, too."""
         # Unreadable is the same as not there: what is said about a run must not stop it.
         try:
-            return self._read()
-        except OSError:
+            record = self._read()
+            if not self.is_fixed and "prefix" not in record and os.path.isdir(self.directory):
+                return _described(journal().experiment)
+            return record
+        except (OSError, JournalError):
             return {}
 
     def _read(self) -> dict[str, Any]:
@@ -93,6 +103,11 @@ class About:
                 raise
             return {}
         return record if isinstance(record, dict) else {}
+
+
+def _described(record: Mapping[str, Any] | None) -> dict[str, Any]:
+    found = {name: (record or {}).get(name) for name in DESCRIBED}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _within(name: str, text: str | None, most: int) -> str | None:

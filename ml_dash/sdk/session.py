@@ -299,7 +299,7 @@ class Session:
             return given
         stored: Mapping[str, Any] | None
         if self.destination.keeps:
-            stored = self.about.stored()
+            stored = self.about.stored(self.written.run)
         elif self.channel is None:
             stored = self.server_view().record()
         else:  # a run is not made to wait for an answer: it knows what it was told when it reached the server
@@ -334,7 +334,7 @@ class Session:
         record = {
             "prefix": identity.prefix,
             "url": self.destination.url,
-            **self.about.known(),
+            **self.about.known(info),
             # not in the journal, which is sent to servers: a path of this machine, to find a name by when it is moved
             "root": self.destination.root,
             "owner": identity.owner,

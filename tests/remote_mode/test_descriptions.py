@@ -113,6 +113,17 @@ def test_what_each_run_of_a_process_says_is_there_when_it_has_ended(
         assert seen.record["readme"] == f"number {number}"
 
 
+def test_what_another_object_says_during_a_run_is_the_same_here_and_at_the_server(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path
+) -> None:
+    """The later word counts, though the run of who gave the earlier one ends last."""
+    with Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path, echo=False, **ABOUT).run:
+        run(server, tmp_path, tags=["later"])
+
+    found = Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path)
+    assert {name: getattr(found, name) for name in ABOUT} == said(seen) == {**ABOUT, "tags": ["later"]}
+
+
 def test_what_an_earlier_object_said_in_an_outage_is_told_with_what_a_later_one_says(
     server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:

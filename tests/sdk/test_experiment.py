@@ -248,6 +248,23 @@ def test_a_later_start_without_a_description_keeps_the_one_that_is_stored(root: 
     assert (found.readme, found.tags) == ("first", ["y"])
 
 
+@pytest.mark.parametrize("left", [None, b"{", b"[]"], ids=["removed", "torn", "another file"])
+def test_a_description_survives_its_side_file(root: str, left: bytes | None) -> None:
+    """The journal holds the same: a run after that forgets nothing, either."""
+    with Experiment("a/b/c", dash_root=root, readme="why", tags=["x"]).run as exp:
+        pass
+    side = Path(exp.directory, "experiment.json")
+    side.unlink() if left is None else side.write_bytes(left)
+
+    found = Experiment("a/b/c", dash_root=root)
+    assert (found.readme, found.tags) == ("why", ["x"])
+    with found.run:
+        pass
+
+    record = json.loads(side.read_text())
+    assert (record["readme"], record["tags"]) == ("why", ["x"])
+
+
 def test_the_readable_snapshots_say_what_the_journal_says(root: str) -> None:
     """`experiment.json` and `parameters.json` lie beside the journal."""
     with Experiment("a/b/f/c", dash_root=root, readme="why", tags=["x"], echo=False).run as exp:
@@ -273,10 +290,11 @@ def test_what_is_stored_is_not_forgotten_for_want_of_descriptors(root: str) -> N
     """The side file is not written anew without what could not be read of the one before."""
     with Experiment("a/b/c", dash_root=root, tags=["keep"], readme="why").run:
         pass
-    about = Experiment("a/b/c", dash_root=root)._session.about
+    session = Experiment("a/b/c", dash_root=root)._session
+    about, journal = session.about, session.written.run()
     with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
-        about.known()
-    known = about.known()
+        about.known(journal)
+    known = about.known(journal)
     assert (known["tags"], known["readme"]) == (["keep"], "why")
 
 
