@@ -37,7 +37,7 @@ class Overview:
     @property
     def label(self) -> str:
         """The status in a word."""
-        return "UNREADABLE" if self.run is None else status_label(self.run)
+        return "UNREADABLE" if self.run is None else status_label(self.run, self.damage)
 
 
 def look(located: Located) -> Overview:
@@ -74,10 +74,10 @@ def status_of(writers: Iterable[WriterRuns]) -> RunInfo:
     return fold_runs(writers, stale_after=Settings.from_environment().stale_after)
 
 
-def status_label(run: RunInfo) -> str:
-    """Return the status in a word."""
+def status_label(run: RunInfo, damage: Iterable[Damage] = ()) -> str:
+    """Return the status in a word; where no start of a run is found, one may be in what cannot be read."""
     if run.status is None:
-        return "NOT STARTED"
+        return "UNREADABLE" if any(each.unread for each in damage) else "NOT STARTED"
     return "STALE" if run.stale else str(run.status)
 
 

@@ -176,8 +176,9 @@ class JournalIndex:
 
     @property
     def torn(self) -> dict[str, int]:
-        """How many bytes at the end of a file are no complete frame, for the files that have any."""
-        torn = {scan.path: scan.size - scan.end for scan in self._scans.values() if not scan.foreign}
+        """How many bytes at the end of a file are no complete frame, for the files that have any and can be read."""
+        scans = [scan for scan in self._scans.values() if scan.path not in self._unreadable]
+        torn = {scan.path: scan.size - scan.end for scan in scans if not scan.foreign}
         return {path: size for path, size in torn.items() if size > 0}
 
     @property

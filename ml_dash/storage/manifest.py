@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
@@ -31,6 +32,7 @@ class _Told(NamedTuple):
     urls: dict[str, str | None]
     done: frozenset[str]
     unreadable: dict[str, str]
+    torn: dict[str, int]
 
 
 class Manifest:
@@ -106,6 +108,11 @@ class Manifest:
             told = self._read(anew=True)  # by now, others may be dead or silent
         return told.done
 
+    def torn(self) -> Mapping[str, int]:
+        """Return how many bytes at the ends of a writer's files are no complete frame, for those that are done."""
+        told = self._read()
+        return {writer: size for writer, size in told.torn.items() if writer in told.done}
+
     def began_behind(self, known: Mapping[str, int]) -> frozenset[str]:
         """Return the writers that began a run in a frame that these watermarks, by writer, do not reach."""
         index = JournalIndex(self.journal, disk=self._disk)
@@ -151,6 +158,9 @@ class Manifest:
         found = {writer: fold_runs([own], now_ns=now) for writer, own in runs.items()}
         files = index.files
         unread = {files[path].writer for path in index.unreadable if path in files}
+        torn: Counter[str] = Counter()
+        for path, size in index.torn.items():
+            torn[files[path].writer] += size
         # One without a start of its own that can be read may have one that cannot: it is not of local mode by that.
         unknown = {writer for writer in unread if writer not in began and fallback is None}
         return _Told(
@@ -162,6 +172,7 @@ class Manifest:
                 if writer not in unread and (info.status != RunStatus.RUNNING or info.stale)
             ),
             index.unreadable,
+            torn,
         )
 
 

@@ -52,6 +52,7 @@ class SyncReport:
         rejected_rows: Rows that it refuses, and that are set aside in ``rejected/``.
         lost_frames: Frames that cannot be read any more.
         pending_bytes: About how many bytes stay behind.
+        torn_bytes: How many bytes at the ends of the files of writers that are done are no sound frame.
         left_behind: Why something does; None where all was sent.
         sent_files: Blobs of files that the server has got now.
         sent_file_bytes: Bytes in these.
@@ -67,6 +68,7 @@ class SyncReport:
     rejected_rows: int = 0
     lost_frames: int = 0
     pending_bytes: int = 0
+    torn_bytes: int = 0
     left_behind: str | None = None
     sent_files: int = 0
     sent_file_bytes: int = 0
@@ -148,7 +150,10 @@ async def sync_experiment(
         why = f"its {name} is not taken: {reason}"
     formerly = about.get("formerly")
     away = trouble is not None and trouble.kind == "network" and sender.experiment is None
-    return replace(_report(target, sender, blobs, why), formerly=formerly, away=away)
+    report = replace(_report(target, sender, blobs, why), formerly=formerly, away=away)
+    if report.left_behind is not None:
+        return report
+    return replace(report, torn_bytes=await run_blocking(lambda: sync.torn_bytes(sender)))
 
 
 async def report_unasked(manifest: Manifest, url: str, run_blocking: RunBlocking, reason: str) -> SyncReport:
@@ -261,6 +266,12 @@ class _Sync(BlobObserver):
         self._looked = True
         self.done = await self._target.run_blocking(self._manifest.done_writers)
         return bool(stuck & self.done)
+
+    def torn_bytes(self, sender: Sender) -> int:
+        """Return how many bytes of writers that are done are no frame, when all that is one was sent."""
+        torn = self._manifest.torn()
+        spoiled = {name: sender.ledgers[name].pending_bytes for name in self.done.intersection(self._names)}
+        return sum(max(torn.get(name, 0), spoiled.get(name, 0)) for name in self._names)
 
     def progressed(self, done: int, total: int) -> None:
         whole = self._journal_bytes

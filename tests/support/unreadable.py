@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_dash.journal.disk import RealDisk
 
-__all__ = ["RefusingDisk", "forbidden", "no_descriptors", "unreadable"]
+__all__ = ["RefusingDisk", "forbidden", "locked", "no_descriptors", "unreadable"]
 
 
 @contextlib.contextmanager
@@ -43,6 +43,23 @@ def unreadable(path: Path) -> Iterator[None]:
     finally:
         path.unlink()
         aside.rename(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let nobody open a file, the superuser neither, though its size can be told (EACCES)."""
+    real = os.open
+
+    def refusing(wanted: Any, *arguments: Any, **options: Any) -> int:
+        if os.path.realpath(wanted) == os.path.realpath(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(wanted))
+        return real(wanted, *arguments, **options)
+
+    os.open = refusing
+    try:
+        yield
+    finally:
+        os.open = real
 
 
 @contextlib.contextmanager

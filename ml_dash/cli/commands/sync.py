@@ -275,6 +275,10 @@ def _tell(report: SyncReport) -> None:
         parts.append(f"{count_text(report.rejected_rows, 'row')} refused and set aside in rejected/")
     if report.lost_frames:
         parts.append(f"{count_text(report.lost_frames, 'frame')} damaged on this disk")
+    if report.torn_bytes:
+        parts.append(
+            f"{count_text(report.torn_bytes, 'byte')} that cannot be read as rows (see `ml-dash verify`)"
+        )
     typer.echo(visible(f"{name} -> {report.url}: {', '.join(parts)}"))
     if report.left_behind is not None:
         complain(f"{name}: not all of it was sent: {report.left_behind}")

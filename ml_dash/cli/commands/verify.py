@@ -222,7 +222,8 @@ def check_blobs(located: Located) -> BlobsReport:
     A missing blob is a fault, unless a server has it: an experiment that is sent somewhere keeps a marker for each blob
     that has not arrived.
     """
-    rows = FilesReader().table(open_index(located)).rows(FileQuery(versions=True, deleted=True))
+    index = open_index(located)
+    rows = FilesReader().table(index).rows(FileQuery(versions=True, deleted=True))
     staging = Staging(located.directory)
     named = {(row["checksum"], row["sizeBytes"]): full_name(row) for row in reversed(rows)}
     checked = size = elsewhere = 0
@@ -238,7 +239,8 @@ def check_blobs(located: Located) -> BlobsReport:
         else:
             checked, size = checked + 1, size + wanted
     found = set(_stored(os.path.join(located.directory, "files")))
-    unnamed = len(found - {checksum for checksum, _ in named})
+    # Rows that cannot be read may name the others.
+    unnamed = 0 if index.unreadable else len(found - {checksum for checksum, _ in named})
     return BlobsReport(checked, size, tuple(faults), elsewhere, unnamed)
 
 

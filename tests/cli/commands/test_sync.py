@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -344,6 +346,25 @@ def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: Embedded
     refused = invoke("sync", ".dash", "elsewhere", "--as", "alice/p/x")
     assert refused.code == 2
     assert "2 are meant" in refused.err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda raw: b"\0" * len(raw), lambda raw: raw[: len(raw) // 2] + b"\0" * 99, lambda raw: raw[:-7]],
+    ids=["all of it", "the rest", "its end"],
+)
+def test_what_of_a_journal_is_no_row_is_told(
+    server: EmbeddedServer, damage: Callable[[bytes], bytes]
+) -> None:
+    """Whoever removes it after that should know: nothing follows it, so that no frame is known to be missing."""
+    log_offline(server.url, "alice/p/exp")
+    (segment,) = Path(".dash/alice/p/exp/journal").glob("*.mldj")
+    segment.write_bytes(damage(segment.read_bytes()))
+    server.start()
+
+    done = invoke("sync", "--to", server.url)
+
+    assert re.search(r"[1-9][\d,]* bytes that cannot be read as rows \(see `ml-dash verify`\)", done.out)
 
 
 def test_a_server_out_of_reach_is_asked_once_for_all_and_told_of_at_once(server: EmbeddedServer) -> None:

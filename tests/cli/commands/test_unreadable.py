@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -12,9 +15,11 @@ from ml_dash.errors import MLDashError
 from ml_dash.server.runner import EmbeddedServer
 from tests.cli.commands.offline import log_offline, server, steps_at
 from tests.support.shell import invoke
-from tests.support.unreadable import forbidden, no_descriptors, unreadable
+from tests.support.unreadable import forbidden, locked, no_descriptors, unreadable
 
 __all__ = ["server"]  # the fixture
+
+Refuses: TypeAlias = Callable[[Path], AbstractContextManager[None]]
 
 
 def segments(directory: Path) -> list[Path]:
@@ -92,30 +97,39 @@ def test_an_experiment_in_a_directory_that_cannot_be_read_is_not_unknown(root: P
     assert f"cannot read {str(root / 'alice')!r}" in done.err
 
 
+@pytest.mark.parametrize("refuses", [unreadable, locked])
 @pytest.mark.parametrize(
     "command", [["ls"], ["show", "first"], ["tail", "first"], ["export", "first"], ["files", "first"]]
 )
-def test_a_segment_that_cannot_be_read_is_neither_damaged_nor_lost(root: Path, command: list[str]) -> None:
+def test_a_segment_that_cannot_be_read_is_neither_damaged_nor_lost(
+    root: Path, command: list[str], refuses: Refuses
+) -> None:
     (segment,) = segments(root / "alice/vision/first")
     where = [root] if command == ["ls"] else ["--root", root]
-    with unreadable(segment):
+    with refuses(segment):
         done = invoke(*command, *where)
     assert done.code == 1
     assert "cannot be read" in done.err
     assert "what is in it is left out" in done.err
     assert "lost" not in done.err
+    assert not any("alice" in line and "NOT STARTED" in line for line in done.out.splitlines())
     assert invoke(*command, *where).code == 0
 
 
-def test_verify_calls_it_unreadable_and_repairs_nothing(root: Path) -> None:
+@pytest.mark.parametrize("refuses", [unreadable, locked])
+@pytest.mark.parametrize("options", [[], ["--repair", "--force"]], ids=["check", "repair"])
+def test_verify_calls_it_unreadable_and_repairs_nothing(
+    root: Path, options: list[str], refuses: Refuses
+) -> None:
     (segment,) = segments(root / "alice/vision/first")
     before = segment.read_bytes()
-    with unreadable(segment):
-        done = invoke("verify", "first", "--root", root, "--repair", "--force")
+    with refuses(segment):
+        done = invoke("verify", "first", "--root", root, *options)
     assert done.code == 1
     assert "unreadable" in done.out
     assert "cannot be read" in done.out
-    assert "lost" not in done.out
+    for word in ("lost", "damaged", "torn", "written", "not a complete frame", "no file has"):
+        assert word not in done.out
     assert segment.read_bytes() == before
     assert invoke("verify", "first", "--root", root).code == 0
 
