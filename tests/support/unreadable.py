@@ -46,14 +46,14 @@ def unreadable(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
     """Let nobody open a file, the superuser neither, though its size can be told (EACCES)."""
     real = os.open
 
-    def refusing(wanted: Any, *arguments: Any, **options: Any) -> int:
-        if os.path.realpath(wanted) == os.path.realpath(path):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(wanted))
-        return real(wanted, *arguments, **options)
+    def refusing(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if os.path.realpath(path) == os.path.realpath(file):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return real(path, flags, mode, dir_fd=dir_fd)
 
     os.open = refusing
     try:
