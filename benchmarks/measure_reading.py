@@ -35,6 +35,38 @@ def write(directory: str, rows: int) -> dict[str, float]:
     }
 
 
+def write_columns(directory: str, rows: int) -> dict[str, float]:
+    """Log rows of two fields and their times in one call, until they are on file; beside it, write as many bytes."""
+    import numpy as np
+
+    from ml_dash import Experiment
+
+    step, loss, stamps = (
+        np.arange(rows),
+        np.random.default_rng(0).random(rows),
+        1.7e9 + np.arange(rows) * 1e-3,
+    )
+    with Experiment(_PREFIX, dash_root=directory, echo=False).run as experiment:
+        metric = experiment.metrics("train")
+        metric.log_columns(step=step[:1000], loss=loss[:1000], _ts=stamps[:1000])
+        experiment.flush()
+
+        def log() -> None:
+            metric.log_columns(step=step, loss=loss, _ts=stamps)
+            experiment.flush()
+
+        took, _ = _timed(log)
+
+    def save() -> None:
+        with open(os.path.join(directory, "plain"), "wb") as file:
+            file.writelines(array.data for array in (step, loss, stamps))
+            file.flush()
+            os.fsync(file.fileno())
+
+    plain, _ = _timed(save)
+    return {"log_columns() and flush()": took, "the arrays, written and synced": plain}
+
+
 def save_arrays(directory: str, rows: int) -> dict[str, Any]:
     """Save the same columns as numpy does, one file each, for the baseline."""
     import numpy as np
@@ -150,6 +182,7 @@ def _array_path(directory: str, name: str) -> str:
 
 _JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "write": write,
+    "write_columns": write_columns,
     "save_arrays": save_arrays,
     "column": column,
     "page": page,

@@ -32,10 +32,12 @@ _TARGETS = {
     ("page", "just opened"): 300,
     ("page", "already open"): 5,
     ("rows", "read()"): 150,
+    ("write_columns", "log_columns() and flush()"): 500,
     ("exit", "run completed"): 50,
     ("exit", "run open, flushed"): 50,
 }
 _ROWS = 100_000  # in one read, as dicts: 1.5 µs a row
+_COLUMN_ROWS = 10_000_000  # in one call: 20 million a second
 _EXITS = {
     "no run": "",
     "run completed": "e.run.start(); e.metrics('train').log(loss=0.5); e.run.complete()",
@@ -83,12 +85,14 @@ def _measure(results: dict[str, Any], options: argparse.Namespace, directory: st
         _say(f"writing {rows:,} rows")
         results.setdefault("write", []).append(_job("write", directory=path, rows=rows))
         _job("save_arrays", directory=path, rows=rows)
-    results |= {"column": [], "page": [], "rows": [], "stats": [], "exit": []}
+    results |= {"column": [], "page": [], "rows": [], "write_columns": [], "stats": [], "exit": []}
     for round_ in range(options.rounds):
         _say(f"reading, round {round_ + 1} of {options.rounds}")
         results["column"].append(_job("column", directory=short, rows=options.column_rows))
         results["page"].append(_job("page", directory=long, rows=options.rows, reads=200))
         results["rows"].append(_job("rows", directory=long, rows=options.rows, limit=_ROWS))
+        with tempfile.TemporaryDirectory(dir=directory) as place:
+            results["write_columns"].append(_job("write_columns", directory=place, rows=_COLUMN_ROWS))
         results["stats"].append(_job("stats", directory=long))
         results["exit"].append({name: _exit_ms(directory, work) for name, work in _EXITS.items()})
     _say("")
@@ -126,6 +130,11 @@ def _tables(results: dict[str, Any]) -> list[Table]:
             f"Memory grew by {growth['page']} MB.",
         ),
         _table(results, "rows", f"read(limit={number(_ROWS, 0)}) as dicts"),
+        _table(
+            results,
+            "write_columns",
+            f"log_columns() of {number(_COLUMN_ROWS, 0)} rows of two fields and a time, until they are on file",
+        ),
         _table(
             results, "stats", f"stats() of {rows} rows, three fields", f"Memory grew by {growth['stats']} MB."
         ),

@@ -31,7 +31,7 @@ RUN_AT_IMPORT = {"ml_dash.auto_start", "ml_dash.cli.__main__"}
 
 MIGRATIONS = "ml_dash.server.db.migrations."
 """Scripts that alembic loads, each by its file."""
-ON_DEMAND = ("ml_dash.cli", "ml_dash.client.", "ml_dash.upload.", "ml_dash.server")
+ON_DEMAND = ("ml_dash.cli", "ml_dash.client.", "ml_dash.upload.", "ml_dash.server", "ml_dash.sdk.table")
 """What is loaded by whoever wants it, on the background thread or in a command, with all that it needs."""
 ALWAYS = {"ml_dash.client.destination", "ml_dash.upload.blob_ledger"}
 """What every script loads all the same."""

@@ -14,10 +14,12 @@ from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.log import is_news, logger
+from ml_dash.pipeline.column_event import ColumnEvent
 from ml_dash.pipeline.layout import Layout, parse_layout
+from ml_dash.pipeline.queue import rows_of
 from ml_dash.query.columns import meeting
 from ml_dash.series import Kind
-from ml_dash.values.pack import unpack
+from ml_dash.values.pack import DeferredEvent, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,8 +50,8 @@ class Packed(NamedTuple):
         try:
             return cls(events, b"".join(events))  # type: ignore[arg-type]  # what is not bytes raises TypeError
         except TypeError:
-            packed = [event if isinstance(event, bytes) else event.pack() for event in events]
-            return cls(packed, b"".join(packed))
+            packed = [event.pack() if isinstance(event, DeferredEvent) else event for event in events]
+            return cls(packed, b"".join(packed))  # type: ignore[arg-type]  # as above
 
 
 class SeriesNumbers:
@@ -197,6 +199,15 @@ class Batcher:
         return parsed
 
 
+def encoded(batcher: Batcher, events: Sequence[Event], series: Sequence[Series]) -> list[Block]:
+    """Return a batch's events as blocks; the last of them may be one of columns, which is a block already."""
+    last = events[-1]
+    if not isinstance(last, ColumnEvent):
+        return batcher.blocks(Packed.of(events), series)
+    before = batcher.blocks(Packed.of(events[:-1]), series) if len(events) > 1 else []
+    return [*before, last.block(series)]
+
+
 def salvage(events: Sequence[Event], series: Sequence[Series]) -> tuple[list[Block], int]:
     """Return the blocks of those events that can be encoded, each by itself, and how many cannot."""
     logger().exception("A batch could not be encoded; its rows are tried one by one.")
@@ -204,11 +215,11 @@ def salvage(events: Sequence[Event], series: Sequence[Series]) -> tuple[list[Blo
     lost = 0
     for event in events:
         try:
-            found = Batcher().blocks(Packed.of([event]), series)
+            found = encoded(Batcher(), [event], series)
             encode_frame(1, found)
         except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved; it is counted
             logger().exception("A row could not be encoded, and is counted as dropped['malformed'].")
-            lost += 1
+            lost += rows_of(event)
         else:
             blocks += found
     return blocks, lost

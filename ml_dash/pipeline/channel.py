@@ -24,7 +24,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock
-from ml_dash.pipeline.batch import Batcher, Packed, SeriesNumbers, salvage
+from ml_dash.pipeline.batch import Batcher, SeriesNumbers, encoded, salvage
 from ml_dash.pipeline.counters import Counters, Tally
 from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ml_dash.settings import Settings
 
 SLICE = 8192  # events that a pump moves at most: about half a millisecond of work
-_SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
+SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
 # Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced.
 _UNSYNCED_BYTES = 16 * 1024 * 1024
 
@@ -58,7 +58,7 @@ class _Batch:
     def encode(self, batcher: Batcher, series: Sequence[Series]) -> bool:
         """Encode the events; False where some cannot be."""
         try:
-            self.blocks = batcher.blocks(Packed.of(self.events), series)
+            self.blocks = encoded(batcher, self.events, series)
         except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
             return False
         return True
@@ -337,12 +337,12 @@ class Channel:
     def _next_batch(self) -> _Batch | None:
         with self._lock:
             control, self._control = self._control, []
-            events = self.queue.drain(SLICE, _SLICE_BYTES)
+            events = self.queue.drain(SLICE, SLICE_BYTES)
             if not events and not control:
                 return None
-            self._tally.taken += len(events)
+            rows = self._tally.take(events)
             taken = [*control, *events] if control else events
-            self._batch = _Batch(taken, len(events), self.writer.written_seq)
+            self._batch = _Batch(taken, rows, self.writer.written_seq)
             return self._batch
 
     def _salvage(self, batch: _Batch) -> None:
@@ -392,7 +392,7 @@ class StandIn:
         """Write and sync as often as a worker would, unless another thread is at it, or this one in the middle."""
         channel = self._channel
         now = channel.clock.monotonic()
-        is_many = len(channel.queue) >= min(SLICE, channel.queue.capacity)
+        is_many = channel.queue.has(min(SLICE, channel.queue.capacity), SLICE_BYTES)
         if now - self._written_at < channel.settings.linger and not is_many:
             return
         self._written_at = now

@@ -10,11 +10,13 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ml_dash.pipeline.queue import rows_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ml_dash.pipeline.delivery import Delivery
-    from ml_dash.pipeline.queue import EventQueue
+    from ml_dash.pipeline.queue import Event, EventQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Tally:
     """Counts the rows of one channel behind the queue. It has no lock: its channel's guards it."""
 
     def __init__(self) -> None:
-        self.taken = 0  # from the queue
+        self.taken = 0  # events, from the queue
+        self._rows = 0  # that these stand for
         self._written = 0
         self._durable = 0
         self._unsynced: deque[tuple[int, int]] = deque()  # written frames: (sequence number, rows)
@@ -48,6 +51,13 @@ class Tally:
     def has_unsynced(self) -> bool:
         """Whether frames were written that no fsync has confirmed."""
         return bool(self._unsynced)
+
+    def take(self, events: Sequence[Event]) -> int:
+        """Count events that were taken from the queue, one of columns at most; return how many rows they are."""
+        rows = len(events) - 1 + rows_of(events[-1]) if events else 0
+        self.taken += len(events)
+        self._rows += rows
+        return rows
 
     def write(self, sequence: int, rows: int) -> None:
         """Count the rows of a frame that was written."""
@@ -90,7 +100,7 @@ class Tally:
             acknowledged = delivered.pop("acknowledged", 0)
             dropped += delivered
         return Counters(
-            logged=self.taken + queued + refused.total(),
+            logged=self._rows + queued + refused.total(),
             durable=self._durable,
             acknowledged=acknowledged,
             pending=queued + unwritten + pending,

@@ -12,6 +12,9 @@ sleep for want of work the limit is 0, and the first event put after that wakes 
 
 Whoever waits for room in vain writes, too, so that nothing that keeps the worker from its work hangs the script.
 
+Many rows may come as one event, by their columns. It counts as one at capacity, where its bytes bound it, as all its
+rows in what is told, and is drained by itself, since it becomes a block as it is.
+
 What still can happen: as no lock is taken, threads that put at the same moment may pass the capacity by one event
 each, and at capacity "the newest" may be the event of another thread. Both are counted right.
 """
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
 
 from ml_dash.errors import FileStoreError, NotStartedError
 from ml_dash.locks import MortalLock
+from ml_dash.pipeline.column_event import ColumnEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +42,7 @@ LARGE_EVENT = 4096
 _WAIT = 0.02  # seconds between two looks of a caller that waits for room: less than the linger, at which it is made
 _LOOKS = 50  # in vain, after which that caller writes: no slice takes the worker a second, but on a disk that hangs
 
-Event: TypeAlias = "bytes | DeferredEvent"
+Event: TypeAlias = "bytes | DeferredEvent | ColumnEvent"
 """What waits in the queue."""
 
 
@@ -68,6 +72,9 @@ class Queue(Protocol):
     def put(self, event: Event) -> None:
         """Append an event, and attend if need be."""
 
+    def put_columns(self, event: ColumnEvent) -> None:
+        """Put many rows at once."""
+
     def keep(self, event: Event) -> None:
         """Put an event that must not be dropped; FileStoreError where the disk gives no room for it."""
 
@@ -86,6 +93,8 @@ class EventQueue:
 
     __slots__ = (
         "_capacity_bytes",
+        "_column_events",
+        "_column_rows",
         "_drainer",
         "_exempt",
         "_failing",
@@ -123,7 +132,9 @@ class EventQueue:
         self._kept: list[Event] = []
         self.limit = 0
         self._large_bytes = 0
-        # Guards what is taken out, and the bytes of large events. Reentrant: a signal handler may log in the middle.
+        self._column_events = self._column_rows = 0
+        # Guards what is taken out, and the counts of large and column events. Reentrant: a signal handler may log in
+        # the middle.
         self._lock = threading.RLock()
         self.dropped: Counter[str] = Counter()
         self._failing = False
@@ -164,6 +175,14 @@ class EventQueue:
         if len(events) > self.limit or len(event) > LARGE_EVENT:
             self.attend(event)
 
+    def put_columns(self, event: ColumnEvent) -> None:
+        """Append many rows as one event; see `put`."""
+        with self._lock:
+            self.events.append(event)
+            self._column_events += 1
+            self._column_rows += event.rows
+        self.attend(event)
+
     def keep(self, event: Event) -> None:
         """Put an event that is never dropped; at capacity wait for room, which a disk that fails does not give."""
         looks = 0
@@ -180,16 +199,32 @@ class EventQueue:
             self._wake()
 
     def counts(self) -> tuple[int, Counter[str]]:
-        """Return how many events wait and how many were dropped, by reason, at one moment."""
+        """Return how many rows wait and how many were dropped, by reason, at one moment."""
         with self._lock:
-            return len(self), Counter(self.dropped)
+            return len(self) - self._column_events + self._column_rows, Counter(self.dropped)
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether events of columns wait."""
+        return self._column_events > 0
+
+    def has(self, most: int, most_bytes: int) -> bool:
+        """Whether as much waits as a `drain` takes: then there is no use in waiting for more."""
+        return len(self) >= most or self._large_bytes >= most_bytes or self.has_columns
 
     def drain(self, most: int, most_bytes: int) -> list[Event]:
-        """Take up to `most` events, oldest first, and of large ones about `most_bytes`; first those to be kept."""
+        """Take up to `most` events, oldest first, and of large ones about `most_bytes`; first those to be kept.
+
+        One of columns comes alone, or behind those to be kept.
+        """
         with self._lock:
             kept = self._kept[:most]
             del self._kept[: len(kept)]
             taken = self.events[: most - len(kept)]
+            if self._column_events:
+                places = (place for place, event in enumerate(taken) if type(event) is ColumnEvent)
+                taken = taken[: next(places, len(taken)) or 1]
+                self._forget_columns(*taken[:1])
             if self._large_bytes:
                 sizes = list(map(len, taken))
                 taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
@@ -199,6 +234,12 @@ class EventQueue:
                 # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
                 self._large_bytes = 0
         return kept + taken if kept else taken
+
+    def _forget_columns(self, *gone: Event) -> None:
+        for event in gone:
+            if isinstance(event, ColumnEvent):
+                self._column_events -= 1
+                self._column_rows -= event.rows
 
     def rest(self) -> bool:
         """Ask to be woken by the next event; False where one is there already."""
@@ -259,10 +300,17 @@ class EventQueue:
         with self._lock:
             if not self._is_full() or not self.events:
                 return
-            size = len(self.events.pop())
+            event = self.events.pop()
+            size = len(event)
             if size > LARGE_EVENT:
                 self._large_bytes -= size
-            self.dropped[reason] += 1
+            self._forget_columns(event)
+            self.dropped[reason] += rows_of(event)
+
+
+def rows_of(event: Event) -> int:
+    """Return how many rows an event stands for."""
+    return event.rows if isinstance(event, ColumnEvent) else 1
 
 
 class ClosedQueue:
@@ -284,7 +332,7 @@ class ClosedQueue:
         del event
         raise NotStartedError(self._refusal())
 
-    put = attend = keep = append
+    put = put_columns = attend = keep = append
 
 
 class ThroughQueue:
@@ -308,6 +356,11 @@ class ThroughQueue:
         self._flush()
 
     put = append
+
+    def put_columns(self, event: ColumnEvent) -> None:
+        """Put many rows, and return when they are on disk."""
+        self._queue.put_columns(event)
+        self._flush()
 
     def keep(self, event: Event) -> None:
         """Put an event that must not be dropped, and return when it is on disk."""

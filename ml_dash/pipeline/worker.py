@@ -27,7 +27,7 @@ from ml_dash.alarm import Alarm
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
-from ml_dash.pipeline.channel import SLICE, Channel
+from ml_dash.pipeline.channel import SLICE, SLICE_BYTES, Channel
 from ml_dash.pipeline.threads import WorkThread
 from ml_dash.spawning import start_thread
 
@@ -275,6 +275,8 @@ class Worker:
             await self._disk.do(lambda: channel.sync(blobs=False))
         finally:
             self._syncing.discard(channel)
+            if channel.queue.has(SLICE, SLICE_BYTES):
+                self.wake()  # it may have been this that the round waited for
 
     async def _sync_blobs(self, channel: Channel) -> None:
         self._blobs.start()  # with the first blob: most programs save no file
@@ -292,9 +294,10 @@ class Worker:
         for channel in self._channels():
             while channel.backlog and channel.pump(wait=False):
                 moved = True
-                if len(channel.queue) < SLICE:
+                if not channel.queue.has(SLICE, SLICE_BYTES):
                     break  # what has come meanwhile waits for the linger: a frame a row would cost six times as much
-                await anyio.sleep(_BREATH)
+                # Of columns the checksum and the write are most of the work, during which others have it anyhow.
+                await anyio.sleep(0 if channel.queue.has_columns else _BREATH)
             if channel.wants_sync and channel not in self._syncing:
                 self._syncing.add(channel)
                 tasks.start_soon(self._sync, channel)

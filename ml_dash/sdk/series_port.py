@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, ValueWarning
 from ml_dash.log import is_news, logger, warn_user
+from ml_dash.pipeline.column_event import ColumnEvent
 from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, represent
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ml_dash.journal.blocks import Column
     from ml_dash.pipeline.channel import Channel
 
 Put: TypeAlias = Callable[[Event], None]
@@ -80,6 +85,11 @@ class Port:
         put(converted)
         for name, kind in unstorable.items():
             self.warn(name, kind)
+
+    def write_columns(self, times: npt.NDArray[np.int64], columns: Sequence[Column]) -> None:
+        """Put rows of numbers by their columns, which nobody may change any more."""
+        queue = self.queue  # before the id; see `bind`
+        queue.put_columns(ColumnEvent(self.id, times, columns))
 
     def warn(self, name: str, kind: str) -> None:
         """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""

@@ -8,12 +8,15 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from ml_dash.journal.blocks import Column
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import verify
 from ml_dash.pipeline import channel as channel_module, queue as queue_module
 from ml_dash.pipeline.channel import Channel
+from ml_dash.pipeline.column_event import ColumnEvent
 from ml_dash.pipeline.counters import Counters
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
@@ -57,6 +60,12 @@ class ChannelBench:
         """Log a row for each number, with that time."""
         for number in numbers:
             self.channel.queue.put(pack([self.train if series is None else series, number, {"n": number}]))
+
+    def put_columns(self, first: int, rows: int) -> None:
+        """Log so many rows at once."""
+        numbers = np.arange(first, first + rows)
+        columns = [Column("n", "i", None, numbers)]
+        self.channel.queue.put_columns(ColumnEvent(self.train, numbers, columns))
 
     def read(self, series: Series = TRAIN) -> list[int]:
         """The field `n` of what a reader finds, warnings about damage being errors."""
@@ -171,6 +180,45 @@ def test_flush_ends_when_rows_that_it_waited_for_are_dropped(
     assert looks
     assert small.counters() == Counters(logged=11, durable=10, acknowledged=10, dropped={"overflow": 1})
     assert bytes(small.disk.files["exp/side.json"].data) == b"{}"
+
+
+def test_rows_that_come_as_columns_are_counted_and_read_as_rows_in_order(bench: ChannelBench) -> None:
+    bench.put(0, 1)
+    bench.put_columns(2, 100)
+    bench.channel.put_control({"n": 7})
+    bench.put_columns(102, 98)
+    bench.put(200)
+    assert bench.counters() == Counters(logged=201, pending=201)
+    bench.channel.pump()  # those before the columns
+    assert bench.read() == [0, 1]
+    bench.channel.flush()
+    assert (bench.read(RUN), bench.read()) == ([7], list(range(201)))
+    assert bench.counters() == Counters(logged=201, durable=201, acknowledged=201)
+
+
+def test_columns_that_a_disk_refuses_wait_and_are_dropped_as_rows(small: ChannelBench) -> None:
+    small.disk.weather = Weather(free=20)
+    for number in range(30):
+        small.put_columns(number * 100, 100)
+    small.channel.pump()
+    for number in range(30, 40):
+        small.put_columns(number * 100, 100)
+    assert small.counters().dropped["disk"] % 100 == 0
+    lost = small.counters().dropped["disk"]
+    small.disk.weather = Weather()
+    small.let_a_second_pass()
+    small.channel.flush()
+    assert len(small.read()) == 4000 - lost
+    assert small.counters().durable == 4000 - lost
+
+
+def test_a_forked_child_has_none_of_the_columns_that_waited(bench: ChannelBench) -> None:
+    bench.put_columns(0, 100)
+    bench.channel.reset(CHILD)
+    assert bench.channel.counters() == Counters()
+    bench.put_columns(0, 50)
+    bench.channel.flush()
+    assert bench.read() == list(range(50))
 
 
 # --- a full disk

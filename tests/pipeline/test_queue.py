@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import FileStoreError
-from ml_dash.pipeline.queue import LARGE_EVENT, Event, EventQueue
+from ml_dash.pipeline.column_event import ColumnEvent
+from ml_dash.pipeline.queue import LARGE_EVENT, Event, EventQueue, rows_of
 from ml_dash.settings import Overflow
 from tests.support.examples import many
 
@@ -271,6 +273,58 @@ def test_every_event_is_drained_waiting_or_dropped(steps: list[tuple[str, int]])
             == queue._large_bytes
             <= 50_000
         )
+
+
+def columns_of(rows: int) -> ColumnEvent:
+    return ColumnEvent(0, np.arange(rows), [])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["put", "columns"]), st.integers(1, 2000))
+        | st.tuples(st.sampled_from(["drain", "keep"]), st.integers(1, 5))
+    )
+)
+@settings(max_examples=many(200))
+def test_rows_that_come_as_columns_count_as_rows_and_are_drained_in_order_by_themselves(
+    steps: list[tuple[str, int]],
+) -> None:
+    queue = queue_of(capacity=4, capacity_bytes=20_000, overflow="drop")
+    put = 0
+    drained: list[Event] = []
+    logged: list[Event] = []
+    for action, number in steps:
+        if action == "drain":
+            found = queue.drain(number, ALL)
+            assert all(isinstance(event, bytes) for event in found[:-1])
+            drained += found
+        else:
+            before = queue.counts()[1].total()
+            rows = number if action == "columns" else 1
+            event: Event = columns_of(rows) if action == "columns" else bytes(number)
+            if isinstance(event, ColumnEvent):
+                queue.put_columns(event)
+            elif action == "put":
+                queue.put(event)
+            elif len(queue._kept) < 4:
+                queue.keep(event)
+            else:
+                continue
+            put += rows
+            dropped = queue.counts()[1].total() - before
+            assert dropped in {0, rows}
+            if not dropped:
+                logged.append(event)
+        waiting, refused = queue.counts()
+        assert put == sum(map(rows_of, drained)) + waiting + refused.total()
+        assert queue.has(1, 1) == (len(queue) > 0)
+    while len(queue):
+        drained += queue.drain(3, ALL)
+    assert sorted(map(id, drained)) == sorted(map(id, logged))
+    kept = {id(event) for event in logged if isinstance(event, bytes) and len(event) <= 5}
+    assert [id(event) for event in drained if id(event) not in kept] == [
+        id(event) for event in logged if id(event) not in kept
+    ]
 
 
 # --- sleeping and waking

@@ -43,6 +43,22 @@ def test_rows_of_every_kind_arrive(exp: Experiment, seen: Seen, tmp_path: Path) 
     assert seen.status == "COMPLETED"
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote-only"])
+def test_rows_that_come_as_columns_arrive_once_and_in_order(
+    *, keeps: bool, server: EmbeddedServer, seen: Seen, tmp_path: Path
+) -> None:
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=tmp_path / "dash" if keeps else None, echo=False)
+    with exp.run:
+        exp.metrics("train").log(step=-1)
+        exp.metrics("train").log_columns(step=range(100_000), loss=[0.5] * 100_000)
+        exp.metrics("train").log(step=100_000)
+        exp.flush()
+        law(exp)
+    assert (exp.status().logged, exp.status().acknowledged) == (100_002, 100_002)
+    assert exp.metrics("train").to_numpy()["step"].tolist() == list(range(-1, 100_001))
+    assert seen.get("metrics/stats", name="train")["count"] == 100_002
+
+
 def test_the_server_knows_what_the_experiment_is(server: EmbeddedServer, seen: Seen, tmp_path: Path) -> None:
     about: dict[str, Any] = {"readme": "why", "tags": ["a", "b"], "bindrs": ["c"], "metadata": {"d": [1]}}
     exp = Experiment(PREFIX, **about, dash_url=server.url, dash_root=tmp_path / "dash")
