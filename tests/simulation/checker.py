@@ -43,7 +43,10 @@ class Logged(NamedTuple):
 
 
 class Life(NamedTuple):
-    """When a writer was born, and when its process died, in numbers of rows logged until then; None if it lives."""
+    """When a writer's attempt began, and when its process died, in numbers of rows logged until then.
+
+    `died` is None while it lives. A forked process belongs to the attempt of its parent.
+    """
 
     born: int
     died: int | None = None
@@ -52,7 +55,8 @@ class Life(NamedTuple):
 def check_params(index: JournalIndex, logged: dict[int, Logged], lives: dict[str, Life]) -> None:
     """Check that of all values of a parameter that are there, no earlier one wins.
 
-    Of one process's own the last is the latest; of two processes the one's that began when the other had ended.
+    Of one process's own the last is the latest; of two processes the one's whose attempt began when the other had
+    ended.
     """
     series = Series(Kind.PARAMS, None)
     values: dict[str, list[tuple[Logged, str]]] = {}

@@ -85,6 +85,11 @@ def test_every_promise_is_kept_whatever_the_disk_does(chunk: Sequence[int]) -> N
         World(seed, aloud=len(chunk) == 1).run()
 
 
+def test_a_fork_beside_a_process_whose_clock_was_ahead_belongs_to_the_attempt_of_its_parent() -> None:
+    """The other one has written since the parent began: neither of the two attempts is the later one."""
+    World(2051).run()
+
+
 def test_seeds_are_drawn_anew_for_each_commit_and_are_the_same_in_every_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,7 +186,9 @@ class World:
             self._next_serial,
             self._remember,
         )
-        self._born(process, latest)
+        # A reader puts the rows of writers in the order of their names.
+        written = (writer_of(path) for path in self._disk.files if path.endswith(SEGMENT_SUFFIX))
+        self._born(process, latest, behind=max(written, default=""), attempt=len(self._logged))
         process.put_control()
 
     def _power_cut(self) -> None:
@@ -312,7 +314,9 @@ class World:
             child = parent.fork(self._writer_id(latest))
             self._tell(f"{parent.writer_id} forks {child.writer_id}")
             self.seen["forks"] += 1
-            self._born(child, latest)
+            # A part of its parent's attempt: behind all that had ended when that began, and of those that have run
+            # meanwhile neither is the later one, whatever their clocks say.
+            self._born(child, latest, behind=parent.writer_id, attempt=self._lives[parent.writer_id].born)
 
     def _start_another(self) -> None:
         if len(self._alive) < _MOST_PROCESSES:
@@ -374,15 +378,13 @@ class World:
     def _writer_id(self, born_ns: int) -> str:
         return f"{born_ns:016x}-1-{self._rng.randrange(1 << 32):08x}"
 
-    def _born(self, process: Process, latest_ns: int) -> None:
+    def _born(self, process: Process, latest_ns: int, *, behind: str, attempt: int) -> None:
         self._set_apart(process, latest_ns)
-        # A reader puts the rows of writers in the order of their names.
-        written = {writer_of(path) for path in self._disk.files if path.endswith(SEGMENT_SUFFIX)}
-        assert process.writer_id > max(written, default=""), (
-            "a writer comes before one that was there before it"
+        assert process.writer_id > behind, (
+            f"{process.writer_id} comes before {behind}, which was there before it"
         )
         self._processes.append(process)
-        self._lives[process.writer_id] = Life(len(self._logged))
+        self._lives[process.writer_id] = Life(attempt)
 
     def _set_apart(self, process: Process, latest_ns: int) -> None:
         # A time is the name of a row here: processes that wait for the clock must not give the same ones meanwhile.

@@ -111,6 +111,7 @@ class Story:
         self._writers: dict[str, _Written] = {}
         self._spoiled: set[tuple[str, int]] = set()
         self._malformed: set[tuple[str, int]] = set()
+        self._unsaid = False
         self._malformed_share = rng.choice((0.0, 0.0, 0.05, 0.3))
         self._uploaders: list[tuple[Uploader, asyncio.Task[None]]] = []
         self._backups: list[dict[str, StoredExperiment]] = [{}]
@@ -181,6 +182,8 @@ class Story:
         rows = self._server.backup()
         self._start_uploader()
         await asyncio.sleep(_LONG)
+        if self._unsaid and not rows[PREFIX].about:
+            rows[PREFIX].about.update(self._server.experiments[PREFIX].about)
         assert self._server.backup() == rows, (
             "an uploader that has nothing to do has changed what the server has"
         )
@@ -314,7 +317,11 @@ class Story:
         self._step("a backup is made")
 
     async def _restore(self) -> None:
-        self._server.restore(self._rng.choice(self._backups))
+        backup = self._rng.choice(self._backups)
+        # A server that was restored is known by the frames that it lacks. A backup from the moment between the birth of
+        # an experiment and what is said of it may lack none.
+        self._unsaid |= any(not experiment.about for experiment in backup.values())
+        self._server.restore(backup)
         self._step("the server is restored from a backup")
         self._seen["restored"] += 1
 
@@ -352,7 +359,8 @@ class Story:
         # which frame it was in is not asked of the code under test: any frame of this file may be gone
         self._step(f"a byte of {path} changes at {at}")
         self._seen["rot"] += 1
-        self._spoiled |= {(id_, seq) for seq in _numbers_at(raw, at)}
+        # One that was there before may be in a header, whose number is none then: of a frame that is spoiled already.
+        self._spoiled |= {(id_, seq) for seq in _numbers_at(raw, at) if seq in written.frames}
 
     def _tear(self, id_: str) -> None:
         """A frame was half written when the process died."""

@@ -42,6 +42,16 @@ def test_the_server_has_exactly_what_was_written(chunk: range) -> None:
         Story(seed, aloud=len(chunk) == 1).run()
 
 
+def test_a_byte_that_changes_twice_spoils_no_frame_that_was_never_written() -> None:
+    """It was in a header, whose number is none after the first time."""
+    Story(500510).run()
+
+
+def test_what_is_said_of_an_experiment_may_be_missing_from_a_backup_that_lacks_no_frame() -> None:
+    """One from the moment between the birth of the experiment and that: the next to come says it."""
+    Story(501148).run()
+
+
 @pytest.mark.slow
 def test_every_kind_of_fault_comes_often() -> None:
     """A simulation in which nothing happens proves nothing."""
