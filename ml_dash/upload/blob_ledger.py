@@ -63,6 +63,12 @@ class BlobLedger:
         with self._lock:
             return sum(self._sizes.values())
 
+    @property
+    def awaited(self) -> list[str]:
+        """The blobs of which it is not known that the server has them."""
+        with self._lock:
+            return list(self._sizes)
+
     def confirm(self, checksum: str) -> None:
         """The server has a blob."""
         with self._lock:

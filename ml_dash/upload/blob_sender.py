@@ -20,7 +20,7 @@ from ml_dash.storage.blobs import Marker, discard_marker, markers
 from ml_dash.upload.blob_disk import BlobDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
     from ml_dash.upload.introduction import Say
     from ml_dash.upload.task import Target
@@ -43,6 +43,10 @@ class BlobObserver:
 
     def damaged(self, checksum: str) -> None:
         """A blob cannot be had from this disk any more."""
+
+    def awaited(self) -> Collection[str]:
+        """Return the blobs of which it waits to hear, whether or not they have markers."""
+        return ()
 
     async def forgotten(self, sizes: Mapping[str, int]) -> list[Marker]:  # noqa: ARG002 - for those who have markers
         """The server names blobs that it lacks and that no marker is for; return the markers that these get now."""
@@ -113,17 +117,21 @@ class BlobSender:
             RemoteError: It refuses for now.
             OSError: The disk cannot be read.
         """
-        if not await self._run(self._disk.has_any):
+        awaited = self._observer.awaited()  # before the markers: each has one, unless somebody has removed it
+        if not awaited and not await self._run(self._disk.has_any):
             return  # nothing was ever saved here, and the server need not be asked
         calls = BlobClient(self._client, experiment_id)
         self._marks, others = await self._run(self._look)
+        # A `sync` has sent these, perhaps to another server.
+        unmarked = set(awaited) - self._marks.keys() - others
         named = await calls.all_missing() if ask else {}
         # a marker says whose business it is to send a blob: two who send the same would send it twice
         ours = {checksum: size for checksum, size in named.items() if checksum not in others}
         # One without a marker was sent before: what the server asks for may have been damaged here since.
         unproven = {checksum: size for checksum, size in ours.items() if checksum not in self._marks}
         await self._mark_again(unproven)
-        wanted = self._marks.keys() | ours.keys()
+        wanted = self._marks.keys() | ours.keys() | unmarked
+        self.refused = {checksum: why for checksum, why in self.refused.items() if checksum in wanted}
         here = await self._run(lambda: self._disk.sizes(wanted))
         # Nobody can tell of those that cannot be looked at.
         away = wanted - here.keys()
@@ -132,7 +140,7 @@ class BlobSender:
             for checksum in sorted(away & ours.keys())
             if checksum not in self._disk.unread
         }
-        away &= self._marks.keys() | self._disk.unread.keys()
+        away &= self._marks.keys() | unmarked | self._disk.unread.keys()
         # what is not here any more may be there: its size is not known here, and not asked for
         asked = {**here, **dict.fromkeys(away, 0)}
         missing = await calls.which_missing(asked) if asked else []
@@ -275,7 +283,6 @@ class BlobSender:
 
     async def _confirm(self, checksum: str) -> None:
         self._observer.part_arrived(0)
-        self.refused.pop(checksum, None)
         await self._unmark(checksum)
         self._observer.confirmed(checksum)
 
@@ -324,6 +331,7 @@ class BlobSender:
                     os.remove(self._disk.path_of(checksum))
 
         await self._run(discard)
+        self.refused.pop(checksum, None)
 
     def _progress(self, size: int) -> None:
         self._done += size

@@ -19,7 +19,7 @@ from ml_dash.upload.blob_sender import BlobObserver, BlobSender
 from ml_dash.upload.task import Target, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Collection, Container, Mapping
 
     from ml_dash.upload.blob_ledger import BlobLedger
     from ml_dash.upload.uploader import UploadState
@@ -83,6 +83,10 @@ class BlobUploader(Task, BlobObserver):
     def damaged(self, checksum: str) -> None:
         """See `BlobObserver.damaged`."""
         self._ledger.damage(checksum)
+
+    def awaited(self) -> Collection[str]:
+        """See `BlobObserver.awaited`: those that somebody else may have sent, as `ml-dash sync` does."""
+        return self._ledger.awaited
 
     async def forgotten(self, sizes: Mapping[str, int]) -> list[Marker]:
         """See `BlobObserver.forgotten`: those that rows of this writer name are pending again, here and on the disk."""
