@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.pipeline.counters import Counters
+from ml_dash.query.times import iso_time
 from ml_dash.status import ExperimentStatus, FlushResult
 
 if TYPE_CHECKING:
@@ -68,6 +69,4 @@ def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
 
 def iso(time_ns: int | None) -> str | None:
     """Return a time as ISO 8601; None as it is."""
-    from ml_dash.query.times import iso_time
-
     return None if time_ns is None else iso_time(time_ns)

@@ -62,6 +62,34 @@ def test_what_a_finalizer_logs_while_modules_are_freed_is_on_disk_on_any_python(
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.parametrize("root", [".dash", None])
+def test_a_finalizer_can_ask_how_the_rows_stand_that_a_server_out_of_reach_lacks(
+    scripts: Scripts, root: str | None
+) -> None:
+    """While modules are freed, nothing can be imported, even what has been."""
+    finished = scripts.run(
+        f"""
+        from ml_dash import Experiment
+
+        class Held:
+            def __del__(self):
+                try:
+                    exp.tracks("pose").append(q=1, _ts=1.0).flush()
+                    print(exp.flush().pending, exp.status().pending, exp.params.get() if {root!r} else {{}})
+                except Exception as error:
+                    print(type(error).__name__)
+
+        exp = Experiment(
+            "alice/vision/resnet", dash_url="http://127.0.0.1:9", dash_root={root!r}, echo=False
+        ).run.start()
+        exp.metrics("train").log(step=0)
+        held = Held()
+        """,
+        env={"ML_DASH_EXIT_TIMEOUT": "0"},
+    )
+    assert (finished.returncode, finished.stdout) == (0, "2 2 {}\n"), finished.stderr
+
+
 @pytest.mark.parametrize(
     "call", ["exp.flush()", "exp.params.set(a=i)", "exp.log('x' * 5000)", "exp.metrics('d').log(i=i)"]
 )
