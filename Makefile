@@ -17,7 +17,7 @@ BUILT := ml_dash/server/dashboard/dist/index.html
 # the sources, without what npm and the build put beside them
 SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 
-.PHONY: bench coverage dashboard demo docs format lint setup sweep test test-all test-dashboard types
+.PHONY: audit bench coverage dashboard demo docs format lint setup sweep test test-all test-dashboard types
 
 setup: $(STAMP)
 
@@ -70,6 +70,11 @@ format: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# Known faults of what is installed, as far as it can be asked here; see docs/security.md. `make audit ARGS=--offline` forgives
+# what cannot be asked, and prints it.
+audit: $(STAMP)
+	$(BIN)/python tools/audit.py $(ARGS)
 
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
