@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
+from ml_dash.client.paging import Pages
 from ml_dash.client.pieces import PieceSender, size_of
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
@@ -162,9 +163,9 @@ class Client:
 
     async def find(self, prefix: str) -> Mapping[str, Any] | None:
         """Return the record of the experiment with this prefix; None where there is none, or it may not be seen."""
-        cursor: str | None = None
-        while True:
-            query = {"prefix": prefix, "limit": "100", **({"cursor": cursor} if cursor else {})}
+        pages = Pages(self.url)
+        while not pages.over:
+            query = {"prefix": prefix, "limit": "100", **({"cursor": pages.cursor} if pages.cursor else {})}
             answer = await self.get(f"{API}/experiments", query)
             if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
                 raise self._senseless(answer)
@@ -172,9 +173,8 @@ class Client:
                 if isinstance(record, dict) and record.get("prefix") == prefix:
                     return record
             # the server's `prefix` asks for all that begin with it, so the one itself may be on any page
-            cursor = answer.get("cursor") if answer.get("hasMore") else None
-            if not isinstance(cursor, str):
-                return None
+            pages.follow(answer, (str(each.get("id")) for each in answer["data"] if isinstance(each, dict)))
+        return None
 
     async def post(self, path: str, value: Mapping[str, Any], *, timeout: float = _READ_SECONDS) -> Any:
         """Send plain data, and return what the server answers."""

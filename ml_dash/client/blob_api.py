@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.client.api import Client, experiment_path
+from ml_dash.client.paging import Pages
 from ml_dash.errors import RemoteError
 from ml_dash.protocol import BLOBS_ASKED_MAX
 from ml_dash.query.files import is_checksum
@@ -54,18 +55,17 @@ class BlobClient:
     async def all_missing(self) -> dict[str, int]:
         """Return the blobs that rows of the experiment name and the server does not have, with their sizes."""
         found: dict[str, int] = {}
-        cursor: str | None = None
-        while True:
-            answer = await self._client.get(self._path("missing"), {"cursor": cursor} if cursor else None)
+        pages = Pages(self._client.url)
+        while not pages.over:
+            query = {"cursor": pages.cursor} if pages.cursor else None
+            answer = await self._client.get(self._path("missing"), query)
             match answer:
-                case {"data": list(rows), "hasMore": bool(more)} if all(map(_is_blob, rows)):
+                case {"data": list(rows), "hasMore": bool()} if all(map(_is_blob, rows)):
                     found |= {row["checksum"]: row["sizeBytes"] for row in rows}
                 case _:
                     raise self._senseless(answer)
-            following = answer.get("cursor")
-            if not more or not isinstance(following, str) or following == cursor:
-                return found
-            cursor = following
+            pages.follow(answer, (row["checksum"] for row in rows))
+        return found
 
     async def put(self, checksum: str, body: Body) -> None:
         """Send a blob in one piece."""

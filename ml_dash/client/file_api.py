@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Wanted, fetch_blob
+from ml_dash.client.paging import Pages
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import FileMissingError, InvalidArgumentError, RemoteError
 from ml_dash.protocol import ErrorCode
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _PAGE_ROWS = 1000  # usually some hundred KiB: well below what the transport keeps whole
-
-
-class FilePage(NamedTuple):
-    """Rows of files, and where the next page begins; None at the end."""
-
-    rows: list[dict[str, Any]]
-    cursor: str | None
 
 
 class _Known(Protocol):
@@ -55,16 +49,16 @@ class RemoteFiles:
         if id_ is None:
             return []
         rows: list[dict[str, Any]] = []
-        page = self._page(id_, query or FileQuery(), None)
-        while page.cursor is not None:
-            rows += page.rows
-            page = self._page(id_, query or FileQuery(), page.cursor)
-        return rows + page.rows
-
-    def _page(self, id_: str, query: FileQuery, cursor: str | None) -> FilePage:
-        path = list_path(id_, query, cursor)
-        answer = self._known(lambda: self._client.get(path), None)
-        return FilePage([], None) if answer is None else checked_page(self._client.url, answer, cursor)
+        pages = Pages(self._client.url)
+        while not pages.over:
+            path = list_path(id_, query or FileQuery(), pages.cursor)
+            answer = self._known(lambda: self._client.get(path), None)  # noqa: B023 - awaited before the next one
+            if answer is None:
+                break  # it is not there any more
+            found = checked_page(self._client.url, answer)
+            pages.follow(answer, (row["id"] for row in found))
+            rows += found
+        return rows
 
     def get(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of one file, deleted or not; None where there is none."""
@@ -139,18 +133,15 @@ def blob_path(experiment_id: str, file_id: str) -> str:
     return file_path(experiment_id, file_id) + "/content"
 
 
-def checked_page(url: str, answer: Any, cursor: str | None) -> FilePage:
-    """Return the page that an answer is; `cursor` is its own, which must not be the next one's.
+def checked_page(url: str, answer: Any) -> list[dict[str, Any]]:
+    """Return the rows of the page that an answer is.
 
     Raises:
-        RemoteError: It is no page of files, or the pages go round in circles.
+        RemoteError: It is no page of files.
     """
     match answer:
-        case {"data": list(rows), "hasMore": bool(more)}:
-            following = answer.get("cursor") if more else None
-            # the same cursor again would be the same page again, for ever
-            if (isinstance(following, str) and following != cursor) or not more:
-                return FilePage([checked_row(url, row) for row in rows], following)
+        case {"data": list(rows), "hasMore": bool()}:
+            return [checked_row(url, row) for row in rows]
     raise _senseless(url, answer)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Frames
+from ml_dash.client.paging import row_page
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import InvalidArgumentError, RemoteError
 from ml_dash.protocol import READ_LIMIT_MAX
@@ -162,16 +163,16 @@ class RemoteView(View):
     def _pages(self, what: str, query: dict[str, str], start: int, limit: int) -> dict[str, Any]:
         """Return one page, in as many requests as the server wants."""
         rows: list[dict[str, Any]] = []
-        total, has_more, at = 0, False, start
+        at = start
         while True:
             least = min(limit - len(rows), READ_LIMIT_MAX)
             nothing = page([], start, 0, has_more=False)
             answer = self._ask(what, {**query, "start_index": str(at), "limit": str(least)}, nothing)
-            rows += answer["data"]
-            total, has_more = answer["total"], answer["hasMore"]
+            found, total, has_more = row_page(self._client.url, answer, at)
+            rows += found
             at = answer["endIndex"] + 1
             # no rows, and yet more: what is there is damaged, and asking again would go on for ever
-            if not has_more or len(rows) >= limit or not answer["data"]:
+            if not has_more or len(rows) >= limit or not found:
                 return page(rows, start, total, has_more=has_more)
 
     def _ask(self, what: str, query: dict[str, str], nothing: dict[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class SentWriter:
         self._kept: set[int] = set()  # numbers of frames with a file in `rejected/`, as far as that is known
         # Numbers under which the server had not what was sent first: an empty frame, or the one in the journal.
         self._swapped: set[int] = set()
+        self._went_back = False
         self._most = self._limit = BATCH_BYTES
         self._reading: asyncio.Task[Batch | None] | None = None
         self._saved: Cursor | None = None
@@ -191,6 +192,16 @@ class SentWriter:
         self._kept.add(entry.seq)
         self.rewind()
 
+    def goes_back(self, batch: Batch, expected: int) -> bool:
+        """Whether to go back to the frame that the server misses, it says, before it can take a batch.
+
+        Only to an earlier one, and once until it takes something: a server that asks for what makes no sense, or for
+        one thing after the other, would be asked again at full speed, for ever. What it has is asked after a back-off.
+        """
+        may_go = expected < batch.entries[0].seq and not self._went_back
+        self._went_back = True
+        return may_go
+
     async def swap(self, entry: Entry) -> bool:
         """Send the other of the two, of an empty frame and the one in the journal; False where that was tried."""
         if entry.seq in self._swapped:
@@ -205,6 +216,8 @@ class SentWriter:
     async def acknowledge(self, batch: Batch, watermark: int) -> list[int]:
         """Count what the server has now of a batch, and go on behind it; return the numbers of frames that are lost."""
         counted = self.ledger.acknowledge(batch, watermark)
+        if counted:
+            self._went_back = False
         for entry in counted:
             self._set_aside.discard(entry.seq)
             self._swapped.discard(entry.seq)

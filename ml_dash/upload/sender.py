@@ -249,7 +249,9 @@ class Sender:
                 await self._send_less(writer, batch, error)
             case 413 if len(batch.entries) > 1:
                 writer.send_at_most(batch, None)
-            case ErrorCode.GAP if (expected := error.number("expected")) and expected != batch.entries[0].seq:
+            case ErrorCode.GAP if (expected := error.number("expected")) and writer.goes_back(
+                batch, expected
+            ):
                 await self._agree(writer, expected - 1)
                 self.disconnect()  # it may have forgotten other writers' frames as well
             case ErrorCode.FENCED:

@@ -93,12 +93,12 @@ class WatermarkServer:
         self.on_request()
         try:
             return answer(200, self._answer(method, path, headers, body))
-        except _RefusalError as refusal:
+        except RefusalError as refusal:
             return refusal.answer
 
     def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
         if self.token is not None and headers.get("Authorization") != f"Bearer {self.token}":
-            raise _RefusalError(401, "unauthorized")
+            raise RefusalError(401, "unauthorized")
         if self.takes_pieces and method == "PUT" and (found := _BODIES.fullmatch(path)):
             self._bodies.setdefault(found[1], {})[int(found[2])] = body
             return {"offset": int(found[2]), "sizeBytes": len(body)}
@@ -113,7 +113,7 @@ class WatermarkServer:
             return {"watermark": self._frames(unquote(found[1]), unquote(found[2]), body)}
         if method == "GET" and (found := _WRITERS.fullmatch(path)):
             return {"watermarks": _watermarks(self._by_id(found[1]))}
-        raise _RefusalError(404, "not_found")
+        raise RefusalError(404, "not_found")
 
     def _pieced(self, checksum: str) -> bytes:
         body = b""
@@ -121,22 +121,22 @@ class WatermarkServer:
             if offset == len(body):
                 body += piece
         if hashlib.sha256(body).hexdigest() != checksum:
-            raise _RefusalError(400, "damaged", watermark=0)
+            raise RefusalError(400, "damaged", watermark=0)
         return body
 
     def _by_id(self, id_: str) -> StoredExperiment:
         for experiment in self.experiments.values():
             if experiment.id == id_:
                 if experiment.deleted:
-                    raise _RefusalError(410, "gone")
+                    raise RefusalError(410, "gone")
                 return experiment
-        raise _RefusalError(404, "not_found")
+        raise RefusalError(404, "not_found")
 
     def _upsert(self, request: dict[str, Any]) -> dict[str, Any]:
         prefix, recreate = request.pop("prefix"), request.pop("recreate", False)
         experiment = self.experiments.get(prefix)
         if experiment is not None and experiment.deleted and not recreate:
-            raise _RefusalError(410, "gone")
+            raise RefusalError(410, "gone")
         created = experiment is None or experiment.deleted
         if experiment is None or experiment.deleted:
             self._born += 1
@@ -149,9 +149,9 @@ class WatermarkServer:
         experiment = self._by_id(id_)
         self.largest = max(self.largest, len(body))
         if len(body) > self.limit:
-            raise _RefusalError(413, "too_large", limit=self.limit)
+            raise RefusalError(413, "too_large", limit=self.limit)
         if self.full:
-            raise _RefusalError(507, "disk_full")
+            raise RefusalError(507, "disk_full")
         writer = experiment.writers.setdefault(writer_id, StoredWriter())
         while body:
             seq, crc, meta, data = _first_frame(body, writer)
@@ -164,12 +164,12 @@ class WatermarkServer:
     ) -> None:
         if seq <= writer.watermark:
             if writer.checksums[seq] != crc:
-                raise _RefusalError(409, "fenced", seq=seq)
+                raise RefusalError(409, "fenced", seq=seq)
             return
         if seq > writer.watermark + 1:
-            raise _RefusalError(409, "gap", expected=writer.watermark + 1)
+            raise RefusalError(409, "gap", expected=writer.watermark + 1)
         if meta != _NO_BLOCKS and self.malformed(writer_id, seq):
-            raise _RefusalError(422, "malformed", seq=seq, watermark=writer.watermark)
+            raise RefusalError(422, "malformed", seq=seq, watermark=writer.watermark)
         writer.watermark = seq
         writer.checksums[seq] = crc
         writer.rows += _rows(meta, data)
@@ -177,7 +177,9 @@ class WatermarkServer:
             writer.empty.add(seq)
 
 
-class _RefusalError(Exception):
+class RefusalError(Exception):
+    """An answer that is an error."""
+
     def __init__(self, status: int, code: str, **details: Any) -> None:
         super().__init__(code)
         self.answer = error(status, code, **details)
@@ -187,7 +189,7 @@ def _inflated(body: bytes) -> bytes:
     try:
         return zlib.decompress(body)
     except zlib.error:
-        raise _RefusalError(400, "damaged", watermark=0) from None
+        raise RefusalError(400, "damaged", watermark=0) from None
 
 
 def _first_frame(body: bytes, writer: StoredWriter) -> tuple[int, int, bytes, bytes]:
@@ -202,7 +204,7 @@ def _first_frame(body: bytes, writer: StoredWriter) -> tuple[int, int, bytes, by
             and data_crc(header.seq, data) == header.data_crc
         ):
             return header.seq, header.data_crc, meta, data
-    raise _RefusalError(400, "damaged", watermark=writer.watermark)
+    raise RefusalError(400, "damaged", watermark=writer.watermark)
 
 
 def _watermarks(experiment: StoredExperiment) -> dict[str, int]:

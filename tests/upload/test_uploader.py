@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import tracemalloc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from tests.support.faulty_line import FaultyLine, Weather
 from tests.support.journals import LATER_WRITER, WRITER, MemoryDisk, numbers
 from tests.support.serving import TRAIN, objects
 from tests.support.virtual_time import VirtualClock, run
-from tests.support.watermark_server import StoredWriter, WatermarkServer
+from tests.support.watermark_server import RefusalError, StoredWriter, WatermarkServer
 
 _T = TypeVar("_T")
 
@@ -101,6 +102,21 @@ class Forgetful(WatermarkServer):
         self.largest = max(self.largest, len(body))
         self._watermark += len(body) // self._frame_bytes
         return self._watermark
+
+
+class AsksForOthers(WatermarkServer):
+    """Takes no frames while there is something in `expected`, and says each time which ones it wants before them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expected: Iterator[int] | None = None
+        self.asked = 0
+
+    def _frames(self, id_: str, writer_id: str, body: bytes) -> int:
+        if self.expected is None:
+            return super()._frames(id_, writer_id, body)
+        self.asked += 1
+        raise RefusalError(409, "gap", expected=next(self.expected))
 
 
 def story(
@@ -355,6 +371,33 @@ def test_a_server_that_has_lost_the_experiment_gets_it_again() -> None:
         await asyncio.sleep(60)
 
     assert story(tell).values == list(range(11))
+
+
+@pytest.mark.parametrize("expected", [(10**9,), (1,), (1, 10**9), (2, 1), (3, 2, 1)])
+def test_a_server_that_asks_for_frames_that_make_no_sense_is_told_of_and_not_asked_at_full_speed(
+    expected: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is lost by it, and all of it is sent when the server makes sense again."""
+    server = AsksForOthers()
+    bench = UploaderBench()
+    bench.server = server
+    bench.line = FaultyLine(server, random.Random(1))
+
+    async def tell(bench: UploaderBench) -> None:
+        for number in range(5):
+            bench.write(number)
+        await asyncio.sleep(2)
+        server.expected = itertools.cycle(expected)
+        bench.write(5)
+        await asyncio.sleep(600)
+        assert 2 < server.asked < 60
+        state = bench.uploader.state
+        assert (state.online, state.pending_frames > 0) == (False, True)
+        server.expected = None
+        await asyncio.sleep(120)
+
+    assert story(tell, bench).values == list(range(6))
+    assert any("gap" in record.getMessage() for record in caplog.records)
 
 
 def test_a_restored_server_is_noticed_though_nothing_is_written_any_more() -> None:

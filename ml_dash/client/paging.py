@@ -1,0 +1,74 @@
+"""Pages of a list at a server, one after the other, until there are no more; and an end to those that have none.
+
+A list may be long, and whoever asks for it trusts the server to come to an end. So each page must bring what no page
+before it has brought, and lead to one that was not asked for yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.errors import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ENTRIES_MAX = 5_000_000
+"""Of one list. No honest one comes near: what is asked for in pages are experiments, and files of one of them."""
+
+
+class Pages:
+    """Where the next page of one list begins, as the last answer has it.
+
+    Args:
+        url: The server's, for messages.
+
+    Attributes:
+        cursor: What to ask with; None for the first page, and at the end.
+        over: Whether there are no more pages.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.cursor: str | None = None
+        self.over = False
+        self._url = url
+        self._entries: set[str] = set()
+
+    def follow(self, answer: dict[str, Any], entries: Iterable[str]) -> None:
+        """Go on to the page behind an answer, which has brought these.
+
+        Raises:
+            RemoteError: The answer says that there is more, and not where; or the pages would never end.
+        """
+        before = len(self._entries)
+        self._entries.update(entries)
+        following = answer.get("cursor")
+        if not answer.get("hasMore"):
+            self.cursor, self.over = None, True
+            return
+        if not isinstance(following, str) or not following:
+            raise RemoteError(
+                f"{self._url} says that a list goes on, and not where (cursor={following!r:.100})"
+            )
+        if following == self.cursor or len(self._entries) == before:
+            raise RemoteError(
+                f"{self._url} gives pages of a list that go round in circles: they were left at entry {before:,}"
+            )
+        if len(self._entries) > ENTRIES_MAX:
+            raise RemoteError(
+                f"{self._url} gives a list without an end: it was left at entry {ENTRIES_MAX:,}"
+            )
+        self.cursor = following
+
+
+def row_page(url: str, answer: dict[str, Any], at: int) -> tuple[list[dict[str, Any]], int, bool]:
+    """Return what an answer has of the rows from number `at` on: rows, the number of all, and whether there are more.
+
+    Raises:
+        RemoteError: It is no such page, or rows are counted otherwise than they come, so that pages would not go on.
+    """
+    match answer:
+        case {"data": list(rows), "total": int(total), "hasMore": bool(more), "endIndex": int(end)}:
+            if not rows or end >= at:
+                return rows, total, more
+    raise RemoteError(f"{url} answers {answer!r:.200}, which makes no sense as rows from number {at} on")

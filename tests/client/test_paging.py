@@ -1,0 +1,133 @@
+"""Pages of a server that would never end, or lead nowhere, end with an error that says so: in every list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+
+import msgpack
+import pytest
+
+from ml_dash.client import paging
+from ml_dash.client.api import Client
+from ml_dash.client.blob_api import BlobClient
+from ml_dash.client.transport import Answer, Body, Stream
+from ml_dash.client.view import RemoteView
+from ml_dash.errors import RemoteError
+from tests.support.one_server import Call
+from tests.support.view_journals import TRAIN
+
+ROW: dict[str, object] = {
+    "id": "file_1",
+    "path": "/",
+    "filename": "a.pt",
+    "description": None,
+    "tags": [],
+    "bindrs": [],
+    "contentType": "application/octet-stream",
+    "sizeBytes": 7,
+    "checksum": "1" * 64,
+    "metadata": None,
+    "uploadedAt": "2026-11-25T06:00:00.000000Z",
+    "updatedAt": "2026-11-25T06:00:00.000000Z",
+    "deletedAt": None,
+}
+
+
+class Endless:
+    """A transport whose every answer says that there is more."""
+
+    url = "https://dash.example.org"
+    is_loopback = False
+
+    def __init__(self, entry: Callable[[int], object], cursor: Callable[[int], object]) -> None:
+        self.asked = 0
+        self._entry = entry
+        self._cursor = cursor
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> Answer:
+        self.asked += 1
+        assert self.asked < 1000, "it is asked for ever"
+        data = {"data": [self._entry(self.asked)], "total": 10**9, "hasMore": True, "endIndex": 0}
+        return Answer(
+            200,
+            {"content-type": "application/msgpack"},
+            msgpack.packb({**data, "cursor": self._cursor(self.asked)}),
+        )
+
+    def stream(
+        self, path: str, *, query: Mapping[str, str] | None, headers: Mapping[str, str], timeout: float
+    ) -> AbstractAsyncContextManager[Stream]:
+        raise NotImplementedError
+
+
+def view(line: Endless, call: Call) -> RemoteView:
+    return RemoteView(Client(line), call, lambda: "exp_1", "a/b/c")
+
+
+Listing = Callable[[Endless, Call], object]
+LISTS: dict[str, Listing] = {
+    "files": lambda line, call: view(line, call).files(),
+    "experiments": lambda line, call: call(Client(line).find("a/b/c")),
+    "blobs": lambda line, call: call(BlobClient(Client(line), "exp_1").all_missing()),
+}
+SAME: dict[str, dict[str, object]] = {
+    "files": ROW,
+    "experiments": {"prefix": "a/b/c/d", "id": "exp_2"},
+    "blobs": {"checksum": "1" * 64, "sizeBytes": 1},
+}
+
+
+def numbered(what: str, number: int) -> dict[str, object]:
+    key = "checksum" if what == "blobs" else "id"
+    return {**SAME[what], key: f"{number:064}"}
+
+
+@pytest.mark.parametrize("what", LISTS)
+@pytest.mark.parametrize(
+    "cursor", [lambda _: "a", lambda _: None, lambda _: 7, str], ids=["same", "none", "odd", "new"]
+)
+def test_pages_that_bring_nothing_new_or_lead_nowhere_are_left(
+    what: str, cursor: Callable[[int], object], call: Call
+) -> None:
+    line = Endless(lambda _: SAME[what], cursor)
+    with pytest.raises(RemoteError, match=r"dash\.example\.org .*(circles|not where)"):
+        LISTS[what](line, call)
+    assert line.asked <= 2
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_cursor_that_comes_again_is_left_whatever_its_page_brings(what: str, call: Call) -> None:
+    line = Endless(lambda asked: numbered(what, asked), lambda _: "a")
+    with pytest.raises(RemoteError, match="circles"):
+        LISTS[what](line, call)
+    assert line.asked == 2
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_list_without_an_end_is_left(what: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "ENTRIES_MAX", 100)
+    line = Endless(lambda asked: numbered(what, asked), str)
+    with pytest.raises(RemoteError, match="without an end"):
+        LISTS[what](line, call)
+    assert line.asked == 101
+
+
+def test_rows_that_are_counted_otherwise_than_they_come_are_refused(call: Call) -> None:
+    line = Endless(lambda _: {"index": 0, "data": {}}, str)
+    with pytest.raises(RemoteError, match="makes no sense as rows"):
+        view(line, call).read(TRAIN, 5, 10**6)
+    assert line.asked == 1
+    line = Endless(lambda _: {"index": 0, "data": {}}, str)
+    with pytest.raises(RemoteError, match="makes no sense as rows"):
+        view(line, call).read(TRAIN, 0, 10**6)
+    assert line.asked == 2
