@@ -10,8 +10,8 @@ from ml_dash.errors import InvalidArgumentError, JournalError
 from ml_dash.journal.disk import is_shortage
 from ml_dash.log import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
-from ml_dash.values.pack import PACK_ERRORS, fetched, pack, plain, represent
-from ml_dash.values.tensors import Deferred
+from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack, plain, represent
+from ml_dash.values.tensors import Deferred, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +43,9 @@ class About:
         given = checked_mapping("metadata", metadata)
         # A copy, as it is now: the user may go on changing theirs.
         self._metadata = None if given is None else dict(given)
-        _check_size(self._metadata)
+        self._plain_metadata = plain(self._metadata, represent)  # what is stored: all of it as it is now
+        mark(deferred_in(self._plain_metadata))
+        _check_size(self._plain_metadata)
         self.is_fixed = False  # where it is, what other runs stored does not count
 
     @property
@@ -62,9 +64,8 @@ class About:
         What was not given is left out, and stays as it is wherever this is stored: here and at a server, which may have
         more of it than this disk does.
         """
-        return {
-            name: fetched(plain(value, represent)) for name, value in self.given.items() if value is not None
-        }
+        said = self.given | {"metadata": fetched(self._plain_metadata)}
+        return {name: value for name, value in said.items() if value is not None}
 
     def known(self, journal: RunInfo) -> dict[str, Any]:
         """Return what the journal's starts say of the experiment, and what is stored of the rest.
@@ -131,12 +132,10 @@ def _few(name: str, texts: list[str] | None) -> list[str] | None:
     return texts
 
 
-def _check_size(metadata: dict[str, Any] | None) -> None:
-    """Refuse metadata that are too large; numbers that are on a device still, count as none."""
-    if metadata is None:
-        return
+def _check_size(metadata: Any) -> None:
+    """Refuse metadata, as plain data, that are too large; numbers that are on a device still, count as none."""
     try:
-        size = len(pack(_here(plain(metadata, represent))))
+        size = len(pack(_here(metadata)))
     except PACK_ERRORS:
         return  # said, and stored as far as they can be, where they are stored
     if size > METADATA_BYTES_MAX:

@@ -148,6 +148,7 @@ def _is_here(array: Any) -> bool:
     """
     return bool(
         array.nbytes <= _SMALL_BYTES
+        and not array.is_deleted()  # asked whether it is ready, a deleted one ends the process (SIGSEGV)
         and array.is_ready()
         and all(device.platform == "cpu" for device in array.devices())
     )

@@ -213,13 +213,19 @@ def test_what_no_server_would_take_is_refused_where_it_stands(
 
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_a_server_does_not_take_of_a_description_keeps_back_no_row(
-    server: EmbeddedServer, seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, keeps: bool
+    server: EmbeddedServer,
+    seen: Seen,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    keeps: bool,
 ) -> None:
-    """As metadata that grew after they were given, or the lower limits of another version."""
-    metadata: dict[str, Any] = {"values": [1]}
+    """As where the server is of a version with lower limits."""
+    monkeypatch.setattr("ml_dash.sdk.about.METADATA_BYTES_MAX", 2 * ABOUT_BYTES_MAX)
+    metadata = {"values": "x" * ABOUT_BYTES_MAX}
     root = tmp_path / "dash" if keeps else None
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False, readme="why", metadata=metadata)
-    metadata["values"].append("x" * ABOUT_BYTES_MAX)
     with exp.run:
         exp.metrics("train").log(step=1)
     assert seen.values("step") == [1]

@@ -221,8 +221,13 @@ class _JaxArray:
     def size(self) -> int:
         return len(self.value) if isinstance(self.value, list) else 1
 
+    def is_deleted(self) -> bool:
+        return self.deleted
+
     def is_ready(self) -> bool:
-        self.check()
+        """Of a deleted array, JAX does not raise here: the process dies."""
+        if self.deleted:
+            raise SystemExit("segmentation fault")
         return self._ready
 
     def devices(self) -> set[_Platform]:

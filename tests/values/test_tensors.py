@@ -61,6 +61,19 @@ def test_an_array_whose_memory_is_given_away_has_the_value_at_the_call(
     assert threading.get_ident() not in fake_jax.readers
 
 
+def test_what_is_said_of_an_experiment_has_the_values_at_the_call(fake_jax: FakeJax, root: str) -> None:
+    """It is stored when the run starts, which may be much later."""
+    state = fake_jax.array(7)
+    metadata = {"state": state, "deep": {"list": [1]}}
+    exp = Experiment("a/b/c", dash_root=root, metadata=metadata, echo=False)
+    state.donate()
+    metadata["deep"]["list"].append(2)
+    with exp.run:
+        pass
+
+    assert Experiment("a/b/c", dash_root=root).metadata == {"state": 7, "deep": {"list": [1]}}
+
+
 @pytest.mark.parametrize(
     ("kind", "copies"),
     [
@@ -177,6 +190,27 @@ def test_a_donated_state_of_jax_has_the_value_at_the_call(jax: Any, exp: Experim
 
     assert stored(exp) == [{"step": step, "deep": [step] * 3} for step in range(20)]
     assert stored(exp, "b") == [{"step.sum": 190.0}]
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (300_000,)])
+@pytest.mark.parametrize("by", ["donated", "deleted"])
+def test_an_array_of_jax_whose_memory_is_gone_is_told(
+    shape: tuple[int, ...], by: str, jax: Any, exp: Experiment
+) -> None:
+    """Of one that was deleted, JAX would end the process when asked whether it is computed."""
+    state = jax.numpy.zeros(shape)
+    if by == "donated":
+        jit(jax, donate_argnums=0)(lambda state: state + 1)(state)
+    else:
+        state.delete()
+
+    with pytest.warns(ValueWarning, match="x=.*ArrayImpl"):
+        exp.metrics("m").log(x=state, n=1)
+    with pytest.raises(InvalidArgumentError, match="x="):
+        exp.metrics("m").buffer(x=state)
+
+    (row,) = stored(exp)
+    assert (row["n"], set(row["x"])) == (1, {"__repr__", "__type__"})
 
 
 def test_what_jax_traces_has_no_value_and_that_is_told(jax: Any, exp: Experiment) -> None:
