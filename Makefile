@@ -7,6 +7,9 @@ ARGS ?=
 FIRST ?= 0
 SEEDS ?= 10000
 
+# Tests start hundreds of interpreters: each would compile all of ML-Dash, and each worker all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 POSTGRES := .venv/.postgresql

@@ -90,6 +90,7 @@ def test_a_finalizer_can_ask_how_the_rows_stand_that_a_server_out_of_reach_lacks
     assert (finished.returncode, finished.stdout) == (0, "2 2 {}\n"), finished.stderr
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "call", ["exp.flush()", "exp.params.set(a=i)", "exp.log('x' * 5000)", "exp.metrics('d').log(i=i)"]
 )

@@ -60,13 +60,13 @@ async def test_a_login_that_is_denied_ends_at_once(url: str, tokens: Tokens, clo
 
 
 async def test_a_login_that_nobody_approves_ends(url: str, clock: Hands) -> None:
-    authorization = await begin(url)
+    authorization = (await begin(url))._replace(interval=100.0)
     with pytest.raises(LoginError, match="nobody approved the login in time: run `ml-dash login` again"):
         await finish(url, authorization, sleep=clock.sleep, monotonic=clock.monotonic)
 
 
 async def test_the_client_slows_down_when_told_to(url: str, clock: Hands) -> None:
-    authorization = (await begin(url))._replace(interval=2.0)
+    authorization = (await begin(url))._replace(interval=2.0, seconds=60)
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -83,7 +83,7 @@ async def test_a_server_that_is_away_for_a_while_does_not_end_the_login(
     url: str, tokens: Tokens, clock: Hands
 ) -> None:
     mine = tokens.create("mine", {"alice": Scope.WRITE}).token
-    authorization = await begin(url)
+    authorization = (await begin(url))._replace(seconds=300)
     away = closed_port()
     slept: list[float] = []
 
