@@ -417,7 +417,7 @@ def _limits(slice_events: int) -> Iterator[None]:
     """Make the limits that are no settings so small that they matter, and waits that nobody ends short."""
     values = {
         (channel_module, "SLICE"): slice_events,
-        (channel_module, "_SLICE_BYTES"): 8_000,
+        (channel_module, "SLICE_BYTES"): 8_000,
         (channel_module, "_UNSYNCED_BYTES"): 3_000,
         (queue_module, "_WAIT"): 0.0,
     }
