@@ -79,14 +79,20 @@ class About:
         return _described(self._read()) | self.record() | _described(journal.experiment)
 
     def stored(self, journal: Callable[[], RunInfo]) -> dict[str, Any]:
-        """Return what an earlier run has said, and empty where that is nothing; the journal knows it, too."""
-        # Unreadable is the same as not there: what is said about a run must not stop it.
+        """Return what an earlier run has said, and empty where that is nothing; the journal knows it, too.
+
+        OSError where there are no descriptors or no memory to read that with: nothing would be untrue.
+        """
         try:
             record = self._read()
             if not self.is_fixed and "prefix" not in record and os.path.isdir(self.directory):
                 return _described(journal().experiment)
             return record
-        except (OSError, JournalError):
+        except JournalError:
+            return {}
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return {}
 
     def _read(self) -> dict[str, Any]:

@@ -298,6 +298,19 @@ def test_what_is_stored_is_not_forgotten_for_want_of_descriptors(root: str) -> N
     assert (known["tags"], known["readme"]) == (["keep"], "why")
 
 
+@pytest.mark.parametrize("name", ["readme", "tags", "bindrs", "metadata"])
+def test_what_is_stored_is_not_called_empty_for_want_of_descriptors(root: str, name: str) -> None:
+    """As every other question to an experiment, this one raises what the system says."""
+    given = {"readme": "why", "tags": ["x"], "bindrs": ["y"], "metadata": {"k": 1}}
+    with Experiment("a/b/c", dash_root=root, **given).run:  # type: ignore[arg-type]
+        pass
+    found = Experiment("a/b/c", dash_root=root)
+
+    with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
+        getattr(found, name)
+    assert getattr(found, name) == given[name]
+
+
 def test_metadata_that_cannot_be_stored_does_not_keep_a_run_from_starting(root: str) -> None:
     """What msgpack cannot carry is stored as its repr, in the description too."""
     loop: dict[str, Any] = {}
