@@ -20,7 +20,7 @@ BUILT := ml_dash/server/dashboard/dist/index.html
 # the sources, without what npm and the build put beside them
 SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 
-.PHONY: audit bench coverage dashboard demo docs format lint setup sweep test test-all test-dashboard types
+.PHONY: audit bench bench-compare bench-setup coverage dashboard demo docs format lint setup sweep test test-all test-dashboard types
 
 setup: $(STAMP)
 
@@ -84,6 +84,13 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/hot_path.py $(ARGS)
+
+# Other trackers, each in an environment of its own below .bench/: some 2 GB. Then: make bench-compare
+bench-setup: $(STAMP)
+	$(BIN)/python benchmarks/compare.py --setup $(ARGS)
+
+bench-compare: $(STAMP)
+	$(BIN)/python benchmarks/compare.py $(ARGS)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("ML-Dash needs Python 3.10 or newer; name one: make PYTHON=python3.12")'

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
-from benchmarks.contenders import CONTENDERS, Sink
+from benchmarks.contenders import CONTENDERS, Contender, Sink
+from benchmarks.peers import PEERS
 
 __all__ = ["PERCENTILES", "main", "peak_rss"]
 
@@ -73,9 +74,13 @@ def _compile(template: str, sink: Sink) -> Callable[..., None]:
     return loop
 
 
+def _known(contender: str) -> Contender:
+    return PEERS[contender].contender if contender in PEERS else CONTENDERS[contender]
+
+
 def _opened(contender: str, directory: str) -> Sink:
-    sink = CONTENDERS[contender].open(directory)
-    if CONTENDERS[contender].settles:
+    sink = _known(contender).open(directory)
+    if _known(contender).settles:
         time.sleep(_SETTLE_SECONDS)
     return sink
 
@@ -173,6 +178,38 @@ def kill(contender: str, directory: str, steps: int, pace_s: float, flush: bool,
         called_at.tofile(file)
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
+
+
+def life(contender: str, directory: str, steps: int) -> dict[str, float]:
+    """Time the import, the start, and the finish behind a few steps."""
+    began = time.perf_counter()
+    exec(_known(contender).source, {})
+    imported = time.perf_counter()
+    sink = _known(contender).open(directory)
+    started = time.perf_counter()
+    _compile(_RATE_LOOP, sink)(steps)
+    logged = time.perf_counter()
+    sink.close()
+    return {
+        "import_s": imported - began,
+        "start_s": started - imported,
+        "finish_s": time.perf_counter() - logged,
+    }
+
+
+def stored(contender: str, directory: str) -> dict[str, int]:
+    """Count the rows that are found in a directory."""
+    return {"rows": _known(contender).stored(directory)}
+
+
+def read_back(contender: str, directory: str) -> dict[str, float]:
+    """Time the tracker's own reader at one field of all rows, opened anew."""
+    read = PEERS[contender].read
+    if read is None:
+        return {"rows": 0, "s": float("nan")}
+    began = time.perf_counter()
+    values = read(directory)
+    return {"rows": len(values), "s": time.perf_counter() - began}
 
 
 def rss() -> float:
@@ -280,6 +317,9 @@ _JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "rate": rate,
     "paced": paced,
     "kill": kill,
+    "life": life,
+    "stored": stored,
+    "read_back": read_back,
 }
 
 

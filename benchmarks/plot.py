@@ -15,7 +15,7 @@ from benchmarks.summary import METRICS, SLOWDOWN_TARGET, ratios, slowdown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_hot_path"]
+__all__ = ["plot_bars", "plot_hot_path"]
 
 _COLOURS = {
     "nothing": "#bbbbbb",
@@ -26,6 +26,39 @@ _COLOURS = {
     "ml-dash-cold": "#79b8ff",
 }
 _RATIO_TARGET = 0.65
+
+
+def plot_bars(panels: dict[str, dict[str, float]], own: str, path: str) -> None:
+    """Draw a panel of horizontal bars for each title, on a logarithmic scale, ours in its colour.
+
+    Args:
+        panels: names and values, by titles.
+        own: the name of ours.
+        path: of the picture.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "ml-dash", "font.size": 9})
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.6 * len(panels), 3.2), squeeze=False, layout="constrained"
+    )
+    for axis, (title, values) in zip(axes[0], panels.items(), strict=True):
+        names = [name for name, value in values.items() if value > 0][::-1]
+        bars = axis.barh(
+            names,
+            [values[name] for name in names],
+            color=[_COLOURS[OURS] if name == own else _COLOURS[BASELINE] for name in names],
+        )
+        axis.bar_label(bars, [f"{values[name]:.3g}" for name in names], padding=3)
+        axis.set_xscale("log")
+        axis.margins(x=0.2)
+        axis.set_title(title)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+    plt.close(figure)
 
 
 def plot_hot_path(results: dict[str, Any], path: str) -> None:

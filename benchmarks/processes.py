@@ -16,6 +16,7 @@ __all__ = [
     "RESULTS",
     "ROOT",
     "child",
+    "clean_environment",
     "command",
     "environment",
     "listening",
@@ -43,16 +44,16 @@ def python(*arguments: str) -> str:
     """Run the interpreter from the project's root and return its standard output."""
     line = [sys.executable, *arguments]
     return subprocess.run(
-        line, cwd=ROOT, env=_environment(), check=True, stdout=subprocess.PIPE, text=True
+        line, cwd=ROOT, env=clean_environment(), check=True, stdout=subprocess.PIPE, text=True
     ).stdout
 
 
 def killed(line: list[str]) -> None:
     """Run a job that ends its own process."""
-    subprocess.run(line, cwd=ROOT, env=_environment(), check=False)
+    subprocess.run(line, cwd=ROOT, env=clean_environment(), check=False)
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Our defaults, whatever the shell has set; and one thread for numpy, or cores would be measured."""
     unwanted = ("ML_DASH_", "PYTHONDONTWRITEBYTECODE")  # the import is measured with its byte code at hand
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
