@@ -24,7 +24,8 @@ from statistics import median
 from typing import Any
 
 # Run as a script: its neighbours, and the package that it measures, are found from the project's root.
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if not __package__:
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from benchmarks.contenders import OURS  # noqa: E402
 from benchmarks.measure import PERCENTILES  # noqa: E402
@@ -61,13 +62,13 @@ def main() -> None:
             results["peers"][name].append(_measured(name, options))
     results["environment"]["load_after"] = load()
     _say("")
-    tables = _tables(results)
-    save("compare", results, markdown(tables))
+    found = tables(results)
+    save("compare", results, markdown(found))
     _plot(results)
     if options.json:
         print(json.dumps(results))
     else:
-        print_tables(tables)
+        print_tables(found)
 
 
 def _options() -> argparse.Namespace:
@@ -273,7 +274,8 @@ def _percentile(percent: float) -> tuple[Any, ...]:
     return "latency", "us", PERCENTILES.index(percent)
 
 
-def _tables(results: dict[str, Any]) -> list[Table]:
+def tables(results: dict[str, Any]) -> list[Table]:
+    """Return the tables of what was measured."""
     return [table for table in _all_tables(results) if table.rows]
 
 

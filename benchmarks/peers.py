@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.contenders import CONTENDERS, OURS, PREFIX, Contender, Sink
 
-__all__ = ["PEERS", "Peer"]
+__all__ = ["PEERS", "Peer", "level_db_records"]
 
 _FIELDS = '{"loss": loss, "acc": acc, "lr": lr}'
 _FIELD = "loss"
@@ -85,13 +85,14 @@ def _stored_by_wandb(directory: str) -> int:
     (path,) = Path(directory).rglob("*.wandb")
     record = wandb_internal_pb2.Record()
     rows = 0
-    for message in _level_db_records(path.read_bytes()[7:], start=7):
+    for message in level_db_records(path.read_bytes()[7:], start=7):
         record.ParseFromString(message)
         rows += record.WhichOneof("record_type") == "history"
     return rows
 
 
-def _level_db_records(data: bytes, start: int) -> Iterator[bytes]:
+def level_db_records(data: bytes, start: int) -> Iterator[bytes]:
+    """Yield the records of a log in LevelDB's format, `start` bytes into its first block."""
     at, parts = 0, b""
     while at + 7 <= len(data):
         left = _WANDB_BLOCK - (start + at) % _WANDB_BLOCK

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import compare
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.measure import PERCENTILES
+from benchmarks.peers import level_db_records
 from benchmarks.processes import child
 from benchmarks.report import hot_path_tables, markdown
 from benchmarks.summary import slowdown
@@ -94,3 +98,59 @@ def test_what_counts_is_the_ratio_to_the_deque() -> None:
         line for line in text.splitlines() if line.startswith("| calls/s until closed") and "≥" in line
     )
     assert "≥ 700 000 | not reached | 0.80 | 0.80 | ≥ 0.65 | reached" in row
+
+
+def test_what_a_tracker_has_stored_is_counted_and_read_by_its_own_reader(tmp_path: Path) -> None:
+    job = {"contender": OURS, "directory": str(tmp_path)}
+    life = child("benchmarks.measure", job="life", **job, steps=10)
+    assert life.keys() == {"import_s", "start_s", "finish_s"}
+    assert min(life.values()) > 0
+    assert child("benchmarks.measure", job="stored", **job) == {"rows": 10}
+    assert child("benchmarks.measure", job="read_back", **job)["rows"] == 10
+
+
+def test_a_tracker_that_fails_is_told_and_leaves_the_others_their_figures() -> None:
+    measured = {
+        "steps": 1000,
+        "rate": RATE,
+        "latency": {"us": [1.0] * len(PERCENTILES)},
+        "paced": blocks(1e-3, 1e-3),
+        "life": {"import_s": 0.1, "start_s": 0.1, "finish_s": 0.1},
+        "read_back": {"rows": 1000, "s": 0.002},
+        "lost": [0.0, 0.0],
+        "failed": [],
+    }
+    failed = {"steps": 1000, "lost": [float("nan")] * 2, "failed": ["rate: it said no"]}
+    results = {"peers": {OURS: [measured], "wandb": [failed]}, "versions": {OURS: "1", "wandb": "2"}}
+    calls, kept, ratios = compare.tables(results)
+    assert [row[0] for row in calls.rows] == ["ml-dash 1", "wandb (offline) 2"]
+    assert calls.rows[0][5] == "800 000"
+    assert set(calls.rows[1][2:]) == {"–"}
+    assert kept.rows[0][4] == "2.0"
+    assert kept.note == "wandb: rate: it said no"
+    assert set(ratios.rows[0][1:]) == {"–"}
+
+
+def test_the_records_of_a_file_of_wandb_are_found_across_its_blocks() -> None:
+    """LevelDB's log: blocks of 32 KiB behind a head of 7 bytes, records in parts where they do not fit."""
+    messages = [bytes([number]) * (number * 997) for number in range(1, 60)]
+    data = b"".join(_level_db_log(messages))
+    assert list(level_db_records(data, 7)) == messages
+    assert list(level_db_records(data[:-1], 7)) == messages[:-1]
+
+
+def _level_db_log(messages: list[bytes]) -> Iterator[bytes]:
+    at = 7
+    for message in messages:
+        rest, is_first = message, True
+        while rest or is_first:
+            left = 32 * 1024 - at % (32 * 1024)
+            if left < 7:
+                yield bytes(left)
+                at += left
+                continue
+            part, rest = rest[: left - 7], rest[left - 7 :]
+            kind = (1 if not rest else 2) if is_first else (4 if not rest else 3)
+            yield struct.pack("<IHB", 0, len(part), kind) + part
+            at += 7 + len(part)
+            is_first = False
