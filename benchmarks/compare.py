@@ -27,12 +27,12 @@ from typing import Any
 if not __package__:
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from benchmarks.contenders import OURS  # noqa: E402
-from benchmarks.measure import PERCENTILES  # noqa: E402
-from benchmarks.peers import PEERS  # noqa: E402
-from benchmarks.processes import RESULTS, ROOT, clean_environment, environment, load, save  # noqa: E402
-from benchmarks.report import Table, markdown, number, print_tables  # noqa: E402
-from benchmarks.summary import slowdown  # noqa: E402
+from benchmarks.contenders import OURS
+from benchmarks.measure import PERCENTILES
+from benchmarks.peers import PEERS
+from benchmarks.processes import RESULTS, ROOT, clean_environment, environment, load, save
+from benchmarks.report import Table, markdown, number, print_tables
+from benchmarks.summary import slowdown
 
 _PLACE = os.path.join(ROOT, ".bench")
 _LIBRARY = os.path.join(_PLACE, "lib")
