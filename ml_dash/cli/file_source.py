@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_dash.cli.overview import open_index
+from ml_dash.cli.overview import damage_of, open_index
 from ml_dash.cli.select import find_experiment, full_prefix
 from ml_dash.cli.text import complain
 from ml_dash.client.destination import server_url
@@ -20,6 +19,7 @@ from ml_dash.errors import (
     ServerUnavailableError,
 )
 from ml_dash.journal.damage import Damage
+from ml_dash.journal.disk import NOT_THERE, is_shortage
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.query.patterns import is_pattern
 from ml_dash.storage.blobs import Staging
@@ -82,7 +82,7 @@ class _Local:
     """An experiment on this disk; `stack` closes what is opened on the way."""
 
     def __init__(self, located: Located, stack: ExitStack) -> None:
-        self._directory = located.directory
+        self._located = located
         self._index = open_index(located)
         self._table = FilesReader().table(self._index)
         self._staging = Staging(located.directory)
@@ -92,7 +92,7 @@ class _Local:
 
     @property
     def damage(self) -> Sequence[Damage]:
-        return self._index.damage
+        return damage_of(self._located, self._index)
 
     def files(self, query: FileQuery) -> list[dict[str, Any]]:
         return self._table.rows(query)
@@ -116,16 +116,22 @@ class _Local:
     def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
         checksum, size = row["checksum"], row["sizeBytes"]
         path = self._staging.path_of(checksum)
-        if not os.path.isfile(path):
-            raise FileMissingError(f"{full_name(row)!r} is not on this disk ({path})")
-        copy_blob(path, dest, checksum, size, on_progress)
+        disk = self._located.disk
+        try:
+            disk.size(path)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            reason = path if isinstance(error, NOT_THERE) else f"{path}: {error.strerror or error}"
+            raise FileMissingError(f"{full_name(row)!r} is not on this disk ({reason})") from error
+        copy_blob(path, dest, checksum, size, on_progress, disk.open)
 
     def _ask_server(self, missing: MLDashError) -> RemoteView:
         """Return the view of the experiment at its server; raises what is missing where it has none."""
         from ml_dash.cli.remote import home_of, open_remote
 
         if self._remote is None:
-            home = home_of(self._directory)
+            home = home_of(self._located)
             if home is None:
                 raise missing
             self._remote = self._stack.enter_context(open_remote(*home, named=False))

@@ -57,16 +57,21 @@ def summarize(located: Located, index: JournalIndex) -> Overview:
         rows=sum(index.count(series) for kind in _LOGGED for series in index.series(kind)),
         metrics=len(index.series(Kind.METRIC)),
         bytes=sum(writer.bytes for writer in index.writers),
-        damage=index.damage,
+        damage=damage_of(located, index),
     )
 
 
 def open_index(located: Located) -> JournalIndex:
     """Return the journal's index as of now."""
-    index = JournalIndex(located.journal)
+    index = JournalIndex(located.journal, disk=located.disk)
     # Once: a command shows one moment, though the run may go on writing.
     index.refresh()
     return index
+
+
+def damage_of(located: Located, index: JournalIndex) -> list[Damage]:
+    """Return what cannot be read of an experiment: of its journal so far, and of the files beside it."""
+    return [*located.odd_entries(), *index.damage]
 
 
 def status_of(writers: Iterable[WriterRuns]) -> RunInfo:

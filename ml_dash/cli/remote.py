@@ -22,6 +22,7 @@ from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.origins import parse_address
 from ml_dash.storage.manifest import Manifest
+from ml_dash.storage.survey import Located
 from ml_dash.tokens import Token
 from ml_dash.tokens.current import ORIGIN_VARIABLE, environment_token, is_meant_for, token_for
 
@@ -48,9 +49,9 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     return lambda: token_for(url, named=is_named)
 
 
-def home_of(directory: str) -> tuple[str, str] | None:
+def home_of(located: Located) -> tuple[str, str] | None:
     """Return server and prefix of an experiment that was meant for a server."""
-    manifest = Manifest(directory)
+    manifest = Manifest(located.directory, disk=located.disk)
     about = manifest.describe()
     url = about.get("url") or next(filter(None, manifest.meant_for().values()), None)
     prefix = about.get("prefix")

@@ -15,7 +15,16 @@ from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidPrefix
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.paths import local_path
 from ml_dash.series import Series
-from ml_dash.storage.survey import Located, Survey, is_experiment, prefix_under, stored_prefix, survey
+from ml_dash.storage.survey import (
+    Located,
+    Survey,
+    is_experiment,
+    is_inside,
+    leads_out,
+    prefix_under,
+    stored_prefix,
+    survey,
+)
 
 DEFAULT_ROOT = ".dash"
 
@@ -88,6 +97,8 @@ def _by_prefix(name: str, root: str) -> Located | None:
     for prefix in (name.strip("/"), full):
         directory = os.path.join(root, *prefix.split("/"))
         if is_experiment(directory):
+            if not is_inside(root, directory):
+                raise InvalidArgumentError(f"{directory!r} is not read: {leads_out(root, directory)}")
             return Located(prefix, directory)
     return None
 

@@ -27,7 +27,11 @@ def is_shortage(error: OSError) -> bool:
     return error.errno in _SHORTAGES
 
 
-def open_regular(path: str, *, follow: bool = True) -> FileIO:
+class NotRegularError(OSError):
+    """There is something that is no file: a pipe, a socket, a device or a directory."""
+
+
+def open_regular(path: str, *, follow: bool = True, within: int | None = None) -> FileIO:
     """Open a regular file for reading, without ever waiting.
 
     A root may come from somebody else. To open a pipe would wait for who writes into it, for ever; and behind a link
@@ -36,22 +40,44 @@ def open_regular(path: str, *, follow: bool = True) -> FileIO:
     Args:
         path: The file's.
         follow: Whether a link is followed.
+        within: The descriptor of the directory that a relative path begins in.
 
     Raises:
-        OSError: It cannot be opened, or it is a link, a pipe, a device or a directory.
+        NotRegularError: It is a pipe, a socket, a device or a directory.
+        OSError: It cannot be opened, or it is a link.
     """
+    # Looked at first: to open a device does something to some of them. And again: it may be another one by now.
+    check_regular(path, os.stat(path, dir_fd=within, follow_symlinks=follow))
     links = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
-    fd = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | links)
+    flags = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | links
+    fd = os.open(path, flags, dir_fd=within)
     try:
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a pipe or a device, and no regular file", path)
+        check_regular(path, os.fstat(fd))
         return FileIO(fd, "rb")
     except BaseException:
         os.close(fd)
         raise
+
+
+def check_regular(path: str, status: os.stat_result) -> None:
+    """Raise an error where this is the status of something else than a regular file: see `open_regular`."""
+    if stat.S_ISREG(status.st_mode):
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "it is a link, and links are not followed here", path)
+    if stat.S_ISDIR(status.st_mode):
+        raise NotRegularError(errno.EISDIR, "it is a directory, and no file", path)
+    raise NotRegularError(errno.EINVAL, "it is a pipe, a socket or a device, and no regular file", path)
+
+
+def read_from(file: FileIO, offset: int, length: int) -> bytes:
+    """Return `length` bytes of an open file from `offset` on, fewer only where it ends."""
+    file.seek(offset)
+    data = file.read(length)
+    # a raw read may return less than was asked for, of 2 GiB and more on Linux always
+    while len(data) < length and (more := file.read(length - len(data))):
+        data += more
+    return data
 
 
 class SegmentFile(Protocol):
@@ -116,7 +142,9 @@ class RealDisk:
 
     def size(self, path: str) -> int:
         """See `Disk.size`."""
-        return os.stat(path).st_size
+        status = os.stat(path)
+        check_regular(path, status)
+        return status.st_size
 
     def modified_ns(self, path: str) -> int:
         """See `Disk.modified_ns`."""
@@ -125,12 +153,7 @@ class RealDisk:
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """See `Disk.read_at`."""
         with open_regular(path) as file:
-            file.seek(offset)
-            data = file.read(length)
-            # a raw read may return less than was asked for, of 2 GiB and more on Linux always
-            while len(data) < length and (more := file.read(length - len(data))):
-                data += more
-            return data
+            return read_from(file, offset, length)
 
     def list(self, directory: str) -> list[str]:
         """See `Disk.list`."""
@@ -141,7 +164,12 @@ class RealDisk:
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Disk.replace`."""
-        path = os.path.realpath(path)  # a link stays: whoever laid it wants the file where it leads
+        self.replace_name(
+            os.path.realpath(path), data
+        )  # a link stays: whoever laid it wants the file where it leads
+
+    def replace_name(self, path: str, data: bytes) -> None:
+        """Do as `replace` does; where the name is a link's, it is not one any more."""
         temporary = f"{path}.{os.urandom(4).hex()}.tmp"
         file = self.create(temporary)
         try:

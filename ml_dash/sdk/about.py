@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, JournalError
-from ml_dash.journal.disk import is_shortage
+from ml_dash.journal.disk import REAL_DISK, is_shortage
 from ml_dash.log import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
+from ml_dash.storage.side_file import read_side_file
 from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack, plain, represent
 from ml_dash.values.tensors import Deferred, mark
 
@@ -96,20 +97,7 @@ class About:
             return {}
 
     def _read(self) -> dict[str, Any]:
-        import json
-
-        if self.is_fixed:
-            return {}
-        try:
-            with open(os.path.join(self.directory, "experiment.json"), "rb") as file:
-                record = json.load(file)
-        except ValueError:
-            return {}
-        except OSError as error:
-            if is_shortage(error):
-                raise
-            return {}
-        return record if isinstance(record, dict) else {}
+        return {} if self.is_fixed else read_side_file(self.directory, REAL_DISK)
 
 
 def _described(record: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
-from ml_dash.journal.disk import NOT_THERE
+from ml_dash.journal.disk import NOT_THERE, REAL_DISK, Disk
 from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.files import is_checksum
 from ml_dash.storage.atomic import scratch, storing
@@ -152,20 +152,22 @@ def add_marker(directory: str, checksum: str, writer: str) -> None:
         pass
 
 
-def markers(directory: str, only: Callable[[str], bool] = lambda _: True) -> list[Marker]:
+def markers(
+    directory: str, only: Callable[[str], bool] = lambda _: True, disk: Disk = REAL_DISK
+) -> list[Marker]:
     """Return the markers of those writers that `only` says, by checksum; OSError where nobody can tell."""
     try:
-        names = sorted(os.listdir(os.path.join(directory, "files", "unsent")))
+        names = disk.list(os.path.join(directory, "files", "unsent"))
     except NOT_THERE:
         return []
     found = [Marker(*match.groups()) for match in map(_MARKER.fullmatch, names) if match]
     return [marker for marker in found if only(marker.writer)]
 
 
-def discard_marker(directory: str, marker: Marker) -> None:
+def discard_marker(directory: str, marker: Marker, disk: Disk = REAL_DISK) -> None:
     """Remove a marker. One that cannot be removed costs a question the next time."""
     with contextlib.suppress(OSError):
-        os.remove(_marker_path(directory, *marker))
+        disk.remove(_marker_path(directory, *marker))
 
 
 def _marker_path(directory: str, checksum: str, writer: str) -> str:

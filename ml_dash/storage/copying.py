@@ -12,8 +12,9 @@ import time
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import ContentError, FileChangedError, InvalidArgumentError
+from ml_dash.journal.disk import open_regular
 from ml_dash.storage.atomic import storing
-from ml_dash.storage.hashing import Copied, Hasher, Progress, checksum_of, opened, read_block
+from ml_dash.storage.hashing import Copied, Hasher, Opener, Progress, checksum_of, opened, read_block
 from ml_dash.storage.placing import placing
 
 if TYPE_CHECKING:
@@ -26,10 +27,16 @@ _PAUSES = (0.05, 0.25, 0.0)
 """Seconds after each attempt at a file that changed meanwhile; most are complete by then."""
 
 
-def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress | None = None) -> Copied:
+def copy_file(
+    source: str | os.PathLike[str],
+    copy: str,
+    on_progress: Progress | None = None,
+    opener: Opener = open_regular,
+) -> Copied:
     """Write what a file holds now to a file that is not there yet, sharing its blocks where the disk can.
 
-    A symbolic link is followed. What has been written of the copy by an error is left to the caller.
+    A symbolic link is followed, unless `opener` does not. What has been written of the copy by an error is left to the
+    caller.
 
     Raises:
         InvalidArgumentError: `source` is no path, or that of a directory.
@@ -38,7 +45,7 @@ def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress |
         FileStoreError: It cannot be read, is no regular file, or the copy cannot be written.
     """
     path = _path(source)
-    with opened(path) as fd, _created(copy) as copy_fd:
+    with opened(path, opener) as fd, _created(copy) as copy_fd:
         if _reflink(fd, copy_fd):
             return checksum_of(copy, on_progress)
         for pause in _PAUSES:
@@ -54,7 +61,14 @@ def copy_file(source: str | os.PathLike[str], copy: str, on_progress: Progress |
     )
 
 
-def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Progress | None = None) -> None:
+def copy_blob(
+    source: str,
+    dest: str,
+    checksum: str,
+    size: int,
+    on_progress: Progress | None = None,
+    opener: Opener = open_regular,
+) -> None:
     """Copy a content and check it; the destination is either complete or as it was before.
 
     The directories above it are made. What is there already is replaced, unless it is no file, see `storage.placing`.
@@ -68,7 +82,7 @@ def copy_blob(source: str, dest: str, checksum: str, size: int, on_progress: Pro
     with storing(dest):
         os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
         with placing(dest) as temporary:
-            copied = copy_file(source, temporary, on_progress)
+            copied = copy_file(source, temporary, on_progress, opener)
             if copied != (checksum, size):
                 raise ContentError(
                     f"{source!r} should hold {size:,} bytes with the SHA-256 {checksum}, and holds {copied.size:,} "

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
 import queue
-import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from ml_dash.errors import FileMissingError, FileStoreError, InvalidArgumentError
-from ml_dash.journal.disk import NOT_THERE
+from ml_dash.journal.disk import NOT_THERE, NotRegularError, open_regular
 from ml_dash.spawning import start_thread
 from ml_dash.storage.atomic import store_error
 
@@ -26,11 +26,11 @@ BLOCK_BYTES = 1 << 20
 _WAITING_BLOCKS = 4
 """How many blocks may wait to be hashed: memory stays the same for a content of any size."""
 _BINARY = getattr(os, "O_BINARY", 0)
-# A pipe may take the place of the file between the look at it and the opening, which would wait for a writer.
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 
 Progress = Callable[[int], None]
 """Is called with the number of bytes that are done so far; it starts anew where a copy does."""
+Opener = Callable[[str], io.FileIO]
+"""Opens a regular file for reading, or raises OSError; see `open_regular`."""
 
 
 class Copied(NamedTuple):
@@ -91,10 +91,10 @@ class Hasher:
             thread.join()
 
 
-def checksum_of(path: str, on_progress: Progress | None = None) -> Copied:
+def checksum_of(path: str, on_progress: Progress | None = None, opener: Opener = open_regular) -> Copied:
     """Read a file that nobody writes to, and return what it holds."""
     size = 0
-    with Hasher() as hasher, opened(path) as fd:
+    with Hasher() as hasher, opened(path, opener) as fd:
         while block := read_block(fd, path):
             hasher.update(block)
             size += len(block)
@@ -104,25 +104,27 @@ def checksum_of(path: str, on_progress: Progress | None = None) -> Copied:
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[int]:
-    """Open a regular file for reading; never waits, as opening a pipe would."""
+def opened(path: str, opener: Opener = open_regular) -> Iterator[int]:
+    """Open a regular file for reading, and say what is wrong for those who save or read it."""
     try:
-        _check_kind(path, os.stat(path))
-        fd = os.open(path, os.O_RDONLY | _BINARY | _AT_ONCE)
+        file = opener(path)
     except NOT_THERE as error:
         where = "" if os.path.isabs(path) else f" in {os.getcwd()!r}"
         raise FileMissingError(
             f"there is no file {path!r}{where}: give the path of one that is there"
         ) from error
-    except (FileStoreError, InvalidArgumentError):
-        raise
+    except NotRegularError as error:
+        if error.errno == errno.EISDIR:
+            raise InvalidArgumentError(
+                f"{path!r} is a directory: save its files one by one, or an archive of it (`shutil.make_archive`)"
+            ) from error
+        raise FileStoreError(
+            f"{path!r} is no regular file, but a pipe, a socket or a device: save a file"
+        ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    try:
-        _check_kind(path, os.fstat(fd))  # once more: what was opened may be another file than was looked at
-        yield fd
-    finally:
-        os.close(fd)
+    with file:
+        yield file.fileno()
 
 
 def read_block(fd: int, path: str) -> bytes:
@@ -131,15 +133,6 @@ def read_block(fd: int, path: str) -> bytes:
         return os.read(fd, BLOCK_BYTES)
     except OSError as error:
         raise _unreadable(path, error) from error
-
-
-def _check_kind(path: str, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise InvalidArgumentError(
-            f"{path!r} is a directory: save its files one by one, or an archive of it (`shutil.make_archive`)"
-        )
-    if not stat.S_ISREG(status.st_mode):
-        raise FileStoreError(f"{path!r} is no regular file, but a pipe, a socket or a device: save a file")
 
 
 def _unreadable(path: str, error: OSError) -> FileStoreError:

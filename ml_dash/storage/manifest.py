@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 from ml_dash.storage.naming import name_by_place
+from ml_dash.storage.side_file import read_side_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ class Manifest:
         self.directory = directory
         self.journal = os.path.join(directory, "journal")
         self._clock = clock
-        self._disk = disk
+        self.disk = disk
         self._name = name
         self._told: _Told | None = None
         self._stamp: object = None
@@ -82,16 +82,8 @@ class Manifest:
         return said if name == prefix else {**said, "prefix": name, "formerly": prefix}
 
     def _said(self) -> Mapping[str, Any]:
-        record = self._side()
+        record = read_side_file(self.directory, self.disk)
         return record if isinstance(record.get("prefix"), str) else self._read().about
-
-    def _side(self) -> dict[str, Any]:
-        path = os.path.join(self.directory, "experiment.json")
-        try:
-            record = json.loads(self._disk.read_at(path, 0, self._disk.size(path)))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return record if isinstance(record, dict) else {}
 
     def meant_for(self) -> dict[str, str | None]:
         """Return, for each writer, the URL of the server that its run was meant for; None for local mode.
@@ -115,7 +107,7 @@ class Manifest:
 
     def began_behind(self, known: Mapping[str, int]) -> frozenset[str]:
         """Return the writers that began a run in a frame that these watermarks, by writer, do not reach."""
-        index = JournalIndex(self.journal, disk=self._disk)
+        index = JournalIndex(self.journal, disk=self.disk)
         index.refresh()
         return frozenset(
             writer
@@ -137,21 +129,21 @@ class Manifest:
     def _look(self) -> object:
         """Return what changes whenever the journal does."""
         try:
-            names = self._disk.list(self.journal)
-            return [(name, self._disk.size(os.path.join(self.journal, name))) for name in names]
+            names = self.disk.list(self.journal)
+            return [(name, self.disk.size(os.path.join(self.journal, name))) for name in names]
         except OSError:
             return object()  # a file went away just now: equal to nothing, so that the journal is read again
 
     def _index(self) -> _Told:
         # not by a view, which warns of damage: a report says what is lost
-        index = JournalIndex(self.journal, disk=self._disk)
+        index = JournalIndex(self.journal, disk=self.disk)
         index.refresh()
         runs = writer_runs(index)
         said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
         began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
         common = set(began.values())
         # Where no start is left, as where the directory was moved away under the run, the side file says it.
-        side = self._side().get("url") if not began else None
+        side = read_side_file(self.directory, self.disk).get("url") if not began else None
         fallback = common.pop() if len(common) == 1 else side if isinstance(side, str) else None
         now = self._clock.time_ns()
         # each writer by itself: together, one that is alive would hide another that is dead

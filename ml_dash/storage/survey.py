@@ -2,12 +2,16 @@
 
 An experiment is a directory that has a directory `journal` in it, which in turn has none: so an owner or a
 project that is called journal is not taken for one. Experiments may lie inside one another.
+
+A root may come from somebody else, and a link in it lead to anything of the user's. So a link to a directory is
+followed where it leads to one inside of the root, and told of else: whoever has laid it names that directory itself.
+The root may be a link, or lie behind one. Below an experiment's directory no link is followed, see `ForeignDisk`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import json
 import os
 import stat
 from collections import deque
@@ -15,9 +19,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.disk import NOT_THERE, is_shortage, open_regular
+from ml_dash.journal.damage import Damage
+from ml_dash.journal.disk import NOT_THERE, check_regular, is_shortage
+from ml_dash.journal.foreign_disk import ForeignDisk
+from ml_dash.storage.cursor import CURSOR_SUFFIX
+from ml_dash.storage.side_file import SIDE_FILE, read_side_file
 
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
+_DIRECTORIES = frozenset({*_OWN_DIRECTORIES, "rejected"})
+_FILES = frozenset({SIDE_FILE, "parameters.json"})
 
 
 class Located(NamedTuple):
@@ -30,6 +40,34 @@ class Located(NamedTuple):
     def journal(self) -> str:
         """The directory of its segment files."""
         return os.path.join(self.directory, "journal")
+
+    @property
+    def disk(self) -> ForeignDisk:
+        """Its files, and nothing that links in it lead to."""
+        return ForeignDisk(self.directory)
+
+    def odd_entries(self) -> list[Damage]:
+        """Return what has the name of one of its files or directories and is something else: it is not read.
+
+        Segments and blobs are left out: who reads them tells of those.
+        """
+        found = []
+        with contextlib.suppress(OSError), os.scandir(self.directory) as entries:
+            for entry in entries:
+                is_file = entry.name in _FILES or entry.name.endswith(CURSOR_SUFFIX)
+                is_directory = entry.name in _DIRECTORIES and not entry.is_dir(follow_symlinks=False)
+                if (is_file or is_directory) and (reason := _reason(entry)):
+                    found.append(Damage(entry.path, 0, 0, reason, 0, None, unread=True))
+        return sorted(found)
+
+
+def _reason(entry: os.DirEntry[str]) -> str | None:
+    """Return why an entry of a directory is not read where a file should be; None for a file."""
+    try:
+        check_regular(entry.path, entry.stat(follow_symlinks=False))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 @dataclass(slots=True)
@@ -51,11 +89,16 @@ def is_experiment(directory: str) -> bool:
         return os.path.isdir(journal)
 
 
-def survey(root: str) -> Survey:
+def survey(root: str, *, is_own: bool = False) -> Survey:
     """Find all experiments under a root, which may be one itself.
 
     Links are followed, after everything else, and no directory is visited twice: so links that form a loop
     end, and what is reachable by several names has the one that no link is part of.
+
+    Args:
+        root: The directory.
+        is_own: Whether it is the user's own, so that links in it are followed wherever they lead: that of a script,
+            which writes through them.
 
     Raises:
         InvalidArgumentError: There is no such directory.
@@ -67,14 +110,20 @@ def survey(root: str) -> Survey:
     visited: set[tuple[int, int]] = set()
     pending, links = [root], deque[str]()
     while pending or links:
-        directory = pending.pop() if pending else links.popleft()
+        if pending:
+            directory = pending.pop()
+        else:
+            directory = links.popleft()
+            if not is_own and not is_inside(root, directory):
+                found.refused[directory] = leads_out(root, directory)
+                continue
         try:
             status = os.stat(directory)
             if (status.st_dev, status.st_ino) in visited:
                 continue
             visited.add((status.st_dev, status.st_ino))
             inside = is_experiment(directory)
-            _list(directory, inside, pending, links)
+            found.refused |= _list(directory, inside, pending, links)
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -86,18 +135,36 @@ def survey(root: str) -> Survey:
     return found
 
 
-def _list(directory: str, inside: bool, pending: list[str], links: deque[str]) -> None:
-    """Enter what is in a directory into what is to be visited."""
+def _list(directory: str, inside: bool, pending: list[str], links: deque[str]) -> dict[str, str]:
+    """Enter what is in a directory into what is to be visited; return what makes it no experiment that should be."""
+    refused = {}
     with os.scandir(directory) as entries:
         for entry in entries:
             # no segment of a prefix begins with a dot
             if entry.name.startswith(".") or (inside and entry.name in _OWN_DIRECTORIES):
                 continue
-            if entry.is_symlink():
+            if entry.name == "journal" and not (entry.is_symlink() or entry.is_dir() or entry.is_file()):
+                refused[entry.path] = _reason(entry) or ""
+            elif entry.is_symlink():
                 if _may_be_directory(entry.path):
                     links.append(entry.path)
             elif entry.is_dir():
                 pending.append(entry.path)
+    return refused
+
+
+def is_inside(root: str, directory: str) -> bool:
+    """Whether a directory is one below the root, wherever links on the way to either lead."""
+    real, real_root = os.path.realpath(directory), os.path.realpath(root)
+    return real == real_root or real.startswith(os.path.join(real_root, ""))
+
+
+def leads_out(root: str, directory: str) -> str:
+    """Return why a directory is not looked into that is not inside the root."""
+    return (
+        f"it leads out of {root!r}, to {os.path.realpath(directory)!r}, and such links are not followed: name that "
+        "directory itself"
+    )
 
 
 def _may_be_directory(path: str) -> bool:
@@ -118,10 +185,5 @@ def prefix_under(root: str, directory: str) -> str:
 
 def stored_prefix(directory: str) -> str:
     """Return what the experiment calls itself, or else its directory's name."""
-    try:
-        with open_regular(os.path.join(directory, "experiment.json")) as file:
-            record = json.load(file)
-    except (OSError, ValueError):
-        record = None
-    prefix = record.get("prefix") if isinstance(record, dict) else None
+    prefix = read_side_file(directory, ForeignDisk(directory)).get("prefix")
     return prefix if isinstance(prefix, str) and prefix else os.path.basename(os.path.abspath(directory))

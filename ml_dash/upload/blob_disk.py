@@ -6,11 +6,10 @@ import errno
 import functools
 import hashlib
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import FileMissingError, FileStoreError, InvalidArgumentError
-from ml_dash.journal.disk import NOT_THERE, open_regular
+from ml_dash.journal.disk import NOT_THERE, NotRegularError, open_regular
 from ml_dash.storage.blobs import Staging
 from ml_dash.storage.hashing import checksum_of
 
@@ -19,8 +18,14 @@ if TYPE_CHECKING:
     from io import FileIO
 
     from ml_dash.client.bridge import RunBlocking
+    from ml_dash.storage.hashing import Opener
 
 _PIECE_BYTES = 256 << 10
+
+
+def open_unlinked(path: str) -> FileIO:
+    """Open a blob, and nothing that a link in its place leads to, which nobody has saved."""
+    return open_regular(path, follow=False)
 
 
 class BlobDisk:
@@ -30,11 +35,12 @@ class BlobDisk:
         unread: Why blobs cannot be looked at or read, by checksum: nobody knows whether these are here, and right.
     """
 
-    def __init__(self, directory: str, run_blocking: RunBlocking) -> None:
+    def __init__(self, directory: str, run_blocking: RunBlocking, opener: Opener = open_unlinked) -> None:
         self.unread: dict[str, OSError] = {}
         self._files = os.path.join(directory, "files")
         self._staging = Staging(directory)
         self._run = run_blocking
+        self._open = opener
 
     def path_of(self, checksum: str) -> str:
         """Return where a blob lies, or would lie."""
@@ -55,30 +61,23 @@ class BlobDisk:
         for checksum in sorted(checksums):
             self.unread.pop(checksum, None)
             try:
-                # Of a link itself: behind it may be any file of the user's, which nobody has saved.
-                status = os.lstat(self.path_of(checksum))
-            except NOT_THERE:
+                with self._open(self.path_of(checksum)) as file:
+                    found[checksum] = os.fstat(file.fileno()).st_size
+            except (*NOT_THERE, NotRegularError):
                 continue
             except OSError as error:
                 self.unread[checksum] = error
-            else:
-                if stat.S_ISREG(status.st_mode):
-                    found[checksum] = status.st_size
-                elif stat.S_ISLNK(status.st_mode):
-                    self.unread[checksum] = _is_link(self.path_of(checksum))
         return found
 
     def part(self, checksum: str, start: int, size: int) -> Part:
         """Return a part of a blob; the blob is `unread` when that cannot be read."""
         note = functools.partial(self.unread.__setitem__, checksum)
-        return Part(self.path_of(checksum), start, size, self._run, note)
+        return Part(self.path_of(checksum), start, size, self._run, note, self._open)
 
     def is_damaged(self, checksum: str, size: int) -> bool:
         """Whether a blob is not what it was, or gone; OSError where it cannot be read, and nobody can tell."""
         try:
-            if os.path.islink(self.path_of(checksum)):
-                raise _is_link(self.path_of(checksum))
-            return checksum_of(self.path_of(checksum)) != (checksum, size)
+            return checksum_of(self.path_of(checksum), opener=self._open) != (checksum, size)
         except (FileMissingError, InvalidArgumentError):
             return True  # gone, or a directory
         except FileStoreError as error:
@@ -87,17 +86,20 @@ class BlobDisk:
             raise
 
 
-def _is_link(path: str) -> OSError:
-    return OSError(errno.ELOOP, "it is a link, and links are not followed", path)
-
-
 class Part:
     """A part of a blob, which is read from the disk while it is sent; see `Body`."""
 
     def __init__(
-        self, path: str, start: int, size: int, run_blocking: RunBlocking, note: Callable[[OSError], None]
+        self,
+        path: str,
+        start: int,
+        size: int,
+        run_blocking: RunBlocking,
+        note: Callable[[OSError], None],
+        opener: Opener,
     ) -> None:
         self.size = size
+        self._open = opener
         self._note = note
         self._path = path
         self._start = start
@@ -106,7 +108,7 @@ class Part:
     def digest(self) -> bytes:
         """Return its SHA-256."""
         found = hashlib.sha256()
-        with open_regular(self._path, follow=False) as file:
+        with self._open(self._path) as file:
             for offset in range(0, self.size, _PIECE_BYTES):
                 found.update(self._read(file, offset))
         return found.digest()
@@ -122,7 +124,7 @@ class Part:
             yield piece
 
     def _read_at(self, offset: int) -> bytes:
-        with open_regular(self._path, follow=False) as file:
+        with self._open(self._path) as file:
             return self._read(file, offset)
 
     def _read(self, file: FileIO, offset: int) -> bytes:

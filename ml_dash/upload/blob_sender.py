@@ -93,7 +93,7 @@ class BlobSender:
         self.refused: dict[str, str] = {}
         self.damaged: set[str] = set()
         self.nowhere: dict[str, int] = {}
-        self._directory = target.directory
+        self._target = target
         self._client = target.client
         self._run = target.run_blocking
         self._say = say
@@ -102,7 +102,7 @@ class BlobSender:
         self._keeps = keeps
         self._between = False
         self._done = self._total = 0
-        self._disk = BlobDisk(target.directory, target.run_blocking)
+        self._disk = BlobDisk(target.directory, target.run_blocking, target.open_blob)
         self._marks: dict[str, list[Marker]] = {}
 
     async def send(self, experiment_id: str, *, ask: bool = False) -> None:
@@ -192,7 +192,7 @@ class BlobSender:
         """Return the markers that are there now, by blob, and the blobs that only others are to send."""
         marks: dict[str, list[Marker]] = {}
         others: set[str] = set()
-        for marker in markers(self._directory):
+        for marker in markers(self._target.directory, disk=self._target.disk):
             if self._only(marker.writer):
                 marks.setdefault(marker.checksum, []).append(marker)
             else:
@@ -324,7 +324,7 @@ class BlobSender:
     async def _unmark(self, checksum: str) -> None:
         def discard() -> None:
             for marker in self._marks.get(checksum, ()):
-                discard_marker(self._directory, marker)
+                discard_marker(self._target.directory, marker, self._target.disk)
             if not self._keeps and checksum not in self.damaged:
                 # Whoever saves it again at this moment has a marker, and finds that the server has it.
                 with contextlib.suppress(OSError):

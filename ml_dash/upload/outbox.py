@@ -169,7 +169,7 @@ class Replay:
 
     def _find(self) -> list[Leftover]:
         try:
-            found = survey(self._destination.root)
+            found = survey(self._destination.root, is_own=True)
         except InvalidArgumentError:
             return []  # there is no such directory any more
         for refused, reason in found.refused.items():

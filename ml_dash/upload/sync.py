@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.client.retry import Attempts, Trouble
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
-from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import writers
+from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.files import FileQuery, FilesReader, full_name
 from ml_dash.storage.manifest import Manifest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import RunBlocking
+    from ml_dash.journal.disk import Disk
 
 
 class SyncProgress(NamedTuple):
@@ -89,7 +90,7 @@ async def sync_experiment(
     on_trouble: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] | None = None,
     clock: Clock = SYSTEM_CLOCK,
-    disk: Disk = REAL_DISK,
+    disk: Disk | None = None,
 ) -> SyncReport:
     """Send one experiment's journal, or those of its writers that `only` says.
 
@@ -105,10 +106,12 @@ async def sync_experiment(
         on_trouble: Called with what is wrong when a server fails that is tried again from then on.
         sleep: How to wait; None is `asyncio.sleep`.
         clock: The time.
-        disk: The file system.
+        disk: The file system; None for one of which nothing is read but what is in the directory.
     """
     import asyncio
 
+    foreign = ForeignDisk(directory)
+    disk = disk or foreign
     manifest = manifest or Manifest(directory, clock, disk)
     try:
         about = await run_blocking(manifest.describe)
@@ -120,7 +123,7 @@ async def sync_experiment(
     if not isinstance(prefix, str):
         reason = "neither experiment.json nor the journal says what it is called"
         return SyncReport(directory, None, client.url, left_behind=reason)
-    target = Target(directory, prefix, client, run_blocking, clock, disk=disk)
+    target = Target(directory, prefix, client, run_blocking, clock, disk=disk, open_blob=foreign.open)
 
     async def begins(known: Mapping[str, Any]) -> bool:
         return not (await run_blocking(lambda: manifest.began_behind(known))).isdisjoint(names)

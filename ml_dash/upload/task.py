@@ -12,11 +12,13 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.log import logger
+from ml_dash.upload.blob_disk import open_unlinked
 
 if TYPE_CHECKING:
     from ml_dash.client.api import Client
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.client.retry import Randomness
+    from ml_dash.storage.hashing import Opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Target:
     clock: Clock = SYSTEM_CLOCK
     rng: Randomness | None = None  # for the jitter of back-offs; None for the usual one
     disk: Disk = REAL_DISK
+    open_blob: Opener = open_unlinked  # opens a blob of it; ForeignDisk.open where it may be somebody else's
 
     @property
     def url(self) -> str:

@@ -74,12 +74,19 @@ def test_links_that_form_a_loop_end(tmp_path: Path) -> None:
     assert prefixes(tmp_path) == ["a/p/one"]
 
 
-def test_an_experiment_behind_a_link_is_found(tmp_path: Path) -> None:
-    """A large one may lie on another disk."""
+def test_an_experiment_behind_a_link_that_leads_out_is_told_of_and_found_in_ones_own_root(
+    tmp_path: Path,
+) -> None:
+    """A large one may lie on another disk; but a link in a root of somebody else's may lead anywhere."""
     experiment(tmp_path / "disk", "one")
     (tmp_path / "root" / "a").mkdir(parents=True)
-    (tmp_path / "root" / "a" / "p").symlink_to(tmp_path / "disk")
-    assert prefixes(tmp_path / "root") == ["a/p/one"]
+    link = tmp_path / "root" / "a" / "p"
+    link.symlink_to(tmp_path / "disk")
+    found = survey(str(tmp_path / "root"))
+    assert (found.experiments, list(found.refused)) == ([], [str(link)])
+    assert "name that directory itself" in found.refused[str(link)]
+    assert prefixes(link) == ["one"]
+    assert [each.prefix for each in survey(str(tmp_path / "root"), is_own=True).experiments] == ["a/p/one"]
 
 
 def test_an_experiment_with_two_names_has_the_one_without_a_link(tmp_path: Path) -> None:

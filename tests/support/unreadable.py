@@ -51,7 +51,8 @@ def locked(file: Path) -> Iterator[None]:
     real = os.open
 
     def refusing(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        if os.path.realpath(path) == os.path.realpath(file):
+        above = "" if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
+        if os.path.realpath(os.path.join(above, path)) == os.path.realpath(file):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
         return real(path, flags, mode, dir_fd=dir_fd)
 

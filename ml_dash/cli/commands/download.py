@@ -67,7 +67,11 @@ def download(
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
     with open_source(exp, root, url) as source:
-        rows = _wanted(source, exp, glob, file_id)
+        try:
+            rows = _wanted(source, exp, glob, file_id)
+        except FileMissingError:
+            report_damage(source.damage)  # it may be there, in what cannot be read
+            raise
         with Bar() as bar:
             if directory == "-":
                 done = _print(source, rows, bar)

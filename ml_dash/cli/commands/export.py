@@ -12,7 +12,7 @@ import typer
 from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
-from ml_dash.cli.overview import open_index, report_damage
+from ml_dash.cli.overview import damage_of, open_index, report_damage
 from ml_dash.cli.select import (
     DEFAULT_ROOT,
     ExperimentName,
@@ -86,11 +86,12 @@ def export(
         if output == "-":
             raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
         import_pyarrow()
-    index = open_index(find_experiment(exp, root))
+    located = find_experiment(exp, root)
+    index = open_index(located)
     rows = _write(_source(index, metric, logs=logs, tracks=tracks), chosen, output)
     if output != "-":
         complain(f"{count_text(rows, 'row')} written to {output}")
-    if report_damage(index.damage):
+    if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from ml_dash.cli.commands.files import uploaded_text
 from ml_dash.cli.commands.metric_table import MetricSummary, metric_table, summarize_metrics
 from ml_dash.cli.output import RowLines, Screen, status_style, table
-from ml_dash.cli.overview import Overview, open_index, report_damage, run_record, summarize
+from ml_dash.cli.overview import Overview, damage_of, open_index, report_damage, run_record, summarize
 from ml_dash.cli.select import (
     DEFAULT_ROOT,
     AsJson,
@@ -89,7 +89,7 @@ def show(
             screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
         _show_files(screen, index)
         _show_logs(screen, index, logs)
-    if report_damage(index.damage):
+    if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
 
 
@@ -115,7 +115,7 @@ def _record(
         "logs": [
             {"timestamp": iso_time(row.time_ns), **row.fields} for row in last_rows(index, [_LOGS], logs)
         ],
-        "damage": [each._asdict() for each in index.damage],
+        "damage": [each._asdict() for each in damage_of(overview.located, index)],
     }
 
 

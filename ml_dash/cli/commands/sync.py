@@ -15,8 +15,9 @@ from ml_dash.cli.text import complain, count_text, visible
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
+from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.manifest import Manifest
-from ml_dash.storage.survey import survey
+from ml_dash.storage.survey import Located, is_inside, survey
 from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import SyncReport, report_unasked, sync_experiment
@@ -105,15 +106,14 @@ def _find(paths: list[str], target: str | None, name: str | None) -> tuple[list[
         if os.path.realpath(directory) in seen:
             continue
         seen.add(os.path.realpath(directory))
-        manifest = Manifest(directory, name=name)
+        manifest = Manifest(directory, name=name, disk=ForeignDisk(directory))
         if target is not None:
             journals.append(_Journal(manifest, target, None, outbox))
-            continue
         try:
+            failed |= _tell_unread(manifest)
+            if target is not None:
+                continue
             meant = manifest.meant_for()
-            for path, reason in manifest.unreadable().items():
-                complain(f"Warning: cannot read {path!r}: {reason}")
-                failed = True
             if outbox is not None and not any(meant.values()):
                 # files that were uploaded from outside: no run says where to, and nothing else waits here
                 meant = dict.fromkeys(meant, manifest.describe().get("url"))
@@ -128,6 +128,15 @@ def _find(paths: list[str], target: str | None, name: str | None) -> tuple[list[
             writers = frozenset(writer for writer, its in meant.items() if its == url)
             journals.append(_Journal(manifest, url, writers, outbox))
     return journals, local, failed
+
+
+def _tell_unread(manifest: Manifest) -> bool:
+    """Say what of an experiment cannot be read, or is not; and whether there is anything."""
+    unread = {odd.path: odd.reason for odd in Located("", manifest.directory).odd_entries()}
+    unread |= manifest.unreadable()
+    for path, reason in unread.items():
+        complain(f"Warning: cannot read {path!r}: {reason}")
+    return bool(unread)
 
 
 def _refuse_one_name_for_two(journals: list[_Journal]) -> bool:
@@ -178,6 +187,9 @@ def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
     for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.lexists(root)]:
         found = survey(path)
         for refused, reason in found.refused.items():
+            # A link that leads out of this one: what it leads to may be named as well.
+            if any(each != path and is_inside(each, refused) for each in paths):
+                continue
             complain(f"Warning: cannot read {refused!r}: {reason}")
             failed = True
         if paths and not found.experiments and not found.refused:
@@ -253,7 +265,7 @@ async def _send(
 def _clear(journal: _Journal) -> None:
     """Remove from the outbox what the server has now, but for writers that may go on."""
     directory = journal.manifest.directory
-    done = journal.manifest.done_writers() - unsent(directory, journal.url)
+    done = journal.manifest.done_writers() - unsent(directory, journal.url, journal.manifest.disk)
     try:
         clear(str(journal.outbox), directory, done)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ml_dash.cli.output import RowLines, Screen
-from ml_dash.cli.overview import open_index, report_damage, status_label, status_of
+from ml_dash.cli.overview import damage_of, open_index, report_damage, status_label, status_of
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
 from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import complain, duration_text
@@ -46,7 +46,8 @@ def tail(
     Metrics, tracks and log messages come together, in order of time. With -f it goes on until the run has ended
     and everything is shown, or until Ctrl-C.
     """
-    index = open_index(find_experiment(exp, root))
+    located = find_experiment(exp, root)
+    index = open_index(located)
     choice = MetricChoice(metric, index.series(Kind.METRIC))
     # With -f a metric may be yet to come, and an unknown name is no error.
     if metric and not follow:
@@ -58,7 +59,7 @@ def tail(
     if follow:
         with contextlib.suppress(KeyboardInterrupt):  # this is how one leaves
             _follow(index, printer, keep=keep)
-    if report_damage(index.damage):
+    if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
 
 

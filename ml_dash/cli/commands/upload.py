@@ -118,7 +118,14 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
 def _local(exp: str, root: str) -> _Place:
     located = find_experiment(exp, root)
     # a writer that begins no run belongs where all the others do
-    urls = set(Manifest(located.directory).meant_for().values())
+    for odd in located.odd_entries():
+        raise InvalidArgumentError(
+            f"nothing is added to {located.prefix}: {odd.path} is not used: {odd.reason}"
+        )
+    manifest = Manifest(located.directory, disk=located.disk)
+    for path, reason in manifest.unreadable().items():
+        complain(f"Warning: cannot read {path!r}: {reason}")
+    urls = set(manifest.meant_for().values())
     return _Place(located.directory, located.prefix, urls.pop() if len(urls) == 1 else None, None)
 
 

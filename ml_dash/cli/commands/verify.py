@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -117,12 +118,13 @@ def _meant(exp: str, root: str) -> Survey:
 
 def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
     try:
-        report = check(located.journal)
+        report = check(located.journal, disk=located.disk)
+        report = replace(report, damage=(*located.odd_entries(), *report.damage))
         # Before the repair, which takes rows out: their blobs would look as if nobody had named them.
         blobs = check_blobs(located)
         if not mend or report.ok:
             return _Verdict(located, report, None, blobs)
-        return _Verdict(located, report, repair(located.journal, force=force), blobs)
+        return _Verdict(located, report, repair(located.journal, disk=located.disk, force=force), blobs)
     except (JournalError, OSError) as error:
         return _Verdict(located, problem=str(error))
 
@@ -228,17 +230,21 @@ def check_blobs(located: Located) -> BlobsReport:
     named = {(row["checksum"], row["sizeBytes"]): full_name(row) for row in reversed(rows)}
     checked = size = elsewhere = 0
     faults: list[tuple[str, str]] = []
-    is_sent = any(Manifest(located.directory).meant_for().values()) if named else False
-    pending = {marker.checksum for marker in markers(located.directory)}
+    is_sent = any(Manifest(located.directory, disk=located.disk).meant_for().values()) if named else False
+    try:
+        pending = {marker.checksum for marker in markers(located.directory, disk=located.disk)}
+    except OSError as error:
+        pending = {checksum for checksum, _ in named}
+        faults.append(("files/unsent", f"nobody knows what is still to be sent: {error}"))
     for (checksum, wanted), name in named.items():
         path = staging.path_of(checksum)
         if is_sent and checksum not in pending and not _is_there(path):
             elsewhere += 1
-        elif reason := _fault(path, checksum, wanted):
+        elif reason := _fault(located, path, checksum, wanted):
             faults.append((name, reason))
         else:
             checked, size = checked + 1, size + wanted
-    found = set(_stored(os.path.join(located.directory, "files")))
+    found = set(_stored(located))
     # Rows that cannot be read may name the others.
     unnamed = 0 if index.unreadable else len(found - {checksum for checksum, _ in named})
     return BlobsReport(checked, size, tuple(faults), elsewhere, unnamed)
@@ -253,11 +259,11 @@ def _is_there(path: str) -> bool:
     return True
 
 
-def _fault(path: str, checksum: str, size: int) -> str | None:
+def _fault(located: Located, path: str, checksum: str, size: int) -> str | None:
     if not _is_there(path):
         return f"its contents are missing ({path})"
     try:
-        found = checksum_of(path)
+        found = checksum_of(path, opener=located.disk.open)
     except MLDashError as error:
         return str(error)
     if found.size != size:
@@ -265,13 +271,12 @@ def _fault(path: str, checksum: str, size: int) -> str | None:
     return None if found.checksum == checksum else f"its contents are damaged ({path})"
 
 
-def _stored(files: str) -> Iterator[str]:
-    """Yield the checksums of what lies in a directory of blobs."""
-    try:
-        entries = list(os.scandir(files))
-    except NOT_THERE:
-        return
-    for entry in entries:
+def _stored(located: Located) -> Iterator[str]:
+    """Yield the checksums of the blobs that lie in an experiment's directory."""
+    files, disk = os.path.join(located.directory, "files"), located.disk
+    # What cannot be listed is told of by the files whose blobs should be there.
+    with contextlib.suppress(OSError):
         # Blobs lie in directories by the first two digits of their checksums; what else is here is no blob, or not yet.
-        if len(entry.name) == 2 and entry.is_dir():
-            yield from (name for name in os.listdir(entry.path) if is_checksum(name))
+        for name in [name for name in disk.list(files) if len(name) == 2]:
+            with contextlib.suppress(OSError):
+                yield from filter(is_checksum, disk.list(os.path.join(files, name)))

@@ -153,10 +153,10 @@ class LocalLibrary:
 
     def content(self, found: Found, row: dict[str, Any]) -> LocalBlob | None:
         """See `Library.content`."""
-        staging, checksum, size = self.view(found.id).staging, row["checksum"], row["sizeBytes"]
-        if not is_here(staging, checksum, size):
+        view, checksum, size = self.view(found.id), row["checksum"], row["sizeBytes"]
+        if not is_here(view.disk, view.staging, checksum, size):
             return None
-        return LocalBlob(self, staging.path_of(checksum), checksum, size)
+        return LocalBlob(self, view.disk, view.staging.path_of(checksum), checksum, size)
 
     def _find(self, experiment_id: str) -> _Experiment | None:
         # asked without the lock: one look too many does no harm

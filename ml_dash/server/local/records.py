@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import JournalError
-from ml_dash.journal.disk import open_regular
 from ml_dash.protocol import DESCRIBED
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import time_or_none
+from ml_dash.storage.side_file import SIDE_FILE, read_side_file
 
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 Signature = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of the files that say how an experiment stands."""
-
-# a readme of the largest size (1 Mi characters), tags and metadata; a larger file is read as none
-_SIDE_FILE_BYTES = 64 << 20
 
 
 def experiment_id(prefix: str) -> str:
@@ -39,10 +35,10 @@ def signature_of(located: Located) -> Signature:
     try:
         with os.scandir(located.journal) as entries:
             for entry in entries:
-                status = entry.stat()
+                status = entry.stat(follow_symlinks=False)
                 found.append((entry.name, status.st_size, status.st_mtime_ns))
-        status = os.stat(_side_file(located))
-        found.append(("experiment.json", status.st_size, status.st_mtime_ns))
+        status = os.lstat(os.path.join(located.directory, SIDE_FILE))
+        found.append((SIDE_FILE, status.st_size, status.st_mtime_ns))
     except OSError:
         pass  # not readable, not there yet, or going away at this moment
     return tuple(sorted(found))
@@ -50,7 +46,7 @@ def signature_of(located: Located) -> Signature:
 
 def side_record(located: Located) -> dict[str, Any]:
     """Return what can be said without opening the journal: enough to search, and to sort by age."""
-    said = _side(located)
+    said = read_side_file(located.directory, located.disk)
     owner, project, folder, name = _parts(located.prefix)
     started = said.get("startedAt")
     return {
@@ -80,7 +76,7 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
     try:
         with view.reading() as index:
             said = _of_journal(index, stale_after)
-            if damage := index.damage:
+            if damage := [*located.odd_entries(), *index.damage]:
                 words = "cannot be read" if all(each.unread for each in damage) else "are damaged"
                 problem = f"{len(damage)} places {words}: `ml-dash verify` lists them"
     except (JournalError, OSError) as error:
@@ -115,19 +111,6 @@ def _of_journal(index: JournalIndex, stale_after: float) -> dict[str, Any]:
         "rows": sum(index.count(series) for kind in Kind for series in index.series(kind)),
         "experiment": run.experiment,
     }
-
-
-def _side(located: Located) -> dict[str, Any]:
-    try:
-        with open_regular(_side_file(located)) as file:
-            said = json.loads(file.read(_SIDE_FILE_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _side_file(located: Located) -> str:
-    return os.path.join(located.directory, "experiment.json")
 
 
 def _born(located: Located) -> int:

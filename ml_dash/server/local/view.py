@@ -30,7 +30,8 @@ class LocalView(JournalView, ServedView):
     """Answers questions about one experiment. Any thread may ask; answers are given one at a time."""
 
     def __init__(self, located: Located, stale_after: float) -> None:
-        super().__init__(located.journal, warns=False, stale_after=stale_after)
+        super().__init__(located.journal, disk=located.disk, warns=False, stale_after=stale_after)
+        self.disk = located.disk
         self.staging = Staging(located.directory)
         self._summaries = Summaries()
 
@@ -72,7 +73,7 @@ class LocalView(JournalView, ServedView):
         return None if row is None else self._with_availability(row)
 
     def _with_availability(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {**row, "available": is_here(self.staging, row["checksum"], row["sizeBytes"])}
+        return {**row, "available": is_here(self.disk, self.staging, row["checksum"], row["sizeBytes"])}
 
 
 def _parse(cursor: str) -> int:

@@ -1,0 +1,34 @@
+"""What an experiment's `experiment.json` says: for people, and for readers that need not open the journal for it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.journal.disk import is_shortage
+
+if TYPE_CHECKING:
+    from ml_dash.journal.disk import Disk
+
+SIDE_FILE = "experiment.json"
+_BYTES_MAX = 64 << 20
+"""More than a readme, tags and metadata of the largest sizes; a larger file is read as none."""
+
+
+def read_side_file(directory: str, disk: Disk) -> dict[str, Any]:
+    """Return what the side file in an experiment's directory says; nothing where it cannot be read, or is damaged.
+
+    OSError where there are no descriptors or no memory to read it with: what it says would be forgotten.
+    """
+    path = os.path.join(directory, SIDE_FILE)
+    try:
+        size = disk.size(path)
+        record = json.loads(disk.read_at(path, 0, size)) if size <= _BYTES_MAX else None
+    except OSError as error:
+        if is_shortage(error):
+            raise
+        return {}
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
