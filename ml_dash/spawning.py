@@ -4,6 +4,9 @@ Problem: a thread may be refused at any moment. By the machine, where a limit on
 limit of a container) or on memory is reached; by the interpreter, where it is a subinterpreter or is about to end.
 These raise RuntimeError. Until Python 3.11 an interpreter that is freeing its modules refuses nothing: `Thread.start`
 waits for ever for the first word of a thread that will never run. A `__del__` of the script's may call us just then.
+
+And a thread may end before it does anything: what the script has given to `threading.settrace` or `setprofile` runs
+first, and may raise. So a start is only believed when the work has begun.
 """
 
 from __future__ import annotations
@@ -16,19 +19,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_LOOK_SECONDS = 0.01
+"""Between two looks whether a thread still lives that has not begun its work."""
+
+
 def is_last_thread() -> bool:
     """Whether the interpreter is freeing its modules: no other thread runs any more, or is waited for with success."""
     return sys.is_finalizing()
 
 
 def start_thread(work: Callable[..., object], name: str, *arguments: object) -> threading.Thread | None:
-    """Start a daemon thread that does this; None where there can be none."""
+    """Start a daemon thread that does this; None where there can be none, and nothing of the work was done."""
     if is_last_thread():
         return None
+    begun = threading.Event()
+
+    def begin() -> None:
+        begun.set()
+        work(*arguments)
+
     try:
         # Made here, too: a subinterpreter may refuse the making of a daemon.
-        thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
+        thread = threading.Thread(target=begin, name=name, daemon=True)
         thread.start()
     except (RuntimeError, MemoryError):
         return None
+    while not begun.wait(_LOOK_SECONDS):
+        # Asked for in this order: a thread may begin its work and end it between the two.
+        if not thread.is_alive() and not begun.is_set():
+            return None
     return thread

@@ -44,6 +44,24 @@ def test_where_the_machine_refuses_there_is_none() -> None:
     assert threading.enumerate() == before
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_before_its_work_is_none() -> None:
+    """What a debugger has given to `threading.settrace` may raise at the first line."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a broken debugger")
+
+    seen: list[int] = []
+    before = threading.gettrace()
+    threading.settrace(broken)
+    try:
+        assert start_thread(seen.append, "name", 1) is None
+    finally:
+        threading.settrace(before)  # type: ignore[arg-type]  # None is what there is where nobody traces
+    assert seen == []
+    assert start_thread(seen.append, "name", 1) is not None
+
+
 @pytest.mark.usefixtures("no_threads")
 def test_whoever_gets_no_thread_does_the_work_itself() -> None:
     seen: list[threading.Thread] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.forks import guarded_imports
 from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _FEW = 16  # events: fewer are not worth numpy's fixed cost
 _FEW_WITHOUT_NUMPY = 1024  # events: fewer are not worth importing numpy for
+SHORTAGES = ImportError, OSError, MemoryError
+"""What keeps a batch from being encoded and is no fault of its rows: they wait until it is over."""
+_TOLD: set[str] = set()
 _WITH_FIELDS = frozenset({Kind.METRIC, Kind.TRACK})
 """Kinds whose rows have fields of the caller's own."""
+_NEXT_IMPORT = 1.0  # seconds after numpy could not be imported until that is tried again
 _SHAPES_A_LENGTH = 8  # layouts looked for among events of one length before the rest are unpacked one by one
 
 
@@ -91,6 +96,7 @@ class Batcher:
     def __init__(self) -> None:
         self._layouts: dict[int, list[Layout]] = {}
         self._has_numpy = "numpy" in sys.modules
+        self._import_at = float("-inf")
         self._told: set[tuple[Series, str]] = set()
 
     def blocks(self, packed: Packed, series: Sequence[Series]) -> list[Block]:
@@ -118,18 +124,32 @@ class Batcher:
                 )  # fmt: skip
 
     def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
-        if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY):
+        if len(events) < (_FEW if self._has_numpy else _FEW_WITHOUT_NUMPY) or not self._find_numpy():
             return _unpacked(enumerate(events))
-        if not self._has_numpy:
-            with guarded_imports():
-                import numpy as np  # noqa: F401 - for all that follows
-
-            self._has_numpy = True
         if len(joined) == len(events) * len(events[0]):
             whole = self._whole(events[0], joined)
             if whole is not None:
                 return iter([whole])
         return self._parts_by_length(events, joined)
+
+    def _find_numpy(self) -> bool:
+        """Import numpy where it has not been; False where that fails: it is quicker, and no row needs it."""
+        if self._has_numpy or SYSTEM_CLOCK.monotonic() < self._import_at:
+            return self._has_numpy
+        try:
+            with guarded_imports():
+                import numpy as np  # noqa: F401 - for all that follows
+        except Exception as error:  # noqa: BLE001 - a package that is broken or shadowed may raise anything
+            if is_news("numpy", _TOLD):
+                logger().warning(
+                    "numpy cannot be imported (%r): rows are written without it, which takes longer. It is tried "
+                    "again every second.",
+                    error,
+                )
+            self._import_at = SYSTEM_CLOCK.monotonic() + _NEXT_IMPORT
+        else:
+            self._has_numpy = True
+        return self._has_numpy
 
     def _whole(self, row: bytes, joined: bytes) -> tuple[int, _Part] | None:
         """Return the one part that all events are, the first of them being `row`; None where they are several."""
@@ -208,15 +228,21 @@ def encoded(batcher: Batcher, events: Sequence[Event], series: Sequence[Series])
     return [*before, last.block(series)]
 
 
-def salvage(events: Sequence[Event], series: Sequence[Series]) -> tuple[list[Block], int]:
-    """Return the blocks of those events that can be encoded, each by itself, and how many cannot."""
-    logger().exception("A batch could not be encoded; its rows are tried one by one.")
+def salvage(events: Sequence[Event], series: Sequence[Series], error: Exception) -> tuple[list[Block], int]:
+    """Return the blocks of those events that can be encoded, each by itself, and how many cannot.
+
+    Raises:
+        ImportError, OSError, MemoryError: what no row is to blame for; see `SHORTAGES`.
+    """
+    logger().error("A batch could not be encoded; its rows are tried one by one.", exc_info=error)
     blocks: list[Block] = []
     lost = 0
     for event in events:
         try:
             found = encoded(Batcher(), [event], series)
             encode_frame(1, found)
+        except SHORTAGES:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved; it is counted
             logger().exception("A row could not be encoded, and is counted as dropped['malformed'].")
             lost += rows_of(event)

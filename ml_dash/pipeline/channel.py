@@ -24,7 +24,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock
-from ml_dash.pipeline.batch import Batcher, SeriesNumbers, encoded, salvage
+from ml_dash.pipeline.batch import SHORTAGES, Batcher, SeriesNumbers, encoded, salvage
 from ml_dash.pipeline.counters import Counters, Tally
 from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
@@ -54,20 +54,6 @@ class _Batch:
     rows: int  # how many of them count as logged
     after: int  # the number of the last frame before this batch's
     blocks: list[Block] | None = None  # what they are encoded as; None as long as they are not
-
-    def encode(self, batcher: Batcher, series: Sequence[Series]) -> bool:
-        """Encode the events; False where some cannot be."""
-        try:
-            self.blocks = encoded(batcher, self.events, series)
-        except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
-            return False
-        return True
-
-    def salvaged(self, series: Sequence[Series]) -> tuple[list[Block], int]:
-        """Return what the events that can be stored are encoded as, and how many cannot be."""
-        blocks, lost = salvage(self.events, series)
-        # each by itself can be stored, and all together cannot: do not try for ever
-        return (blocks, lost) if lost else ([], self.rows)
 
 
 class Channel:
@@ -329,8 +315,8 @@ class Channel:
             return False
         moved = False
         with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
-            if batch.blocks is None and not batch.encode(self._batcher, self._series.known):
-                self._salvage(batch)
+            if batch.blocks is None:
+                self._encode(batch)
             moved = self._write(batch)
         return moved  # noqa: RET504 - the block may be left in its middle
 
@@ -345,9 +331,20 @@ class Channel:
             self._batch = _Batch(taken, rows, self.writer.written_seq)
             return self._batch
 
-    def _salvage(self, batch: _Batch) -> None:
+    def _encode(self, batch: _Batch) -> None:
+        try:
+            batch.blocks = encoded(self._batcher, batch.events, self._series.known)
+        except SHORTAGES:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must be saved
+            self._salvage(batch, error)
+
+    def _salvage(self, batch: _Batch, error: Exception) -> None:
         """Leave out the rows that cannot be stored, and count them: they take no other with them."""
-        blocks, lost = batch.salvaged(self._series.known)
+        blocks, lost = salvage(batch.events, self._series.known, error)
+        if batch.blocks is not None and not lost:
+            # each by itself can be stored, and all together cannot: do not try for ever
+            blocks, lost = [], batch.rows
         with self._lock:
             self._tally.drop("malformed", lost)
             batch.rows -= lost
@@ -358,8 +355,8 @@ class Channel:
             # An append that was interrupted may have written the frame all the same.
             if batch.blocks and self.writer.written_seq == batch.after:
                 self.writer.append(batch.blocks)
-        except ValueError:
-            self._salvage(batch)
+        except ValueError as error:
+            self._salvage(batch, error)
             return True
         with self._lock:
             self._batch = None

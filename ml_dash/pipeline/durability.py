@@ -133,6 +133,8 @@ def _shared_reason(error: Exception, journal: str) -> tuple[int, ...] | None:
 
 
 def _remedy(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "the process is short of memory, or of what it may take of it (ulimit -v)"
     if not isinstance(error, OSError):
         return "this is no fault of the disk, but of an installation, or of ML-Dash"
     if error.errno in _EXHAUSTED:

@@ -457,6 +457,23 @@ def test_an_event_that_cannot_be_stored_is_counted_and_takes_no_other_with_it(
     assert "counted as dropped['malformed']" in caplog.text
 
 
+def test_rows_that_cannot_be_encoded_together_and_can_be_one_by_one_are_all_stored(
+    bench: ChannelBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is wrong with the quick way, as where a package of the script's stands in the place of another."""
+
+    def fail(*_: object) -> None:
+        raise AttributeError("module 'numpy' has no attribute 'fromiter'")
+
+    bench.put(1, 2, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.channel._batcher, "blocks", fail)
+        bench.channel.flush()
+    assert bench.read() == [1, 2, 3]
+    assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
+    assert "AttributeError" in caplog.text
+
+
 def test_rows_that_cannot_be_stored_together_are_given_up(
     bench: ChannelBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -749,17 +766,20 @@ def test_a_call_in_the_middle_of_a_write_of_the_same_thread_does_nothing(
     assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
 
 
+@pytest.mark.parametrize("error", [ImportError, MemoryError, OSError])
 def test_what_is_no_error_of_the_disk_keeps_rows_from_it_as_one_does(
-    bench: ChannelBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    bench: ChannelBench,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
 ) -> None:
-    """Such as an import that fails: they wait, it is said once, and they are tried again every second."""
+    """Such as want of memory: they wait, it is said once, and they are tried again every second."""
 
     def fail(*_: object) -> None:
-        raise ImportError("no such thing")
+        raise error("no such thing")
 
     bench.put(1, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(channel_module, "salvage", fail)
         patch.setattr(bench.channel._batcher, "blocks", fail)
         bench.channel.flush()
         bench.let_a_second_pass()

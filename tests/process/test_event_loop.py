@@ -83,3 +83,54 @@ def test_without_a_loop_nobody_waits_for_a_server(scripts: Scripts) -> None:
     )
     assert (finished.returncode, finished.stdout) == (0, "1 1 False\nTrue\n"), finished.stderr
     assert "ml-dash sync" in finished.stderr
+
+
+def test_where_numpy_cannot_be_imported_rows_are_written_without_it(scripts: Scripts) -> None:
+    """It is broken, or a file of the script's has its name; a line says so once."""
+    (scripts.home / "numpy.py").write_text("raise ImportError('no such thing')")
+    finished = scripts.run(
+        """
+        from ml_dash import Experiment
+
+        with Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run as exp:
+            for step in range(20_000):
+                exp.metrics("train").log(step=step)
+            print(exp.flush().durable)
+        """
+    )
+    assert (finished.returncode, finished.stdout) == (0, "20000\n"), finished.stderr
+    assert finished.stderr.count("numpy cannot be imported (ImportError('no such thing'))") == 1
+    assert scripts.journal().values("step") == list(range(20_000))
+    assert scripts.journal().ends() == ["COMPLETED"]
+
+
+def test_a_process_out_of_descriptors_writes_before_it_could_import_numpy(scripts: Scripts) -> None:
+    """The journal is open, and takes rows; numpy is found when there are descriptors again."""
+    finished = scripts.run(
+        """
+        import os
+        import resource
+        import sys
+        from ml_dash import Experiment
+
+        exp = Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run.start()
+        exp.metrics("train").log(step=-1)
+        exp.flush()
+        assert "numpy" not in sys.modules
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        held = []
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        for step in range(20_000):
+            exp.metrics("train").log(step=step)
+        print(exp.flush().durable, exp.status().dropped)
+        for descriptor in held:
+            os.close(descriptor)
+        """
+    )
+    assert (finished.returncode, finished.stdout) == (0, "20001 {}\n"), finished.stderr
+    assert finished.stderr.count("numpy cannot be imported") == 1
+    assert scripts.journal().values("step") == list(range(-1, 20_000))

@@ -81,6 +81,36 @@ def test_where_the_machine_refuses_threads_the_callers_write(
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.parametrize("hook", ["settrace", "setprofile"])
+def test_where_every_thread_ends_before_its_first_line_the_callers_write_and_sigterm_ends_them(
+    scripts: Scripts, hook: str
+) -> None:
+    """A debugger, a profiler or a measure of coverage that is broken takes each new thread down with it."""
+    process = scripts.start(
+        script(
+            START,
+            f"""
+    def broken(frame, event, argument):
+        raise RuntimeError("a broken debugger")
+
+    threading.{hook}(broken)
+    exp = Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run.start()
+    for step in range(1_000):
+        exp.metrics("train").log(step=step)
+    print(exp.flush().durable, flush=True)
+    threading.Event().wait(60)
+    """,
+        )
+    )
+    assert expect_line(process) == "1000"
+    process.terminate()
+    finished = finish(process)
+    assert finished.returncode == -signal.SIGTERM, finished.stderr
+    assert finished.stderr.count(COMPLAINT) == 1
+    assert scripts.journal().values("step") == list(range(1_000))
+    assert scripts.journal().ends() == ["CANCELLED"]
+
+
 def test_rows_that_callers_write_survive_a_kill(scripts: Scripts) -> None:
     """All that is older than the linger; heartbeats come as well."""
     process = scripts.start(
