@@ -57,7 +57,7 @@ def test_a_thread_that_ends_before_its_work_is_none() -> None:
     try:
         assert start_thread(seen.append, "name", 1) is None
     finally:
-        threading.settrace(before)  # type: ignore[arg-type]  # None is what there is where nobody traces
+        threading.settrace(before)
     assert seen == []
     assert start_thread(seen.append, "name", 1) is not None
 

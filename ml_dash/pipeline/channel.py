@@ -55,6 +55,24 @@ class _Batch:
     after: int  # the number of the last frame before this batch's
     blocks: list[Block] | None = None  # what they are encoded as; None as long as they are not
 
+    def encode(self, batcher: Batcher, series: Sequence[Series]) -> Exception | None:
+        """Encode the events; return what keeps some of them from it."""
+        try:
+            self.blocks = encoded(batcher, self.events, series)
+        except SHORTAGES:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must be saved
+            return error
+        return None
+
+    def salvaged(self, series: Sequence[Series], error: Exception) -> tuple[list[Block], int]:
+        """Return what the events that can be stored are encoded as, and how many cannot be."""
+        blocks, lost = salvage(self.events, series, error)
+        if self.blocks is not None and not lost:
+            # each by itself can be stored, and all together cannot: do not try for ever
+            return [], self.rows
+        return blocks, lost
+
 
 class Channel:
     """The queue, the batcher and the journal writer of one experiment.
@@ -315,8 +333,8 @@ class Channel:
             return False
         moved = False
         with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
-            if batch.blocks is None:
-                self._encode(batch)
+            if batch.blocks is None and (error := batch.encode(self._batcher, self._series.known)):
+                self._salvage(batch, error)
             moved = self._write(batch)
         return moved  # noqa: RET504 - the block may be left in its middle
 
@@ -331,20 +349,9 @@ class Channel:
             self._batch = _Batch(taken, rows, self.writer.written_seq)
             return self._batch
 
-    def _encode(self, batch: _Batch) -> None:
-        try:
-            batch.blocks = encoded(self._batcher, batch.events, self._series.known)
-        except SHORTAGES:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must be saved
-            self._salvage(batch, error)
-
     def _salvage(self, batch: _Batch, error: Exception) -> None:
         """Leave out the rows that cannot be stored, and count them: they take no other with them."""
-        blocks, lost = salvage(batch.events, self._series.known, error)
-        if batch.blocks is not None and not lost:
-            # each by itself can be stored, and all together cannot: do not try for ever
-            blocks, lost = [], batch.rows
+        blocks, lost = batch.salvaged(self._series.known, error)
         with self._lock:
             self._tally.drop("malformed", lost)
             batch.rows -= lost
