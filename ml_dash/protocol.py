@@ -53,6 +53,8 @@ ABOUT_BYTES_MAX = 17 << 20
 FRAMES_BYTES_MAX = 64 << 20
 """Bytes of a request with frames, after decompression, that a server takes by default; answered by 413 beyond."""
 
+PAGE_BYTES_MAX = 4 << 20
+"""Bytes of the items in one answer of a list, unless the first of them alone has more; the next page has the rest."""
 READ_DEFAULT, READ_LIMIT_MAX = 100, 10_000
 """Rows that one answer has at most: ``limit`` beyond is answered by 400; read on from ``endIndex + 1``."""
 
@@ -60,8 +62,8 @@ LISTED_DEFAULT, LISTED_MAX, FILES_DEFAULT = 100, 1000, 1000
 """Experiments, and files, in a page; of files `READ_LIMIT_MAX` at most."""
 WIDTH_DEFAULT, WIDTH_MAX = 1000, 10_000
 """Pixels of a chart."""
-TAGS_ASKED_MAX = 100
-"""Tags that one question for files may name."""
+TAGS_ASKED_MAX, TEXTS_ASKED_MAX = 100, 32
+"""Tags that one question for files may name, and texts that one for experiments may."""
 VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX = 200, 32
 """Experiments, and fields of metrics, that one question for values may name."""
 BLOBS_ASKED_MAX = 1000

@@ -132,9 +132,11 @@ class Token(Whoami):
 
 
 class Tokens(Answer):
-    """All tokens."""
+    """A page of tokens."""
 
     data: list[Token]
+    has_more: bool
+    cursor: str | None
 
 
 class CreatedToken(Token):
@@ -215,8 +217,8 @@ class DeviceToken(Struct):
 # --- experiments
 
 
-class Experiment(Answer):
-    """An experiment."""
+class ListedExperiment(Answer):
+    """An experiment, as lists have it."""
 
     id: str
     prefix: str
@@ -224,7 +226,6 @@ class Experiment(Answer):
     project: str
     folder: str
     name: str
-    readme: str | None
     tags: list[str]
     bindrs: list[str]
     metadata: dict[str, Anything] | None
@@ -246,11 +247,20 @@ class Experiment(Answer):
     ) = UNSET
 
 
+class Experiment(ListedExperiment, kw_only=True):
+    """An experiment."""
+
+    readme: str | None
+
+
 class UpsertedExperiment(Experiment, kw_only=True):
     """An experiment that was created or changed."""
 
     created: bool
     watermarks: dict[str, Count]
+    watermarks_cursor: Annotated[
+        str | None, Meta(description="With which to ask for the rest of them; null where these are all.")
+    ]
     latest_ns: Annotated[
         int | None,
         Meta(
@@ -263,7 +273,7 @@ class UpsertedExperiment(Experiment, kw_only=True):
 class Experiments(Answer):
     """A page of experiments."""
 
-    data: list[Experiment]
+    data: list[ListedExperiment]
     total: Count
     has_more: bool
     cursor: str | None
@@ -327,9 +337,10 @@ class ExperimentValues(Answer):
 
 
 class Values(Answer):
-    """The values of several experiments."""
+    """The values of several experiments, for tables: of a text only its beginning, with … behind it."""
 
     data: list[ExperimentValues]
+    rest: Annotated[list[str], Meta(description="Experiments that had no room here: ask again for these.")]
 
 
 # --- frames and rows
@@ -342,15 +353,19 @@ class Watermark(Answer):
 
 
 class Watermarks(Answer):
-    """The watermark of each writer."""
+    """A page of the watermarks of the writers."""
 
     watermarks: dict[str, Count]
+    has_more: bool
+    cursor: str | None
 
 
 class Params(Answer):
-    """Flat parameters."""
+    """A page of flat parameters."""
 
     params: dict[str, Anything]
+    has_more: bool
+    cursor: str | None
 
 
 class Run(Answer):
@@ -415,7 +430,7 @@ class Metric(Answer):
 
 
 class Metrics(Answer):
-    """Metrics, in order of first appearance."""
+    """A page of metrics, in order of first appearance; ask for more by how many are known."""
 
     data: list[Metric]
     total: Count
@@ -442,7 +457,10 @@ class Stats(Answer):
     last_value: Anything
     first_data_at: Time | None
     last_data_at: Time | None
-    fields: dict[str, FieldStats]
+    fields: Annotated[
+        dict[str, FieldStats], Meta(description="A page of them; ask for more by how many are known.")
+    ]
+    fields_total: Count
 
 
 class Buckets(Answer):
@@ -485,16 +503,22 @@ class Track(Answer):
 
 
 class Tracks(Answer):
-    """All tracks."""
+    """A page of tracks, in order of first appearance; ask for more by how many are known."""
 
     data: list[Track]
+    total: Count
 
 
 class Entries(Answer):
-    """Entries of a track, by time."""
+    """A page of entries of a track, by time."""
 
     entries: list[dict[str, Anything]]
-    count: Count
+    count: Annotated[int, Meta(ge=0, description="How many entries are in this page.")]
+    has_more: bool
+    cursor: Annotated[
+        str | None,
+        Meta(description="Where the page ends, also that of the last one; null where no entry is in it."),
+    ]
 
 
 # --- files

@@ -84,16 +84,28 @@ class Client:
         match answer:
             case {"id": str(id_), "created": bool(created), "watermarks": dict(known)}:
                 if _are_watermarks(known):
-                    return Upserted(id_, created, known, answer)
+                    # of thousands of writers the answer has the first ones
+                    cursor = answer.get("watermarksCursor")
+                    rest = await self.watermarks(id_, cursor) if isinstance(cursor, str) else {}
+                    return Upserted(id_, created, {**known, **rest}, answer)
         raise self._senseless(answer)
 
-    async def watermarks(self, experiment_id: str) -> Mapping[str, int]:
-        """Return the number up to which the server has all frames, by writer."""
-        answer = await self.get(experiment_path(experiment_id, "writers"))
-        match answer:
-            case {"watermarks": dict(known)} if _are_watermarks(known):
-                return known
-        raise self._senseless(answer)
+    async def watermarks(self, experiment_id: str, cursor: str | None = None) -> Mapping[str, int]:
+        """Return the number up to which the server has all frames, by writer; with a cursor, of those behind it."""
+        found: dict[str, int] = {}
+        pages = Pages(self.url)
+        pages.cursor = cursor
+        while not pages.over:
+            answer = await self.get(
+                experiment_path(experiment_id, "writers"), {"cursor": pages.cursor} if pages.cursor else None
+            )
+            match answer:
+                case {"watermarks": dict(known)} if _are_watermarks(known):
+                    found |= known
+                case _:
+                    raise self._senseless(answer)
+            pages.follow(answer, known)
+        return found
 
     async def send_frames(
         self,
@@ -161,8 +173,26 @@ class Client:
                 await self._refuse(stream)
             yield stream
 
+    async def record(self, prefix: str) -> Mapping[str, Any] | None:
+        """Return the whole record of the experiment with this prefix; None as of `find`."""
+        found = await self.find(prefix)
+        if found is None:
+            return None
+        try:
+            record = await self.get(experiment_path(str(found.get("id"))))
+        except ServerError as error:
+            if error.status not in {404, 410}:
+                raise
+            return None  # it was deleted a moment ago
+        if not isinstance(record, dict):
+            raise self._senseless(record)
+        return record
+
     async def find(self, prefix: str) -> Mapping[str, Any] | None:
-        """Return the record of the experiment with this prefix; None where there is none, or it may not be seen."""
+        """Return what lists have of the experiment with this prefix, which is all but the readme.
+
+        None where there is none, or it may not be seen.
+        """
         pages = Pages(self.url)
         while not pages.over:
             query = {"prefix": prefix, "limit": "100", **({"cursor": pages.cursor} if pages.cursor else {})}

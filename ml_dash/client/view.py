@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Frames
-from ml_dash.client.paging import row_page
+from ml_dash.client.paging import Pages, row_page
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import InvalidArgumentError, RemoteError
 from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
+from ml_dash.query.pages import page, whole_number
 from ml_dash.query.runs import RunInfo
 from ml_dash.query.stats import SeriesStats
-from ml_dash.query.view import View, page, whole_number
+from ml_dash.query.view import View
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -62,11 +63,26 @@ class RemoteView(View):
     def stats(self, series: Series) -> dict[str, Any]:
         """See `View.stats`."""
         nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **SeriesStats().as_dict()}
-        return self._ask("metrics/stats", _named(series), nothing)
+        found = self._ask("metrics/stats", _named(series), nothing)
+        fields, total = dict(found.pop("fields")), found.pop("fieldsTotal", 0)
+        while len(fields) < total:
+            more = self._ask("metrics/stats", {**_named(series), "start": str(len(fields))}, nothing)[
+                "fields"
+            ]
+            if not more.keys() - fields.keys():
+                break
+            fields |= more
+        return {**found, "fields": fields}
 
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
-        return list(self._ask("metrics", {}, {"data": []})["data"])
+        found: list[dict[str, Any]] = []
+        while True:
+            start = {"start": str(len(found))} if found else {}
+            answer = self._ask("metrics", start, {"data": [], "total": 0})
+            found += answer["data"]
+            if not answer["data"] or len(found) >= answer["total"]:
+                return found
 
     def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""
@@ -92,7 +108,10 @@ class RemoteView(View):
 
     def params(self) -> dict[str, Any]:
         """See `View.params`."""
-        return dict(self._ask("params", {}, {"params": {}})["params"])
+        found: dict[str, Any] = {}
+        for some in self._following("params", {}, "params", list):
+            found |= some
+        return found
 
     def run(self, **_: Any) -> RunInfo:
         """Return the run's status as the server sees it: how long a silence is too long, is for the server to say."""
@@ -112,7 +131,7 @@ class RemoteView(View):
 
     def record(self) -> Mapping[str, Any] | None:
         """Return the server's record of the experiment; None where it does not have it."""
-        return self._call(self._client.find(self._prefix))
+        return self._call(self._client.record(self._prefix))
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """See `View.files`."""
@@ -144,7 +163,14 @@ class RemoteView(View):
             # made here of the rows: no query string can say every name of a column
             return query.entries(enumerate(self._blocks(series)))
         _named(series)
-        return list(self._ask("tracks/entries", {"topic": topic, **bounds}, {"entries": []})["entries"])
+        # they come in order of time: the last one of each page is later than all before
+        pages = self._following(
+            "tracks/entries",
+            {"topic": topic, **bounds},
+            "entries",
+            lambda entries: [str(entry.get("timestamp")) for entry in list(entries)[-1:]],
+        )
+        return [entry for page in pages for entry in page]
 
     def _blocks(self, series: Series) -> list[Block]:
         id_ = self._id()
@@ -174,6 +200,17 @@ class RemoteView(View):
             # no rows, and yet more: what is there is damaged, and asking again would go on for ever
             if not has_more or len(rows) >= limit or not found:
                 return page(rows, start, total, has_more=has_more)
+
+    def _following(
+        self, what: str, query: dict[str, str], field: str, names: Callable[[Any], Iterable[str]]
+    ) -> Iterator[Any]:
+        """Yield a field of all pages of an answer; `names` gives what tells its items from those of other pages."""
+        pages = Pages(self._client.url)
+        while not pages.over:
+            asked = query if pages.cursor is None else {**query, "cursor": pages.cursor}
+            answer = self._ask(what, asked, {field: {}})
+            pages.follow(answer, names(answer[field]))
+            yield answer[field]
 
     def _ask(self, what: str, query: dict[str, str], nothing: dict[str, Any]) -> dict[str, Any]:
         id_ = self._id()

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from bisect import bisect_right
 from numbers import Real
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.journal.blocks import Block, block_rows
+from ml_dash.journal.blocks import Block, block_rows, to_msgpack
 from ml_dash.query.columns import free_name, leaves_of
-from ml_dash.query.times import nearest_ns, seconds_array
+from ml_dash.query.times import nearest_ns, seconds, seconds_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
 TIMESTAMP = "timestamp"
 
 _MISSING = object()
+_AT_ONCE = 1024
+"""Rows of a block that are made at once."""
 _FOREVER = 2.0**64
 """Seconds: beyond every time that int64 nanoseconds can say."""
 
@@ -58,28 +65,112 @@ class TrackQuery:
 
         Rows of the same nanosecond are one entry; where they have the same field, the later row's wins.
         """
-        import numpy as np
+        earliest = Earliest(self)
+        for start, block in blocks:
+            earliest.add(start, block)
+        return [entry for _, entry in earliest.entries()]
 
+    def are_within(self, stamps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Say which of these times, in seconds, lie in the bounds."""
         start = -_FOREVER if self.start is None else self.start
         end = _FOREVER if self.end is None else self.end
-        merged: dict[int, tuple[float, dict[str, Any]]] = {}
-        for _, block in blocks:
-            times = np.asarray(block.times)
-            stamps = seconds_array(times)
-            wanted = np.flatnonzero((stamps >= start) & (stamps <= end))
-            if not len(wanted):
-                continue
-            # one stretch from the first to the last: the times of a track nearly always ascend
-            first = int(wanted[0])
-            fields = block_rows(block, first, int(wanted[-1]) + 1)
-            for row in wanted.tolist():
-                entry = merged.setdefault(int(times[row]), (float(stamps[row]), {}))
-                entry[1].update(fields[row - first])
-        rows = [merged[time_ns] for time_ns in sorted(merged)]
-        if self.columns is not None:
-            projected = [(stamp, _projected(fields, self.columns)) for stamp, fields in rows]
-            rows = [(stamp, fields) for stamp, fields in projected if fields]
-        return [_entry(stamp, fields) for stamp, fields in rows]
+        within: npt.NDArray[np.bool_] = (stamps >= start) & (stamps <= end)
+        return within
+
+
+class Earliest:
+    """The earliest entries behind a time, of rows in any order.
+
+    In memory are those and a block, however long the track is.
+
+    Attributes:
+        ceiling: From this time on, in nanoseconds, entries are left for later; None where all have found room.
+    """
+
+    def __init__(
+        self,
+        query: TrackQuery,
+        after_ns: int | None = None,
+        limit: int | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Make room for the rows of `limit` times, and of `size` bytes (those of one time always); None is no bound."""
+        self._query = query
+        self._after_ns = after_ns
+        self._limit = limit
+        self._room = size
+        self.ceiling: int | None = None
+        # by time: the rows with their indices, and the bytes of all of these
+        self._kept: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+        self._sizes: dict[int, int] = {}
+        self._latest: list[int] = []
+
+    def add(self, start: int, block: Block) -> None:
+        """Take in the rows of a block, of which the first has the index `start`."""
+        import numpy as np
+
+        times = np.asarray(block.times)
+        wanted = self._query.are_within(seconds_array(times))
+        if self._after_ns is not None:
+            wanted &= times > self._after_ns
+        if self.ceiling is not None:
+            wanted &= times < self.ceiling
+        at = np.flatnonzero(wanted)
+        found = times[at]
+        # compared, for a difference of two int64 may be none
+        ascends = bool((found[1:] >= found[:-1]).all())
+        if not ascends:
+            at = at[np.argsort(found, kind="stable")]
+        # Some at a time, since the first may fill all the room; where times are in disorder, these lie anywhere.
+        step = _AT_ONCE if ascends else max(1, len(at))
+        for begin in range(0, len(at), step):
+            some = at[begin : begin + step]
+            first = int(some.min())
+            fields = block_rows(block, first, int(some.max()) + 1)
+            for row in some.tolist():
+                time_ns = int(times[row])
+                if self.ceiling is not None and time_ns >= self.ceiling:
+                    return
+                self._keep(time_ns, start + row, fields[row - first])
+
+    def entries(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return the entries in order of time, each with its time in nanoseconds."""
+        found = []
+        for time_ns in sorted(self._kept):
+            rows = self._kept[time_ns]
+            merged = rows[0][1]
+            if len(rows) > 1:
+                merged = {}
+                for _, fields in sorted(rows, key=itemgetter(0)):
+                    merged.update(fields)
+            if self._query.columns is not None:
+                merged = _projected(merged, self._query.columns)
+                if not merged:
+                    continue
+            found.append((time_ns, _entry(seconds(time_ns), merged)))
+        return found
+
+    @property
+    def last_ns(self) -> int | None:
+        """The time of the last rows that have found room."""
+        return max(self._kept, default=None)
+
+    def _keep(self, time_ns: int, index: int, fields: dict[str, Any]) -> None:
+        rows = self._kept.get(time_ns)
+        if rows is None:
+            rows = self._kept[time_ns] = []
+            if self._limit is not None:
+                heapq.heappush(self._latest, -time_ns)
+        rows.append((index, fields))
+        if self._limit is None or self._room is None:
+            return
+        size = len(to_msgpack(fields))
+        self._sizes[time_ns] = self._sizes.get(time_ns, 0) + size
+        self._room -= size
+        while len(self._kept) > self._limit or (self._room < 0 and len(self._kept) > 1):
+            self.ceiling = -heapq.heappop(self._latest)
+            del self._kept[self.ceiling]
+            self._room += self._sizes.pop(self.ceiling)
 
 
 def find_by_time(entries: Sequence[dict[str, Any]], timestamp: float) -> dict[str, Any] | None:

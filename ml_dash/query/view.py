@@ -6,33 +6,35 @@ so that a journal and a server's store give the same answers: they are made by t
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
-from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.block_ops import within
 from ml_dash.journal.blocks import Block, as_list, block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.data_frame import to_frame
 from ml_dash.query.logs import LogFilter
+from ml_dash.query.pages import Filling, into, whole_number
 from ml_dash.query.row_source import RowSource, read_params
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.times import iso_time, iso_times, nearest_ns, seconds_array
-from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
+from ml_dash.query.tracks import Earliest, TrackQuery, find_by_time, renderer
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy.typing as npt
     import pandas as pd
 
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
 
 _LOGS = Series(Kind.LOG, None)
+_AT_ONCE = 8192
+"""Rows that are made at once."""
 
 Source = TypeVar("Source", bound=RowSource)
 
@@ -215,17 +217,35 @@ class RowView(View, Generic[Source]):
         """Iterate over the blocks of a series, those at least that have rows of this time; None bounds nothing."""
         return rows.blocks(series)
 
+    def _blocks_by_time(
+        self,
+        rows: Source,
+        series: Series,
+        since_ns: int | None,
+        until_ns: int | None,
+        is_due: Callable[[int], bool],  # noqa: ARG002 - for whoever knows the times of rows before they are read
+    ) -> Iterator[tuple[int, Block]]:
+        """Iterate over these blocks, if possible the earliest first, and on while `is_due` says so of the next time."""
+        return self._blocks_between(rows, series, since_ns, until_ns)
+
     def read(
         self, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
     ) -> dict[str, Any]:
         """See `View.read`."""
+        rows: list[dict[str, Any]] = []
+        return {"data": rows, **self.read_into(into(rows), series, start_index, limit)}
+
+    def read_into(
+        self, take: Take, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
+    ) -> dict[str, Any]:
+        """Give the rows of a page to `take`; return where they are."""
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
+        filling = Filling(take, start, most)
         with self.reading() as source:
-            rows = _read_rows(source, series, start, most)
+            _fill(filling, source, series)
             total = source.count(series)
         # by the last index and not by how many rows came: damaged ones keep their indices, and are left out
-        after = rows[-1]["index"] + 1 if rows else start
-        return page(rows, start, total, has_more=len(rows) == most and after < total)
+        return filling.places(total, has_more=not filling.room and filling.after < total)
 
     def stats(self, series: Series) -> dict[str, Any]:
         """See `View.stats`."""
@@ -238,25 +258,37 @@ class RowView(View, Generic[Source]):
 
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
+        found: list[dict[str, Any]] = []
+        self.metrics_into(into(found))
+        return found
+
+    def metrics_into(self, take: Take, start: int = 0, limit: int | None = None) -> int:
+        """Give the metrics from number `start` on to `take`; return how many there are in all."""
         with self.reading() as rows:
             metrics = rows.series(Kind.METRIC)
-            ends = self._end_times(rows, metrics)
-            return [
-                {
+            wanted = metrics[start : None if limit is None else start + limit]
+            ends = self._end_times(rows, wanted)
+            for series in wanted:
+                first_ns, last_ns = ends[series]
+                metric = {
                     "name": series.name,
                     "count": rows.count(series),
                     "fields": rows.fields(series),
                     "firstDataAt": None if first_ns is None else iso_time(first_ns),
                     "lastDataAt": None if last_ns is None else iso_time(last_ns),
                 }
-                for series in metrics
-                for first_ns, last_ns in (ends[series],)
-            ]
+                if not take(metric):
+                    break
+        return len(metrics)
 
-    def tracks(self) -> list[dict[str, Any]]:
-        """Return each track's ``topic`` and ``count`` of rows."""
+    def tracks_into(self, take: Take, start: int, limit: int) -> int:
+        """Give each track's ``topic`` and ``count`` of rows, from number `start` on; return how many there are."""
         with self.reading() as rows:
-            return [{"topic": series.name, "count": rows.count(series)} for series in rows.series(Kind.TRACK)]
+            tracks = rows.series(Kind.TRACK)
+            for series in tracks[start : start + limit]:
+                if not take({"topic": series.name, "count": rows.count(series)}):
+                    break
+        return len(tracks)
 
     def count(self, series: Series) -> int:
         """Return how many rows a series has."""
@@ -278,13 +310,28 @@ class RowView(View, Generic[Source]):
         until: float | None = None,
     ) -> dict[str, Any]:
         """See `View.logs`; `since` and `until`, in seconds since the epoch and both included, bound the times."""
+        found: list[dict[str, Any]] = []
+        places = self.logs_into(into(found), level, search, start_index, limit, since, until)
+        return {"data": found, **places}
+
+    def logs_into(
+        self,
+        take: Take,
+        level: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> dict[str, Any]:
+        """Give the rows of a page of logs to `take`; return where they are."""
         wanted = LogFilter(level, search)
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         since_ns = None if since is None else nearest_ns(since)
         until_ns = None if until is None else nearest_ns(until)
         # without a filter the total is known, so the rows before and behind the page need not be read
         keeps_all = wanted.keeps_all and since_ns is None and until_ns is None
-        found: list[dict[str, Any]] = []
+        filling = Filling(take, start, most)
         matching, has_more = 0, False
         with self.reading() as rows:
             if keeps_all:
@@ -295,13 +342,11 @@ class RowView(View, Generic[Source]):
                 matching += 1
                 if row["index"] < start:
                     continue
-                has_more = len(found) == most
-                if not has_more:
-                    found.append(row)
-                elif keeps_all:
+                has_more = has_more or not filling.put(row)
+                if has_more and keeps_all:
                     break
             total = rows.count(_LOGS) if keeps_all else matching
-        return page(found, start, total, has_more=has_more)
+        return filling.places(total, has_more=has_more)
 
     def params(self) -> dict[str, Any]:
         """See `View.params`."""
@@ -312,56 +357,77 @@ class RowView(View, Generic[Source]):
         with self.reading() as rows:
             return query.entries(self._blocks_between(rows, Series(Kind.TRACK, topic), *query.bounds_ns))
 
+    def earliest(
+        self, topic: str, query: TrackQuery, after_ns: int | None, limit: int, size: int
+    ) -> Earliest:
+        """Return the first entries of a topic that are asked for and behind a time; see `Earliest`."""
+        found = Earliest(query, after_ns, limit, size)
+        since_ns, until_ns = query.bounds_ns
+        if after_ns is not None:
+            since_ns = after_ns if since_ns is None else max(since_ns, after_ns)
 
-def whole_number(name: str, value: Any) -> int:
-    """Return the argument as an int; numpy's integers will do.
+        def is_due(earliest_ns: int) -> bool:
+            return found.ceiling is None or earliest_ns < found.ceiling
 
-    Raises:
-        InvalidArgumentError: It is not a whole number from 0 on.
+        series = Series(Kind.TRACK, topic)
+        with self.reading() as rows:
+            for start, block in self._blocks_by_time(rows, series, since_ns, until_ns, is_due):
+                found.add(start, block)
+        return found
+
+
+def _fill(filling: Filling, source: RowSource, series: Series) -> None:
+    """Put rows of a series in, up to the end of the page; damaged ones are passed over."""
+    if not filling.room:
+        return
+    batch = _Batch(filling)
+    for first, block in source.blocks(series, filling.start):
+        offset = max(filling.start - first, 0)
+        while offset < block.count and filling.room:
+            offset += batch.add(first, block, offset)
+        if not filling.room:
+            return
+    batch.put()
+
+
+class _Batch:
+    """Rows that are made together: of a slow run each may lie in a block of its own, with one time.
+
+    Few at first and then more and more: where rows are large, a few of them fill the page.
     """
-    try:
-        # a bool is an int to Python, and a mistake here; `index` takes numpy's integers and refuses floats
-        number = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise InvalidArgumentError(f"{name}={value!r} is not a whole number from 0 on: give an int that is")
-    return number
 
+    def __init__(self, filling: Filling) -> None:
+        self._filling = filling
+        self._most = 16
+        self._clear()
 
-def page(rows: list[dict[str, Any]], start: int, total: int, *, has_more: bool) -> dict[str, Any]:
-    """Return rows and where they are; where there are none, they end before `start`."""
-    return {
-        "data": rows,
-        "startIndex": rows[0]["index"] if rows else start,
-        "endIndex": rows[-1]["index"] if rows else start - 1,
-        "total": total,
-        "hasMore": has_more,
-    }
+    def add(self, first: int, block: Block, offset: int) -> int:
+        """Take rows of a block from one on, and return how many."""
+        some = min(self._filling.room, self._most) - len(self._rows)
+        found = block_rows(block, offset, offset + some)
+        self._indices += range(first + offset, first + offset + len(found))
+        self._times += as_list(block.times[offset : offset + len(found)])
+        self._rows += found
+        # objects may be of any size: those of many blocks are not kept together
+        if len(found) == some or any(column.type == "o" for column in block.columns):
+            self.put()
+        return len(found)
 
+    def put(self) -> None:
+        """Put the rows into the page."""
+        import numpy as np
 
-def _read_rows(source: RowSource, series: Series, start: int, limit: int) -> list[dict[str, Any]]:
-    """Return up to `limit` rows from index `start` on; damaged ones are passed over."""
-    import numpy as np
+        stamps = np.array(self._times, np.int64)
+        for fields, stamp in zip(self._rows, seconds_array(stamps).tolist(), strict=True):
+            fields["_ts"] = stamp
+        self._filling.put_all(
+            {"index": index, "data": fields, "createdAt": created}
+            for index, fields, created in zip(self._indices, self._rows, iso_times(stamps), strict=True)
+        )
+        self._most = min(2 * self._most, _AT_ONCE)
+        self._clear()
 
-    indices: list[int] = []
-    times: list[int] = []
-    rows: list[dict[str, Any]] = []
-    if not limit:
-        return rows
-    for first, block in source.blocks(series, start):
-        offset = max(start - first, 0)
-        found = block_rows(block, offset, offset + limit - len(rows))
-        indices += range(first + offset, first + offset + len(found))
-        times += as_list(block.times[offset : offset + len(found)])
-        rows += found
-        if len(rows) == limit:
-            break
-    # The times of all rows together: of a slow run each may lie in a block of its own, and be one array.
-    stamps = np.array(times, np.int64)
-    for fields, stamp in zip(rows, seconds_array(stamps).tolist(), strict=True):
-        fields["_ts"] = stamp
-    return [
-        {"index": index, "data": fields, "createdAt": created}
-        for index, fields, created in zip(indices, rows, iso_times(stamps), strict=True)
-    ]
+    def _clear(self) -> None:
+        self._indices: list[int] = []
+        self._times: list[int] = []
+        self._rows: list[dict[str, Any]] = []

@@ -66,7 +66,9 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         ],
         client_max_size=settings.json_bytes,
     )
-    bind = Binder(partial(found_experiment, store), settings.json_bytes, settings.body_timeout)
+    bind = Binder(
+        partial(found_experiment, store), settings.json_bytes, settings.body_timeout, settings.page_bytes
+    )
     app.add_routes(
         [
             *system_routes(bind, store),

@@ -32,6 +32,7 @@ from ml_dash.server.threads import Readers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_dash.query.pages import Take
     from ml_dash.server.blobs.reading import ReadableBlob
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
     from ml_dash.server.settings import ServerSettings
@@ -136,11 +137,20 @@ class Store:
         """See `Library.record`."""
         return self.experiments.record(experiment_id)
 
+    def brief(self, experiment_id: str) -> dict[str, Any]:
+        """See `Library.brief`."""
+        return self.experiments.brief(experiment_id)
+
     def listing(
-        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
+        self,
+        take: Take,
+        where: ExperimentFilter,
+        limit: int,
+        cursor: str | None,
+        changed_since: str | None = None,
     ) -> dict[str, Any]:
         """See `Library.listing`."""
-        return self.experiments.listing(where, limit, cursor, changed_since)
+        return self.experiments.listing(take, where, limit, cursor, changed_since)
 
     def content(self, found: Found, row: dict[str, Any]) -> ReadableBlob | None:
         """See `Library.content`."""

@@ -97,6 +97,8 @@ class Introduction:
         known = error.details.get("watermarks")
         if error.code != ErrorCode.GONE or self._begins is None:
             return False
+        if error.details.get("watermarksCursor") is not None:
+            return False  # these are not all, so that nobody can tell: the data stays here
         if not isinstance(known, dict) or not all(isinstance(seq, int) for seq in known.values()):
             return False
         return await self._begins(known)

@@ -55,6 +55,16 @@ async def test_watermarks_and_answers_in_json_are_understood() -> None:
     assert await Client(Canned(json('{"watermarks": {"w": 3}}'))).watermarks("exp_1") == {"w": 3}
 
 
+async def test_pages_of_watermarks_are_followed() -> None:
+    pages = [
+        {"watermarks": {"a": 1}, "hasMore": True, "cursor": "a"},
+        {"watermarks": {"b": 2}, "hasMore": False, "cursor": None},
+    ]
+    line = Canned(*map(packed, pages))
+    assert await Client(line).watermarks("exp_1") == {"a": 1, "b": 2}
+    assert [request[2].get("cursor") for request in line.requests] == [None, "a"]
+
+
 async def test_an_experiment_is_found_by_its_whole_prefix_on_any_page() -> None:
     pages = [
         {"data": [{"prefix": "a/b/c/d", "id": "exp_2"}], "hasMore": True, "cursor": "next"},

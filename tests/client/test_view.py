@@ -14,6 +14,7 @@ import pytest
 
 from ml_dash.client.api import Client
 from ml_dash.client.download import Frames
+from ml_dash.client.http import AiohttpTransport
 from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError, RemoteError, ServerUnavailableError
 from ml_dash.journal.frame import encode_frame
@@ -21,6 +22,7 @@ from ml_dash.query.files import FileQuery
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import sync_experiment
 from tests.support.journals import numbers
 from tests.support.one_server import Call
@@ -115,6 +117,11 @@ def experiment(tmp_path: Path) -> str:
 
 @pytest.fixture
 def views(tmp_path: Path, client: Client, call: Call) -> Views:
+    return sent(tmp_path, client, call)
+
+
+def sent(tmp_path: Path, client: Client, call: Call) -> Views:
+    """A view of the experiment at a server, and one of its journal."""
     directory = experiment(tmp_path)
     report = call(sync_experiment(directory, client, asyncio.to_thread))
     assert report.left_behind is None
@@ -170,6 +177,16 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
 def test_the_server_answers_as_the_journal_does(views: Views, question: str) -> None:
     remote, local = views
     assert repr(QUESTIONS[question](remote)) == repr(QUESTIONS[question](local))  # NaN is not equal to itself
+
+
+def test_what_comes_in_many_pages_is_whole(tmp_path: Path, call: Call) -> None:
+    """Of a server whose pages have room for an item or two, a view gives what the journal does."""
+    with EmbeddedServer(data=tmp_path / "server", page_bytes=150) as server:
+        client = Client(AiohttpTransport(server.url, lambda: Token(server.admin_token)))
+        remote, local = sent(tmp_path, client, call)
+        assert remote.read(TRAIN, 7, 50) == local.read(TRAIN, 7, 50)
+        for question in ("stats", "metrics", "logs", "params", "tracks", "files", "by time"):
+            assert repr(QUESTIONS[question](remote)) == repr(QUESTIONS[question](local)), question
 
 
 def test_arrays_are_the_same_to_the_last_bit(views: Views) -> None:

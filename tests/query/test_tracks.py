@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.journal.blocks import Block
 from ml_dash.query.journal_view import JournalView
-from ml_dash.query.tracks import TrackQuery, find_by_time, renderer
+from ml_dash.query.stretches import Stretch, blocks_by_time
+from ml_dash.query.tracks import Earliest, TrackQuery, find_by_time, renderer
 from ml_dash.series import Kind, Series
-from tests.support.view_journals import SECOND, write_rows
+from tests.support.view_journals import SECOND, block_of, write_rows
 
 POSE = Series(Kind.TRACK, "robot/pose")
 
@@ -198,3 +200,69 @@ def test_parquet_without_pyarrow_says_what_to_install(
 def test_bounds_are_times_that_a_database_can_compare(seconds: float) -> None:
     for bound in (*TrackQuery(seconds).bounds_ns, *TrackQuery(None, seconds).bounds_ns):
         assert bound is None or -(2**63) <= bound < 2**63
+
+
+# few times, so that many meet; rows of some length, so that bytes are what a page ends by
+disorder = st.lists(
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["a", "b" * 40])), min_size=1, max_size=6),
+    max_size=6,
+)
+
+
+@given(disorder, st.integers(1, 5), st.integers(1, 300), st.sampled_from([None, ["x"], ["none"]]))
+def test_pages_of_entries_are_all_of_them_once(
+    written: list[list[tuple[int, str]]], limit: int, size: int, columns: list[str] | None
+) -> None:
+    """Whatever order they came in, and however small the pages."""
+    blocks: list[tuple[int, Block]] = []
+    count = 0
+    for rows in written:
+        fields = [
+            (time, {"x" if len(text) == 1 else "y": count + at, "z": text})
+            for at, (time, text) in enumerate(rows)
+        ]
+        blocks.append((count, block_of(POSE, fields)))
+        count += len(rows)
+    query = TrackQuery(columns=columns)
+    paged: list[dict[str, Any]] = []
+    after: int | None = None
+    for _ in range(count + 1):
+        page = Earliest(query, after, limit, size)
+        for start, block in blocks:
+            page.add(start, block)
+        found = page.entries()
+        assert len(found) <= limit
+        paged += [entry for _, entry in found]
+        if page.ceiling is None:
+            break
+        after = page.last_ns
+    else:
+        pytest.fail("the pages have no end")
+    assert paged == query.entries(blocks)
+
+
+def test_a_page_of_a_long_track_reads_what_is_on_it() -> None:
+    """Blocks lie in any order, and are read in that of their times, up to the end of the page."""
+    rows_of_block, many = 100, 50
+    blocks = {
+        at: block_of(POSE, [((many - at) * 1000 + row, {"x": row}) for row in range(rows_of_block)])
+        for at in range(many)
+    }
+    read: list[int] = []
+
+    def reading(first: int, stop: int) -> Any:
+        for at in range(first // rows_of_block, (stop - 1) // rows_of_block + 1):
+            read.append(at)
+            yield at * rows_of_block, blocks[at]
+
+    stretches = [
+        Stretch(int(block.times[0]), at * rows_of_block, (at + 1) * rows_of_block)
+        for at, block in blocks.items()
+    ]
+    page = Earliest(TrackQuery(), None, 150, 1 << 20)
+    for start, block in blocks_by_time(
+        stretches, reading, lambda ns: page.ceiling is None or ns < page.ceiling
+    ):
+        page.add(start, block)
+    assert [entry["x"] for _, entry in page.entries()] == [*range(100), *range(50)]
+    assert read == [many - 1, many - 2]

@@ -66,7 +66,7 @@ def test_owners_that_a_token_may_not_read_do_not_exist_for_it(
     reader = Client(server.url, made.body["token"])
     assert [record["id"] for record in reader.get("/experiments")["data"]] == [mine]
     assert reader.get("/experiments", owner=f"{owner}x")["total"] == 0
-    assert reader.get(f"/experiments/{mine}/params") == {"params": {}}
+    assert reader.get(f"/experiments/{mine}/params")["params"] == {}
     assert reader.send(mine, frame(1)).status == 403
     assert reader.post("/experiments", {"prefix": f"{owner}/p/n"}).status == 403
     assert reader.ask("DELETE", f"/experiments/{mine}").status == 403
@@ -234,12 +234,16 @@ def test_logs_are_filtered_by_time(client: Client, experiment: str) -> None:
 def test_tracks_are_listed_and_read(client: Client, experiment: str) -> None:
     pose = Series(Kind.TRACK, "pose")
     client.stored(experiment, frame(1, objects(pose, [(NOON + 1, {"x": 1, "y": 2}), (NOON, {"x": 0})])))
-    assert client.get(f"/experiments/{experiment}/tracks") == {"data": [{"topic": "pose", "count": 2}]}
-    entries = client.get(f"/experiments/{experiment}/tracks/entries", topic="pose", columns="y,z")
-    assert entries == {"entries": [{"timestamp": (NOON + 1) / 1e9, "y": 2}], "count": 1}
+    tracks = client.get(f"/experiments/{experiment}/tracks")
+    assert tracks == {"data": [{"topic": "pose", "count": 2}], "total": 1}
+    found = client.get(f"/experiments/{experiment}/tracks/entries", topic="pose", columns="y,z")
+    assert found["entries"] == [{"timestamp": (NOON + 1) / 1e9, "y": 2}]
+    assert (found["count"], found["hasMore"]) == (1, False)
     assert client.get(f"/experiments/{experiment}/tracks/entries", topic="none") == {
         "entries": [],
         "count": 0,
+        "hasMore": False,
+        "cursor": None,
     }
 
 

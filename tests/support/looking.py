@@ -27,11 +27,11 @@ class Server:
         self._token = token
 
     def experiment(self, prefix: str) -> dict[str, Any]:
-        """Return the record of the one experiment with this prefix."""
-        (record,) = [
-            record for record in self.get("/experiments", prefix=prefix)["data"] if record["prefix"] == prefix
+        """Return the whole record of the one experiment with this prefix."""
+        (id_,) = [
+            each["id"] for each in self.get("/experiments", prefix=prefix)["data"] if each["prefix"] == prefix
         ]
-        return cast("dict[str, Any]", record)
+        return cast("dict[str, Any]", self.get(f"/experiments/{id_}"))
 
     def found(self, prefix: str) -> Found:
         """Return all rows and watermarks of an experiment."""

@@ -13,14 +13,19 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, from_msgpack
 from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc, decode_meta, encode_frame, parse_frame_header
 from ml_dash.protocol import FRAMES
+from ml_dash.query.pages import into
 from ml_dash.series import Kind, Series
 from tests.support.project import PROJECT
+
+if TYPE_CHECKING:
+    from ml_dash.server.catalogue.experiments import Experiments
+    from ml_dash.server.rows.library import Library
 
 API = "/api/v1"
 WRITER = "0123456789abcdef-1f-89abcdef"
@@ -266,3 +271,9 @@ def frame_around(seq: int, meta: bytes, data: bytes = b"") -> bytes:
     """A frame with right checksums around any meta and data."""
     checked = FRAME_HEADER.pack(SYNC, len(meta), len(data), seq, data_crc(seq, data), 0)[:-4]
     return checked + zlib.crc32(meta, zlib.crc32(checked)).to_bytes(4, "little") + meta + data
+
+
+def page_of(library: Library | Experiments, *asked: Any) -> dict[str, Any]:
+    """A page of experiments, with what was listed in it."""
+    data: list[Any] = []
+    return {"data": data, **library.listing(into(data), *asked)}

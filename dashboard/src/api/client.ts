@@ -5,7 +5,7 @@ import { decode } from "./json";
 
 const API = "/api/v1";
 
-type Argument = string | number | boolean | null | undefined;
+type Argument = string | number | boolean | readonly string[] | null | undefined;
 
 /** An answer that is an error; status 0 where there was no answer. */
 export class ApiError extends Error {
@@ -18,15 +18,37 @@ export class ApiError extends Error {
   }
 }
 
-/** Ask for `path` below /api/v1; arguments that are null or undefined are left out. */
+/** Ask for `path` below /api/v1; arguments that are null or undefined are left out, and a list is given item by item. */
 export function get<T>(path: string, params: Record<string, Argument> = {}, signal?: AbortSignal): Promise<T> {
   return send<T>("GET", withQuery(path, params), undefined, signal);
+}
+
+/** An answer that says where the next one begins; a server bounds each by bytes, whatever the limit. */
+interface Page {
+  hasMore: boolean;
+  cursor: string | null;
+}
+
+/** Ask for all pages, one after the other; one without a cursor is the last. */
+export async function* pages<T extends Page>(
+  path: string,
+  params: Record<string, Argument>,
+  signal?: AbortSignal,
+): AsyncGenerator<T, void> {
+  let cursor: string | null = null;
+  do {
+    const page: T = await get<T>(path, { ...params, cursor }, signal);
+    yield page;
+    cursor = page.hasMore ? page.cursor : null;
+  } while (cursor);
 }
 
 function withQuery(path: string, params: Record<string, Argument>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
-    if (value !== null && value !== undefined) query.append(name, String(value));
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined) query.append(name, String(each));
+    }
   }
   return query.size ? `${path}?${query}` : path;
 }

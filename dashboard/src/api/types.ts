@@ -105,13 +105,17 @@ export interface components {
         };
         /**
          * Entries
-         * @description Entries of a track, by time.
+         * @description A page of entries of a track, by time.
          */
         Entries: {
             entries: {
                 [key: string]: unknown;
             }[];
+            /** @description How many entries are in this page. */
             count: number;
+            hasMore: boolean;
+            /** @description Where the page ends, also that of the last one; null where no entry is in it. */
+            cursor: string | null;
         };
         /**
          * Error
@@ -146,7 +150,6 @@ export interface components {
             project: string;
             folder: string;
             name: string;
-            readme: string | null;
             tags: string[];
             bindrs: string[];
             metadata: {
@@ -166,18 +169,50 @@ export interface components {
             rows: number;
             deletedAt: string | null;
             problem?: string | null;
+            readme: string | null;
         };
         /**
          * Experiments
          * @description A page of experiments.
          */
         Experiments: {
-            data: components["schemas"]["Experiment"][];
+            data: components["schemas"]["ListedExperiment"][];
             total: number;
             hasMore: boolean;
             cursor: string | null;
             /** @description With which to ask later for what has changed. */
             asOf: string;
+        };
+        /**
+         * ListedExperiment
+         * @description An experiment, as lists have it.
+         */
+        ListedExperiment: {
+            id: string;
+            prefix: string;
+            owner: string;
+            project: string;
+            folder: string;
+            name: string;
+            tags: string[];
+            bindrs: string[];
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            status: string | null;
+            stale: boolean;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            startedAt: string | null;
+            endedAt: string | null;
+            lastActivity: string | null;
+            host: string | null;
+            error: string | null;
+            rows: number;
+            deletedAt: string | null;
+            problem?: string | null;
         };
         /**
          * File
@@ -261,7 +296,7 @@ export interface components {
         };
         /**
          * Metrics
-         * @description Metrics, in order of first appearance.
+         * @description A page of metrics, in order of first appearance; ask for more by how many are known.
          */
         Metrics: {
             data: components["schemas"]["Metric"][];
@@ -370,12 +405,14 @@ export interface components {
         };
         /**
          * Params
-         * @description Flat parameters.
+         * @description A page of flat parameters.
          */
         Params: {
             params: {
                 [key: string]: unknown;
             };
+            hasMore: boolean;
+            cursor: string | null;
         };
         /**
          * Part
@@ -499,9 +536,11 @@ export interface components {
             lastValue: unknown;
             firstDataAt: string | null;
             lastDataAt: string | null;
+            /** @description A page of them; ask for more by how many are known. */
             fields: {
                 [key: string]: components["schemas"]["FieldStats"];
             };
+            fieldsTotal: number;
         };
         /**
          * FieldStats
@@ -521,10 +560,12 @@ export interface components {
         };
         /**
          * Tokens
-         * @description All tokens.
+         * @description A page of tokens.
          */
         Tokens: {
             data: components["schemas"]["Token"][];
+            hasMore: boolean;
+            cursor: string | null;
         };
         /**
          * Token
@@ -544,10 +585,11 @@ export interface components {
         };
         /**
          * Tracks
-         * @description All tracks.
+         * @description A page of tracks, in order of first appearance; ask for more by how many are known.
          */
         Tracks: {
             data: components["schemas"]["Track"][];
+            total: number;
         };
         /**
          * Track
@@ -577,7 +619,6 @@ export interface components {
             project: string;
             folder: string;
             name: string;
-            readme: string | null;
             tags: string[];
             bindrs: string[];
             metadata: {
@@ -597,19 +638,24 @@ export interface components {
             rows: number;
             deletedAt: string | null;
             problem?: string | null;
+            readme: string | null;
             created: boolean;
             watermarks: {
                 [key: string]: number;
             };
+            /** @description With which to ask for the rest of them; null where these are all. */
+            watermarksCursor: string | null;
             /** @description The latest time of a row of its runs, parameters or files, in nanoseconds since the epoch. Of these the later one wins: who goes on with the experiment gives theirs later times, whatever its clock. */
             latestNs: number | null;
         };
         /**
          * Values
-         * @description The values of several experiments.
+         * @description The values of several experiments, for tables: of a text only its beginning, with … behind it.
          */
         Values: {
             data: components["schemas"]["ExperimentValues"][];
+            /** @description Experiments that had no room here: ask again for these. */
+            rest: string[];
         };
         /**
          * ExperimentValues
@@ -641,12 +687,14 @@ export interface components {
         };
         /**
          * Watermarks
-         * @description The watermark of each writer.
+         * @description A page of the watermarks of the writers.
          */
         Watermarks: {
             watermarks: {
                 [key: string]: number;
             };
+            hasMore: boolean;
+            cursor: string | null;
         };
         /**
          * Whoami
@@ -684,6 +732,7 @@ export type ErrorDetails = components['schemas']['ErrorDetails'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Experiment = components['schemas']['Experiment'];
 export type Experiments = components['schemas']['Experiments'];
+export type ListedExperiment = components['schemas']['ListedExperiment'];
 export type File = components['schemas']['File'];
 export type Files = components['schemas']['Files'];
 export type Health = components['schemas']['Health'];

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from ml_dash.server.accounts.grants import Principal, Scope
 from ml_dash.server.db.tables import TOKEN_GRANTS, TOKENS
@@ -21,6 +21,7 @@ FRESH_SECONDS = 0.75
 """How long an answer holds: a revocation, also by another process, is seen within a second."""
 # of valid and of invalid ones each: some hundred bytes a token
 _TOKENS_MAX = 4096
+_AT_ONCE = 20
 _SAME_NAMES = ("name", "admin", "created_by", "created_ns", "expires_ns", "revoked_ns", "used_ns")
 """The columns with the names of the fields of a record."""
 
@@ -97,6 +98,30 @@ def find_records(connection: Connection, *conditions: ColumnElement[bool]) -> Se
 def find_record(connection: Connection, *conditions: ColumnElement[bool]) -> TokenRecord | None:
     """Return the first token that meets the conditions."""
     return next(iter(find_records(connection, *conditions)), None)
+
+
+def token_page(
+    connection: Connection, take: Callable[[TokenRecord], bool], limit: int, after: tuple[int, str] | None
+) -> tuple[int, str] | None:
+    """Give a page of the tokens to `take`, oldest first; return where the next one begins, None at the end.
+
+    `after` is where the page before ended: the time and the id of its last token.
+    """
+    place = tuple_(TOKENS.c.created_ns, TOKENS.c.id)
+    query = select(TOKENS.c.created_ns, TOKENS.c.id).order_by(TOKENS.c.created_ns, TOKENS.c.id)
+    if after is not None:
+        query = query.where(place > tuple_(*after))
+    # one more than is asked for: whether it is there says whether there is another page
+    found = [(row.created_ns, row.id) for row in connection.execute(query.limit(limit + 1))]
+    taken = 0
+    # some at a time: each may have thousands of grants
+    for start in range(0, len(found[:limit]), _AT_ONCE):
+        ids = [id_ for _, id_ in found[start : min(start + _AT_ONCE, limit)]]
+        for record in find_records(connection, TOKENS.c.id.in_(ids)):
+            if not take(record):
+                return found[taken - 1]
+            taken += 1
+    return found[taken - 1] if len(found) > taken and taken else None
 
 
 class Known(NamedTuple):

@@ -35,6 +35,7 @@ from ml_dash.protocol import (
     SESSION_COOKIE,
     TAGS_ASKED_MAX,
     TEXT_MAX,
+    TEXTS_ASKED_MAX,
     WIDTH_DEFAULT,
     WIDTH_MAX,
     WRITER_PATTERN,
@@ -112,7 +113,16 @@ OPENAPI = Route("GET", f"{API}/openapi.json", "Return this document.", {200: JSO
 
 WHOAMI = Route("GET", f"{API}/whoami", "Say what the token may do.", {200: shapes.Whoami})
 REVOKE_SELF = Route("DELETE", f"{API}/tokens/self", "Revoke the token used.", {200: shapes.Revoked}, (507,))
-TOKENS = _admin("GET", f"{API}/tokens", "List all tokens.", shapes.Tokens)
+
+
+class ListTokens(Query):
+    """Which tokens."""
+
+    limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_MAX
+    cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
+
+
+TOKENS = _admin("GET", f"{API}/tokens", "List the tokens, oldest first.", shapes.Tokens, query=ListTokens)
 CREATE_TOKEN = Route(
     "POST",
     f"{API}/tokens",
@@ -232,6 +242,10 @@ class ListExperiments(Query):
     search: Annotated[str, _text("Words in the prefix, a tag or the readme, in any case.", 1000)] | None = (
         None
     )
+    text: Annotated[
+        tuple[Annotated[str, Meta(max_length=1000)], ...],
+        Meta(max_length=TEXTS_ASKED_MAX, description="As search, each with the blanks that are in it."),
+    ] = ()
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
     cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
     changed_since: _AsOf | None = None
@@ -249,7 +263,7 @@ UPSERT = Route(
 EXPERIMENTS = Route(
     "GET",
     f"{API}/experiments",
-    "List experiments of the owners that the token may read, newest first.",
+    "List experiments of the owners that the token may read, newest first, without their readmes.",
     {200: shapes.Experiments},
     query=ListExperiments,
 )
@@ -299,7 +313,26 @@ PUT_BODY = Route(
 # --- frames and rows
 
 
-WRITERS = _reading("writers", "Return how far the frames of each writer are stored.", shapes.Watermarks)
+class WritersPage(Query):
+    """Which writers."""
+
+    limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
+    cursor: (
+        Annotated[
+            str,
+            Meta(
+                description="The cursor of the page before.",
+                pattern=f"^{WRITER_PATTERN}$",
+                extra={"remedy": "give the cursor of the page before"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+WRITERS = _reading(
+    "writers", "Return how far the frames of each writer are stored.", shapes.Watermarks, WritersPage
+)
 POST_FRAMES = _writing(
     "POST",
     "writers/{writer}/frames",
@@ -348,11 +381,25 @@ class LogsPage(_Page):
     until: _Until | None = None
 
 
-class MetricsPage(Query):
-    """Which metrics."""
+class SeriesPage(Query):
+    """Which metrics, or tracks."""
 
     start: Annotated[int, _whole("How many to leave out: those that are known already.")] = 0
-    limit: Annotated[int, _whole("How many at most; all without.")] | None = None
+    limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
+
+
+class ParamsPage(Query):
+    """Which parameters."""
+
+    limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
+    cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
+
+
+class StatsPage(MetricName):
+    """Which metric, and which of its fields."""
+
+    start: Annotated[int, _whole("How many fields to leave out: those that are known already.")] = 0
+    limit: Annotated[int, _whole("How many fields at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
 
 
 class Chart(MetricName, kw_only=True):
@@ -390,14 +437,16 @@ class TrackEntries(Query):
     start: _Since | None = None
     end: _Until | None = None
     columns: Annotated[str, _text("Fields to keep, with commas between them.")] | None = None
+    limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX, 1)] = READ_LIMIT_MAX
+    cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
 
 
-PARAMS = _reading("params", "Return flat parameters.", shapes.Params)
+PARAMS = _reading("params", "Return flat parameters.", shapes.Params, ParamsPage)
 RUN = _reading("run", "Return the status of the run.", shapes.Run)
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
-METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, MetricsPage)
+METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, SeriesPage)
 ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)
-STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, MetricName)
+STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, StatsPage)
 SERIES = _reading(
     "metrics/series", "Return one field of a metric, in at most `width` buckets.", shapes.Series, Chart
 )
@@ -407,7 +456,7 @@ BLOCKS = _reading(
     FRAMES,
     BlocksRange,
 )
-TRACKS = _reading("tracks", "List all tracks.", shapes.Tracks)
+TRACKS = _reading("tracks", "List the tracks, in order of first appearance.", shapes.Tracks, SeriesPage)
 ENTRIES = _reading("tracks/entries", "Return entries of a track, by time.", shapes.Entries, TrackEntries)
 
 

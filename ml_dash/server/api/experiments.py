@@ -12,7 +12,7 @@ from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id
 from ml_dash.server.http.access import not_found, principal, require
-from ml_dash.server.http.bodies import answer
+from ml_dash.server.http.bodies import encoded_answer, encoder
 from ml_dash.server.http.query_args import invalid
 
 if TYPE_CHECKING:
@@ -57,12 +57,19 @@ def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
             tag=asked.tag,
             status=asked.status,
             search=asked.search,
+            texts=asked.text,
         )
-        page = await library.query(library.listing, wanted, asked.limit, asked.cursor, asked.changed_since)
-        return answer(request, page)
+
+        def fill() -> bytes:
+            page = bind.page(request)
+            rest = library.listing(page.take, wanted, asked.limit, asked.cursor, asked.changed_since)
+            return page.body("data", rest)
+
+        return encoded_answer(request, await library.query(fill))
 
     async def record(request: web.Request, found: Found) -> web.Response:
-        return answer(request, await library.query(library.record, found.id))
+        encode = encoder(request)
+        return encoded_answer(request, await library.query(lambda: encode(library.record(found.id))))
 
     return [bind(contract.EXPERIMENTS, listing), bind(contract.RECORD, record)]
 
@@ -80,13 +87,18 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         if new.metadata is not None:
             _check_packable(new.metadata)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata)
-        record = await store.database.run(
-            experiments.upsert, identity, description, recreate=new.recreate, anew=new.anew
-        )
-        return answer(request, record, status=201 if record["created"] else 200)
+        encode = encoder(request)
+
+        def store_it() -> tuple[bytes, int]:
+            record = experiments.upsert(identity, description, recreate=new.recreate, anew=new.anew)
+            return encode(record), 201 if record["created"] else 200
+
+        body, status = await store.database.run(store_it)
+        return encoded_answer(request, body, status=status)
 
     async def delete(request: web.Request, found: Found) -> web.Response:
-        return answer(request, await store.database.run(experiments.delete, found.id))
+        encode = encoder(request)
+        return encoded_answer(request, await store.database.run(lambda: encode(experiments.delete(found.id))))
 
     return [bind(contract.UPSERT, upsert, permit=permit), bind(contract.DELETE, delete)]
 

@@ -17,7 +17,7 @@ from ml_dash.server.api import contract
 from ml_dash.server.blobs.reading import LostObjectError
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.http.answers import stream
-from ml_dash.server.http.bodies import answer
+from ml_dash.server.http.bodies import encoded_answer, encoder
 
 if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import Found
@@ -70,16 +70,20 @@ def file_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
             versions=asked.versions,
             deleted=asked.deleted,
         )
+
+        def fill() -> bytes:
+            page = bind.page(request)
+            rest = library.view(found.id).files_into(page.take, query, asked.limit, asked.cursor)
+            return page.body("data", rest)
+
         try:
-            page = await library.query(
-                lambda: library.view(found.id).files_page(query, asked.limit, asked.cursor)
-            )
-            return answer(request, page)
+            return encoded_answer(request, await library.query(fill))
         except InvalidArgumentError as error:
             raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
     async def record(request: web.Request, found: Found) -> web.Response:
-        return answer(request, await _row(library, found, request))
+        row, encode = await _row(library, found, request), encoder(request)
+        return encoded_answer(request, await library.query(encode, row))
 
     async def content(request: web.Request, found: Found) -> web.StreamResponse:
         row = await _row(library, found, request)

@@ -9,9 +9,9 @@ from ml_dash.protocol import CLOCK_HEADER, FRAMES, INDEX_MAX, WRITER_PATTERN, Er
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import PRINCIPAL, require
-from ml_dash.server.http.bodies import answer, read_body
+from ml_dash.server.http.bodies import answer, encoded_answer, read_body
 from ml_dash.server.http.query_args import invalid
-from ml_dash.shapes import Watermark, Watermarks
+from ml_dash.shapes import Watermark
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Scope
     from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.budget import Memory
+    from ml_dash.server.http.paging import Page
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
@@ -56,18 +57,29 @@ def frame_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDe
             except ApiError as error:
                 # so the client goes on at the right frame without asking first
                 if error.code == ErrorCode.DAMAGED:
-                    known = await store.query(store.experiments.watermarks, experiment_id)
-                    error.details["watermark"] = known.get(writer, 0)
+                    known = await store.query(store.experiments.watermark, experiment_id, writer)
+                    error.details["watermark"] = known
                 raise
             store.telemetry.body_bytes.inc(len(body))
             watermark = await store.ingest.submit(experiment_id, writer, body, _sent_ns(request))
         return answer(request, Watermark(watermark=watermark))
 
-    async def writers(request: web.Request, found: Found) -> web.Response:
-        watermarks = await store.query(store.experiments.watermarks, found.id)
-        return answer(request, Watermarks(watermarks=watermarks))
+    async def writers(request: web.Request, found: Found, asked: contract.WritersPage) -> web.Response:
+        body = await store.query(_watermarks, store, bind.page(request), found.id, asked)
+        return encoded_answer(request, body)
 
     return [bind(contract.POST_FRAMES, frames, authorized), bind(contract.WRITERS, writers)]
+
+
+def _watermarks(store: Store, page: Page, experiment_id: str, asked: contract.WritersPage) -> bytes:
+    # one more than is asked for: whether it is there says whether there is another page
+    known = store.experiments.watermarks(experiment_id, asked.limit + 1, asked.cursor)
+    for writer, watermark in known[: asked.limit]:
+        if not page.take_named(writer, watermark):
+            break
+    has_more = len(known) > page.count
+    cursor = known[page.count - 1][0] if has_more and page.count else None
+    return page.body("watermarks", {"hasMore": has_more, "cursor": cursor}, is_map=True)
 
 
 def _sent_ns(request: web.Request) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -9,12 +10,14 @@ from aiohttp import web
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import FRAMES, ErrorCode
+from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.answers import stream
 from ml_dash.server.http.bodies import encoded_answer, encoder
+from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,28 +25,47 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import Block
     from ml_dash.query.runs import RunInfo
     from ml_dash.server.catalogue.records import Found
+    from ml_dash.server.http.paging import Page
     from ml_dash.server.http.query_args import Query
     from ml_dash.server.http.routing import Binder, Route
     from ml_dash.server.rows.library import Library, ServedView
 
 
+_MAPS = frozenset({"params", "fields"})
+"""The fields of answers whose items have names; those of others are lists."""
+
+
 def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes."""
 
-    def asking(route: Route, ask: Callable[[Any, ServedView], Any]) -> web.RouteDef:
+    def answering(route: Route, make: Callable[[web.Request, Any, ServedView], bytes]) -> web.RouteDef:
         async def handler(
             request: web.Request, found: Found, asked: Query | None = None
         ) -> web.StreamResponse:
-            encode = encoder(request)
             try:
-                # ten thousand rows take a while to write down as well: not on the event loop
+                # thousands of rows take a while to write down as well: not on the event loop
                 return encoded_answer(
-                    request, await library.query(lambda: encode(ask(asked, library.view(found.id))))
+                    request, await library.query(lambda: make(request, asked, library.view(found.id)))
                 )
             except InvalidArgumentError as error:
                 raise ApiError(400, ErrorCode.INVALID, str(error)) from None
 
         return bind(route, handler)
+
+    def asking(route: Route, ask: Callable[[Any, ServedView], Any]) -> web.RouteDef:
+        return answering(route, lambda request, asked, view: encoder(request)(ask(asked, view)))
+
+    def listing(
+        route: Route, fill: Callable[[Page, Any, ServedView], dict[str, Any]], field: str = "data"
+    ) -> web.RouteDef:
+        def make(request: web.Request, asked: Any, view: ServedView) -> bytes:
+            page = bind.page(request)
+            return page.body(field, fill(page, asked, view), is_map=field in _MAPS)
+
+        return answering(route, make)
+
+    def earliest(page: Page, asked: contract.TrackEntries, view: ServedView) -> dict[str, Any]:
+        return _entries(page, asked, view, bind.page_bytes)
 
     async def blocks(request: web.Request, found: Found, asked: contract.BlocksRange) -> web.StreamResponse:
         view = await library.query(library.view, found.id)
@@ -53,30 +75,72 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         return await stream(request, response, first, lambda: library.query(next, frames, b""))
 
     return [
-        asking(contract.PARAMS, lambda _, view: {"params": view.params()}),
+        listing(contract.PARAMS, _params, "params"),
         asking(contract.RUN, lambda _, view: _run(view.run())),
-        asking(contract.LOGS, _logs),
-        asking(contract.METRICS, _metrics),
-        asking(contract.ROWS, _rows),
-        asking(contract.STATS, lambda asked, view: view.stats(Series(Kind.METRIC, asked.name))),
+        listing(contract.LOGS, _logs),
+        listing(contract.METRICS, _metrics),
+        listing(contract.ROWS, _rows),
+        listing(contract.STATS, _stats, "fields"),
         asking(contract.SERIES, _chart),
-        asking(contract.TRACKS, lambda _, view: {"data": view.tracks()}),
-        asking(contract.ENTRIES, _entries),
+        listing(contract.TRACKS, _tracks),
+        listing(contract.ENTRIES, earliest, "entries"),
         bind(contract.BLOCKS, blocks),
     ]
 
 
-def _metrics(asked: contract.MetricsPage, view: ServedView) -> dict[str, Any]:
-    metrics, stop = view.metrics(), None if asked.limit is None else asked.start + asked.limit
-    return {"data": metrics[asked.start : stop], "total": len(metrics)}
+def _params(page: Page, asked: contract.ParamsPage, view: ServedView) -> dict[str, Any]:
+    items = list(view.params().items())
+    # by the name that the page before ended with: a number would leave some out where one before them is gone
+    start = 0 if asked.cursor is None else _place_behind([name for name, _ in items], asked.cursor)
+    for name, value in items[start : start + asked.limit]:
+        if not page.take_named(name, value):
+            break
+    end = start + page.count
+    has_more = end < len(items)
+    return {"hasMore": has_more, "cursor": _digest(items[end - 1][0]) if has_more and page.count else None}
 
 
-def _rows(asked: contract.RowsPage, view: ServedView) -> dict[str, Any]:
-    return view.read(Series(Kind.METRIC, asked.name), asked.start_index, asked.limit)
+def _place_behind(names: list[str], cursor: str) -> int:
+    for at, name in enumerate(names, 1):
+        if _digest(name) == cursor:
+            return at
+    raise ApiError(
+        400,
+        ErrorCode.INVALID,
+        f"cursor={cursor!r:.100} is of no parameter that there is now: ask for all again, without it",
+    )
 
 
-def _logs(asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:
-    return view.logs(asked.level, asked.search, asked.start_index, asked.limit, asked.since, asked.until)
+def _digest(name: str) -> str:
+    # names may be longer than any URL
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _metrics(page: Page, asked: contract.SeriesPage, view: ServedView) -> dict[str, Any]:
+    return {"total": view.metrics_into(page.take, asked.start, asked.limit)}
+
+
+def _tracks(page: Page, asked: contract.SeriesPage, view: ServedView) -> dict[str, Any]:
+    return {"total": view.tracks_into(page.take, asked.start, asked.limit)}
+
+
+def _rows(page: Page, asked: contract.RowsPage, view: ServedView) -> dict[str, Any]:
+    return view.read_into(page.take, Series(Kind.METRIC, asked.name), asked.start_index, asked.limit)
+
+
+def _logs(page: Page, asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:
+    return view.logs_into(
+        page.take, asked.level, asked.search, asked.start_index, asked.limit, asked.since, asked.until
+    )
+
+
+def _stats(page: Page, asked: contract.StatsPage, view: ServedView) -> dict[str, Any]:
+    stats = view.stats(Series(Kind.METRIC, asked.name))
+    fields = list(stats.pop("fields").items())
+    for name, field in fields[asked.start : asked.start + asked.limit]:
+        if not page.take_named(name, field):
+            break
+    return {**stats, "fieldsTotal": len(fields)}
 
 
 def _chart(asked: contract.Chart, view: ServedView) -> dict[str, Any]:
@@ -84,9 +148,31 @@ def _chart(asked: contract.Chart, view: ServedView) -> dict[str, Any]:
     return view.chart(series, asked.field, asked.x or "index", asked.start, asked.stop, asked.width)
 
 
-def _entries(asked: contract.TrackEntries, view: ServedView) -> dict[str, Any]:
+def _entries(page: Page, asked: contract.TrackEntries, view: ServedView, page_bytes: int) -> dict[str, Any]:
     columns = None if asked.columns is None else asked.columns.split(",")
-    return view.track(asked.topic, asked.start, asked.end, columns)
+    query = TrackQuery(asked.start, asked.end, columns)
+    after_ns = None if asked.cursor is None else _time_of(asked.cursor)
+    found = view.earliest(asked.topic, query, after_ns, asked.limit, page_bytes)
+    # where columns leave all out there is a page without entries, and yet more behind it
+    last_ns, has_more = found.last_ns, found.ceiling is not None
+    shown_ns = after_ns
+    for time_ns, entry in found.entries():
+        if not page.take(entry):
+            last_ns, has_more = shown_ns, True
+            break
+        shown_ns = time_ns
+    return {
+        "count": page.count,
+        "hasMore": has_more,
+        "cursor": None if last_ns is None else write_cursor([last_ns]),
+    }
+
+
+def _time_of(cursor: str) -> int:
+    match read_cursor(cursor):
+        case [int() as time_ns] if -(2**63) <= time_ns < 2**63:
+            return time_ns
+    raise invalid_cursor(cursor)
 
 
 def _run(run: RunInfo) -> dict[str, Any]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from ml_dash import shapes
+import msgspec
+
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, ErrorCode
 from ml_dash.server.accounts.grants import Principal, Scope, check_owner, parse_scope
+from ml_dash.server.accounts.token_records import token_page
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import time_or_none
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import principal
-from ml_dash.server.http.bodies import answer
+from ml_dash.server.http.bodies import answer, encoded_answer
+from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.shapes import CreatedToken, Grant, NewToken, Revoked, ScopeWord, Token, Whoami
 
 if TYPE_CHECKING:
@@ -37,9 +40,21 @@ def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:
         await run(tokens.revoke, token_id)
         return answer(request, Revoked(token_id=token_id, revoked=True))
 
-    async def list_tokens(request: web.Request) -> web.Response:
-        records = await run(tokens.list)
-        return answer(request, shapes.Tokens(data=[token_answer(record) for record in records]))
+    async def list_tokens(request: web.Request, asked: contract.ListTokens) -> web.Response:
+        after = None if asked.cursor is None else _place(asked.cursor)
+
+        def fill() -> bytes:
+            page = bind.page(request)
+
+            def take(record: TokenRecord) -> bool:
+                return page.take(msgspec.to_builtins(token_answer(record)))
+
+            with tokens.database.read() as connection:
+                place = token_page(connection, take, asked.limit, after)
+            cursor = None if place is None else write_cursor(place)
+            return page.body("data", {"hasMore": place is not None, "cursor": cursor})
+
+        return encoded_answer(request, await run(fill))
 
     async def create_token(request: web.Request, new: NewToken) -> web.Response:
         try:
@@ -72,6 +87,15 @@ def account_routes(bind: Binder, tokens: Tokens) -> list[web.RouteDef]:
         bind(contract.CREATE_TOKEN, create_token, permit=_check_grants),
         bind(contract.REVOKE_TOKEN, revoke_token),
     ]
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    match read_cursor(cursor):
+        case [int() as created_ns, str() as token_id] if (
+            -(2**63) <= created_ns < 2**63 and token_id.isascii() and token_id.isprintable()
+        ):
+            return created_ns, token_id
+    raise invalid_cursor(cursor)
 
 
 def token_answer(record: TokenRecord) -> Token:

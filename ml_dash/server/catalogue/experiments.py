@@ -10,12 +10,14 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.blocks import to_msgpack
+from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
 from ml_dash.server.catalogue.records import STALE, Found, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.succession import succeed
+from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import EXPERIMENTS, SERIES, TAGS, WRITERS
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
@@ -23,10 +25,11 @@ from ml_dash.status import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from ml_dash.clock import Clock
     from ml_dash.identity import Identity
+    from ml_dash.query.pages import Take
     from ml_dash.server.catalogue.records import Description, ExperimentFilter
     from ml_dash.server.db.database import Database
 
@@ -35,6 +38,11 @@ _ALPHABET = string.ascii_lowercase + string.digits
 _ID_LENGTH = 20
 # the second finds what the other process created, unless that was undone; it never takes all of them
 _ATTEMPTS = 3
+_WRITERS_TOLD = 1000
+"""Watermarks in the answer to an upsert; the rest is on the pages of ``…/writers``."""
+# words are as long as the readme, and only looked in
+_FULL = tuple(column for column in EXPERIMENTS.c if column.name != "words")
+_LISTED = tuple(column for column in _FULL if column.name != "readme")
 
 
 class Experiments:
@@ -86,41 +94,68 @@ class Experiments:
             ApiError: 404 or 410.
         """
         with self._database.read() as connection:
+            return self._record(connection, experiment_id, _FULL)
+
+    def brief(self, experiment_id: str) -> dict[str, Any]:
+        """Return an experiment's record as lists have it, without the readme.
+
+        Raises:
+            ApiError: 404 or 410.
+        """
+        with self._database.read() as connection:
             return self._record(connection, experiment_id)
 
     def listing(
-        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
+        self,
+        take: Take,
+        where: ExperimentFilter,
+        limit: int,
+        cursor: str | None,
+        changed_since: str | None = None,
     ) -> dict[str, Any]:
-        """Return a page of records, see `ml_dash.server.rows.library.Library.listing`.
+        """Give a page of records to `take`, see `ml_dash.server.rows.library.Library.listing`.
 
         Raises:
             ApiError: 400: the cursor or `changed_since` is invalid.
         """
         now = self._clock.time_ns()
+        columns = EXPERIMENTS.c
         conditions = self._conditions(where, now)
         after = [] if cursor is None else [_behind(cursor)]
-        order = (EXPERIMENTS.c.created_ns.desc(), EXPERIMENTS.c.id.desc())
+        size = size_of(columns.tags, columns.bindrs, columns.metadata, columns.error)
         with self._database.read() as connection:
             as_of = seen(connection, now)
             if changed_since is not None:
                 conditions = [*conditions[1:], self._changed(parse_seen(changed_since, as_of))]
-            query = select(EXPERIMENTS).where(*conditions, *after)
+            query = select(columns.id, columns.created_ns, size).where(*conditions, *after)
             # counted each time: filters combine freely, so there is no number that could be kept
             total = connection.execute(
                 select(func.count()).select_from(EXPERIMENTS).where(*conditions)
             ).scalar_one()
+            order = (columns.created_ns.desc(), columns.id.desc())
             # one more than is asked for: whether it is there says whether there is another page
-            rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
-            records = self._records(connection, rows[:limit], now)
-        has_more = len(rows) > limit
-        last = rows[limit - 1] if has_more and limit else None
+            found = connection.execute(query.order_by(*order).limit(limit + 1)).all()
+            taken = self._take(connection, [(id_, length) for id_, _, length in found[:limit]], take, now)
+        has_more = len(found) > taken
+        last = found[taken - 1] if has_more and taken else None
         return {
-            "data": records,
             "total": total,
             "hasMore": has_more,
             "cursor": None if last is None else write_cursor([last.created_ns, last.id]),
             "asOf": str(as_of),
         }
+
+    def _take(self, connection: Connection, keys: Sequence[tuple[str, int]], take: Take, now: int) -> int:
+        """Give the records of these ids, with their sizes, to `take`; return how many it took."""
+        taken = 0
+        for batch in batches(keys):
+            query = select(*_LISTED).where(EXPERIMENTS.c.id.in_(batch))
+            records = {each["id"]: each for each in self._records(connection, query, now)}
+            for id_ in batch:
+                if not take(records[id_]):
+                    return taken
+                taken += 1
+        return taken
 
     def delete(self, experiment_id: str) -> dict[str, Any]:
         """Mark an experiment as deleted, and return its record; its data stays.
@@ -136,18 +171,25 @@ class Experiments:
                 .where(EXPERIMENTS.c.id == experiment_id)
                 .values(deleted_ns=now, updated_ns=now, changed=change_mark(connection))
             )
-            row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).one()
-            return self._records(connection, [row], now)[0]
+            return self._records(connection, select(*_FULL).where(EXPERIMENTS.c.id == experiment_id), now)[0]
 
-    def watermarks(self, experiment_id: str) -> dict[str, int]:
-        """Return how far the frames of each writer are stored.
+    def watermark(self, experiment_id: str, writer: str) -> int:
+        """Return how far the frames of a writer are stored; 0 where nothing is known of it."""
+        query = select(WRITERS.c.watermark).where(
+            WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer == writer
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none() or 0
+
+    def watermarks(self, experiment_id: str, limit: int, cursor: str | None) -> list[tuple[str, int]]:
+        """Return how far the frames of each writer are stored, of those behind the one that is the cursor.
 
         Raises:
             ApiError: 404 or 410.
         """
         with self._database.read() as connection:
             self._record(connection, experiment_id)
-            return _watermarks(connection, experiment_id)
+            return _watermarks(connection, experiment_id, limit, cursor)
 
     def _upsert(
         self, identity: Identity, description: Description, *, recreate: bool, anew: bool
@@ -165,27 +207,36 @@ class Experiments:
                     connection, row, lambda: _create(connection, identity, description, now), now
                 )
             elif deleted:
-                raise gone(identity.prefix, watermarks=_watermarks(connection, row.id))
+                known, cursor = _told(_watermarks(connection, row.id, READ_LIMIT_MAX + 1), READ_LIMIT_MAX)
+                raise gone(identity.prefix, watermarks=known, watermarksCursor=cursor)
             else:
                 experiment_id = row.id
                 _change(connection, row, description, now)
-            record = self._record(connection, experiment_id)
+            record = self._record(connection, experiment_id, _FULL)
+            watermarks, cursor = _told(
+                _watermarks(connection, experiment_id, _WRITERS_TOLD + 1), _WRITERS_TOLD
+            )
             return {
                 **record,
                 "created": row is None or deleted,
-                "watermarks": _watermarks(connection, experiment_id),
+                "watermarks": watermarks,
+                "watermarksCursor": cursor,
                 "latestNs": _latest_ns(connection, experiment_id),
             }
 
-    def _record(self, connection: Connection, experiment_id: str) -> dict[str, Any]:
-        row = connection.execute(select(EXPERIMENTS).where(EXPERIMENTS.c.id == experiment_id)).one_or_none()
-        if row is None:
+    def _record(
+        self, connection: Connection, experiment_id: str, columns: Sequence[ColumnElement[Any]] = _LISTED
+    ) -> dict[str, Any]:
+        query = select(*columns).where(EXPERIMENTS.c.id == experiment_id)
+        found = self._records(connection, query, self._clock.time_ns())
+        if not found:
             raise no_such_experiment(experiment_id)
-        if row.deleted_ns is not None:
-            raise gone(row.prefix)
-        return self._records(connection, [row], self._clock.time_ns())[0]
+        if found[0]["deletedAt"] is not None:
+            raise gone(found[0]["prefix"])
+        return found[0]
 
-    def _records(self, connection: Connection, rows: Sequence[Row[Any]], now: int) -> list[dict[str, Any]]:
+    def _records(self, connection: Connection, query: Select[Any], now: int) -> list[dict[str, Any]]:
+        rows = connection.execute(query).all()
         since = self._alive_since(now)
         alive = [row.id for row in rows if row.alive_ns is not None and row.alive_ns >= since]
         runs = open_runs(connection, alive, stale_after=self._stale_after, now_ns=now) if alive else {}
@@ -215,8 +266,8 @@ class Experiments:
             conditions.append(columns.id.in_(with_tag))
         if where.status is not None:
             conditions.append(self._has_status(where.status, now))
-        words = (where.search or "").split()
-        conditions += [columns.words.contains(_findable(word), autoescape=True) for word in words]
+        texts = [*(where.search or "").split(), *where.texts]
+        conditions += [columns.words.contains(_findable(text), autoescape=True) for text in texts]
         return conditions
 
     def _has_status(self, status: str, now: int) -> ColumnElement[bool]:
@@ -298,9 +349,20 @@ def _findable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", " ").casefold()
 
 
-def _watermarks(connection: Connection, experiment_id: str) -> dict[str, int]:
-    query = select(WRITERS.c.writer, WRITERS.c.watermark).where(WRITERS.c.experiment_id == experiment_id)
-    return {row.writer: row.watermark for row in connection.execute(query.order_by(WRITERS.c.writer))}
+def _watermarks(
+    connection: Connection, experiment_id: str, limit: int, cursor: str | None = None
+) -> list[tuple[str, int]]:
+    query = select(WRITERS.c.writer, WRITERS.c.watermark).where(
+        WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer > (cursor or "")
+    )
+    found = connection.execute(query.order_by(WRITERS.c.writer).limit(limit))
+    return [(row.writer, row.watermark) for row in found]
+
+
+def _told(found: Sequence[tuple[str, int]], most: int) -> tuple[dict[str, int], str | None]:
+    """Return the first of these watermarks, and the cursor of the rest; None where there is none."""
+    told = dict(found[:most])
+    return told, found[most - 1][0] if len(found) > most else None
 
 
 def _latest_ns(connection: Connection, experiment_id: str) -> int | None:
@@ -317,6 +379,8 @@ def _latest_ns(connection: Connection, experiment_id: str) -> int | None:
 def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """Return the public form of an experiment; `run` is the run of it that is alive, if there is one."""
     running = run is not None or row.status == RunStatus.RUNNING
+    # lists have no readmes: some are a megabyte long
+    readme = {"readme": row.readme} if hasattr(row, "readme") else {}
     return {
         "id": row.id,
         "prefix": row.prefix,
@@ -324,7 +388,7 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "project": row.project,
         "folder": row.folder,
         "name": row.name,
-        "readme": row.readme,
+        **readme,
         "tags": row.tags,
         "bindrs": row.bindrs,
         "metadata": row.metadata,

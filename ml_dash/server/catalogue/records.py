@@ -38,6 +38,7 @@ class ExperimentFilter:
         tag: Only with this tag.
         status: Only with this status, or `STALE`.
         search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
+        texts: Only where each of these is, blanks and all.
     """
 
     owners: frozenset[str] | None = None
@@ -48,6 +49,7 @@ class ExperimentFilter:
     tag: str | None = None
     status: str | None = None
     search: str | None = None
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ _FORM_SECONDS = 30.0
 # a byte now and then would hold a connection, and memory, for ever; the slowest lines have ten times this
 _LEAST_RATE = 1024
 _FIELDS_MAX = 20
+# one for all: `json.dumps` would make one for each row of a page
+_JSON = json.JSONEncoder(allow_nan=False)
 
 
 def answer(request: web.BaseRequest, body: Any, *, status: int = 200) -> web.Response:
@@ -55,12 +57,12 @@ def answer(request: web.BaseRequest, body: Any, *, status: int = 200) -> web.Res
 
 def encoder(request: web.BaseRequest) -> Callable[[Any], bytes]:
     """Return the function that encodes a body in the form that the client asked for. Any thread may call it."""
-    return to_msgpack if _wants_msgpack(request) else to_json
+    return to_msgpack if wants_msgpack(request) else to_json
 
 
 def encoded_answer(request: web.BaseRequest, body: bytes, *, status: int = 200) -> web.Response:
     """Return an answer whose body the request's `encoder` made."""
-    kind = MSGPACK if _wants_msgpack(request) else f"{JSON}; charset=utf-8"
+    kind = MSGPACK if wants_msgpack(request) else f"{JSON}; charset=utf-8"
     return web.Response(body=body, status=status, headers={"Content-Type": kind})
 
 
@@ -80,9 +82,9 @@ def to_json(value: Any) -> bytes:
     """Return JSON that every parser reads; ASCII, so that lone surrogates survive."""
     try:
         # hardly any body has a NaN: only those that do are copied
-        return json.dumps(value, allow_nan=False).encode()
+        return _JSON.encode(value).encode()
     except (ValueError, TypeError):
-        return json.dumps(_plain(value), allow_nan=False).encode()
+        return _JSON.encode(_plain(value)).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -98,7 +100,8 @@ def _plain(value: Any) -> Any:
     return {"__repr__": repr(value), "__type__": f"{type(value).__module__}.{type(value).__qualname__}"}
 
 
-def _wants_msgpack(request: web.BaseRequest) -> bool:
+def wants_msgpack(request: web.BaseRequest) -> bool:
+    """Say whether the client asks for msgpack, and not for JSON."""
     # weights (;q=) are ignored: our clients name one type, and browsers never name msgpack
     accepted = [part.split(";")[0].strip().lower() for part in request.headers.get("Accept", "").split(",")]
     return MSGPACK in accepted

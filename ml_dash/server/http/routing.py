@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from msgspec import Struct
 
+from ml_dash.protocol import PAGE_BYTES_MAX
 from ml_dash.server.http.access import demand_page, public, reading, require_admin
 from ml_dash.server.http.bodies import read_object
+from ml_dash.server.http.paging import Page
 from ml_dash.server.http.query_args import Query, read_query
 from ml_dash.shapes import Error
 
@@ -102,11 +104,13 @@ class Binder:
         find: Returns the experiment that a request's path names, if the request may do what the scope says.
         body_bytes: How large a body may be.
         body_seconds: How long a body may make no progress.
+        page_bytes: How large the items in one answer of a list may be together.
     """
 
     find: Find
     body_bytes: int
     body_seconds: float
+    page_bytes: int = PAGE_BYTES_MAX
 
     def __call__(
         self, route: Route, handler: Handler, find: Find | None = None, permit: Permit | None = None
@@ -120,6 +124,10 @@ class Binder:
             permit: Checks a body, of known fields, before the types of these are checked.
         """
         return bound(route, self._checking(route, handler, find or self.find, permit))
+
+    def page(self, request: web.Request) -> Page:
+        """Return a page, to be filled with what a request asks for."""
+        return Page(request, self.page_bytes)
 
     def _checking(self, route: Route, handler: Handler, find: Find, permit: Permit | None) -> Handler:
         async def checking(request: web.Request) -> web.StreamResponse:

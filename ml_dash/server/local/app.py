@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import PAGE_BYTES_MAX, ErrorCode
 from ml_dash.server.api.experiments import catalogue_routes, found_experiment
 from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.pages import page_routes
@@ -48,14 +48,16 @@ class LocalStartError(MLDashError, OSError):
     """The pages cannot be served at their address."""
 
 
-def build_local_app(library: LocalLibrary, sessions: OneTimeSessions, port: int) -> web.Application:
+def build_local_app(
+    library: LocalLibrary, sessions: OneTimeSessions, port: int, page_bytes: int = PAGE_BYTES_MAX
+) -> web.Application:
     """Return the application; it refuses requests for other hosts than this machine."""
     access = Access.of(None, sessions, SYSTEM_CLOCK)
     app = web.Application(
         middlewares=[watched, numbered, answered(_explained), only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
     )
-    bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS)
+    bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS, page_bytes)
     app.add_routes(
         [
             health_route(bind, "ml-dash ui"),

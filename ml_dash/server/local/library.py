@@ -10,6 +10,8 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
@@ -32,6 +34,7 @@ from ml_dash.status import RunStatus
 from ml_dash.storage.survey import Survey, survey
 
 if TYPE_CHECKING:
+    from ml_dash.query.pages import Take
     from ml_dash.server.catalogue.records import ExperimentFilter
     from ml_dash.storage.survey import Located
 
@@ -108,8 +111,17 @@ class LocalLibrary:
                 self._note_change(found)
         return self._record(experiment_id, found)
 
+    def brief(self, experiment_id: str) -> dict[str, Any]:
+        """See `Library.brief`."""
+        return _listed(self.record(experiment_id))
+
     def listing(
-        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
+        self,
+        take: Take,
+        where: ExperimentFilter,
+        limit: int,
+        cursor: str | None,
+        changed_since: str | None = None,
     ) -> dict[str, Any]:
         """See `Library.listing`."""
         behind = None if cursor is None else _parse_cursor(cursor)
@@ -124,18 +136,25 @@ class LocalLibrary:
             if (since is None or each.version > since or self._may_be_stale(each))
             and _matches(self._side(each), where)
         ]
-        chosen.sort(key=self._place, reverse=True)
         if where.status is not None:
             # only journals know the status: all of them are read
             chosen = [each for each in chosen if _has_status(self._record(*each), where.status)]
-        rest = [each for each in chosen if behind is None or self._place(each) < behind]
-        deleted = [] if since is None or behind else [told for when, told in gone if when > since]
-        has_more = len(rest) > limit
+        places = [(self._place(each), partial(self._record, *each)) for each in chosen]
+        if since is not None:
+            places += [(_place_of(told), partial(dict, told)) for when, told in gone if when > since]
+        places.sort(key=itemgetter(0), reverse=True)
+        rest = [each for each in places if behind is None or each[0] < behind]
+        taken = 0
+        # one after the other: a record may be read of its journal just now
+        for _, record in rest[:limit]:
+            if not take(_listed(record())):
+                break
+            taken += 1
+        has_more = len(rest) > taken
         return {
-            "data": [*(self._record(*each) for each in rest[:limit]), *deleted],
-            "total": len(chosen) + len(deleted),
+            "total": len(places),
             "hasMore": has_more,
-            "cursor": write_cursor(self._place(rest[limit - 1])) if has_more and limit else None,
+            "cursor": write_cursor(rest[taken - 1][0]) if has_more and taken else None,
             "asOf": f"{self._epoch}.{version}",
         }
 
@@ -219,7 +238,9 @@ class LocalLibrary:
         known = self._known.pop(id_)
         self._views.pop(id_, None)
         self._version += 1
-        deleted = {**self._side(known), **(known.record or {}), "deletedAt": iso_time(time.time_ns())}
+        deleted = _listed(
+            {**self._side(known), **(known.record or {}), "deletedAt": iso_time(time.time_ns())}
+        )
         self._gone[id_] = self._version, deleted
         if len(self._gone) > _GONE_MOST:
             self._forgotten, _ = self._gone.pop(next(iter(self._gone)))
@@ -267,9 +288,18 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
     raise invalid_cursor(cursor)
 
 
+def _place_of(record: dict[str, Any]) -> tuple[str, str]:
+    return record["createdAt"], record["id"]
+
+
+def _listed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as lists have it."""
+    return {name: value for name, value in record.items() if name != "readme"}
+
+
 def _matches(record: dict[str, Any], where: ExperimentFilter) -> bool:
     """Say whether an experiment is asked for, but for its status."""
-    words = (where.search or "").casefold().split()
+    words = [*(where.search or "").casefold().split(), *(each.casefold() for each in where.texts)]
     text = "\n".join([record["prefix"], *record["tags"], record["readme"] or ""]).casefold() if words else ""
     return (
         (where.owners is None or record["owner"] in where.owners)

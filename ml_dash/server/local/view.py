@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.journal_view import JournalView
+from ml_dash.query.stretches import Stretch, blocks_by_time
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.charts.rows import ChartSource
+from ml_dash.server.charts.summaries import gather
 from ml_dash.server.http.cursors import invalid_cursor
 from ml_dash.server.local.blobs import is_here
 from ml_dash.server.local.summaries import Summaries
@@ -16,14 +18,18 @@ from ml_dash.server.rows.library import ServedView
 from ml_dash.storage.blobs import Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.journal.index import JournalIndex
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.pages import Take
     from ml_dash.series import Series
     from ml_dash.storage.survey import Located
 
 _BLOCK_ROWS = 65_536
+_FEW_ROWS = 8192
+"""So many are read as fast as it is looked up which of them to read."""
 
 
 class LocalView(JournalView, ServedView):
@@ -44,16 +50,41 @@ class LocalView(JournalView, ServedView):
             source = ChartSource(index.count(series), summaries, partial(index.blocks, series))
             return chart(source, field, x, start, stop, width)
 
-    def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
-        """See `ServedView.files_page`."""
-        start = 0 if cursor is None else _parse(cursor)
+    def _blocks_by_time(
+        self,
+        rows: JournalIndex,
+        series: Series,
+        since_ns: int | None,
+        until_ns: int | None,
+        is_due: Callable[[int], bool],
+    ) -> Iterator[tuple[int, Block]]:
+        if rows.count(series) <= _FEW_ROWS:
+            return rows.blocks(series)
+        # a journal tells no times of rows before they are read; the summaries do, once they are made
+        known = gather(self._summaries.of(rows, series, 0, rows.count(series)), ())
+        times = zip(known.times["min"].tolist(), known.times["max"].tolist(), strict=True)
+        stretches = [
+            Stretch(min_ns, start, start + count)
+            for (min_ns, max_ns), start, count in zip(
+                times, known.start.tolist(), known.rows.tolist(), strict=True
+            )
+            if (since_ns is None or max_ns >= since_ns) and (until_ns is None or min_ns <= until_ns)
+        ]
+        return blocks_by_time(stretches, partial(rows.blocks, series), is_due)
+
+    def files_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """See `ServedView.files_into`."""
+        start = end = 0 if cursor is None else _parse(cursor)
         rows = self.files(query)
-        has_more = start + limit < len(rows)
+        for row in rows[start : start + limit]:
+            if not take(self._with_availability(row)):
+                break
+            end += 1
+        has_more = end < len(rows)
         return {
-            "data": [self._with_availability(row) for row in rows[start : start + limit]],
             "total": len(rows),
             "hasMore": has_more,
-            "cursor": str(start + limit) if has_more and limit else None,
+            "cursor": str(end) if has_more and end > start else None,
         }
 
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[Block]:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import LargeBinary, and_, func, or_, select
 
 from ml_dash.query.files import FileQuery, FileState, public_row
+from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import BLOBS, EXPERIMENTS, FILES
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery
 
+    from ml_dash.query.pages import Take
     from ml_dash.server.db.database import Database
 
 _STATE = attrgetter(*FileState._fields)
@@ -32,12 +34,14 @@ class FileListing:
         """Return the rows that are asked for, by path and filename, and of each name the newest first."""
         query = query or FileQuery()
         matches = _matcher(query)
-        ordered = _ordered(self._kept(query))
+        ordered = _ordered(self._kept(query, _EVERYTHING))
         with self._database.read() as connection:
             return [_as_row(row) for row in connection.execute(ordered) if matches(row)]
 
-    def page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return at most `limit` of these rows; the cursor is that of the page before.
+    def page_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Give at most `limit` of these rows to `take`; the cursor is that of the page before.
+
+        Returned is where the page ends.
 
         Raises:
             ApiError: 400: the cursor is invalid.
@@ -46,21 +50,33 @@ class FileListing:
         after = None if cursor is None else _parse_cursor(cursor)
         with self._database.read() as connection:
             if query.pattern is None and not query.tags:
-                rows, total = self._database_page(connection, query, limit, after)
+                found, total = self._database_page(connection, query, limit, after)
             else:
-                rows, total = self._filtered_page(connection, query, limit, after)
-        has_more = len(rows) > limit
+                found, total = self._filtered_page(connection, query, limit, after)
+            taken = self._take(connection, [(row.id, row.bytes) for row in found[:limit]], take)
+        has_more = len(found) > taken
         return {
-            "data": [_as_row(row) for row in rows[:limit]],
             "total": total,
             "hasMore": has_more,
-            "cursor": write_cursor(_place_of(rows[limit - 1])) if has_more and limit else None,
+            "cursor": write_cursor(_place_of(found[taken - 1])) if has_more and taken else None,
         }
+
+    def _take(self, connection: Connection, keys: Sequence[tuple[str, int]], take: Take) -> int:
+        """Give the rows of these ids, with their sizes, to `take`; return how many it took."""
+        taken = 0
+        for batch in batches(keys):
+            found = connection.execute(self._rows(_EVERYTHING, FILES.c.id.in_(batch)))
+            rows = {row.id: _as_row(row) for row in found}
+            for id_ in batch:
+                if not take(rows[id_]):
+                    return taken
+                taken += 1
+        return taken
 
     def get(self, file_id: str) -> dict[str, Any] | None:
         """Return a file's row, whichever version, deleted or not; None where there is none."""
         with self._database.read() as connection:
-            row = connection.execute(self._rows(FILES.c.id == file_id)).one_or_none()
+            row = connection.execute(self._rows(_EVERYTHING, FILES.c.id == file_id)).one_or_none()
         return None if row is None else _as_row(row)
 
     def missing(self, limit: int, cursor: str | None) -> dict[str, Any]:
@@ -94,22 +110,22 @@ class FileListing:
             "cursor": rows[limit - 1].checksum if has_more and limit else None,
         }
 
-    def _rows(self, *conditions: ColumnElement[bool]) -> Select[Any]:
+    def _rows(self, columns: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
         newest = func.row_number().over(
             partition_by=(FILES.c.path, FILES.c.filename),
             order_by=(FILES.c.saved_ns.desc(), FILES.c.seen.desc()),
         )
         return (
-            select(*FILES.c, BLOBS.c.checksum.is_not(None).label("available"), newest.label("rank"))
+            select(*columns, BLOBS.c.checksum.is_not(None).label("available"), newest.label("rank"))
             .join(EXPERIMENTS, EXPERIMENTS.c.id == FILES.c.experiment_id)
             .outerjoin(BLOBS, _HERE)
             .where(FILES.c.experiment_id == self._id, FILES.c.saved_ns.is_not(None), *conditions)
         )
 
-    def _kept(self, query: FileQuery) -> Subquery:
+    def _kept(self, query: FileQuery, columns: Sequence[ColumnElement[Any]]) -> Subquery:
         """Return what is asked for, but for patterns and tags."""
         # ranked before deleted ones are left out: or an older version would stand in for a deleted file
-        ranked = self._rows(*_place(query.path)).subquery()
+        ranked = self._rows(columns, *_place(query.path)).subquery()
         conditions: list[ColumnElement[bool]] = []
         if not query.versions:
             conditions.append(ranked.c.rank == 1)
@@ -120,7 +136,7 @@ class FileListing:
     def _database_page(
         self, connection: Connection, query: FileQuery, limit: int, after: list[Any] | None
     ) -> tuple[list[Row[Any]], int]:
-        kept = self._kept(query)
+        kept = self._kept(query, _KEYS)
         total = connection.execute(select(func.count()).select_from(kept)).scalar_one()
         behind = [] if after is None else [_behind(kept, after)]
         rows = connection.execute(_ordered(kept).where(*behind).limit(limit + 1))
@@ -130,10 +146,10 @@ class FileListing:
         self, connection: Connection, query: FileQuery, limit: int, after: list[Any] | None
     ) -> tuple[list[Row[Any]], int]:
         matches = _matcher(query)
-        kept = self._kept(query)
+        kept = self._kept(query, (*_KEYS, FILES.c.tags))
         # patterns and tags are matched here: no database knows the rules of `FileQuery`. All are read, for the total,
-        # but a thousand at a time: an experiment may have very many
-        found: Iterator[Row[Any]] = iter(connection.execution_options(yield_per=1000).execute(_ordered(kept)))
+        # but some at a time: an experiment may have very many
+        found: Iterator[Row[Any]] = iter(connection.execution_options(yield_per=100).execute(_ordered(kept)))
         rows: list[Row[Any]] = []
         total = 0
         for row in found:
@@ -144,6 +160,12 @@ class FileListing:
         return rows, total
 
 
+_EVERYTHING = tuple(FILES.c)
+_KEYS = (
+    *(FILES.c[name] for name in ("id", "path", "filename", "name", "saved_ns", "seen", "deleted_ns")),
+    size_of(FILES.c.description, FILES.c.tags, FILES.c.bindrs, FILES.c.metadata).label("bytes"),
+)
+"""What says which files are on a page, without what may be large."""
 _HERE = and_(
     BLOBS.c.owner == EXPERIMENTS.c.owner,
     BLOBS.c.checksum == FILES.c.checksum,

@@ -19,6 +19,7 @@ from ml_dash.journal.block_ops import slice_block
 from ml_dash.journal.blocks import decode_block, from_msgpack, to_msgpack
 from ml_dash.journal.frame import decode_meta
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.stretches import Stretch
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize_together
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
@@ -27,7 +28,7 @@ from ml_dash.server.errors import ApiError, busy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import ColumnElement, Row, Select
 
     from ml_dash.journal.blocks import Block, BlockHead
     from ml_dash.server.blobs.objects import ObjectStore
@@ -184,16 +185,27 @@ class StoreIndex:
 
         Only these are read, without those that have nothing from `since_ns` on, or nothing up to `until_ns`.
         """
-        bounds = []
-        if since_ns is not None:
-            bounds.append(BLOCKS.c.max_ns >= since_ns)
-        if until_ns is not None:
-            bounds.append(BLOCKS.c.min_ns <= until_ns)
-        for first, row in self._pages(series, start, stop, STORED, bounds):
+        for first, row in self._pages(series, start, stop, STORED, _bounds(since_ns, until_ns)):
             stored = StoredBlock._make(row)
             block = load_block(self._objects, stored)
             # rows before `first` were given out as part of a block that has been merged with this one since
             yield first, slice_block(block, first - stored.first, block.count)
+
+    def stretches(self, series: Series, since_ns: int | None, until_ns: int | None) -> list[Stretch]:
+        """Return where the rows lie that may be of these times, and their least times; no row is read."""
+        info = self.info(series)
+        if info is None:
+            return []
+        bounds = _bounds(since_ns, until_ns)
+        query = select(BLOCKS.c.min_ns, BLOCKS.c.first, BLOCKS.c.rows).where(
+            BLOCKS.c.experiment_id == self._id, BLOCKS.c.series == info.number, *bounds
+        )
+        with self._database.read() as connection:
+            return [
+                Stretch(min_ns, first, first + rows)
+                for min_ns, first, rows in connection.execute(query)
+                if first < info.rows
+            ]
 
     def blocks_by_writer(self, series: Series) -> list[tuple[str, Iterator[Block]]]:
         """Return the blocks of a series by writer, without writers that have none.
@@ -275,6 +287,15 @@ class StoreIndex:
             .order_by(BLOCKS.c.first)
             .limit(limit)
         )
+
+
+def _bounds(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
+    bounds: list[ColumnElement[bool]] = []
+    if since_ns is not None:
+        bounds.append(BLOCKS.c.max_ns >= since_ns)
+    if until_ns is not None:
+        bounds.append(BLOCKS.c.min_ns <= until_ns)
+    return bounds
 
 
 def _info(row: Row[Any]) -> SeriesInfo:

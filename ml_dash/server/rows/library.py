@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.pages import Take
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
 
@@ -33,8 +34,8 @@ class ServedView(RowView[Any]):
         """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
 
     @abstractmethod
-    def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
-        """Return some of the rows of files, each with whether its blob is ``available``."""
+    def files_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """Give a page of files to `take`, each with whether its blob is ``available``; return where it ends."""
 
     @abstractmethod
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[Block]:
@@ -72,12 +73,25 @@ class Library(Protocol):
             ApiError: 404 or 410.
         """
 
-    def listing(
-        self, where: ExperimentFilter, limit: int, cursor: str | None, changed_since: str | None = None
-    ) -> dict[str, Any]:
-        """Return a page of records, newest first, and ``asOf``, with which to ask later for what has changed.
+    def brief(self, experiment_id: str) -> dict[str, Any]:
+        """Return an experiment's record as lists have it, without the readme.
 
-        With the ``asOf`` of an earlier answer as `changed_since`: only what may have changed, deleted ones included.
+        Raises:
+            ApiError: 404 or 410.
+        """
+
+    def listing(
+        self,
+        take: Take,
+        where: ExperimentFilter,
+        limit: int,
+        cursor: str | None,
+        changed_since: str | None = None,
+    ) -> dict[str, Any]:
+        """Give a page of records without their readmes to `take`, newest first.
+
+        Returned is where the page ends, and ``asOf``, with which to ask later for what has changed. With the ``asOf``
+        of an earlier answer as `changed_since`: only what may have changed, deleted ones included.
 
         Raises:
             ApiError: 400: the cursor or `changed_since` is invalid.

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.block_ops import slice_block
+from ml_dash.query.stretches import blocks_by_time
 from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.charts.rows import ChartSource
@@ -18,11 +19,12 @@ from ml_dash.server.rows.index import StoreIndex
 from ml_dash.server.rows.library import ServedView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
@@ -50,6 +52,18 @@ class StoreView(ServedView):
     ) -> Iterator[tuple[int, Block]]:
         return rows.blocks(series, since_ns=since_ns, until_ns=until_ns)
 
+    def _blocks_by_time(
+        self,
+        rows: StoreIndex,
+        series: Series,
+        since_ns: int | None,
+        until_ns: int | None,
+        is_due: Callable[[int], bool],
+    ) -> Iterator[tuple[int, Block]]:
+        return blocks_by_time(
+            rows.stretches(series, since_ns, until_ns), partial(rows.blocks, series), is_due
+        )
+
     def run(self) -> RunInfo:
         """See `View.run`."""
         stale_after, now_ns = self._backend.settings.stale_after, self._backend.clock.time_ns()
@@ -70,9 +84,9 @@ class StoreView(ServedView):
         """See `View.files`; besides, each row says whether its blob is ``available``."""
         return FileListing(self._database, self._id).all(query)
 
-    def files_page(self, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
-        """See `FileListing.page`."""
-        return FileListing(self._database, self._id).page(query, limit, cursor)
+    def files_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
+        """See `FileListing.page_into`."""
+        return FileListing(self._database, self._id).page_into(take, query, limit, cursor)
 
     def file(self, file_id: str) -> dict[str, Any] | None:
         """See `View.file`."""

@@ -52,7 +52,7 @@ def test_values_are_those_of_now(client: Client, owner: str) -> None:
 def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a table asks."""
     asked: list[str] = []
-    for name in ("params", "metrics", "read"):
+    for name in ("params", "metrics_into", "read"):
         original = getattr(StoreView, name)
 
         def counted(self: StoreView, *given: Any, _original: Any = original, _name: str = name) -> Any:
@@ -66,7 +66,7 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pyt
         for id_ in ids:
             client.stored(id_, losses(1, 1.0))
         first = ask(client, ids, "loss")
-        assert sorted(set(asked)) == ["metrics", "params", "read"]
+        assert sorted(set(asked)) == ["metrics_into", "params", "read"]
         assert len(asked) == 60
         assert ask(client, ids, "loss") == first
         assert len(asked) == 60

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from ml_dash.client.api import Client as ApiClient
+from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.identity import parse_prefix
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
+from ml_dash.server.catalogue import experiments as experiments_module
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
+from ml_dash.tokens.token import Token
 from tests.support.serving import (
     NOON,
     SECOND,
@@ -30,6 +34,7 @@ from tests.support.serving import (
     frames,
     numbers,
     objects,
+    page_of,
     run_row,
 )
 from tests.support.simulated_clock import HandClock
@@ -50,7 +55,7 @@ def test_an_experiment_is_created_once_and_described_again(client: Client, owner
     prefix = f"{owner}/vision/nets/resnet"
     first = client.post("/experiments", {"prefix": prefix, "readme": "one", "tags": ["a", "b", "a"]})
     assert (first.status, first.body["created"], first.body["watermarks"]) == (201, True, {})
-    assert [*FIELDS, "created", "watermarks", "latestNs"] == list(first.body)
+    assert [*FIELDS, "created", "watermarks", "watermarksCursor", "latestNs"] == list(first.body)
     again = client.post(
         "/experiments", {"prefix": prefix, "readme": None, "bindrs": ["x"], "metadata": {"k": 1}}
     )
@@ -86,6 +91,23 @@ def test_an_upsert_tells_the_watermarks(client: Client, owner: str) -> None:
     client.stored(experiment, *frames(1, 1), writer="other")
     found = client.post("/experiments", {"prefix": f"{owner}/p/n"}).body["watermarks"]
     assert sorted(found.values()) == [1, 3]
+
+
+async def test_an_upsert_tells_the_watermarks_of_as_many_writers_as_there_are(
+    server: EmbeddedServer, client: Client, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its answer are the first ones, and the client asks for the others."""
+    monkeypatch.setattr(experiments_module, "_WRITERS_TOLD", 2)
+    experiment = client.create(f"{owner}/p/n")
+    for number in range(7):
+        client.stored(experiment, *frames(1, number + 1), writer=f"w{number}")
+    told = client.post("/experiments", {"prefix": f"{owner}/p/n"}).body
+    assert (told["watermarks"], told["watermarksCursor"]) == ({"w0": 1, "w1": 2}, "w1")
+    known = (
+        await ApiClient(AiohttpTransport(server.url, lambda: Token(TOKEN))).upsert(f"{owner}/p/n")
+    ).watermarks
+    await close_session()
+    assert known == {f"w{number}": number + 1 for number in range(7)}
 
 
 @pytest.mark.parametrize(
@@ -402,11 +424,12 @@ def test_a_change_that_is_committed_late_is_told(store: Store) -> None:
         other.start()
         if store.database.dialect == "postgresql":
             other.join()  # there a transaction does not wait for others
-        since = store.experiments.listing(ExperimentFilter(), 10, None)["asOf"]
+        since = page_of(store.experiments, ExperimentFilter(), 10, None)["asOf"]
     other.join()
-    changes = store.experiments.listing(ExperimentFilter(), 10, None, since)
-    assert {record["name"]: record["readme"] for record in changes["data"]} == {"late": "new", "other": "new"}
-    assert store.experiments.listing(ExperimentFilter(), 10, None, changes["asOf"])["data"] == []
+    changes = page_of(store.experiments, ExperimentFilter(), 10, None, since)
+    assert {store.experiments.record(each["id"])["readme"] for each in changes["data"]} == {"new"}
+    assert {each["name"] for each in changes["data"]} == {"late", "other"}
+    assert page_of(store.experiments, ExperimentFilter(), 10, None, changes["asOf"])["data"] == []
 
 
 def test_run_rows_with_anything_in_them_do_no_harm(client: Client, experiment: str) -> None:

@@ -22,6 +22,7 @@ from ml_dash.server.local import library as library_module
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.storage.survey import survey
 from tests.server.local.ui import serving
+from tests.support.serving import page_of
 from tests.support.unreadable import forbidden, no_descriptors
 
 ALL = ExperimentFilter()
@@ -55,31 +56,31 @@ def test_what_has_not_changed_is_not_read_again(library: LocalLibrary, tmp_path:
     """However many there are, and however often somebody looks."""
     for number in range(MANY):
         log(tmp_path, f"alice/p/run{number}")
-    first = library.listing(ALL, 1000, None)
+    first = page_of(library, ALL, 1000, None)
     assert len(first["data"]) == MANY
     assert library.opened == MANY
     for _ in range(5):
-        assert library.listing(ALL, 1000, None, first["asOf"])["data"] == []
-        assert len(library.listing(ALL, 1000, None)["data"]) == MANY
+        assert page_of(library, ALL, 1000, None, first["asOf"])["data"] == []
+        assert len(page_of(library, ALL, 1000, None)["data"]) == MANY
     assert library.opened == MANY
 
 
 def test_changes_are_told_once_and_only_they(library: LocalLibrary, tmp_path: Path) -> None:
     for name in ("a", "b"):
         log(tmp_path, f"alice/p/{name}")
-    before = library.listing(ALL, 100, None)
+    before = page_of(library, ALL, 100, None)
     log(tmp_path, "alice/p/c")
     with Experiment("alice/p/a", dash_root=str(tmp_path), echo=False).run as exp:
         exp.metrics("train").log(loss=2.0)
-    changed = library.listing(ALL, 100, None, before["asOf"])
+    changed = page_of(library, ALL, 100, None, before["asOf"])
     assert sorted(prefixes(changed)) == ["alice/p/a", "alice/p/c"]
     shutil.rmtree(tmp_path / "alice/p/b")
-    after = library.listing(ALL, 100, None, changed["asOf"])
+    after = page_of(library, ALL, 100, None, changed["asOf"])
     assert [(each["prefix"], each["deletedAt"] is not None) for each in after["data"]] == [
         ("alice/p/b", True)
     ]
-    assert sorted(prefixes(library.listing(ALL, 100, None))) == ["alice/p/a", "alice/p/c"]
-    assert library.listing(ALL, 100, None, after["asOf"])["data"] == []
+    assert sorted(prefixes(page_of(library, ALL, 100, None))) == ["alice/p/a", "alice/p/c"]
+    assert page_of(library, ALL, 100, None, after["asOf"])["data"] == []
     with pytest.raises(ApiError) as gone:
         library.record(
             before["data"][0]["id"] if before["data"][0]["prefix"].endswith("b") else before["data"][1]["id"]
@@ -93,34 +94,34 @@ def test_what_is_gone_is_remembered_in_bounded_memory(
     """Who asks from a time of which nothing is known any more is told to list all again, and so misses nothing."""
     monkeypatch.setattr(library_module, "_GONE_MOST", 3)
     log(tmp_path, "alice/p/stays")
-    first = library.listing(ALL, 100, None)["asOf"]
+    first = page_of(library, ALL, 100, None)["asOf"]
     marks = []
     for number in range(10):
         journal = tmp_path / f"alice/p/run{number}/journal"
         journal.mkdir(parents=True)
-        library.listing(ALL, 100, None)
+        page_of(library, ALL, 100, None)
         shutil.rmtree(journal.parent)
-        marks.append(library.listing(ALL, 100, None)["asOf"])
+        marks.append(page_of(library, ALL, 100, None)["asOf"])
     assert len(library._gone) == 3
     for old in (first, marks[2]):
         with pytest.raises(ApiError, match="list all again") as refused:
-            library.listing(ALL, 100, None, old)
+            page_of(library, ALL, 100, None, old)
         assert refused.value.status == 400
-    told = library.listing(ALL, 100, None, marks[6])
+    told = page_of(library, ALL, 100, None, marks[6])
     assert sorted(prefixes(told)) == [f"alice/p/run{number}" for number in (7, 8, 9)]
     assert all(each["deletedAt"] for each in told["data"])
 
 
 def test_another_process_s_marks_ask_for_everything(library: LocalLibrary, tmp_path: Path) -> None:
     log(tmp_path, "alice/p/a")
-    other = LocalLibrary(str(tmp_path), 90.0).listing(ALL, 100, None)["asOf"]
-    assert prefixes(library.listing(ALL, 100, None, other)) == ["alice/p/a"]
+    other = page_of(LocalLibrary(str(tmp_path), 90.0), ALL, 100, None)["asOf"]
+    assert prefixes(page_of(library, ALL, 100, None, other)) == ["alice/p/a"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "1", "a.b", "a.-1", "." + "9" * 40])
 def test_marks_that_are_none_are_refused(library: LocalLibrary, text: str) -> None:
     with pytest.raises(ApiError) as refused:
-        library.listing(ALL, 100, None, text)
+        page_of(library, ALL, 100, None, text)
     assert refused.value.status == 400
 
 
@@ -142,7 +143,7 @@ def test_experiments_are_found_by_what_they_are(library: LocalLibrary, tmp_path:
         ExperimentFilter(status="FAILED"): set(),
     }
     for wanted, names in questions.items():
-        answer = library.listing(wanted, 100, None)
+        answer = page_of(library, wanted, 100, None)
         assert {record["name"] for record in answer["data"]} == names, wanted
         assert answer["total"] == len(names)
 
@@ -153,7 +154,7 @@ def test_pages_have_each_once(library: LocalLibrary, tmp_path: Path) -> None:
     seen: list[str] = []
     cursor = None
     while True:
-        answer = library.listing(ALL, 3, cursor)
+        answer = page_of(library, ALL, 3, cursor)
         seen += prefixes(answer)
         cursor = answer["cursor"]
         if not answer["hasMore"]:
@@ -166,16 +167,16 @@ def test_a_page_goes_on_behind_the_last_though_others_have_gone(
 ) -> None:
     for number in range(6):
         log(tmp_path, f"alice/p/run{number}")
-    first = library.listing(ALL, 3, None)
+    first = page_of(library, ALL, 3, None)
     shutil.rmtree(tmp_path / "alice/p/run5")
-    rest = library.listing(ALL, 100, first["cursor"])
+    rest = page_of(library, ALL, 100, first["cursor"])
     assert prefixes(first) + prefixes(rest) == [f"alice/p/run{number}" for number in reversed(range(6))]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "3", "!", write_cursor([1, 2]), write_cursor(["a"])])
 def test_cursors_that_are_none_are_refused(library: LocalLibrary, cursor: str) -> None:
     with pytest.raises(ApiError) as refused:
-        library.listing(ALL, 100, cursor)
+        page_of(library, ALL, 100, cursor)
     assert refused.value.status == 400
 
 
@@ -184,7 +185,7 @@ def test_what_is_known_can_be_asked_for_while_files_are_looked_at(
 ) -> None:
     """However slow the disk is."""
     log(tmp_path, "alice/p/run")
-    known = library.listing(ALL, 10, None)["data"][0]["id"]
+    known = page_of(library, ALL, 10, None)["data"][0]["id"]
     looking, go_on = threading.Event(), threading.Event()
 
     def slow(root: str) -> Any:
@@ -193,7 +194,7 @@ def test_what_is_known_can_be_asked_for_while_files_are_looked_at(
         return survey(root)
 
     monkeypatch.setattr(library_module, "survey", slow)
-    other = threading.Thread(target=library.listing, args=(ALL, 10, None))
+    other = threading.Thread(target=page_of, args=(library, ALL, 10, None))
     other.start()
     try:
         assert looking.wait(60)
@@ -209,16 +210,16 @@ def test_what_cannot_be_looked_at_for_a_while_is_not_gone(
     """Nor is anything where no descriptor is left; said once."""
     log(tmp_path, "alice/p/run")
     log(tmp_path, "bob/p/run")
-    as_of = library.listing(ALL, 10, None)["asOf"]
+    as_of = page_of(library, ALL, 10, None)["asOf"]
     for refused in (tmp_path / "alice", tmp_path):
         with forbidden(refused):
             for _ in range(2):
-                assert prefixes(library.listing(ALL, 10, None)) == ["bob/p/run", "alice/p/run"]
-                assert library.listing(ALL, 10, None, as_of)["data"] == []
+                assert prefixes(page_of(library, ALL, 10, None)) == ["bob/p/run", "alice/p/run"]
+                assert page_of(library, ALL, 10, None, as_of)["data"] == []
         assert sum(f"Cannot read {refused}:" in message for message in caplog.messages) == 1
     with no_descriptors(), pytest.raises(OSError, match="Too many open files"):
-        library.listing(ALL, 10, None)
-    assert library.listing(ALL, 10, None, as_of)["data"] == []
+        page_of(library, ALL, 10, None)
+    assert page_of(library, ALL, 10, None, as_of)["data"] == []
 
 
 def test_a_killed_run_is_stale_though_none_of_its_files_changes(
@@ -233,9 +234,9 @@ def test_a_killed_run_is_stale_though_none_of_its_files_changes(
         os._exit(1)
         """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
-    record = library.listing(ALL, 10, None)["data"][0]
+    record = page_of(library, ALL, 10, None)["data"][0]
     assert (record["status"], record["stale"]) == ("RUNNING", True)
-    assert prefixes(library.listing(ExperimentFilter(status="STALE"), 10, None)) == ["alice/p/killed"]
+    assert prefixes(page_of(library, ExperimentFilter(status="STALE"), 10, None)) == ["alice/p/killed"]
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "version", "not a journal"])
@@ -301,7 +302,7 @@ def test_a_chart_reads_rows_once_and_then_only_new_ones(library: LocalLibrary, t
         for step in range(400_000):
             exp.metrics("train").log(loss=float(step))
         exp.flush()
-        view = library.view(library.listing(ALL, 10, None)["data"][0]["id"])
+        view = library.view(page_of(library, ALL, 10, None)["data"][0]["id"])
 
         def read() -> int:
             before = view.index.bytes_read

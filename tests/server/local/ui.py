@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 
-from ml_dash.protocol import API
+from ml_dash.protocol import API, PAGE_BYTES_MAX
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.local.app import build_local_app
 from ml_dash.server.local.library import LocalLibrary
@@ -51,14 +51,16 @@ class Ui:
 
 
 @asynccontextmanager
-async def serving(root: str | Path, *, stale_after: float = 90.0) -> AsyncIterator[Ui]:
+async def serving(
+    root: str | Path, *, stale_after: float = 90.0, page_bytes: int = PAGE_BYTES_MAX
+) -> AsyncIterator[Ui]:
     """Serve a root, and sign in."""
     port = unused_port()
     library = LocalLibrary(str(root), stale_after)
     fresh: list[str] = []
     sessions = OneTimeSessions(port, fresh.append)
     # cookies of an address without a name: as in `ml-dash ui`
-    server = TestServer(build_local_app(library, sessions, port), host="127.0.0.1", port=port)
+    server = TestServer(build_local_app(library, sessions, port, page_bytes), host="127.0.0.1", port=port)
     async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as client:
         ui = Ui(client, library, sessions)
         ui.fresh = fresh

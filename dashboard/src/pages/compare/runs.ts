@@ -2,16 +2,16 @@
 
 import { useState } from "preact/hooks";
 
-import { post } from "../../api/client";
 import { encode } from "../../api/json";
-import type { Experiment, MetricField, Values } from "../../api/types";
+import type { ListedExperiment, MetricField } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { findExperiment } from "../experiment/experiment";
+import { askValues } from "../experiments/store";
 
 const AGAIN = 5000;
 
 export interface Run {
-  record: Experiment;
+  record: ListedExperiment;
   params: Record<string, unknown>;
   metrics: { name: string | null; fields: string[] }[];
   /** Last values, in the order of what was asked for. */
@@ -31,14 +31,8 @@ export function useRuns(prefixes: readonly string[], results: readonly MetricFie
   usePoll(
     async (signal) => {
       const found = await Promise.all(prefixes.map((prefix) => findExperiment(prefix, signal)));
-      const records = found.filter((record): record is Experiment => record !== null);
-      const { data } = records.length
-        ? await post<Values>(
-            "experiments/values",
-            { ids: records.map((record) => record.id), metrics: results },
-            signal,
-          )
-        : { data: [] };
+      const records = found.filter((record): record is ListedExperiment => record !== null);
+      const data = await askValues(records.map((record) => record.id), results, signal);
       const byId = new Map(data.map((each) => [each.id, each]));
       const runs = records.flatMap((record) => {
         const known = byId.get(record.id);

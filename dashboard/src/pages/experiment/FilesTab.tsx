@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import { contentUrl, get } from "../../api/client";
+import { contentUrl, pages } from "../../api/client";
 import type { Experiment, File as FileRow, Files } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
@@ -17,10 +17,10 @@ const LIMIT = 1000;
 const FIRST = `exp.files("models").save("model.pt")`;
 
 export function FilesTab({ record }: { record: Experiment }): JSX.Element {
-  const [page, setPage] = useState<Files | null>(null);
+  const [page, setPage] = useState<Pick<Files, "data" | "total" | "hasMore"> | null>(null);
   const [search, setSearch] = useState("");
   usePoll(
-    async (signal) => setPage(await get<Files>(`experiments/${record.id}/files`, { limit: LIMIT }, signal)),
+    async (signal) => setPage(await first(record.id, {}, signal)),
     AGAIN,
     [record.id, record.rows],
   );
@@ -34,7 +34,7 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
         <SearchField main label="Find files" value={search} onInput={setSearch} />
         <span class="muted" role="status">
           {whole(found.length)} of {whole(page.total)}
-          {page.hasMore && `, the first ${whole(LIMIT)} shown`}
+          {page.hasMore && `, the first ${whole(page.data.length)} shown`}
         </span>
       </div>
       <div class="files">
@@ -71,7 +71,7 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
   const [version, setVersion] = useState(row);
   useEffect(() => {
     const end = new AbortController();
-    get<Files>(`experiments/${record.id}/files`, { path: fullName(row), versions: true }, end.signal).then(
+    first(record.id, { path: fullName(row), versions: true }, end.signal).then(
       // the path of a folder has all below it, too
       (page) => setVersions(page.data.filter((each) => fullName(each) === fullName(row))),
       () => undefined,
@@ -124,6 +124,22 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
       )}
     </section>
   );
+}
+
+/** Return the first thousand of the files that are asked for. */
+async function first(
+  experimentId: string,
+  asked: Record<string, string | boolean>,
+  signal: AbortSignal,
+): Promise<Pick<Files, "data" | "total" | "hasMore">> {
+  const data: FileRow[] = [];
+  let [total, hasMore] = [0, false];
+  for await (const page of pages<Files>(`experiments/${experimentId}/files`, { ...asked, limit: LIMIT }, signal)) {
+    data.push(...page.data);
+    ({ total, hasMore } = page);
+    if (data.length >= LIMIT) break;
+  }
+  return { data, total, hasMore };
 }
 
 function fullName(row: FileRow): string {

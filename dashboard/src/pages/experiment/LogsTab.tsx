@@ -65,10 +65,16 @@ function All({ record, follow }: { record: Experiment; follow: boolean }): JSX.E
     async (signal) => {
       for (let start = sight[0]; start < stop; start += PAGE) {
         if (whole.current.has(start)) continue;
-        const { data } = await get<Logs>(path, { start_index: start, limit: PAGE }, signal);
+        let at = start;
+        for (let more = true; more && at < start + PAGE; ) {
+          const page = await get<Logs>(path, { start_index: at, limit: start + PAGE - at }, signal);
+          setRows((before) => new Map([...before, ...page.data.map((row) => [row.index, row] as const)]));
+          at = page.endIndex + 1;
+          // long messages come a few at a time
+          more = page.hasMore && page.data.length > 0;
+        }
         // a page that is not full yet is asked for again when there are more
-        if (data.length === PAGE) whole.current.add(start);
-        setRows((before) => new Map([...before, ...data.map((row) => [row.index, row] as const)]));
+        if (at >= start + PAGE) whole.current.add(start);
       }
     },
     [record.id, sight[0], stop],

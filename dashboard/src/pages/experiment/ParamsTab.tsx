@@ -3,9 +3,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { get } from "../../api/client";
+import { pages } from "../../api/client";
 import { encode } from "../../api/json";
-import type { Experiment } from "../../api/types";
+import type { Experiment, Params } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { Empty, SearchField } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
@@ -20,8 +20,11 @@ export function ParamsTab({ record }: { record: Experiment }): JSX.Element {
   const [copied, setCopied] = useState(false);
   usePoll(
     async (signal) => {
-      const answer = await get<{ params: Record<string, unknown> }>(`experiments/${record.id}/params`, {}, signal);
-      setParams(answer.params);
+      const found: Record<string, unknown> = {};
+      for await (const page of pages<Params>(`experiments/${record.id}/params`, {}, signal)) {
+        Object.assign(found, page.params);
+      }
+      setParams(found);
     },
     AGAIN,
     [record.id, record.rows],

@@ -4,8 +4,8 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { Experiment } from "../../api/types";
-import { usePoll } from "../../state/poll";
+import type { Entries, Experiment, Track, Tracks } from "../../api/types";
+import { useLoad, usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, Select } from "../../ui/basic";
 import { text, whole } from "../../ui/format";
@@ -13,23 +13,27 @@ import { plain } from "../../ui/terminal";
 import { VirtualList } from "../../ui/VirtualList";
 
 type Entry = Record<string, unknown> & { timestamp: number };
+type Topic = Track & { topic: string };
 
 const AGAIN = 30_000;
+const PAGE = 1000;
 const ROW = 26;
 
 export function TracksTab({ record }: { record: Experiment }): JSX.Element {
-  const [topics, setTopics] = useState<{ topic: string; count: number }[] | null>(null);
-  const [entries, setEntries] = useState<Entry[]>([]);
+  const [topics, setTopics] = useState<Topic[] | null>(null);
   const topic = query.value.get("topic") ?? topics?.[0]?.topic ?? null;
   usePoll(
     async (signal) => {
-      const path = `experiments/${record.id}/tracks`;
-      setTopics((await get<{ data: { topic: string; count: number }[] }>(path, {}, signal)).data);
-      if (topic === null) return;
-      setEntries((await get<{ entries: Entry[] }>(`${path}/entries`, { topic }, signal)).entries);
+      const found: Track[] = [];
+      for (let total = Number.POSITIVE_INFINITY; found.length < total; ) {
+        const page = await get<Tracks>(`experiments/${record.id}/tracks`, { start: found.length }, signal);
+        found.push(...page.data);
+        total = page.data.length ? page.total : 0;
+      }
+      setTopics(found.filter((track): track is Topic => track.topic !== null));
     },
     AGAIN,
-    [record.id, record.rows, topic],
+    [record.id, record.rows],
   );
   if (!topics) return <p class="loading">Loading…</p>;
   if (!topics.length) {
@@ -45,25 +49,62 @@ export function TracksTab({ record }: { record: Experiment }): JSX.Element {
           onChange={(next) => setQuery({ topic: next })}
         />
       </div>
-      <VirtualList
-        class="logs"
-        label="Entries"
-        count={entries.length}
-        rowHeight={ROW}
-        render={(index) => {
-          const { timestamp, ...fields } = entries[index]!;
-          return (
-            <div key={index} class="log" style={{ height: `${ROW}px` }}>
-              <time>{timestamp.toFixed(3)}</time>
-              {Object.entries(fields).map(([name, value]) => (
-                <span key={name} class="log-field">
-                  {plain(name)}=<b>{text(value)}</b>
-                </span>
-              ))}
-            </div>
-          );
-        }}
-      />
+      {topic !== null && <EntryList key={topic} record={record} topic={topic} />}
     </>
+  );
+}
+
+/** The entries of a track from the first on, a page after the other as the end comes into sight. */
+function EntryList({ record, topic }: { record: Experiment; topic: string }): JSX.Element {
+  const [state, setState] = useState<{ entries: Entry[]; cursor: string | null; hasMore: boolean; rows: number }>({
+    entries: [],
+    cursor: null,
+    hasMore: true,
+    rows: -1,
+  });
+  const [last, setLast] = useState(0);
+  const { entries } = state;
+  // where all are here, the experiment must have got more rows
+  const isDue = state.rows < 0 || (state.hasMore ? last >= entries.length : state.rows !== record.rows);
+  useLoad(
+    async (signal) => {
+      if (!isDue) return;
+      // what is new is mostly behind the end; a short track is read anew, since it may lie anywhere
+      const isNew = entries.length <= PAGE && !state.hasMore;
+      const page = await get<Entries>(
+        `experiments/${record.id}/tracks/entries`,
+        { topic, limit: PAGE, cursor: isNew ? null : state.cursor },
+        signal,
+      );
+      setState({
+        entries: [...(isNew ? [] : entries), ...(page.entries as Entry[])],
+        cursor: page.cursor ?? state.cursor,
+        hasMore: page.hasMore,
+        rows: record.rows,
+      });
+    },
+    [record.id, isDue, state],
+  );
+  return (
+    <VirtualList
+      class="logs"
+      label="Entries"
+      count={entries.length}
+      rowHeight={ROW}
+      onRange={(_, behind) => setLast(behind)}
+      render={(index) => {
+        const { timestamp, ...fields } = entries[index]!;
+        return (
+          <div key={index} class="log" style={{ height: `${ROW}px` }}>
+            <time>{timestamp.toFixed(3)}</time>
+            {Object.entries(fields).map(([name, value]) => (
+              <span key={name} class="log-field">
+                {plain(name)}=<b>{text(value)}</b>
+              </span>
+            ))}
+          </div>
+        );
+      }}
+    />
   );
 }

@@ -2,9 +2,9 @@
 
 import { useRef, useState } from "preact/hooks";
 
-import { ApiError, get } from "../../api/client";
+import { ApiError, get, pages } from "../../api/client";
 import { encode } from "../../api/json";
-import type { Experiment, Experiments, Metric, Metrics } from "../../api/types";
+import type { Experiment, Experiments, ListedExperiment, Metric, Metrics } from "../../api/types";
 import { usePoll } from "../../state/poll";
 
 const LIVE = 2000;
@@ -18,15 +18,12 @@ export interface Found {
   missing: "never" | "deleted" | null;
 }
 
-/** Return the experiment with exactly this prefix; null where there is none. */
-export async function findExperiment(prefix: string, signal?: AbortSignal): Promise<Experiment | null> {
-  let cursor: string | null = null;
-  do {
-    const page: Experiments = await get<Experiments>("experiments", { prefix, limit: 1000, cursor }, signal);
+/** Return what lists have of the experiment with exactly this prefix; null where there is none. */
+export async function findExperiment(prefix: string, signal?: AbortSignal): Promise<ListedExperiment | null> {
+  for await (const page of pages<Experiments>("experiments", { prefix, limit: 1000 }, signal)) {
     const found = page.data.find((record) => record.prefix === prefix);
     if (found) return found;
-    cursor = page.hasMore ? page.cursor : null;
-  } while (cursor);
+  }
   return null;
 }
 
@@ -40,10 +37,9 @@ export function useExperiment(prefix: string): Found {
     async (signal) => {
       const known = latest.current;
       try {
-        const record = known.record
-          ? await get<Experiment>(`experiments/${known.record.id}`, {}, signal)
-          : await findExperiment(prefix, signal);
-        if (!record) return setFound({ record: null, missing: "never" });
+        const there = known.record ?? (await findExperiment(prefix, signal));
+        if (!there) return setFound({ record: null, missing: "never" });
+        const record = await get<Experiment>(`experiments/${there.id}`, {}, signal);
         if (encode(record) !== encode(known.record)) setFound({ record, missing: null });
       } catch (error) {
         const gone = error instanceof ApiError && (error.status === 410 || error.status === 404);
@@ -68,13 +64,18 @@ export function useMetrics(record: Experiment): Metric[] | null {
   const turn = useRef(0);
   usePoll(
     async (signal) => {
-      const ask = async (start: number, limit?: number): Promise<Metric[]> =>
-        (await get<Metrics>(`experiments/${record.id}/metrics`, { start, limit }, signal)).data;
+      const ask = (start: number, limit?: number): Promise<Metrics> =>
+        get<Metrics>(`experiments/${record.id}/metrics`, { start, limit }, signal);
       const before = known.current;
       const start = turn.current < before.length ? turn.current : 0;
-      const again = before.length ? await ask(start, Math.min(AGAIN, before.length - start)) : [];
-      const more = await ask(before.length);
-      turn.current = start + AGAIN;
+      const again = before.length ? (await ask(start, Math.min(AGAIN, before.length - start))).data : [];
+      const more: Metric[] = [];
+      for (let total = Number.POSITIVE_INFINITY; before.length + more.length < total; ) {
+        const page = await ask(before.length + more.length);
+        more.push(...page.data);
+        total = page.data.length ? page.total : 0;
+      }
+      turn.current = start + again.length;
       known.current = [...before.slice(0, start), ...again, ...before.slice(start + again.length), ...more];
       setMetrics(known.current);
     },

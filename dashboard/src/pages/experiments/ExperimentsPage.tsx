@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 
 import { isAbort } from "../../api/client";
-import type { Experiment } from "../../api/types";
+import type { ListedExperiment } from "../../api/types";
 import { useLoad, usePoll } from "../../state/poll";
 import { comparePath, navigate, query, setQuery } from "../../state/url";
 import { Empty, now, SearchField } from "../../ui/basic";
@@ -15,7 +15,18 @@ import { type Column, columnOf, DEFAULT_COLUMNS, ordered, valueOf } from "./colu
 import { type Condition, conditionOf, meets, namesOf, problemOf } from "./conditions";
 import { FolderTree } from "./FolderTree";
 import { parseFilter, type Problem } from "./filter";
-import { loadValues, records, refresh, total, unread, values, type WantedMetric } from "./store";
+import {
+  loadMatches,
+  loadValues,
+  matches,
+  matchKey,
+  records,
+  refresh,
+  total,
+  unread,
+  values,
+  type WantedMetric,
+} from "./store";
 import { type Sorting, Table } from "./Table";
 import { isIn } from "./tree";
 
@@ -74,9 +85,22 @@ export function ExperimentsPage(): JSX.Element {
   );
   const problems = [...filter.problems, ...judged.flatMap(([, wrong]) => wrong ?? [])].sort((a, b) => a.start - b.start);
   const held = judged.flatMap(([each, wrong]) => (wrong ? [] : [each]));
+  const key = matchKey(filter.words);
+  // what is found by its readme is known to the server alone, and is asked for again where one may have changed
+  const inReadme = matches.value.key === key ? matches.value.ids : null;
+  const searching = filter.words.length > 0 && !inReadme;
+  const described = useMemo(() => describedAt(records.value.values()), [records.value]);
+  useLoad(
+    async (signal) => {
+      if (filter.words.length) await loadMatches(filter.words, signal);
+    },
+    [key, described],
+    { delay: 200, onError: (error) => isAbort(error) || setProblem(error.message) },
+  );
   const rows = useMemo(
-    () => chosen([...records.value.values()], { folder, words: filter.words, conditions: held, sorted, sorting }),
-    [records.value, values.value, folder, filter, judged, sorting.key, sorting.descending],
+    () =>
+      chosen([...records.value.values()], { folder, words: filter.words, inReadme, conditions: held, sorted, sorting }),
+    [records.value, values.value, folder, filter, inReadme, judged, sorting.key, sorting.descending],
   );
 
   const ids = forAll ? [...records.value.keys()] : rows.slice(range[0], range[1]).map((row) => row.id);
@@ -112,6 +136,7 @@ export function ExperimentsPage(): JSX.Element {
           <h1 id="experiments-title">{plain(folder) || "Experiments"}</h1>
           <span class="muted" role="status">
             {listed ? counted(rows.length, total.value ?? rows.length) : "Loading…"}
+            {listed && searching && ", searching…"}
             {listed && reading > 0 && `, reading ${whole(reading)} more…`}
           </span>
         </div>
@@ -150,7 +175,7 @@ export function ExperimentsPage(): JSX.Element {
               onCompare={compare}
               onRange={onRange}
             />
-            {listed && !reading && !rows.length && (
+            {listed && !reading && !searching && !rows.length && (
               <Empty title="No experiments match this filter.">
                 {filter.words.length > 0 && (
                   <p class="muted">{filter.words.join(" and ")} must be part of the prefix, a tag or the readme.</p>
@@ -185,22 +210,23 @@ function Problems(props: { of: readonly Problem[]; text: string }): JSX.Element 
 interface Choice {
   folder: string;
   words: readonly string[];
+  inReadme: ReadonlySet<string> | null;
   conditions: readonly Condition[];
   sorted: Column | null;
   sorting: Sorting;
 }
 
-function chosen(all: Experiment[], choice: Choice): Experiment[] {
+function chosen(all: ListedExperiment[], choice: Choice): ListedExperiment[] {
   const at = now.peek();
   const known = values.value;
   const { sorted, sorting } = choice;
   const found = all.filter(
     (record) =>
       isIn(record.prefix, choice.folder) &&
-      hasWords(record, choice.words) &&
+      (hasWords(record, choice.words) || choice.inReadme?.has(record.id)) &&
       choice.conditions.every((condition) => meets(condition, record, known.get(record.id), at)),
   );
-  const value = (record: Experiment): unknown =>
+  const value = (record: ListedExperiment): unknown =>
     sorted ? valueOf(sorted, record, known.get(record.id), at) : record.prefix;
   return found
     .map((record) => [record, value(record)] as const)
@@ -208,10 +234,20 @@ function chosen(all: Experiment[], choice: Choice): Experiment[] {
     .map(([record]) => record);
 }
 
-function hasWords(record: Experiment, words: readonly string[]): boolean {
+function hasWords(record: ListedExperiment, words: readonly string[]): boolean {
   if (!words.length) return true;
-  const searched = [record.prefix, ...record.tags, record.readme ?? ""].join("\n").toLowerCase();
+  const searched = [record.prefix, ...record.tags].join("\n").toLowerCase();
   return words.every((word) => searched.includes(word));
+}
+
+/** What changes where the readme of an experiment does, or another experiment comes. */
+function describedAt(all: Iterable<ListedExperiment>): string {
+  let [count, latest] = [0, ""];
+  for (const { updatedAt } of all) {
+    count += 1;
+    if (updatedAt > latest) latest = updatedAt;
+  }
+  return `${count} ${latest}`;
 }
 
 /** A part of the address; as it is where it is damaged. */

@@ -3,13 +3,13 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 
-import type { Experiment } from "../../api/types";
+import type { ListedExperiment } from "../../api/types";
 import { whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { type Folder, folderTree, isIn } from "./tree";
 
 export function FolderTree(props: {
-  records: Iterable<Experiment>;
+  records: Iterable<ListedExperiment>;
   chosen: string;
   onChoose: (path: string) => void;
 }): JSX.Element {

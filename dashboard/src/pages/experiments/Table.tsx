@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import type { Experiment } from "../../api/types";
+import type { ListedExperiment } from "../../api/types";
 import { experimentPath, navigate } from "../../state/url";
 import { Link, now, Status, Tags, Time } from "../../ui/basic";
 import { duration, rounded, text, whole } from "../../ui/format";
@@ -20,7 +20,7 @@ export interface Sorting {
 }
 
 export function Table(props: {
-  rows: readonly Experiment[];
+  rows: readonly ListedExperiment[];
   columns: readonly Column[];
   known: ReadonlyMap<string, Known>;
   sorting: Sorting;
@@ -138,7 +138,7 @@ function Head(props: { title: string; name: string; sorting: Sorting; onSort: (k
   );
 }
 
-function Cell(props: { column: Column; row: Experiment; known: Known | undefined }): JSX.Element {
+function Cell(props: { column: Column; row: ListedExperiment; known: Known | undefined }): JSX.Element {
   const { column, row } = props;
   if (column.kind === "record") {
     if (column.key === "status") return <Status of={row} />;
@@ -158,7 +158,7 @@ function Cell(props: { column: Column; row: Experiment; known: Known | undefined
 }
 
 /** Where an experiment is, below the folder that is shown. */
-function place(row: Experiment, folder: string): string {
+function place(row: ListedExperiment, folder: string): string {
   const parent = row.prefix.slice(0, -row.name.length - 1);
   return folder && parent.startsWith(folder) ? parent.slice(folder.length).replace(/^\//, "") : parent;
 }

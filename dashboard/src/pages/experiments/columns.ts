@@ -1,6 +1,6 @@
 /** Columns of the table: what is known of each experiment, its parameters, the last values of its metrics. */
 
-import type { Experiment, MetricField } from "../../api/types";
+import type { ListedExperiment, MetricField } from "../../api/types";
 import { standing } from "../../ui/basic";
 import type { Known } from "./store";
 
@@ -51,7 +51,7 @@ export function columnOf(key: string): Column | null {
 }
 
 /** The value by which a column sorts and filters. */
-export function valueOf(column: Column, record: Experiment, known: Known | undefined, now: number): unknown {
+export function valueOf(column: Column, record: ListedExperiment, known: Known | undefined, now: number): unknown {
   if (column.kind === "param") return known?.params[column.name];
   if (column.kind === "metric") return known?.values.get(column.key);
   switch (column.key) {
@@ -79,7 +79,7 @@ export function valueOf(column: Column, record: Experiment, known: Known | undef
 }
 
 /** How long the run took, or takes so far; null where it never started. */
-export function seconds(record: Experiment, now: number): number | null {
+export function seconds(record: ListedExperiment, now: number): number | null {
   if (!record.startedAt) return null;
   const end = record.endedAt ? Date.parse(record.endedAt) : record.stale ? Date.parse(record.lastActivity ?? "") : now;
   return (end - Date.parse(record.startedAt)) / 1000;

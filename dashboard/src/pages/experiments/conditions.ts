@@ -1,6 +1,6 @@
 /** What the comparisons of a filter mean: of which column, and whether its values can be compared so at all. */
 
-import type { Experiment, MetricField } from "../../api/types";
+import type { ListedExperiment, MetricField } from "../../api/types";
 import { type Column, metricColumn, metricTitle, paramColumn, RECORD_COLUMNS, valueOf } from "./columns";
 import { type Comparison, holds, numberOf, type Problem } from "./filter";
 import type { Known } from "./store";
@@ -62,7 +62,7 @@ export function conditionOf(comparison: Comparison, names: Names): Condition {
  */
 export function problemOf(
   condition: Condition,
-  records: Iterable<Experiment>,
+  records: Iterable<ListedExperiment>,
   known: ReadonlyMap<string, Known>,
   all: boolean,
 ): Problem | null {
@@ -78,7 +78,7 @@ export function problemOf(
 }
 
 /** Whether an experiment is as a condition asks. */
-export function meets({ comparison, column }: Condition, record: Experiment, known: Known | undefined, now: number): boolean {
+export function meets({ comparison, column }: Condition, record: ListedExperiment, known: Known | undefined, now: number): boolean {
   if (!column) return true;
   const value = valueOf(column, record, known, now);
   // of a time, so much as is asked for: a day is all of it

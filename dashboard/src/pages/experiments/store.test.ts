@@ -1,10 +1,10 @@
 import { expect, test, vi } from "vitest";
 
-import type { Experiment } from "../../api/types";
+import type { ListedExperiment } from "../../api/types";
 import { merged, records, refresh, unread } from "./store";
 
-function record(id: string, change: Partial<Experiment> = {}): Experiment {
-  return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as Experiment;
+function record(id: string, change: Partial<ListedExperiment> = {}): ListedExperiment {
+  return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as ListedExperiment;
 }
 
 const known = new Map([record("1"), record("2")].map((each) => [each.id, each]));

@@ -2,9 +2,9 @@
 
 import { signal } from "@preact/signals";
 
-import { ApiError, get, post } from "../../api/client";
+import { ApiError, get, pages, post } from "../../api/client";
 import { encode } from "../../api/json";
-import type { Experiment, Experiments, MetricField, Values } from "../../api/types";
+import type { Experiments, ExperimentValues, ListedExperiment, MetricField, Values } from "../../api/types";
 
 /** Parameters and last values of one experiment, when it had so many rows. */
 export interface Known {
@@ -25,8 +25,10 @@ const PAGE = 1000;
 const BATCH = 200;
 const METRICS_MAX = 32;
 const INVALID = 400;
+/** Of texts that the server looks for at once, and their characters. */
+const [TEXTS_MAX, TEXT_MAX] = [32, 1000];
 
-export const records = signal<ReadonlyMap<string, Experiment>>(new Map());
+export const records = signal<ReadonlyMap<string, ListedExperiment>>(new Map());
 export const values = signal<ReadonlyMap<string, Known>>(new Map());
 export const total = signal<number | null>(null);
 
@@ -45,7 +47,7 @@ export function loadAll(signal: AbortSignal): Promise<void> {
 async function list(signal: AbortSignal): Promise<void> {
   let cursor: string | null = null;
   let first: string | null = null;
-  const found = new Map<string, Experiment>();
+  const found = new Map<string, ListedExperiment>();
   do {
     const limit = first === null ? FIRST_PAGE : PAGE;
     const page: Experiments = await get<Experiments>("experiments", { limit, cursor }, signal);
@@ -72,23 +74,20 @@ export async function refresh(signal: AbortSignal): Promise<void> {
 }
 
 async function changes(signal: AbortSignal): Promise<void> {
-  let cursor: string | null = null;
   let latest: string | null = null;
-  do {
-    const page: Experiments = await get<Experiments>("experiments", { limit: PAGE, cursor, changed_since: asOf }, signal);
+  for await (const page of pages<Experiments>("experiments", { limit: PAGE, changed_since: asOf }, signal)) {
     records.value = merged(records.value, page.data);
     latest ??= page.asOf;
-    cursor = page.hasMore ? page.cursor : null;
-  } while (cursor);
+  }
   total.value = records.value.size;
   asOf = latest;
 }
 
 /** Return the records with changes put in and deleted ones taken out; the same ones where nothing differs. */
 export function merged(
-  known: ReadonlyMap<string, Experiment>,
-  changes: readonly Experiment[],
-): ReadonlyMap<string, Experiment> {
+  known: ReadonlyMap<string, ListedExperiment>,
+  changes: readonly ListedExperiment[],
+): ReadonlyMap<string, ListedExperiment> {
   const news = changes.filter((record) =>
     record.deletedAt ? known.has(record.id) : encode(known.get(record.id)) !== encode(record),
   );
@@ -107,8 +106,7 @@ export async function loadValues(ids: readonly string[], wanted: readonly Wanted
   const lacking = ids.filter((id) => lacks(values.value.get(id), records.value.get(id), asked));
   for (let start = 0; start < lacking.length; start += BATCH) {
     const batch = lacking.slice(start, start + BATCH);
-    const body = { ids: batch, metrics: asked.map((each) => each.metric) };
-    const { data } = await post<Values>("experiments/values", body, signal);
+    const data = await askValues(batch, asked.map((each) => each.metric), signal);
     const next = new Map(values.value);
     // those that cannot be read are left out of the answer: they are not asked for again as they are
     for (const id of batch) {
@@ -126,6 +124,41 @@ export async function loadValues(ids: readonly string[], wanted: readonly Wanted
   }
 }
 
+/** Return parameters and last values of those of the experiments that can be read, in as many answers as they need. */
+export async function askValues(
+  ids: readonly string[],
+  metrics: readonly MetricField[],
+  signal: AbortSignal,
+): Promise<ExperimentValues[]> {
+  const found: ExperimentValues[] = [];
+  let rest = ids;
+  while (rest.length) {
+    const answer: Values = await post<Values>("experiments/values", { ids: rest, metrics }, signal);
+    found.push(...answer.data);
+    // each answer has at least one, so that there are ever fewer
+    rest = answer.rest.length < rest.length ? answer.rest : [];
+  }
+  return found;
+}
+
+/** The experiments in whose prefix, tags or readme these words are, as the server has found them. */
+export const matches = signal<{ key: string; ids: ReadonlySet<string> }>({ key: "", ids: new Set() });
+
+/** Tells what was looked for. */
+export function matchKey(words: readonly string[]): string {
+  return JSON.stringify(words);
+}
+
+/** Have the server look for words: lists have no readmes. */
+export async function loadMatches(words: readonly string[], signal: AbortSignal): Promise<void> {
+  const ids = new Set<string>();
+  const text = words.slice(0, TEXTS_MAX).map((word) => word.slice(0, TEXT_MAX));
+  for await (const page of pages<Experiments>("experiments", { limit: PAGE, text }, signal)) {
+    for (const record of page.data) ids.add(record.id);
+  }
+  matches.value = { key: matchKey(words), ids };
+}
+
 /** How many of these experiments have never been asked for their parameters and these values. */
 export function unread(
   ids: readonly string[],
@@ -136,6 +169,6 @@ export function unread(
   return ids.filter((id) => asked.some(({ key }) => !known.get(id)?.values.has(key)) || !known.has(id)).length;
 }
 
-function lacks(known: Known | undefined, record: Experiment | undefined, wanted: readonly WantedMetric[]): boolean {
+function lacks(known: Known | undefined, record: ListedExperiment | undefined, wanted: readonly WantedMetric[]): boolean {
   return !known || known.rows !== record?.rows || wanted.some((each) => !known.values.has(each.key));
 }

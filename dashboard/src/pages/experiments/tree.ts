@@ -1,6 +1,6 @@
 /** Owners, projects and folders as a tree, with how many experiments are in each. */
 
-import type { Experiment } from "../../api/types";
+import type { ListedExperiment } from "../../api/types";
 
 export interface Folder {
   /** The segment of the prefix. */
@@ -10,7 +10,7 @@ export interface Folder {
   folders: Folder[];
 }
 
-export function folderTree(records: Iterable<Experiment>): Folder {
+export function folderTree(records: Iterable<ListedExperiment>): Folder {
   const root: Folder = { name: "", path: "", count: 0, folders: [] };
   const known = new Map<string, Folder>([["", root]]);
   for (const { prefix } of records) {

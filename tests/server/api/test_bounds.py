@@ -1,0 +1,286 @@
+"""However much was logged, an answer has so many bytes, and the next one goes on where it ends."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from ml_dash.identity import parse_prefix
+from ml_dash.journal.blocks import Block
+from ml_dash.protocol import API, MSGPACK
+from ml_dash.series import Kind, Series
+from ml_dash.server.catalogue.records import Description, ExperimentFilter
+from ml_dash.server.runner import EmbeddedServer
+from ml_dash.server.store import Store
+from tests.support.postgres import new_database
+from tests.support.serving import (
+    LOGS,
+    NOON,
+    PARAMS,
+    SECOND,
+    TOKEN,
+    TRAIN,
+    Client,
+    frame,
+    objects,
+    page_of,
+)
+
+PAGE_BYTES = 20_000
+MANY = 60
+LONG = "ä word, " * 200
+"""A text of a tenth of a page, in JSON."""
+HUGE = "x" * 3 * PAGE_BYTES
+POSE = Series(Kind.TRACK, "pose")
+FILES = Series(Kind.FILE, None)
+REST = 500
+"""Bytes of an answer besides its items."""
+BOUNDED_OTHERWISE = {
+    "GET /health",
+    # one thing, of which what was said of it has limits of its own
+    "GET /whoami",
+    "POST /tokens",
+    "POST /experiments",
+    "GET /experiments/{id}",
+    "DELETE /experiments/{id}",
+    "GET /experiments/{id}/files/{file}",
+    # as many as were asked for, each of bounded size
+    "GET /experiments/{id}/metrics/series",
+    "GET /experiments/{id}/contents/missing",
+    "POST /experiments/{id}/contents",
+    "POST /experiments/{id}/contents/{checksum}/upload",
+    # see `test_values_that_have_no_room_are_asked_for_again`
+    "POST /experiments/values",
+}
+"""Routes whose lists cannot be long."""
+
+
+class Walk(NamedTuple):
+    """A list to be read page by page.
+
+    `go_on` gives what to ask with for the next page, by this one and by how many items have come; None is the end.
+    """
+
+    path: str
+    field: str
+    go_on: Callable[[dict[str, Any], int], dict[str, Any] | None]
+
+
+def by_cursor(page: dict[str, Any], _: int) -> dict[str, Any] | None:
+    return {"cursor": page["cursor"]} if page["hasMore"] else None
+
+
+def by_index(page: dict[str, Any], _: int) -> dict[str, Any] | None:
+    return {"start_index": page["endIndex"] + 1} if page["hasMore"] else None
+
+
+def by_total(page: dict[str, Any], count: int) -> dict[str, Any] | None:
+    return {"start": count} if count < page["fieldsTotal" if "fieldsTotal" in page else "total"] else None
+
+
+WALKS = {
+    "experiments": Walk("/experiments?limit=1000&owner={owner}", "data", by_cursor),
+    "rows": Walk("/experiments/{id}/metrics/rows?name=train&limit=1000", "data", by_index),
+    "logs": Walk("/experiments/{id}/logs?limit=1000", "data", by_index),
+    "logs that are searched": Walk("/experiments/{id}/logs?limit=1000&search=word", "data", by_index),
+    "metrics": Walk("/experiments/{id}/metrics", "data", by_total),
+    "stats": Walk("/experiments/{id}/metrics/stats?name=train", "fields", by_total),
+    "params": Walk("/experiments/{id}/params", "params", by_cursor),
+    "tracks": Walk("/experiments/{id}/tracks", "data", by_total),
+    "entries": Walk("/experiments/{id}/tracks/entries?topic=pose", "entries", by_cursor),
+    "writers": Walk("/experiments/{id}/writers?limit=20", "watermarks", by_cursor),
+    "tokens": Walk("/tokens", "data", by_cursor),
+    "files": Walk("/experiments/{id}/files", "data", by_cursor),
+    "files of a tag": Walk("/experiments/{id}/files?tag=best", "data", by_cursor),
+}
+
+
+def rows(name: str, count: int = MANY) -> list[tuple[int, dict[str, Any]]]:
+    return [(NOON + at * SECOND, {name: f"{at} {LONG}"}) for at in range(count)]
+
+
+def named(kind: Kind, name: str) -> Block:
+    return objects(Series(kind, name[:900]), [(NOON, {"v": 1})])
+
+
+def saved(at: int) -> dict[str, Any]:
+    name, checksum = f"{at:03}.bin", f"{at:064x}"
+    return {
+        "event": "save", "id": f"f{at}", "path": "/models", "filename": name, "description": LONG, "tags": ["best"],
+        "bindrs": [], "contentType": "a/b", "sizeBytes": 1, "checksum": checksum, "metadata": None,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def bounded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
+    database = None
+    if request.param == "postgresql":
+        database = new_database(request.getfixturevalue("postgres"))
+    data = tmp_path_factory.mktemp("bounded")
+    with EmbeddedServer(data=data, database=database, admin_token=TOKEN, page_bytes=PAGE_BYTES) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def full(bounded: EmbeddedServer) -> str:
+    """The id of an experiment with many items of a tenth of a page each, of every kind; and others of its owner."""
+    client = Client(bounded.url, TOKEN)
+    for at in range(MANY):
+        id_ = client.create(f"full/p/{at}", tags=[f"{at} {LONG}"[:1000]], readme=LONG * 20)
+    client.stored(
+        id_,
+        frame(1, objects(TRAIN, rows("loss"))),
+        frame(2, objects(LOGS, [(time_ns, {"message": row["m"]}) for time_ns, row in rows("m")])),
+        frame(3, objects(PARAMS, [(NOON, {"set": {f"p{at}": f"{at} {LONG}" for at in range(MANY)}})])),
+        frame(4, objects(POSE, rows("x")[::-1])),
+        frame(5, objects(FILES, [(NOON + at, saved(at)) for at in range(MANY)])),
+        # a metric with many fields of long names, and many metrics and tracks
+        frame(6, objects(TRAIN, [(NOON, {f"{at} {LONG}"[:1000]: at for at in range(MANY)})])),
+        *(
+            frame(
+                7 + at,
+                *(
+                    objects(Series(kind, f"{at} {LONG}"[:900]), [(NOON, {"v": 1})])
+                    for kind in (Kind.METRIC, Kind.TRACK)
+                ),
+            )
+            for at in range(MANY)
+        ),
+    )
+    for at in range(MANY):
+        client.stored(id_, frame(1, objects(TRAIN, [(NOON, {"v": 1})])), writer=f"{at:03}".ljust(128, "w"))
+        grants = [{"owner": f"{at}-{each}".ljust(200, "o"), "scope": "read"} for each in range(10)]
+        assert client.post("/tokens", {"name": f"t{at}", "grants": grants}).status == 201
+    client.close()
+    return id_
+
+
+def walked(
+    client: Client, walk: Walk, id_: str, accept: str, owner: str = "full"
+) -> tuple[list[Any], list[int]]:
+    """Return all items of a list, and the bytes of its pages."""
+    found: list[Any] = []
+    sizes: list[int] = []
+    more: dict[str, Any] | None = {}
+    while more is not None:
+        path, _, asked = walk.path.format(id=id_, owner=owner).partition("?")
+        query = dict(each.split("=") for each in asked.split("&") if each) | more
+        answer = client.ask("GET", path, headers={"Accept": accept}, **query)
+        assert answer.status == 200, answer
+        page = answer.body[walk.field]
+        found += page.items() if isinstance(page, dict) else page
+        sizes.append(int(answer.headers["Content-Length"]))
+        assert page, "a page without items, and yet more"
+        more = walk.go_on(answer.body, len(found))
+    return found, sizes
+
+
+@pytest.mark.parametrize("accept", [MSGPACK, "application/json"])
+@pytest.mark.parametrize("name", WALKS)
+def test_every_list_comes_in_pages_that_are_bounded_by_bytes(
+    bounded: EmbeddedServer, full: str, name: str, accept: str
+) -> None:
+    client = Client(bounded.url, TOKEN)
+    found, sizes = walked(client, WALKS[name], full, accept)
+    assert len(sizes) > 2
+    # one row, of a metric that is listed and has statistics, is larger than a page alone
+    assert max(sizes) <= (10 if name in {"rows", "metrics", "stats"} else 1) * PAGE_BYTES + REST
+    assert len(found) >= MANY
+    assert len({repr(item) for item in found}) == len(found), "none twice"
+
+
+def test_every_route_that_lists_is_walked_here_or_bounded_by_what_is_asked(
+    bounded: EmbeddedServer,
+) -> None:
+    """A new list has to be given its place."""
+    document = Client(bounded.url, TOKEN).get("/openapi.json")
+    schemas = document["components"]["schemas"]
+
+    def is_long(schema: dict[str, Any]) -> bool:
+        if "$ref" in schema:
+            return is_long(schemas[schema["$ref"].rpartition("/")[2]])
+        fields = schema.get("properties", {}).values()
+        return (
+            schema.get("type") == "array"
+            or "additionalProperties" in schema
+            or any(map(is_long, (*fields, *schema.get("anyOf", ()))))
+        )
+
+    lists = {
+        f"{method.upper()} {path.removeprefix(API)}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for status, answer in operation["responses"].items()
+        if status < "300" and is_long(answer["content"].get("application/json", {}).get("schema", {}))
+    }
+    walked_here = {f"GET {walk.path.partition('?')[0]}" for walk in WALKS.values()}
+    assert lists - walked_here == BOUNDED_OTHERWISE
+
+
+def test_an_item_that_is_larger_than_a_page_comes_alone(bounded: EmbeddedServer) -> None:
+    client = Client(bounded.url, TOKEN)
+    id_ = client.create("large/p/run", metadata={"huge": HUGE})
+    rows_of: list[tuple[int, dict[str, Any]]] = [
+        (NOON, {"a": 1}),
+        (NOON + 1, {"a": HUGE}),
+        (NOON + 2, {"a": 2}),
+    ]
+    client.stored(id_, frame(1, objects(TRAIN, rows_of), objects(POSE, rows_of)))
+    found, sizes = walked(client, WALKS["rows"], id_, MSGPACK)
+    assert [row["data"]["a"] for row in found] == [1, HUGE, 2]
+    entries, _ = walked(client, WALKS["entries"], id_, MSGPACK)
+    assert [entry["a"] for entry in entries] == [1, HUGE, 2]
+    assert [size > PAGE_BYTES for size in sizes] == [False, True, False]
+    assert client.get("/experiments", owner="large")["data"][0]["metadata"] == {"huge": HUGE}
+
+
+def test_a_list_has_no_readmes_and_finds_by_them(bounded: EmbeddedServer) -> None:
+    client = Client(bounded.url, TOKEN)
+    id_ = client.create("readers/p/one", readme="An odd  phrase, in the readme", tags=["phrase"])
+    client.create("readers/p/two", readme="phrase odd", tags=[])
+    listed = client.get("/experiments", owner="readers")["data"]
+    assert all("readme" not in record for record in listed)
+    assert client.get(f"/experiments/{id_}")["readme"].startswith("An odd")
+
+    def found(**asked: Any) -> list[str]:
+        return sorted(each["name"] for each in client.get("/experiments", owner="readers", **asked)["data"])
+
+    assert found(search="ODD phrase") == found(text="phrase") == ["one", "two"]
+    assert found(text="odd  PHRASE") == ["one"]
+    assert found(text="phrase odd") == ["two"]
+
+
+def test_values_that_have_no_room_are_asked_for_again(bounded: EmbeddedServer) -> None:
+    client = Client(bounded.url, TOKEN)
+    ids = [client.create(f"valued/p/{at}") for at in range(20)]
+    for id_ in ids:
+        client.stored(id_, frame(1, objects(PARAMS, [(NOON, {"set": {"a": "x" * 900, "b": "y" * 5000}})])))
+    rest, found = ids, []
+    while rest:
+        answer = client.post("/experiments/values", {"ids": rest})
+        assert int(answer.headers["Content-Length"]) <= PAGE_BYTES + REST
+        found += answer.body["data"]
+        rest = answer.body["rest"]
+    assert [each["id"] for each in found] == ids
+    assert {each["params"]["a"] for each in found} == {"x" * 900}
+    assert {each["params"]["b"] for each in found} == {"y" * 1000 + "…"}
+
+
+def test_a_list_reads_no_readmes(store: Store) -> None:
+    """In memory is a page, however long what is said of the experiments is."""
+    readme = "word " * 200_000
+    for at in range(10):
+        identity = parse_prefix(f"alice/p/{at}", user=str, now_ns=lambda: NOON)
+        store.experiments.upsert(identity, Description(readme=readme))
+    tracemalloc.start()
+    try:
+        assert len(page_of(store.experiments, ExperimentFilter(), 1000, None)["data"]) == 10
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < len(readme)
