@@ -69,7 +69,9 @@ def on_terminal(*arguments: str | Path, columns: int, **env: str) -> str:
     return written_on_terminal([*COMMAND, *map(str, arguments)], columns, environment(**env))
 
 
-def written_on_terminal(command: Sequence[str], columns: int, env: Mapping[str, str]) -> str:
+def written_on_terminal(
+    command: Sequence[str], columns: int, env: Mapping[str, str], typed: bytes = b""
+) -> str:
     """Run any command on a terminal of this width, and return what it wrote there."""
     import fcntl
     import pty
@@ -80,6 +82,7 @@ def written_on_terminal(command: Sequence[str], columns: int, env: Mapping[str, 
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
+    os.write(ours, typed)
     written = b""
     try:
         while chunk := os.read(ours, 65536):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from ml_dash.cli.file_source import FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption, given_path
-from ml_dash.cli.text import size_text, standard_output
+from ml_dash.cli.text import complain, count_text, size_text, standard_output
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 from ml_dash.query.files import full_name
-from ml_dash.sdk.files.targets import Below
+from ml_dash.sdk.files.targets import Below, is_hidden
 from ml_dash.storage.hashing import checksum_of
 
 _OF_ONE_FILE = (ContentError, FileMissingError, FileStoreError, InvalidArgumentError)
@@ -58,11 +59,15 @@ def download(
     root: Root = DEFAULT_ROOT,
     url: ServerOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ.")] = False,
+    dotfiles: Annotated[
+        bool, typer.Option("--allow-dotfiles", help="Copy files whose names begin with a dot without asking.")
+    ] = False,
 ) -> None:
     """Copy files of an experiment to a directory.
 
     Their paths are kept, and every file is compared with its checksum. A file that is there already is skipped if it
-    is the same, and replaced only with --force if it differs. Exit code 1: a file is missing, or nothing matches.
+    is the same, and replaced only with --force if it differs. Names that begin with a dot, such as .bashrc, are asked
+    about unless GLOB spells them out. Exit code 1: a file is missing or left out, or nothing matches.
     """
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
@@ -72,11 +77,14 @@ def download(
         except FileMissingError:
             report_damage(source.damage)  # it may be there, in what cannot be read
             raise
+        hidden = [row["id"] for row in rows if is_hidden(row, glob)] if directory != "-" else []
+        if hidden and (dotfiles or _wants([full_name(row) for row in rows if row["id"] in hidden])):
+            hidden = []
         with Bar() as bar:
             if directory == "-":
                 done = _print(source, rows, bar)
             else:
-                done = _Downloads(source, directory, bar, rows, force=force).run()
+                done = _Downloads(source, directory, bar, rows, force, frozenset(hidden)).run()
         if report_damage(source.damage) or not done:
             raise typer.Exit(1)
 
@@ -92,6 +100,18 @@ def _wanted(source: FileSource, exp: str, glob: str, file_id: str | None) -> lis
         meant = f"no file of {exp!r} matches {glob!r}" if glob else f"{exp!r} has no files"
         raise FileMissingError(f"{meant}: `ml-dash files` lists all")
     return rows
+
+
+def _wants(names: Sequence[str]) -> bool:
+    """Ask whether files are to be copied whose names begin with a dot; nobody is asked who cannot answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    for name in names:
+        complain(f"  {name}")
+    return typer.confirm(
+        f"{count_text(len(names), 'file')} with a name that begins with a dot, which programs obey: copy too?",
+        err=True,
+    )
 
 
 def _print(source: FileSource, rows: Sequence[dict[str, Any]], bar: Bar) -> bool:
@@ -125,6 +145,7 @@ class _Downloads:
     bar: Bar
     rows: Sequence[dict[str, Any]]
     force: bool
+    hidden: frozenset[str]  # ids of those that are left out for their names
     below: Below = field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,6 +177,10 @@ class _Downloads:
                 return
             if not self.force:
                 raise FileStoreError(f"{target!r} exists and differs: --force replaces it")
+        if row["id"] in self.hidden:
+            raise FileStoreError(
+                "left out, since its name begins with a dot, and programs obey such files: --allow-dotfiles copies it"
+            )
         self.source.fetch(row, target, lambda done: self.bar.show(name, begun + done, total))
         renamed = (
             f"  ({name}: this disk has the name for another)" if self.below.is_renamed(row, target) else ""

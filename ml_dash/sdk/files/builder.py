@@ -272,13 +272,16 @@ class FileBuilder(Saves):
         row = self._finder.newest(self._named("exists"))
         return row is not None and row["deletedAt"] is None
 
-    def download(self, dest_path: str | os.PathLike[str] | None = None) -> Any:
+    def download(
+        self, dest_path: str | os.PathLike[str] | None = None, *, allow_dotfiles: bool = False
+    ) -> Any:
         """Copy a file to this disk, checked: there it is whole, or not at all.
 
         Args:
             dest_path: where to; None for the file's own name in the working directory; an existing directory, or a
                 path that ends with a slash, for that name in there. Of a pattern, a directory: the files are put
                 below it under their whole names.
+            allow_dotfiles: whether names may begin with a dot that this call does not spell out, such as `.bashrc`.
 
         Returns:
             The path; of a pattern, the list of paths.
@@ -286,13 +289,13 @@ class FileBuilder(Saves):
         Raises:
             FileMissingError: there is no such file, or it was deleted.
             ContentError: the content is not the one that was saved.
-            FileStoreError: it cannot be written.
+            FileStoreError: it cannot be written, or has a name that begins with a dot; nothing was written then.
             ServerUnavailableError: it is at the server only, which cannot be reached.
         """
         dest = self._dest_path if dest_path is None else dest_path
         if self._several("download"):
-            return self._finder.download_all(self.list(), dest)
-        return self._finder.download(self._one("download"), dest)
+            return self._finder.download_all(self.list(), dest, asked=self._path, dotfiles=allow_dotfiles)
+        return self._finder.download(self._one("download"), dest, asked=self._path, dotfiles=allow_dotfiles)
 
     def read_bytes(self) -> bytes:
         """Return the content of a file, checked."""

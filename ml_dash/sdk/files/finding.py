@@ -16,7 +16,7 @@ from ml_dash.errors import (
 from ml_dash.log import warn_user
 from ml_dash.query.files import FileQuery, full_name
 from ml_dash.query.patterns import is_pattern
-from ml_dash.sdk.files.targets import Below, target_of
+from ml_dash.sdk.files.targets import Below, hidden_error, is_hidden, target_of
 from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:
@@ -73,15 +73,24 @@ class FileFinder:
         """Return whether a path is a pattern: it has the characters of one, and no file has it as its name."""
         return is_pattern(path) and self.newest(path) is None
 
-    def download(self, row: dict[str, Any], dest_path: Any) -> str:
-        """Copy a file's blob to where the user wants it, checked; return the path."""
-        target = target_of(present(row), dest_path)
+    def download(
+        self, row: dict[str, Any], dest_path: Any, *, asked: str | None = None, dotfiles: bool = False
+    ) -> str:
+        """Copy a file's blob to where the user wants it, checked; return the path. See `target_of`."""
+        target = target_of(present(row), dest_path, asked=asked, dotfiles=dotfiles)
         self.fetch(row, target)
         return target
 
-    def download_all(self, rows: list[dict[str, Any]], directory: Any) -> list[str]:
+    def download_all(
+        self, rows: list[dict[str, Any]], directory: Any, *, asked: str | None = None, dotfiles: bool = False
+    ) -> list[str]:
         """Copy files' blobs to below a directory, under the files' paths; return those on this disk."""
         below = Below(rows, directory)
+        hidden = [] if dotfiles else [row for row in rows if is_hidden(row, asked)]
+        if hidden:  # before anything is written, as what follows
+            raise hidden_error(
+                hidden, "Pass allow_dotfiles=True if you want them, or name files that you want"
+            )
         for row in rows:
             below.place(row)  # raises, should links lead out of the directory, before anything is written
         targets = []

@@ -69,9 +69,10 @@ class FilesManager(Saves):
         dest_path: str | os.PathLike[str] | None = None,
         *,
         file_id: str | None = None,
+        allow_dotfiles: bool = False,
     ) -> Any:
         """Copy a file, or those of a pattern, to this disk; see `FileBuilder.download`."""
-        return self(path, file_id=file_id).download(dest_path)
+        return self(path, file_id=file_id).download(dest_path, allow_dotfiles=allow_dotfiles)
 
     def read_bytes(self, path: str) -> bytes:
         """Return the content of a file; see `FileBuilder.read_bytes`."""

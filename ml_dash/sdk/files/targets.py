@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
 from ml_dash.paths import local_path
+from ml_dash.query.patterns import is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # NAME_MAX of ext4, XFS and APFS; NTFS counts 255 UTF-16 units, which are never more than the bytes.
 _MAX_BYTES = 255
+_LISTED = 5
 _NEVER = frozenset("/\\\0")
 _NOT_ON_WINDOWS = frozenset(':*?"<>|')
 # Windows opens a device for these names, whatever their extension.
@@ -52,14 +54,53 @@ def _cut(name: str) -> str:
     return kept.decode(errors="ignore") + end
 
 
-def target_of(row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None) -> str:
-    """Return where a file is downloaded to: at `dest_path`, or where that is a directory, under its own name in it."""
-    if dest_path is None:
-        return _within(".", safe_name(row["filename"]))
-    dest = local_path(dest_path, "dest_path", "out/")
-    if os.path.isdir(dest) or dest.endswith(("/", os.sep)):
-        return _within(dest, os.path.join(dest, safe_name(row["filename"])))
-    return dest
+def is_hidden(row: Mapping[str, Any], asked: str | None) -> bool:
+    """Say whether a file would get a name here that begins with a dot, or lie below one, and nobody has asked for that.
+
+    Programs read such files by themselves: `.bashrc`, `.ssh/authorized_keys`, `.git/config`. Whoever downloads all of
+    an experiment has not read what its files are called.
+
+    Args:
+        row: The file's.
+        asked: The name or the pattern that it was asked for by. What the user has spelled out before the first wildcard
+            is what they want, as in a shell: `.hydra/*` are the files of that directory.
+    """
+    spelled: list[str] = []
+    for part in (asked or "").strip("/").split("/"):
+        if is_pattern(part):
+            break
+        spelled.append(part)
+    names = _safe_segments(row)
+    return any(name.startswith(".") and names[: at + 1] != spelled[: at + 1] for at, name in enumerate(names))
+
+
+def hidden_error(hidden: Sequence[Mapping[str, Any]], remedy: str) -> FileStoreError:
+    """Return what is said of files that are not written for their names; see `is_hidden`."""
+    names = [repr("/".join(_safe_segments(row))) for row in hidden]
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    verb = "has a name that begins" if len(names) == 1 else "have names that begin"
+    return FileStoreError(
+        f"{', '.join(names[:_LISTED])}{more} {verb} with a dot, and programs obey such files: not written. {remedy}"
+    )
+
+
+def target_of(
+    row: Mapping[str, Any], dest_path: str | os.PathLike[str] | None, *, asked: str | None, dotfiles: bool
+) -> str:
+    """Return where a file is downloaded to: at `dest_path`, or where that is a directory, under its own name in it.
+
+    Such a name of its own may begin with a dot where `dotfiles` says so, or the user has `asked` for it by that.
+    """
+    dest = "." if dest_path is None else local_path(dest_path, "dest_path", "out/")
+    if dest_path is not None and not (os.path.isdir(dest) or dest.endswith(("/", os.sep))):
+        return dest
+    name = safe_name(row["filename"])
+    if not dotfiles and is_hidden({"path": "/", "filename": name}, (asked or "").rsplit("/", 1)[-1]):
+        raise hidden_error(
+            [{"path": "/", "filename": name}],
+            f"Name its place (dest_path={os.path.join(dest, name)!r}), or pass allow_dotfiles=True",
+        )
+    return _within(dest, name if dest_path is None else os.path.join(dest, name))
 
 
 class Below:

@@ -11,7 +11,7 @@ from ml_dash import Experiment
 from ml_dash.query.files import FILES
 from tests.cli.commands.saved import PREFIX, below, content_of, rows, saving
 from tests.support.cli_experiments import make
-from tests.support.shell import invoke, shell, succeed
+from tests.support.shell import COMMAND, environment, invoke, shell, succeed, written_on_terminal
 from tests.support.view_journals import block_of, write
 
 
@@ -143,6 +143,58 @@ def test_no_name_leads_out_of_the_directory(tmp_path: Path) -> None:
     assert set(got.values()) == {b"content"}
     assert len(got) == 9
     assert {"x", "y", "a/b/z", "etc/passwd", "ü/日本/naïve 🙂.txt"} <= set(got)
+
+
+DOTTED = (".bashrc", ".ssh/authorized_keys", "models/.git/config", ".hydra/config.yaml")
+
+
+@pytest.fixture
+def dotted(tmp_path: Path) -> Path:
+    """A root with an experiment that has files which programs obey."""
+    exp = Experiment(PREFIX, dash_root=str(tmp_path / "dash"), echo=False)
+    with exp.run:
+        for name in (*DOTTED, "models/a.pt"):
+            exp.files.save_text("#", to=name)
+    return tmp_path / "dash"
+
+
+def test_names_that_begin_with_a_dot_are_left_out_by_name_and_the_rest_is_copied(
+    dotted: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = invoke("download", PREFIX, "-o", out, "--root", dotted)
+    assert done.code == 1
+    assert set(below(out)) == {"models/a.pt"}
+    for name in DOTTED:
+        assert f"{name}: left out" in done.err
+    assert "--allow-dotfiles" in done.err
+
+    (row,) = rows(dotted, ".bashrc")
+    done = invoke("download", PREFIX, "--id", str(row["id"]), "-o", out, "--root", dotted)
+    assert done.code == 1  # nobody has said what it is called
+    assert set(below(out)) == {"models/a.pt"}
+
+
+def test_names_that_begin_with_a_dot_are_copied_where_they_are_spelled_out_or_allowed(
+    dotted: Path, tmp_path: Path
+) -> None:
+    succeed("download", PREFIX, ".hydra/*", "-o", tmp_path / "some", "--root", dotted)
+    succeed("download", PREFIX, "/.bashrc", "-o", tmp_path / "some", "--root", dotted)
+    assert set(below(tmp_path / "some")) == {".hydra/config.yaml", ".bashrc"}
+    succeed("download", PREFIX, "--allow-dotfiles", "-o", tmp_path / "all", "--root", dotted)
+    assert set(below(tmp_path / "all")) == {*DOTTED, "models/a.pt"}
+    assert succeed("download", PREFIX, ".bashrc", "-o", "-", "--root", dotted) == "#"
+
+
+@pytest.mark.parametrize(("typed", "copied"), [(b"n\n", False), (b"\n", False), (b"y\n", True)])
+def test_names_that_begin_with_a_dot_are_asked_about_on_a_terminal(
+    dotted: Path, tmp_path: Path, typed: bytes, copied: bool
+) -> None:
+    command = [*COMMAND, "download", PREFIX, "-o", str(tmp_path / "out"), "--root", str(dotted)]
+    seen = written_on_terminal(command, 120, environment(), typed)
+    assert "4 files with a name that begins with a dot" in seen
+    assert all(f"  {name}\n" in seen for name in DOTTED)
+    assert set(below(tmp_path / "out")) == {"models/a.pt", *(DOTTED if copied else ())}
 
 
 def test_no_link_leads_out_of_the_directory(saved: Path, tmp_path: Path) -> None:
