@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import json
 import re
 import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Protocol
+
+from ml_dash.query.json_text import json_text
 
 UNNAMED = "(unnamed)"
 """How the metric without a name is shown."""
@@ -59,21 +60,9 @@ def value_text(value: Any, *, exact: bool = False, depth: int = 0) -> str:  # no
     return visible(str(value))
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return JSON; NaN and infinities are the literals that Python's `json` reads and writes.
-
-    What msgpack carries and JSON does not (bytes) gets the form of every value that cannot be stored as it is.
-    """
-    return json.dumps(value, default=_unjson, indent=indent)
-
-
 def print_json(value: Any) -> None:
     """Write JSON to standard output, for programs."""
     sys.stdout.write(json_text(value, indent=2) + "\n")
-
-
-def _unjson(value: Any) -> dict[str, str]:
-    return {"__repr__": repr(value), "__type__": f"{type(value).__module__}.{type(value).__qualname__}"}
 
 
 def size_text(size: int) -> str:

@@ -28,6 +28,8 @@ Blocks: TypeAlias = Callable[[], Iterable[tuple[int, Block]]]
 # from the narrowest to the widest: a field's array is only ever widened, and everything fits an object
 _RANK = {"b": 0, "i": 1, "f": 2, "o": 3}
 _MARK = frozenset({"__repr__", "__type__"})
+_LEVELS_MAX = 200
+"""Python's recursion ends at about a thousand; what is deeper than this is a value like any other."""
 
 
 def is_level(value: Any) -> bool:
@@ -246,11 +248,13 @@ def _split(column: Column, count: int) -> Iterable[Column]:
     ]
 
 
-def _leaves(value: dict[Any, Any], prefix: str, *, ordered: bool = False) -> Iterator[tuple[str, Any]]:
+def _leaves(
+    value: dict[Any, Any], prefix: str, *, ordered: bool = False, depth: int = 0
+) -> Iterator[tuple[str, Any]]:
     items = sorted(value.items(), key=lambda item: len(str(item[0]))) if ordered else value.items()
     for key, item in items:
-        if is_level(item):
-            yield from _leaves(item, f"{prefix}{key}.", ordered=ordered)
+        if depth < _LEVELS_MAX and is_level(item):
+            yield from _leaves(item, f"{prefix}{key}.", ordered=ordered, depth=depth + 1)
         else:
             yield f"{prefix}{key}", item
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Block, block_rows
 from ml_dash.query.escapes import without_escapes
+from ml_dash.query.json_text import json_text
 from ml_dash.query.times import iso_time
 
 if TYPE_CHECKING:
@@ -50,8 +51,14 @@ class LogFilter:
                 if self._level is not None and row["level"] != self._level:
                     continue
                 # casefold and not lower: "STRASSE" is to be found by "straße"
-                if self._search is None or self._search in without_escapes(str(row["message"])).casefold():
+                if self._search is None or self._search in _shown(row["message"]):
                     yield row
+
+
+def _shown(message: Any) -> str:
+    """Return what is searched of a message; a text, unless somebody else than ML-Dash has written it."""
+    text = message if isinstance(message, str) else json_text(message)
+    return without_escapes(text).casefold()
 
 
 def _log_row(index: int, time_ns: int, fields: dict[str, Any]) -> dict[str, Any]:

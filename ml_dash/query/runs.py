@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.journal.blocks import to_msgpack
 from ml_dash.processes import process_alive, process_space
 from ml_dash.protocol import DESCRIBED
 from ml_dash.query.row_source import TimedRows, rows_by_writer
@@ -27,11 +28,16 @@ from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ml_dash.journal.index import JournalIndex
 
 _RUNS = Series(Kind.RUN, None)
+_HANDLE_BYTES = 256
+"""A handle is part of a key of the server's database; the SDK's have a few bytes."""
+_TEXTS = ("event", "status", "host", "error", "space")
+_TEXT_MAX = 10_000
+"""Texts of errors are read with every list of experiments."""
 _COARSE_NS = 2 * NANOSECONDS
 """A file's time may be that much older than what it holds: Linux keeps it by the tick, FAT by two seconds."""
 
@@ -99,10 +105,32 @@ class RunState(NamedTuple):
         return None if self.is_open else self.row.get("error")
 
 
-def turns(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the RUN rows that start or end a run."""
-    # a tuple: what clients send may be no key of a set
-    return ((time_ns, row) for time_ns, row in rows if row.get("event") in ("start", "end"))
+class Turn(NamedTuple):
+    """A RUN row that starts or ends a run: `handle` is what its writer calls the run, as bytes."""
+
+    handle: bytes
+    time_ns: int
+    row: dict[str, Any]
+
+
+def turns(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Turn]:
+    """Yield the RUN rows that start or end a run, with None for what has another type than it should."""
+    # a tuple: what clients send may be no key of a set, and so may a handle
+    return (
+        Turn(to_msgpack(row.get("handle"))[:_HANDLE_BYTES], time_ns, _cleaned(row))
+        for time_ns, row in rows
+        if row.get("event") in ("start", "end")
+    )
+
+
+def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
+    pid = row.get("pid")
+    is_id = isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**63
+    return {**{name: _text(row.get(name)) for name in _TEXTS}, "pid": pid if is_id else None}
+
+
+def _text(value: Any) -> str | None:
+    return value[:_TEXT_MAX] if isinstance(value, str) else None
 
 
 def fold_run(before: RunState | None, time_ns: int, row: dict[str, Any]) -> RunState:
@@ -181,9 +209,8 @@ def _described(starts: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any] |
 
 def _latest(writer: WriterRuns, now_ns: int, patience_ns: int) -> Iterator[tuple[RunState, int]]:
     """Yield each run of one writer in its latest state, with the writer's newest sign of life."""
-    runs: dict[Any, RunState] = {}
-    for time_ns, row in turns(writer.rows):
-        handle = row.get("handle")
+    runs: dict[bytes, RunState] = {}
+    for handle, time_ns, row in turns(writer.rows):
         runs[handle] = fold_run(runs.get(handle), time_ns, row)
     active = _active_ns(writer, now_ns, patience_ns)
     return ((run, active) for run in runs.values())
@@ -208,5 +235,5 @@ def _activity_ns(writer: WriterRuns, now_ns: int) -> int:
 
 def _is_gone(row: dict[str, Any], space: str | None, pid_alive: Callable[[int], bool]) -> bool:
     """Whether the process of a run is known not to be there any more: that can be told among our own ones only."""
-    pid = row.get("pid")
-    return space is not None and row.get("space") == space and isinstance(pid, int) and not pid_alive(pid)
+    pid = row["pid"]
+    return space is not None and row["space"] == space and pid is not None and not pid_alive(pid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 from bisect import bisect_right
 from numbers import Real
 from operator import itemgetter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.journal.blocks import Block, block_rows, to_msgpack
 from ml_dash.query.columns import free_name, leaves_of
+from ml_dash.query.json_text import json_text
 from ml_dash.query.times import nearest_ns, seconds, seconds_array
 
 if TYPE_CHECKING:
@@ -245,15 +245,6 @@ def _entry(stamp: float, fields: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, default=_unjson)
-
-
-def _unjson(value: Any) -> Any:
-    """Stand in for what msgpack carries and JSON does not: bytes."""
-    return {"__repr__": repr(value), "__type__": f"{type(value).__module__}.{type(value).__qualname__}"}
-
-
 def _parquet(entries: list[dict[str, Any]]) -> bytes:
     try:
         import pyarrow as pa
@@ -283,11 +274,11 @@ def _arrow(values: list[Any], pa: Any) -> Any:
             return array
     except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError):
         pass  # values of several types, or a text that is not UTF-8
-    return pa.array([None if value is None else _json(value) for value in values], pa.string())
+    return pa.array([None if value is None else json_text(value) for value in values], pa.string())
 
 
 _RENDERERS: dict[str, Callable[[list[dict[str, Any]]], dict[str, Any] | str | bytes]] = {
     "json": lambda entries: {"entries": entries, "count": len(entries)},
-    "jsonl": lambda entries: "".join(_json(entry) + "\n" for entry in entries),
+    "jsonl": lambda entries: "".join(json_text(entry) + "\n" for entry in entries),
     "parquet": _parquet,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from ml_dash.cli.text import (
     age_text,
     count_text,
     duration_text,
-    json_text,
     local_time,
     size_text,
     value_text,
@@ -60,15 +58,6 @@ def test_values_are_shown_on_one_line() -> None:
     assert value_text(2**64 - 1) == "18446744073709551615"
     assert value_text(b"\x1b") == r"b'\x1b'"
     assert [value_text(value) for value in (math.nan, math.inf, -math.inf)] == ["nan", "inf", "-inf"]
-
-
-def test_json_carries_what_msgpack_does() -> None:
-    """NaN as Python's own module writes it, and bytes by their representation."""
-    text = json_text({"x": math.nan, "y": -math.inf, "z": b"\x00"})
-    assert (
-        text == '{"x": NaN, "y": -Infinity, "z": {"__repr__": "b\'\\\\x00\'", "__type__": "builtins.bytes"}}'
-    )
-    assert math.isnan(json.loads(text)["x"])
 
 
 @pytest.mark.parametrize(

@@ -246,3 +246,24 @@ def test_runs_are_read_writer_by_writer(tmp_path: Path) -> None:
 
 def test_an_empty_directory_has_no_run(tmp_path: Path) -> None:
     assert JournalView(str(tmp_path / "missing")).run().status is None
+
+
+ANYTHING: list[Any] = [None, True, 7, -(2**63), 2**64 - 1, 0.5, "x", b"x", [1], {"a": [1]}, [[], {}]]
+
+
+@pytest.mark.parametrize(
+    "field", ["event", "status", "host", "pid", "handle", "space", "error", "experiment"]
+)
+@pytest.mark.parametrize("value", ANYTHING, ids=repr)
+def test_a_row_that_is_not_as_it_should_be_is_folded_all_the_same(field: str, value: Any) -> None:
+    """Nobody knows who wrote a journal: what has another type than it should says nothing."""
+    rows = [
+        start(1),
+        (2 * SECOND, {**start(2, handle=2)[1], field: value}),
+        (3 * SECOND, {**end(3)[1], field: value}),
+    ]
+    found = fold(rows)
+    for told in (found.status, found.host, found.error):
+        assert told is None or isinstance(told, str)
+    assert found.pid is None or isinstance(found.pid, int)
+    assert found.experiment is None or isinstance(found.experiment, dict)

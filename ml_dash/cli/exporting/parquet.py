@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from ml_dash.cli.exporting.source import Content, Part, Source
-from ml_dash.cli.text import json_text
 from ml_dash.errors import MissingExtraError
 from ml_dash.journal.blocks import Column
 from ml_dash.query.columns import free_name
+from ml_dash.query.json_text import json_text
 from ml_dash.query.times import seconds_array
 
 # A row group is in memory as a whole: at 8 bytes a value this is 32 MB, however many columns there are.

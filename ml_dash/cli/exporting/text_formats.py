@@ -16,8 +16,9 @@ from itertools import count
 from typing import Any
 
 from ml_dash.cli.exporting.source import Content, Part, Source
-from ml_dash.cli.text import ByteSink, json_text
+from ml_dash.cli.text import ByteSink
 from ml_dash.journal.blocks import Column, as_list, block_rows
+from ml_dash.query.json_text import json_text
 from ml_dash.query.times import NANOSECONDS, iso_time
 
 # What needs quotes by RFC 4180, section 2. Titles get them only then, and texts always, to differ from numbers.

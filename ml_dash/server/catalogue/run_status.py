@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, select, update
 
-from ml_dash.journal.blocks import to_msgpack
 from ml_dash.query.runs import RunInfo, RunState, WriterRuns, fold_run, fold_runs, turns
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# a part of a primary key; the SDK's handles have a few bytes
-_HANDLE_BYTES = 256
-# texts of errors are read with every list of experiments
-_TEXT = 10_000
-
 RunKey = tuple[str, str, bytes]
 """An experiment, a writer, and what the writer calls the run."""
 
@@ -40,21 +34,9 @@ def note_runs(
     runs: dict[RunKey, RunState], experiment_id: str, writer: str, rows: Iterable[tuple[int, dict[str, Any]]]
 ) -> None:
     """Fold a writer's RUN rows, in the order written, into what is known of its runs."""
-    for time_ns, row in turns(rows):
-        key = experiment_id, writer, to_msgpack(row.get("handle"))[:_HANDLE_BYTES]
-        runs[key] = fold_run(runs.get(key), time_ns, _cleaned(row))
-
-
-def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
-    # None for what has another type: a client may send anything
-    pid = row.get("pid")
-    texts = {key: _text(row.get(key)) for key in ("event", "status", "host", "error")}
-    is_id = isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**63
-    return {**texts, "pid": pid if is_id else None}
-
-
-def _text(value: Any) -> str | None:
-    return value[:_TEXT] if isinstance(value, str) else None
+    for handle, time_ns, row in turns(rows):
+        key = experiment_id, writer, handle
+        runs[key] = fold_run(runs.get(key), time_ns, row)
 
 
 def store_runs(connection: Connection, runs: Mapping[RunKey, RunState]) -> None:
