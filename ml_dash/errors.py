@@ -23,6 +23,8 @@ The warnings, `ValueWarning` and `JournalDamageWarning`, are subclasses of `User
 
 from __future__ import annotations
 
+from ml_dash.visible import visible
+
 __all__ = [
     "ContentError",
     "FileChangedError",
@@ -45,7 +47,14 @@ __all__ = [
 
 
 class MLDashError(Exception):
-    """The root of all errors raised by ML-Dash."""
+    """The root of all errors raised by ML-Dash.
+
+    A message may quote a server, a journal or a name from elsewhere, and is shown on a terminal by whoever catches it,
+    or by the interpreter: what a terminal would obey in it is escaped here, once for all.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(visible(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InvalidPrefixError(MLDashError, ValueError):

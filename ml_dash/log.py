@@ -7,6 +7,8 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, TypeVar
 
+from ml_dash.visible import visible
+
 if TYPE_CHECKING:
     import logging
 
@@ -20,7 +22,15 @@ def logger() -> logging.Logger:
     """Return the package's logger; `logging` is imported at the first need, to keep `import ml_dash` cheap."""
     import logging
 
-    return logging.getLogger("ml_dash")
+    found = logging.getLogger("ml_dash")
+    found.addFilter(_make_visible)
+    return found
+
+
+def _make_visible(record: logging.LogRecord) -> bool:
+    """Escape what a terminal would obey: a message may quote a server, or a journal of somebody else's."""
+    record.msg, record.args = visible(record.getMessage()), None
+    return True
 
 
 def _user_level() -> int:
@@ -47,6 +57,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
     For what is told of has been dealt with. An error would end the training, or take the place of the error of which a
     run has failed. So what filters make an error goes to the logger ``ml_dash.warnings``.
     """
+    message = visible(message)
     with contextlib.suppress(Exception):  # whatever a closed or foreign stream, or a foreign handler, raises
         try:
             warnings.warn(message, category, stacklevel=_user_level())

@@ -13,10 +13,11 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ml_dash.cli.terminal import terminal_lines
-from ml_dash.cli.text import UNNAMED, local_time, value_text, visible
+from ml_dash.cli.text import UNNAMED, local_time, value_text
 from ml_dash.journal.sweep import Row
 from ml_dash.series import Kind
 from ml_dash.status import RunStatus
+from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table

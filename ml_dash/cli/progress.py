@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ml_dash.cli.text import complain, visible
+from ml_dash.cli.text import complain
+from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress

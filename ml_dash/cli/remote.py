@@ -13,8 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-import typer
-
+from ml_dash.cli.text import complain
 from ml_dash.client.api import Client
 from ml_dash.client.destination import default_url
 from ml_dash.client.http import AiohttpTransport, close_session
@@ -41,10 +40,9 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     is_named = named or place == parse_address(default_url()).origin
     kept_back = environment_token() is not None and not is_meant_for(place, named=is_named)
     if kept_back and token_for(url, named=is_named) is None:
-        typer.echo(
+        complain(
             f"ML_DASH_TOKEN is not sent to {place}, for nothing says that it is for this server: "
-            f"set {ORIGIN_VARIABLE}={place}, or run `ml-dash login {place}`",
-            err=True,
+            f"set {ORIGIN_VARIABLE}={place}, or run `ml-dash login {place}`"
         )
     return lambda: token_for(url, named=is_named)
 

@@ -6,8 +6,8 @@ import re
 
 from rich.text import Text
 
-from ml_dash.cli.text import visible
 from ml_dash.query.escapes import ESCAPE
+from ml_dash.visible import visible
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # A cursor that is sent farther would fill the memory.

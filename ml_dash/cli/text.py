@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import re
 import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO, Protocol
 
 from ml_dash.query.json_text import json_text
+from ml_dash.visible import visible
 
 UNNAMED = "(unnamed)"
 """How the metric without a name is shown."""
-
-# What does something to a terminal instead of being seen: control characters, line and paragraph separators,
-# marks that turn the direction of the text, and halves of surrogate pairs, which cannot be written at all.
-_ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # Nobody reads what is deeper, and Python's recursion ends at about a thousand.
 _DEEPEST = 20
@@ -26,11 +22,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SECOND = 1_000_000_000
 # No months and years, which have no fixed length.
 _DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def visible(text: str) -> str:
-    r"""Return `text` with everything escaped that a terminal would obey, such as ``\x1b``."""
-    return _ACTIVE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def value_text(value: Any, *, exact: bool = False, depth: int = 0) -> str:  # noqa: PLR0911 - one a kind of value

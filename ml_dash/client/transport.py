@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from ml_dash.errors import RemoteError, ServerUnavailableError
+from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -83,7 +84,7 @@ class ServerError(RemoteError):
         super().__init__(f"{url} answers {status}{f' ({code})' if code else ''}: {message}")
         self.status = status
         self.code = code
-        self.message = message
+        self.message = visible(message)
         self.retry_after = retry_after
         self.details = details or {}
 

@@ -16,8 +16,8 @@ from ml_dash.cli.text import (
     local_time,
     size_text,
     value_text,
-    visible,
 )
+from ml_dash.visible import visible
 
 SECOND = 1_000_000_000
 

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from ml_dash.cli.select import AsJson
-from ml_dash.cli.text import complain, print_json, visible
+from ml_dash.cli.text import complain, print_json
 from ml_dash.client.destination import server_url
 from ml_dash.client.login import Authorization, Left, begin, finish, leave, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.tokens import LoginError, Token, TokenStore, token_for
 from ml_dash.tokens.current import VARIABLE
 from ml_dash.tokens.token import AuthError
+from ml_dash.visible import visible
 
 ServerUrl = Annotated[
     str | None,
@@ -103,7 +104,7 @@ def _by_device_flow(server: str, *, browser: bool) -> Token:
     # The code is shown beside the address that holds it, to be compared on the page (RFC 8628, section 3.3.1).
     authorization = asyncio.run(begin(server))
     typer.echo(
-        f"To log in to {server}, open\n\n    {authorization.where_with_code}\n\n"
+        f"To log in to {server}, open\n\n    {visible(authorization.where_with_code)}\n\n"
         f"and compare the code: {visible(authorization.user_code)}"
     )
     if browser:

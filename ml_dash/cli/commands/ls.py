@@ -13,8 +13,9 @@ from rich.text import Text
 from ml_dash.cli.output import Screen, status_style, table
 from ml_dash.cli.overview import Overview, look, report_damage, run_record
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path
-from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text, visible
+from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text
 from ml_dash.storage.survey import survey
+from ml_dash.visible import visible
 
 
 class Status(str, Enum):

@@ -11,13 +11,14 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from ml_dash.cli.output import Screen
-from ml_dash.cli.text import UNNAMED, count_text, value_text, visible
+from ml_dash.cli.text import UNNAMED, count_text, value_text
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import leaf_columns
 from ml_dash.query.stats import SeriesStats
 from ml_dash.series import Series
+from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     import numpy.typing as npt

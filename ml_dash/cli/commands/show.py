@@ -31,7 +31,6 @@ from ml_dash.cli.text import (
     print_json,
     size_text,
     value_text,
-    visible,
 )
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows
@@ -39,6 +38,7 @@ from ml_dash.query.files import FilesReader, full_name
 from ml_dash.query.row_source import read_params
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
+from ml_dash.visible import visible
 
 _LOGS = Series(Kind.LOG, None)
 # What a window or two hold; the sections say how to see the rest.

@@ -11,7 +11,7 @@ import typer
 
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, full_prefix
-from ml_dash.cli.text import complain, count_text, visible
+from ml_dash.cli.text import complain, count_text
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
@@ -22,6 +22,7 @@ from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import SyncReport, report_unasked, sync_experiment
 from ml_dash.upload.unsent import unsent
+from ml_dash.visible import visible
 
 
 class _Journal(NamedTuple):

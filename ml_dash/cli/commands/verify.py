@@ -14,7 +14,7 @@ from rich.text import Text
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import describe, open_index
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
-from ml_dash.cli.text import complain, count_text, print_json, size_text, visible
+from ml_dash.cli.text import complain, count_text, print_json, size_text
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
 from ml_dash.journal.verify import (
@@ -30,6 +30,7 @@ from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import Located, Survey, is_experiment, survey
+from ml_dash.visible import visible
 
 _COLUMNS = ("segment", ">frames", ">rows", ">size", "")
 
