@@ -8,9 +8,14 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
+import numpy as np
+
+from ml_dash.journal.blocks import Column
 from ml_dash.pipeline import channel as channel_module
 from ml_dash.pipeline.channel import Channel
+from ml_dash.pipeline.column_event import ColumnEvent
 from ml_dash.pipeline.queue import LARGE_EVENT, Event
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
@@ -49,6 +54,8 @@ class Process:
         serial: Callable[[], int],
         remember: Callable[[str, Row], None],
         channel: Channel | None = None,
+        *,
+        tables: random.Random | None = None,
     ) -> None:
         self.writer_id = writer_id
         self._rng = rng
@@ -57,6 +64,7 @@ class Process:
         self._settings = settings
         self._serial = serial
         self._remember = remember
+        self._tables = tables
         if channel is None:
             channel = Channel(DIRECTORY, writer_id, settings, self._woken, clock=clock, disk=disk)
             for series in SERIES:
@@ -79,31 +87,47 @@ class Process:
 
     def put(self, *, may_wait: bool = True) -> None:
         """Log something, but for what would have to wait for room, should that not be possible."""
+        if self._tables is not None and self._tables.random() < 0.2:
+            rows, table = self._random_table(self._tables)
+            self._put(rows, table, partial(self.channel.queue.put_columns, table), may_wait=may_wait)
+            return
         row, event = random_row(self._rng, self._clock, self._serial(), self.channel.times.next_ns)
         malformed = self._rng.random() < 0.01
         if malformed:
             self._disk.seen["malformed"] += 1
             event = malformed_event(self._rng)
+        rows = [] if malformed else [row]
+        self._put(rows, event, partial(self.channel.queue.put, event), may_wait=may_wait)
+
+    def _put(self, rows: list[Row], event: Event, put: Callable[[], None], *, may_wait: bool) -> None:
+        """Put an event, which stands for these rows; for one that cannot be stored where there is none."""
         full = self._is_full_with(event)
         if full and not may_wait:
             return
         queue = self.channel.queue
         before = sum(queue.dropped.values())
-        self.puts += 1
+        count, malformed = len(rows) or 1, not rows
+        self.puts += count
         accepted = len(self.rows)
-        if malformed:
-            self.malformed += 1
-        else:
-            self.rows.append(row)
+        self.malformed += malformed
+        self.rows += rows
+        for row in rows:
             self._remember(self.writer_id, row)
         with self._doing_it("put"):
-            queue.put(event)
+            put()
         if sum(queue.dropped.values()) != before:
-            self._note_refusal(full=full)
-            if malformed:
-                self.malformed -= 1
-            else:
-                del self.rows[accepted]
+            self._note_refusal(count, full=full)
+            self.malformed -= malformed
+            del self.rows[accepted : accepted + len(rows)]
+
+    def _random_table(self, rng: random.Random) -> tuple[list[Row], ColumnEvent]:
+        numbers = [
+            (self._clock.time_ns(), self._serial(), rng.random()) for _ in range(rng.choice((1, 5, 40, 300)))
+        ]
+        times, steps, losses = map(np.array, zip(*numbers, strict=True))
+        columns = [Column("step", "i", None, steps), Column("loss", "f", None, losses)]
+        rows = [Row(SERIES[0], time, as_text({"step": step, "loss": loss})) for time, step, loss in numbers]
+        return rows, ColumnEvent(0, times, columns)
 
     def put_control(self) -> None:
         """Leave a sign of life."""
@@ -194,6 +218,7 @@ class Process:
             self._serial,
             self._remember,
             channel,
+            tables=self._tables,
         )
         self._disk.in_child = True
         channel.reset(writer_id)
@@ -293,14 +318,14 @@ class Process:
         large = queue._large_bytes + (len(event) if len(event) > LARGE_EVENT else 0)
         return len(queue) >= self._settings.queue_events or large > self._settings.queue_bytes
 
-    def _note_refusal(self, *, full: bool) -> None:
+    def _note_refusal(self, count: int, *, full: bool) -> None:
         refused = Counter(self.channel.queue.dropped) - self.dropped
         self._disk.seen[f"dropped: {next(iter(refused))}"] += 1
         assert full, "an event was dropped although there was room"
-        assert refused.total() == 1, f"one put dropped {refused}"
+        assert refused.total() == count, f"one put of {count} rows dropped {refused}"
         if "disk" in refused:
             assert self._disk.errors > self._errors_when_well, "dropped for a disk that did not fail"
         else:
-            assert refused == {"overflow": 1}
+            assert refused == {"overflow": count}
             assert self._settings.overflow == "drop", "dropped although the caller wants to wait"
         self.dropped += refused

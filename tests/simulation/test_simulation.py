@@ -85,6 +85,13 @@ def test_every_promise_is_kept_whatever_the_disk_does(chunk: Sequence[int]) -> N
         World(seed, aloud=len(chunk) == 1).run()
 
 
+@pytest.mark.parametrize("chunk", seeds().values(), ids=seeds())
+def test_every_promise_is_kept_for_rows_that_come_in_tables(chunk: Sequence[int]) -> None:
+    """Many of them in a call, among those that come one by one; half as many stories."""
+    for seed in chunk[::2]:
+        World(seed, aloud=len(chunk) == 1, tables=True).run()
+
+
 def test_a_fork_beside_a_process_whose_clock_was_ahead_belongs_to_the_attempt_of_its_parent() -> None:
     """The other one has written since the parent began: neither of the two attempts is the later one."""
     World(2051).run()

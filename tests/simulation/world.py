@@ -59,18 +59,20 @@ class World:
 
     Args:
         seed: which.
-
         aloud: whether to print every step.
+        tables: whether processes log many rows in a call, too.
 
     Attributes:
         steps: what happened, for people.
     """
 
-    def __init__(self, seed: int, *, aloud: bool = False) -> None:
+    def __init__(self, seed: int, *, aloud: bool = False, tables: bool = False) -> None:
         self.seed = seed
         self.steps: list[str] = []
         self._aloud = aloud
         self._rng = rng = random.Random(seed)
+        # Of its own: a story without tables is to stay as it is.
+        self._tables = random.Random(seed) if tables else None
         self._clock = SimulatedClock()
         self._disk = SimulatedDisk(rng, self._clock, self._meanwhile)
         self._settings = Settings(
@@ -185,6 +187,7 @@ class World:
             self._settings,
             self._next_serial,
             self._remember,
+            tables=self._tables,
         )
         # A reader puts the rows of writers in the order of their names.
         written = (writer_of(path) for path in self._disk.files if path.endswith(SEGMENT_SUFFIX))
