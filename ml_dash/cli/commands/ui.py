@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import os
 import sys
-import threading
-import webbrowser
 from typing import Annotated
 
 import typer
 
+from ml_dash.cli.doorway import Doorway
 from ml_dash.cli.select import DEFAULT_ROOT, given_path
 from ml_dash.errors import InvalidArgumentError
 
@@ -47,18 +46,26 @@ def ui(
             f"there is no directory {root!r}: name the directory of your experiments, or log one first"
         )
 
+    doorways: list[Doorway] = []
+
     def ready(address: str) -> None:
         _say(f"Dashboard: {address}")
         if browser:
-            # some browsers are waited for until they end
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            doorways.append(Doorway(address))
+            doorways[0].open()
 
     def again(address: str) -> None:
+        for doorway in doorways:
+            doorway.close()
         # Where nobody reads any more, the browser that was opened is let in all the same.
         with contextlib.suppress(OSError):
             _say(f"For another browser: {address}")
 
-    asyncio.run(serve_local(root, port, ready, again))
+    try:
+        asyncio.run(serve_local(root, port, ready, again))
+    finally:
+        for doorway in doorways:
+            doorway.close()
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +29,76 @@ def root(tmp_path: Path) -> str:
     with Experiment("alice/p/run", dash_root=str(tmp_path), echo=False).run as exp:
         exp.metrics("train").log(loss=1.0)
     return str(tmp_path)
+
+
+BROWSER = """
+import json, os, sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+page = Path(unquote(urlsplit(sys.argv[2]).path))
+seen = {
+    "argv": sys.argv,
+    "page": page.read_text(),
+    "directory": str(page.parent),
+    "modes": [os.stat(each).st_mode & 0o777 for each in (page, page.parent)],
+}
+Path(sys.argv[1]).write_text(json.dumps(seen))
+print("opened", flush=True)
+"""
+"""A browser: what it was started with, and what it saw."""
+
+
+@contextmanager
+def ui_with_browser(
+    root: str, home: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any], int, str]]:
+    """Run the command with a home and a browser; yield what that saw, and the port and the token printed before."""
+    home.mkdir()
+    (home / "browser.py").write_text(BROWSER)
+    browser = shlex.join([sys.executable, str(home / "browser.py"), str(home / "seen")]) + " %s"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ml_dash.cli", "ui", root, "--port", "0"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "HOME": str(home), "BROWSER": browser},
+        bufsize=0,
+    )
+    with process:
+        try:
+            port, token = printed(process)
+            assert expect_line(process).strip() == "opened"
+            yield process, json.loads((home / "seen").read_text()), port, token
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nobody else sees a command line there")
+def test_the_browsers_command_line_has_no_token_and_its_file_is_the_users_own(
+    root: str, tmp_path: Path
+) -> None:
+    """It lies where browsers that come as a snap can read it, and is gone when the browser has come."""
+    with ui_with_browser(root, tmp_path / "home") as (process, seen, port, token):
+        assert not any(token in argument for argument in seen["argv"])
+        assert seen["modes"] == [0o600, 0o700]
+        directory = Path(seen["directory"])
+        assert directory.parent == tmp_path / "home"
+        assert not directory.name.startswith(".")
+        assert f"url=http://127.0.0.1:{port}/#token={token}" in seen["page"].replace(" ", "")
+        assert ask(port, "POST", "/api/v1/session", {"token": token})[0] == 200
+        printed(process)
+        assert not directory.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nobody else sees a command line there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_browsers_file_is_gone_when_the_command_ends(
+    root: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Though no browser has come."""
+    with ui_with_browser(root, tmp_path / "home") as (process, seen, _, _):
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+        assert not Path(seen["directory"]).exists()
 
 
 @contextmanager
