@@ -194,6 +194,7 @@ def test_a_token_never_goes_to_another_machine_in_the_clear() -> None:
         AiohttpTransport("http://dash.example.org", lambda: Token(TOKEN))
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_origin_is_not_followed(bench: FaultBench, status: int) -> None:
     with Elsewhere() as other:
@@ -208,7 +209,7 @@ def test_a_redirect_to_another_origin_is_not_followed(bench: FaultBench, status:
 # --- what comes back
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -254,7 +255,7 @@ def test_silence_is_given_up_after_a_while(bench: FaultBench) -> None:
 # --- what happens on the way
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     "fault",
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import many
 from tests.support.interpreters import VERSIONS, interpreter
 from tests.support.processes import Scripts, expect_line, finish, metric
 
@@ -36,8 +37,8 @@ STALLED_DISK = """
 def test_a_script_that_logs_one_point_and_ends_at_once_leaves_a_complete_journal(
     scripts: Scripts, turn: int
 ) -> None:
-    """The row, and the end row with COMPLETED, and not a word on the console; fifty times in all."""
-    for count in range(1, 11):
+    """The row, and the end row with COMPLETED, and not a word on the console; fifty times in `make test-all`."""
+    for count in range(1, many(10) + 1):
         assert scripts.run(ONE_POINT) == (0, "", "")
         assert scripts.journal().rows() == [{"loss": 0.5}] * count
         assert scripts.journal().ends() == ["COMPLETED"] * count
@@ -92,6 +93,7 @@ def test_threads_and_executors_that_log_into_the_exit_lose_nothing_on_any_python
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("ending", "returncode", "status"),
     [
@@ -123,6 +125,7 @@ def test_the_way_a_with_block_is_left_decides_the_status(
     assert journal.ends() == [status]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("ending", "returncode", "status"),
     [
@@ -303,6 +306,7 @@ def test_tasks_of_an_executor_lose_nothing(scripts: Scripts, shutdown: str) -> N
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("via", ["file", "-c", "-m", "stdin"])
 def test_a_script_may_come_from_anywhere(scripts: Scripts, via: str) -> None:
     """From a file, the command line, a module or standard input, also with a prefix made of its name."""
@@ -341,6 +345,7 @@ def test_the_interpreters_options_change_nothing(
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("closed", ["sys.stdout.close()", "sys.stdout = None", "os.close(1)", "os.close(2)"])
 def test_a_closed_console_stops_nobody(scripts: Scripts, closed: str) -> None:
     """A message is echoed to the console; where that is gone it is in the journal all the same."""

@@ -319,6 +319,7 @@ SIGNALLED = f"""
 """Scripts that are sent SIGTERM in the middle of a fork."""
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("state", ["imported", "made", "open", "open in a thread", "ended"])
 def test_a_child_dies_of_the_sigterm_of_its_first_moment(scripts: Scripts, state: str) -> None:
     """It has its parent's handler before it has forgotten its parent, and nobody sends the signal twice."""
@@ -346,6 +347,7 @@ def test_a_child_dies_of_the_sigterm_of_its_first_moment(scripts: Scripts, state
         assert scripts.journal().writers == 1
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "body",
     [

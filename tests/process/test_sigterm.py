@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.support.examples import many
 from tests.support.processes import Journal, Scripts, expect_line, finish, metric
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -40,6 +41,7 @@ def steps(journal: Journal, name: str = "train") -> list[int]:
     return journal.values("step", metric(name))
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "wait", ["time.sleep(3600)", "signal.pause()", "sys.stdin.read()", "threading.Event().wait()"]
 )
@@ -109,7 +111,7 @@ def test_sigterm_in_the_middle_of_any_call_completes_the_journal(
     The script says how many rows it had logged when the signal came.
     """
     moments = random.Random(body[0])
-    for turn in range(12):
+    for turn in range(many(12)):
         process = scripts.start(
             f"""
     import os, signal, sys, time
@@ -232,6 +234,7 @@ def test_a_handler_that_calls_the_one_it_found_completes_the_journal(scripts: Sc
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("count", [10, 1000])
 @pytest.mark.parametrize(
     "wait",

@@ -104,6 +104,7 @@ def test_the_tasks_of_a_process_pool_log_to_one_experiment(scripts: Scripts, met
     assert journal.status == "COMPLETED"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pool_of_multiprocessing_loses_nothing(scripts: Scripts, method: str) -> None:
     """`Pool.map`, and an orderly close."""
@@ -126,6 +127,7 @@ def test_a_pool_of_multiprocessing_loses_nothing(scripts: Scripts, method: str) 
     assert sorted(scripts.journal().values("step", metric("pool"))) == list(range(50))
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("target", "code", "status"),
@@ -159,6 +161,7 @@ def test_a_run_that_a_child_process_opens_ends_with_it(
     assert [row["event"] for row in journal.rows(RUNS)] == ["start", "end"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_terminated_child_leaves_its_rows(scripts: Scripts, method: str) -> None:
     """`Process.terminate` sends SIGTERM: the child drains its writer, and the parent's run goes on."""

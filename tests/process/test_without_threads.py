@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import many
 from tests.support.interpreters import VERSIONS, interpreter
 from tests.support.processes import LOGS, RUNS, Journal, Scripts, expect_line, finish
 
@@ -165,7 +166,7 @@ def test_a_thread_is_started_when_there_can_be_one_again(scripts: Scripts) -> No
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals are sent to threads here")
 def test_sigterm_without_threads_loses_nothing(scripts: Scripts) -> None:
     """The main thread itself is in the middle of writing, or of anything else."""
-    for turn in range(1, 11):
+    for turn in range(1, many(10) + 1):
         process = scripts.start(
             script(
                 START,

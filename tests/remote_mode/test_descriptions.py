@@ -211,6 +211,7 @@ def test_what_no_server_would_take_is_refused_where_it_stands(
         Experiment(PREFIX, dash_url=dash_url, dash_root=tmp_path / "dash", **about)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_a_server_does_not_take_of_a_description_keeps_back_no_row(
     server: EmbeddedServer,

@@ -183,6 +183,7 @@ def test_an_experiment_of_an_exit_handler_is_in_its_journal_and_holds_up_nothing
 # --- how a script ends
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("ending", "returncode", "status"),
     [

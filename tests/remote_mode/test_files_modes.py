@@ -117,6 +117,7 @@ def test_through_an_honest_one_it_is_what_was_saved(exp: Experiment, here: Path)
     assert (here / "a.pt").read_bytes() == WEIGHTS
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "change",
     [

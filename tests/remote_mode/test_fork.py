@@ -49,7 +49,7 @@ FAMILY = """
 START = 'exp = Experiment("alice/vision/resnet", dash_url=True, echo=False).run.start()'
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     ("ending", "returncode"),
     [

@@ -322,6 +322,7 @@ def delete(exp: Experiment, seen: Seen) -> None:
     assert seen.api.request("DELETE", f"/experiments/{exp.id}")[0] == 200
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("knows", [True, False], ids=["told", "not told"])
 @pytest.mark.parametrize("keeps", [True, False], ids=["hybrid", "remote"])
 def test_a_run_that_begins_after_its_experiment_was_deleted_is_another_experiment(
@@ -349,6 +350,7 @@ def test_a_run_that_begins_after_its_experiment_was_deleted_is_another_experimen
     assert seen.status == "COMPLETED"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("removes", [True, False], ids=["journal removed", "journal kept"])
 def test_a_deleted_experiment_that_is_run_again_elsewhere_is_another_one(
     server: EmbeddedServer, seen: Seen, scripts: Scripts, home: Path, *, removes: bool

@@ -128,6 +128,7 @@ def test_a_reader_of_a_server_that_is_away_is_told_so(remote: Experiment, server
         remote.metrics("train").read()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("end", ["", "os._exit(0)"], ids=["completed", "killed"])
 @pytest.mark.parametrize("root", ["'.dash'", "None"], ids=["hybrid", "remote"])
 def test_the_next_run_sends_what_earlier_ones_left(

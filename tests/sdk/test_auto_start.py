@@ -58,6 +58,7 @@ def test_dxp_has_the_full_api(tmp_path: Path) -> None:
     assert exp.tracks("pose").read()["entries"] == [{"timestamp": 1.0, "x": 2}]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("end", "exit_status", "status"),
     [("", 0, "COMPLETED"), ("1 / 0", 1, "FAILED"), ("dxp.run.cancel()", 0, "CANCELLED")],

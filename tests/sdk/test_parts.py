@@ -126,6 +126,7 @@ def test_a_forsaken_run_that_was_to_go_elsewhere_ends_with_the_next_one_too(tmp_
     assert printed == "COMPLETED 2\n"
 
 
+@pytest.mark.sample(4)
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("name", PARTS)
 def test_a_run_of_which_any_part_is_left_goes_on(name: str, root: str) -> None:

@@ -348,6 +348,7 @@ def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: Embedded
     assert "2 are meant" in refused.err
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "damage",
     [lambda raw: b"\0" * len(raw), lambda raw: raw[: len(raw) // 2] + b"\0" * 99, lambda raw: raw[:-7]],

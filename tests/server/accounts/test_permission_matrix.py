@@ -311,7 +311,7 @@ async def test_the_matrix(place: Place, route: tuple[str, str], role: Role) -> N
         assert token not in text + str(response.headers)
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(11)
 @pytest.mark.parametrize("route", [route for route in MATRIX if "{id}" in route[1]], ids=" ".join)
 async def test_what_a_token_may_not_see_looks_like_what_is_not_there(
     place: Place, route: tuple[str, str]
