@@ -55,6 +55,9 @@ FRAMES_BYTES_MAX = 64 << 20
 
 PAGE_BYTES_MAX = 4 << 20
 """Bytes of the items in one answer of a list, unless the first of them alone has more; the next page has the rest."""
+ANSWERED_FRAME_BYTES_MAX = 1 << 30
+"""Bytes of a frame of an answer: a block as it is stored, of a server that takes more than the default, too."""
+
 READ_DEFAULT, READ_LIMIT_MAX = 100, 10_000
 """Rows that one answer has at most: ``limit`` beyond is answered by 400; read on from ``endIndex + 1``."""
 

@@ -10,6 +10,7 @@ ML_DASH_QUEUE_EVENTS        262144     events that may wait for the journal
 ML_DASH_QUEUE_BYTES         33554432   bytes of large events (over 4 KiB each) that may wait
 ML_DASH_OVERFLOW            block      at capacity: ``block`` the caller, or ``drop`` the event and count it
 ML_DASH_SEGMENT_BYTES       67108864   size at which a journal segment is closed and the next one begun
+ML_DASH_FRAME_BYTES         67108864   bytes of a row, or of rows written together; a reader takes twice as many
 ML_DASH_HEARTBEAT           30 s       between two signs of life of an open run
 ML_DASH_STALE_AFTER         90 s       without a sign of life, after which a running run counts as dead
 ML_DASH_EXIT_TIMEOUT        10 s       that the interpreter's exit may wait for the journal and the server
@@ -34,10 +35,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.protocol import FRAMES_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FRAME_BYTES = "ML_DASH_FRAME_BYTES"
 Overflow = Literal["block", "drop"]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -54,6 +57,7 @@ class Settings:
     queue_bytes: int = 32 * 1024 * 1024
     overflow: Overflow = "block"
     segment_bytes: int = 64 * 1024 * 1024
+    frame_bytes: int = FRAMES_BYTES_MAX
     heartbeat: float = 30.0
     stale_after: float = 90.0
     exit_timeout: float = 10.0
@@ -76,6 +80,7 @@ class Settings:
             queue_bytes=read.count("ML_DASH_QUEUE_BYTES", default.queue_bytes),
             overflow=check_overflow(environ.get("ML_DASH_OVERFLOW") or default.overflow, "ML_DASH_OVERFLOW"),
             segment_bytes=read.count("ML_DASH_SEGMENT_BYTES", default.segment_bytes),
+            frame_bytes=frame_bytes(environ),
             heartbeat=read.number("ML_DASH_HEARTBEAT", default.heartbeat),
             stale_after=read.number("ML_DASH_STALE_AFTER", default.stale_after),
             exit_timeout=read.number("ML_DASH_EXIT_TIMEOUT", default.exit_timeout),
@@ -85,6 +90,11 @@ class Settings:
             buffered=read.boolean("ML_DASH_BUFFER_ENABLED", default.buffered),
             echo=read.boolean("ML_DASH_ECHO", default.echo),
         )
+
+
+def frame_bytes(environ: Mapping[str, str]) -> int:
+    """Return how many bytes may be written, or read, at once: this one is asked for by readers, too."""
+    return _Environment(environ).count(FRAME_BYTES, FRAMES_BYTES_MAX)
 
 
 def check_overflow(value: Any, name: str = "overflow") -> Overflow:

@@ -13,7 +13,7 @@ from ml_dash.client.pieces import PieceSender, size_of
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
-from ml_dash.journal.blocks import from_msgpack, to_msgpack
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ml_dash.client.transport import ServerError, Stream, TransportError
 from ml_dash.errors import ContentError, FileStoreError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, ErrorCode
 from ml_dash.storage.placing import placing
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ _TAKEN_BYTES = 2 << 20  # at a time from the event loop: few hops between the th
 _CONNECT_SECONDS = 60.0
 _SLOWEST_BYTES_A_SECOND = 16 << 10
 """A line slower than this counts as cut."""
-_FRAME_BYTES_MAX = 1 << 30
-"""A frame that claims more is invalid: nothing is allocated for it."""
 
 
 class Wanted(NamedTuple):
@@ -271,7 +269,7 @@ class Frames:
 
     def _length(self, raw: bytes) -> int:
         header = parse_frame_header(raw)
-        if header is None or header.seq != self._seq + 1 or header.length > _FRAME_BYTES_MAX:
+        if header is None or header.seq != self._seq + 1 or header.length > ANSWERED_FRAME_BYTES_MAX:
             raise self._damaged()
         return header.length
 

@@ -12,9 +12,8 @@ import struct
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import msgpack
-
 from ml_dash.forks import guarded_imports
+from ml_dash.journal.objects import check_containers, objects_of, to_msgpack
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -91,55 +90,6 @@ class BlockHead(NamedTuple):
     nbytes: int
 
 
-def to_msgpack(value: Any) -> bytes:
-    """Return msgpack bytes. Strings keep lone surrogates, which Python has in file names and the like."""
-    return msgpack.packb(value, unicode_errors="surrogatepass")  # type: ignore[no-any-return]
-
-
-def from_msgpack(data: bytes | memoryview) -> Any:
-    """Return the value of msgpack bytes, whose claimed lengths are limited by the size of `data`.
-
-    Raises:
-        ValueError: These are not the bytes of exactly one value.
-    """
-    try:
-        return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
-    except (ValueError, TypeError) as error:  # TypeError: a map's key that Python cannot hash
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"not the bytes of one msgpack value: {reason}") from error
-
-
-def check_containers(data: bytes | memoryview, most: int) -> None:
-    """Refuse msgpack bytes with more than `most` arrays and maps: one of a byte becomes an object of 56 to 232.
-
-    Nothing is kept of what is decoded, so that this takes hardly any memory itself.
-
-    Raises:
-        ValueError: There are more, or these are not the bytes of exactly one value.
-    """
-    left = most
-
-    def count(_container: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise ValueError(f"over {most} lists and dicts in one column")
-
-    try:
-        # an array's elements are given memory when its head is read, before one of them is
-        msgpack.unpackb(
-            data,
-            list_hook=count,
-            object_hook=count,
-            strict_map_key=False,
-            unicode_errors="surrogatepass",
-            max_array_len=most,
-            max_map_len=most,
-        )
-    except TypeError as error:
-        raise ValueError(f"not the bytes of one msgpack value: {error}") from error
-
-
 def encode_block(block: Block) -> tuple[list[Any], list[bytes]]:
     """Return the block's entry in a frame's meta, and the pieces of its data.
 
@@ -162,8 +112,10 @@ def encode_block(block: Block) -> tuple[list[Any], list[bytes]]:
     return [int(block.series.kind), block.series.name, count, heads], pieces
 
 
-def decode_block(head: BlockHead, data: bytes | memoryview) -> Block:
+def decode_block(head: BlockHead, data: bytes | memoryview, *, strict: bool = False) -> Block:
     """Return the block of these bytes: views of `data` for numbers, lists for objects.
+
+    A mark stands for what is nested too deep; `strict` refuses the block then.
 
     Columns of a type that this version does not know are left out.
 
@@ -180,7 +132,7 @@ def decode_block(head: BlockHead, data: bytes | memoryview) -> Block:
     columns = []
     for column in head.columns:
         if column.type in VALUE_BYTES or column.type == "o":
-            columns.append(_decode_column(column, head, view[offset : offset + column.nbytes]))
+            columns.append(_decode_column(column, head, view[offset : offset + column.nbytes], strict))
         offset += column.nbytes
     return Block(head.series, times, columns)
 
@@ -208,7 +160,9 @@ def _pack_column(column: Column, count: int) -> tuple[bytes, bytes]:
     try:
         positions = b"" if column.rows is None else _pack_positions(column.rows)
         if column.type == "o":
-            return positions, to_msgpack(as_list(column.values))
+            objects = to_msgpack(as_list(column.values))
+            check_containers(objects)
+            return positions, objects
         if hasattr(column.values, "astype"):
             # "safe": a uint64 that does not fit must be an error, never another number
             numbers = column.values.astype(DTYPES[column.type], casting="safe", copy=False)
@@ -241,15 +195,15 @@ def as_list(values: Values) -> list[Any]:
     return values if isinstance(values, list) else list(values)
 
 
-def _decode_column(head: ColumnHead, block: BlockHead, data: memoryview) -> Column:
+def _decode_column(head: ColumnHead, block: BlockHead, data: memoryview, strict: bool) -> Column:
     split = POSITION_BYTES * head.count if head.sparse else 0
     positions = _positions(data[:split], block) if head.sparse else None
-    return Column(head.field, head.type, positions, _decode_values(head, block, data[split:]))
+    return Column(head.field, head.type, positions, _decode_values(head, block, data[split:], strict))
 
 
-def _decode_values(head: ColumnHead, block: BlockHead, data: memoryview) -> Values:
+def _decode_values(head: ColumnHead, block: BlockHead, data: memoryview, strict: bool) -> Values:
     if head.type == "o":
-        values: Values = from_msgpack(data)
+        values: Values = objects_of(data, strict=strict)
         if not isinstance(values, list):
             raise ValueError("objects are stored as one msgpack array")
     else:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def known_blocks(heads: list[BlockHead], data: bytes) -> Iterator[Block]:
+def known_blocks(heads: list[BlockHead], data: bytes | memoryview) -> Iterator[Block]:
     """Decode the blocks of a frame that have rows, without those of kinds that a later version brought.
 
     Raises:
@@ -29,7 +29,7 @@ def known_blocks(heads: list[BlockHead], data: bytes) -> Iterator[Block]:
         offset += head.nbytes
 
 
-def count_rows(heads: list[BlockHead], data: bytes) -> int:
+def count_rows(heads: list[BlockHead], data: memoryview) -> int:
     """Return how many rows these blocks have, once all of them are decoded."""
     return sum(block.count for block in known_blocks(heads, data))
 
@@ -50,7 +50,7 @@ class CheckedFrames:
     def first(
         self,
         copies: Iterable[FramePlace],
-        use: Callable[[list[BlockHead], bytes], _T],
+        use: Callable[[list[BlockHead], memoryview], _T],
         *,
         check_all: bool = False,
     ) -> _T | None:
@@ -81,7 +81,7 @@ class CheckedFrames:
         self.bad = {key: damage for key, damage in self.bad.items() if key[0] not in paths}
         self.moved -= paths
 
-    def _use(self, place: FramePlace, use: Callable[[list[BlockHead], bytes], _T]) -> _T:
+    def _use(self, place: FramePlace, use: Callable[[list[BlockHead], memoryview], _T]) -> _T:
         try:
             heads, data = read_frame(self._reader, *place)
         except OSError as error:

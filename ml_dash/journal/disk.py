@@ -8,11 +8,15 @@ import os
 import shutil
 import stat
 from io import FileIO
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 """What file systems answer that have no fsync of a directory."""
+_PIECE_BYTES = 1 << 20
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 """Errors that say that there is no such file. After any other one nobody knows whether there is, or what is in it."""
@@ -80,6 +84,17 @@ def read_from(file: FileIO, offset: int, length: int) -> bytes:
     return data
 
 
+def next_data_in(file: FileIO, offset: int) -> int:
+    """Do as `Disk.next_data` does, for a file that is open."""
+    if not hasattr(os, "SEEK_DATA"):
+        return offset
+    try:
+        return os.lseek(file.fileno(), offset, os.SEEK_DATA)
+    except OSError as error:
+        # ENXIO: nothing but a hole follows. A file system that has no holes says EINVAL, or that all is data.
+        return os.fstat(file.fileno()).st_size if error.errno == errno.ENXIO else offset
+
+
 class SegmentFile(Protocol):
     """A file that is only ever appended to."""
 
@@ -113,11 +128,24 @@ class Disk(Protocol):
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
 
+    def next_data(self, path: str, offset: int) -> int:
+        """Return where from `offset` on a file has bytes that are not known to be zeros; its length if nowhere.
+
+        A file of a few bytes can claim terabytes, which it would take hours to read.
+        """
+
     def list(self, directory: str) -> list[str]:
         """Return the names in a directory, sorted; none where there is no such directory."""
 
-    def replace(self, path: str, data: bytes) -> None:
-        """Give a file this content, durably; after a crash it has its old content or all of the new."""
+    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+        """Give a file this content, whole or in pieces, durably; after a crash it has its old one or all of the new."""
+
+    def keep(self, path: str, kept: str) -> None:
+        """Give a file's content another name too, durably: `path` may be replaced then.
+
+        Raises:
+            FileExistsError: There is a file of that name.
+        """
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -155,6 +183,11 @@ class RealDisk:
         with open_regular(path) as file:
             return read_from(file, offset, length)
 
+    def next_data(self, path: str, offset: int) -> int:
+        """See `Disk.next_data`."""
+        with open_regular(path) as file:
+            return next_data_in(file, offset)
+
     def list(self, directory: str) -> list[str]:
         """See `Disk.list`."""
         try:
@@ -162,19 +195,19 @@ class RealDisk:
         except FileNotFoundError:
             return []
 
-    def replace(self, path: str, data: bytes) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
         """See `Disk.replace`."""
-        self.replace_name(
-            os.path.realpath(path), data
-        )  # a link stays: whoever laid it wants the file where it leads
+        # a link stays: whoever laid it wants the file where it leads
+        self.replace_name(os.path.realpath(path), data)
 
-    def replace_name(self, path: str, data: bytes) -> None:
+    def replace_name(self, path: str, data: bytes | Iterable[bytes]) -> None:
         """Do as `replace` does; where the name is a link's, it is not one any more."""
         temporary = f"{path}.{os.urandom(4).hex()}.tmp"
         file = self.create(temporary)
         try:
             try:
-                file.write(data)
+                for piece in (data,) if isinstance(data, bytes) else data:
+                    file.write(piece)
                 file.sync()
             finally:
                 file.close()
@@ -184,6 +217,30 @@ class RealDisk:
                 os.remove(temporary)
             raise
         _sync_directory(os.path.dirname(os.path.abspath(path)))
+
+    def keep(self, path: str, kept: str) -> None:
+        """See `Disk.keep`; a link stays, and what it leads to gets the name."""
+        self.keep_name(os.path.realpath(path), kept)
+
+    def keep_name(self, path: str, kept: str) -> None:
+        """Do as `keep` does. No byte is copied where the file system has links: it may be terabytes of nothing."""
+        try:
+            os.link(path, kept)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):
+            file = self.create(kept)
+            try:
+                for offset in range(0, self.size(path), _PIECE_BYTES):
+                    file.write(self.read_at(path, offset, _PIECE_BYTES))
+                file.sync()
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.remove(kept)
+                raise
+            finally:
+                file.close()
+        _sync_directory(os.path.dirname(os.path.abspath(kept)))
 
     def remove(self, path: str) -> None:
         """See `Disk.remove`."""

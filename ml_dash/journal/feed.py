@@ -11,6 +11,7 @@ import math
 import os
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from ml_dash.errors import JournalError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed_segment import FeedSegment, logged_rows
 from ml_dash.journal.frame import FRAME_HEADER, decode_segment_header, parse_segment_name, split_frame
@@ -153,6 +154,7 @@ class JournalFeed:
 
         Raises:
             JournalVersionError: A later version wrote one of the segments.
+            JournalError: The next frame is longer than is read.
             OSError: Something cannot be read; the next call goes on where this one would have.
         """
         self.look()
@@ -268,6 +270,8 @@ class JournalFeed:
         segment = self._at
         assert segment is not None  # noqa: S101 - `_run` has just found them in it
         start = frames[0].offset
+        if reason := self._reader.too_long(frames[0].length):
+            raise JournalError(f"{segment.path} at byte {start}: {reason}")
         length = frames[-1].offset + frames[-1].length - start
         view = memoryview(self._reader.read(segment.path, start, length))
         for frame in frames:

@@ -14,10 +14,10 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.disk import RealDisk, SegmentFile, check_regular, open_regular, read_from
+from ml_dash.journal.disk import RealDisk, SegmentFile, check_regular, next_data_in, open_regular, read_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from io import FileIO
 
 _BY_DESCRIPTOR = {os.open, os.stat} <= os.supports_dir_fd and os.listdir in os.supports_fd
@@ -50,6 +50,11 @@ class ForeignDisk(RealDisk):
         with self.open(path) as file:
             return read_from(file, offset, length)
 
+    def next_data(self, path: str, offset: int) -> int:
+        """See `Disk.next_data`."""
+        with self.open(path) as file:
+            return next_data_in(file, offset)
+
     def size(self, path: str) -> int:
         """See `Disk.size`."""
         return self._status(path).st_size
@@ -71,10 +76,16 @@ class ForeignDisk(RealDisk):
         self._check(os.path.dirname(path))
         return super().create(path)
 
-    def replace(self, path: str, data: bytes) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
         """See `Disk.replace`; a link is replaced, and what it leads to stays as it is."""
         self._check(os.path.dirname(path))
         self.replace_name(path, data)
+
+    def keep(self, path: str, kept: str) -> None:
+        """See `Disk.keep`; a link has no content that is kept."""
+        self._status(path)
+        self._check(os.path.dirname(kept))
+        self.keep_name(path, kept)
 
     def remove(self, path: str) -> None:
         """See `Disk.remove`; of a link, the link."""

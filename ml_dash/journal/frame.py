@@ -7,7 +7,9 @@ metas alone without ever trusting a byte that was not checked.
 
 from __future__ import annotations
 
+import os
 import re
+import reprlib
 import struct
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -21,13 +23,14 @@ from ml_dash.journal.blocks import (
     BlockHead,
     ColumnHead,
     encode_block,
-    from_msgpack,
-    to_msgpack,
 )
+from ml_dash.journal.objects import check_containers, from_msgpack, to_msgpack
+from ml_dash.protocol import FRAMES_BYTES_MAX
 from ml_dash.series import Kind, Series
+from ml_dash.settings import FRAME_BYTES, frame_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 FORMAT_VERSION = 1
 MAGIC = b"MLDJ"
@@ -42,7 +45,15 @@ FRAME_HEADER = struct.Struct("<4sIIQII")
 _SEQ = struct.Struct("<Q")
 _CHECKED = FRAME_HEADER.size - 4
 """The head checksum covers all that precedes it."""
-_LENGTH_MAX = 0xFFFF_FFFF
+FRAME_BYTES_MAX = FRAMES_BYTES_MAX
+"""Bytes of a frame that a writer writes, by default: what a server takes, too. A frame has a row at least."""
+_OF_OLDER_VERSIONS = 2
+"""How many times as long a frame may be that is read. Older versions put all that they took at a time into one."""
+META_BYTES_MAX = 16 << 20
+HEADS_MAX = 1 << 19
+"""Lists in a frame's meta: two a block, and one a column. Such a list becomes objects of 400 bytes."""
+ROWS_MAX = 1 << 20
+"""Rows of a frame. Those without a field take 8 bytes each, and become a dict each."""
 BLOCKS_MAX = 0xFFFF
 """Blocks of a frame. A writer has at most as many as it takes events at a time, 8,192; an entry can have five bytes."""
 _ARRAY_32 = b"\xdd"
@@ -129,11 +140,20 @@ def split_frame(raw: bytes | memoryview) -> RawFrame | None:
     return None if header is None or header.length != len(raw) else header.split(raw)
 
 
-def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
+def longest_read(environ: Mapping[str, str] = os.environ) -> int:
+    """Return how many bytes a frame of a journal may have that is read: it is in memory as a whole then.
+
+    Whoever has written longer ones, or trusts who has, says so.
+    """
+    return _OF_OLDER_VERSIONS * frame_bytes(environ)
+
+
+def encode_frame(seq: int, blocks: Sequence[Block], *, most: int = FRAME_BYTES_MAX) -> bytes:
     """Return the bytes of the frame with this number.
 
     Raises:
-        ValueError: A column does not fit its block, or there are too many blocks, or 4 GiB of data or more.
+        ValueError: A column does not fit its block, there are too many blocks, columns or rows, or more than `most`
+            bytes: no reader would take them.
     """
     entries: list[list[Any]] = []
     pieces: list[bytes] = []
@@ -143,10 +163,18 @@ def encode_frame(seq: int, blocks: Sequence[Block]) -> bytes:
         entry, data = encode_block(block)
         entries.append(entry)
         pieces += data
+    _check_numbers(
+        sum([block.count for block in blocks]), 1 + sum([2 + len(block.columns) for block in blocks])
+    )
     meta = to_msgpack(entries)
     data_len = sum(map(len, pieces))
-    if max(len(meta), data_len) > _LENGTH_MAX:
-        raise ValueError(f"a frame of {len(meta)} + {data_len} bytes is longer than its header can say")
+    if len(meta) > META_BYTES_MAX:
+        raise ValueError(f"the names of its fields have {len(meta):,} bytes, and {META_BYTES_MAX:,} are read")
+    if (length := FRAME_HEADER.size + len(meta) + data_len) > most:
+        raise ValueError(
+            f"{length:,} bytes are more than the {most:,} of a frame: save what is as large as a file (`exp.files`), "
+            f"or set {FRAME_BYTES} where you log and where you read"
+        )
     crc = zlib.crc32(_SEQ.pack(seq))
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
@@ -165,15 +193,26 @@ def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[B
     # before anything is decoded: of a megabyte, a million entries would become some hundred megabytes of objects
     if meta[:1] == _ARRAY_32:
         raise ValueError(f"a frame with over {BLOCKS_MAX} blocks")
+    if len(meta) > META_BYTES_MAX:
+        raise ValueError(f"its meta has {len(meta)} bytes, more than {META_BYTES_MAX}")
+    check_containers(meta, HEADS_MAX)
     match from_msgpack(meta):
         case list() as entries:
             heads = [_block_head(entry) for entry in entries]
         case _:
             raise ValueError("a frame's meta is no array of blocks")
+    _check_numbers(sum([head.rows for head in heads]))
     total = sum(head.nbytes for head in heads)
     if data_len is not None and total != data_len:
         raise ValueError(f"the blocks of a frame have {total} bytes, its data {data_len}")
     return heads
+
+
+def _check_numbers(rows: int, heads: int = 0) -> None:
+    if rows > ROWS_MAX:
+        raise ValueError(f"a frame of {rows:,} rows, more than {ROWS_MAX:,}")
+    if heads > HEADS_MAX:
+        raise ValueError(f"a frame of {heads:,} blocks and columns, more than {HEADS_MAX:,}")
 
 
 def _block_head(entry: object) -> BlockHead:
@@ -184,7 +223,7 @@ def _block_head(entry: object) -> BlockHead:
             nbytes = TIME_BYTES * rows + sum([head.nbytes for head in heads])
             # an unknown number stays a number: data of a later version, to be skipped and not to be lost
             return BlockHead(Series(_KINDS.get(kind, cast("Kind", kind)), name), rows, heads, nbytes)
-    raise ValueError(f"not a block's entry: {entry!r:.200}")
+    raise ValueError(f"not a block's entry: {reprlib.repr(entry)}")
 
 
 def _column_head(entry: object, rows: int) -> ColumnHead:
@@ -193,7 +232,7 @@ def _column_head(entry: object, rows: int) -> ColumnHead:
             0 <= count <= rows and (sparse or count == rows) and _size_fits(kind, count, sparse, nbytes)
         ):
             return ColumnHead(field, kind, count, sparse, nbytes)
-    raise ValueError(f"not a column's entry in a block of {rows} rows: {entry!r:.200}")
+    raise ValueError(f"not a column's entry in a block of {rows} rows: {reprlib.repr(entry)}")
 
 
 def _size_fits(kind: str, count: int, sparse: bool, nbytes: int) -> bool:

@@ -238,7 +238,7 @@ class Catalogue:
 
 
 def times_of(
-    heads: Sequence[BlockHead], data: bytes, kinds: Container[Kind] = KNOWN_KINDS
+    heads: Sequence[BlockHead], data: bytes | memoryview, kinds: Container[Kind] = KNOWN_KINDS
 ) -> tuple[int, int] | None:
     """Return the earliest and the latest time in a frame's data, of the rows of these kinds; None if there are none.
 
@@ -247,7 +247,8 @@ def times_of(
     earliest, latest, offset = [], [], 0
     for head in heads:
         if head.rows and head.series.kind in kinds:
-            times = array("q", data[offset : offset + TIME_BYTES * head.rows])
+            times = array("q")
+            times.frombytes(data[offset : offset + TIME_BYTES * head.rows])
             if sys.byteorder == "big":
                 times.byteswap()
             earliest.append(min(times))

@@ -139,7 +139,7 @@ class JournalIndex:
         kinds. A damaged frame has none, and is listed in `damage` then.
         """
 
-        def decode(heads: list[BlockHead], data: bytes) -> list[Block]:
+        def decode(heads: list[BlockHead], data: memoryview) -> list[Block]:
             if wanted is None:
                 return list(known_blocks(heads, data))
             starts = list(accumulate([head.nbytes for head in heads], initial=0))
@@ -312,7 +312,7 @@ class JournalIndex:
                     yield base + place.first, block
 
     def _block(self, series: Series, catalogue: Catalogue, place: BlockPlace) -> Block | None:
-        def decode(heads: list[BlockHead], data: bytes) -> Block:
+        def decode(heads: list[BlockHead], data: memoryview) -> Block:
             head = _head_of(series, place, heads)
             start = sum([head.nbytes for head in heads[: place.position]])
             return decode_block(head, memoryview(data)[start : start + head.nbytes])

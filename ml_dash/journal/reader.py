@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.frame import decode_meta, split_frame
+from ml_dash.journal.frame import decode_meta, longest_read, split_frame
+from ml_dash.settings import FRAME_BYTES
 
 if TYPE_CHECKING:
     from ml_dash.journal.blocks import BlockHead
     from ml_dash.journal.disk import Disk
 
 WINDOW_MAX = 1 << 20
-_WINDOW_MIN = 4 << 10
+WINDOW_MIN = 4 << 10
 _NEAR = 32 << 10
 """Reading this many unwanted bytes costs about as much as another call to the system."""
 # Beyond it all are dropped: a steady run has few different metas, so that keeping the newest is not worth any books.
@@ -44,13 +45,27 @@ class BadFrameError(Exception):
 class Reader:
     """Reads a journal's files, counts the bytes, and remembers metas: a steady run repeats the same one."""
 
-    __slots__ = ("_disk", "_metas", "_metas_size", "bytes_read")
+    __slots__ = ("_disk", "_longest", "_metas", "_metas_size", "bytes_read")
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._metas: dict[tuple[bytes, int], list[BlockHead]] = {}
         self._metas_size = 0
+        self._longest = longest_read()
         self.bytes_read = 0
+
+    def too_long(self, length: int) -> str:
+        """Say why a frame of this length is not read; "" where it is."""
+        if length <= self._longest:
+            return ""
+        return (
+            f"the frame has {length:,} bytes, and {self._longest:,} are read at most: set {FRAME_BYTES}={length} if "
+            "you trust where it comes from"
+        )
+
+    def next_data(self, path: str, offset: int) -> int:
+        """Return from where on a file has bytes that are not known to be zeros."""
+        return self._disk.next_data(path, offset)
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Return `length` bytes, fewer only where the file ends."""
@@ -74,14 +89,16 @@ class Reader:
 
 def read_frame(
     reader: Reader, path: str, offset: int, length: int, seq: int
-) -> tuple[list[BlockHead], bytes]:
+) -> tuple[list[BlockHead], memoryview]:
     """Read a frame that was indexed before, check all of it again, and return its meta and its data.
 
     Raises:
-        BadFrameError: It is not what it was.
+        BadFrameError: It is not what it was, or longer than is read.
         OSError: The system refuses to read it.
     """
-    raw = reader.read(path, offset, length)
+    if reason := reader.too_long(length):
+        raise BadFrameError(reason, unread=True)
+    raw = memoryview(reader.read(path, offset, length))
     frame = split_frame(raw)
     if frame is None or frame.header.seq != seq:
         raise BadFrameError("the frame is no longer there", moved=True)
@@ -95,7 +112,7 @@ def read_frame(
         ) from error
     if not frame.data_is_sound:
         raise BadFrameError("the frame's data is damaged", heads)
-    return heads, bytes(frame.data)
+    return heads, memoryview(frame.data)
 
 
 class Window:
@@ -109,7 +126,7 @@ class Window:
         self._size = size
         self._start = 0
         self._data = b""
-        self._ahead = _WINDOW_MIN
+        self._ahead = WINDOW_MIN
 
     def at(self, offset: int, length: int) -> bytes:
         """Return `length` bytes, fewer only where the file ends."""
@@ -121,6 +138,6 @@ class Window:
 
     def _fill(self, offset: int, length: int) -> None:
         skipped = offset - self._start - len(self._data)
-        self._ahead = min(4 * self._ahead, WINDOW_MAX) if skipped <= _NEAR else _WINDOW_MIN
+        self._ahead = min(4 * self._ahead, WINDOW_MAX) if skipped <= _NEAR else WINDOW_MIN
         self._data = self._reader.read(self._path, offset, min(max(length, self._ahead), self._size - offset))
         self._start = offset

@@ -1,7 +1,9 @@
 """Frames of one segment file: found in windows, remembered between calls, and found again after damage.
 
 Only headers and metas are read, in windows that grow while frames are small and that skip the data of large
-ones. Nothing is believed that its checksum does not confirm, and no length before it fits the file.
+ones. Nothing is believed that its checksum does not confirm, and no length before it fits the file. Work is bounded
+by the bytes that are there, too: a file may come from a stranger, and have markers in it that claim long metas, frames
+within frames, or nothing for terabytes.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from ml_dash.errors import JournalVersionError
 from ml_dash.journal.frame import (
     FRAME_HEADER,
     MAGIC,
+    META_BYTES_MAX,
     SYNC,
     FrameHeader,
     SegmentHeader,
@@ -22,7 +25,7 @@ from ml_dash.journal.frame import (
     parse_frame_header,
     parse_segment_name,
 )
-from ml_dash.journal.reader import WINDOW_MAX, BadFrameError, Reader, Window, read_frame
+from ml_dash.journal.reader import WINDOW_MAX, WINDOW_MIN, BadFrameError, Reader, Window, read_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
 
 _HEAD = FRAME_HEADER.size
 _SEGMENT_HEADER_MAX = 0xFFFF
+HOLES_MAX = 50_000
+"""Places of a file where bytes are no frame. No disk fails like that; a stranger's file has room for millions."""
+_TRIFLE = 4 << 10  # bytes: that much is read for any marker
+_IN_VAIN_LEAST, _IN_VAIN_TIMES = 64 << 20, 4
 _MARKER = re.compile(re.escape(SYNC) + b"|" + re.escape(MAGIC))
 
 
@@ -79,6 +86,7 @@ class SegmentScan:
         self._named = parse_segment_name(name) or (os.path.splitext(name)[0], 0)
         self._last: Frame | None = None
         self._stuck: tuple[int, int] | None = None
+        self._in_vain = 0
 
     @property
     def writer(self) -> str:
@@ -114,11 +122,19 @@ class SegmentScan:
         """Return the header and the meta of a frame that is all within the file, if they are right."""
         raw = window.at(offset, _HEAD)
         header = parse_frame_header(raw)
-        if header is None or offset + header.length > self.size:
+        if header is None or header.meta_len > META_BYTES_MAX or offset + header.length > self.size:
+            return None
+        if not self._is_worth(header.meta_len):
             return None
         meta = window.at(offset + _HEAD, header.meta_len)
-        sound = len(meta) == header.meta_len and head_crc(raw, meta) == header.head_crc
-        return (header, meta) if sound else None
+        if len(meta) == header.meta_len and head_crc(raw, meta) == header.head_crc:
+            return header, meta
+        self._in_vain += header.meta_len
+        return None
+
+    def _is_worth(self, nbytes: int) -> bool:
+        """Whether as much may be read for what may turn out to be nothing: a few times what the file has, in all."""
+        return nbytes <= _TRIFLE or self._in_vain + nbytes <= _IN_VAIN_LEAST + _IN_VAIN_TIMES * self.size
 
     def _accept(self, header: FrameHeader, meta: bytes) -> Frame | None:
         """Move over an intact frame. None where this version cannot tell what its meta means."""
@@ -138,6 +154,12 @@ class SegmentScan:
         """Move `end` to where frames go on. False where they do not, perhaps only not yet."""
         # a search reads all the rest: the same rest is not searched again at each refresh
         if self._stuck == (self.end, self.size):
+            return False
+        if len(self.holes) >= HOLES_MAX:
+            self._add_hole(
+                self.end, self.size - self.end, f"behind {HOLES_MAX:,} such places nothing more is read"
+            )
+            self.end = self.size
             return False
         self.foreign = False
         start = self._sound_end()
@@ -159,10 +181,15 @@ class SegmentScan:
         frame = self._last
         if frame is None or frame.offset + frame.length != self.end:
             return self.end
+        if not self._is_worth(frame.length):
+            return self.end
+        self._in_vain += frame.length
         try:
             read_frame(self._reader, self.path, frame.offset, frame.length, frame.seq)
         except BadFrameError as error:
             self.moved = error.moved
+            if error.unread:
+                return self.end  # it is too long, and not bad
             return frame.offset + frame.length - sum(head.nbytes for head in frame.heads)
         return self.end
 
@@ -184,18 +211,20 @@ class SegmentScan:
 
     def _search(self, window: Window, start: int) -> tuple[int, int] | None:
         """Find the next intact frame, or header of this writer (from `cat a b > a`): where, and where frames go on."""
-        for base in range(start, self.size, WINDOW_MAX):
+        base, length = start, WINDOW_MIN  # growing: where damage is everywhere, the next frame is near
+        while (base := self._reader.next_data(self.path, base)) < self.size:
             overlap = len(SYNC) - 1  # a marker may lie across the border of two windows
-            chunk = self._reader.read(self.path, base, min(WINDOW_MAX + overlap, self.size - base))
+            chunk = window.at(base, min(length + overlap, self.size - base))
             for match in _MARKER.finditer(chunk):
                 offset = base + match.start()
                 if match[0] == SYNC:
                     if self._intact(window, offset):
                         return offset, offset
-                elif length := self._header_length(window, offset):
-                    return offset, offset + length
+                elif header := self._header_length(window, offset):
+                    return offset, offset + header
                 if self.foreign:
                     return None
+            base, length = base + length, min(2 * length, WINDOW_MAX)
         return None
 
     def _header_length(self, window: Window, offset: int) -> int:
@@ -217,6 +246,9 @@ class SegmentScan:
             return "the segment's header is damaged"
         if start < self.end and self._last and start > self._last.offset:
             return "bytes are missing in a frame's data"
+        header = parse_frame_header(window.at(start, _HEAD))
+        if header is not None and header.meta_len > META_BYTES_MAX:
+            return f"a frame's meta has {header.meta_len:,} bytes, and {META_BYTES_MAX:,} are read at most"
         if window.at(start, len(SYNC)) == SYNC:
             return "a frame's header or meta is damaged"
         return "no frame begins where one should"

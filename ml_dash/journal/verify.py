@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,12 +14,12 @@ from ml_dash.journal.checked import count_rows
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import encode_segment_header
 from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
-from ml_dash.journal.reader import BadFrameError, Reader, read_frame
+from ml_dash.journal.reader import WINDOW_MAX, BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.processes import process_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ml_dash.journal.damage import Damage
 
@@ -79,16 +81,42 @@ class RepairReport:
     refused: dict[str, str]
 
 
-class _Finding(NamedTuple):
-    """A segment, and the frames in it that are good to the last byte. `bad` is how many are not."""
+class _Finding:
+    """A segment, and where the frames lie in it that are good to the last byte."""
 
-    scan: SegmentScan
-    good: list[Frame]
-    bad: int
+    def __init__(self, scan: SegmentScan) -> None:
+        self.scan = scan
+        self.frames = 0
+        self.first_seq = 0
+        self.bad = 0
+        # Starts and ends of what lies without a gap: a file of tiny frames may have millions of them.
+        self._runs = array("Q")
+
+    def add(self, frame: Frame) -> None:
+        """Enter a good frame."""
+        if not self.frames:
+            self.first_seq = frame.seq
+        self.frames += 1
+        if self._runs and self._runs[-1] == frame.offset:
+            self._runs[-1] += frame.length
+        else:
+            self._runs.extend((frame.offset, frame.offset + frame.length))
 
     @property
     def needs_repair(self) -> bool:
+        """Whether there is anything but good frames."""
         return bool(self.scan.holes or self.bad or self.scan.end < self.scan.size)
+
+    @property
+    def good_bytes(self) -> int:
+        """Bytes of the good frames."""
+        return sum(self._runs[1::2]) - sum(self._runs[::2])
+
+    def pieces(self, disk: Disk) -> Iterator[bytes]:
+        """Yield the bytes of the good frames."""
+        for start, stop in zip(self._runs[::2], self._runs[1::2], strict=True):
+            for offset in range(start, stop, WINDOW_MAX):
+                yield disk.read_at(self.scan.path, offset, min(WINDOW_MAX, stop - offset))
 
 
 def verify(directory: str, *, disk: Disk = REAL_DISK) -> VerifyReport:
@@ -136,7 +164,8 @@ def repair(
     """Cut out of each segment what is no good frame. Healthy files are not touched.
 
     The original stays beside as `<file>.torn` (`.torn.1`, …: none is ever overwritten); the good frames are
-    written to another file, which then takes the segment's name. A segment without any is removed. What is
+    written to another file, which then takes the segment's name. A file with a frame that is too long to be read is
+    left as it is. A segment without any is removed. What is
     lost stays reported, as missing frames; the rows after it take up the numbers of those that were lost.
 
     A writer that still runs would go on appending to the original, where nobody looks. So the last segment of
@@ -173,9 +202,13 @@ def _examine_all(directory: str, disk: Disk) -> tuple[list[_Finding], dict[str, 
             path = os.path.join(directory, name)
             try:
                 scan = SegmentScan(path, reader)
-                frames = list(scan.advance(disk.size(path)))
-                good = [frame for frame in frames if _is_good(path, frame, reader)]
-                findings.append(_Finding(scan, good, len(frames) - len(good)))
+                finding = _Finding(scan)
+                for frame in scan.advance(disk.size(path)):
+                    if _is_good(path, frame, reader):
+                        finding.add(frame)
+                    else:
+                        finding.bad += 1
+                findings.append(finding)
             except OSError as error:
                 refused[path] = f"the file cannot be read: {error}"
     findings.sort(key=lambda finding: (finding.scan.writer, finding.scan.number, finding.scan.path))
@@ -186,49 +219,50 @@ def _is_good(path: str, frame: Frame, reader: Reader) -> bool:
     # what cannot be read is neither good nor bad: the OSError leaves the whole file as it is
     try:
         count_rows(*read_frame(reader, path, frame.offset, frame.length, frame.seq))
-    except (BadFrameError, ValueError):
+    except BadFrameError as error:
+        if error.unread:
+            raise OSError(str(error)) from error
+        return False
+    except ValueError:
         return False
     return True
 
 
 def _rewrite(finding: _Finding, disk: Disk) -> SegmentRepair:
-    scan, good = finding.scan, finding.good
-    raw = disk.read_at(scan.path, 0, scan.size)
-    original = _keep(scan.path, raw, disk)  # durably, before anything of it is changed
-    if good:
-        if scan.header:
-            header = raw[: scan.header.length]
+    scan = finding.scan
+    original = _keep(scan.path, disk)  # durably, before anything of it is changed
+    kept = 0
+    try:
+        if finding.frames:
+            header = _header_of(finding, disk)
+            kept = len(header) + finding.good_bytes
+            disk.replace(scan.path, itertools.chain([header], finding.pieces(disk)))
         else:
-            # made anew from the file's name: a writer's id begins with the time of its birth
-            match = _WRITER_ID.fullmatch(scan.writer)
-            born = int(match[1], 16) if match else 0
-            header = encode_segment_header(scan.writer, scan.number, born, good[0].seq)
-        pieces = [header, *(raw[frame.offset : frame.offset + frame.length] for frame in good)]
-        disk.replace(scan.path, b"".join(pieces))
-        kept = sum(map(len, pieces))
-    else:
-        disk.remove(scan.path)
-        kept = 0
-    return SegmentRepair(scan.path, original, len(good), max(len(raw) - kept, 0))
+            disk.remove(scan.path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            disk.remove(original)
+        raise
+    return SegmentRepair(scan.path, original, finding.frames, max(scan.size - kept, 0))
 
 
-def _keep(path: str, raw: bytes, disk: Disk) -> str:
-    """Write the original to a name beside it that nothing has yet, durably."""
+def _header_of(finding: _Finding, disk: Disk) -> bytes:
+    scan = finding.scan
+    if scan.header:
+        return disk.read_at(scan.path, 0, scan.header.length)
+    # made anew from the file's name: a writer's id begins with the time of its birth
+    match = _WRITER_ID.fullmatch(scan.writer)
+    born = int(match[1], 16) if match else 0
+    return encode_segment_header(scan.writer, scan.number, born, finding.first_seq)
+
+
+def _keep(path: str, disk: Disk) -> str:
+    """Keep the original under a name beside it that nothing has yet."""
     kept, number = f"{path}.torn", 0
     while True:
         try:
-            file = disk.create(kept)
-            break
+            disk.keep(path, kept)
+            return kept
         except FileExistsError:
             number += 1
             kept = f"{path}.torn.{number}"
-    try:
-        file.write(raw)
-        file.sync()
-    except OSError:
-        with contextlib.suppress(OSError):
-            disk.remove(kept)
-        raise
-    finally:
-        file.close()
-    return kept

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.disk import REAL_DISK, Disk, SegmentFile
-from ml_dash.journal.frame import encode_frame, encode_segment_header, parse_segment_name, segment_name
+from ml_dash.journal.frame import (
+    FRAME_BYTES_MAX,
+    encode_frame,
+    encode_segment_header,
+    parse_segment_name,
+    segment_name,
+)
 from ml_dash.locks import MortalLock
 
 if TYPE_CHECKING:
@@ -66,7 +72,7 @@ class JournalWriter:
     again at full speed, and should look at `unsynced_bytes`.
 
     No other writer may have or ever have had `writer_id`: readers keep one frame of each number of it. A segment of
-    `segment_bytes` is followed by a new one.
+    `segment_bytes` is followed by a new one, and a frame of more than `frame_bytes` is refused.
     """
 
     _lock = MortalLock("_mistrust_segment")
@@ -80,12 +86,12 @@ class JournalWriter:
         disk: Disk = REAL_DISK,
         clock: Clock = SYSTEM_CLOCK,
         segment_bytes: int = SEGMENT_BYTES,
+        frame_bytes: int = FRAME_BYTES_MAX,
     ) -> None:
         self._directory = directory
         self._writer_id = writer_id
-        self._disk = disk
-        self._clock = clock
-        self._segment_bytes = segment_bytes
+        self._disk, self._clock = disk, clock
+        self._segment_bytes, self._frame_bytes = segment_bytes, frame_bytes
 
         self._lock = threading.Lock()
         """Guards all that follows; never held during an fsync."""
@@ -161,7 +167,7 @@ class JournalWriter:
                 raise RuntimeError("this writer was abandoned: its name belongs to the parent process")
             self._write_homeless()
             seq = self._written_seq + 1
-            self._write(seq, encode_frame(seq, blocks))
+            self._write(seq, encode_frame(seq, blocks, most=self._frame_bytes))
             sealed_seq = self._sealed[-1].last_seq if self._sealed else 0
         sync_lock = self._sync_lock
         if sealed_seq and sync_lock.acquire(blocking=False):

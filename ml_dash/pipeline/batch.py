@@ -14,6 +14,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
+from ml_dash.journal.objects import DEPTH_MAX, flatten, is_shallow
 from ml_dash.log import is_news, logger
 from ml_dash.pipeline.column_event import ColumnEvent
 from ml_dash.pipeline.layout import Layout, parse_layout
@@ -40,6 +41,7 @@ _TOLD: set[str] = set()
 _WITH_FIELDS = frozenset({Kind.METRIC, Kind.TRACK})
 """Kinds whose rows have fields of the caller's own."""
 _NEXT_IMPORT = 1.0  # seconds after numpy could not be imported until that is tried again
+_CONTAINERS = frozenset({dict, list})
 _SHAPES_A_LENGTH = 8  # layouts looked for among events of one length before the rest are unpacked one by one
 
 
@@ -228,27 +230,39 @@ def encoded(batcher: Batcher, events: Sequence[Event], series: Sequence[Series])
     return [*before, last.block(series)]
 
 
-def salvage(events: Sequence[Event], series: Sequence[Series], error: Exception) -> tuple[list[Block], int]:
-    """Return the blocks of those events that can be encoded, each by itself, and how many cannot.
+def salvage(
+    events: Sequence[Event], series: Sequence[Series], frame_bytes: int
+) -> tuple[list[list[Block]], int]:
+    """Return the blocks of those events that can be encoded, by frames that are not too large.
+
+    Halved again and again, so that few frames come of a batch that is only too large, or has one bad row.
+
+    Returns:
+        The blocks of each frame, and how many rows are left out.
 
     Raises:
         ImportError, OSError, MemoryError: what no row is to blame for; see `SHORTAGES`.
     """
-    logger().error("A batch could not be encoded; its rows are tried one by one.", exc_info=error)
-    blocks: list[Block] = []
+    frames: list[list[Block]] = []
     lost = 0
-    for event in events:
+    waiting = [events]
+    while waiting:
+        some = waiting.pop()
         try:
-            found = encoded(Batcher(), [event], series)
-            encode_frame(1, found)
+            found = encoded(Batcher(), some, series)
+            encode_frame(1, found, most=frame_bytes)
         except SHORTAGES:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved; it is counted
+            if len(some) > 1:
+                half = len(some) // 2
+                waiting += some[half:], some[:half]
+                continue
             logger().exception("A row could not be encoded, and is counted as dropped['malformed'].")
-            lost += rows_of(event)
+            lost += rows_of(some[0])
         else:
-            blocks += found
-    return blocks, lost
+            frames.append(found)
+    return frames, lost
 
 
 def _numbers(layout: Layout, records: npt.NDArray[Any], positions: npt.NDArray[np.int64] | None) -> _Part:
@@ -265,7 +279,10 @@ def _unpacked(events: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Part]
     met: dict[int, set[str]] = {}
     for position, event in events:
         series_id, time, fields = unpack(event)
-        if dict in map(type, fields.values()):
+        kinds = set(map(type, fields.values()))
+        if len(event) > DEPTH_MAX and kinds & _CONTAINERS and not is_shallow(fields.values()):
+            flatten(fields.values())
+        if dict in kinds:
             met.setdefault(series_id, set()).update(meeting(fields))
         positions, times, values = rows.setdefault(series_id, ([], [], []))
         positions.append(position)

@@ -24,6 +24,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock
+from ml_dash.log import logger
 from ml_dash.pipeline.batch import SHORTAGES, Batcher, SeriesNumbers, encoded, salvage
 from ml_dash.pipeline.counters import Counters, Tally
 from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
@@ -53,25 +54,35 @@ class _Batch:
     events: Sequence[Event]  # RUN rows, and after them what was logged
     rows: int  # how many of them count as logged
     after: int  # the number of the last frame before this batch's
-    blocks: list[Block] | None = None  # what they are encoded as; None as long as they are not
+    frames: list[list[Block]] | None = None  # what they are encoded as; None as long as they are not
 
-    def encode(self, batcher: Batcher, series: Sequence[Series]) -> Exception | None:
-        """Encode the events; return what keeps some of them from it."""
+    def encode(self, batcher: Batcher, series: Sequence[Series]) -> bool:
+        """Encode the events; False where some cannot be."""
         try:
-            self.blocks = encoded(batcher, self.events, series)
+            blocks = encoded(batcher, self.events, series)
+            self.frames = [blocks] if blocks else []
         except SHORTAGES:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other rows must be saved
-            return error
-        return None
+        except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
+            logger().exception("A batch could not be encoded; its rows are tried in halves.")
+            return False
+        return True
 
-    def salvaged(self, series: Sequence[Series], error: Exception) -> tuple[list[Block], int]:
-        """Return what the events that can be stored are encoded as, and how many cannot be."""
-        blocks, lost = salvage(self.events, series, error)
-        if self.blocks is not None and not lost:
-            # each by itself can be stored, and all together cannot: do not try for ever
+    def write_next(self, writer: JournalWriter) -> bool:
+        """Write the next frame; whether all are written then."""
+        # An append that was interrupted may have written its frame all the same.
+        left = (self.frames or [])[writer.written_seq - self.after :]
+        if left:
+            writer.append(left[0])
+        return len(left) < 2
+
+    def salvaged(self, series: Sequence[Series], frame_bytes: int) -> tuple[list[list[Block]], int]:
+        """Return the frames of the events that can be stored, and how many rows cannot be."""
+        frames, lost = salvage(self.events, series, frame_bytes)
+        if self.frames is not None and not lost and len(frames) < 2:
+            # all can be stored together, and could not: do not try for ever
             return [], self.rows
-        return blocks, lost
+        return frames, lost
 
 
 class Channel:
@@ -117,8 +128,8 @@ class Channel:
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
-        limit, disk, clock = self.settings.segment_bytes, self._disk, self.clock
-        self.writer = JournalWriter(self.journal, writer_id, disk=disk, clock=clock, segment_bytes=limit)
+        limits = {"segment_bytes": self.settings.segment_bytes, "frame_bytes": self.settings.frame_bytes}
+        self.writer = JournalWriter(self.journal, writer_id, disk=self._disk, clock=self.clock, **limits)
 
     def _begin(self, writer_id: str) -> None:
         self._write_as(writer_id)
@@ -333,8 +344,8 @@ class Channel:
             return False
         moved = False
         with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
-            if batch.blocks is None and (error := batch.encode(self._batcher, self._series.known)):
-                self._salvage(batch, error)
+            if batch.frames is None and not batch.encode(self._batcher, self._series.known):
+                self._salvage(batch)
             moved = self._write(batch)
         return moved  # noqa: RET504 - the block may be left in its middle
 
@@ -349,27 +360,26 @@ class Channel:
             self._batch = _Batch(taken, rows, self.writer.written_seq)
             return self._batch
 
-    def _salvage(self, batch: _Batch, error: Exception) -> None:
+    def _salvage(self, batch: _Batch) -> None:
         """Leave out the rows that cannot be stored, and count them: they take no other with them."""
-        blocks, lost = batch.salvaged(self._series.known, error)
+        frames, lost = batch.salvaged(self._series.known, self.settings.frame_bytes)
         with self._lock:
             self._tally.drop("malformed", lost)
             batch.rows -= lost
-            batch.blocks = blocks
+            batch.frames = frames
 
     def _write(self, batch: _Batch) -> bool:
         try:
-            # An append that was interrupted may have written the frame all the same.
-            if batch.blocks and self.writer.written_seq == batch.after:
-                self.writer.append(batch.blocks)
-        except ValueError as error:
-            self._salvage(batch, error)
+            if not batch.write_next(self.writer):
+                return True  # the others in the next rounds, between which there may be an fsync
+        except ValueError:
+            self._salvage(batch)
             return True
         with self._lock:
             self._batch = None
-            if batch.blocks:
+            if batch.frames:
                 self._tally.write(self.writer.written_seq, batch.rows)
-        if batch.blocks:
+        if batch.frames:
             self.health.recover()
             if self.delivery is not None:
                 self.delivery.nudge()

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.blocks import to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.processes import process_alive, process_space
 from ml_dash.protocol import DESCRIBED
 from ml_dash.query.row_source import TimedRows, rows_by_writer

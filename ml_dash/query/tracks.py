@@ -9,7 +9,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
-from ml_dash.journal.blocks import Block, block_rows, to_msgpack
+from ml_dash.journal.blocks import Block, block_rows
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.query.columns import free_name, leaves_of
 from ml_dash.query.json_text import json_text
 from ml_dash.query.times import nearest_ns, seconds, seconds_array

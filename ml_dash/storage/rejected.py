@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_dash.journal.disk import REAL_DISK, Disk, is_shortage
 from ml_dash.journal.feed_segment import logged_rows
-from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, META_BYTES_MAX, decode_meta, parse_frame_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ class RejectedFrames:
             try:
                 path = self.path(seq)
                 header = parse_frame_header(self._disk.read_at(path, 0, FRAME_HEADER.size))
-                if header is not None and header.meta_len <= self._disk.size(path):
+                if header is not None and header.meta_len <= META_BYTES_MAX:
                     meta = self._disk.read_at(path, FRAME_HEADER.size, header.meta_len)
                     found[seq] = logged_rows(decode_meta(meta))
             except (OSError, ValueError) as error:

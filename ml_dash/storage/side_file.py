@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.disk import is_shortage
+from ml_dash.journal.objects import CONTAINERS_MAX, is_shallow
 
 if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
@@ -19,16 +20,19 @@ _BYTES_MAX = 64 << 20
 def read_side_file(directory: str, disk: Disk) -> dict[str, Any]:
     """Return what the side file in an experiment's directory says; nothing where it cannot be read, or is damaged.
 
+    Or is a stranger's, of so many lists, or nested so deep, that nobody could do anything with it.
+
     OSError where there are no descriptors or no memory to read it with: what it says would be forgotten.
     """
     path = os.path.join(directory, SIDE_FILE)
     try:
         size = disk.size(path)
-        record = json.loads(disk.read_at(path, 0, size)) if size <= _BYTES_MAX else None
+        raw = disk.read_at(path, 0, size) if size <= _BYTES_MAX else b""
+        record = json.loads(raw) if raw.count(b"[") + raw.count(b"{") <= CONTAINERS_MAX else None
     except OSError as error:
         if is_shortage(error):
             raise
         return {}
     except (ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return record if isinstance(record, dict) and is_shallow([record]) else {}

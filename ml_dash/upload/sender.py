@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.client.transport import ServerError, TransportError
-from ml_dash.errors import JournalVersionError, MLDashError, RemoteError
+from ml_dash.errors import JournalError, MLDashError, RemoteError
 from ml_dash.protocol import ErrorCode
 from ml_dash.upload.introduction import NOT_TOLD, Begins, Introduction, Say, Told
 from ml_dash.upload.prefetch import SentWriter
@@ -106,7 +106,7 @@ class Sender:
             return False
         try:
             batch = await writer.next_batch()
-        except JournalVersionError as error:
+        except JournalError as error:  # a later version wrote it, or a frame is longer than is read
             writer.ledger.stop(str(error))
             self._say("version", str(error))
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ml_dash.errors import JournalVersionError
+from ml_dash.errors import JournalError, JournalVersionError
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.feed import JournalFeed, writers
 from ml_dash.storage.cursor import CursorFile
@@ -22,7 +22,13 @@ def unsent(directory: str, url: str, disk: Disk = REAL_DISK) -> frozenset[str]:
         cursor = CursorFile(directory, name, disk).load(url)
         feed = JournalFeed(journal, name, disk)
         feed.seek(cursor.seq + 1 if cursor else 1)
-        if feed.next_batch(1):  # a byte at least is one frame, however long it is
+        try:
+            is_behind = bool(feed.next_batch(1))  # a byte at least is one frame, however long it is
+        except JournalVersionError:
+            raise
+        except JournalError:
+            is_behind = True  # longer than is read
+        if is_behind:
             found.add(name)
     return frozenset(found)
 

@@ -6,8 +6,9 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from ml_dash.journal.block_ops import merge_blocks, slice_block
-from ml_dash.journal.blocks import block_rows, decode_block, encode_block, to_msgpack
+from ml_dash.journal.blocks import block_rows, decode_block, encode_block
 from ml_dash.journal.frame import decode_meta
+from ml_dash.journal.objects import to_msgpack
 from tests.support.journals import rows_of
 from tests.support.view_journals import TRAIN, Row, block_of
 

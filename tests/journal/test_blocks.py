@@ -20,10 +20,9 @@ from ml_dash.journal.blocks import (
     block_rows,
     decode_block,
     encode_block,
-    from_msgpack,
-    to_msgpack,
 )
 from ml_dash.journal.frame import decode_meta
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.series import Kind, Series
 from tests.support.examples import many
 

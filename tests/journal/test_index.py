@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.journal.blocks import Block, Column, block_rows, encode_block, to_msgpack
+from ml_dash.journal.blocks import Block, Column, block_rows, encode_block
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, encode_frame, segment_name
 from ml_dash.journal.index import JournalIndex
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.series import Kind, Series
 from tests.support.examples import many

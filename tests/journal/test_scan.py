@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.journal.blocks import Block, Column, to_msgpack
+from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import FRAME_HEADER, SEGMENT_HEADER, SYNC, data_crc, encode_frame
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.series import Kind, Series

@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from ml_dash.errors import JournalVersionError
-from ml_dash.journal.disk import SegmentFile
 from ml_dash.journal.frame import SEGMENT_HEADER, decode_segment_header, segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import RepairReport, repair, seems_alive, verify
@@ -271,15 +271,8 @@ def test_a_file_that_cannot_be_read_is_left_alone_and_told() -> None:
 
 def test_a_full_disk_leaves_everything_as_it_was() -> None:
     class Full(MemoryDisk):
-        def create(self, path: str) -> SegmentFile:
-            file = super().create(path)
-
-            def write(data: bytes) -> None:
-                self.files[path] = data[:5]
-                raise OSError(errno.ENOSPC, "No space left on device")
-
-            file.write = write  # type: ignore[method-assign]
-            return file
+        def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     disk = Full({PATH: segment(ONE, b"torn")})
 

@@ -320,3 +320,13 @@ def test_series_and_fields_are_in_the_order_of_their_first_rows(seed: int) -> No
         seen = dict.fromkeys(column.field for column in block.columns)
         first = {name: next(at for at, fields in enumerate(rows) if name in fields) for name in seen}
         assert list(first.values()) == sorted(first.values())
+
+
+@pytest.mark.parametrize("levels", [100, 800])
+def test_a_value_that_is_nested_deeper_than_readers_go_has_a_mark_at_that_depth(levels: int) -> None:
+    """What packs goes deeper, and a server refuses the frame of such a row, with all others in it."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    ((_, row), *_), *_ = rows_of(Batcher().blocks(packed([(1, NOW, {"x": value})]), SERIES)).values()
+    assert ("nested more than" in row) == (levels > 128)

@@ -102,6 +102,43 @@ def is_failing(bench: ChannelBench) -> bool:
     return bench.channel.failing
 
 
+# --- rows that are too large
+
+
+def test_rows_that_are_too_many_for_a_frame_go_into_several(caplog: pytest.LogCaptureFixture) -> None:
+    """In their order, each counted when all are written; and what no frame holds is left out, and said."""
+    bench = ChannelBench(frame_bytes=2000)
+    for number in range(100):
+        bench.channel.queue.put(pack([bench.train, number, {"n": number, "text": "x" * 100}]))
+    bench.channel.queue.put(pack([bench.train, 100, {"n": 100, "text": "x" * 2000}]))
+    bench.put(101)
+    bench.channel.flush()
+    assert bench.read() == [*range(100), 101]
+    assert bench.counters() == Counters(logged=102, durable=101, acknowledged=101, dropped={"malformed": 1})
+    assert max(len(frame.data) for frame in bench.disk.frames_of(WRITER)) <= 2000
+    assert (
+        caplog.text.count("2,080 bytes are more than the 2,000 of a frame: save what is as large as a file")
+        == 1
+    )
+
+
+def test_what_goes_into_several_frames_is_there_once_though_the_disk_fails_in_between() -> None:
+    bench = ChannelBench(frame_bytes=2000)
+    for number in range(50):
+        bench.channel.queue.put(pack([bench.train, number, {"n": number, "text": "x" * 100}]))
+    while bench.channel.pump() and bench.channel.writer.written_seq < 2:
+        pass
+    assert bench.channel.writer.written_seq == 2
+    bench.disk.weather = Weather(write=1.0)
+    bench.channel.flush()
+    assert bench.counters().pending == 50
+    bench.disk.clear_up()
+    bench.let_a_second_pass()
+    bench.channel.flush()
+    assert bench.read() == list(range(50))
+    assert bench.counters() == Counters(logged=50, durable=50, acknowledged=50)
+
+
 # --- a disk that works
 
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from ml_dash import __version__
-from ml_dash.journal.blocks import to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.series import Kind, Series
 from ml_dash.server.http.bodies import to_json
 from ml_dash.server.runner import EmbeddedServer, ServerStartError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ml_dash.journal.blocks import Block, Column, block_rows, decode_block
@@ -129,12 +129,18 @@ class FailingDisk:
     def read_at(self, path: str, offset: int, length: int) -> bytes:
         return self.files[path].visible[offset : offset + length]
 
+    def next_data(self, path: str, offset: int) -> int:
+        return offset
+
     def list(self, directory: str) -> list[str]:
         return sorted(os.path.basename(path) for path in self.files if os.path.dirname(path) == directory)
 
-    def replace(self, path: str, data: bytes) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
         self.remove(path)
-        self.create(path).write(data)
+        self.create(path).write(data if isinstance(data, bytes) else b"".join(data))
+
+    def keep(self, path: str, kept: str) -> None:
+        raise NotImplementedError("nothing is repaired in these tests")
 
     def remove(self, path: str) -> None:
         if fault := self.next_fault("remove"):

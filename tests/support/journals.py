@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ml_dash.journal.blocks import Block, Column, block_rows
@@ -54,11 +54,19 @@ class MemoryDisk:
             raise FileNotFoundError(path)
         return self.files[path][offset : offset + length]
 
+    def next_data(self, path: str, offset: int) -> int:
+        return offset
+
     def list(self, directory: str) -> list[str]:
         return sorted(os.path.basename(path) for path in self.files if os.path.dirname(path) == directory)
 
-    def replace(self, path: str, data: bytes) -> None:
-        self.files[path] = data
+    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+        self.files[path] = data if isinstance(data, bytes) else b"".join(data)
+
+    def keep(self, path: str, kept: str) -> None:
+        if kept in self.files:
+            raise FileExistsError(kept)
+        self.files[kept] = self.files[path]
 
     def secure(self, path: str, root: str, *, rewrite: bool = False) -> None:
         raise NotImplementedError("no file is saved in these tests")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
-from ml_dash.journal.blocks import Block, Column, block_rows, decode_block, from_msgpack
+from ml_dash.journal.blocks import Block, Column, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc, decode_meta, encode_frame, parse_frame_header
+from ml_dash.journal.objects import from_msgpack
 from ml_dash.protocol import FRAMES
 from ml_dash.query.pages import into
 from ml_dash.series import Kind, Series

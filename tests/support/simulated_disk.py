@@ -18,7 +18,7 @@ import os
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -171,12 +171,26 @@ class SimulatedDisk:
         self.bytes_read += len(data)
         return data
 
+    def next_data(self, path: str, offset: int) -> int:
+        """See `Disk.next_data`."""
+        return offset
+
     def list(self, directory: str) -> list[str]:
         """See `Disk.list`."""
         return sorted(os.path.basename(path) for path in self.files if os.path.dirname(path) == directory)
 
-    def replace(self, path: str, data: bytes) -> None:
+    def keep(self, path: str, kept: str) -> None:
+        """See `Disk.keep`."""
+        if kept in self.files:
+            raise FileExistsError(kept)
+        copy = SimulatedFile(kept)
+        copy.data += self._file(path).data
+        copy.named = True
+        self.files[kept] = copy
+
+    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
         """See `Disk.replace`. Where it fails or the power is cut, the old or the new content is there."""
+        data = data if isinstance(data, bytes) else b"".join(data)
         old = self.files.get(path)
         new = SimulatedFile(path)
         new.data += data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import Identity, parse_prefix
-from ml_dash.journal.blocks import to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id

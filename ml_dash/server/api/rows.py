@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.frame import encode_frame
-from ml_dash.protocol import FRAMES, ErrorCode
+from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, FRAMES, ErrorCode
 from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.api import contract
@@ -191,4 +191,4 @@ def _run(run: RunInfo) -> dict[str, Any]:
 
 def _frames(blocks: Iterator[Block]) -> Iterator[bytes]:
     for number, block in enumerate(blocks, 1):
-        yield encode_frame(number, [block])
+        yield encode_frame(number, [block], most=ANSWERED_FRAME_BYTES_MAX)

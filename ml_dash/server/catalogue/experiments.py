@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ml_dash.journal.blocks import to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.series import Kind

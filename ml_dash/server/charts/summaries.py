@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ml_dash.journal.block_ops import merge_blocks, slice_block
-from ml_dash.journal.blocks import from_msgpack, to_msgpack
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.server.charts.numbers import Numbers, all_numbers
 
 if TYPE_CHECKING:

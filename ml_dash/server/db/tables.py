@@ -63,7 +63,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from ml_dash.journal.blocks import from_msgpack, to_msgpack
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -17,14 +17,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from ml_dash.journal.blocks import from_msgpack, to_msgpack
+from ml_dash.journal.objects import from_msgpack, is_shallow, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.query_args import checked, field_types, invalid
 from ml_dash.shapes import SecretRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from ml_dash.server.http.budget import Budget
 
@@ -144,22 +144,6 @@ async def read_object(
     if permit is not None:
         permit(request, value)
     return checked(value, shape)
-
-
-def is_shallow(values: Iterable[Any], levels: int) -> bool:
-    """Say whether dicts and lists are nested at most so many levels deep."""
-    # level by level: recursion would fail at just the depth that is to be refused
-    level = [value for value in values if isinstance(value, (dict, list))]
-    for _ in range(levels):
-        if not level:
-            return True
-        level = [
-            item
-            for value in level
-            for item in (value.values() if isinstance(value, dict) else value)
-            if isinstance(item, (dict, list))
-        ]
-    return not level
 
 
 async def read_form(request: web.Request) -> dict[str, str] | None:

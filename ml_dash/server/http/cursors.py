@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.journal.blocks import from_msgpack, to_msgpack
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from ml_dash.journal.blocks import to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.server.http.bodies import to_json, wants_msgpack
 
 if TYPE_CHECKING:

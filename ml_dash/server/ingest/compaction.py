@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.errors import MLDashError
 from ml_dash.journal.block_ops import can_merge, merge_blocks
-from ml_dash.journal.blocks import encode_block, to_msgpack
+from ml_dash.journal.blocks import encode_block
 from ml_dash.journal.frame_table import KNOWN_KINDS
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.series import Kind
 from ml_dash.server.blobs.names import rows_name
 from ml_dash.server.db.database import may_be_committed

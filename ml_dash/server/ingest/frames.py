@@ -12,21 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_dash.journal.blocks import (
-    POSITION_BYTES,
     TIME_BYTES,
     Block,
     BlockHead,
     block_rows,
-    check_containers,
     decode_block,
-    from_msgpack,
-    to_msgpack,
 )
-from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, META_BYTES_MAX, decode_meta, parse_frame_header
 from ml_dash.journal.frame_table import KNOWN_KINDS
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind
-from ml_dash.server.http.bodies import is_shallow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +31,6 @@ if TYPE_CHECKING:
 NAME_BYTES_MAX = 1024
 FIELD_BYTES_MAX = 65_536
 COLUMNS_MAX = 65_536
-META_BYTES_MAX = 16 << 20
-CONTAINERS_MAX = 4_000_000
-"""Lists and dicts in one column of objects."""
-_UNCOUNTED_BYTES = 1 << 20
-"""Fewer bytes than this cannot become many objects, and are not counted beforehand."""
-# what walks a value recurses, and Python stops at 1000 frames of its stack
-DEPTH_MAX = 128
 # what a column of the database holds
 SEQ_MAX = 2**63 - 1
 KIND_MAX = 2**31 - 1
@@ -207,13 +196,7 @@ def _block(head: BlockHead, entry: bytes, data: bytes | memoryview, offset: int)
         # of any kind, the data begins with the times: enough to store rows that only a later version can read
         times = np.frombuffer(data[: TIME_BYTES * head.rows], "<i8")
         return FrameBlock(head, entry, offset, None, *_times(times))
-    at = TIME_BYTES * head.rows
-    for column in head.columns:
-        if column.type == "o" and column.nbytes > _UNCOUNTED_BYTES:
-            positions = POSITION_BYTES * column.count if column.sparse else 0
-            check_containers(data[at + positions : at + column.nbytes], CONTAINERS_MAX)
-        at += column.nbytes
-    block = decode_block(head, data)
+    block = decode_block(head, data, strict=True)
     _check_values(block)
     return FrameBlock(head, entry, offset, block, *_times(block.times))
 
@@ -229,8 +212,6 @@ def _times(times: Any) -> tuple[int, int, int, int]:
 
 
 def _decode_meta(meta: bytes, data_len: int) -> _Meta:
-    if len(meta) > _UNCOUNTED_BYTES:
-        check_containers(meta, CONTAINERS_MAX)
     heads = decode_meta(meta, data_len)
     entries = from_msgpack(meta)
     for head in heads:
@@ -272,8 +253,6 @@ def _check_values(block: Block) -> None:
         if column.field in fields:
             _check_apart(block, column.field)
         fields.add(column.field)
-        if column.type == "o" and not is_shallow(column.values, DEPTH_MAX):
-            raise ValueError(f"a value is nested more than {DEPTH_MAX} levels deep")
     if block.series.kind in _FOLDED:
         block_rows(block)
 

@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.journal.block_ops import can_merge, merge_blocks
-from ml_dash.journal.blocks import Block, block_rows, encode_block, to_msgpack
+from ml_dash.journal.blocks import Block, block_rows, encode_block
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.series import Kind
 from ml_dash.server.blobs.names import rows_name
 from ml_dash.server.charts.summaries import summarize

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import func, select
 
 from ml_dash.journal.block_ops import slice_block
-from ml_dash.journal.blocks import decode_block, from_msgpack, to_msgpack
+from ml_dash.journal.blocks import decode_block
 from ml_dash.journal.frame import decode_meta
+from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.stretches import Stretch
 from ml_dash.series import Kind, Series

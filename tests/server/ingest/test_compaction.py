@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ml_dash.journal.blocks import to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.series import Kind, Series
 from ml_dash.server.blobs.names import rows_name
 from ml_dash.server.db.tables import BLOCKS, OBJECTS, SERIES

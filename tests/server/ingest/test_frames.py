@@ -9,7 +9,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from ml_dash.journal.blocks import Block, Column, to_msgpack
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
 from ml_dash.server.ingest.frames import Problem, parse_frames

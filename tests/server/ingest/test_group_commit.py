@@ -185,7 +185,7 @@ def test_names_and_values_of_all_kinds_survive(client: Client, experiment: str) 
 def test_kinds_and_types_of_a_later_version_are_stored_and_not_lost(
     server: EmbeddedServer, client: Client, experiment: str
 ) -> None:
-    from ml_dash.journal.blocks import to_msgpack
+    from ml_dash.journal.objects import to_msgpack
 
     entry = [77, "x", 1, [["f", "?", 1, False, 3]], "more"]
     later = frame_around(
