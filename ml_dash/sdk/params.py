@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
+from ml_dash.storage.side_file import PARAMETERS_FILE
 from ml_dash.values.params import flatten_params, unflatten_params
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ParametersBuilder(Part):
             NotStartedError: the run is not open.
         """
         self._port.write(self._session.next_ns(), {"set": flatten_params(values)})
-        self._session.post_snapshot("parameters.json", partial(_snapshot, self._session))
+        self._session.post_snapshot(PARAMETERS_FILE, partial(_snapshot, self._session))
         return self
 
     log = set  # noqa: A003 - the public contract: `params.set`, and `params.log` as another name for it
@@ -50,7 +51,7 @@ class ParametersBuilder(Part):
         """Forget what earlier runs have set, for this run and all readers."""
         if self._session.written.params():
             self._port.write(self._session.next_ns(), {"set": {}, "clear": True})
-            self._session.post_snapshot("parameters.json", partial(_snapshot, self._session))
+            self._session.post_snapshot(PARAMETERS_FILE, partial(_snapshot, self._session))
 
 
 def _snapshot(session: Session) -> bytes:

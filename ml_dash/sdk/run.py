@@ -32,6 +32,7 @@ from ml_dash.log import logger
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
+from ml_dash.sdk.directory import prepare_directory
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
 from ml_dash.spawning import is_last_thread
@@ -83,7 +84,7 @@ class Run:
                     f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
                     "before the script ends"
                 )
-            session.prepare_directory()
+            prepare_directory(session.prefix, session.directory, keeps=session.destination.keeps)
             channel = session.open_channel(self)
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
             start = {

@@ -12,12 +12,10 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.client.destination import make_outbox
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import (
     InvalidArgumentError,
     JournalError,
-    JournalWriteError,
     RemoteError,
     ServerUnavailableError,
 )
@@ -93,23 +91,6 @@ class Session:
         return self.identity.prefix
 
     # --- the run
-
-    def prepare_directory(self) -> None:
-        """Make the experiment's directory; raise `JournalWriteError` if it cannot be made or written."""
-        journal = os.path.join(self.directory, "journal")
-        try:
-            if not self.destination.keeps:
-                make_outbox()
-            os.makedirs(journal, exist_ok=True)
-            # Asked for as well: of a directory that is there already, `makedirs` does not say that it is read-only.
-            refused = None if os.access(journal, os.W_OK | os.X_OK) else "permission denied"
-        except OSError as error:
-            refused = error.strerror or str(error)
-        if refused is not None:
-            raise JournalWriteError(
-                f"cannot write the journal of {self.prefix!r} in {journal!r}: {refused}. "
-                "Pass another dash_root=, or make that directory writable"
-            )
 
     def open_channel(self, run: OpenRun) -> Channel:
         """Take hold of this process's channel for the experiment."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
 
 SIDE_FILE = "experiment.json"
+PARAMETERS_FILE = "parameters.json"
+_OURS = frozenset({"prefix", "owner", "folder", "updatedAt"})  # in each that we write
 _BYTES_MAX = 64 << 20
 """More than a readme, tags and metadata of the largest sizes; a larger file is read as none."""
 
@@ -36,3 +38,17 @@ def read_side_file(directory: str, disk: Disk) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) and is_shallow([record]) else {}
+
+
+def strange_side_file(directory: str, disk: Disk) -> str | None:
+    """Return the path of a file that would be replaced by a side file, and is not ours; None where there is none.
+
+    The public package of this name keeps its runs in the same places under the same names, and other tools may. Where
+    there is a journal, what lies beside it is ours.
+
+    OSError where there are no descriptors or no memory to read it with.
+    """
+    if os.path.isdir(os.path.join(directory, "journal")) or read_side_file(directory, disk).keys() >= _OURS:
+        return None
+    paths = (os.path.join(directory, name) for name in (SIDE_FILE, PARAMETERS_FILE))
+    return next((path for path in paths if os.path.lexists(path)), None)

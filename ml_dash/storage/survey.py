@@ -23,11 +23,11 @@ from ml_dash.journal.damage import Damage
 from ml_dash.journal.disk import NOT_THERE, check_regular, is_shortage
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.cursor import CURSOR_SUFFIX
-from ml_dash.storage.side_file import SIDE_FILE, read_side_file
+from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, read_side_file
 
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
 _DIRECTORIES = frozenset({*_OWN_DIRECTORIES, "rejected"})
-_FILES = frozenset({SIDE_FILE, "parameters.json"})
+_FILES = frozenset({SIDE_FILE, PARAMETERS_FILE})
 
 
 class Located(NamedTuple):

@@ -20,6 +20,7 @@ from ml_dash.log import logger
 from ml_dash.storage.blobs import markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX
 from ml_dash.storage.manifest import Manifest
+from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE
 from ml_dash.storage.survey import survey
 from ml_dash.upload.unsent import unsent
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.client.destination import Destination
 
-_SIDE_FILES = ("experiment.json", "parameters.json")
+_SIDE_FILES = (SIDE_FILE, PARAMETERS_FILE)
 
 
 class Leftover(NamedTuple):
