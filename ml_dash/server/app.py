@@ -49,7 +49,7 @@ _LOG = logging.getLogger("ml_dash.server")
 
 def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.Application:
     """Return the application. Run it with ``auto_decompress=False``: bodies are decompressed here, within limits."""
-    access = Access.of(tokens, StoreSessions(tokens), tokens.clock)
+    access = Access.of(tokens, StoreSessions(tokens, store.keeper.database_id() or ""), tokens.clock)
     pieces = Pieces(store.database, store.clock)
     # one for all routes: the process has the memory once, and a token its share of it
     memory = Memory(settings.memory_bytes)

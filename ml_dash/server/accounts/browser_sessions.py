@@ -26,13 +26,17 @@ _LIFETIME = 30 * 86_400
 
 
 class StoreSessions:
-    """The sessions of a server; see `ml_dash.server.http.access.Sessions`."""
+    """The sessions of a server; see `ml_dash.server.http.access.Sessions`.
+
+    `server_id` tells this server from others of the same host: browsers send cookies to all ports of a host, and two
+    servers with one name for theirs would sign each other's users out.
+    """
 
     mode: Literal["server", "local"] = "server"
-    cookie = SESSION_COOKIE
     lifetime: int | None = _LIFETIME
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, server_id: str) -> None:
+        self.cookie = f"{SESSION_COOKIE}_{hash_token(server_id)[:8]}"
         self._tokens = tokens
         self._database = tokens.database
         self._clock = tokens.clock

@@ -592,7 +592,8 @@ def document() -> dict[str, Any]:
                 "type": "apiKey",
                 "in": "cookie",
                 "name": SESSION_COOKIE,
-                "description": "A browser that is signed in: it may read.",
+                "description": "A browser that is signed in: it may read. The name goes on with `_` and eight digits, "
+                "which tell servers of one host apart, and begins with `__Host-` over https.",
             },
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.server.api import contract
-from ml_dash.server.http.access import Access, refused
+from ml_dash.server.http.access import Access, cookie_name, is_https, refused
 from ml_dash.server.http.bodies import answer
 from ml_dash.shapes import NewSession, Session
 from ml_dash.version import __version__
@@ -26,7 +26,7 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
         return Session(signed_in=who is not None, mode=sessions.mode, name=name, version=__version__)
 
     async def ask(request: web.Request) -> web.Response:
-        secret = request.cookies.get(sessions.cookie)
+        secret = request.cookies.get(cookie_name(request, sessions))
         who = None
         if secret is not None:
             known, who = sessions.cached(secret)
@@ -40,23 +40,22 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
             raise refused(request, access.attempts, token)
         secret, who = opened
         response = answer(request, body(who))
-        response.set_cookie(sessions.cookie, secret, max_age=sessions.lifetime, **_flags(request))
+        name = cookie_name(request, sessions)
+        response.set_cookie(name, secret, max_age=sessions.lifetime, **_flags(request))
         return response
 
     async def sign_out(request: web.Request) -> web.Response:
-        secret = request.cookies.get(sessions.cookie)
+        name = cookie_name(request, sessions)
+        secret = request.cookies.get(name)
         if secret is not None:
             await sessions.close(secret)
         response = answer(request, body(None))
-        response.del_cookie(sessions.cookie, **_flags(request))
+        response.del_cookie(name, **_flags(request))
         return response
 
     return [bind(contract.SESSION, ask), bind(contract.SIGN_IN, sign_in), bind(contract.SIGN_OUT, sign_out)]
 
 
 def _flags(request: web.Request) -> dict[str, Any]:
-    # a proxy before this server may speak https where it does not
-    told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
-    is_https = request.secure or told == "https"
     # Strict: what another site starts comes without the cookie; the header X-ML-Dash is the second defence
-    return {"path": "/", "httponly": True, "samesite": "Strict", "secure": is_https}
+    return {"path": "/", "httponly": True, "samesite": "Strict", "secure": is_https(request)}

@@ -71,7 +71,7 @@ class StoreKeeper:
         try:
             identity = read_identity(self._objects) or self._found()
         except OSError as error:
-            if self._known_id() is None:
+            if self.database_id() is None:
                 where = self._objects.where
                 raise ObjectError(
                     f"the blob store {where} must be seen before the first start: {error}"
@@ -80,7 +80,7 @@ class StoreKeeper:
             _LOG.warning("the blob store cannot be seen at the moment: %s", error)
             return
         # read after the identity: another process that starts at this moment writes the id first
-        own = self._known_id()
+        own = self.database_id()
         if identity.id != own:
             raise ForeignStoreError(
                 f"the blob store {self._objects.where} {_belongs(identity.id, own)}. Nothing in it was changed. If you "
@@ -215,7 +215,7 @@ class StoreKeeper:
         now = self._clock.time_ns()
         with self._lock:
             identity = read_identity(self._objects)
-            if identity is None or identity.id != self._known_id():
+            if identity is None or identity.id != self.database_id():
                 raise ForeignStoreError(
                     f"the blob store {self._objects.where} is not this database's: --adopt comes before --confirm"
                 )
@@ -231,7 +231,7 @@ class StoreKeeper:
             OSError: The store is out of reach.
         """
         identity = read_identity(self._objects)
-        return identity is not None and identity.id == self._known_id()
+        return identity is not None and identity.id == self.database_id()
 
     def reason(self) -> str | None:
         """Return why nothing may be removed; None if it may. Nothing is changed.
@@ -244,7 +244,8 @@ class StoreKeeper:
 
     # --- inner parts
 
-    def _known_id(self) -> str | None:
+    def database_id(self) -> str | None:
+        """Return what the database and its store are called alike; None before the first start."""
         with self._database.read() as connection:
             return known_id(connection)
 
@@ -254,7 +255,7 @@ class StoreKeeper:
         return all(entry.name.startswith(IDENTITY) for page in pages for entry in page)
 
     def _judge(self, identity: StoreIdentity | None) -> str | None:
-        own = self._known_id()
+        own = self.database_id()
         if identity is None:
             return "the store has no identity any more" if own else "the store has no identity"
         if identity.id != own:

@@ -54,7 +54,7 @@ class Sessions(Secrets, Protocol):
     mode: Literal["server", "local"]
     """``"server"`` or ``"local"``: where the pages come from."""
     cookie: str
-    """The cookie's name."""
+    """What the cookie is called; see `cookie_name`."""
     lifetime: int | None
     """Seconds for which a browser keeps the cookie; None: until it is closed."""
 
@@ -63,6 +63,22 @@ class Sessions(Secrets, Protocol):
 
     async def close(self, secret: str) -> None:
         """Refuse the cookie from now on."""
+
+
+def cookie_name(request: web.Request, sessions: Sessions) -> str:
+    """Return the name of a browser's cookie for this request.
+
+    Over https it begins with ``__Host-``: a browser takes such a cookie from this very host only, over https, and for
+    all of its paths. So neither another host of the domain, nor somebody on the line who answers for it over http, can
+    put a session of their own in its place. Over plain http browsers refuse the name, since it demands `Secure`.
+    """
+    return f"__Host-{sessions.cookie}" if is_https(request) else sessions.cookie
+
+
+def is_https(request: web.Request) -> bool:
+    """Say whether the browser speaks https, as a proxy before this server may do where it does not."""
+    told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
+    return request.secure or told == "https"
 
 
 class Access(NamedTuple):
@@ -171,7 +187,7 @@ def not_found(request: web.Request) -> ApiError:
 
 
 async def _identify(request: web.Request, access: Access) -> Principal:
-    secret = request.cookies.get(access.sessions.cookie)
+    secret = request.cookies.get(cookie_name(request, access.sessions))
     # a token that is shown on purpose counts more than a cookie that a browser sends by itself
     if secret is None or (access.tokens is not None and "Authorization" in request.headers):
         if access.tokens is None:

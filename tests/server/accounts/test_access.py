@@ -271,7 +271,7 @@ async def test_a_handler_is_public_only_where_it_says_so(tokens: Tokens, admin: 
     assert not is_public(handlers.marked_later)
     public(handlers.marked_later)
     app = web.Application(
-        middlewares=[told, authenticate(Access.of(tokens, StoreSessions(tokens), tokens.clock))]
+        middlewares=[told, authenticate(Access.of(tokens, StoreSessions(tokens, "sto_1"), tokens.clock))]
     )
     app.router.add_get("/open", handlers.open)
     app.router.add_get("/later", handlers.marked_later)

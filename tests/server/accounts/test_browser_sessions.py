@@ -71,6 +71,34 @@ async def test_behind_https_the_cookie_is_secure(client: Client, tokens: Tokens,
     assert "; Secure" in response.headers["Set-Cookie"]
 
 
+async def test_behind_https_the_cookie_is_of_this_host_alone(client: Client, tokens: Tokens) -> None:
+    """A browser takes it over https only, from this host, for all of its paths; and no other is taken for it."""
+    https = {**OURS, "X-Forwarded-Proto": "https"}
+    response = await sign_in(client, token_of(tokens), https)
+    name, _, secret = cookie(response).partition("=")
+    assert name.startswith("__Host-ml_dash_session_")
+    attributes = {part.strip().lower() for part in response.headers["Set-Cookie"].split(";")[1:]}
+    assert {"secure", "path=/"} <= attributes
+    assert not any(each.startswith("domain") for each in attributes)
+    assert (await client.get(f"{API}/whoami", headers={**https, "Cookie": f"{name}={secret}"})).status == 200
+    # as somebody may have set it who answers for the host over http
+    planted = {**https, "Cookie": f"{name.removeprefix('__Host-')}={secret}"}
+    assert (await client.get(f"{API}/whoami", headers=planted)).status == 401
+    out = await client.delete(SESSION, headers={**https, "Cookie": f"{name}={secret}"})
+    assert out.headers["Set-Cookie"].startswith(f"{name}=")
+    assert "secure" in out.headers["Set-Cookie"].lower()
+
+
+async def test_over_http_the_cookie_has_no_name_that_browsers_refuse(client: Client, tokens: Tokens) -> None:
+    assert cookie(await sign_in(client, token_of(tokens))).startswith("ml_dash_session_")
+
+
+def test_servers_of_one_host_sign_nobody_out_of_the_others(tokens: Tokens) -> None:
+    """Browsers send cookies to all ports of a host; the same server has the same name after a restart."""
+    names = [StoreSessions(tokens, server).cookie for server in ("sto_1", "sto_2", "sto_1")]
+    assert names[0] == names[2] != names[1]
+
+
 @pytest.mark.parametrize("token", ["mld_" + "x" * 43, "x", "é", "x" * 600, "\N{FACE WITH TEARS OF JOY}"])
 async def test_a_wrong_token_opens_nothing(client: Client, token: str) -> None:
     response = await sign_in(client, token)
@@ -204,7 +232,8 @@ async def test_a_session_ends_after_thirty_days_and_leaves_nothing(
     assert mine["Cookie"].partition("=")[2] not in str(rows)
 
 
-async def test_a_made_up_cookie_is_nothing(client: Client) -> None:
-    headers = {"Cookie": f"{StoreSessions.cookie}={'x' * 43}"}
+async def test_a_made_up_cookie_is_nothing(client: Client, tokens: Tokens) -> None:
+    name = (await signed_in(client, token_of(tokens)))["Cookie"].partition("=")[0]
+    headers = {"Cookie": f"{name}={'x' * 43}"}
     assert (await client.get(f"{API}/whoami", headers=headers)).status == 401
     assert (await (await client.get(SESSION, headers=headers)).json())["signedIn"] is False
