@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.objects import CONTAINERS_MAX, is_shallow
+from ml_dash.protocol import DESCRIBED
 
 if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
@@ -37,7 +38,16 @@ def read_side_file(directory: str, disk: Disk) -> dict[str, Any]:
         return {}
     except (ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) and is_shallow([record]) else {}
+    if not isinstance(record, dict) or not is_shallow([record]):
+        return {}
+    return {name: value for name, value in record.items() if name not in DESCRIBED or _is_sound(name, value)}
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether what is said of the experiment is of its type: people may edit the file."""
+    if name in ("tags", "bindrs"):
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return isinstance(value, dict if name == "metadata" else str)
 
 
 def strange_side_file(directory: str, disk: Disk) -> str | None:

@@ -248,6 +248,25 @@ def test_a_later_start_without_a_description_keeps_the_one_that_is_stored(root: 
     assert (found.readme, found.tags) == ("first", ["y"])
 
 
+def test_what_is_of_another_type_in_the_side_file_is_not_said(root: str) -> None:
+    """People may edit it: nothing of ours raises because of that, and the journal brings back what was said."""
+    given = {"readme": "why", "tags": ["x"], "bindrs": ["y"], "metadata": {"k": 1}}
+    with Experiment("a/b/c", dash_root=root, **given).run as exp:  # type: ignore[arg-type]
+        pass
+    side = Path(exp.directory, "experiment.json")
+    side.write_text(
+        json.dumps(json.loads(side.read_text()) | {"readme": 5, "tags": "x", "bindrs": [1], "metadata": [2]})
+    )
+
+    found = Experiment("a/b/c", dash_root=root)
+    assert (found.readme, found.tags, found.bindrs, found.metadata) == (None, [], [], {})
+    with found.run:
+        pass
+
+    record = json.loads(side.read_text())
+    assert {name: record[name] for name in given} == given
+
+
 @pytest.mark.parametrize("left", [None, b"{", b"[]"], ids=["removed", "torn", "another file"])
 def test_a_description_survives_its_side_file(root: str, left: bytes | None) -> None:
     """The journal holds the same: a run after that forgets nothing, either."""
