@@ -16,7 +16,7 @@ from ml_dash.query.json_text import json_text
 from ml_dash.query.times import nearest_ns, seconds, seconds_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -101,8 +101,11 @@ class Earliest:
         self._limit = limit
         self._room = size
         self.ceiling: int | None = None
-        # by time: the rows with their indices, and the bytes of all of these
-        self._kept: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+        # By time: its row, where there are several all of them with their indices, and the bytes of these. Hardly any
+        # time has several: a list for each would be so many more objects to look through for the garbage collector.
+        self._kept: dict[int, dict[str, Any]] = {}
+        self._indices: dict[int, int] = {}
+        self._several: dict[int, list[tuple[int, dict[str, Any]]]] = {}
         self._sizes: dict[int, int] = {}
         self._latest: list[int] = []
 
@@ -134,22 +137,19 @@ class Earliest:
                     return
                 self._keep(time_ns, start + row, fields[row - first])
 
-    def entries(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return the entries in order of time, each with its time in nanoseconds."""
-        found = []
+    def entries(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the entries in order of time, each with its time in nanoseconds."""
         for time_ns in sorted(self._kept):
-            rows = self._kept[time_ns]
-            merged = rows[0][1]
-            if len(rows) > 1:
-                merged = {}
-                for _, fields in sorted(rows, key=itemgetter(0)):
-                    merged.update(fields)
+            fields = self._kept[time_ns]
+            if time_ns in self._several:
+                fields = {}
+                for _, each in sorted(self._several[time_ns], key=itemgetter(0)):
+                    fields.update(each)
             if self._query.columns is not None:
-                merged = _projected(merged, self._query.columns)
-                if not merged:
+                fields = _projected(fields, self._query.columns)
+                if not fields:
                     continue
-            found.append((time_ns, _entry(seconds(time_ns), merged)))
-        return found
+            yield time_ns, _entry(seconds(time_ns), fields)
 
     @property
     def last_ns(self) -> int | None:
@@ -157,12 +157,15 @@ class Earliest:
         return max(self._kept, default=None)
 
     def _keep(self, time_ns: int, index: int, fields: dict[str, Any]) -> None:
-        rows = self._kept.get(time_ns)
-        if rows is None:
-            rows = self._kept[time_ns] = []
+        other = self._kept.setdefault(time_ns, fields)
+        if other is not fields:
+            if time_ns not in self._several:
+                self._several[time_ns] = [(self._indices[time_ns], other)]
+            self._several[time_ns].append((index, fields))
+        else:
+            self._indices[time_ns] = index
             if self._limit is not None:
                 heapq.heappush(self._latest, -time_ns)
-        rows.append((index, fields))
         if self._limit is None or self._room is None:
             return
         size = len(to_msgpack(fields))
@@ -171,6 +174,7 @@ class Earliest:
         while len(self._kept) > self._limit or (self._room < 0 and len(self._kept) > 1):
             self.ceiling = -heapq.heappop(self._latest)
             del self._kept[self.ceiling]
+            self._several.pop(self.ceiling, None)
             self._room += self._sizes.pop(self.ceiling)
 
 

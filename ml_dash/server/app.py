@@ -26,7 +26,7 @@ from ml_dash.server.api.values import value_routes
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.http.access import Access, authenticate
-from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
+from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered, within
 from ml_dash.server.http.budget import Memory
 from ml_dash.server.http.connections import watched
 from ml_dash.server.http.pieces import Pieces
@@ -54,6 +54,9 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
     # one for all routes: the process has the memory once, and a token its share of it
     memory = Memory(settings.memory_bytes)
     store.telemetry.memory.set_function(lambda: memory.used)
+    # apart from that of requests: who reads slowly keeps nobody from storing
+    sending = Memory(settings.answers_bytes)
+    store.telemetry.sending.set_function(lambda: sending.used)
     app = web.Application(
         middlewares=[
             watched,
@@ -63,11 +66,16 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
             answered(_explained(store.telemetry)),
             authenticate(access),
             pieces.assembled(),
+            within(sending),
         ],
         client_max_size=settings.json_bytes,
     )
     bind = Binder(
-        partial(found_experiment, store), settings.json_bytes, settings.body_timeout, settings.page_bytes
+        partial(found_experiment, store),
+        settings.json_bytes,
+        settings.body_timeout,
+        settings.page_bytes,
+        memory,
     )
     app.add_routes(
         [

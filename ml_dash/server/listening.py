@@ -1,9 +1,13 @@
-"""What every server needs that listens: the signals that end it, and the reason when its port is not free."""
+"""What every server needs that listens: the signals that end it, an event loop that comes to its turn, and so on."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import sys
+
+_TURN_SECONDS = 0.001
 
 
 def end_on_signals() -> asyncio.Event:
@@ -22,3 +26,16 @@ def end_on_signals() -> asyncio.Event:
 def reason_of(error: Exception) -> str:
     """Return why a socket could not be bound, without the number that an OSError begins with."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def favour_the_loop() -> None:
+    """Set the interpreter up so that its event loop comes to its turn soon. For a process that only serves.
+
+    Threads that make pages take the interpreter's lock in turns of 5 ms, and several of them several turns: beside four
+    that read a track, 99 % of the answers of ``/health`` came within 132 ms, and within 76 with turns of 1 ms. And a
+    full garbage collection, which pages of many objects bring about, looks through all modules: the loop stood still
+    for 60 to 250 ms, and for 20 to 30 where what was loaded is left out (CPython 3.11, two busy cores, a run each).
+    """
+    sys.setswitchinterval(_TURN_SECONDS)
+    gc.collect()
+    gc.freeze()

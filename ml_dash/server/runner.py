@@ -22,7 +22,7 @@ from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
 from ml_dash.server.http.connections import Connections, connections_max, raise_descriptor_limit
-from ml_dash.server.listening import end_on_signals, reason_of
+from ml_dash.server.listening import end_on_signals, favour_the_loop, reason_of
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
@@ -127,6 +127,7 @@ async def serve(settings: ServerSettings, ready: Callable[[str, str | None], Non
     end = end_on_signals()
     raise_descriptor_limit()
     server = await RunningServer.start(settings)
+    favour_the_loop()
     try:
         ready(server.url, server.admin_token)
         await end.wait()

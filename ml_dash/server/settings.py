@@ -34,6 +34,7 @@ class ServerSettings:
         request_bytes: Largest request with frames, after decompression.
         json_bytes: Largest other request.
         memory_bytes: Most bytes of requests in memory at once; beyond, 503.
+        answers_bytes: Most bytes of answers in memory at once; beyond, 503.
         page_bytes: Most bytes of the items in one answer of a list, unless the first alone has more.
         connections: Most open connections; fewer where the process may not open as many files.
         waiting_jobs: Most requests that wait for the next commit; beyond, 503.
@@ -65,6 +66,7 @@ class ServerSettings:
     request_bytes: int = FRAMES_BYTES_MAX
     json_bytes: int = 4 << 20
     memory_bytes: int = 256 << 20
+    answers_bytes: int = 256 << 20
     page_bytes: int = PAGE_BYTES_MAX
     connections: int = 8192
     waiting_jobs: int = 1024

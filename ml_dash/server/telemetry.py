@@ -28,6 +28,7 @@ class Telemetry:
         )
         self.in_flight = gauge("mldash_requests_in_flight", "Requests that are being answered.")
         self.memory = gauge("mldash_request_memory_bytes", "Bytes of requests that are in memory.")
+        self.sending = gauge("mldash_answer_memory_bytes", "Bytes of large answers that are in memory.")
         self.body_bytes = counted("mldash_ingest_bytes", "Bytes of frames received, after decompression.")
         self.rows = counted("mldash_ingest_rows", "Rows stored.")
         self.frames = counted("mldash_ingest_frames", "Frames stored.")

@@ -230,7 +230,7 @@ def test_pages_of_entries_are_all_of_them_once(
         page = Earliest(query, after, limit, size)
         for start, block in blocks:
             page.add(start, block)
-        found = page.entries()
+        found = list(page.entries())
         assert len(found) <= limit
         paged += [entry for _, entry in found]
         if page.ceiling is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.block_ops import slice_block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, FRAMES, ErrorCode
 from ml_dash.query.tracks import TrackQuery
@@ -69,7 +71,9 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
 
     async def blocks(request: web.Request, found: Found, asked: contract.BlocksRange) -> web.StreamResponse:
         view = await library.query(library.view, found.id)
-        frames = _frames(view.blocks(Series(asked.kind, asked.name), asked.start, asked.stop))
+        frames = _frames(
+            view.blocks(Series(asked.kind, asked.name), asked.start, asked.stop), bind.page_bytes
+        )
         first = await library.query(next, frames, b"")
         response = web.StreamResponse(headers={"Content-Type": FRAMES})
         return await stream(request, response, first, lambda: library.query(next, frames, b""))
@@ -189,6 +193,18 @@ def _run(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def _frames(blocks: Iterator[Block]) -> Iterator[bytes]:
-    for number, block in enumerate(blocks, 1):
-        yield encode_frame(number, [block], most=ANSWERED_FRAME_BYTES_MAX)
+def _frames(blocks: Iterator[Block], most: int) -> Iterator[bytes]:
+    """Yield frames of at most so many bytes, or of one row: each connection has one of them in memory."""
+    number = 0
+    waiting: deque[Block] = deque()
+    for whole in blocks:
+        waiting.append(whole)
+        while waiting:
+            block = waiting.popleft()
+            frame = encode_frame(number + 1, [block], most=ANSWERED_FRAME_BYTES_MAX)
+            if len(frame) > most and block.count > 1:
+                half = block.count // 2
+                waiting.extendleft((slice_block(block, half, block.count), slice_block(block, 0, half)))
+                continue
+            number += 1
+            yield frame

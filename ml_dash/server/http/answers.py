@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,22 @@ from aiohttp import web
 
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.bodies import error_answer
+from ml_dash.server.http.access import PRINCIPAL
+from ml_dash.server.http.bodies import LITTLE_BYTES, error_answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp.typedefs import Handler, Middleware
 
+    from ml_dash.server.http.budget import Memory
+
 _LOG = logging.getLogger("ml_dash.server")
 REQUEST_ID: Any = web.RequestKey("request_id", str) if hasattr(web, "RequestKey") else "ml_dash_request_id"
 """The key under which a request holds its id, which is also in its answer."""
+_WRITTEN_BYTES = 64 << 10
+_TAKEN_SECONDS = 60.0
+"""In which a client takes so many bytes at least: as fast as the body of a request has to come."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -113,6 +120,53 @@ def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:
     return ApiError(error.status, ErrorCode.INVALID, f"{request.method} {request.path}: {error.reason}")
 
 
+def within(memory: Memory) -> Middleware:
+    """Return the middleware by which large answers have a share of the memory until the client has taken them."""
+
+    @web.middleware
+    async def sending(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        body = response.body if isinstance(response, web.Response) else None
+        who = request.get(PRINCIPAL)
+        if who is None or not isinstance(body, bytes) or len(body) <= LITTLE_BYTES:
+            return response
+        with memory.budget(who.token_id) as budget:
+            budget.cover(len(body))
+            return await _send(request, response, body)
+
+    return sending
+
+
+async def _send(request: web.Request, whole: web.StreamResponse, body: bytes) -> web.StreamResponse:
+    """Send a body in pieces, so that what is on its way is not in memory twice."""
+    response = web.StreamResponse(status=whole.status, headers=whole.headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    view = memoryview(body)
+    try:
+        for start in range(0, len(view), _WRITTEN_BYTES):
+            await _write(request, response, view[start : start + _WRITTEN_BYTES])
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the client went away, or was too slow
+    return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes | memoryview) -> None:
+    """Write some bytes; the connection is cut where the client takes none of them for too long.
+
+    Otherwise whoever asks and does not read would hold memory for ever.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client went away")
+    end = asyncio.get_running_loop().call_later(_TAKEN_SECONDS, transport.abort)
+    try:
+        await response.write(data)
+    finally:
+        end.cancel()
+
+
 async def stream(
     request: web.Request,
     response: web.StreamResponse,
@@ -127,7 +181,8 @@ async def stream(
     piece = first
     try:
         while piece:
-            await response.write(piece)
+            for start in range(0, len(piece), _WRITTEN_BYTES):
+                await _write(request, response, memoryview(piece)[start : start + _WRITTEN_BYTES])
             piece = await following()
     except ConnectionError:
         return response  # the client went away

@@ -34,6 +34,8 @@ S = TypeVar("S", bound=Struct)
 PIECED: Any = web.RequestKey("pieced", object) if hasattr(web, "RequestKey") else "ml_dash_pieced"
 """Under which a request holds a body that came in pieces, see `ml_dash.server.http.pieces`; that needs a database."""
 
+LITTLE_BYTES = 64 << 10
+"""What is this small is read and written on the event loop, and has no share of the memory: that would cost more."""
 # deeper than anybody logs, and far from the depth at which recursion ends in an error
 _DEPTH_MAX = 64
 _CHUNK = 256 << 10
@@ -113,8 +115,9 @@ async def read_object(
     limit: int,
     timeout: float,
     permit: Callable[[web.Request, dict[str, Any]], None] | None = None,
+    budget: Budget | None = None,
 ) -> S:
-    """Return a request's body, which is one object in JSON or msgpack.
+    """Return a request's body, which is one object in JSON or msgpack. A large one is made on another thread.
 
     Args:
         request: The request.
@@ -122,11 +125,23 @@ async def read_object(
         limit: How many bytes the body may have.
         timeout: Seconds for which nothing of it may come.
         permit: Is called with the object before its fields are checked.
+        budget: Covers its bytes; the caller holds it for as long as the object.
 
     Raises:
-        ApiError: 400, 408 or 413.
+        ApiError: 400, 408, 413 or 503.
     """
-    raw = bytes(await read_body(request, limit, timeout))
+    raw = bytes(await read_body(request, limit, timeout, budget, may_deflate=False))
+    if len(raw) <= LITTLE_BYTES:
+        return _object(request, raw, shape, permit)
+    return await asyncio.to_thread(_object, request, raw, shape, permit)
+
+
+def _object(
+    request: web.Request,
+    raw: bytes,
+    shape: type[S],
+    permit: Callable[[web.Request, dict[str, Any]], None] | None,
+) -> S:
     kind = "msgpack" if request.content_type == MSGPACK else "JSON"
     try:
         value = from_msgpack(raw) if kind == "msgpack" else json.loads(raw)
@@ -222,19 +237,24 @@ def _invalid(message: str) -> ApiError:
 
 
 async def read_body(
-    request: web.Request, limit: int, timeout: float, budget: Budget | None = None
+    request: web.Request,
+    limit: int,
+    timeout: float,
+    budget: Budget | None = None,
+    *,
+    may_deflate: bool = True,
 ) -> bytearray:
     """Return a request's body, of at most `limit` bytes after decompression.
 
     It may pause for `timeout` seconds. With a budget, which the caller holds for as long as the body, it may be
-    compressed.
+    compressed, unless `may_deflate` says that it may not.
 
     Raises:
         ApiError: 400, 408, 413 or 503: it cannot be decompressed, stops coming, is too large, or there is too much to
             do.
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
-    known = ("identity",) if budget is None else ("identity", "deflate")
+    known = ("identity", "deflate") if budget is not None and may_deflate else ("identity",)
     if encoding not in known:
         raise _invalid(f"Content-Encoding={encoding!r:.40} is not known here: use {' or '.join(known)}")
     if body_length(request) > limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from ml_dash.protocol import PAGE_BYTES_MAX
-from ml_dash.server.http.access import demand_page, public, reading, require_admin
+from ml_dash.server.http.access import PRINCIPAL, demand_page, public, reading, require_admin
 from ml_dash.server.http.bodies import read_object
 from ml_dash.server.http.paging import Page
 from ml_dash.server.http.query_args import Query, read_query
@@ -18,8 +19,10 @@ from ml_dash.shapes import Error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from ml_dash.server.accounts.grants import Scope
+    from ml_dash.server.http.budget import Budget, Memory
 
     Handler = Callable[..., Awaitable[web.StreamResponse]]
     Find = Callable[[web.Request, Scope], Awaitable[Any]]
@@ -105,12 +108,14 @@ class Binder:
         body_bytes: How large a body may be.
         body_seconds: How long a body may make no progress.
         page_bytes: How large the items in one answer of a list may be together.
+        memory: What the bodies of requests have a share of; None where nobody else may ask.
     """
 
     find: Find
     body_bytes: int
     body_seconds: float
     page_bytes: int = PAGE_BYTES_MAX
+    memory: Memory | None = None
 
     def __call__(
         self, route: Route, handler: Handler, find: Find | None = None, permit: Permit | None = None
@@ -129,6 +134,13 @@ class Binder:
         """Return a page, to be filled with what a request asks for."""
         return Page(request, self.page_bytes)
 
+    def _share(self, request: web.Request) -> AbstractContextManager[Budget | None]:
+        # what is read of those who need no token is small
+        who = request.get(PRINCIPAL)
+        if self.memory is None or who is None:
+            return nullcontext()
+        return self.memory.budget(who.token_id)
+
     def _checking(self, route: Route, handler: Handler, find: Find, permit: Permit | None) -> Handler:
         async def checking(request: web.Request) -> web.StreamResponse:
             given: list[Any] = []
@@ -145,7 +157,9 @@ class Binder:
             # nothing is read of who may not send it
             if route.body is not None and not isinstance(route.body, str):
                 limit = route.body_bytes or self.body_bytes
-                given.append(await read_object(request, route.body, limit, self.body_seconds, permit))
+                with self._share(request) as budget:
+                    body = await read_object(request, route.body, limit, self.body_seconds, permit, budget)
+                    return await handler(request, *given, body)
             return await handler(request, *given)
 
         return checking

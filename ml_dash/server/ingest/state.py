@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from ml_dash.server.ingest.prepare import NewBlock
 
 # the list is written with every commit that touches the series, so it must not grow with a client that makes up names
-FIELDS_MAX = 10_000
-"""The most names of fields that are listed for a series. Rows with more of them are stored all the same."""
+FIELDS_MAX, FIELD_NAMES_MAX = 10_000, 1 << 20
+"""The most names of fields that are listed for a series, and from how many characters of them on there are no more.
+
+Rows with more of them are stored all the same.
+"""
 
 PAGE = 256
 """Frames in a page: page 0 has those numbered 1 to 256."""
@@ -92,8 +95,9 @@ class SeriesState:
         self.last_ns = block.last_ns
         if block.data is not None:
             self.hot_rows += block.rows
-        if len(self.fields) < FIELDS_MAX:
-            self.fields.update(dict.fromkeys(block.fields))
+        news = [name for name in block.fields if name not in self.fields]
+        if news and len(self.fields) < FIELDS_MAX and sum(map(len, self.fields)) < FIELD_NAMES_MAX:
+            self.fields.update(dict.fromkeys(news))
         return first
 
 

@@ -23,7 +23,7 @@ from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 from ml_dash.server.http.connections import Connections, connections_max, raise_descriptor_limit, watched
 from ml_dash.server.http.routing import Binder
-from ml_dash.server.listening import end_on_signals, reason_of
+from ml_dash.server.listening import end_on_signals, favour_the_loop, reason_of
 from ml_dash.server.local.hosts import only_here
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.sessions import OneTimeSessions
@@ -109,6 +109,7 @@ async def serve_local(
     )
     try:
         connections.start()
+        favour_the_loop()
         ready(address(sessions.token))
         await end.wait()
     finally:

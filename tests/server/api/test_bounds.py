@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import threading
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgpack
 import pytest
 
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block
+from ml_dash.journal.frame import parse_frame_header
 from ml_dash.protocol import API, MSGPACK
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
+from ml_dash.server.http import bodies, paging
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.postgres import new_database
@@ -24,9 +33,12 @@ from tests.support.serving import (
     TOKEN,
     TRAIN,
     Client,
+    expected,
     frame,
+    numbers,
     objects,
     page_of,
+    rows_in,
 )
 
 PAGE_BYTES = 20_000
@@ -34,6 +46,10 @@ MANY = 60
 LONG = "ä word, " * 200
 """A text of a tenth of a page, in JSON."""
 HUGE = "x" * 3 * PAGE_BYTES
+LARGE = "y" * 100_000
+"""More than is read or written on the event loop."""
+HEAVY = "z" * 3_500_000
+"""More than the buffers of a connection take."""
 POSE = Series(Kind.TRACK, "pose")
 FILES = Series(Kind.FILE, None)
 REST = 500
@@ -284,3 +300,102 @@ def test_a_list_reads_no_readmes(store: Store) -> None:
     finally:
         tracemalloc.stop()
     assert peak < len(readme)
+
+
+def test_what_is_large_is_neither_read_nor_written_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the loop would answer meanwhile whether the server is there."""
+    sizes: Counter[bool] = Counter()
+
+    def watched(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def watching(value: Any) -> Any:
+            found = function(value)
+            size = max(len(each) for each in (value, found) if isinstance(each, (bytes, bytearray)))
+            is_on_loop = threading.current_thread().name == "ml-dash-server"
+            sizes[is_on_loop] = max(sizes[is_on_loop], size)
+            return found
+
+        return watching
+
+    for name in ("from_msgpack", "to_msgpack", "to_json"):
+        monkeypatch.setattr(bodies, name, watched(getattr(bodies, name)))
+        if hasattr(paging, name):
+            monkeypatch.setattr(paging, name, watched(getattr(paging, name)))
+    monkeypatch.setattr(json, "loads", watched(json.loads))
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN) as server:
+        client = Client(server.url, TOKEN)
+        id_ = client.create("alice/p/run", readme=LARGE, metadata={"large": LARGE})
+        saving = {**saved(1), "description": LARGE}
+        client.stored(
+            id_,
+            frame(1, objects(TRAIN, [(NOON, {"large": LARGE})]), objects(LOGS, [(NOON, {"message": LARGE})])),
+            frame(2, objects(PARAMS, [(NOON, {"set": {"large": LARGE}})])),
+            frame(3, objects(POSE, [(NOON, {"large": LARGE})]), objects(FILES, [(NOON, saving)])),
+        )
+        for accept in (MSGPACK, "application/json"):
+            for path in (
+                "/experiments",
+                f"/experiments/{id_}",
+                f"/experiments/{id_}/files/f1",
+                *(f"/experiments/{id_}/{name}" for name in ("params", "logs", "files")),
+                *(f"/experiments/{id_}/metrics/{name}?name=train" for name in ("rows", "stats")),
+                f"/experiments/{id_}/tracks/entries?topic=pose",
+            ):
+                answer = client.ask("GET", path, headers={"Accept": accept})
+                assert (answer.status, int(answer.headers["Content-Length"]) > len(LARGE)) == (200, True), (
+                    path
+                )
+        body = msgpack.packb({"prefix": "alice/p/run", "readme": LARGE})
+        assert client.ask("POST", "/experiments", body, headers={"Content-Type": MSGPACK}).status == 200
+        assert client.ask("DELETE", f"/experiments/{id_}").status == 200
+    assert sizes[False] > len(LARGE)
+    assert sizes[True] < len(LARGE)
+
+
+def test_large_answers_share_memory_until_they_are_taken(tmp_path: Path) -> None:
+    """Who asks and does not read gets no more than a share, and keeps nobody else from reading."""
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, answers_bytes=5 * len(HEAVY)) as server:
+        client = Client(server.url, TOKEN)
+        id_ = client.create("alice/p/run", metadata={"heavy": HEAVY})
+        other = client.post("/tokens", {"name": "other", "grants": [{"owner": "alice", "scope": "read"}]})
+        with ExitStack() as stack:
+            silent = [stack.enter_context(unread(server.url, f"/experiments/{id_}")) for _ in range(2)]
+            assert all(each.recv(12) == b"HTTP/1.1 200" for each in silent)
+            refused = client.ask("GET", f"/experiments/{id_}")
+            assert (refused.status, refused.error["code"]) == (503, "busy")
+            assert client.get("/experiments", owner="nobody")["total"] == 0, "what is little needs no share"
+            reader = Client(server.url, other.body["token"])
+            assert reader.get(f"/experiments/{id_}")["metadata"] == {"heavy": HEAVY}
+        while client.ask("GET", f"/experiments/{id_}").status == 503:
+            pass  # the server has yet to see that they are gone
+        assert client.get(f"/experiments/{id_}")["metadata"] == {"heavy": HEAVY}
+
+
+def test_rows_stream_in_frames_that_are_no_larger_than_a_page(bounded: EmbeddedServer) -> None:
+    client = Client(bounded.url, TOKEN)
+    id_ = client.create("streamed/p/run")
+    client.stored(id_, frame(1, numbers(0, 20_000)), frame(2, objects(TRAIN, [(NOON, {"huge": HUGE})])))
+    raw = client.get(f"/experiments/{id_}/blocks", kind=int(Kind.METRIC), name="train")
+    sizes, at = [], 0
+    while at < len(raw):
+        header = parse_frame_header(raw[at:])
+        assert header is not None
+        sizes.append(header.length)
+        at += header.length
+    assert max(sizes[:-1]) <= PAGE_BYTES < sizes[-1]
+    assert rows_in(raw) == [*expected(0, 20_000), (NOON, {"huge": HUGE})]
+
+
+@contextmanager
+def unread(url: str, path: str) -> Iterator[socket.socket]:
+    """A connection that asks, and takes hardly anything of the answer."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        asking.settimeout(60)
+        asking.connect((host, int(port)))
+        asking.sendall(
+            f"GET {API}{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        )
+        yield asking

@@ -98,7 +98,7 @@ def test_small_blocks_become_one_and_rows_stay_what_they_are(idle: EmbeddedServe
     assert (
         client.get(f"/experiments/{experiment}/metrics/series", name="train", field="loss", width=7) == chart
     )
-    assert client.get(f"/experiments/{experiment}/writers") == {"watermarks": {WRITER: 1000}}
+    assert client.get(f"/experiments/{experiment}/writers")["watermarks"] == {WRITER: 1000}
     assert client.stored(experiment, *frames(900, 200)) == 1099
     assert client.send(experiment, frame(5, numbers(0, 2))).error["code"] == "fenced"
     assert client.rows(experiment) == expected(0, 1099)
@@ -160,7 +160,7 @@ def test_logs_and_runs_are_merged_and_parameters_are_not(idle: EmbeddedServer, c
     merged = {kind: store.compactor.compact(experiment, number) for kind, number in numbers_of.items()}
     assert merged == {Kind.LOG: 20, Kind.RUN: 20, Kind.PARAMS: 0}
     assert [client.rows(experiment, series) for series in (logs, RUN, PARAMS)] == before
-    assert client.get(f"/experiments/{experiment}/params") == {"params": {"a": 20}}
+    assert client.get(f"/experiments/{experiment}/params")["params"] == {"a": 20}
     page = client.get(f"/experiments/{experiment}/logs", start_index=18)
     assert [row["message"] for row in page["data"]] == ["m19", "m20"]
 
