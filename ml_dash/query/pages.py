@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError
@@ -16,14 +16,16 @@ page by page comes to a stop.
 """
 
 
-def into(found: list[Any]) -> Take:
-    """Return what takes everything, into a list."""
+class Into:
+    """Takes everything, into a list."""
 
-    def take(item: Any) -> bool:
-        found.append(item)
+    def __init__(self, found: list[Any]) -> None:
+        self.found = found
+
+    def __call__(self, item: Any) -> bool:
+        """Take an item; see `Take`."""
+        self.found.append(item)
         return True
-
-    return take
 
 
 class Filling:
@@ -57,11 +59,20 @@ class Filling:
             self._first = self._last
         return True
 
-    def put_all(self, rows: Iterable[dict[str, Any]]) -> None:
+    def put_all(self, rows: list[dict[str, Any]]) -> None:
         """Put rows in, up to the end of the page."""
-        for row in rows:
-            if not self.put(row):
-                return
+        if not isinstance(self._take, Into):
+            for row in rows:
+                if not self.put(row):
+                    return
+            return
+        # All at once where nothing is measured: a call for each row would cost as much as making it.
+        some = rows[: self.room]
+        self._take.found += some
+        self.room -= len(some)
+        if some:
+            self._last = some[-1]["index"]
+            self._first = some[0]["index"] if self._first is None else self._first
 
     def places(self, total: int, *, has_more: bool) -> dict[str, Any]:
         """Return where the rows are; where there are none, they end before `start`."""

@@ -14,7 +14,7 @@ from ml_dash.journal.blocks import Block, as_list, block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.data_frame import to_frame
 from ml_dash.query.logs import LogFilter
-from ml_dash.query.pages import Filling, into, whole_number
+from ml_dash.query.pages import Filling, Into, whole_number
 from ml_dash.query.row_source import RowSource, read_params
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.times import iso_time, iso_times, nearest_ns, seconds_array
@@ -233,7 +233,7 @@ class RowView(View, Generic[Source]):
     ) -> dict[str, Any]:
         """See `View.read`."""
         rows: list[dict[str, Any]] = []
-        return {"data": rows, **self.read_into(into(rows), series, start_index, limit)}
+        return {"data": rows, **self.read_into(Into(rows), series, start_index, limit)}
 
     def read_into(
         self, take: Take, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
@@ -259,7 +259,7 @@ class RowView(View, Generic[Source]):
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
         found: list[dict[str, Any]] = []
-        self.metrics_into(into(found))
+        self.metrics_into(Into(found))
         return found
 
     def metrics_into(self, take: Take, start: int = 0, limit: int | None = None) -> int:
@@ -311,7 +311,7 @@ class RowView(View, Generic[Source]):
     ) -> dict[str, Any]:
         """See `View.logs`; `since` and `until`, in seconds since the epoch and both included, bound the times."""
         found: list[dict[str, Any]] = []
-        places = self.logs_into(into(found), level, search, start_index, limit, since, until)
+        places = self.logs_into(Into(found), level, search, start_index, limit, since, until)
         return {"data": found, **places}
 
     def logs_into(
@@ -421,8 +421,10 @@ class _Batch:
         for fields, stamp in zip(self._rows, seconds_array(stamps).tolist(), strict=True):
             fields["_ts"] = stamp
         self._filling.put_all(
-            {"index": index, "data": fields, "createdAt": created}
-            for index, fields, created in zip(self._indices, self._rows, iso_times(stamps), strict=True)
+            [
+                {"index": index, "data": fields, "createdAt": created}
+                for index, fields, created in zip(self._indices, self._rows, iso_times(stamps), strict=True)
+            ]
         )
         self._most = min(2 * self._most, _AT_ONCE)
         self._clear()

@@ -20,7 +20,7 @@ from ml_dash.journal.blocks import Block, Column, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, SYNC, data_crc, decode_meta, encode_frame, parse_frame_header
 from ml_dash.journal.objects import from_msgpack
 from ml_dash.protocol import FRAMES
-from ml_dash.query.pages import into
+from ml_dash.query.pages import Into
 from ml_dash.series import Kind, Series
 from tests.support.project import PROJECT
 
@@ -277,4 +277,4 @@ def frame_around(seq: int, meta: bytes, data: bytes = b"") -> bytes:
 def page_of(library: Library | Experiments, *asked: Any) -> dict[str, Any]:
     """A page of experiments, with what was listed in it."""
     data: list[Any] = []
-    return {"data": data, **library.listing(into(data), *asked)}
+    return {"data": data, **library.listing(Into(data), *asked)}
