@@ -123,6 +123,12 @@ def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page:
     )
     search.fill("status:failed")
     expect(page.get_by_role("status")).to_have_text("1 of 5")
+    # what is in a readme alone is found by the server: lists have no readmes
+    for words in ("Scikit-Learn", '"small network"', "digits handwritten"):
+        search.fill(words)
+        expect(page.get_by_role("status")).to_have_text("3 of 5")
+    search.fill('"network small"')
+    expect(page.get_by_role("status")).to_have_text("0 of 5")
     search.fill("nothing is called so")
     expect(page.get_by_text("No experiments match this filter.")).to_be_visible()
     search.fill("")

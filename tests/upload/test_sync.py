@@ -61,7 +61,7 @@ def test_everything_is_sent_and_reported(tmp_path: Path, client: Client, call: C
     assert (report.sent_frames, report.sent_rows, report.known_rows) == (20, 200, 0)
     assert all(0 <= step.done <= step.total for step in progress)
     assert progress[-1].done == progress[-1].total > 0
-    record = call(client.find("alice/vision/exp"))
+    record = call(client.record("alice/vision/exp"))
     assert record is not None
     assert (record["readme"], record["tags"]) == ("what it is", ["good"])
 

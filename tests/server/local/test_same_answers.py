@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
-from tests.server.local.ui import PREFIX, ROWS, Ui
+from tests.server.local.ui import PREFIX, ROWS, Ui, serving
 from tests.support.serving import TOKEN, Client
 
 Logged = tuple[str, EmbeddedServer]
@@ -87,6 +89,46 @@ async def test_both_answer_the_same(ui: Ui, local_id: str, remote: tuple[Client,
     # where a page ends is told in words of each library's own
     assert {**here, "cursor": None} == {**there.body, "cursor": None}
     assert (here.get("cursor") is None) == (there.body.get("cursor") is None)
+
+
+@pytest.mark.parametrize(
+    ("question", "field"),
+    [
+        ("params", "params"),
+        ("tracks/entries?topic=pose", "entries"),
+        ("files?versions=true&deleted=true", "data"),
+    ],
+)
+async def test_small_pages_are_all_of_it(
+    logged: Logged, ui: Ui, local_id: str, question: str, field: str
+) -> None:
+    """A page has room for an item or two, and its cursor asks for the next one."""
+    whole = (await ui.get(f"experiments/{local_id}/{question}"))[field]
+    found: list[Any] = []
+    async with serving(logged[0], page_bytes=60) as small:
+        path = f"experiments/{local_id}/{question}"
+        page = await small.get(path)
+        found += page[field].items() if isinstance(whole, dict) else page[field]
+        while page["hasMore"]:
+            page = await small.get(f"{path}{'&' if '?' in path else '?'}cursor={page['cursor']}")
+            assert len(page[field]) in {1, 2}
+            found += page[field].items() if isinstance(whole, dict) else page[field]
+    assert len(whole) > 2
+    assert found == (list(whole.items()) if isinstance(whole, dict) else whole)
+
+
+async def test_a_long_track_is_read_by_its_times(tmp_path: Path) -> None:
+    """Only what is on a page is read of a journal whose rows lie in any order, once its times are known."""
+    exp = Experiment(PREFIX, dash_root=str(tmp_path), echo=False)
+    with exp.run:
+        for at in reversed(range(20_000)):
+            exp.tracks("pose").append(x=at, _ts=float(at))
+    async with serving(tmp_path) as ui:
+        record = (await ui.get("experiments"))["data"][0]
+        page = await ui.get(f"experiments/{record['id']}/tracks/entries?topic=pose&limit=300")
+        assert [entry["x"] for entry in page["entries"]] == list(range(300))
+        page = await ui.get(f"experiments/{record['id']}/tracks/entries?topic=pose&cursor={page['cursor']}")
+        assert [entry["x"] for entry in page["entries"]] == list(range(300, 10_300))
 
 
 @pytest.mark.parametrize("question", REFUSED)

@@ -16,6 +16,7 @@ from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.query.journal_view import JournalView
+from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Description
 from ml_dash.server.ingest.append import Appended, append
@@ -135,6 +136,18 @@ def text(value: Any) -> str:
     return repr(value)
 
 
+def paged(view: JournalView | StoreView, query: TrackQuery) -> list[dict[str, Any]]:
+    """The entries of a track, read in pages of one or two."""
+    found: list[dict[str, Any]] = []
+    after: int | None = None
+    while True:
+        page = view.earliest("pose", query, after, 2, 100)
+        found += [entry for _, entry in page.entries()]
+        if page.ceiling is None:
+            return found
+        after = page.last_ns
+
+
 def answers(view: JournalView | StoreView) -> dict[str, str]:
     """What a view answers to everything."""
     found: dict[str, Any] = {"metrics": view.metrics(), "params": view.params()}
@@ -147,7 +160,8 @@ def answers(view: JournalView | StoreView) -> dict[str, str]:
             found[f"logs {level} {search} {start} {limit}"] = view.logs(level, search, start, limit)
     for start_time, end_time in ((None, None), (NOON / SECOND, NOON / SECOND + 9)):
         for columns in (None, ["loss", "n.m"]):
-            found[f"track {start_time} {columns}"] = view.track("pose", start_time, end_time, columns)
+            found[f"track {start_time} {columns}"] = whole = view.track("pose", start_time, end_time, columns)
+            assert text(paged(view, TrackQuery(start_time, end_time, columns))) == text(whole["entries"])
     return {question: text(answer) for question, answer in found.items()}
 
 

@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 
 import type { ListedExperiment } from "../../api/types";
-import { merged, records, refresh, unread } from "./store";
+import { askValues, loadMatches, matches, matchKey, merged, records, refresh, unread } from "./store";
 
 function record(id: string, change: Partial<ListedExperiment> = {}): ListedExperiment {
   return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as ListedExperiment;
@@ -49,4 +49,30 @@ test("all is listed again where what has changed since the last time is not know
   await before;
   expect([...records.value.keys()]).toEqual(["2"]);
   expect(asked).toEqual(["", "&changed_since=1", ""]);
+});
+
+test("values that had no room in an answer are asked for again", async () => {
+  const asked: string[][] = [];
+  vi.stubGlobal("fetch", async (_: string, init: RequestInit) => {
+    const { ids } = JSON.parse(init.body as string) as { ids: string[] };
+    asked.push(ids);
+    const data = [{ id: ids[0], params: {}, metrics: [], metricsTotal: 0, values: [] }];
+    return new Response(JSON.stringify({ data, rest: ids.slice(1) }));
+  });
+  const found = await askValues(["1", "2", "3"], [], new AbortController().signal);
+  expect(found.map((each) => each.id)).toEqual(["1", "2", "3"]);
+  expect(asked).toEqual([["1", "2", "3"], ["2", "3"], ["3"]]);
+});
+
+test("words are looked for by the server, on as many pages as there are", async () => {
+  const asked: string[] = [];
+  vi.stubGlobal("fetch", async (url: string) => {
+    asked.push(url.replace(/.*experiments\?/, ""));
+    const isFirst = !url.includes("cursor");
+    const page = { data: [record(isFirst ? "1" : "2")], hasMore: isFirst, cursor: isFirst ? "c" : null };
+    return new Response(JSON.stringify(page));
+  });
+  await loadMatches(["a b", "c"], new AbortController().signal);
+  expect(matches.value).toEqual({ key: matchKey(["a b", "c"]), ids: new Set(["1", "2"]) });
+  expect(asked).toEqual(["limit=1000&text=a+b&text=c", "limit=1000&text=a+b&text=c&cursor=c"]);
 });
