@@ -90,7 +90,7 @@ class BlockHead(NamedTuple):
     nbytes: int
 
 
-def encode_block(block: Block) -> tuple[list[Any], list[bytes]]:
+def encode_block(block: Block) -> tuple[list[Any], list[bytes | memoryview]]:
     """Return the block's entry in a frame's meta, and the pieces of its data.
 
     Values come as Python sequences or as numpy arrays, column by column; sequences are encoded without numpy.
@@ -154,7 +154,7 @@ def block_rows(block: Block, start: int = 0, stop: int | None = None) -> list[di
     return rows
 
 
-def _pack_column(column: Column, count: int) -> tuple[bytes, bytes]:
+def _pack_column(column: Column, count: int) -> tuple[bytes, bytes | memoryview]:
     """Return the bytes of a column's row positions, none where every row has a value, and of its values."""
     _check_rows(column, count)
     try:
@@ -166,6 +166,8 @@ def _pack_column(column: Column, count: int) -> tuple[bytes, bytes]:
         if hasattr(column.values, "astype"):
             # "safe": a uint64 that does not fit must be an error, never another number
             numbers = column.values.astype(DTYPES[column.type], casting="safe", copy=False)
+            if numbers.flags.c_contiguous and len(numbers):  # of an empty array there is no view
+                return positions, numbers.data.cast("B")  # copied once, into the frame
             return positions, numbers.tobytes()
         code = _STRUCT_CODES[column.type]
         return positions, struct.pack(f"<{len(column.values)}{code}", *column.values)

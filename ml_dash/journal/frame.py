@@ -156,7 +156,7 @@ def encode_frame(seq: int, blocks: Sequence[Block], *, most: int = FRAME_BYTES_M
             bytes: no reader would take them.
     """
     entries: list[list[Any]] = []
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     if len(blocks) > BLOCKS_MAX:
         raise ValueError(f"{len(blocks)} blocks do not fit into a frame: {BLOCKS_MAX} do")
     for block in blocks:

@@ -355,7 +355,7 @@ def test_frames_in_the_wrong_order_in_a_file_are_put_right() -> None:
 
 def test_series_of_unknown_kinds_are_skipped_and_nothing_else_is() -> None:
     entries = []
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     for kind, value in ((99, 7), (int(Kind.METRIC), 8)):
         entry, data = encode_block(numbers(value))
         entry[0] = kind
