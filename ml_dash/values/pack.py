@@ -19,7 +19,7 @@ import msgpack
 from msgspec.msgpack import Encoder
 
 from ml_dash.values.foreign import translated
-from ml_dash.values.tensors import Deferred, defer, fetch, mark
+from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, mark
 
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
 _MAX_REPR = 10_000
@@ -172,7 +172,7 @@ def represent(value: Any) -> dict[str, str]:
     """The form in which something that msgpack cannot carry is stored."""
     kind = type(value)
     try:
-        text = str.__str__(repr(value))
+        text = "<a tensor whose memory was freed>" if is_freed(value) else str.__str__(repr(value))
     except Exception as error:  # noqa: BLE001 - a broken __repr__ must not stop the training loop
         text = f"<unrepresentable: {type(error).__name__}>"
     if len(text) > _MAX_REPR:

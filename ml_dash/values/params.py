@@ -30,6 +30,7 @@ from ml_dash.errors import InvalidParameterError, ValueWarning
 from ml_dash.log import warn_user
 from ml_dash.values.config_fields import config_fields, elements
 from ml_dash.values.foreign import translated
+from ml_dash.values.tensors import is_freed
 
 MAX_DEPTH = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
@@ -312,7 +313,7 @@ def _shown(where: str) -> str:
 
 def _repr(value: object) -> str:
     try:
-        text = repr(value)
+        text = "<a tensor whose memory was freed>" if is_freed(value) else repr(value)
     except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises becomes an error that names the key
         return f"<its repr raises {type(error).__name__}>"
     return text if len(text) <= 100 else f"{text[:100]}…"

@@ -25,6 +25,9 @@ _JAX = frozenset({"jax", "jaxlib"})
 _NO_DEVICES = frozenset({"cpu", "meta"})
 """Where a tensor is in the host's memory, or has no values at all."""
 
+_STRIDED = frozenset({("torch", "Tensor"), ("torch.nn.parameter", "Parameter")})
+"""Types of tensors that lie in a storage of their own: subclasses may be anything."""
+
 _SMALL_BYTES = 65_536
 """The largest tensor that is copied into the host's memory, which is page-locked for that: larger ones are cloned."""
 
@@ -112,10 +115,24 @@ def defer(value: Any) -> Deferred | None:
         copy = _copy_of_jax(value)
         return None if copy is None else Deferred(copy)
     device = _device(value)
-    if device is None:
+    if device is None or is_freed(value):
         return None
     copy = _copy(value.detach(), device)
     return Deferred(copy, device if hasattr(_module(device), "current_stream") else None)
+
+
+def is_freed(value: Any) -> bool:
+    """Whether this is a tensor whose memory is gone, as FSDP takes it from parameters between two steps.
+
+    To copy or to print one reads memory that is not there: the process ends (SIGSEGV), or CUDA is of no use any more.
+    """
+    kind = type(value)
+    if (kind.__module__, kind.__name__) not in _STRIDED:
+        return False
+    try:
+        return bool(value.numel()) and value.untyped_storage().nbytes() == 0
+    except Exception:  # noqa: BLE001 - foreign code: a sparse one has no storage
+        return False
 
 
 def _is_jax_array(value: Any) -> bool:
@@ -180,6 +197,8 @@ def fetch(value: Any) -> Any:
     """
     if type(value).__name__ == "MaskedConstant":
         return float("nan")
+    if is_freed(value):
+        raise ValueError("its memory was freed")
     return value.item() if element_count(value) == 1 else value.tolist()
 
 

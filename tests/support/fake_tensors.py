@@ -7,11 +7,15 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-__all__ = ["FakeCuda", "FakeCudaTensor", "FakeJax", "FakeTensor"]
+__all__ = ["FakeCuda", "FakeCudaTensor", "FakeJax", "FakeTensor", "freed_tensor"]
 
 
 class _Device(NamedTuple):
     type: str
+
+
+class SegmentationFault(BaseException):
+    """The process would be gone: nothing catches this."""
 
 
 class FakeTensor:
@@ -73,6 +77,30 @@ class _Detached(FakeTensor):
 
     def clone(self) -> FakeTensor:
         return self._base.clone()
+
+
+class _Storage(NamedTuple):
+    size: int
+
+    def nbytes(self) -> int:
+        return self.size
+
+
+class _FreedTensor(FakeTensor):
+    """Of one that was freed, torch does not raise here: the process dies."""
+
+    def untyped_storage(self) -> _Storage:
+        return _Storage(0)
+
+    def clone(self) -> FakeTensor:
+        raise SegmentationFault
+
+    def _read(self) -> None:
+        raise SegmentationFault
+
+
+# by its name and its module a tensor is known that lies in a storage of its own
+freed_tensor = type("Tensor", (_FreedTensor,), {"__module__": "torch"})
 
 
 class FakeCuda:
@@ -227,7 +255,7 @@ class _JaxArray:
     def is_ready(self) -> bool:
         """Of a deleted array, JAX does not raise here: the process dies."""
         if self.deleted:
-            raise SystemExit("segmentation fault")
+            raise SegmentationFault
         return self._ready
 
     def devices(self) -> set[_Platform]:

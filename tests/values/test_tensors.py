@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ml_dash import Experiment, InvalidArgumentError, ValueWarning
+from ml_dash import Experiment, InvalidArgumentError, InvalidParameterError, ValueWarning
 from ml_dash.values import tensors
-from tests.support.fake_tensors import FakeJax, FakeTensor
+from tests.support.fake_tensors import FakeJax, FakeTensor, freed_tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -160,6 +160,52 @@ def test_a_tensor_without_values_is_told_at_the_call(exp: Experiment) -> None:
     tensor.item = tensor.tolist = functools.partial(_raise, RuntimeError("no data"))  # type: ignore[method-assign]
     with pytest.warns(ValueWarning, match="x="):
         exp.metrics("m").log(x=tensor)
+
+
+FREED: dict[str, Any] = {
+    "one number": lambda: freed_tensor(1.0, device="cpu"),
+    "several": lambda: freed_tensor([1.0, 2.0], device="cpu"),
+    "on a device": lambda: freed_tensor(1.0),
+    "torch's number": lambda: freed_of_torch(()),
+    "torch's vector": lambda: freed_of_torch((3,)),
+    "torch's matrix": lambda: freed_of_torch((300, 300)),
+}
+
+
+def freed_of_torch(shape: tuple[int, ...]) -> Any:
+    """A parameter as FSDP leaves it between two steps."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    parameter = torch.nn.Parameter(torch.ones(shape))
+    parameter.untyped_storage().resize_(0)
+    return parameter
+
+
+@pytest.mark.parametrize("make", FREED.values(), ids=FREED)
+def test_a_tensor_whose_memory_was_freed_is_told_and_not_touched(
+    make: Callable[[], Any], exp: Experiment, root: str
+) -> None:
+    """To copy it or to make its repr would end the process."""
+    freed = make()
+    with pytest.warns(ValueWarning, match="cannot be stored as it is"):
+        exp.metrics("m").log(x=freed, deep=[freed], n=1)
+    with pytest.warns(ValueWarning, match="cannot be stored as it is"):
+        exp.log("printed", x=freed)
+    with pytest.raises(InvalidArgumentError, match="x="):
+        exp.metrics("m").buffer(x=freed)
+    with Experiment("a/b/of", dash_root=root, echo=False, metadata={"x": freed}).run:
+        pass
+
+    (row,) = stored(exp)
+    assert row["n"] == 1
+    for value in (row["x"], *row["deep"], exp.logs.read()["data"][0]["metadata"]["x"]):
+        assert value["__repr__"] == "<a tensor whose memory was freed>"
+
+
+def test_the_refusal_of_a_tensor_as_a_parameter_makes_no_repr_of_memory_that_was_freed(
+    exp: Experiment,
+) -> None:
+    with pytest.raises(InvalidParameterError, match="'x'.*memory was freed"):
+        exp.params.set(x=freed_of_torch((3,)))
 
 
 # --- JAX itself
