@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import Identity, parse_prefix
 from ml_dash.journal.objects import to_msgpack
+from ml_dash.protocol import METADATA_BYTES_MAX
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id
@@ -84,12 +85,12 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
     async def upsert(request: web.Request, new: NewExperiment) -> web.Response:
         identity = _identity(new.prefix)
-        if new.metadata is not None:
-            _check_packable(new.metadata)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata)
         encode = encoder(request)
 
         def store_it() -> tuple[bytes, int]:
+            if new.metadata is not None:
+                _check_metadata(new.metadata)
             record = experiments.upsert(identity, description, recreate=new.recreate, anew=new.anew)
             return encode(record), 201 if record["created"] else 200
 
@@ -125,11 +126,15 @@ def _identity(prefix: object) -> Identity:
     return identity
 
 
-def _check_packable(metadata: dict[Any, Any]) -> None:
-    """Refuse what JSON can express but the store cannot: integers beyond 64 bits."""
+def _check_metadata(metadata: dict[Any, Any]) -> None:
+    """Refuse what JSON can express but the store cannot, which is integers beyond 64 bits; and what is too large."""
     try:
-        to_msgpack(metadata)
+        size = len(to_msgpack(metadata))
     except (ValueError, OverflowError, TypeError) as error:
         raise invalid(
             "metadata", metadata, f"it cannot be stored ({error}): integers have at most 64 bits"
         ) from None
+    # as the SDK does: lists show it, and each has to be read with the others
+    if size > METADATA_BYTES_MAX:
+        remedy = f"it has {size:,} bytes, and may have {METADATA_BYTES_MAX:,}: keep what is large as a file"
+        raise invalid("metadata", "…", remedy)

@@ -18,10 +18,11 @@ import pytest
 from ml_dash.identity import parse_prefix
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import parse_frame_header
-from ml_dash.protocol import API, MSGPACK
+from ml_dash.protocol import API, METADATA_BYTES_MAX, MSGPACK
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
 from ml_dash.server.http import bodies, paging
+from ml_dash.server.ingest.state import FIELD_NAMES_MAX
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.postgres import new_database
@@ -253,6 +254,22 @@ def test_an_item_that_is_larger_than_a_page_comes_alone(bounded: EmbeddedServer)
     assert [entry["a"] for entry in entries] == [1, HUGE, 2]
     assert [size > PAGE_BYTES for size in sizes] == [False, True, False]
     assert client.get("/experiments", owner="large")["data"][0]["metadata"] == {"huge": HUGE}
+
+
+def test_what_is_said_of_an_experiment_has_a_limit(bounded: EmbeddedServer) -> None:
+    """Each is one item of a list, and so are the names of a metric's fields: these are listed up to a limit."""
+    client = Client(bounded.url, TOKEN)
+    answer = client.post("/experiments", {"prefix": "a/p/r", "metadata": {"x": "y" * METADATA_BYTES_MAX}})
+    assert (answer.status, answer.error["code"]) == (400, "invalid")
+    id_ = client.create("limited/p/run")
+    wide = [{f"{at}-{each}".ljust(30_000, "f"): 1 for each in range(20)} for at in range(4)]
+    for seq, row in enumerate(wide, 1):
+        client.stored(id_, frame(seq, objects(TRAIN, [(NOON, row)])))
+    (metric,) = client.get(f"/experiments/{id_}/metrics")["data"]
+    assert FIELD_NAMES_MAX < sum(map(len, metric["fields"])) < FIELD_NAMES_MAX + 700_000
+    assert [row["data"].keys() - {"_ts"} for row in walked(client, WALKS["rows"], id_, MSGPACK)[0]] == [
+        row.keys() for row in wide
+    ]
 
 
 def test_a_list_has_no_readmes_and_finds_by_them(bounded: EmbeddedServer) -> None:
