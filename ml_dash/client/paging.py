@@ -40,8 +40,7 @@ class Pages:
         Raises:
             RemoteError: The answer says that there is more, and not where; or the pages would never end.
         """
-        before = len(self._entries)
-        self._entries.update(entries)
+        is_new = self._take(entries)
         following = answer.get("cursor")
         if not answer.get("hasMore"):
             self.cursor, self.over = None, True
@@ -50,15 +49,37 @@ class Pages:
             raise RemoteError(
                 f"{self._url} says that a list goes on, and not where (cursor={following!r:.100})"
             )
-        if following == self.cursor or len(self._entries) == before:
+        self._check(is_new=is_new and following != self.cursor)
+        self.cursor = following
+
+    def count(self, total: int, entries: Iterable[str]) -> None:
+        """Go on behind an answer of a list that is asked for by how much of it is here: it has so many in `total`.
+
+        Raises:
+            RemoteError: The pages would never end.
+        """
+        found = list(entries)
+        is_new = self._take(found)
+        self.over = not found or len(self._entries) >= total
+        if not self.over:
+            self._check(is_new=is_new)
+
+    def _take(self, entries: Iterable[str]) -> bool:
+        """Take in what a page has brought; say whether any of it is new."""
+        before = len(self._entries)
+        self._entries.update(entries)
+        return len(self._entries) > before
+
+    def _check(self, *, is_new: bool) -> None:
+        known = len(self._entries)
+        if not is_new:
             raise RemoteError(
-                f"{self._url} gives pages of a list that go round in circles: they were left at entry {before:,}"
+                f"{self._url} gives pages of a list that go round in circles: they were left at entry {known:,}"
             )
-        if len(self._entries) > ENTRIES_MAX:
+        if known > ENTRIES_MAX:
             raise RemoteError(
                 f"{self._url} gives a list without an end: it was left at entry {ENTRIES_MAX:,}"
             )
-        self.cursor = following
 
 
 def row_page(url: str, answer: dict[str, Any], at: int) -> tuple[list[dict[str, Any]], int, bool]:

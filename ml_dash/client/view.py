@@ -77,12 +77,13 @@ class RemoteView(View):
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
         found: list[dict[str, Any]] = []
-        while True:
+        pages = Pages(self._client.url)
+        while not pages.over:
             start = {"start": str(len(found))} if found else {}
             answer = self._ask("metrics", start, {"data": [], "total": 0})
             found += answer["data"]
-            if not answer["data"] or len(found) >= answer["total"]:
-                return found
+            pages.count(answer["total"], (repr(each.get("name")) for each in answer["data"]))
+        return found
 
     def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""

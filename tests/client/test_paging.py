@@ -122,6 +122,20 @@ def test_a_list_without_an_end_is_left(what: str, call: Call, monkeypatch: pytes
     assert line.asked == 101
 
 
+def test_a_list_that_is_asked_for_by_its_length_ends_as_well(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Endless(lambda _: {"name": "train"}, str)
+    with pytest.raises(RemoteError, match="circles"):
+        view(line, call).metrics()
+    assert line.asked == 2
+    monkeypatch.setattr(paging, "ENTRIES_MAX", 100)
+    line = Endless(lambda asked: {"name": str(asked)}, str)
+    with pytest.raises(RemoteError, match="without an end"):
+        view(line, call).metrics()
+    assert line.asked == 101
+
+
 def test_rows_that_are_counted_otherwise_than_they_come_are_refused(call: Call) -> None:
     line = Endless(lambda _: {"index": 0, "data": {}}, str)
     with pytest.raises(RemoteError, match="makes no sense as rows"):

@@ -99,6 +99,27 @@ def test_sync_sends_nothing_that_lies_outside_of_a_root(server: EmbeddedServer, 
         assert there.files("words.txt").read_text() == WORDS
 
 
+def test_sync_removes_no_marker_of_what_is_to_be_sent_elsewhere(server: EmbeddedServer, made: Path) -> None:
+    """Those behind a link are another experiment's, whose files would never be sent then."""
+    OUTSIDE.mkdir()
+    directory = Path(shutil.copytree(made / "alice/p/exp", ROOT / "alice/p/exp"))
+    markers = directory / "files/unsent"
+    markers.mkdir()
+    content = PLACES["blob"](directory).name
+    (markers / f"{content}.{PLACES['segment'](directory).name.rpartition('-')[0]}").touch()
+    lead_out(markers)
+    server.start()
+
+    done = invoke("sync", ROOT, "--to", server.url, "--patience", "0")
+
+    assert done.code == 1
+    assert "unsent" in done.err
+    assert [path.name.partition(".")[0] for path in OUTSIDE.glob("unsent/*")] == [content]
+    verified = invoke("verify", ROOT)
+    assert verified.code == 1
+    assert "files/unsent" in verified.out
+
+
 # --- a user's own layout
 
 
