@@ -204,7 +204,7 @@ def test_a_tensor_whose_memory_was_freed_is_told_and_not_touched(
 def test_the_refusal_of_a_tensor_as_a_parameter_makes_no_repr_of_memory_that_was_freed(
     exp: Experiment,
 ) -> None:
-    with pytest.raises(InvalidParameterError, match="'x'.*memory was freed"):
+    with pytest.raises(InvalidParameterError, match=r"'x'.*memory was freed"):
         exp.params.set(x=freed_of_torch((3,)))
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from ml_dash.cli.output import Screen, table
-from ml_dash.cli.overview import describe, open_index
+from ml_dash.cli.overview import describe, open_index, status_of
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
 from ml_dash.cli.text import complain, count_text, print_json, size_text
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
@@ -25,7 +25,10 @@ from ml_dash.journal.verify import (
     seems_alive,
     verify as check,
 )
+from ml_dash.processes import process_space
 from ml_dash.query.files import FileQuery, FilesReader, full_name, is_checksum
+from ml_dash.query.runs import WriterRuns, writer_runs
+from ml_dash.status import RunStatus
 from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
 from ml_dash.storage.manifest import Manifest
@@ -44,6 +47,7 @@ class _Verdict:
     repair: RepairReport | None = None
     blobs: BlobsReport | None = None
     problem: str | None = None
+    alive: frozenset[str] = frozenset()  # writers that may be writing now
 
     @property
     def is_sound(self) -> bool:
@@ -63,7 +67,7 @@ class _Verdict:
     def torn(self) -> dict[str, int]:
         """Bytes at the end of files that are no complete frame, and will not become one."""
         segments = self.report.segments if self.report else ()
-        return {each.path: each.torn for each in segments if each.torn and not seems_alive(each.writer)}
+        return {each.path: each.torn for each in segments if each.torn and each.writer not in self.alive}
 
 
 def verify(
@@ -123,11 +127,26 @@ def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
         report = replace(report, damage=(*located.odd_entries(), *report.damage))
         # Before the repair, which takes rows out: their blobs would look as if nobody had named them.
         blobs = check_blobs(located)
+        alive = _alive(located)
         if not mend or report.ok:
-            return _Verdict(located, report, None, blobs)
-        return _Verdict(located, report, repair(located.journal, disk=located.disk, force=force), blobs)
+            return _Verdict(located, report, None, blobs, alive=alive)
+        done = repair(located.journal, disk=located.disk, live=alive.__contains__, force=force)
+        return _Verdict(located, report, done, blobs, alive=alive)
     except (JournalError, OSError) as error:
         return _Verdict(located, problem=str(error))
+
+
+def _alive(located: Located) -> frozenset[str]:
+    """Return the writers that may be writing now."""
+    runs = writer_runs(open_index(located))
+    return frozenset(writer for writer, own in runs.items() if seems_alive(writer) or _runs_elsewhere(own))
+
+
+def _runs_elsewhere(writer: WriterRuns) -> bool:
+    """Whether a run is open in another container or on another machine, whose process numbers mean nothing here."""
+    spaces = {fields["space"] for _, fields in writer.rows if isinstance(fields.get("space"), str)}
+    run = status_of([writer])
+    return bool(spaces - {process_space()}) and run.status == RunStatus.RUNNING and not run.stale
 
 
 def _record(each: _Verdict) -> dict[str, Any]:

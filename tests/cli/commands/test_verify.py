@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli_experiments import damage_row, dead_pid, in_frames, make, segment, tear, written_by
+from tests.support.scripts import python
 from tests.support.shell import invoke, succeed
 
 
@@ -97,6 +99,38 @@ def test_a_journal_that_is_being_written_is_not_repaired(root: Path, damaged: Pa
     assert segment(damaged).read_bytes() == original
     assert "repaired " in invoke("verify", "damaged", "--root", root, "--repair", "--force").out
     assert segment(damaged).read_bytes() != original
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process tells in which container it is")
+def test_a_journal_that_is_being_written_in_another_container_is_not_repaired(tmp_path: Path) -> None:
+    """Its process number is nobody's here, or somebody else's."""
+    python(
+        """
+        import os
+        real = os.readlink
+        os.readlink = lambda path, **options: "pid:[1]" if str(path).endswith("ns/pid") else real(path, **options)
+        from ml_dash import Experiment
+
+        exp = Experiment("a/p/run", echo=False).run.start()
+        for step in range(9):
+            exp.metrics("train").log(step=step)
+            exp.flush()
+        os._exit(0)
+        """,
+        tmp_path,
+    )
+    (path,) = tmp_path.glob(".dash/a/p/run/journal/*.mldj")
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2] + b"damage" + raw[len(raw) // 2 + 6 :])
+    damaged = path.read_bytes()
+
+    done = invoke("verify", "run", "--root", tmp_path / ".dash", "--repair")
+
+    assert (done.code, path.read_bytes()) == (1, damaged)
+    assert "seems to be running" in done.out
+    # when it has been silent for long
+    os.utime(path, (1, 1))
+    assert "repaired " in invoke("verify", "run", "--root", tmp_path / ".dash", "--repair").out
 
 
 def test_all_experiments_under_a_directory_are_checked(root: Path, damaged: Path) -> None:
