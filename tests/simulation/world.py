@@ -312,14 +312,16 @@ class World:
 
     def _fork(self) -> None:
         if len(self._alive) < _MOST_PROCESSES:
-            parent = self._someone()
-            latest = parent.channel.times.next_ns()
-            child = parent.fork(self._writer_id(latest))
-            self._tell(f"{parent.writer_id} forks {child.writer_id}")
-            self.seen["forks"] += 1
-            # A part of its parent's attempt: behind all that had ended when that began, and of those that have run
-            # meanwhile neither is the later one, whatever their clocks say.
-            self._born(child, latest, behind=parent.writer_id, attempt=self._lives[parent.writer_id].born)
+            self._fork_from(self._someone())
+
+    def _fork_from(self, parent: Process) -> None:
+        latest = parent.channel.times.next_ns()
+        child = parent.fork(self._writer_id(latest))
+        self._tell(f"{parent.writer_id} forks {child.writer_id}")
+        self.seen["forks"] += 1
+        # A part of its parent's attempt: behind all that had ended when that began, and of those that have run
+        # meanwhile neither is the later one, whatever their clocks say.
+        self._born(child, latest, behind=parent.writer_id, attempt=self._lives[parent.writer_id].born)
 
     def _start_another(self) -> None:
         if len(self._alive) < _MOST_PROCESSES:
