@@ -4,6 +4,8 @@ Each piece is a request of its own, and is kept under the token that sent it and
 request itself comes with an empty body, and a header that names this SHA-256: it reads the pieces in the place of its
 body, is checked and answered as ever, and has used them up when it was answered by a success. A piece may come any
 number of times, and pieces of different lengths may lie over one another: what lies at a place is always the same.
+
+What a token may have waiting is bounded, in bytes and in pieces: the bodies that have waited longest make room.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml_dash.protocol import BODY_HEADER, ErrorCode
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp.typedefs import Handler, Middleware
+    from sqlalchemy import Connection
 
     from ml_dash.clock import Clock
     from ml_dash.server.db.database import Database
@@ -36,17 +39,33 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("ml_dash.server")
 _KEPT_SECONDS = 3600
 """How long pieces wait for their request."""
+_BYTES_MAX = 512 << 20
+_PIECES_MAX = 16_384
+"""What waits of one token: eight bodies of the largest size, each in pieces of the smallest that a client sends."""
 
 
 class Pieces:
     """The pieces of all bodies. Methods are for any thread, but for `body` and `assembled`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        bytes_max: int = _BYTES_MAX,
+        pieces_max: int = _PIECES_MAX,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._bytes_max = bytes_max
+        self._pieces_max = pieces_max
 
     def add(self, token_id: str, checksum: str, offset: int, data: bytes | bytearray) -> None:
-        """Keep a piece, durably, and forget those that have waited for too long."""
+        """Keep a piece, durably; forget those that have waited for too long, and what this token has no room for.
+
+        Raises:
+            ApiError: 400: the pieces of this body alone are more than there is room for, and are forgotten.
+        """
         now = self._clock.time_ns()
         piece = {"token_id": token_id, "checksum": checksum, "offset": offset}
         with self._database.write() as connection:
@@ -57,6 +76,32 @@ class Pieces:
                 BODY_PIECES,
                 [{**piece, "size": len(data), "data": bytes(data), "created_ns": now}],
             )
+            has_room = self._make_room(connection, token_id, checksum)
+        if not has_room:
+            raise ApiError(
+                400,
+                ErrorCode.DAMAGED,
+                f"there are too many pieces of body {checksum}, which are forgotten: send it anew, each piece once",
+            )
+
+    def _make_room(self, connection: Connection, token_id: str, checksum: str) -> bool:
+        """Forget this token's oldest bodies until the others fit; False where that left nothing of this one."""
+        mine = BODY_PIECES.c.token_id == token_id
+        size, count = func.sum(BODY_PIECES.c.size), func.count()
+        total, pieces = connection.execute(select(size, count).where(mine)).one()
+        if total <= self._bytes_max and pieces <= self._pieces_max:
+            return True
+        latest = func.max(BODY_PIECES.c.created_ns)
+        bodies = select(BODY_PIECES.c.checksum, size, count).where(mine).group_by(BODY_PIECES.c.checksum)
+        # this one last: it is being sent now
+        for body, its_size, its_count in connection.execute(
+            bodies.order_by(BODY_PIECES.c.checksum == checksum, latest)
+        ).all():
+            if total <= self._bytes_max and pieces <= self._pieces_max:
+                return True
+            connection.execute(delete(BODY_PIECES).where(mine, BODY_PIECES.c.checksum == body))
+            total, pieces = total - its_size, pieces - its_count
+        return False
 
     def find(self, token_id: str, checksum: str) -> list[tuple[int, int]]:
         """Return offset and length of the pieces that make a body, as far as they do so without a gap."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import zlib
 
+import pytest
+
 from ml_dash.protocol import BODY_HEADER, BODY_PIECE_BYTES_MAX, FRAMES, OCTETS
+from ml_dash.server.errors import ApiError
 from ml_dash.server.http.pieces import Pieces
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
@@ -113,3 +116,32 @@ def test_pieces_whose_request_never_comes_are_forgotten(store: Store) -> None:
     clock.advance(2 * 3600)
     pieces.add("token", "1" * 64, 0, b"new")
     assert (pieces.find("token", "0" * 64), pieces.find("token", "1" * 64)) == ([], [(0, 3)])
+
+
+def test_what_a_token_has_waiting_is_bounded_and_its_oldest_bodies_make_room(store: Store) -> None:
+    """In bytes and in pieces; another token's wait as long as ever."""
+    clock = SimulatedClock()
+    pieces = Pieces(store.database, clock, bytes_max=100, pieces_max=10)
+    pieces.add("other", "0" * 64, 0, bytes(80))
+    for body in range(5):
+        clock.advance(1.0)
+        pieces.add("token", f"{body:064}", 0, bytes(40))
+    there = [body for body in range(5) if pieces.find("token", f"{body:064}")]
+    assert (there, pieces.find("other", "0" * 64)) == ([3, 4], [(0, 80)])
+
+    clock.advance(1.0)
+    for offset in range(9):
+        pieces.add("token", "a" * 64, offset, b"x")
+    assert [body for body in range(5) if pieces.find("token", f"{body:064}")] == [4]
+    assert len(pieces.find("token", "a" * 64)) == 9
+
+
+def test_pieces_of_one_body_that_lie_over_one_another_without_end_are_forgotten(store: Store) -> None:
+    pieces = Pieces(store.database, SimulatedClock(), bytes_max=100, pieces_max=1000)
+    pieces.add("token", "0" * 64, 0, bytes(60))
+    with pytest.raises(ApiError, match="send it anew"):
+        pieces.add("token", "0" * 64, 1, bytes(60))
+    assert pieces.find("token", "0" * 64) == []
+    pieces.add("token", "0" * 64, 0, bytes(100))
+    pieces.add("token", "0" * 64, 0, bytes(100))
+    assert pieces.find("token", "0" * 64) == [(0, 100)]

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from ml_dash.journal.blocks import Block, Column
-from ml_dash.protocol import FRAMES, OCTETS
+from ml_dash.protocol import FRAMES, JSON, OCTETS
 from ml_dash.series import Kind, Series
 from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS
 from ml_dash.server.runner import EmbeddedServer
@@ -415,10 +415,17 @@ def test_a_bomb_costs_no_more_memory_than_the_limit(tmp_path: Path) -> None:
 
 async def beginning(server: EmbeddedServer, experiment: str, length: int, body: bytes = b"") -> Connection:
     """A request with frames that declares a length, and sends this much of it."""
+    return await beginning_at(server, f"experiments/{experiment}/writers/slow/frames", FRAMES, length, body)
+
+
+async def beginning_at(
+    server: EmbeddedServer, path: str, kind: str, length: int, body: bytes = b""
+) -> Connection:
+    """The same of any route."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
     writer.write(
-        f"POST /api/v1/experiments/{experiment}/writers/slow/frames HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: Bearer {TOKEN}\r\nContent-Type: {FRAMES}\r\nContent-Length: {length}\r\n\r\n".encode()
+        f"POST /api/v1/{path} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
         + body
     )
     await writer.drain()
@@ -457,6 +464,25 @@ async def test_memory_is_taken_by_what_has_arrived_and_shared_out_fairly(tmp_pat
         assert (
             await asyncio.to_thread(Client(server.url, TOKEN).stored, experiment, large_frame(1, 90_000)) == 1
         )
+
+
+async def test_objects_take_their_share_of_the_memory_too(tmp_path: Path) -> None:
+    """As those do that describe experiments, which may have megabytes."""
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, memory_bytes=1 << 20) as server:
+        client = Client(server.url, TOKEN)
+        store = server.store
+        assert store is not None
+        _, writer = await beginning_at(server, "experiments", JSON, 1_000_000, b"{" + b" " * 400_000)
+        until(lambda: gauge(store, "request_memory_bytes") >= 400_000, "a slow request holds its memory")
+        large = b"{" + b" " * 200_000 + b"}"
+        answer = await asyncio.to_thread(
+            client.ask, "POST", "/experiments", large, headers={"Content-Type": JSON}
+        )
+        assert (answer.status, answer.error["code"]) == (503, "busy")
+        assert await asyncio.to_thread(client.create)  # a small one still gets through
+        writer.close()
+        await writer.wait_closed()
+        until(lambda: gauge(store, "request_memory_bytes") == 0, "it is free again")
 
 
 async def test_a_body_that_comes_in_drops_is_given_up(tmp_path: Path) -> None:
