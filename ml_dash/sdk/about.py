@@ -65,7 +65,8 @@ class About:
         What was not given is left out, and stays as it is wherever this is stored: here and at a server, which may have
         more of it than this disk does.
         """
-        said = self.given | {"metadata": fetched(self._plain_metadata)}
+        # plain once more: a tensor may have held complex numbers, which msgpack has not
+        said = self.given | {"metadata": plain(fetched(self._plain_metadata), represent)}
         return {name: value for name, value in said.items() if value is not None}
 
     def known(self, journal: RunInfo) -> dict[str, Any]:

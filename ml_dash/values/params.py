@@ -166,6 +166,10 @@ class _Converter:
 
     def _leaf(self, value: Any, where: str) -> tuple[bool, Any]:
         """Return whether `value` is a scalar or a list, and its plain form if so, else what has its fields."""
+        with _reading(value, where):
+            return self._looked_at(value, where)
+
+    def _looked_at(self, value: Any, where: str) -> tuple[bool, Any]:
         if isinstance(value, Enum):
             value = value.value if isinstance(value.value, SCALARS) else value.name
         elif isinstance(value, os.PathLike):
@@ -184,8 +188,7 @@ class _Converter:
 
     def _list(self, value: Iterable[Any], where: str) -> list[Any]:
         self._enter(value, where)
-        with _reading(value, where):
-            found = elements(value)
+        found = elements(value)
         items = [self._item(item, f"{where}[{index}]") for index, item in enumerate(found)]
         del self._open[id(value)]
         return items
@@ -268,6 +271,8 @@ def _reading(value: object, where: str) -> Iterator[None]:
     """Refuse a value in whose own code something is raised."""
     try:
         yield
+    except InvalidParameterError:
+        raise  # of what lies in it
     except Exception as error:
         raise InvalidParameterError(
             f"parameter {_shown(where)} cannot be stored: what this {_type_name(value)} holds cannot be read "
@@ -284,12 +289,13 @@ def _fields(value: Any, where: str) -> dict[Any, Any]:
 
 
 def _key(key: Any, where: str) -> str:
-    if isinstance(key, str):
-        return str.__str__(key)
-    if key is None or isinstance(key, (bool, float)):
-        return str(key)
-    if isinstance(key, SupportsIndex):
-        return str(key.__index__())
+    with _reading(key, where):
+        if isinstance(key, str):
+            return str.__str__(key)
+        if key is None or isinstance(key, (bool, float)):
+            return str(key)
+        if isinstance(key, SupportsIndex):
+            return str(key.__index__())
     raise InvalidParameterError(
         f"parameter {_shown(where)} has the key {_repr(key)}, a {_type_name(key)}; use str keys"
     )

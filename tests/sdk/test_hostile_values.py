@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError, ValueWarning
+from ml_dash.errors import InvalidParameterError
+from tests.support.fake_tensors import FakeTensor
 from tests.support.hostile import HOSTILE
 from tests.support.scripts import python
 
@@ -54,11 +57,39 @@ def test_a_value_that_raises_is_stored_as_what_can_be_told_of_it(name: str, valu
 def test_a_value_that_raises_is_refused_where_only_numbers_and_times_are_taken(value: Any, root: str) -> None:
     """With our error, as any other that is none."""
     with Experiment("a/b/c", dash_root=root, echo=False).run as exp:
-        if not isinstance(value, (float, str)):
+        if not isinstance(value, (float, int, str)):
             with pytest.raises(InvalidArgumentError, match="not a number"):
                 exp.metrics("m").buffer(k=value)
             with pytest.raises(InvalidArgumentError, match="not a time"):
                 exp.metrics("m").log(x=1, _ts=value)
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_parameter_that_raises_is_stored_or_refused(value: Any, root: str) -> None:
+    """And never with the error of the foreign code, which no `except` of the script's is for."""
+    with Experiment("a/b/c", dash_root=root, echo=False).run as exp:
+        for given in (value, {"k": value}, [value]):
+            with contextlib.suppress(InvalidParameterError):
+                exp.params.set(p=given)
+
+
+def test_a_parameter_that_is_refused_is_named(root: str) -> None:
+    exp = Experiment("a/b/c", dash_root=root, echo=False).run.start()
+    with pytest.raises(InvalidParameterError, match=r"'p\.k'.*ZeroDivisionError"):
+        exp.params.set(p={"k": HOSTILE["path"]})
+    exp.run.complete()
+
+
+@pytest.mark.parametrize("value", [1j, [1j, 2]])
+def test_metadata_on_a_device_may_be_what_no_journal_has_a_type_for(value: Any, root: str) -> None:
+    """It is fetched when the run starts, where nobody expects an error of it."""
+    about = {"a": 1, "k": FakeTensor(value)}
+    with Experiment("a/b/c", dash_root=root, echo=False, metadata=about).run as exp:
+        exp.metrics("m").log(x=1)
+
+    metadata = (exp.view.run().experiment or {})["metadata"]
+    assert metadata["a"] == 1
+    assert "1j" in str(metadata["k"])
 
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -63,6 +64,20 @@ class OddNumber(float):
         raise ZeroDivisionError
 
 
+class OddInt(int):
+    __slots__ = ()
+
+    def __int__(self) -> int:
+        raise ZeroDivisionError
+
+    __index__ = __le__ = __ge__ = __int__  # type: ignore[assignment]
+
+
+class Nameless(os.PathLike[str]):
+    def __fspath__(self) -> str:
+        raise ZeroDivisionError
+
+
 class Missing(Mapping[str, Any]):
     """As configurations whose mandatory values were not given."""
 
@@ -85,6 +100,8 @@ HOSTILE: dict[str, Any] = {
     "device": Deviceless(),
     "str": OddText("x"),
     "float": OddNumber(2.0),
+    "int": OddInt(3),
+    "path": Nameless(),
     "mapping": Missing(),
     "key": {Unshowable(): 1},
     "deep key": {"a": {Unshowable(): 1}},
