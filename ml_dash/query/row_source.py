@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+import heapq
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,17 +52,27 @@ def timed_rows(blocks: Iterable[Block]) -> TimedRows:
 
 
 def read_params(source: RowSource) -> dict[str, Any]:
-    """Return the flat parameters that all writers' settings amount to, in order of their times."""
-    timed: TimedRows = []
-    for rows in rows_by_writer(source, _PARAMS).values():
-        # a writer's own settings keep their order, though its clock may have been set back between two
-        times = accumulate((time_ns for time_ns, _ in rows), max)
-        timed += zip(times, (fields for _, fields in rows), strict=True)
-    timed.sort(key=itemgetter(0))
-    sets: list[dict[str, Any]] = []
-    for _, fields in timed:
+    """Return the flat parameters that all writers' settings amount to, in order of their times.
+
+    In memory are these and a few rows of each writer, however often parameters were set.
+    """
+    rising = [_rising(blocks) for _, blocks in source.blocks_by_writer(_PARAMS)]
+    # of the same time, the rows of the writer that comes first are first
+    return fold_params(_sets(fields for _, fields in heapq.merge(*rising, key=itemgetter(0))))
+
+
+def _rising(blocks: Iterable[Block]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield a writer's own settings in their order, though its clock may have been set back between two."""
+    rows = (row for block in blocks for row in zip(map(int, block.times), block_rows(block), strict=True))
+    latest: int | None = None
+    for time_ns, fields in rows:
+        latest = time_ns if latest is None else max(latest, time_ns)
+        yield latest, fields
+
+
+def _sets(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
+    for fields in rows:
         if fields.get("clear") is True:
-            sets.clear()
+            yield None
         if isinstance(fields.get("set"), dict):
-            sets.append(fields["set"])
-    return fold_params(sets)
+            yield fields["set"]

@@ -84,12 +84,19 @@ def _meeting(paths: Iterable[Keys]) -> Iterator[str]:
     return (".".join(path) for path, count in counted.items() if count > 1 or path in above)
 
 
-def fold_params(sets: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the flat parameters after these flat dicts were set one after the other; none of them changes.
+def fold_params(sets: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return the flat parameters after these flat dicts were set one after the other; None forgets those before.
 
-    Setting ``model`` removes every older ``model.…``, and setting ``model.a`` an older value of ``model``.
+    None of the dicts changes, and none is kept. Setting ``model`` removes every older ``model.…``, and setting
+    ``model.a`` an older value of ``model``.
     """
-    return _flat(_tree((str(key).split("."), value) for values in sets for key, value in values.items()))
+    root = _Level()
+    for values in sets:
+        if values is None:
+            root.clear()
+        else:
+            _put(root, ((str(key).split("."), value) for key, value in values.items()))
+    return _flat(root)
 
 
 def unflatten_params(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +122,11 @@ def unflatten_params(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tree(leaves: Iterable[tuple[Sequence[str], Any]]) -> _Level:
     root = _Level()
+    _put(root, leaves)
+    return root
+
+
+def _put(root: _Level, leaves: Iterable[tuple[Sequence[str], Any]]) -> None:
     for path, leaf in leaves:
         level = root
         for name in path[:-1]:
@@ -123,7 +135,6 @@ def _tree(leaves: Iterable[tuple[Sequence[str], Any]]) -> _Level:
                 child = level[name] = _Level()
             level = child
         level[path[-1]] = leaf
-    return root
 
 
 def _flat(root: _Level) -> dict[str, Any]:

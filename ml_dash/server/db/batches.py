@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sqlalchemy import ColumnElement
+
+K = TypeVar("K")
 
 _BYTES = 1 << 20
 _ROWS = 500
@@ -24,9 +26,9 @@ def size_of(*columns: ColumnElement[Any]) -> ColumnElement[int]:
     return size  # type: ignore[no-any-return]
 
 
-def batches(keys: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+def batches(keys: Iterable[tuple[K, int]]) -> Iterator[list[K]]:
     """Yield keys, each given with the size of its row, in lists of about a MiB of rows, or of one larger row."""
-    batch: list[str] = []
+    batch: list[K] = []
     size = 0
     for key, length in keys:
         if batch and (size + length > _BYTES or len(batch) == _ROWS):

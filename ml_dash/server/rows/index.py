@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import zlib
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select
@@ -23,6 +24,7 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.query.stretches import Stretch
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize_together
+from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
 from ml_dash.server.errors import ApiError, busy
 
@@ -209,29 +211,37 @@ class StoreIndex:
             ]
 
     def blocks_by_writer(self, series: Series) -> list[tuple[str, Iterator[Block]]]:
-        """Return the blocks of a series by writer, without writers that have none.
+        """Return the blocks of a series by writer, without writers that have none; they are read as they are taken.
 
         The series must be of a kind that is never compacted: a merged block may have the rows of several writers.
         """
+        info = self.info(series)
+        if info is None:
+            return []
         query = (
-            select(BLOCKS.c.writer, *STORED)
-            .join(
-                SERIES,
-                (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),
-            )
-            .where(
-                BLOCKS.c.experiment_id == self._id,
-                SERIES.c.kind == int(series.kind),
-                SERIES.c.name == name_key(series.name),
-            )
+            select(BLOCKS.c.writer, BLOCKS.c.first, size_of(BLOCKS.c.data))
+            .where(BLOCKS.c.experiment_id == self._id, BLOCKS.c.series == info.number)
             .order_by(BLOCKS.c.writer, BLOCKS.c.first)
         )
         with self._database.read() as connection:
             found = connection.execute(query).all()
-        by_writer: dict[str, list[StoredBlock]] = {}
-        for writer, *columns in found:
-            by_writer.setdefault(writer, []).append(StoredBlock._make(columns))
-        return [(writer, map(partial(load_block, self._objects), own)) for writer, own in by_writer.items()]
+        return [
+            (writer, self._those([(first, length) for _, first, length in own], info))
+            for writer, own in groupby(found, key=itemgetter(0))
+        ]
+
+    def _those(self, firsts: list[tuple[int, int]], info: SeriesInfo) -> Iterator[Block]:
+        """Yield the blocks that begin at these rows, each given with its bytes."""
+        for batch in batches(firsts):
+            query = select(*STORED).where(
+                BLOCKS.c.experiment_id == self._id,
+                BLOCKS.c.series == info.number,
+                BLOCKS.c.first.in_(batch),
+            )
+            with self._database.read() as connection:
+                found = connection.execute(query.order_by(BLOCKS.c.first)).all()
+            for row in found:
+                yield load_block(self._objects, StoredBlock._make(row))
 
     def summaries(self, series: Series, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield the first row's index, the number of rows and the summary of what has rows from `start` to `stop`.

@@ -319,6 +319,25 @@ def test_a_list_reads_no_readmes(store: Store) -> None:
     assert peak < len(readme)
 
 
+def test_parameters_are_read_without_those_that_were_set_before(bounded: EmbeddedServer) -> None:
+    """In memory are those that hold now, however often they were set; of several writers the later ones count."""
+    client = Client(bounded.url, TOKEN)
+    id_ = client.create("often/p/run")
+    text = "p" * 200_000
+    for at in range(60):
+        setting = objects(PARAMS, [(NOON + at, {"set": {"x": f"{at} {text}", f"of.w{at % 2}": at}})])
+        client.stored(id_, frame(at // 2 + 1, setting), writer=f"w{at % 2}")
+    assert bounded.store is not None
+    tracemalloc.start()
+    try:
+        params = bounded.store.view(id_).params()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert params == {"x": f"59 {text}", "of.w0": 58, "of.w1": 59}
+    assert peak < 30 * len(text), "of 60"
+
+
 def test_what_is_large_is_neither_read_nor_written_on_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
