@@ -8,7 +8,7 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +21,12 @@ from ml_dash.journal.frame import parse_frame_header
 from ml_dash.protocol import API, METADATA_BYTES_MAX, MSGPACK
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
-from ml_dash.server.http import bodies, paging
+from ml_dash.server.http import answers, bodies, paging
 from ml_dash.server.ingest.state import FIELD_NAMES_MAX
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
 from tests.support.postgres import new_database
+from tests.support.seen import until
 from tests.support.serving import (
     LOGS,
     NOON,
@@ -406,6 +407,22 @@ def test_large_answers_share_memory_until_they_are_taken(tmp_path: Path) -> None
         while client.ask("GET", f"/experiments/{id_}").status == 503:
             pass  # the server has yet to see that they are gone
         assert client.get(f"/experiments/{id_}")["metadata"] == {"heavy": HEAVY}
+
+
+def test_who_takes_nothing_of_an_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its share of the memory goes to others then."""
+    monkeypatch.setattr(answers, "_TAKEN_SECONDS", 0.1)
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN, answers_bytes=len(HEAVY)) as server:
+        client = Client(server.url, TOKEN)
+        id_ = client.create("alice/p/run", metadata={"heavy": HEAVY})
+        with unread(server.url, f"/experiments/{id_}") as silent:
+            assert silent.recv(12) == b"HTTP/1.1 200"
+            until(lambda: b"mldash_answer_memory_bytes 0.0" in client.ask("GET", "//metrics").body, "an end")
+            taken = 0
+            with suppress(ConnectionError):
+                while some := silent.recv(1 << 16):
+                    taken += len(some)
+        assert taken < len(HEAVY)
 
 
 def test_rows_stream_in_frames_that_are_no_larger_than_a_page(bounded: EmbeddedServer) -> None:
