@@ -370,15 +370,17 @@ class Channel:
 
     def _write(self, batch: _Batch) -> bool:
         try:
-            if not batch.write_next(self.writer):
-                return True  # the others in the next rounds, between which there may be an fsync
+            is_last = batch.write_next(self.writer)
         except ValueError:
             self._salvage(batch)
             return True
         with self._lock:
-            self._batch = None
-            if batch.frames:
-                self._tally.write(self.writer.written_seq, batch.rows)
+            if (
+                batch.frames
+            ):  # of several the rows count with the last; there may have to be an fsync before it
+                self._tally.write(self.writer.written_seq, batch.rows if is_last else 0)
+            if is_last:
+                self._batch = None
         if batch.frames:
             self.health.recover()
             if self.delivery is not None:

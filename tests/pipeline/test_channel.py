@@ -122,6 +122,27 @@ def test_rows_that_are_too_many_for_a_frame_go_into_several(caplog: pytest.LogCa
     )
 
 
+def test_what_goes_into_several_frames_is_written_though_an_fsync_has_to_come_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Since not more than so much may be written and not durable: by a reader's call, and by a worker's rounds."""
+    monkeypatch.setattr(channel_module, "_UNSYNCED_BYTES", 3000)
+    bench = ChannelBench(frame_bytes=2000, sync_interval=0.0)
+    for first in (0, 50):
+        for number in range(first, first + 50):
+            bench.channel.queue.put(pack([bench.train, number, {"n": number, "text": "x" * 100}]))
+        if first == 0:
+            bench.channel.write_queued()
+            continue
+        for _ in range(20):
+            while bench.channel.backlog and bench.channel.pump():
+                pass
+            if bench.channel.wants_sync:
+                bench.channel.sync()
+    assert bench.read() == list(range(100))
+    assert bench.counters() == Counters(logged=100, durable=100, acknowledged=100)
+
+
 def test_what_goes_into_several_frames_is_there_once_though_the_disk_fails_in_between() -> None:
     bench = ChannelBench(frame_bytes=2000)
     for number in range(50):
