@@ -355,9 +355,8 @@ class Channel:
             events = self.queue.drain(SLICE, SLICE_BYTES)
             if not events and not control:
                 return None
-            rows = self._tally.take(events)
             taken = [*control, *events] if control else events
-            self._batch = _Batch(taken, rows, self.writer.written_seq)
+            self._batch = _Batch(taken, self._tally.take(events), self.writer.written_seq)
             return self._batch
 
     def _salvage(self, batch: _Batch) -> None:
@@ -379,8 +378,7 @@ class Channel:
                 batch.frames
             ):  # of several the rows count with the last; there may have to be an fsync before it
                 self._tally.write(self.writer.written_seq, batch.rows if is_last else 0)
-            if is_last:
-                self._batch = None
+            self._batch = None if is_last else batch
         if batch.frames:
             self.health.recover()
             if self.delivery is not None:
