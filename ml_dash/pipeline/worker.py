@@ -313,4 +313,38 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
     if sys.platform == "win32":
         return asyncio.ProactorEventLoop()  # the one that the standard library takes there
-    return asyncio.SelectorEventLoop()
+    if not _threads_are_greenlets():
+        return asyncio.SelectorEventLoop()
+    import selectors
+
+    selector = selectors.DefaultSelector()
+    loop = asyncio.SelectorEventLoop(selector)
+    selector.select = _modest(loop, selector.select)  # type: ignore[method-assign]  # of this one alone
+    return loop
+
+
+def _threads_are_greenlets() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def _modest(loop: asyncio.AbstractEventLoop, select: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a loop not count as the running one while it waits.
+
+    asyncio notes by the system's thread which loop runs. With gevent this loop shares that thread with the program, which
+    could neither run one of its own then, nor find it while that waits.
+    """
+    import asyncio
+
+    programs = asyncio._get_running_loop()
+
+    def wait(timeout: float | None = None) -> Any:
+        nonlocal programs
+        asyncio._set_running_loop(programs)
+        try:
+            return select(timeout)
+        finally:
+            programs = asyncio._get_running_loop()
+            asyncio._set_running_loop(loop)
+
+    return wait

@@ -112,3 +112,29 @@ def test_rows_reach_the_disk_whenever_gevent_patches_the_program(scripts: Script
     assert (finished.returncode, finished.stdout) == (0, ""), finished
     assert scripts.journal().values("step") == list(range(300_000))
     assert scripts.journal().ends() == ["COMPLETED"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
+def test_a_program_that_gevent_has_patched_runs_event_loops_of_its_own(scripts: Scripts) -> None:
+    """All share one thread of the system's there, by which asyncio notes what runs."""
+    finished = scripts.run(
+        """
+        from gevent import monkey; monkey.patch_all()
+        import asyncio
+        from ml_dash import Experiment
+
+        async def work():
+            mine = asyncio.get_running_loop()
+            for step in range(10):
+                exp.metrics("train").log(step=step)
+                await asyncio.sleep(0.01)
+                assert asyncio.get_running_loop() is mine
+            return (await exp.aflush()).durable
+
+        with Experiment("alice/vision/resnet", dash_url="http://127.0.0.1:9", dash_root=".dash").run as exp:
+            print(asyncio.run(work()), asyncio.run(work()), exp.flush(timeout=0).pending)
+        """,
+        env={"ML_DASH_EXIT_TIMEOUT": "0"},
+    )
+    assert (finished.returncode, finished.stdout) == (0, "10 20 20\n"), finished.stderr
+    assert scripts.journal().values("step") == [*range(10), *range(10)]
