@@ -331,20 +331,23 @@ def _threads_are_greenlets() -> bool:
 def _modest(loop: asyncio.AbstractEventLoop, select: Callable[..., Any]) -> Callable[..., Any]:
     """Have a loop not count as the running one while it waits.
 
-    asyncio notes by the system's thread which loop runs. With gevent this loop shares that thread with the program, which
-    could neither run one of its own then, nor find it while that waits.
+    asyncio notes by the system's thread which loop runs. With gevent this loop shares that thread with the program,
+    which could neither run one of its own then, nor find it while that waits.
     """
-    import asyncio
+    from asyncio import (  # by their documentation, for those who make loops
+        _get_running_loop,
+        _set_running_loop,
+    )
 
-    programs = asyncio._get_running_loop()
+    programs = _get_running_loop()
 
     def wait(timeout: float | None = None) -> Any:
         nonlocal programs
-        asyncio._set_running_loop(programs)
+        _set_running_loop(programs)
         try:
             return select(timeout)
         finally:
-            programs = asyncio._get_running_loop()
-            asyncio._set_running_loop(loop)
+            programs = _get_running_loop()
+            _set_running_loop(loop)
 
     return wait
