@@ -48,7 +48,7 @@ class CursorFile:
         """Return what is known of a server; None where nothing is, or the file is damaged."""
         try:
             return msgspec.convert(self._entries().get(url), Cursor)
-        except (OSError, msgspec.ValidationError):
+        except (OSError, msgspec.ValidationError, UnicodeError):  # the last one of half a surrogate pair
             return None  # out of reach or damaged: the server will say
 
     def save(self, url: str, cursor: Cursor) -> None:

@@ -39,6 +39,8 @@ def test_a_cursor_comes_back_for_its_server_only(tmp_path: Path) -> None:
         b"null",
         b"[" * 100_000,
         json.dumps({URL: 7}).encode(),
+        json.dumps({URL: "\ud800"}).encode(),
+        json.dumps({URL: {"seq": "\ud800", "experimentId": "e", "rows": 1}}).encode(),
         json.dumps({URL: {"seq": "1", "experimentId": "e", "rows": 1}}).encode(),
         json.dumps({URL: {"seq": 1, "experimentId": "e", "rows": 1, "rejectedRows": None}}).encode(),
         json.dumps(

@@ -68,7 +68,7 @@ def read_identity(objects: ObjectStore) -> StoreIdentity | None:
         return None
     try:
         return msgspec.json.decode(raw, type=StoreIdentity)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise ForeignStoreError(
             f"{IDENTITY} in the blob store {objects.where} cannot be read ({error}): bring it back from a backup, or "
             "remove it, and then run `ml-dash server check`, which says what to do"

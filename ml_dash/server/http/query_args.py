@@ -88,7 +88,8 @@ def checked(values: dict[str, Any], shape: type[S]) -> S:
             continue
         try:
             found[field.info.name] = msgspec.convert(value, field.info.type)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeError):
+            # of half a surrogate pair where no text belongs, msgspec cannot even say what is wrong
             raise invalid(name, "…" if field.extra.get("secret") else value, remedy(field)) from None
     return shape(**found)
 

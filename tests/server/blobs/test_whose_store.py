@@ -204,7 +204,8 @@ def test_processes_that_start_at_once_agree(where: str, databases: Databases) ->
         store.close()
 
 
-def test_an_identity_that_cannot_be_read_is_refused(where: str, databases: Databases) -> None:
-    ObjectStore(where).put(IDENTITY, b"\0garbage")
+@pytest.mark.parametrize("raw", [b"\0garbage", b'{"id": "\xff"}'])
+def test_an_identity_that_cannot_be_read_is_refused(where: str, databases: Databases, raw: bytes) -> None:
+    ObjectStore(where).put(IDENTITY, raw)
     with pytest.raises(ForeignStoreError, match=f"{IDENTITY} in the blob store .* cannot be read"):
         opened(where, databases.new())

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from ml_dash.series import Kind
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.query_args import Query, checked, read_query
+from ml_dash.server.http.query_args import Query, checked, field_types, read_query
 from ml_dash.shapes import NewSession, NewToken
 
 
@@ -94,3 +94,16 @@ def test_fields_of_a_body_are_told_like_arguments_and_secrets_are_not_shown() ->
         "grants={}: give a list, each an object of owner and scope"
     )
     assert check({"token": 12345}, NewSession) == "token='…': send one object with a text of this name"
+
+
+@pytest.mark.parametrize("field", field_types(Asked))
+@pytest.mark.parametrize("value", ["\ud800", ["\udfff"], {"\ud800": 1}, {"a": "\ud800"}], ids=ascii)
+def test_half_a_surrogate_pair_where_no_text_belongs_is_refused_like_anything_else(field: str, value: Any) -> None:
+    """In JSON it is an escape like others, and msgspec, which checks types, cannot write it down."""
+    try:
+        made = checked({field: value}, Asked)
+    except ApiError as error:
+        assert (error.status, error.code) == (400, "invalid")
+    else:
+        assert field in {"name", "tag"}
+        assert getattr(made, field) == (tuple(value) if field == "tag" else value)
