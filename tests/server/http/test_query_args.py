@@ -98,12 +98,13 @@ def test_fields_of_a_body_are_told_like_arguments_and_secrets_are_not_shown() ->
 
 @pytest.mark.parametrize("field", field_types(Asked))
 @pytest.mark.parametrize("value", ["\ud800", ["\udfff"], {"\ud800": 1}, {"a": "\ud800"}], ids=ascii)
-def test_half_a_surrogate_pair_where_no_text_belongs_is_refused_like_anything_else(field: str, value: Any) -> None:
+def test_half_a_surrogate_pair_where_no_text_belongs_is_refused_like_anything_else(
+    field: str, value: Any
+) -> None:
     """In JSON it is an escape like others, and msgspec, which checks types, cannot write it down."""
-    try:
-        made = checked({field: value}, Asked)
-    except ApiError as error:
-        assert (error.status, error.code) == (400, "invalid")
-    else:
-        assert field in {"name", "tag"}
-        assert getattr(made, field) == (tuple(value) if field == "tag" else value)
+    if (field, type(value)) in {("name", str), ("tag", list)}:
+        assert getattr(checked({field: value}, Asked), field) == (tuple(value) if field == "tag" else value)
+        return
+    with pytest.raises(ApiError) as caught:
+        checked({field: value}, Asked)
+    assert (caught.value.status, caught.value.code) == (400, "invalid")
