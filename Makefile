@@ -38,7 +38,8 @@ test-all: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 # Far more seeds than the tests take, for a night: `make sweep FIRST=10000 SEEDS=50000`
 sweep: $(STAMP)
 	SIMULATION_FIRST=$(FIRST) SIMULATION_SEEDS=$(SEEDS) UPLOAD_FIRST=$(FIRST) UPLOAD_SEEDS=$(SEEDS) \
-		$(BIN)/pytest -n $(WORKERS) --dist worksteal -m simulation tests/simulation tests/upload $(ARGS)
+		FUZZ_FIRST=$(FIRST) FUZZ_SEEDS=$(SEEDS) \
+		$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'simulation or fuzz' tests/simulation tests/upload tests/fuzz $(ARGS)
 
 coverage: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 	$(BIN)/coverage erase
