@@ -114,6 +114,11 @@ class JournalFeed:
         """Bytes of all segments at the last look."""
         return sum(segment.size for segment in self._segments)
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether frames lie behind the next one, which is damaged and may still be written again."""
+        return self._at is None and any(number > self.next_seq for number in self._ahead)
+
     def seek(self, seq: int) -> None:
         """Go on with the frame of this number."""
         if seq != self.next_seq:

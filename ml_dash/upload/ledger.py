@@ -24,10 +24,12 @@ class WriterLedger:
         stood_at: The highest number that it had, where it has forgotten some of that since.
         known_rows: Rows in these, as `rows` counts them.
         stopped: Why nothing of this writer is sent any more; None while it is.
+        is_held_up: Whether frames lie behind one that is damaged and may still be written again, at the last look.
     """
 
     def __init__(self) -> None:
         self.stopped: str | None = None
+        self.is_held_up = False
         self.total_bytes = self._unread_bytes = self._in_flight_bytes = 0
         self._frames_read = self._bytes_read = 0
         self.known_seq: int | None = None
@@ -103,6 +105,7 @@ class WriterLedger:
         """Take over how much there is to read."""
         self._unread_bytes = feed.pending_bytes
         self.total_bytes = feed.total_bytes
+        self.is_held_up = feed.is_held_up
 
     def take(self, batch: Batch) -> None:
         """A batch was read, and is to be sent."""

@@ -151,6 +151,7 @@ async def sync_experiment(
     if why is None and sender.untold:
         name, reason = next(iter(sender.untold.items()))
         why = f"its {name} is not taken: {reason}"
+    why = why or sync.held_up(sender)
     formerly = about.get("formerly")
     away = trouble is not None and trouble.kind == "network" and sender.experiment is None
     report = replace(_report(target, sender, blobs, why), formerly=formerly, away=away)
@@ -269,6 +270,17 @@ class _Sync(BlobObserver):
         self._looked = True
         self.done = await self._target.run_blocking(self._manifest.done_writers)
         return bool(stuck & self.done)
+
+    def held_up(self, sender: Sender) -> str | None:
+        """Say what lies behind a damaged frame that a writer may write again; None where nothing does."""
+        waiting = [name for name in self._names if sender.ledgers[name].is_held_up and name not in self.done]
+        if not waiting:
+            return None
+        size = sum(sender.ledgers[name].pending_bytes for name in waiting)
+        return (
+            f"{size:,} bytes lie behind a damaged frame that the run may write again, if it goes on: sync again "
+            "when it has ended"
+        )
 
     def torn_bytes(self, sender: Sender) -> int:
         """Return how many bytes of writers that are done are no frame, when all that is one was sent."""

@@ -91,6 +91,32 @@ def test_a_journal_is_indexed_once(server: EmbeddedServer, monkeypatch: pytest.M
     assert len(opened) == 1
 
 
+def test_what_lies_behind_a_damaged_frame_of_a_run_that_goes_on_is_told_and_sent_when_it_has_ended(
+    server: EmbeddedServer,
+) -> None:
+    """Its writer may write that frame again; nobody must remove what was not sent."""
+    experiment = Experiment("alice/p/open", dash_root=".dash", echo=False).run.start()
+    for step in range(3):
+        experiment.metrics("train").log(step=step, text="x" * 1000)
+        experiment.flush()
+    (segment,) = Path(experiment.directory, "journal").glob("*.mldj")
+    raw = bytearray(segment.read_bytes())
+    raw[raw.index(b"x" * 1000, raw.index(b"x" * 1000) + 1000) + 500] ^= 1
+    segment.write_bytes(raw)
+    server.start()
+
+    held_up = invoke("sync", ".dash", "--to", server.url)
+    assert held_up.code == 1
+    assert "1 row sent" in held_up.out
+    assert "lie behind a damaged frame that the run may write again, if it goes on" in held_up.err
+    experiment.run.complete()
+
+    sent = invoke("sync", ".dash", "--to", server.url)
+    assert sent.code == 0
+    assert "1 row sent, 1 row already there, 1 frame damaged on this disk" in sent.out
+    assert steps_at(server, "alice/p/open") == [0, 2]
+
+
 def test_a_run_of_local_mode_is_sent_where_it_is_told_to(server: EmbeddedServer) -> None:
     """Without --to it is passed over, and that is said."""
     log_offline(None, "alice/p/local")
