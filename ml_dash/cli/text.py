@@ -5,11 +5,15 @@ from __future__ import annotations
 import codecs
 import contextlib
 import sys
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from ml_dash.query.json_text import json_text
 from ml_dash.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UNNAMED = "(unnamed)"
 """How the metric without a name is shown."""
@@ -126,11 +130,17 @@ class ByteSink(Protocol):
         """Take bytes."""
 
 
-def standard_output() -> ByteSink:
-    """Return standard output for bytes. A terminal gets them with control characters escaped."""
+@contextmanager
+def standard_output() -> Iterator[ByteSink]:
+    """Give standard output for bytes. A terminal gets them with control characters escaped."""
     # what was written as text must come before what goes around that layer
     sys.stdout.flush()
-    return _SafeTerminal(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
+    if not sys.stdout.isatty():
+        yield sys.stdout.buffer
+        return
+    terminal = _SafeTerminal(sys.stdout.buffer)
+    yield terminal
+    terminal.end()
 
 
 class _SafeTerminal:
@@ -142,5 +152,11 @@ class _SafeTerminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(self, data: bytes, /) -> None:
-        lines = self._decoder.decode(data).split("\n")
-        self._out.write("\n".join(map(visible, lines)).encode())
+        self._show(self._decoder.decode(data))
+
+    def end(self) -> None:
+        """Write what is left: the beginning of a character whose end never came."""
+        self._show(self._decoder.decode(b"", final=True))
+
+    def _show(self, text: str) -> None:
+        self._out.write("\n".join(map(visible, text.split("\n"))).encode())

@@ -187,7 +187,8 @@ class Exit:
             for wait in waits:
                 wait.done.wait(max(0.0, wait.left(started, _QUIET_EXIT)))
             late = [wait for wait in waits if not wait.done.is_set() and wait.seconds > _QUIET_EXIT]
-            if late:
+            # A forked child that has logged nothing has nothing to send, however late it learns of that.
+            if any(wait.channel.writer.written_seq for wait in late):
                 logger().warning(
                     "Sending the last rows to %s (%s to go). Ctrl-C leaves at once, and loses nothing: `ml-dash sync` "
                     "sends the rest.",
@@ -240,7 +241,7 @@ class Exit:
             logger().warning(
                 "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
                 delivery.url,
-                _to_go([counters], unsure) if counters.pending > unsure else "the end of the run",
+                _to_go([counters], unsure),
                 shlex.quote(channel.directory),
             )
         if last or unsure or counters.dropped:
@@ -261,7 +262,8 @@ def _watch(late: Collection[_ServerWait], started: float) -> None:
 
 
 def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
-    rows = _several(sum(each.pending for each in counters) - unsure, "row")
+    count = sum(each.pending for each in counters) - unsure
+    rows = _several(count, "row") if count > 0 else "the end of the run"
     files = sum(each.pending_files for each in counters)
     size = sum(each.pending_blob_bytes for each in counters)
     shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")

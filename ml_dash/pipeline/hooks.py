@@ -18,6 +18,7 @@ the script dearer, for ever.) What still can fail: whoever had a function of `os
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import sys
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ml_dash.pipeline.exit import Exit
+
+
+_MAIN = frozenset({"<module>", "_run_module_as_main"})
+"""The outermost function of a main program: of a script or a text, and of ``python -m``."""
 
 
 class Hooks:
@@ -106,6 +111,22 @@ class Hooks:
         failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
         self._end.complete("FAILED" if failed else "COMPLETED")
         self._termination.conclude()
+        _remember_interrupt()
+
+
+def _remember_interrupt() -> None:
+    """Have the process die of SIGINT all the same, where a Ctrl-C that nobody caught has ended its script.
+
+    CPython notes that a Ctrl-C came out of the main program, and forgets it with the next text that is run as code: as
+    making a dataclass does, in a package that our thread was importing at that moment. A shell that runs a loop of
+    scripts would then go on with the next one. There is no way to ask for the note; it is made by any text that raises.
+    """
+    last = getattr(sys, "last_traceback", None)
+    # Not for one that a notebook, or a prompt, has shown long ago.
+    ended = last is not None and last.tb_frame.f_code.co_name in _MAIN and not hasattr(sys, "ps1")
+    if ended and sys.last_type is KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a text of ours
 
 
 def _behind(first: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:

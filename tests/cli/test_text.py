@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from ml_dash.cli.text import (
     duration_text,
     local_time,
     size_text,
+    standard_output,
     value_text,
 )
 from ml_dash.visible import visible
@@ -141,3 +143,20 @@ def test_a_deeply_nested_value_can_be_shown() -> None:
         value = [value]
     assert value_text(value).startswith("[[[[")
     assert "…" in value_text(value)
+
+
+class Terminal(io.TextIOWrapper):
+    """Standard output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_all_bytes_of_what_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces that end anywhere, half a character at the end included; and nothing that it would obey."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", Terminal(raw))
+    with standard_output() as out:
+        for piece in (b"a\xc3", b"\xbc\n\x1b[2J", b"\xff", b"end \xe2\x82"):
+            out.write(piece)
+    assert raw.getvalue().decode() == "aü\n\\x1b[2J\\xffend \\xe2\\x82"

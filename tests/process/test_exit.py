@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,57 @@ def test_a_script_that_logs_one_point_and_ends_at_once_leaves_a_complete_journal
         assert scripts.run(ONE_POINT) == (0, "", "")
         assert scripts.journal().rows() == [{"loss": 0.5}] * count
         assert scripts.journal().ends() == ["COMPLETED"] * count
+
+
+INTERRUPTED = """
+    import os, signal, sys
+    from ml_dash import Experiment
+
+    exp = Experiment("alice/vision/resnet", dash_root=".dash", dash_url={url}).run.start()
+    exp.metrics("train").log(loss=0.5)
+    """
+
+
+@pytest.mark.parametrize("way", ["a signal", "a module", "an error"])
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9"], ids=["local", "server away"])
+def test_a_ctrl_c_that_ends_a_script_is_what_it_dies_of(scripts: Scripts, url: str | None, way: str) -> None:
+    """Also while our thread still imports packages that run text as code, which makes CPython forget it."""
+    begin = INTERRUPTED.format(url=repr(url))
+    script = {
+        "a signal": begin + "os.kill(os.getpid(), signal.SIGINT)\n    while True: pass\n",
+        "a module": """
+    import runpy, sys
+    with open("interrupted.py", "w") as file:
+        file.write(BODY)
+    sys.argv = ["-m", "interrupted"]
+    sys.path.insert(0, ".")
+    runpy._run_module_as_main("interrupted")
+    """.replace("BODY", repr(textwrap.dedent(begin) + "raise KeyboardInterrupt")),
+        "an error": begin + "raise KeyboardInterrupt\n",
+    }[way]
+    env = {"ML_DASH_START_TIMEOUT": "0.1", "ML_DASH_EXIT_TIMEOUT": "1"}
+    finished = scripts.run(script, env=env)
+    assert finished.returncode == -signal.SIGINT, finished.stderr
+    assert scripts.journal().rows() == [{"loss": 0.5}]
+    assert scripts.journal().ends() == ["FAILED"]
+
+
+def test_a_ctrl_c_that_was_shown_long_ago_is_not_what_a_program_dies_of(scripts: Scripts) -> None:
+    """A notebook leaves it where an uncaught one is left."""
+    finished = scripts.run(
+        f"""{ONE_POINT}
+    import sys
+
+    def cell():
+        raise KeyboardInterrupt
+
+    try:
+        cell()
+    except KeyboardInterrupt as error:
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__.tb_next
+    """
+    )
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.interpreters

@@ -126,8 +126,8 @@ def _print(source: FileSource, rows: Sequence[dict[str, Any]], bar: Bar) -> bool
         path = os.path.join(directory, "content")
         _check_present(row)
         source.fetch(row, path, lambda done: bar.show(full_name(row), done, row["sizeBytes"]))
-        with open(path, "rb") as file:
-            shutil.copyfileobj(file, standard_output())
+        with open(path, "rb") as file, standard_output() as out:
+            shutil.copyfileobj(file, out)
     return True
 
 

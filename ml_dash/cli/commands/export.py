@@ -118,7 +118,8 @@ def _write(source: Source, format: Format, output: str) -> int:
     write = write_csv if format is Format.csv else write_jsonl
     place = None if output == "-" else place_at(output)
     if place is None or (place.descriptor == 1 and format is not Format.parquet):
-        return write(source, standard_output())
+        with standard_output() as out:
+            return write(source, out)
     directory = os.path.dirname(place.path)
     if not os.path.isdir(directory):
         raise InvalidArgumentError(f"cannot write to {output!r}: there is no directory {directory!r}")
