@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.tokens import Tokens
 
 # not renewed by use: a browser that was left signed in somewhere is signed out after a month whatever happens there
+_MOST = 100  # sessions that a token may have at once
 _LIFETIME = 30 * 86_400
 
 
@@ -70,6 +71,12 @@ class StoreSessions:
         with self._database.write() as connection:
             # here, not in the background: there is one more to keep, so some may go
             connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_ns <= now))
+            # Nor may one token fill the table: a program that signs in for each page ends its own first sessions.
+            newest = select(SESSIONS.c.hash).where(SESSIONS.c.token_id == who.token_id)
+            newest = newest.order_by(SESSIONS.c.created_ns.desc()).limit(_MOST - 1)
+            connection.execute(
+                delete(SESSIONS).where(SESSIONS.c.token_id == who.token_id, SESSIONS.c.hash.not_in(newest))
+            )
             connection.execute(
                 insert(SESSIONS).values(
                     hash=hash_token(secret),

@@ -158,7 +158,9 @@ class DeviceLogins:
         now = self._clock.time_ns()
         with self._database.write() as connection:
             connection.execute(delete(REQUESTS).where(REQUESTS.c.expires_ns < now - _KEPT_NS))
-            count = connection.execute(select(func.count()).select_from(REQUESTS)).scalar_one()
+            # Those that have run out take nobody's place, though they are kept a while.
+            waiting = select(func.count()).select_from(REQUESTS).where(REQUESTS.c.expires_ns > now)
+            count = connection.execute(waiting).scalar_one()
             if count >= _PENDING_MAX:
                 return False
             connection.execute(

@@ -19,6 +19,7 @@ from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import EXPERIMENTS, SERIES, TAGS, WRITERS
+from ml_dash.server.db.texts import Holds
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
 
@@ -267,7 +268,7 @@ class Experiments:
         if where.status is not None:
             conditions.append(self._has_status(where.status, now))
         texts = [*(where.search or "").split(), *where.texts]
-        conditions += [columns.words.contains(_findable(text), autoescape=True) for text in texts]
+        conditions += [Holds(columns.words, _findable(text)) for text in texts]
         return conditions
 
     def _has_status(self, status: str, now: int) -> ColumnElement[bool]:

@@ -232,6 +232,24 @@ async def test_a_session_ends_after_thirty_days_and_leaves_nothing(
     assert mine["Cookie"].partition("=")[2] not in str(rows)
 
 
+async def test_a_token_has_so_many_sessions_and_the_oldest_make_room(
+    client: Client, tokens: Tokens, clock: Hands, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of others stay."""
+    monkeypatch.setattr("ml_dash.server.accounts.browser_sessions._MOST", 3)
+    other = await signed_in(client, tokens.create("other", {"alice": Scope.READ}).token)
+    token = token_of(tokens)
+    mine = []
+    for _ in range(5):
+        clock.turn(1)
+        mine.append(await signed_in(client, token))
+    clock.turn(1)
+    alive = [(await client.get(f"{API}/whoami", headers=each)).status for each in (other, *mine)]
+    assert alive == [200, 401, 401, 200, 200, 200]
+    with store.database.read() as connection:
+        assert len(connection.execute(SESSIONS.select()).all()) == 4
+
+
 async def test_a_made_up_cookie_is_nothing(client: Client, tokens: Tokens) -> None:
     name = (await signed_in(client, token_of(tokens)))["Cookie"].partition("=")[0]
     headers = {"Cookie": f"{name}={'x' * 43}"}

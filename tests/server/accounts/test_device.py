@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash.server.accounts.device_logins import DeviceLogins, Refusal
+from ml_dash.server.accounts.device_logins import CODE_SECONDS, DeviceLogins, Refusal
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.accounts.token_records import CreatedToken
 from ml_dash.server.accounts.tokens import Tokens
@@ -197,6 +197,17 @@ async def test_logins_under_way_are_bounded(client: Client, monkeypatch: pytest.
     response = await client.post(AUTHORIZE, data={"client_id": "ml-dash"})
     assert response.status == 503
     assert response.headers["Retry-After"]
+
+
+async def test_logins_that_have_run_out_take_nobodys_place(
+    client: Client, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept for an hour, in which strangers could otherwise begin so many that nobody can log in."""
+    monkeypatch.setattr("ml_dash.server.accounts.device_logins._PENDING_MAX", 2)
+    for _ in range(3):
+        await begin(client)
+        await begin(client)
+        clock.turn(CODE_SECONDS + 1)
 
 
 async def test_guessing_device_codes_is_limited(client: Client, clock: Hands) -> None:

@@ -8,7 +8,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine import Dialect
 
 from ml_dash.client.api import Client as ApiClient
 from ml_dash.client.http import AiohttpTransport, close_session
@@ -19,6 +22,7 @@ from ml_dash.server.catalogue import experiments as experiments_module
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.catalogue.records import Description, ExperimentFilter
 from ml_dash.server.db.tables import EXPERIMENTS
+from ml_dash.server.db.texts import Holds
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.server.store import Store
@@ -199,6 +203,17 @@ def test_experiments_are_found_by_what_they_are(client: Client, owner: str) -> N
     assert listed(client, **own, search="100% of_it") == ["d"]
     assert listed(client, **own, search="100_") == []
     assert listed(client, **own, search="'; DROP TABLE experiments; --") == []
+
+
+def test_a_search_compares_stretches_of_memory_in_either_database() -> None:
+    """With LIKE, a long text and a readme that nearly has it cost as much as one has letters times the other."""
+    question = select(EXPERIMENTS.c.id).where(Holds(EXPERIMENTS.c.words, "a%_b"))
+    dialects: dict[str, Dialect] = {"instr": SQLiteDialect(), "strpos": PGDialect()}  # type: ignore[no-untyped-call]
+    for function, dialect in dialects.items():
+        statement = question.compile(dialect=dialect)
+        assert f"{function}(experiments.words, " in str(statement)
+        assert "LIKE" not in str(statement)
+        assert list(statement.params.values()) == ["a%_b"]
 
 
 @pytest.mark.parametrize(
