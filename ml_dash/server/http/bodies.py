@@ -20,6 +20,7 @@ from msgspec import Struct
 from ml_dash.journal.objects import from_msgpack, is_shallow, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
+from ml_dash.server.http.counting import VALUE_BYTES, TooManyValuesError, count_json, count_msgpack
 from ml_dash.server.http.query_args import checked, field_types, invalid
 from ml_dash.shapes import SecretRequest
 
@@ -125,15 +126,31 @@ async def read_object(
         limit: How many bytes the body may have.
         timeout: Seconds for which nothing of it may come.
         permit: Is called with the object before its fields are checked.
-        budget: Covers its bytes; the caller holds it for as long as the object.
+        budget: Covers its bytes, and what is made of them; the caller holds it for as long as the object.
 
     Raises:
         ApiError: 400, 408, 413 or 503.
     """
     raw = bytes(await read_body(request, limit, timeout, budget, may_deflate=False))
-    if len(raw) <= LITTLE_BYTES:
+    is_little = len(raw) <= LITTLE_BYTES
+    # Before it is decoded: that is done by one call, which keeps every thread of the server waiting.
+    count = _counted(request, raw) if is_little else await asyncio.to_thread(_counted, request, raw)
+    if budget is not None:
+        budget.cover(len(raw) + count * VALUE_BYTES)
+    if is_little:
         return _object(request, raw, shape, permit)
     return await asyncio.to_thread(_object, request, raw, shape, permit)
+
+
+def _counted(request: web.Request, raw: bytes) -> int:
+    """Return how many values a body has; ApiError where these are too many, or it is none."""
+    is_msgpack = request.content_type == MSGPACK
+    try:
+        return count_msgpack(raw) if is_msgpack else count_json(raw)
+    except TooManyValuesError as error:
+        raise _invalid(f"the body is not decoded, for {error}: send what is large as a file") from None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise _not_valid("msgpack" if is_msgpack else "JSON") from None
 
 
 def _object(
@@ -146,7 +163,7 @@ def _object(
     try:
         value = from_msgpack(raw) if kind == "msgpack" else json.loads(raw)
     except (ValueError, RecursionError):
-        raise _invalid(f"the body is not valid {kind}: send one object") from None
+        raise _not_valid(kind) from None
     if not isinstance(value, dict):
         raise _invalid(f"the body is a {type(value).__name__}: send one object")
     if not is_shallow([value], _DEPTH_MAX):
@@ -230,6 +247,10 @@ def too_large(limit: int) -> ApiError:
 
 def _stopped(what: str) -> ApiError:
     return ApiError(408, ErrorCode.INVALID, f"{what}: send it again, in one go")
+
+
+def _not_valid(kind: str) -> ApiError:
+    return _invalid(f"the body is not valid {kind}: send one object")
 
 
 def _invalid(message: str) -> ApiError:
