@@ -94,6 +94,7 @@ class RunningServer:
                 runner,
                 connections_max(settings.connections),
                 head_seconds=settings.head_timeout,
+                answer_seconds=settings.body_timeout,
                 access_log=None,  # the metrics count requests; a line for each would be most of the log
                 auto_decompress=False,  # bodies are decompressed in `http.bodies`, within limits
                 keepalive_timeout=75.0,  # longer than proxies keep theirs, so that they do not meet one being closed

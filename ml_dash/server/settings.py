@@ -53,7 +53,7 @@ class ServerSettings:
         file_grace: How long the blob of a deleted file is kept.
         shutdown_timeout: How long a shutdown waits for the requests that were accepted.
         head_timeout: How long a connection may take for the head of its first request.
-        body_timeout: How long a request's body may make no progress.
+        body_timeout: How long a request's body may make no progress, and a client may take nothing of an answer.
     """
 
     host: str = "127.0.0.1"

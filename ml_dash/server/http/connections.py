@@ -9,10 +9,11 @@ object store can open a file.
   whatever is left. So the loop here accepts one at a time, and only while there is room; others wait in the kernel,
   where they cost no descriptor.
 - Where there is no room, the connection goes first that has asked for nothing yet, then the one that has been idle for
-  longest. One in whose request the server is, or to which an answer is on its way, is never closed. So a flood of
-  silent connections delays a new one by as long as it takes to close an old one, and a server all of whose connections
-  are at work goes on when one is done.
-- A connection has ten seconds for the first head of a request. Later ones have aiohttp's keep-alive time.
+  longest, then the one that has taken nothing of its answer for longest, some seconds at least. One in whose request
+  the server is, or that takes its answer, is never closed. So a flood of silent connections delays a new one by as long
+  as it takes to close an old one, and a server all of whose connections are at work goes on when one is done.
+- A connection has ten seconds for the first head of a request. Later ones have aiohttp's keep-alive time. One that asks
+  and asks, and reads nothing, would be at work for ever: it has as long as a body that does not come.
 - What is logged of all this is one line a minute, with a count.
 
 What this does not do: share the room out by address. Behind a proxy all clients have one, and a flood from many
@@ -47,6 +48,8 @@ _BACKLOG = 1024
 _SWEEP_SECONDS = 1.0
 _IDLE_SECONDS = 1.0
 """A connection that was busy this short a time ago may be about to ask again; and its answer may be on its way."""
+_STUCK_SECONDS = 5.0
+"""A connection that has taken nothing of its answer for so long gives its place to others."""
 _FULL_SECONDS = 0.05
 """Between two looks whether there is room, where no connection can be closed."""
 _LOG_SECONDS = 60.0
@@ -85,6 +88,7 @@ class Connections:
         runner: aiohttp's, which has been set up.
         most: How many there may be.
         head_seconds: How long one may take for its first request's head.
+        answer_seconds: How long one may take nothing of an answer.
         **options: Those of aiohttp's `RequestHandler`.
     """
 
@@ -95,6 +99,7 @@ class Connections:
         most: int,
         *,
         head_seconds: float,
+        answer_seconds: float,
         **options: Any,
     ) -> None:
         self._listening = listening
@@ -103,6 +108,7 @@ class Connections:
         self._server = runner.server
         self._most = most
         self._head_seconds = head_seconds
+        self._answer_seconds = answer_seconds
         self._options = options
         self._open: dict[Connection, None] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -179,24 +185,32 @@ class Connections:
         while len(self._open) >= self._most:
             now = asyncio.get_running_loop().time()
             idle = [each for each in self._open if each.is_idle(now)]
+            stuck = [each for each in self._open if now - each.stuck_since >= _STUCK_SECONDS]
             if idle:
                 self._close(min(idle, key=lambda each: (each.has_asked, each.idle_since)))
+            elif stuck:
+                self._close(min(stuck, key=lambda each: each.stuck_since))
             # its descriptor is free a turn later; where all are at work, one of them has to end first
-            await asyncio.sleep(0 if idle else _FULL_SECONDS)
+            await asyncio.sleep(0 if idle or stuck else _FULL_SECONDS)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = asyncio.get_running_loop().time()
             for each in list(self._open):
-                if not each.has_asked and now - each.idle_since > self._head_seconds:
+                each.look(now)
+                is_silent = not each.has_asked and now - each.idle_since > self._head_seconds
+                if is_silent or now - each.stuck_since > self._answer_seconds:
                     self._close(each)
 
     def _close(self, connection: Connection) -> None:
         self.closed(connection)
         if connection.transport is not None:
             connection.transport.abort()
-        self._log("connections that asked for nothing were closed (there may be %d at once)", self._most)
+        self._log(
+            "connections that asked for nothing, or took nothing of an answer, were closed (there may be %d at once)",
+            self._most,
+        )
 
     def _log(self, what: str, *values: object) -> None:
         self._closed_early += 1
@@ -212,21 +226,30 @@ class Connection(web.RequestHandler):
     Attributes:
         has_asked: Whether a whole head of a request has come.
         idle_since: Since when, by the loop's clock, no request is in work; infinite while one is.
+        stuck_since: Since when the client has taken nothing of what is on its way to it; now, where nothing is.
     """
 
-    __slots__ = ("_connections", "has_asked", "idle_since")
+    __slots__ = ("_connections", "_left", "has_asked", "idle_since", "stuck_since")
 
     def __init__(self, connections: Connections, server: web.Server, options: dict[str, Any]) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, **options)
         self._connections = connections
         self.has_asked = False
-        self.idle_since = loop.time()
+        self.idle_since = self.stuck_since = loop.time()
+        self._left = 0
 
     def is_idle(self, now: float) -> bool:
         """Say whether it may be closed: nothing is in work, nothing is on its way to the client, and not just now."""
         sent = self.transport is None or self.transport.get_write_buffer_size() == 0
         return sent and now - self.idle_since >= _IDLE_SECONDS
+
+    def look(self, now: float) -> None:
+        """See whether the client has taken something since the last look."""
+        left = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if not left or left != self._left:
+            self.stuck_since = now
+        self._left = left
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note that it is there."""

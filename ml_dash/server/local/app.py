@@ -104,6 +104,7 @@ async def serve_local(
         runner,
         connections_max(_CONNECTIONS),
         head_seconds=_HEAD_SECONDS,
+        answer_seconds=_BODY_SECONDS,
         access_log=None,
         auto_decompress=False,
     )

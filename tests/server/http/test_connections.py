@@ -110,6 +110,59 @@ def test_connections_that_are_at_work_are_not_closed_for_others(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of descriptors of this kind")
+@contextmanager
+def unread(url: str, count: int) -> Iterator[list[socket.socket]]:
+    """Connections that ask for more than fits on the way to them, and read nothing of it; no token is needed."""
+    asked = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 200
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", port_of(url)))
+            connection.sendall(asked)
+            opened.append(connection)
+        yield opened
+
+
+def test_connections_that_read_none_of_their_answers_take_nobodys_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_dash.server.http.connections._STUCK_SECONDS", 0.1)
+    monkeypatch.setattr("ml_dash.server.http.connections._SWEEP_SECONDS", 0.1)
+    with (
+        EmbeddedServer(data=tmp_path, admin_token=TOKEN, connections=10) as server,
+        unread(server.url, 30),
+    ):
+        for _ in range(5):
+            assert Client(server.url, TOKEN).get("/whoami")["admin"] is True
+
+
+def test_a_connection_may_take_nothing_of_an_answer_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is closed, with room for others or without."""
+    monkeypatch.setattr("ml_dash.server.http.connections._SWEEP_SECONDS", 0.1)
+    with (
+        EmbeddedServer(data=tmp_path, admin_token=TOKEN, body_timeout=1.0) as server,
+        unread(server.url, 3) as opened,
+    ):
+        until(lambda: all(is_reset(each) for each in opened), "an end")
+        assert Client(server.url, TOKEN).get("/whoami")["admin"] is True
+
+
+def is_reset(connection: socket.socket) -> bool:
+    """Whether the other side has let go of it, by what it says to a further request."""
+    connection.setblocking(False)
+    try:
+        connection.send(b"G")
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return False
+
+
 def test_a_server_with_few_descriptors_answers_beside_more_silent_connections(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
