@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.paging import Pages
 from ml_dash.errors import RemoteError
-from ml_dash.protocol import BLOBS_ASKED_MAX
+from ml_dash.protocol import BLOBS_ASKED_MAX, PARTS_MAX
 from ml_dash.query.files import is_checksum
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class BlobClient:
         answer = await self._client.post(self._path(checksum, "upload"), {"sizeBytes": size})
         match answer:
             case {"complete": bool(complete), "partBytes": int(part_bytes), "parts": list(parts)}:
-                if part_bytes > 0 and all(isinstance(part, int) for part in parts):
+                # A list of all parts is made: of a few bytes each it would fill this machine's memory.
+                few = part_bytes > 0 and size <= part_bytes * PARTS_MAX
+                if few and all(isinstance(part, int) for part in parts):
                     return Upload(complete, part_bytes, frozenset(parts))
         raise self._senseless(answer)
 

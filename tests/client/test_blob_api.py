@@ -35,3 +35,10 @@ async def test_a_server_cannot_ask_for_any_other_file_of_this_disk(checksum: obj
 async def test_a_server_lacks_only_what_it_was_asked_about() -> None:
     with pytest.raises(RemoteError, match="makes no sense"):
         await calls({"lacking": ["2" * 64]}).which_missing({ONE: 7})
+
+
+@pytest.mark.parametrize("part_bytes", [-1, 0, 1, 1000])
+async def test_a_server_cannot_ask_for_billions_of_parts(part_bytes: int) -> None:
+    answer = {"complete": False, "partBytes": part_bytes, "parts": []}
+    with pytest.raises(RemoteError, match="makes no sense"):
+        await calls(answer).begin(ONE, 5 << 40)
