@@ -55,9 +55,10 @@ def tail(
     printer = _Printer(
         choice, metrics=bool(metric) or not logs, tracks=not (metric or logs), logs=logs or not metric
     )
-    printer.show_last(index, count)
-    if follow:
-        with contextlib.suppress(KeyboardInterrupt):  # this is how one leaves
+    # From the first line on that is seen, Ctrl-C is how one leaves what follows.
+    with contextlib.suppress(KeyboardInterrupt) if follow else contextlib.nullcontext():
+        printer.show_last(index, count)
+        if follow:
             _follow(index, printer, keep=keep)
     if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
