@@ -224,7 +224,8 @@ class EventQueue:
             if self._column_events:
                 places = (place for place, event in enumerate(taken) if type(event) is ColumnEvent)
                 taken = taken[: next(places, len(taken)) or 1]
-                self._forget_columns(*taken[:1])
+                if taken:
+                    self._forget_columns(taken[0])
             if self._large_bytes:
                 sizes = list(map(len, taken))
                 taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
@@ -235,11 +236,10 @@ class EventQueue:
                 self._large_bytes = 0
         return kept + taken if kept else taken
 
-    def _forget_columns(self, *gone: Event) -> None:
-        for event in gone:
-            if isinstance(event, ColumnEvent):
-                self._column_events -= 1
-                self._column_rows -= event.rows
+    def _forget_columns(self, event: Event) -> None:
+        if isinstance(event, ColumnEvent):
+            self._column_events -= 1
+            self._column_rows -= event.rows
 
     def rest(self) -> bool:
         """Ask to be woken by the next event; False where one is there already."""

@@ -53,7 +53,10 @@ class Table:
             name: several[name] if name in several else _repeated(value, self._count)
             for name, value in given.items()
         }
-        self.times = np.full(self._count, row_time(stamps), np.int64) if times is None else _times(times)
+        # What is the same for all rows takes the memory of one, here and in `_repeated`.
+        self.times = (
+            np.broadcast_to(np.int64(row_time(stamps)), (self._count,)) if times is None else _times(times)
+        )
 
     def write(self, port: Port) -> None:
         """Put all rows."""
@@ -159,11 +162,11 @@ def _repeated(value: Any, count: int) -> Values:
     """Return a column that has the same value in each row."""
     number = fetch(value) if callable(getattr(value, "item", None)) else value
     values = _of_list([number])
-    return values * count if isinstance(values, list) else np.repeat(values, count)
+    return values * count if isinstance(values, list) else np.broadcast_to(values, (count,))
 
 
 def _block_column(name: str, values: npt.NDArray[Any]) -> BlockColumn:
-    code = {"b": "b", "i": "i", "f": "f"}[values.dtype.kind]
+    code = values.dtype.kind
     if isinstance(values, np.ma.MaskedArray) and (mask := np.ma.getmaskarray(values)).any():
         rows = np.flatnonzero(~mask)
         return BlockColumn(name, code, rows, values.data[rows])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
+from typing import Any
 
-import msgpack
 import pytest
 
 from ml_dash.client import paging
 from ml_dash.client.api import Client
 from ml_dash.client.blob_api import BlobClient
-from ml_dash.client.transport import Answer, Body, Stream
+from ml_dash.client.transport import Answer
 from ml_dash.client.view import RemoteView
 from ml_dash.errors import RemoteError
+from tests.client.canned import Canned, packed
 from tests.support.one_server import Call
 from tests.support.view_journals import TRAIN
 
@@ -34,40 +34,24 @@ ROW: dict[str, object] = {
 }
 
 
-class Endless:
+class Endless(Canned):
     """A transport whose every answer says that there is more."""
 
-    url = "https://dash.example.org"
-    is_loopback = False
-
     def __init__(self, entry: Callable[[int], object], cursor: Callable[[int], object]) -> None:
-        self.asked = 0
+        super().__init__()
         self._entry = entry
         self._cursor = cursor
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: bytes | Body | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float,
-    ) -> Answer:
-        self.asked += 1
-        assert self.asked < 1000, "it is asked for ever"
-        data = {"data": [self._entry(self.asked)], "total": 10**9, "hasMore": True, "endIndex": 0}
-        return Answer(
-            200,
-            {"content-type": "application/msgpack"},
-            msgpack.packb({**data, "cursor": self._cursor(self.asked)}),
-        )
+    @property
+    def asked(self) -> int:
+        return len(self.requests)
 
-    def stream(
-        self, path: str, *, query: Mapping[str, str] | None, headers: Mapping[str, str], timeout: float
-    ) -> AbstractAsyncContextManager[Stream]:
-        raise NotImplementedError
+    async def request(self, *where: Any, **what: Any) -> Answer:
+        number = self.asked + 1
+        assert number < 1000, "it is asked for ever"
+        data = {"data": [self._entry(number)], "total": 10**9, "hasMore": True, "endIndex": 0}
+        self.answers.append(packed({**data, "cursor": self._cursor(number)}))
+        return await super().request(*where, **what)
 
 
 def view(line: Endless, call: Call) -> RemoteView:
