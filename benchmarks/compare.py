@@ -353,7 +353,7 @@ def _plot(results: dict[str, Any]) -> None:
     try:
         from benchmarks.plot import plot_bars
     except ImportError:
-        print("No plot: pip install 'ml-dash[plot]'", file=sys.stderr)
+        print("No plot: pip install matplotlib", file=sys.stderr)
         return
     peers = results["peers"]
     panels: dict[str, Callable[[list[dict[str, Any]]], float]] = {

@@ -198,7 +198,7 @@ def _save(results: dict[str, Any]) -> None:
 
         plot_hot_path(results, os.path.join(RESULTS, "hot_path.svg"))
     except ImportError:
-        print("No plot: pip install 'ml-dash[plot]'", file=sys.stderr)
+        print("No plot: pip install matplotlib", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,21 @@ __all__ = [
     "ValueWarning",
 ]
 
+EXTRAS = {
+    "image": "pillow",
+    "keyring": "keyring",
+    "pandas": "pandas",
+    "parquet": "pyarrow",
+    "plot": "matplotlib",
+    "server": "sqlalchemy alembic obstore prometheus-client 'psycopg[binary]'",
+    "torch": "torch",
+    "video": "imageio-ffmpeg pillow",
+}
+"""What `pip install` takes for each extra; a test holds it against pyproject.toml."""
+
+NEWER = "install a newer version of ML-Dash from where this one came from: a clone, a wheel or git, as its README says"
+"""The remedy for what a newer version has written: no line to paste, for the package index's ml-dash is another one."""
+
 
 class MLDashError(Exception):
     """The root of all errors raised by ML-Dash.
@@ -74,12 +89,26 @@ class NotStartedError(MLDashError, RuntimeError):
 
 
 class MissingExtraError(MLDashError, ImportError):
-    """An optional package is needed and not installed."""
+    """An optional package is needed and not installed.
+
+    The message says which packages to install, and never ``ml-dash[…]``: on the public package index that name belongs
+    to another project.
+
+    Args:
+        feature: what needs it, such as ``"to_pandas()"``.
+        package: the package that could not be imported.
+        extra: the extra of this distribution that it belongs to, all packages of which are named.
+    """
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
+        self._arguments = feature, package, extra
         super().__init__(
-            f"{feature} needs the package {package!r}, which is not installed: pip install 'ml-dash[{extra}]'"
+            f"{feature} needs the package {package!r}, which is not installed: pip install {EXTRAS[extra]}"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """Pickle and copy by the arguments, of which the message is made."""
+        return type(self), self._arguments
 
 
 class FileMissingError(MLDashError, FileNotFoundError):

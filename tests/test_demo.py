@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="the demo needs scikit-learn: pip install 'ml-dash[demo]'")
-pytest.importorskip("aiohttp", reason="the demo starts a server: pip install 'ml-dash[server]'")
+pytest.importorskip("sklearn", reason="the demo needs scikit-learn: pip install '.[demo]'")
+pytest.importorskip("aiohttp", reason="the demo starts a server: pip install '.[server]'")
 
 from docs.examples import digits, digits_checks as checks
 from docs.examples.digits_network import Config

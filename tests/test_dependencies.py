@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash.errors import EXTRAS
 from tests.support.project import PROJECT
 
 if sys.version_info >= (3, 11):
@@ -22,6 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     tomllib = pytest.importorskip("tomli")
 
+PROJECT_TABLE = tomllib.loads(Path(PROJECT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROVIDED = packages_distributions()
 SCRIPTS_OWN = {"torch", "secretstorage"}
 """Packages that are only asked for something where they are there; `keyring` brings the second, and the desktop."""
@@ -36,6 +39,41 @@ def test_what_is_imported_is_declared() -> None:
         and not DECLARED.intersection(map(normal, PROVIDED.get(package, [package])))
     }
     assert undeclared == {}
+
+
+def test_what_an_error_tells_to_install_is_what_the_extra_has() -> None:
+    """All extras that users may need; those of developers and of the demo are told by the README alone."""
+    told = {extra: {normal(need) for need in shlex.split(needs)} for extra, needs in EXTRAS.items()}
+    assert told == {
+        extra: {normal(need) for need in needs}
+        for extra, needs in PROJECT_TABLE["optional-dependencies"].items()
+        if extra not in {"demo", "dev", "docs"}
+    }
+    # with the extras of the packages themselves: without its own C library psycopg imports, and then finds none
+    written = " ".join(EXTRAS.values())
+    for needs in PROJECT_TABLE["optional-dependencies"].values():
+        for need in needs:
+            package = re.sub(r"[<>=].*", "", need)
+            assert "[" not in package or package.startswith("ml-dash[") or f"'{package}'" in written
+
+
+def test_nothing_tells_to_install_us_by_our_name() -> None:
+    """On the package index `ml-dash` is another project: a clone, a wheel or git have to be named."""
+    texts = [
+        *(path for name in ("ml_dash", "benchmarks", "docs") for path in Path(PROJECT, name).rglob("*.py")),
+        *Path(PROJECT, "dashboard", "src").rglob("*.ts*"),
+        *Path(PROJECT, "docs").rglob("*.md"),
+        Path(PROJECT, "README.md"),
+    ]
+    by_name = re.compile(
+        r"(?:pip|uv|pipx)3? (?:install|add)[^\n`\"#]*[\s'\"]ml-dash(?![\w/.-]|\[[\w,]+\] @)[^\n]*"
+    )
+    found = {
+        str(path.relative_to(PROJECT)): match.group()
+        for path in texts
+        for match in by_name.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert found == {}
 
 
 def test_what_is_imported_for_types_alone_need_not_be_there() -> None:
@@ -66,12 +104,12 @@ def normal(name: str) -> str:
 
 
 def declared() -> set[str]:
-    with Path(PROJECT, "pyproject.toml").open("rb") as file:
-        project = tomllib.load(file)["project"]
     users = {
-        name: needs for name, needs in project["optional-dependencies"].items() if name not in {"dev", "docs"}
+        name: needs
+        for name, needs in PROJECT_TABLE["optional-dependencies"].items()
+        if name not in {"dev", "docs"}
     }
-    return {normal(need) for needs in (project["dependencies"], *users.values()) for need in needs}
+    return {normal(need) for needs in (PROJECT_TABLE["dependencies"], *users.values()) for need in needs}
 
 
 DECLARED = declared()

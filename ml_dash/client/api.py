@@ -13,6 +13,7 @@ from ml_dash.client.pieces import PieceSender, size_of
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.errors import NEWER
 from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, JSON, MSGPACK, OCTETS, frames_path
 
@@ -295,8 +296,8 @@ class Client:
 
     def _senseless(self, answer: Any) -> NotMlDashError:
         return NotMlDashError(
-            f"{self.url} answers {answer!r:.{_SHOWN}}, which this version of ML-Dash does not understand: "
-            "pip install -U ml-dash, here or there"
+            f"{self.url} answers {answer!r:.{_SHOWN}}, which this version of ML-Dash does not understand: here or "
+            f"there, {NEWER}"
         )
 
 

@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ml_dash.errors import JournalVersionError
+from ml_dash.errors import NEWER, JournalVersionError
 from ml_dash.journal.blocks import (
     POSITION_BYTES,
     TIME_BYTES,
@@ -269,7 +269,7 @@ def decode_segment_header(raw: bytes, path: str) -> SegmentHeader | None:
     if version > FORMAT_VERSION:
         raise JournalVersionError(
             f"{path} has journal format {version}; this version of ML-Dash reads up to {FORMAT_VERSION}. "
-            "Nothing was changed. To read it: pip install -U ml-dash"
+            f"Nothing was changed. To read it, {NEWER}"
         )
     return _segment_fields(version, payload, length)
 

@@ -152,7 +152,7 @@ class MetricBuilder(Part):
         return self._session.view.to_numpy(self._series)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return every row as a data frame; needs the extra ``ml-dash[pandas]``."""
+        """Return every row as a data frame; needs ``pip install pandas``."""
         return self._session.view.to_pandas(self._series)
 
     @property

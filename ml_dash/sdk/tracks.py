@@ -78,7 +78,7 @@ class TrackBuilder(Part):
             end_timestamp: the last time, included.
             columns: only these fields.
             format: ``"json"`` gives ``{"entries": [{"timestamp", fields…}], "count"}``, ``"jsonl"`` a string of
-                lines, ``"parquet"`` bytes (needs the extra ``ml-dash[parquet]``).
+                lines, ``"parquet"`` bytes (needs ``pip install pyarrow``).
         """
         return self._session.view.track(self._topic, start_timestamp, end_timestamp, columns, format)
 

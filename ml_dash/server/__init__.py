@@ -1,1 +1,1 @@
-"""The server: takes frames from clients, keeps them, and answers questions about them (extra ``ml-dash[server]``)."""
+"""The server: takes frames from clients, keeps them, and answers questions about them (extra ``server``)."""

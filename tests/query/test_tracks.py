@@ -192,7 +192,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'ml-dash\[parquet\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install pyarrow"):
         JournalView(str(tmp_path)).track("t", format="parquet")
 
 

@@ -34,8 +34,8 @@ _UNBUILT = b"""<!doctype html>
 <p>They are built when the package is, which needs Node 20 or newer with npm. Everything else works.</p>
 <p>Install them (<a href="https://nodejs.org">nodejs.org</a>), and then:</p>
 <pre>
-make dashboard                          in a clone of the repository
-pip install --force-reinstall ml-dash   elsewhere: a released wheel has the pages
+make dashboard          in a clone of the repository
+pip install DIRECTORY   elsewhere: once more, of that clone; or of a wheel, which has the pages
 </pre>
 <p>Then start this server again.</p>
 </html>

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from ml_dash.errors import NEWER
 from ml_dash.server.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _is_current(connection: Connection, scripts: ScriptDirectory) -> bool:
     if found - known:
         raise DatabaseError(
             f"the database has schema {', '.join(sorted(found - known))}, which is newer than this version of "
-            f"ML-Dash knows ({', '.join(scripts.get_heads())}). Nothing was changed. To use it: "
-            "pip install -U 'ml-dash[server]'"
+            f"ML-Dash knows ({', '.join(scripts.get_heads())}). Nothing was changed. To use it, "
+            f"{NEWER}"
         )
     return found == set(scripts.get_heads())

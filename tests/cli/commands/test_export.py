@@ -489,7 +489,7 @@ def test_without_pyarrow_parquet_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, out, err = invoke("export", "first", "--root", root, "-o", tmp_path / "out.parquet")
     assert (code, out) == (2, "")
-    assert "pip install 'ml-dash[parquet]'" in err
+    assert "pip install pyarrow" in err
     assert not (tmp_path / "out.parquet").exists()
     assert exported(root, "first")
 

@@ -136,10 +136,10 @@ def test_a_journal_of_a_later_version_is_listed_with_the_others(root: Path, newe
     assert code == 1
     assert [line.split()[0] for line in out.splitlines()[1:]] == [*EVERYTHING, "carol/p/newer"]
     assert out.splitlines()[-1].split() == ["carol/p/newer", "UNREADABLE", "-", "-", "-", "-"]
-    assert "pip install -U ml-dash" in err
+    assert "install a newer version" in err
     (record,) = json.loads(invoke("ls", root, "--status", "unreadable", "--json").out)
     assert record["status"] is None
-    assert "pip install" in record["problem"]
+    assert "install a newer version" in record["problem"]
 
 
 def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
