@@ -1,4 +1,8 @@
-"""What ML-Dash says by itself: the logger of the background thread, and warnings about the user's own line."""
+"""What ML-Dash says by itself: the logger of the background thread, warnings about the user's own line, and `say`.
+
+What is wrong, or needs somebody, goes to the logger ``ml_dash``, so that programs can catch it; what is wrong with a
+line of the user's is a warning. What a person at the console wants to see is said, as where a run is.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     import logging
+    from typing import TextIO
 
 _T = TypeVar("_T")
 
@@ -63,3 +68,14 @@ def warn_user(message: str, category: type[Warning]) -> None:
             warnings.warn(message, category, stacklevel=_user_level())
         except Warning:
             logger().getChild("warnings").warning("%s: %s", category.__name__, message)
+
+
+def say(text: str, stream: TextIO | None, *, flush: bool = True) -> None:
+    """Print text on the console; never raises: one that is closed, broken or not there is not the script's concern."""
+    with contextlib.suppress(Exception):  # whatever a foreign stream raises
+        if encoding := getattr(
+            stream, "encoding", None
+        ):  # a console that has no such letters gets them escaped
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+        if stream is not None:  # else `print` would take the standard output
+            print(text, file=stream, flush=flush)

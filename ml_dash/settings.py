@@ -19,6 +19,7 @@ ML_DASH_FLUSH_TIMEOUT       10 s       that `flush()` may wait for a server that
 ML_DASH_SIGTERM_TIMEOUT     0.5 s      that SIGTERM may wait for the journal
 ML_DASH_BUFFER_ENABLED      true       ``false``: every call returns only when it is on disk
 ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the console
+ML_DASH_QUIET               false      ``1``: nothing is printed when a run starts and ends
 ML_DASH_PREFIX              –          the prefix of an experiment that is given none
 ML_DASH_USER                login      the owner of a prefix that names none
 ML_DASH_API_URL             –          the server that ``dash_url=True`` means, see `ml_dash.client.destination`
@@ -66,6 +67,12 @@ class Settings:
     sigterm_timeout: float = 0.5
     buffered: bool = True
     echo: bool = True
+    quiet: bool = False
+
+    @property
+    def speaks(self) -> bool:
+        """Whether a run says where it is, when it starts and ends."""
+        return self.echo and not self.quiet
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -89,6 +96,7 @@ class Settings:
             sigterm_timeout=read.number("ML_DASH_SIGTERM_TIMEOUT", default.sigterm_timeout),
             buffered=read.boolean("ML_DASH_BUFFER_ENABLED", default.buffered),
             echo=read.boolean("ML_DASH_ECHO", default.echo),
+            quiet=read.boolean("ML_DASH_QUIET", default.quiet),
         )
 
 

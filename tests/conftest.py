@@ -59,6 +59,8 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith("ML_DASH_"):
             monkeypatch.delenv(name)
+    # What a run says of itself has tests of its own; elsewhere standard error is empty, or has what the test is about.
+    monkeypatch.setenv("ML_DASH_QUIET", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from rich.text import Text
 from ml_dash.cli.terminal import terminal_lines
 from ml_dash.cli.text import UNNAMED, local_time, value_text
 from ml_dash.journal.sweep import Row
+from ml_dash.query.sparkline import can_draw
 from ml_dash.series import Kind
 from ml_dash.status import RunStatus
 from ml_dash.visible import visible
@@ -47,7 +48,7 @@ class Screen:
     def __init__(self) -> None:
         self.is_terminal = sys.stdout.isatty()
         self.width = shutil.get_terminal_size().columns if self.is_terminal else _UNLIMITED
-        self.draws = _can_write("▁█", sys.stdout.encoding)
+        self.draws = can_draw(sys.stdout.encoding)
         self._console = Console(
             # rich would look at FORCE_COLOR as well, and take `:name:` and `[name]` in messages for its own signs
             force_terminal=self.is_terminal,
@@ -118,14 +119,6 @@ def table(
 def status_style(label: str) -> str:
     """Return the colour in which a status is shown."""
     return _STYLES.get(label, "dim")
-
-
-def _can_write(text: str, encoding: str | None) -> bool:
-    try:
-        text.encode(encoding or "ascii")
-    except (LookupError, UnicodeEncodeError):
-        return False
-    return True
 
 
 # In characters: one long name must not push all other rows out of the window.

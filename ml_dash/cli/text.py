@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from ml_dash.query.json_text import json_text
+from ml_dash.query.times import DURATIONS, NANOSECONDS
 from ml_dash.visible import visible
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ _DEEPEST = 20
 # The keys of what stands for a value that could not be stored (see `ml_dash.values.pack`).
 _MARK = frozenset({"__repr__", "__type__"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_SECOND = 1_000_000_000
-# No months and years, which have no fixed length.
-_DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def value_text(value: Any, *, exact: bool = False, depth: int = 0) -> str:  # noqa: PLR0911 - one a kind of value
@@ -77,31 +75,15 @@ def count_text(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def duration_text(nanoseconds: int) -> str:
-    """Return a duration by its two largest units: ``24 ms``, ``3.2 s``, ``2 min 5 s``, ``3 d 4 h``."""
-    seconds = max(nanoseconds, 0) / _SECOND
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    rest = int(seconds)
-    parts: list[str] = []
-    for length, unit in _DURATIONS:
-        count, rest = divmod(rest, length)
-        if count or parts:
-            parts.append(f"{count} {unit}")
-    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
-
-
 def age_text(time_ns: int, now_ns: int) -> str:
     """Return how long ago something was; what is over a month old, or yet to come, is given by its date."""
-    seconds = (now_ns - time_ns) // _SECOND
+    seconds = (now_ns - time_ns) // NANOSECONDS
     # A clock that differs, as on a network disk, makes the future possible.
     if not 0 <= seconds < 30 * 86_400:
         return local_time(time_ns)
     if seconds < 2:
         return "just now"
-    length, unit = next(each for each in _DURATIONS if seconds >= each[0])
+    length, unit = next(each for each in DURATIONS if seconds >= each[0])
     return f"{seconds // length} {unit} ago"
 
 

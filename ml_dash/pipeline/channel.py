@@ -32,6 +32,7 @@ from ml_dash.pipeline.durability import BlobDurability, DiskHealth
 from ml_dash.pipeline.queue import Event, EventQueue
 from ml_dash.pipeline.side_files import SideFiles
 from ml_dash.pipeline.turns import Turns
+from ml_dash.query.highlights import Highlights
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import pack_plain
 
@@ -68,12 +69,13 @@ class _Batch:
             return False
         return True
 
-    def write_next(self, writer: JournalWriter) -> bool:
-        """Write the next frame; whether all are written then."""
+    def write_next(self, writer: JournalWriter, highlights: Highlights) -> bool:
+        """Write the next frame, and note what is worth telling of it; whether all are written then."""
         # An append that was interrupted may have written its frame all the same.
         left = (self.frames or [])[writer.written_seq - self.after :]
         if left:
             writer.append(left[0])
+            highlights.add(left[0])
         return len(left) < 2
 
     def salvaged(self, series: Sequence[Series], frame_bytes: int) -> tuple[list[list[Block]], int]:
@@ -140,6 +142,7 @@ class Channel:
         # script may log in the middle.
         self._lock = threading.RLock()
         self._batcher = Batcher()
+        self.highlights = Highlights()
         self._control: list[bytes] = []
         self.health = DiskHealth(self.journal, self.queue, self.clock)
         self._batch: _Batch | None = None
@@ -369,7 +372,7 @@ class Channel:
 
     def _write(self, batch: _Batch) -> bool:
         try:
-            is_last = batch.write_next(self.writer)
+            is_last = batch.write_next(self.writer, self.highlights)
         except ValueError:
             self._salvage(batch)
             return True

@@ -52,6 +52,7 @@ class _Registry(Protocol):
     def open_channels(self) -> Collection[Channel]: ...
     def flush(self, channel: Channel, timeout: float | None = None) -> bool: ...
     def end_runs(self, status: str) -> None: ...
+    def tell_ends(self) -> None: ...
     def hang_up(self, timeout: float) -> None: ...
     def end_worker(self, timeout: float) -> None: ...
 
@@ -79,6 +80,10 @@ class Exit:
         self._waited = 0.0  # seconds that exit has waited so far
         self._told: dict[Channel, Counters] = {}
 
+    def told(self, channel: Channel) -> None:
+        """Note that the user knows what is pending of a channel now: it is told again only where it changes."""
+        self._told[channel] = channel.counters()
+
     def time_left(self, channel: Channel) -> float:
         """Return the seconds that exit may still wait for a channel's disk."""
         return max(0.0, channel.settings.exit_timeout - self._waited)
@@ -102,6 +107,7 @@ class Exit:
         """End the runs that are still open, flush, and let go of servers and threads: no thread logs any more."""
         self._registry.end_runs(status)
         self.drain(_LAST_WORD)
+        self._registry.tell_ends()
         with contextlib.suppress(KeyboardInterrupt):  # then connections are closed with a complaint
             self._hang_up()
 

@@ -51,6 +51,9 @@ class OpenRun(Protocol):
     def forked(self) -> None:
         """Forget, in a forked child, what belongs to the parent."""
 
+    def tell_end(self) -> None:
+        """Say how the run went, if it has ended and has not said so; never raises."""
+
     @property
     def is_forsaken(self) -> bool:
         """Whether nothing is left in the script by which it could be ended, or logged to."""
@@ -342,6 +345,15 @@ class Runtime:
                 run.end(status)
             except Exception:  # noqa: BLE001 - a warning that is an error, in one run, must not stop the others
                 logger().exception("A run could not be ended; its rows are written all the same.")
+
+    def tell_ends(self) -> None:
+        """Have the runs say how they went that have not said so."""
+        for run in tuple(self._handles):
+            run.tell_end()
+
+    def told(self, channel: Channel) -> None:
+        """Note that the user knows what is pending of a channel now."""
+        self._exit.told(channel)
 
     def hang_up(self, timeout: float) -> None:
         """Close the connections to servers, waiting at most `timeout` seconds."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 NANOSECONDS = 1_000_000_000
 """In a second."""
 
+# No months and years, which have no fixed length.
+DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+"""Seconds of the units in which durations are told, and their names."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SPLIT_FROM = 2**30 * NANOSECONDS
 
@@ -21,6 +25,22 @@ def iso_time(time_ns: int) -> str:
     # datetime.fromtimestamp refuses times before 1970 on Windows; adding to the epoch does not.
     time = _EPOCH + timedelta(microseconds=time_ns // 1000)
     return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def duration_text(nanoseconds: int) -> str:
+    """Return a duration by its two largest units: ``24 ms``, ``3.2 s``, ``2 min 5 s``, ``3 d 4 h``."""
+    seconds = max(nanoseconds, 0) / NANOSECONDS
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    rest = int(seconds)
+    parts: list[str] = []
+    for length, unit in DURATIONS:
+        count, rest = divmod(rest, length)
+        if count or parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
 
 
 def iso_times(times: npt.NDArray[np.int64]) -> list[str]:

@@ -16,6 +16,7 @@ from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
+from ml_dash.sdk.narration import page_url
 from ml_dash.sdk.params import ParametersBuilder
 from ml_dash.sdk.run import Run, RunManager
 from ml_dash.sdk.session import Session
@@ -46,7 +47,8 @@ class Experiment:
         dash_url: the server's URL, or True for the default one; None keeps everything on this machine.
         dash_root: directory of the local journals; None keeps a journal only until the server has it.
         description: a synonym of `readme`.
-        echo: whether `log` prints on the console; default: the environment's ``ML_DASH_ECHO``.
+        echo: whether `log` prints on the console, and the run says where it is when it starts and ends; default: the
+            environment's ``ML_DASH_ECHO``.
         overflow: at a full queue ``"block"`` the caller or ``"drop"`` the row and count it.
 
     Raises:
@@ -179,6 +181,11 @@ class Experiment:
     def url(self) -> str | None:
         """The server that the experiment is sent to; None in local mode."""
         return self._session.destination.url
+
+    @property
+    def page(self) -> str | None:
+        """The address of the experiment's page at its server; None in local mode, where `ml-dash ui` shows it."""
+        return page_url(self.url, self.prefix)
 
     @property
     def directory(self) -> str:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.log import say
 from ml_dash.query.logs import level_name
 from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
@@ -88,14 +89,11 @@ def _echo(level: str, message: str, metadata: dict[str, Any]) -> None:
     """Print a message on the console; a console that is closed or broken is not the training loop's concern."""
     # Errors to standard error, flushed: they must be seen even if the process dies next.
     is_error = level in {"error", "fatal"}
-    stream = sys.stderr if is_error else sys.stdout
     try:
         line = f"[{level}] {message}" + "".join(f" {key}={_shown(item)}" for key, item in metadata.items())
-        if getattr(stream, "encoding", None):  # a console that has no such letters gets them escaped
-            line = line.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
-        print(line, file=stream, flush=is_error)
     except Exception:  # noqa: BLE001 - a broken __str__ must not stop the training loop
         return
+    say(line, sys.stderr if is_error else sys.stdout, flush=is_error)
 
 
 def _shown(value: Any, depth: int = 0) -> str:

@@ -33,6 +33,7 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
+from ml_dash.sdk.narration import Narration
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
 from ml_dash.spawning import is_last_thread
@@ -65,6 +66,7 @@ class Run:
         self._is_placed = False  # whether the start is known to be behind what the server had
         self.is_open = False
         self._blocks = Blocks()
+        self._narration = Narration(session)
         self._renew()
         # In this list a run that has ended is kept, too: the runtime only knows it weakly, and tells it of a fork.
         session.on_fork.append(self._renew)
@@ -109,7 +111,13 @@ class Run:
             opens = self._begin()
             if opens:
                 self._blocks.started_by_hand()
-            return opens
+        return self._narrated(opens)
+
+    def _narrated(self, opens: bool) -> bool:
+        """Say where the run is that was opened, if it was; without the lock, for a console may take its time."""
+        if opens:
+            self._narration.begin()
+        return opens
 
     def beat(self) -> None:
         """Leave a sign of life in the journal."""
@@ -164,7 +172,7 @@ class Run:
         with self._lock:  # the last block may be left meanwhile
             opens = self._begin()
             self._blocks.enter(opens=opens)
-            return opens
+        return self._narrated(opens)
 
     def leave(self, verdict: Verdict) -> bool:
         """Leave a block, in its own context; True where `finish_blocks` has to see to what that brings about."""
@@ -201,6 +209,13 @@ class Run:
                 finally:  # after Ctrl-C in the middle of it, too
                     if not self.is_open:
                         RUNTIME.closed(self)
+                if not self.is_open:
+                    self._narration.end()
+
+    def tell_end(self) -> None:
+        """Say how the run went, at the interpreter's exit, if it has ended and has not said so."""
+        if not self.is_open:
+            self._narration.end(at_exit=True)
 
     @property
     def is_forsaken(self) -> bool:

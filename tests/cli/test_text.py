@@ -13,7 +13,6 @@ from hypothesis import given, strategies as st
 from ml_dash.cli.text import (
     age_text,
     count_text,
-    duration_text,
     local_time,
     size_text,
     standard_output,
@@ -81,25 +80,6 @@ def test_values_are_shown_on_one_line() -> None:
 def test_sizes_have_three_digits(size: int, text: str) -> None:
     """And the unit in which that is so."""
     assert size_text(size) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0 ms"),
-        (0.0241, "24 ms"),
-        (3.21, "3.2 s"),
-        (60, "1 min"),
-        (125, "2 min 5 s"),
-        (3600, "1 h"),
-        (3605, "1 h"),
-        (4320, "1 h 12 min"),
-        (3 * 86_400 + 4 * 3600 + 59, "3 d 4 h"),
-    ],
-)
-def test_durations_have_two_units(seconds: float, text: str) -> None:
-    """The third says nothing any more."""
-    assert duration_text(int(seconds * SECOND)) == text
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ class Scripts:
             "HOME": str(home),
             "PYTHONPATH": str(PROJECT),  # this tree, whichever one is installed
             "PYTHONFAULTHANDLER": "1",
+            "ML_DASH_QUIET": "1",  # what a run says of itself has tests of its own
             **environ,
         }
         self._count = 0

@@ -16,6 +16,7 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import leaf_columns
+from ml_dash.query.sparkline import sparkline
 from ml_dash.query.stats import SeriesStats
 from ml_dash.series import Series
 from ml_dash.visible import visible
@@ -150,8 +151,6 @@ class _Layout:
         drawn.append("\n")
 
 
-_BARS = "▁▂▃▄▅▆▇█"
-_ASCII_BARS = "_.-~=+*#"
 # What is summed up is this part of the values: so the sum of any number of the largest ones is finite.
 _PART = 2.0**-64
 
@@ -187,13 +186,7 @@ class Sparkline:
 
     def draw(self, width: int, *, ascii_only: bool = False) -> str:
         """Return the line, at most this wide; a part without finite numbers is a space."""
-        bars = _ASCII_BARS if ascii_only else _BARS
-        means = self._means(min(width, self.parts))
-        known = [mean for mean in means if not math.isnan(mean)]
-        if not known:
-            return ""
-        lowest, highest = min(known), max(known)
-        return "".join(" " if math.isnan(mean) else bars[_level(mean, lowest, highest)] for mean in means)
+        return sparkline(self._means(min(width, self.parts)), ascii_only=ascii_only)
 
     def _means(self, parts: int) -> list[float]:
         import numpy as np
@@ -202,11 +195,3 @@ class Sparkline:
         sums = np.bincount(wider, self._sums, parts).tolist()
         counts = np.bincount(wider, self._counts, parts).tolist()
         return [total / count if count else math.nan for total, count in zip(sums, counts, strict=True)]
-
-
-def _level(value: float, lowest: float, highest: float) -> int:
-    if highest == lowest:
-        return 0
-    # halves, for the difference of the largest floats is infinite
-    share = (value / 2 - lowest / 2) / (highest / 2 - lowest / 2)
-    return min(int(share * len(_BARS)), len(_BARS) - 1)

@@ -26,7 +26,6 @@ from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import (
     age_text,
     count_text,
-    duration_text,
     local_time,
     print_json,
     size_text,
@@ -36,7 +35,7 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows
 from ml_dash.query.files import FilesReader, full_name
 from ml_dash.query.row_source import read_params
-from ml_dash.query.times import iso_time
+from ml_dash.query.times import duration_text, iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.visible import visible
 

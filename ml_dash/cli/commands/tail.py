@@ -14,12 +14,13 @@ from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import damage_of, open_index, report_damage, status_label, status_of
 from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
 from ml_dash.cli.terminal import plain_text
-from ml_dash.cli.text import complain, duration_text
+from ml_dash.cli.text import complain
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows, rows_of
 from ml_dash.query.runs import WriterRuns, writer_runs
+from ml_dash.query.times import duration_text
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 

@@ -1,0 +1,39 @@
+"""A course of numbers as a line of characters."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BARS = "▁▂▃▄▅▆▇█"
+_ASCII_BARS = "_.-~=+*#"
+
+
+def sparkline(values: Sequence[float], *, ascii_only: bool = False) -> str:
+    """Return a character a value, the highest for the largest; a space for NaN; empty where all are NaN."""
+    bars = _ASCII_BARS if ascii_only else BARS
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return ""
+    lowest, highest = min(known), max(known)
+    return "".join(" " if math.isnan(value) else bars[_level(value, lowest, highest)] for value in values)
+
+
+def can_draw(encoding: str | None) -> bool:
+    """Whether a stream of this encoding takes the characters of sparklines."""
+    try:
+        BARS.encode(encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _level(value: float, lowest: float, highest: float) -> int:
+    if highest == lowest:
+        return 0
+    # halves, for the difference of the largest floats is infinite
+    share = (value / 2 - lowest / 2) / (highest / 2 - lowest / 2)
+    return min(int(share * len(BARS)), len(BARS) - 1)
