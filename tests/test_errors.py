@@ -10,7 +10,6 @@ import os
 import pickle
 import re
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,11 +29,11 @@ from ml_dash import (
     NotStartedError,
     errors,
 )
-from ml_dash.journal.frame import MAGIC, SEGMENT_HEADER, encode_segment_header, segment_name
+from ml_dash.journal.frame import encode_segment_header, segment_name
+from tests.support.journals import WRITER, later_version
 from tests.support.scripts import python
 
 ERRORS = [name for name in errors.__all__ if not name.endswith("Warning")]
-WRITER = "0123456789abcdef-1f-89abcdef"
 
 
 def drawn_tree() -> dict[str, tuple[str, str | None]]:
@@ -254,14 +253,6 @@ def test_a_run_goes_on_beside_a_journal_of_a_later_version(root: str) -> None:
 
     path.unlink()
     assert Experiment("a/b/c", dash_root=root).logs.read()["total"] == 1
-
-
-def later_version(header: bytes) -> bytes:
-    """The header of a segment with version 2, and a right checksum."""
-    _, _, length, _ = SEGMENT_HEADER.unpack_from(header)
-    payload = header[SEGMENT_HEADER.size :]
-    start = SEGMENT_HEADER.pack(MAGIC, 2, length, 0)[:8]
-    return SEGMENT_HEADER.pack(MAGIC, 2, length, zlib.crc32(start + payload)) + payload
 
 
 # --- bad disks

@@ -58,6 +58,9 @@ class JournalView(RowView[JournalIndex]):
         self._told: set[tuple[str, int]] = set()
         self._files = FilesReader()
 
+    def __repr__(self) -> str:
+        return f"JournalView({self._directory!r})"
+
     def refresh(self) -> None:
         """Take in what was written since the last look. Every question does so by itself."""
         with self.reading():

@@ -31,9 +31,13 @@ def can_draw(encoding: str | None) -> bool:
     return True
 
 
-def _level(value: float, lowest: float, highest: float) -> int:
+def height(value: float, lowest: float, highest: float) -> float:
+    """Return where a finite value lies between two others, from 0 to 1; 0 where these are the same."""
     if highest == lowest:
-        return 0
+        return 0.0
     # halves, for the difference of the largest floats is infinite
-    share = (value / 2 - lowest / 2) / (highest / 2 - lowest / 2)
-    return min(int(share * len(BARS)), len(BARS) - 1)
+    return (value / 2 - lowest / 2) / (highest / 2 - lowest / 2)
+
+
+def _level(value: float, lowest: float, highest: float) -> int:
+    return min(int(height(value, lowest, highest) * len(BARS)), len(BARS) - 1)

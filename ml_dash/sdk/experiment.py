@@ -103,6 +103,11 @@ class Experiment:
     def __repr__(self) -> str:
         return f"Experiment({self.prefix!r}, {self.run.status or 'not started'})"
 
+    def _repr_html_(self) -> str:
+        from ml_dash.sdk.notebook import experiment_html
+
+        return experiment_html(self._session)
+
     def __reduce__(self) -> tuple[Callable[..., Experiment], tuple[dict[str, Any]]]:
         """Pickle as the same experiment, not started: a spawned process starts it for itself."""
         return rebuild, (self._arguments,)

@@ -59,8 +59,10 @@ class MetricBuilder(Part):
         self.buffer = MetricBuffer(session, metric.buffered, *steps, "buffer")
         self.summary_cache = SummaryCache(session, metric.cached, *steps, "summary_cache")
 
-    def __repr__(self) -> str:
-        return f"<metric {self._metric.name!r} of {self._session.prefix!r}>"
+    def _repr_html_(self) -> str:
+        from ml_dash.sdk.notebook import metrics_html
+
+        return metrics_html(self._session, self._metric.name, is_one=True)
 
     def log(self, /, **data: Any) -> MetricBuilder:
         """Log one row.
@@ -248,8 +250,10 @@ class MetricsManager(Part):
             self.__call__ = functools.lru_cache(maxsize=None)(builders.named)
         self.buffer = BufferManager(session, lambda name: builders[name].buffer, builders.buffers)
 
-    def __repr__(self) -> str:
-        return f"<metrics of {self._session.prefix!r}>"
+    def _repr_html_(self) -> str:
+        from ml_dash.sdk.notebook import metrics_html
+
+        return metrics_html(self._session)
 
     def log(self, /, **data: Any) -> MetricBuilder:
         """Log a row to each group, or to the unnamed metric.

@@ -21,6 +21,11 @@ class ParametersBuilder(Part):
         super().__init__(session, "params")
         self._port = session.port(Kind.PARAMS, None)
 
+    def _repr_html_(self) -> str:
+        from ml_dash.sdk.notebook import params_html
+
+        return params_html(self._session)
+
     def set(self, /, **values: Any) -> ParametersBuilder:
         """Set parameters, merging them with those that are set already.
 

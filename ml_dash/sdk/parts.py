@@ -30,6 +30,12 @@ class Part:
         self._hold = session.holders.hold()
         self._steps = steps
 
+    def __repr__(self) -> str:
+        path = "".join(
+            step if type(step) is str and not at else _step_text(step) for at, step in enumerate(self._steps)
+        )
+        return f"<exp.{path} of {self._session.prefix!r}>"
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Copy and pickle as the same part of the experiment's copy, which is not started."""
         return part, (self._session.holders.experiment, *self._steps)
@@ -44,3 +50,15 @@ def part(experiment: Any, *steps: Step) -> Any:
         else:
             found = found(*step) if isinstance(step, tuple) else found(**step)
     return found
+
+
+def _step_text(step: Step) -> str:
+    """Return a step as it is written in code; of what need not be short, or would be waited for, only the name."""
+    if isinstance(step, str):
+        return f".{step}"
+    if isinstance(step, tuple):
+        return f"({', '.join(map(repr, step))})"
+    given = {name: value for name, value in step.items() if value is not None}
+    path = [repr(given.pop("path"))] if isinstance(given.get("path"), str) else []
+    named = [f"{name}={value!r}" if isinstance(value, str) else f"{name}=…" for name, value in given.items()]
+    return f"({', '.join([*path, *named])})"

@@ -93,6 +93,9 @@ class TrackSlice:
     def __init__(self, entries: list[dict[str, Any]]) -> None:
         self.entries = entries
 
+    def __repr__(self) -> str:
+        return f"<TrackSlice of {len(self.entries)} entries>"
+
     def __len__(self) -> int:
         return len(self.entries)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ml_dash.journal.blocks import Block, Column, block_rows
 from ml_dash.journal.disk import SegmentFile
-from ml_dash.journal.frame import encode_frame, encode_segment_header, segment_name
+from ml_dash.journal.frame import MAGIC, SEGMENT_HEADER, encode_frame, encode_segment_header, segment_name
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
 
@@ -144,3 +145,11 @@ def read_everything(index: JournalIndex) -> dict[Series, Rows]:
         for series in index.series(kind)
     }
     return {series: rows for series, rows in found.items() if rows}
+
+
+def later_version(header: bytes) -> bytes:
+    """The header of a segment with version 2, and a right checksum."""
+    _, _, length, _ = SEGMENT_HEADER.unpack_from(header)
+    payload = header[SEGMENT_HEADER.size :]
+    start = SEGMENT_HEADER.pack(MAGIC, 2, length, 0)[:8]
+    return SEGMENT_HEADER.pack(MAGIC, 2, length, zlib.crc32(start + payload)) + payload
