@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="the demo needs scikit-learn: pip install '.[demo]'")
 pytest.importorskip("aiohttp", reason="the demo starts a server: pip install '.[server]'")
 
 from docs.examples import digits, digits_checks as checks
@@ -75,6 +74,26 @@ def running(directory: Path) -> list[str]:
     return [line for line in listed.stdout.splitlines() if str(directory) in line]
 
 
+# --- The small example
+
+SMALL = Path(DEMO).with_name("small.py")
+
+
+def test_the_small_example_is_small_and_learns_and_says_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty-five lines, and what they logged."""
+    monkeypatch.delenv("ML_DASH_QUIET")
+    done = subprocess.run([sys.executable, SMALL], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert len(SMALL.read_text().splitlines()) <= 25
+    first, *_ = done.stderr.splitlines()
+    assert (done.stdout, first) == ("", "ml-dash: demo/small/first")
+    run = Experiment("demo/small/first", dash_root=tmp_path / ".dash")
+    assert run.params.get() == {"rate": 0.5, "batch_size": 64}
+    assert run.metrics("train").read()["total"] == 1000
+    assert run.metrics("test").stats()["fields"]["accuracy"]["max"] > 0.9
+
+
 # --- The whole of it
 
 
@@ -90,7 +109,10 @@ def test_the_short_form_passes_and_what_it_names_at_the_end_works(tmp_path: Path
     assert finished.returncode == 0, output + finished.stderr
     # What is said there is what the client says of the server, and nothing else.
     assert all("http://127.0.0.1:" in line for line in finished.stderr.splitlines()), finished.stderr
-    assert output.count("is killed (SIGKILL)") == 2
+    product, promise = output.split("Now what it promises:")
+    assert re.search(r"0\.02 +0\.\d{4} +0\.8\d{3}\n +0\.5 +0\.\d{4} +0\.9\d{3}\n", product)
+    assert "kill" not in product
+    assert promise.count("is killed (SIGKILL)") == 2
     assert "each of 1,602 is there" in output
     assert "each row of the journal exactly once, and no other" in output
     assert "pending + 0 dropped" in output

@@ -1,18 +1,20 @@
-"""Train a classifier of handwritten digits, kill its server and itself on the way, and check that nothing is missing.
+"""Train on handwritten digits, compare two runs; then kill a server and a training, and check that nothing is missing.
 
     make demo                 a few thousand steps
     make demo ARGS=--short    half of them
     make demo ARGS=--serve    leaves the dashboard open at the end, as it is where somebody looks on
 
-The training runs in a process of its own, and logs to a server, which runs in another. At a third of the steps the
-server is killed (SIGKILL, the worst that can happen to it). At half of them the training is killed, too; a second
-process goes on from the last checkpoint. At two thirds the server is started again, with what it had. In the end
-everything is read back, from the journal on disk and from the server, and held against a plain file, to which the
-training wrote each step before it logged it. Last of all, the dashboard shows the run.
+First the small training of `small.py` runs twice, with two learning rates, and both are compared. That is the product.
 
-`train` is what a training script with ML-Dash looks like. Below it is what kills and checks, which a training script
-does not need. The network is in `digits_network.py`, in plain numpy; the checks are in `digits_checks.py`, the
-processes in `digits_processes.py`.
+Then its promise. A larger training runs in a process of its own, and logs to a server, which runs in another. At a
+third of the steps the server is killed (SIGKILL, the worst that can happen to it). At half of them the training is
+killed, too; a second process goes on from the last checkpoint. At two thirds the server is started again, with what it
+had. In the end everything is read back, from the journal on disk and from the server, and held against a plain file, to
+which the training wrote each step before it logged it. Last of all, the dashboard shows all of it.
+
+`train` is what a training script with checkpoints looks like; the short one is `small.py`. Below it is what kills and
+checks, which a training script does not need. The network is in `digits_network.py`, in plain numpy; the checks are in
+`digits_checks.py`, the processes in `digits_processes.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from docs.examples import digits_checks as checks
 from docs.examples.digits_dashboard import Dashboard
 from docs.examples.digits_files import check_files, picture_of, save_files
 from docs.examples.digits_network import SHORT, Config, Data, Network, learning_rate, steps_per_epoch
-from docs.examples.digits_processes import Children, Server, Training, sync
+from docs.examples.digits_processes import Children, Server, Training, sync, train_small
 from docs.examples.digits_witness import Attempt, Witness
 from ml_dash import Experiment
 from ml_dash.errors import MLDashError
@@ -96,7 +98,9 @@ def train(prefix: str, root: str, url: str, config: Config, attempt: int) -> Non
         exp.log("Training done", metadata=on_test, steps=step)
 
 
-# --- The kills, and what is found afterwards
+# --- The comparison, the kills, and what is found afterwards
+
+_RATES = "0.02", "0.5"
 
 
 class Demo:
@@ -112,7 +116,9 @@ class Demo:
         self._serve = serve
         self._began = time.monotonic()
         self._config = SHORT if short else Config()
-        self._prefix = f"demo/digits/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}"
+        self._name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}"
+        self._prefix = f"demo/digits/{self._name}"
+        self._small = {rate: f"demo/small/{self._name}/rate-{rate}" for rate in _RATES}
         self._options = [f"--root={root}", f"--prefix={self._prefix}", *(["--short"] if short else [])]
         self._root = root
         self._journal = Experiment(self._prefix, dash_root=root)  # never started here: to read is enough
@@ -121,6 +127,8 @@ class Demo:
     def run(self) -> None:
         """Train, kill, resume, check and tell."""
         os.makedirs(self._directory)
+        with Children() as children:
+            self._compare(children)
         token_path = os.path.join(self._directory, "server.token")
         token = os.environ["ML_DASH_TOKEN"] = make_token(token_path)  # for the training, and for reading here
         with Children() as children:
@@ -145,6 +153,19 @@ class Demo:
         self._tell_where(server, token_path)
         with Children() as children:
             self._show(children)
+
+    def _compare(self, children: Children) -> None:
+        """Train the small example with two learning rates, and hold the runs side by side."""
+        self._tell("docs/examples/small.py trains on handwritten digits, with two learning rates.")
+        for rate, prefix in self._small.items():
+            train_small(children, rate, prefix, self._root)
+        print(f"\n  {'rate':<6}{'last loss':>10}{'best accuracy on unseen digits':>34}")
+        for rate, prefix in self._small.items():
+            run = Experiment(prefix, dash_root=self._root)
+            accuracy = run.metrics("test").stats()["fields"]["accuracy"]["max"]
+            loss = run.metrics("train").stats()["fields"]["loss"]["last"]
+            print(f"  {rate:<6}{loss:>10.4f}{accuracy:>34.4f}")
+        print("\nThat is what it is for. Now what it promises:\n", flush=True)
 
     def _train_and_kill(self, children: Children, server: Server) -> tuple[checks.Kill, checks.Outage]:
         """Return how the first training was killed, and when the server was away."""
@@ -234,14 +255,17 @@ class Demo:
         in_root = "" if self._root == ".dash" else f" {shlex.quote(self._root)}"
         dashboard = Dashboard(children, self._root, self._directory)
         steps = self._config.epochs * steps_per_epoch(self._config)
-        print(f"\nThe dashboard has the run; {dashboard.check(self._prefix, steps)}.")
+        print(f"\nThe dashboard has all runs; {dashboard.check(self._prefix, steps)}.")
         if self._serve:
-            print(f"It stays open until Ctrl-C:\n  {dashboard.address()}", flush=True)
-            dashboard.wait()
+            print(f"It stays open until Ctrl-C:\n  {dashboard.address()}")
         else:
-            address, _, _ = dashboard.address().partition("#")
-            print(f"It was at {address}experiments/{self._prefix}, and opens again by")
-            print(f"  {command()} ui{in_root}")
+            print(f"It opens by\n  {command()} ui{in_root}")
+        base = dashboard.address().partition("#")[0] if self._serve else ""
+        both = "&".join(f"e={prefix}" for prefix in self._small.values())
+        print(f"In it, the two small runs compared:\n  {base or '/'}compare?{both}")
+        print(f"and the one that was killed:\n  {base or '/'}experiments/{self._prefix}", flush=True)
+        if self._serve:
+            dashboard.wait()
 
 
 def make_token(path: str) -> str:

@@ -139,8 +139,8 @@ class Training:
     """
 
     def __init__(self, children: Children, directory: str, options: Sequence[str], attempt: int) -> None:
-        # The matrices are small: threads would mostly wait for each other.
-        environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        # The matrices are small: threads would mostly wait for each other. And the demo itself tells how it goes.
+        environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ML_DASH_QUIET": "1"}
         self._process = children.start([_SCRIPT, *options, f"--attempt={attempt}"], environment)
         self._deadline = time.monotonic() + TIME_LIMIT
         self._witness = Watch(witness_path(directory, attempt))
@@ -199,13 +199,7 @@ class Watch:
 def sync(children: Children, directory: str) -> None:
     """Run ``ml-dash sync`` for one experiment."""
     output = os.path.join(directory, "sync.log")
-    process = children.start(["-m", "ml_dash.cli", "sync", directory], {}, output)
-    try:
-        code = process.wait(TIME_LIMIT)
-    except subprocess.TimeoutExpired:
-        raise DemoError(f"ml-dash sync did not end within {TIME_LIMIT:.0f} s: look at {output}") from None
-    if code != 0:
-        raise DemoError(f"ml-dash sync failed with status {code}: {last_line(output)}")
+    _finish(children.start(["-m", "ml_dash.cli", "sync", directory], {}, output), "ml-dash sync", output)
 
 
 def answers(port: int) -> bool:
@@ -241,3 +235,21 @@ def last_line(path: str) -> str:
     except OSError:
         lines = []
     return next((line.strip() for line in reversed(lines) if line.strip()), f"{path} is empty")
+
+
+def train_small(children: Children, rate: str, prefix: str, root: str) -> None:
+    """Run the small example to its end; what it says goes where ours does."""
+    process = children.start([os.path.join(os.path.dirname(_SCRIPT), "small.py"), rate, prefix, root], {})
+    _finish(process, "docs/examples/small.py")
+
+
+def _finish(process: subprocess.Popen[bytes], name: str, output: str | None = None) -> None:
+    """Wait for the success of a process, whose output is in a file, or above."""
+    place = "its output above" if output is None else output
+    try:
+        code = process.wait(TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        raise DemoError(f"{name} did not end within {TIME_LIMIT:.0f} s: look at {place}") from None
+    if code != 0:
+        reason = place if output is None else last_line(output)
+        raise DemoError(f"{name} failed with status {code}: {reason}")

@@ -144,7 +144,10 @@ def _losses(session: Session, status: ExperimentStatus) -> Iterator[tuple[str, s
         yield "pending", f"{_rows(status.pending)} not known to be on disk"
     elif status.pending:
         command = f"ml-dash sync {shlex.quote(near(session.directory))}"
-        yield "pending", f"{_rows(status.pending)} not at the server yet; `{command}` sends them"
+        yield (
+            "pending",
+            f"{_rows(status.pending)} not at the server yet: sent while this process lives, or by `{command}`",
+        )
 
 
 def _values(highlights: Sequence[Highlight], *, is_drawn: bool = True) -> Iterator[tuple[str, str]]:
