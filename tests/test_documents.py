@@ -155,6 +155,7 @@ def test_every_block_says_in_what_language_it_is(page: Path) -> None:
 
 
 READ_ELSEWHERE = {
+    "ML_DASH_ADMIN_TOKEN",
     "ML_DASH_API_URL",
     "ML_DASH_CA",
     "ML_DASH_CONFIG_DIR",
