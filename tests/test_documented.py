@@ -133,6 +133,39 @@ def test_every_route_is_on_the_page_of_the_http_api() -> None:
     assert rows == [(route.method, route.path, route.summary) for route in ROUTES]
 
 
+# --- messages
+
+
+def messages() -> list[str]:
+    """Every text of the code, with `…` for what is put in."""
+    found = []
+    for path in (PROJECT / "ml_dash").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append(
+                    "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+                    )
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                text = node.value if isinstance(node.value, str) else node.value.decode("utf-8", "replace")
+                found.append(re.sub(r"%[srd]", "…", text))
+    return found
+
+
+QUOTED = re.findall(r"^### `(.*)`$", PAGES["faq.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize("quoted", QUOTED)
+def test_a_message_in_the_questions_is_one_that_there_is(quoted: str) -> None:
+    """Whoever looks for it finds it as it is printed."""
+    pattern = re.compile(".*?".join(re.escape(part) for part in quoted.split("…")), re.DOTALL)
+    assert any(pattern.search(text) for text in MESSAGES)
+
+
+MESSAGES = messages()
+
+
 # --- pages
 
 
