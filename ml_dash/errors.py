@@ -116,7 +116,7 @@ class FileMissingError(MLDashError, FileNotFoundError):
 
 
 class FileChangedError(MLDashError, RuntimeError):
-    """A file changed while it was copied, so that the copy is of no moment at all."""
+    """A file changed while it was copied, so that the copy matches the file at no single moment."""
 
 
 class FileStoreError(MLDashError, OSError):

@@ -11,8 +11,8 @@ ML_DASH_QUEUE_BYTES         33554432   bytes of large events (over 4 KiB each) t
 ML_DASH_OVERFLOW            block      at capacity: ``block`` the caller, or ``drop`` the event and count it
 ML_DASH_SEGMENT_BYTES       67108864   size at which a journal segment is closed and the next one begun
 ML_DASH_FRAME_BYTES         67108864   bytes of a row, or of rows written together; a reader takes twice as many
-ML_DASH_HEARTBEAT           30 s       between two signs of life of an open run
-ML_DASH_STALE_AFTER         90 s       without a sign of life, after which a running run counts as dead
+ML_DASH_HEARTBEAT           30 s       between two heartbeats of an open run
+ML_DASH_STALE_AFTER         90 s       without a heartbeat, after which a running run counts as dead
 ML_DASH_EXIT_TIMEOUT        10 s       that the interpreter's exit may wait for the journal and the server
 ML_DASH_START_TIMEOUT       5 s        that `run.start()` may wait for the server
 ML_DASH_FLUSH_TIMEOUT       10 s       that `flush()` may wait for a server that can be reached

@@ -91,7 +91,7 @@ def trust_remedy() -> str:
     """Return what may be wrong where a server's certificate is not trusted, and what mends it."""
     file = os.environ.get("SSL_CERT_FILE")
     if file and not os.access(file, os.R_OK):
-        return f"SSL_CERT_FILE={file!r} cannot be read, so nobody is trusted: correct or unset it"
+        return f"SSL_CERT_FILE={file!r} cannot be read, so no server is trusted: correct or unset it"
     named = _named()
     if named is not None:
         return f"trusted are the usual authorities, and those that {named[0]}={named[1]!r} holds"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def logged_rows(heads: list[BlockHead]) -> int:
-    """Return how many rows of a frame count as logged: those of its run (signs of life and the like) do not."""
+    """Return how many rows of a frame count as logged: those of its run (heartbeats and the like) do not."""
     return sum(head.rows for head in heads if head.series.kind != Kind.RUN)
 
 

@@ -43,7 +43,7 @@ class OpenRun(Protocol):
     is_open: bool
 
     def beat(self) -> None:
-        """Leave a sign of life."""
+        """Write a heartbeat."""
 
     def end(self, status: str) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not this process's or has ended."""

@@ -33,7 +33,7 @@ class JournalView(RowView[JournalIndex]):
     """Answers questions about one experiment's journal. Any thread may ask; answers are given one at a time.
 
     Without `warns`, damage is not told as a warning: `index` lists it. A running run counts as dead after `stale_after`
-    seconds without a sign of life.
+    seconds without a heartbeat.
 
     Example:
         >>> view = JournalView(".dash/alice/project/run/journal")

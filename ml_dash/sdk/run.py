@@ -120,7 +120,7 @@ class Run:
         return opens
 
     def beat(self) -> None:
-        """Leave a sign of life in the journal."""
+        """Write a heartbeat."""
         channel = self._session.channel
         if channel is not None and self.is_open and not channel.failing:
             self._start_behind()

@@ -87,7 +87,7 @@ def _column(name: str, value: Any) -> Values | None:
     """Return the values of a column; None for what is one value, and each row's."""
     if isinstance(value, Iterator):
         raise InvalidArgumentError(
-            f"{name}=… is a {type(value).__name__}, of which nobody knows how long it is: pass a list or an array"
+            f"{name}=… is a {type(value).__name__}, whose length is not known: pass a list or an array"
         )
     try:
         if callable(getattr(value, "to_pylist", None)):

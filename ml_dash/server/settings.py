@@ -42,7 +42,7 @@ class ServerSettings:
         commit_bytes: Most bytes that share a commit, unless a single request has more.
         object_bytes: Least bytes of a request's rows that go to the object store, and not into the database.
         compact_rows: How many rows of a series, in small blocks, are merged into large ones.
-        stale_after: How long a running run may show no sign of life before it counts as dead.
+        stale_after: How long a running run may send no heartbeat before it counts as dead.
         orphan_age: Least age at which an object that nothing refers to is removed. It is far longer than any request
             takes, because an object is written before the transaction that refers to it.
         trash_age: How long an object that was removed can be brought back.

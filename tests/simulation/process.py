@@ -130,7 +130,7 @@ class Process:
         return rows, ColumnEvent(0, times, columns)
 
     def put_control(self) -> None:
-        """Leave a sign of life."""
+        """Write a heartbeat."""
         fields = {"event": "heartbeat", "n": self._serial()}
         row = Row(_RUN, self.channel.put_control(fields), as_text(fields))
         self.controls.append(row)

@@ -141,7 +141,7 @@ def logout(
     *,
     everywhere: Annotated[bool, typer.Option("--all", help="Log out of every server.")] = False,
     revoke: Annotated[
-        bool, typer.Option("--revoke", help="Revoke the token at the server whoever else uses it.")
+        bool, typer.Option("--revoke", help="Revoke the token at the server even if others use it.")
     ] = False,
 ) -> None:
     """Forget the stored token for a server, and revoke it if a login of this machine made it.
@@ -183,7 +183,7 @@ def _leave(store: TokenStore, place: str, token: Token, *, revoke: bool) -> bool
         {
             Left.REVOKED: f"Logged out of {place}: the token is revoked",
             Left.KEPT: f"Logged out of {place}: the token ({token}) is forgotten here. No login here made it, "
-            "and it stays valid for whoever else uses it: `ml-dash server token revoke` ends it",
+            "and it stays valid for others who use it: `ml-dash server token revoke` ends it",
             Left.INVALID: f"Forgot the token for {place}, which was no longer valid",
         }[left]
     )

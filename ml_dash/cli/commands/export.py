@@ -100,8 +100,8 @@ def _by_name(output: str) -> Format:
     ending = os.path.splitext(output)[1].lower().removeprefix(".")
     if ending in _OTHERS:
         raise InvalidArgumentError(
-            f"{output!r} ends with .{ending}, which is none of .csv, .jsonl and .parquet: end it with one of these, or "
-            "say by --format what to write"
+            f"{output!r} ends with .{ending}, which is not .csv, .jsonl or .parquet: use one of these, or choose "
+            "the format with --format"
         )
     return _BY_ENDING.get(ending, Format.csv)
 

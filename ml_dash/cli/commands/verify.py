@@ -255,7 +255,7 @@ def check_blobs(located: Located) -> BlobsReport:
         pending = {marker.checksum for marker in markers(located.directory, disk=located.disk)}
     except OSError as error:
         pending = {checksum for checksum, _ in named}
-        faults.append(("files/unsent", f"nobody knows what is still to be sent: {error}"))
+        faults.append(("files/unsent", f"what is still to be sent is not known: {error}"))
     for (checksum, wanted), name in named.items():
         path = staging.path_of(checksum)
         if is_sent and checksum not in pending and not _is_there(path):

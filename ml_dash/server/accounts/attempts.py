@@ -115,7 +115,7 @@ def _client(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
 
 
 def _parsed(text: str) -> Address | None:
-    """Return an address as proxies write it: IPv6 in brackets, or with its zone; None where it is none."""
+    """Return an address as proxies write it: IPv6 in brackets, or with its zone; None where it is invalid."""
     text = text.strip()
     host = text[1:].partition("]")[0] if text.startswith("[") else text
     # of IPv4, some write the port

@@ -142,7 +142,7 @@ def parse_grants(texts: Iterable[str], scope: str) -> dict[str, Scope]:
 def _check_single(owner: str, text: str) -> str:
     if not owner:
         raise InvalidArgumentError(
-            f"owner {text!r} names nobody: give a name such as 'alice', or '*' for all"
+            f"owner {text!r} names no owner: give a name such as 'alice', or '*' for all"
         )
     if "," in owner or owner != owner.strip():
         raise InvalidArgumentError(

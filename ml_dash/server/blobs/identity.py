@@ -59,7 +59,7 @@ def read_identity(objects: ObjectStore) -> StoreIdentity | None:
     """Return a store's identity; None if it has none.
 
     Raises:
-        ForeignStoreError: The object is none of an identity.
+        ForeignStoreError: The object is not a valid identity.
         OSError: The store is out of reach.
     """
     try:

@@ -107,7 +107,7 @@ class StoreKeeper:
             return begun
         if not found.named or found.missing:
             lacking = (
-                f"of {found.named} objects that the database names, {len(found.missing)} are not there"
+                f"of {found.named} objects that the database names, {len(found.missing)} are missing"
                 if found.named
                 else "the database names nothing in it"
             )

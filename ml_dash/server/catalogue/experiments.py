@@ -47,7 +47,7 @@ _LISTED = tuple(column for column in _FULL if column.name != "readme")
 
 
 class Experiments:
-    """The catalogue of experiments; a running run counts as dead after `stale_after` seconds without a sign of life."""
+    """The catalogue of experiments; a running run counts as dead after `stale_after` seconds without a heartbeat."""
 
     def __init__(self, database: Database, *, clock: Clock, stale_after: float) -> None:
         self._database = database

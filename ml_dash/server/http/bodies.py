@@ -143,7 +143,7 @@ async def read_object(
 
 
 def _counted(request: web.Request, raw: bytes) -> int:
-    """Return how many values a body has; ApiError where these are too many, or it is none."""
+    """Return how many values a body has; ApiError where these are too many, or it is invalid."""
     is_msgpack = request.content_type == MSGPACK
     try:
         return count_msgpack(raw) if is_msgpack else count_json(raw)

@@ -42,7 +42,7 @@ def valid_checksum(name: str, text: str) -> str:
     """Return a SHA-256 that a request gives under this name.
 
     Raises:
-        ApiError: 400: it is none.
+        ApiError: 400: it is invalid.
     """
     if not is_checksum(text):
         raise invalid(name, text, "give a SHA-256 in 64 lower-case hexadecimal digits")

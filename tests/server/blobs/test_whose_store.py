@@ -161,7 +161,7 @@ def test_a_store_of_an_earlier_version_is_refused_if_it_is_not_the_databases(
         opened(where, databases.new())
     objects = ObjectStore(where)
     objects.delete([min(stored(objects))])
-    with pytest.raises(ForeignStoreError, match="of 2 objects that the database names, 1 are not there"):
+    with pytest.raises(ForeignStoreError, match="of 2 objects that the database names, 1 are missing"):
         opened(where, url)
     assert read_identity(objects) is None
 
