@@ -200,5 +200,6 @@ def _block(title: str, facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _is_notebook() -> bool:
-    """Whether this is the kernel of a notebook."""
-    return "ipykernel" in sys.modules
+    """Whether this is the kernel of a notebook; a script may have imported IPython for other reasons."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -232,9 +232,15 @@ def test_a_console_without_the_characters_gets_others(monkeypatch: pytest.Monkey
 
 def test_a_notebook_has_one_line_at_the_start(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     """`exp.run.start()` as the last line of a cell shows the experiment, with the rest."""
-    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
-    with Experiment("a/b/c").run:
-        assert capsys.readouterr().err == "ml-dash: a/b/c (ml-dash ui .dash)\n"
+    ipython = ModuleType("IPython")
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    for shell, is_notebook in ((None, False), (SimpleNamespace(kernel=1), True)):
+        monkeypatch.setattr(ipython, "get_ipython", lambda shell=shell: shell, raising=False)
+        monkeypatch.setattr(narration, "_NUMBERS", itertools.count())
+        with Experiment("a/b/c").run:
+            begin = capsys.readouterr().err
+        capsys.readouterr()
+        assert (begin == "ml-dash: a/b/c (ml-dash ui .dash)\n") is is_notebook
 
 
 def test_of_rows_that_no_server_has_the_command_is_told_that_sends_them(

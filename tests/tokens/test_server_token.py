@@ -69,7 +69,7 @@ def test_an_admin_token_needs_no_owner(data: Path, live: Tokens) -> None:
         (["ci", "--owner", ""], "owner ''"),
         (["ci", "--owner", "alice:reed"], "'reed' is not a scope"),
         (["ci", "--owner", "alice,bob"], "one name"),
-        (["ci", "--owner", ":read"], "names nobody"),
+        (["ci", "--owner", ":read"], "names no owner"),
         (["ci", "--owner", "a", "--owner", "a:read"], "given twice"),
         (["ci", "--owner", "a", "--scope", "root"], "scope 'root' is not known"),
         (["ci", "--owner", "a", "--expires", "soon"], "--expires 'soon' is not a time"),
