@@ -65,8 +65,7 @@ class Narration:
     def end(self, *, at_exit: bool = False) -> None:
         """Say how the run went, once; at the interpreter's exit what is pending is told by whoever waited for it."""
         began, self._began = self._began, None
-        # a child that was forked since has its parent's memory
-        if began is not None and os.getpid() == _MAIN_PROCESS and not is_last_thread():
+        if began is not None and not is_last_thread():
             with contextlib.suppress(Exception):
                 self._end(began, at_exit=at_exit)
 

@@ -66,7 +66,6 @@ class Run:
         self._is_placed = False  # whether the start is known to be behind what the server had
         self.is_open = False
         self._blocks = Blocks()
-        self._narration = Narration(session)
         self._renew()
         # In this list a run that has ended is kept, too: the runtime only knows it weakly, and tells it of a fork.
         session.on_fork.append(self._renew)
@@ -75,6 +74,7 @@ class Run:
         # Reentrant: a signal handler may end the run in the middle of its beginning.
         self._lock = threading.RLock()
         self._blocks.forked()
+        self._narration = Narration(self._session)  # a child has nothing to tell of its parent's runs
 
     def _begin(self) -> bool:
         session = self._session
