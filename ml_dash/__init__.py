@@ -1,11 +1,15 @@
 """ML-Dash: experiment tracking that never blocks, never raises and never loses a point."""
 
+import typing
+
 from ml_dash.errors import (
     ContentError,
+    ExperimentMissingError,
     FileChangedError,
     FileMissingError,
     FileStoreError,
     InvalidArgumentError,
+    InvalidCallError,
     InvalidParameterError,
     InvalidPrefixError,
     JournalDamageWarning,
@@ -15,13 +19,15 @@ from ml_dash.errors import (
     MissingExtraError,
     MLDashError,
     NotStartedError,
+    ReadOnlyError,
     RemoteError,
     ServerUnavailableError,
+    UnknownNameError,
     ValueWarning,
 )
 
 try:
-    from ml_dash.sdk.experiment import Experiment, ml_dash_experiment
+    from ml_dash.sdk.experiment import Experiment, ml_dash_experiment, open_experiment as open  # noqa: A004
 except ImportError as error:
     if "subinterpreter" not in str(error):
         raise
@@ -35,12 +41,14 @@ from ml_dash.version import __version__ as __version__
 __all__ = [
     "ContentError",
     "Experiment",
+    "ExperimentMissingError",
     "ExperimentStatus",
     "FileChangedError",
     "FileMissingError",
     "FileStoreError",
     "FlushResult",
     "InvalidArgumentError",
+    "InvalidCallError",
     "InvalidParameterError",
     "InvalidPrefixError",
     "JournalDamageWarning",
@@ -50,8 +58,23 @@ __all__ = [
     "MLDashError",
     "MissingExtraError",
     "NotStartedError",
+    "ReadOnlyError",
     "RemoteError",
     "ServerUnavailableError",
+    "UnknownNameError",
     "ValueWarning",
     "ml_dash_experiment",
+    "open",
 ]
+
+
+if not typing.TYPE_CHECKING:  # with it, a type checker would take any name
+
+    def __getattr__(name: str) -> object:
+        """Say what to write instead of a name of another tracker's."""
+        if name.startswith("_"):
+            raise AttributeError(f"module 'ml_dash' has no attribute {name!r}")
+        from ml_dash.sdk.guidance.guided import unknown_name
+        from ml_dash.sdk.guidance.names import PACKAGE
+
+        raise unknown_name("ml_dash", name, __all__, PACKAGE)

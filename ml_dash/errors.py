@@ -6,6 +6,10 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── InvalidPrefixError(ValueError)        a prefix that cannot name an experiment
     ├── InvalidArgumentError(ValueError)      a level, aggregation, timestamp… that is not known
     ├── InvalidParameterError(TypeError)      a parameter that cannot be stored
+    ├── InvalidCallError(TypeError)           a call whose arguments do not fit
+    ├── UnknownNameError(AttributeError)      an attribute that is not there
+    ├── ReadOnlyError(AttributeError, TypeError)  what cannot be set, or is a copy
+    ├── ExperimentMissingError(LookupError)   no experiment of this name, where one is opened for reading
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
     ├── MissingExtraError(ImportError)        an optional package is not installed
     ├── FileMissingError(FileNotFoundError)   no such file on this disk, or none with this id or name
@@ -27,10 +31,12 @@ from ml_dash.visible import visible
 
 __all__ = [
     "ContentError",
+    "ExperimentMissingError",
     "FileChangedError",
     "FileMissingError",
     "FileStoreError",
     "InvalidArgumentError",
+    "InvalidCallError",
     "InvalidParameterError",
     "InvalidPrefixError",
     "JournalDamageWarning",
@@ -40,8 +46,10 @@ __all__ = [
     "MLDashError",
     "MissingExtraError",
     "NotStartedError",
+    "ReadOnlyError",
     "RemoteError",
     "ServerUnavailableError",
+    "UnknownNameError",
     "ValueWarning",
 ]
 
@@ -82,6 +90,22 @@ class InvalidArgumentError(MLDashError, ValueError):
 
 class InvalidParameterError(MLDashError, TypeError):
     """A parameter's value has a type that cannot be stored."""
+
+
+class InvalidCallError(MLDashError, TypeError):
+    """A call's arguments do not fit; the message has the call that is meant."""
+
+
+class UnknownNameError(MLDashError, AttributeError):
+    """There is no such attribute; the message has what to write instead."""
+
+
+class ReadOnlyError(MLDashError, AttributeError, TypeError):
+    """Something cannot be set or changed; the message has what to write instead."""
+
+
+class ExperimentMissingError(MLDashError, LookupError):
+    """There is no experiment of this name on this disk, or at this server; or it may not be seen."""
 
 
 class NotStartedError(MLDashError, RuntimeError):

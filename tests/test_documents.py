@@ -291,6 +291,7 @@ def test_the_signatures_of_the_reference_are_those_of_the_code(call: str) -> Non
 def test_the_completion_of_an_object_is_what_the_reference_has(expression: str, tmp_path: Path) -> None:
     """Neither has been forgotten on the page, nor is plumbing shown: that has names with an underscore."""
     exp = ml_dash.Experiment("a/b/c", dash_root=tmp_path)
+    (tmp_path / "a" / "b" / "c" / "journal").mkdir(parents=True)
     shown = eval(expression, {"exp": exp, "track_slice": exp.tracks("t").slice()})
     assert type(shown) is OBJECTS[expression]
     names = {re.sub(r"\([^()]*\)$", "", text) for text in (*HEADINGS, *CELLS, *OBJECTS)}

@@ -60,12 +60,14 @@ def test_the_public_names_are_these() -> None:
     assert set(ml_dash.__all__) == {
         "ContentError",
         "Experiment",
+        "ExperimentMissingError",
         "ExperimentStatus",
         "FileChangedError",
         "FileMissingError",
         "FileStoreError",
         "FlushResult",
         "InvalidArgumentError",
+        "InvalidCallError",
         "InvalidParameterError",
         "InvalidPrefixError",
         "JournalDamageWarning",
@@ -75,10 +77,13 @@ def test_the_public_names_are_these() -> None:
         "MLDashError",
         "MissingExtraError",
         "NotStartedError",
+        "ReadOnlyError",
         "RemoteError",
         "ServerUnavailableError",
+        "UnknownNameError",
         "ValueWarning",
         "ml_dash_experiment",
+        "open",
     }
 
 

@@ -10,7 +10,7 @@ from ml_dash.client.download import Frames
 from ml_dash.client.paging import Pages, row_page
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import InvalidArgumentError, RemoteError
-from ml_dash.protocol import READ_LIMIT_MAX
+from ml_dash.protocol import API, LISTED_MAX, READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
@@ -39,18 +39,25 @@ class RemoteView(View):
 
     An experiment that the server does not have is an empty one.
 
-    `experiment_id` gives the server's id; where that is None, it is looked up by the prefix.
+    `experiment_id` gives the server's id; where that is None, it is looked up by the prefix. `missing` is called where
+    the server does not have it.
 
     Every method raises `ServerUnavailableError` where the server cannot be reached, and `RemoteError` where it refuses.
     """
 
     def __init__(
-        self, client: Client, call: Call, experiment_id: Callable[[], str | None], prefix: str
+        self,
+        client: Client,
+        call: Call,
+        experiment_id: Callable[[], str | None],
+        prefix: str,
+        missing: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._call = call
         self._known_id = experiment_id
         self._prefix = prefix
+        self._missing = missing
         self._found_id: str | None = None
 
     def read(
@@ -133,6 +140,13 @@ class RemoteView(View):
     def record(self) -> Mapping[str, Any] | None:
         """Return the server's record of the experiment; None where it does not have it."""
         return self._call(self._client.record(self._prefix))
+
+    def prefixes(self) -> list[str]:
+        """Return the prefixes of experiments that the server has, the newest; not of all where these are thousands."""
+        answer = self._call(self._client.get(f"{API}/experiments", {"limit": str(LISTED_MAX)}))
+        listed = answer.get("data") if isinstance(answer, dict) else None
+        found = listed if isinstance(listed, list) else []
+        return [str(each["prefix"]) for each in found if isinstance(each, dict) and "prefix" in each]
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """See `View.files`."""
@@ -238,6 +252,8 @@ class RemoteView(View):
         if known is None:
             record = self._call(self._client.find(self._prefix))
             known = self._found_id = str(record["id"]) if record else None
+            if known is None:
+                self._missing()
         return known
 
 

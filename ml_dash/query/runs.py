@@ -1,8 +1,9 @@
 """The status of a run, folded from the RUN rows of all writers of an experiment.
 
-A RUN row says ``event`` (``start``, ``end`` or ``heartbeat``), ``status``, ``host``, ``pid`` and ``handle``,
-which tells apart the runs that one process opens. A start carries the ``experiment`` and where its ``pid`` means
-something (the ``space``), a failed end may carry an ``error``.
+A RUN row says ``event`` (``start``, ``end``, ``heartbeat`` or ``update``), ``status``, ``host``, ``pid`` and
+``handle``, which tells apart the runs that one process opens. A start carries the ``experiment`` and where its ``pid``
+means something (the ``space``), an update what has changed of the ``experiment``, and a failed end may carry an
+``error``.
 
 A run is open from its start until its end, and dead if it is open and its process cannot be alive any more: it shares
 our process numbers and is not there, or nothing has come of its writer for a while. When something came is told by
@@ -56,7 +57,7 @@ class RunInfo:
         stale: It is RUNNING by its rows, but its process is dead or silent.
         writers: How many writers the journal has.
         error: What made it fail, if its end says so.
-        experiment: What starts say of the experiment (prefix, readme, tags, …), the newest that gives each.
+        experiment: What starts and updates say of the experiment (prefix, readme, tags, …), the newest that gives each.
     """
 
     status: str | None
@@ -178,7 +179,8 @@ def fold_runs(
     ]
     # sorted by time: the newest one that lives, else the newest of all
     decides = alive[-1] if alive else runs[-1][0] if runs else None
-    starts = [start for writer in writers for start in writer.rows if start[1].get("event") == "start"]
+    rows = [row for writer in writers for row in writer.rows]
+    starts = [row for row in rows if row[1].get("event") == "start"]
     running = decides is not None and decides.is_open
     return RunInfo(
         status=decides and decides.status,
@@ -192,15 +194,15 @@ def fold_runs(
         stale=running and not alive,
         writers=len(writers),
         error=decides and decides.error,
-        experiment=_described(starts),
+        experiment=_described(row for row in rows if row[1].get("event") in ("start", "update")),
     )
 
 
-def _described(starts: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
-    """Return what starts say of the experiment: the newest, and of what it does not give the newest that does."""
+def _described(rows: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
+    """Return what rows say of the experiment: the newest, and of what it does not give the newest that does."""
     said: dict[str, Any] = {}
-    for _, start in sorted(starts, key=lambda start: start[0]):
-        if isinstance(about := start.get("experiment"), dict):
+    for _, row in sorted(rows, key=lambda row: row[0]):
+        if isinstance(about := row.get("experiment"), dict):
             said |= {
                 name: value for name, value in about.items() if value is not None or name not in DESCRIBED
             }

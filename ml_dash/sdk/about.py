@@ -37,27 +37,32 @@ class About:
         if description is not None:
             warn_user("description= is a synonym of readme=: use readme=", FutureWarning)
             readme = description if readme is None else readme
-        # Limits are a server's, and hold without one, too: what is here today may be sent by `ml-dash sync` in a year.
-        self._readme = _within("readme", checked_text("readme", readme), README_MAX)
-        self._tags = _few("tags", checked_texts("tags", tags))
-        self._bindrs = _few("bindrs", checked_texts("bindrs", bindrs))
-        given = checked_mapping("metadata", metadata)
-        # A copy, as it is now: the user may go on changing theirs.
-        self._metadata = None if given is None else dict(given)
-        self._plain_metadata = plain(self._metadata, represent)  # what is stored: all of it as it is now
-        mark(deferred_in(self._plain_metadata))
-        _check_size(self._plain_metadata)
+        said = {"readme": readme, "tags": tags, "bindrs": bindrs, "metadata": metadata}
+        self._given = {name: _checked(name, value) for name, value in said.items()}
+        self._plain_metadata = _plain_metadata(self._given["metadata"])
         self.is_fixed = False  # where it is, what other runs stored does not count
 
     @property
     def given(self) -> dict[str, Any]:
         """What was given, as the arguments of `Experiment` that mean it; None for what was not."""
-        return {
-            "readme": self._readme,
-            "tags": self._tags,
-            "bindrs": self._bindrs,
-            "metadata": self._metadata,
-        }
+        return dict(self._given)
+
+    def change(self, name: str, value: Any) -> dict[str, Any]:
+        """Replace what was given by that name; return what is to be stored of it, waiting for a device.
+
+        Raises:
+            InvalidArgumentError: the value is of the wrong kind, or too large; nothing has changed.
+        """
+        if value is None:
+            empty = {"readme": "''", "metadata": "{}"}.get(name, "[]")
+            raise InvalidArgumentError(
+                f"exp.{name} = None says nothing: write exp.{name} = {empty} to take it away"
+            )
+        given = _checked(name, value)
+        if name == "metadata":
+            self._plain_metadata = _plain_metadata(given)
+        self._given[name] = given
+        return {name: self.record()[name]}
 
     def record(self) -> dict[str, Any]:
         """Return what was given as plain data, waiting for a device of which a value is.
@@ -104,6 +109,28 @@ class About:
 def _described(record: Mapping[str, Any] | None) -> dict[str, Any]:
     found = {name: (record or {}).get(name) for name in DESCRIBED}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a readme, tags, bindrs or metadata as they are given; refuse what is of another kind, or too large.
+
+    Limits are a server's, and hold without one, too: what is here today may be sent by `ml-dash sync` in a year.
+    """
+    if name == "readme":
+        return _within(name, checked_text(name, value), README_MAX)
+    if name == "metadata":
+        given = checked_mapping(name, value)
+        # A copy, as it is now: the user may go on changing theirs.
+        return None if given is None else dict(given)
+    return _few(name, checked_texts(name, value))
+
+
+def _plain_metadata(metadata: Any) -> Any:
+    """Return metadata as they are stored: all of it as it is now."""
+    found = plain(metadata, represent)
+    _check_size(found)
+    mark(deferred_in(found))
+    return found
 
 
 def _within(name: str, text: str | None, most: int) -> str | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.locks import MortalLock
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.sdk.guidance.calls import merged
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
@@ -175,18 +176,25 @@ class _Buffer(Part):
         return self._store.peek(keys, limit)
 
 
-class MetricBuffer(_Buffer):
+class MetricBuffer(_Buffer, written="exp.metrics('train').buffer", is_hot=True):
     """The buffer of one metric. Calling it buffers values; `log_summary` logs what they amount to."""
 
     __slots__ = ()
 
-    def __call__(self, /, **data: Any) -> None:
+    def __call__(self, /, *fields: Mapping[str, Any], **data: Any) -> None:
         """Keep values in memory until `log_summary`.
+
+        Args:
+            *fields: One number a field, as a dict; keyword arguments win over equal keys.
+            **data: One number a field.
 
         Raises:
             InvalidArgumentError: a value is not a number; none of this call is kept.
+            InvalidCallError: what is given by position is not a dict.
             NotStartedError: the run is not open.
         """
+        if fields:
+            data = merged(fields, data, "exp.metrics('train').buffer")
         if "_ts" in data:
             msg = f"_ts={data['_ts']!r} cannot be buffered: a summary has the time of its log_summary(); leave _ts out"
             raise InvalidArgumentError(msg)
@@ -205,7 +213,7 @@ class MetricBuffer(_Buffer):
         self._store.summarize(aggregations)
 
 
-class BufferManager(Part):
+class BufferManager(Part, written="exp.metrics.buffer"):
     """`exp.metrics.buffer`: the unnamed metric's buffer, and all buffers at once."""
 
     def __init__(
@@ -218,9 +226,9 @@ class BufferManager(Part):
         self._buffer = buffer
         self._buffers = buffers
 
-    def __call__(self, /, **data: Any) -> None:
+    def __call__(self, /, *fields: Mapping[str, Any], **data: Any) -> None:
         """Buffer values for the unnamed metric; see `MetricBuffer`."""
-        self._buffer(None)(**data)
+        self._buffer(None)(**merged(fields, data, "exp.metrics.buffer"))
 
     def log_summary(self, *aggregations: str) -> None:
         """Log a summary row for every metric that has buffered values; see `MetricBuffer.log_summary`."""
@@ -239,18 +247,18 @@ class BufferManager(Part):
         }
 
 
-class SummaryCache(_Buffer):
+class SummaryCache(_Buffer, written="exp.metrics('train').summary_cache", is_hot=True):
     """Values to summarise, and values that stand beside the summary."""
 
     __slots__ = ()
 
-    def store(self, /, **data: Any) -> None:
-        """Keep one value a field for the next summary; raises as `MetricBuffer` does."""
-        self._store.add(data)
+    def store(self, /, *fields: Mapping[str, Any], **data: Any) -> None:
+        """Keep one value a field for the next summary; takes and raises what `MetricBuffer` does."""
+        self._store.add(merged(fields, data, "exp.metrics('train').summary_cache.store"))
 
-    def set(self, /, **data: Any) -> None:
+    def set(self, /, *fields: Mapping[str, Any], **data: Any) -> None:
         """Put fields, as they are, into the next summary (an epoch, a learning rate)."""
-        self._store.set(data)
+        self._store.set(merged(fields, data, "exp.metrics('train').summary_cache.set"))
 
     def summarize(self, *aggregations: str, clear: bool = True) -> None:
         """Log one row: each stored field's aggregations (default: mean) and the fields that were set.

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.client.destination import destination
 from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix, script_stem
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import About
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
+from ml_dash.sdk.guidance.calls import explained
+from ml_dash.sdk.guidance.guided import Guided, keep
+from ml_dash.sdk.guidance.names import ARGUMENTS
+from ml_dash.sdk.guidance.read_only import read_only
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
 from ml_dash.sdk.narration import page_url
 from ml_dash.sdk.params import ParametersBuilder
+from ml_dash.sdk.presence import exists, require, warn_of_nothing
 from ml_dash.sdk.run import Run, RunManager
+from ml_dash.sdk.saying import record_of, say
 from ml_dash.sdk.session import Session
 from ml_dash.sdk.tracks import TracksManager
 from ml_dash.settings import Overflow, Settings, check_overflow
@@ -27,15 +34,20 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
+    from typing_extensions import Self
+
     from ml_dash.client.view import RemoteView
     from ml_dash.query.journal_view import JournalView
     from ml_dash.status import ExperimentStatus, FlushResult
+
+_LOG = "exp.log('text', level='info', key=value) for a message, exp.metrics('train').log(loss=0.5) for values"
+_COPY = "exp.{0} is a copy, and changing it would change nothing: write exp.{0} = {1}"
 
 # A run may be started in another thread than the main one, which imports this and alone can take a signal.
 RUNTIME.watch()
 
 
-class Experiment:
+class Experiment(Guided, written="exp"):
     """One run of one experiment: the main entry point.
 
     Args:
@@ -60,6 +72,13 @@ class Experiment:
         ...     exp.metrics("train").log(loss=0.5)
     """
 
+    params: ParametersBuilder
+    metrics: MetricsManager
+    tracks: TracksManager
+    files: FilesManager
+    logs: LogManager
+
+    @explained("Experiment('owner/project/name', tags=['baseline'], dash_root='.dash')", ARGUMENTS)
     def __init__(
         self,
         prefix: str | None = None,
@@ -90,15 +109,19 @@ class Experiment:
         understood = {**about.given, **place.arguments, "prefix": identity.prefix}
         self._arguments = {**understood, "echo": echo, "overflow": overflow}
         self._session = Session(identity, place, settings, about)
+        self._session.tell_missing = partial(warn_of_nothing, self._session)
         self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
         self._run = Run(self._session)
         self._manager: Callable[[], RunManager[Experiment] | None] = lambda: None
-        self.params = ParametersBuilder(self._session)
-        self.metrics = MetricsManager(self._session)
-        self.tracks = TracksManager(self._session)
-        self.files = FilesManager(self._session)
         self._messages = MessageWriter(self._session)
-        self.logs = LogManager(self._session, self._messages)
+        keep(
+            self,
+            params=ParametersBuilder(self._session),
+            metrics=MetricsManager(self._session),
+            tracks=TracksManager(self._session),
+            files=FilesManager(self._session),
+            logs=LogManager(self._session, self._messages),
+        )
 
     def __repr__(self) -> str:
         return f"Experiment({self.prefix!r}, {self.run.status or 'not started'})"
@@ -110,7 +133,25 @@ class Experiment:
 
     def __reduce__(self) -> tuple[Callable[..., Experiment], tuple[dict[str, Any]]]:
         """Pickle as the same experiment, not started: a spawned process starts it for itself."""
-        return rebuild, (self._arguments,)
+        return reopen if self._session.is_read_only else rebuild, (self._arguments,)
+
+    def __enter__(self) -> Self:
+        """Enter a block of the run: ``with Experiment(…) as exp:`` is ``with Experiment(…).run as exp:``."""
+        self.run.__enter__()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Leave the block."""
+        self.run.__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> Self:
+        """Enter a block of the run, without blocking the event loop."""
+        await self.run.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Leave the block."""
+        await self.run.__aexit__(kind, error, traceback)
 
     @property
     def run(self) -> RunManager[Experiment]:
@@ -153,20 +194,49 @@ class Experiment:
         readme: str | None = self._session.said("readme")
         return readme
 
+    @readme.setter
+    def readme(self, text: str) -> None:
+        self._say("readme", text)
+
     @property
     def tags(self) -> list[str]:
-        """The tags given, else those stored."""
-        return list(self._session.said("tags") or [])
+        """The tags given, else those stored: a copy, which cannot be changed. Set while the run is open."""
+        tags: list[str] = read_only(
+            list(self._session.said("tags") or []), _COPY.format("tags", "[*exp.tags, 'new']")
+        )
+        return tags
+
+    @tags.setter
+    def tags(self, texts: Sequence[str]) -> None:
+        self._say("tags", texts)
 
     @property
     def bindrs(self) -> list[str]:
-        """The bindrs given, else those stored."""
-        return list(self._session.said("bindrs") or [])
+        """The bindrs given, else those stored; as `tags`."""
+        remedy = _COPY.format("bindrs", "[*exp.bindrs, 'new']")
+        bindrs: list[str] = read_only(list(self._session.said("bindrs") or []), remedy)
+        return bindrs
+
+    @bindrs.setter
+    def bindrs(self, texts: Sequence[str]) -> None:
+        self._say("bindrs", texts)
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata given, else those stored."""
-        return dict(self._session.said("metadata") or {})
+        """The metadata given, else those stored: a copy, which cannot be changed. Set while the run is open."""
+        remedy = _COPY.format("metadata", "{**exp.metadata, 'key': value}")
+        metadata: dict[str, Any] = read_only(dict(self._session.said("metadata") or {}), remedy)
+        return metadata
+
+    @metadata.setter
+    def metadata(self, mapping: dict[str, Any]) -> None:
+        self._say("metadata", mapping)
+
+    def _say(self, name: str, value: Any) -> None:
+        say(self._session, name, value)
+        self._arguments.update(
+            self._session.about.given
+        )  # for copies, and for what makes the experiment anew
 
     @property
     def id(self) -> str | None:
@@ -175,12 +245,12 @@ class Experiment:
 
     @property
     def data(self) -> dict[str, Any] | None:
-        """The server's record of the experiment, as it was when the server was reached; None as for `id`."""
-        upload = self._session.upload
-        if upload is None or upload.record is None:
-            return None
-        # The status as it is now: the server's answer is older than the run, and is not asked for again.
-        return {**upload.record, "status": self.run.status or upload.record.get("status")}
+        """The server's record of the experiment, with what is known here; None in local mode and before the start.
+
+        What only the server knows is None in it until the server was reached.
+        """
+        record = record_of(self._session)
+        return None if record is None else read_only(record, "exp.data is a copy of what the server says")
 
     @property
     def url(self) -> str | None:
@@ -208,6 +278,16 @@ class Experiment:
         """
         return self._session.view
 
+    def exists(self) -> bool:
+        """Say whether there is such an experiment: on this disk, or with ``dash_root=None`` at the server.
+
+        Raises:
+            ServerUnavailableError: the server cannot be reached.
+            RemoteError: the server refuses to say it, as to a token that may not read.
+        """
+        return exists(self._session)
+
+    @explained(_LOG)
     def log(
         self,
         /,
@@ -230,6 +310,7 @@ class Experiment:
         """
         self._messages.write(message, level, metadata, kwargs)
 
+    @explained("exp.flush(timeout=10)")
     def flush(self, timeout: float | None = None) -> FlushResult:
         """Wait until everything logged so far is on disk, and then for the server, as long as that can be reached.
 
@@ -271,6 +352,11 @@ def ml_dash_experiment(
         ... def train(experiment, lr=0.1):
         ...     experiment.params.set(lr=lr)
     """
+    if callable(prefix):
+        raise InvalidArgumentError(
+            f"@ml_dash_experiment was given the function {getattr(prefix, '__name__', prefix)!r} as its prefix: write "
+            "@ml_dash_experiment('owner/project/name'), or @ml_dash_experiment() for a name that is made up"
+        )
     # One is made here: what is wrong with the arguments is told where they stand, and not at the first call.
     _, (given,) = Experiment(prefix, **arguments).__reduce__()
 
@@ -293,6 +379,41 @@ def started_scratch(prefix: str, root: str) -> Experiment:
     experiment.run.start()
     if is_alone:
         experiment.params._begin_anew()  # noqa: SLF001
+    return experiment
+
+
+def open_experiment(prefix: str, where: str | bool | os.PathLike[str] = ".dash") -> Experiment:
+    """Open an experiment that is there, for reading: its run cannot be started, and nothing of it is changed.
+
+    Args:
+        prefix: as for `Experiment`.
+        where: the directory of journals that it lies in, or the server that has it: a URL, or True for the default one.
+
+    Raises:
+        ExperimentMissingError: there is none of this name; the message names those that come near.
+        InvalidPrefixError: the prefix cannot name an experiment.
+        ServerUnavailableError: the server cannot be reached.
+        RemoteError: the server refuses, as for a token that may not read.
+
+    Example:
+        >>> exp = ml_dash.open("alice/vision/resnet")
+        >>> exp.metrics("train").stats()
+    """
+    at_server = where is True or (isinstance(where, str) and "://" in where)
+    arguments = {"dash_url": where, "dash_root": None} if at_server else {"dash_root": where}
+    if not isinstance(prefix, str):
+        raise InvalidPrefixError(
+            f"prefix={prefix!r:.200} is not the name of an experiment: pass 'owner/project/name'"
+        )
+    experiment = reopen({"prefix": prefix, "echo": None, **arguments})
+    require(experiment._session)  # noqa: SLF001 - no method: completion on `exp.` shows what users call
+    return experiment
+
+
+def reopen(arguments: dict[str, Any]) -> Experiment:
+    """Make an experiment of these arguments, for reading only."""
+    experiment = rebuild(arguments)
+    experiment._session.is_read_only = True  # noqa: SLF001
     return experiment
 
 

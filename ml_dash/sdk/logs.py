@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.log import say
-from ml_dash.query.logs import level_name
+from ml_dash.query.logs import LEVELS, level_name
+from ml_dash.sdk.guidance.calls import explained, shown
 from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
 from ml_dash.values.pack import represent, text_of
@@ -30,6 +32,18 @@ class MessageWriter:
 
     def write(self, message: Any, level: str | None, metadata: Any, more: dict[str, Any]) -> None:
         """Log a message; see `Experiment.log`."""
+        if isinstance(message, Mapping):
+            value = shown(message)
+            raise InvalidArgumentError(
+                f"exp.log() takes a message, and {value} is a {type(message).__qualname__}: write "
+                f"exp.metrics('train').log({value}) for values, exp.params.set({value}) for parameters, or "
+                "exp.log('text', metadata={…}) for data beside a text"
+            )
+        if level is not None and not isinstance(level, str):
+            raise InvalidArgumentError(
+                f"level={shown(level)} is not one of {', '.join(LEVELS)}: write exp.metrics('train').log(loss=0.5) for "
+                "a value, exp.log(f'…') for a text with values in it, and metadata={'key': value} for data beside it"
+            )
         name = "info" if level is None else level_name(level)
         if metadata is not None and not isinstance(metadata, dict):
             msg = f"metadata={metadata!r} is not a dict: pass metadata={{'key': value}}, or keyword arguments"
@@ -41,33 +55,39 @@ class MessageWriter:
             _echo(name, text, together)
 
 
-class LogManager(Part):
+class LogManager(Part, written="exp.logs"):
     """Writes log messages, and reads them back."""
 
     def __init__(self, session: Session, messages: MessageWriter) -> None:
         super().__init__(session, "logs")
         self._messages = messages
 
+    @explained("exp.logs.debug('text', key=value)")
     def debug(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log detailed diagnostic information."""
         self._messages.write(msg, "debug", metadata, kwargs)
 
+    @explained("exp.logs.info('text', key=value)")
     def info(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log a general message."""
         self._messages.write(msg, "info", metadata, kwargs)
 
+    @explained("exp.logs.warn('text', key=value)")
     def warn(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log a potential issue."""
         self._messages.write(msg, "warn", metadata, kwargs)
 
+    @explained("exp.logs.error('text', key=value)")
     def error(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log a failure."""
         self._messages.write(msg, "error", metadata, kwargs)
 
+    @explained("exp.logs.fatal('text', key=value)")
     def fatal(self, /, msg: str, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Log an error that ends the run."""
         self._messages.write(msg, "fatal", metadata, kwargs)
 
+    @explained("exp.logs.read(level='error', search='text', start_index=0, limit=100)")
     def read(
         self, level: str | None = None, search: str | None = None, start_index: int = 0, limit: int = 100
     ) -> dict[str, Any]:

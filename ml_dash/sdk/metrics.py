@@ -17,6 +17,8 @@ from ml_dash.forks import guarded_imports
 from ml_dash.log import warn_user
 from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
+from ml_dash.sdk.guidance.calls import merged
+from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
@@ -46,28 +48,35 @@ class _Metric:
         LATEST.time_ns = time
 
 
-class MetricBuilder(Part):
+class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
     """One metric: logs rows to it, buffers values for it, and reads it back."""
 
     __slots__ = ("_metric", "_port", "buffer", "summary_cache")
+
+    buffer: MetricBuffer
+    summary_cache: SummaryCache
 
     def __init__(self, session: Session, metric: _Metric) -> None:
         steps = "metrics", (metric.name,)
         super().__init__(session, *steps)
         self._metric = metric
         self._port = metric.port  # here as well: one look-up less for each row
-        self.buffer = MetricBuffer(session, metric.buffered, *steps, "buffer")
-        self.summary_cache = SummaryCache(session, metric.cached, *steps, "summary_cache")
+        keep(
+            self,
+            buffer=MetricBuffer(session, metric.buffered, *steps, "buffer"),
+            summary_cache=SummaryCache(session, metric.cached, *steps, "summary_cache"),
+        )
 
     def _repr_html_(self) -> str:
         from ml_dash.sdk.notebook import metrics_html
 
         return metrics_html(self._session, self._metric.name, is_one=True)
 
-    def log(self, /, **data: Any) -> MetricBuilder:
+    def log(self, /, *fields: Mapping[str, Any], **data: Any) -> MetricBuilder:
         """Log one row.
 
         Args:
+            *fields: The row's fields as a dict; keyword arguments win over equal keys.
             **data: The row's fields: numbers, strings, bools, None, numpy scalars, tensors, nested dicts and lists.
                 ``_ts`` is the row's time in seconds since the epoch; left out it is now, -1 takes the time of
                 this thread's previous row.
@@ -78,7 +87,10 @@ class MetricBuilder(Part):
         Raises:
             NotStartedError: the run is not open.
             InvalidArgumentError: ``_ts`` is not a time.
+            InvalidCallError: what is given by position is not a dict.
         """
+        if fields:
+            data = merged(fields, data, f"{self._label}.log")
         if "_ts" in data:
             self._metric.log_at(row_time(data.pop("_ts")), data)
             return self
@@ -98,12 +110,13 @@ class MetricBuilder(Part):
         LATEST.time_ns = now
         return self
 
-    def log_columns(self, /, **columns: Any) -> MetricBuilder:
+    def log_columns(self, /, *fields: Mapping[str, Any], **columns: Any) -> MetricBuilder:
         """Log many rows at once, as a `log` of each would: for rollouts, replays and importers.
 
         The arrays are copied in the call, as fast as the journal takes them; numbers are by far the fastest.
 
         Args:
+            *fields: The columns as a dict; keyword arguments win over equal keys.
             **columns: The rows' fields: of each an array, tensor, series or list with one value a row, all of one
                 length. What is a single value, as a number or a text, is each row's. Where a masked array has no
                 value, neither has the row. ``_ts`` is each row's time, or all rows'; left out it is now.
@@ -114,10 +127,12 @@ class MetricBuilder(Part):
         Raises:
             NotStartedError: the run is not open.
             InvalidArgumentError: the lengths differ, no column was given, or ``_ts`` is not a time. Nothing was logged.
+            InvalidCallError: what is given by position is not a dict.
 
         Example:
             >>> exp.metrics("rollout").log_columns(step=np.arange(4096), reward=rewards, policy="greedy")
         """
+        columns = merged(fields, columns, f"{self._label}.log_columns")
         self._port.check()
         with guarded_imports():
             from ml_dash.sdk.table import Table
@@ -160,6 +175,11 @@ class MetricBuilder(Part):
     @property
     def _series(self) -> Series:
         return Series(Kind.METRIC, self._metric.name)
+
+    @property
+    def _label(self) -> str:
+        name = self._metric.name
+        return "exp.metrics" if name is None else f"exp.metrics({name!r:.100})"
 
 
 class _Metrics(dict["str | None", _Metric]):
@@ -225,13 +245,15 @@ class _Builders(dict["str | None", MetricBuilder]):
             return {name: builder.buffer for name, builder in self.items()}
 
 
-class MetricsManager(Part):
+class MetricsManager(Part, written="exp.metrics"):
     """`exp.metrics`: gives the metrics by their names, and logs to several at once."""
 
     # Calling the manager is a look-up from end to end in C: a slot of this name holds a cache with no limit. A function
     # in Python instead would cost every ``exp.metrics("train").log(…)`` a twelfth of its time. The `__getitem__` of a
     # dict is 2 ns of 50 faster, and would not take ``prefix=`` by its name.
     __slots__ = ("__call__", "__weakref__", "_builders", "buffer")
+
+    buffer: BufferManager
 
     if TYPE_CHECKING:
 
@@ -247,24 +269,31 @@ class MetricsManager(Part):
         super().__init__(session, "metrics")
         self._builders = builders = _Builders(session)
         if not TYPE_CHECKING:
-            self.__call__ = functools.lru_cache(maxsize=None)(builders.named)
-        self.buffer = BufferManager(session, lambda name: builders[name].buffer, builders.buffers)
+            keep(self, __call__=functools.lru_cache(maxsize=None)(builders.named))
+        keep(self, buffer=BufferManager(session, lambda name: builders[name].buffer, builders.buffers))
 
     def _repr_html_(self) -> str:
         from ml_dash.sdk.notebook import metrics_html
 
         return metrics_html(self._session)
 
-    def log(self, /, **data: Any) -> MetricBuilder:
+    def log(self, /, *fields: Mapping[str, Any], **data: Any) -> MetricBuilder:
         """Log a row to each group, or to the unnamed metric.
 
         Args:
+            *fields: Fields as a dict; keyword arguments win over equal keys.
             **data: A field whose value is a dict is a group: a row of the metric of that name. The other fields are
                 merged into every group; a group's own win. Without groups they are a row of the unnamed metric.
 
         Returns:
             The unnamed metric's builder.
+
+        Raises:
+            NotStartedError: the run is not open.
+            InvalidArgumentError: ``_ts`` is not a time.
+            InvalidCallError: what is given by position is not a dict.
         """
+        data = merged(fields, data, "exp.metrics.log")
         time = row_time(data.pop("_ts", None))
         groups = {name: group for name, value in data.items() if (group := _group(value)) is not None}
         shared = {name: value for name, value in data.items() if name not in groups}
@@ -272,11 +301,11 @@ class MetricsManager(Part):
         metrics = {name: self._builders.metric(name) for name in groups}
         rows = {}
         for name, group in groups.items():
-            fields = {**shared, **group}
-            own = fields.pop("_ts", None)
-            rows[name] = (time if own is None else row_time(own)), fields
-        for name, row in rows.items():
-            metrics[name].log_at(*row)
+            row = {**shared, **group}
+            own = row.pop("_ts", None)
+            rows[name] = (time if own is None else row_time(own)), row
+        for name, (row_ns, row) in rows.items():
+            metrics[name].log_at(row_ns, row)
         if not groups:
             self._builders.metric(None).log_at(time, shared)
         return self(None)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ml_dash.sdk.guidance.guided import Guided
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 Step: TypeAlias = "str | tuple[Any, ...] | dict[str, Any]"
 
 
-class Part:
+class Part(Guided):
     """A part of an experiment.
 
     Args:

@@ -6,13 +6,13 @@ the experiment. Each is a row of the journal's RUN series:
 =============  ==================================================================================
 field          meaning
 =============  ==================================================================================
-``event``      ``start``, ``end`` or ``heartbeat``
-``status``     the status from this row on (not in heartbeats)
+``event``      ``start``, ``end``, ``heartbeat`` or ``update``
+``status``     the status from this row on (in starts and ends)
 ``handle``     which `Experiment` object of the writing process
 ``host``       name of the machine
 ``pid``        process
 ``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
-``experiment`` prefix, readme, tags, bindrs and metadata, in start rows
+``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
 ``error``      the exception's one-line text, in end rows of a run that failed by one
 =============  ==================================================================================
 """
@@ -33,6 +33,7 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.processes import process_space
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
+from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.narration import Narration
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
@@ -81,6 +82,8 @@ class Run:
         with self._lock:
             if self.is_open:
                 return False
+            if session.is_read_only:
+                session.opened()  # says so
             if is_last_thread():
                 raise NotStartedError(
                     f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
@@ -147,7 +150,9 @@ class Run:
             return
         self._is_placed = True
         if upload.latest_ns > self._started_ns:
-            channel.put_control({**self._start, "again": True}, upload.latest_ns)
+            # what is said of the experiment may have changed since
+            again = {**self._start, "experiment": self._session.description(), "again": True}
+            channel.put_control(again, upload.latest_ns)
 
     def end(self, status: str, error: str | None = None) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not ours or has ended.
@@ -247,7 +252,7 @@ class Run:
         return {"handle": self._handle, "host": platform.node(), "pid": os.getpid()}
 
 
-class RunManager(Part, Generic[E]):
+class RunManager(Part, Generic[E], written="exp.run"):
     """Starts and ends an experiment's run: as a context manager, a decorator, or by hand."""
 
     def __init__(self, session: Session, run: Run, experiment: E) -> None:
@@ -268,6 +273,7 @@ class RunManager(Part, Generic[E]):
         """Whether the experiment takes what is logged."""
         return self._run.is_open
 
+    @explained("exp.run.start(), with everything else in Experiment(…)")
     def start(self) -> E:
         """Open the experiment for writing; does nothing where it is open.
 
@@ -281,10 +287,12 @@ class RunManager(Part, Generic[E]):
             self._run.wait_contact()
         return self._experiment
 
+    @explained("exp.run.complete(), or exp.run.fail('why')")
     def complete(self) -> None:
         """Drain, and mark the run as completed; harmless when repeated."""
         self._run.finish(RunStatus.COMPLETED)
 
+    @explained("exp.run.fail(error)")
     def fail(self, error: BaseException | str | None = None) -> None:
         """Drain, and mark the run as failed; harmless when repeated.
 
@@ -293,6 +301,7 @@ class RunManager(Part, Generic[E]):
         """
         self._run.finish(RunStatus.FAILED, _describe(error))
 
+    @explained("exp.run.cancel(), or exp.run.fail('why')")
     def cancel(self) -> None:
         """Drain, and mark the run as cancelled; harmless when repeated."""
         self._run.finish(RunStatus.CANCELLED)
@@ -338,6 +347,7 @@ class RunManager(Part, Generic[E]):
                 await to_thread.run_sync(self._run.finish_blocks)
 
     # No type can tell of a parameter `experiment` that is not the first; with overloads mypy checks no argument at all.
+    @explained("`with exp.run:`, exp.run.start(), or @exp.run above a function")
     def __call__(self, function: Callable[Concatenate[E, P], R]) -> Callable[P, R]:
         """Decorate a function, `async def` too: a block around each call.
 

@@ -16,6 +16,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import (
     InvalidArgumentError,
     JournalError,
+    NotStartedError,
     RemoteError,
     ServerUnavailableError,
 )
@@ -29,6 +30,7 @@ from ml_dash.sdk.holders import Holders
 from ml_dash.sdk.progress import flush_result, iso, status_of
 from ml_dash.sdk.series_port import Port
 from ml_dash.status import RunStatus
+from ml_dash.storage.survey import is_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +62,8 @@ class Session:
         lock: held while ports, and the builders that have them, are made. Reentrant, as every lock that a signal
             handler of the main thread may find held by that very thread.
         holders: what the script holds of the experiment: nothing here may hold that.
+        is_read_only: whether it was opened for reading, and no run of it starts.
+        tell_missing: called where something is read of an experiment that is nowhere.
     """
 
     lock = MortalLock()
@@ -81,6 +85,8 @@ class Session:
         self._ports: list[Port] = []
         self.lock = threading.RLock()
         self.holders = Holders()
+        self.is_read_only = False
+        self.tell_missing: Callable[[], None] = _say_nothing
         self._bound: tuple[Channel, Queue] | None = None
         self._view: JournalView | None = None
         self._remote: RemoteView | None = None
@@ -150,13 +156,15 @@ class Session:
             for port in self._ports:
                 port.unbind()
 
+    def opened(self) -> Channel:
+        """Return the channel of the run; raise `NotStartedError` where it is not open."""
+        bound = self._bound
+        if bound is None:
+            raise NotStartedError(self._refusal())
+        return bound[0]
+
     def _refusal(self) -> str:
-        status = self.run_status
-        state = "not started" if status is None else f"not started again since it ended ({status})"
-        return (
-            f"the run of {self.prefix!r} is {state}, so nothing can be logged: call "
-            "experiment.run.start() first, or log inside `with experiment.run:`"
-        )
+        return _refusal(self.prefix, self.run_status, is_read_only=self.is_read_only)
 
     # --- views
 
@@ -164,6 +172,8 @@ class Session:
     def view(self) -> JournalView | RemoteView:
         """The experiment as a reader sees it; see `Experiment.view`."""
         if self.destination.keeps:
+            if self.run_status is None and not is_experiment(self.directory):
+                self.tell_missing()
             return self.local_view
         # The server must have been given all that this process logged before it is asked.
         result = self.flush()
@@ -206,7 +216,9 @@ class Session:
 
             # On the background thread's loop, for which the caller waits: there may be none where it is asked.
             client = Client(AiohttpTransport(url, lambda: token_for(url), RUNTIME.look_up))
-            self._remote = RemoteView(client, RUNTIME.ask, lambda: self.server_id, self.prefix)
+            self._remote = RemoteView(
+                client, RUNTIME.ask, lambda: self.server_id, self.prefix, self.tell_missing
+            )
         return self._remote
 
     # --- what has become of the rows
@@ -269,7 +281,8 @@ class Session:
         """Return the status of an experiment that only a server has, and that was not started here."""
         own = status_of(None, None, None)
         try:
-            return replace(own, status=self.server_view().run().status, online=True)
+            record = self.server_view().record() or {}
+            return replace(own, status=record.get("status"), online=True)
         except (RemoteError, ServerUnavailableError) as error:  # asking how things stand does not raise
             return replace(own, last_error=str(error))
 
@@ -329,3 +342,20 @@ class Session:
             "updatedAt": iso(SYSTEM_CLOCK.time_ns()),
         }
         return json.dumps(record, indent=2, default=str).encode()
+
+
+def _refusal(prefix: str, status: str | None, *, is_read_only: bool) -> str:
+    if is_read_only:
+        return (
+            f"{prefix!r} was opened for reading: to log to it, write Experiment({prefix!r}, …) with the arguments that "
+            "it was logged with, and start its run"
+        )
+    state = "not started" if status is None else f"not started again since it ended ({status})"
+    return (
+        f"the run of {prefix!r} is {state}, so nothing can be logged: call "
+        "experiment.run.start() first, or log inside `with experiment.run:`"
+    )
+
+
+def _say_nothing() -> None:
+    pass

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.sdk.guidance.calls import merged
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml_dash.sdk.session import Session
 
 
-class TracksManager(Part):
+class TracksManager(Part, written="exp.tracks"):
     """`exp.tracks`: gives the tracks by their topics."""
 
     def __init__(self, session: Session) -> None:
@@ -35,7 +36,7 @@ class TracksManager(Part):
         self._session.flush()
 
 
-class TrackBuilder(Part):
+class TrackBuilder(Part, written="exp.tracks('pose')", is_hot=True):
     """One track: entries of the same time are merged when they are read, and the later one's fields win."""
 
     __slots__ = ("_port", "_topic")
@@ -45,18 +46,22 @@ class TrackBuilder(Part):
         self._port = session.port(Kind.TRACK, topic)
         self._topic = topic
 
-    def append(self, /, **fields: Any) -> TrackBuilder:
+    def append(self, /, *fields: Mapping[str, Any], **data: Any) -> TrackBuilder:
         """Append an entry.
 
         Args:
-            **fields: as for `MetricBuilder.log`; ``_ts`` is its time in seconds since the epoch.
+            *fields: the entry's fields as a dict; keyword arguments win over equal keys.
+            **data: as for `MetricBuilder.log`; ``_ts`` is its time in seconds since the epoch.
 
         Raises:
             NotStartedError: the run is not open.
             InvalidArgumentError: ``_ts`` is not a time.
+            InvalidCallError: what is given by position is not a dict.
         """
-        time = row_time(fields.pop("_ts", None))
-        self._port.write(time, fields)
+        if fields:
+            data = merged(fields, data, f"exp.tracks({self._topic!r:.100}).append")
+        time = row_time(data.pop("_ts", None))
+        self._port.write(time, data)
         LATEST.time_ns = time
         return self
 

@@ -14,6 +14,7 @@ infinities. What else is taken:
 - tuples and other sequences: a list
 - sets: a list, sorted where its items can be compared
 - numpy scalars and 0-d arrays: the number; larger arrays: nested lists
+- functions, and classes that have no fields of a configuration: the name, with the module
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import contextmanager
 from enum import Enum
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NoReturn, SupportsIndex
 
 from ml_dash.errors import InvalidParameterError, ValueWarning
@@ -45,6 +47,7 @@ UNSTORABLE = tuple(REMEDIES)
 OTHER_REMEDY = "store its name, its str() or a dict of plain values instead"
 
 SCALARS = (bool, int, float, str)
+FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType)
 
 Keys = tuple[str, ...]
 
@@ -191,6 +194,8 @@ class _Converter:
                 value = _without_numpy(value, where)
         if value is None or isinstance(value, SCALARS):
             return True, _scalar(value, where)
+        if isinstance(value, (type, *FUNCTIONS)) and (name := _name(value)) is not None:
+            return True, name
         if isinstance(value, AbstractSet):
             return True, _sorted(self._list(value, where))
         if _is_list(value):
@@ -248,6 +253,14 @@ def _scalar(value: Any, where: str) -> bool | int | float | str | None:
             )
         return int(value)
     return float(value) if isinstance(value, float) else str.__str__(value)
+
+
+def _name(value: Any) -> str | None:
+    """Return what a function is called, or a class that is no configuration; None for one that is."""
+    if isinstance(value, type) and config_fields(value) is not None:
+        return None
+    module = getattr(value, "__module__", None)
+    return value.__qualname__ if module in {None, "builtins"} else f"{module}.{value.__qualname__}"
 
 
 def _is_list(value: object) -> bool:

@@ -21,6 +21,7 @@ from ml_dash import (
     FlushResult,
     InvalidArgumentError,
     InvalidPrefixError,
+    ReadOnlyError,
     ml_dash_experiment,
 )
 from tests.support.scripts import python, start_python
@@ -207,14 +208,16 @@ def test_descriptions_of_the_wrong_kind_are_refused(arguments: dict[str, Any], r
 
 
 def test_changing_what_was_given_or_what_was_got_changes_nothing(root: str) -> None:
-    """Lists and dicts are copied on their way in and out."""
+    """Lists and dicts are copied on their way in; on their way out they cannot be changed."""
     tags, metadata = ["a"], {"gpu": "H100"}
     exp = Experiment("a/b/c", dash_root=root, tags=tags, metadata=metadata)
 
     tags.append("b")
-    exp.tags.append("c")
+    with pytest.raises(ReadOnlyError, match=r"write exp.tags = \[\*exp.tags, 'new'\]"):
+        exp.tags.append("c")
     metadata["gpu"] = "none"
-    exp.metadata["more"] = 1
+    with pytest.raises(ReadOnlyError, match=r"write exp.metadata = {\*\*exp.metadata, 'key': value}"):
+        exp.metadata["more"] = 1
 
     assert exp.tags == ["a"]
     assert exp.metadata == {"gpu": "H100"}

@@ -59,6 +59,15 @@ READS: dict[str, Callable[[Experiment], object]] = {
     "metrics.flush": lambda exp: exp.metrics.flush(),
     "tracks.flush": lambda exp: exp.tracks.flush(),
 }
+OF_THIS_PROCESS = {
+    "metrics.buffer.peek",
+    "summary_cache.peek",
+    "status",
+    "flush",
+    "metrics.flush",
+    "tracks.flush",
+}
+"""What tells of this process, and reads nothing."""
 
 
 # --- before the start, after the end
@@ -132,8 +141,16 @@ def test_a_builder_made_before_the_start_works_after_it(root: str) -> None:
 
 @pytest.mark.parametrize("name", READS)
 def test_reading_what_is_not_there_is_empty_and_makes_nothing(name: str, root: str) -> None:
-    """Reads work without `start()`."""
-    READS[name](Experiment("a/b/c", dash_root=root))
+    """Reads work without `start()`; that there is no such experiment is told, once."""
+    exp = Experiment("a/b/c", dash_root=root)
+    assert not exp.exists()
+    if name in OF_THIS_PROCESS:
+        READS[name](exp)
+        assert not os.path.exists(root)
+        return
+    with pytest.warns(UserWarning, match=r"no experiment 'a/b/c' under .*exp.exists\(\)"):
+        READS[name](exp)
+    READS[name](exp)
 
     assert not os.path.exists(root)
 

@@ -301,16 +301,10 @@ class BrokenRepr:
 @pytest.mark.parametrize(
     ("value", "type_name", "remedy"),
     [
-        (print, "builtin_function_or_method", "its name"),
-        (lambda: None, "function", "its name"),
         (math, "module", "its name"),
         (sys.stdout, "TextIOWrapper|EncodedFile|CaptureIO", "dict of plain values"),
-        (int, "type", "its name"),
-        (dict, "type", "its name"),
-        (Model, "type", "its name"),
         (Model(), "Model", "dict of plain values"),
         (Empty(), "Empty", "dict of plain values"),
-        (Empty, "type", "its name"),
         (BrokenRepr(), r"<its repr raises RuntimeError> is a .*BrokenRepr", "str"),
         (object(), "object", "str"),
         (threading.Lock(), "lock", "str"),
@@ -342,6 +336,29 @@ def test_what_cannot_be_stored_is_refused_with_key_type_and_remedy(
         assert remedy in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (print, "print"),
+        (math.sqrt, "math.sqrt"),
+        (re.escape, "re.escape"),
+        (lambda: None, f"{__name__}.<lambda>"),
+        (Model().__call__, f"{__name__}.Model.__call__"),
+        (int, "int"),
+        (np.float32, "numpy.float32"),
+        (Model, f"{__name__}.Model"),
+        (Empty, f"{__name__}.Empty"),
+        (threading.Thread, "threading.Thread"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_function_and_a_class_that_is_no_configuration_are_told_by_their_names(
+    value: object, name: str
+) -> None:
+    """Activations, losses and optimizers are chosen so."""
+    assert flat(act=value, acts=[value]) == {"act": name, "acts": [name]}
+
+
 def test_the_error_is_a_type_error_of_our_tree() -> None:
     assert issubclass(InvalidParameterError, TypeError)
     assert issubclass(InvalidParameterError, MLDashError)
@@ -349,7 +366,7 @@ def test_the_error_is_a_type_error_of_our_tree() -> None:
 
 def test_an_item_deep_in_a_list_is_named_by_its_index() -> None:
     with pytest.raises(InvalidParameterError, match=re.escape("'blocks[1][0].act'")):
-        flat(blocks=[0, [{"act": print}]])
+        flat(blocks=[0, [{"act": object()}]])
 
 
 def test_a_logger_is_refused_although_its_attributes_lead_in_circles() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.errors import FileMissingError, InvalidArgumentError
+from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidCallError
 from ml_dash.sdk.files.details import DETAILS, Details
 from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.finding import present
 from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
+from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.parts import Part
 from ml_dash.storage.blobs import Staged
 
@@ -54,6 +55,7 @@ class Saves(Part):
         self._path = checked_path(path)
         self._details = details
 
+    @explained("exp.files('models').save('model.pt', tags=['best'])")
     def save(
         self,
         local_path: str | os.PathLike[str],
@@ -89,6 +91,7 @@ class Saves(Part):
 
     upload = save
 
+    @explained("exp.files('configs').save_json(content, to='config.json')")
     def save_json(self, content: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save an object as JSON; numpy's scalars and arrays and NaN are taken, too.
 
@@ -103,6 +106,7 @@ class Saves(Part):
         data = json_bytes(content)
         return self._write(place, details, lambda file: file.write(data))
 
+    @explained("exp.files('notes').save_text(text, to='note.txt')")
     def save_text(self, text: str, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a text, in UTF-8."""
         place = self._begin(to)
@@ -116,6 +120,7 @@ class Saves(Part):
             ) from error
         return self._write(place, details, lambda file: file.write(data))
 
+    @explained("exp.files('data').save_blob(data, to='data.bin')")
     def save_blob(
         self, data: bytes | bytearray | memoryview, to: str, **details: Unpack[DetailArguments]
     ) -> dict[str, Any]:
@@ -128,6 +133,7 @@ class Saves(Part):
             )
         return self._write(place, details, lambda file: file.write(data))
 
+    @explained("exp.files('models').save_torch(model, to='model.pt')")
     def save_torch(self, model: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a PyTorch module, a state dict or any such object by ``torch.save``."""
         place = self._begin(to)
@@ -135,6 +141,7 @@ class Saves(Part):
 
         return self._write(place, details, lambda file: write_torch(model, file))
 
+    @explained("exp.files('data').save_pkl(content, to='data.pkl')")
     def save_pkl(self, content: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save an object by ``pickle``. ML-Dash never loads a pickle."""
         place = self._begin(to)
@@ -142,6 +149,7 @@ class Saves(Part):
 
         return self._write(place, details, lambda file: write_pickle(content, file))
 
+    @explained("exp.files('plots').save_fig(figure, to='plot.png')")
     def save_fig(self, fig: Any = None, to: Any = None, **kwargs: Any) -> dict[str, Any]:
         """Save a matplotlib figure, in the format that the name's extension says; it stays open, as by ``savefig``.
 
@@ -155,6 +163,7 @@ class Saves(Part):
         details = _taken(kwargs, "description", "tags", "bindrs")
         return self._write(place, details, lambda file: write_figure(fig, file, place.extension, **kwargs))
 
+    @explained("exp.files('images').save_image(image, to='sample.png')")
     def save_image(self, image: Any, to: str, **kwargs: Any) -> dict[str, Any]:
         """Save an image: a Pillow image, or an array H×W, H×W×3 or H×W×4 of uint8, or of floats from 0 to 1.
 
@@ -167,6 +176,7 @@ class Saves(Part):
         details = _taken(kwargs, *DETAILS)
         return self._write(place, details, lambda file: write_image(image, file, place.extension, **kwargs))
 
+    @explained("exp.files('videos').save_video(frames, to='sample.mp4', fps=20)")
     def save_video(self, frames: Any, to: str, fps: int = 20, **kwargs: Any) -> dict[str, Any]:
         """Encode frames as a video.
 
@@ -189,6 +199,7 @@ class Saves(Part):
 
         return self._save(place, details, lambda staging: staging.encode(suffix, encode))
 
+    @explained("exp.files.duplicate('models/a.pt', to='models/b.pt')")
     def duplicate(self, source: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Save a file of this experiment under another name, too; its blob is neither copied nor sent again.
 
@@ -221,10 +232,17 @@ class Saves(Part):
         return self._saver.save(place, self._given(details), stage)
 
     def _given(self, details: Mapping[str, Any]) -> Details:
+        for name in details:
+            if name not in DETAILS:
+                known = ", ".join(f"{each}=" for each in DETAILS)
+                raise InvalidCallError(
+                    f"{name}={details[name]!r:.200} is not among what is said about a file ({known}): pass "
+                    f"metadata={{{name!r}: …}}"
+                )
         return Details(**details).over(self._details)
 
 
-class FileBuilder(Saves):
+class FileBuilder(Saves, written="exp.files('models')"):
     """Saves files below a path, and lists, downloads, changes and deletes the files that its arguments select.
 
     What is given here counts for everything that is done with it; what is given to a method counts before that. See
@@ -250,6 +268,7 @@ class FileBuilder(Saves):
         self._file_id = file_id
         self._dest_path = dest_path
 
+    @explained("exp.files('models').list(), or exp.files(tags=['best']).list()")
     def list(self) -> list[dict[str, Any]]:
         """Return the rows of the selected files, sorted by path and filename: of each name the newest version.
 
@@ -272,6 +291,7 @@ class FileBuilder(Saves):
         row = self._finder.newest(self._named("exists"))
         return row is not None and row["deletedAt"] is None
 
+    @explained("exp.files('models/model.pt').download('here.pt')")
     def download(
         self, dest_path: str | os.PathLike[str] | None = None, *, allow_dotfiles: bool = False
     ) -> Any:
@@ -312,6 +332,7 @@ class FileBuilder(Saves):
                 f"{row['filename']!r} is not text in {encoding} ({error}): use read_bytes() or download()"
             ) from error
 
+    @explained("exp.files(file_id='…', tags=['best']).update()")
     def update(self, **details: Unpack[DetailArguments]) -> dict[str, Any]:
         """Change what is said about a file: what was given to the builder or here, and nothing else.
 
@@ -330,6 +351,7 @@ class FileBuilder(Saves):
             )
         return self._saver.change(present(self._one("update", own_first=True)), given)
 
+    @explained("exp.files('models/model.pt').delete()")
     def delete(self) -> Any:
         """Mark a file as deleted: it is not listed any more, and its content is kept for a while.
 

@@ -1,0 +1,115 @@
+"""Calls whose arguments do not fit: what is meant by a dict is done, and of anything else it is said what to write."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from ml_dash.errors import InvalidCallError
+from ml_dash.values.pack import represent
+from ml_dash.values.tensors import on_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_LONG = 40
+
+
+def explained(
+    example: str, keywords: Mapping[str, str] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function so that a call that does not fit its arguments says what to write.
+
+    Not for the hot path, nor for coroutine functions.
+
+    Args:
+        example: a call that fits.
+        keywords: what to write instead of keyword arguments that it does not have.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                # Where the arguments do not fit, there is no frame of the function itself.
+                if (
+                    isinstance(error, InvalidCallError)
+                    or error.__traceback__ is None
+                    or error.__traceback__.tb_next
+                ):
+                    raise
+                reason = str(error).replace(".__init__()", "()")
+            raise InvalidCallError(f"{reason}: {_remedy(function, reason, example, keywords or {})}")
+
+        return call
+
+    return decorate
+
+
+def _remedy(function: Callable[..., object], reason: str, example: str, keywords: Mapping[str, str]) -> str:
+    unexpected = _UNEXPECTED.search(reason)
+    if unexpected is None:
+        return f"write {example}"
+    name = unexpected[1]
+    if name in keywords:
+        return f"write {keywords[name]}"
+    from difflib import get_close_matches
+
+    known = [each for each in inspect.signature(function).parameters if each != "self"]
+    close = get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}=?" if close else f"write {example}"
+
+
+def merged(given: tuple[Any, ...], data: dict[str, Any], written: str) -> dict[str, Any]:
+    """Return the fields of a call that was given dicts, and keyword arguments, which win over equal keys.
+
+    Args:
+        given: the positional arguments.
+        data: the keyword arguments.
+        written: how the call is written.
+
+    Raises:
+        InvalidCallError: a positional argument is not a dict.
+    """
+    fields: dict[str, Any] = {}
+    for each in given:
+        if not isinstance(each, Mapping):
+            raise InvalidCallError(_not_a_dict(given, each, written))
+        try:
+            fields |= {str(name): value for name, value in each.items()}
+        except Exception as error:
+            raise InvalidCallError(
+                f"{written}(…) was given a {type(each).__qualname__} that cannot be read ({error!r:.200}): pass a dict"
+            ) from error
+    return {**fields, **data}
+
+
+def _not_a_dict(given: tuple[Any, ...], odd: Any, written: str) -> str:
+    call = f"{written}({', '.join(map(shown, given))})"
+    if isinstance(odd, str):
+        value = shown(given[1]) if len(given) > 1 and given[0] is odd else "0.5"
+        field = f"{odd}={value}" if odd.isidentifier() else f"{{{odd!r:.100}: {value}}}"
+        return f"{call} names no field: write {written}({field})"
+    if isinstance(odd, (int, float)) or callable(getattr(odd, "item", None)):
+        return f"{call} names no field: write {written}(loss={shown(odd)})"
+    kind = type(odd).__qualname__
+    return (
+        f"{call} was given a {kind}, which is not a dict of fields: write {written}(loss=0.5), or pass a dict"
+    )
+
+
+def shown(value: Any) -> str:
+    """Return what a message shows of a value, without waiting for a device."""
+    if on_device(value):
+        return f"<{type(value).__name__} on a device>"
+    text = str(represent(value)["__repr__"])
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"

@@ -1,0 +1,93 @@
+"""Whether there is an experiment to be read, and what to say where there is none."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import TYPE_CHECKING
+
+from ml_dash.errors import ExperimentMissingError, MLDashError
+from ml_dash.log import warn_user
+from ml_dash.storage.survey import is_experiment, survey
+
+if TYPE_CHECKING:
+    from ml_dash.sdk.session import Session
+
+_SHOWN = 5
+_CLOSE = 0.6
+"""What `difflib.get_close_matches` takes for close."""
+
+
+def exists(session: Session) -> bool:
+    """Say whether an experiment is where its reads look: on this disk, else at the server."""
+    if session.run_status is not None:
+        return True
+    if session.destination.keeps:
+        return is_experiment(session.directory)
+    return session.server_view().record() is not None
+
+
+def require(session: Session) -> None:
+    """Raise `ExperimentMissingError`, which names those that come near, unless there is such an experiment."""
+    if exists(session):
+        return
+    near = near_names(session)
+    hint = f": did you mean {', '.join(near)}?" if near else f"; {_how_to_list(session)} lists all"
+    raise ExperimentMissingError(f"{_nowhere(session)}{hint}")
+
+
+def warn_of_nothing(session: Session) -> None:
+    """Warn, once, that an experiment that is nowhere is read, and reads as an empty one."""
+    session.tell_missing = _say_nothing
+    warn_user(
+        f"{_nowhere(session)}: what is read of it is empty (said once). Check the name with exp.exists(), or open it "
+        "by ml_dash.open(), which names those that come near",
+        UserWarning,
+    )
+
+
+def near_names(session: Session) -> list[str]:
+    """Return the prefixes of experiments that have a name like this one, the likest first; none if unknown."""
+    wanted = session.prefix
+    try:
+        known = (
+            _prefixes_on_disk(session.destination.root)
+            if session.destination.keeps
+            else _prefixes_at_server(session)
+        )
+    except (MLDashError, OSError):
+        return []
+    name = session.identity.name
+    scores = {
+        each: max(
+            difflib.SequenceMatcher(None, wanted, each).ratio(),
+            # the right name under another owner or project
+            1.0 if each.rpartition("/")[2] == name else 0.0,
+        )
+        for each in known
+    }
+    return sorted((each for each in known if scores[each] >= _CLOSE), key=lambda each: -scores[each])[:_SHOWN]
+
+
+def _prefixes_on_disk(root: str) -> list[str]:
+    return [each.prefix for each in survey(root, is_own=True).experiments] if os.path.isdir(root) else []
+
+
+def _prefixes_at_server(session: Session) -> list[str]:
+    return session.server_view().prefixes()
+
+
+def _nowhere(session: Session) -> str:
+    place = session.destination
+    if place.keeps:
+        return f"there is no experiment {session.prefix!r} under {place.root!r}"
+    return f"there is no experiment {session.prefix!r} at {place.url}, or its token may not see it"
+
+
+def _how_to_list(session: Session) -> str:
+    place = session.destination
+    return f"`ml-dash ls {place.root}`" if place.keeps else f"the page {place.url}"
+
+
+def _say_nothing() -> None:
+    pass
