@@ -8,7 +8,7 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── InvalidParameterError(TypeError)      a parameter that cannot be stored
     ├── InvalidCallError(TypeError)           a call whose arguments do not fit
     ├── UnknownNameError(AttributeError)      an attribute that is not there
-    ├── ReadOnlyError(AttributeError, TypeError)  what cannot be set, or is a copy
+    ├── ReadOnlyError(AttributeError)         what cannot be set, or is a copy
     ├── ExperimentMissingError(LookupError)   no experiment of this name, where one is opened for reading
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
     ├── MissingExtraError(ImportError)        an optional package is not installed
@@ -99,8 +99,14 @@ class InvalidCallError(MLDashError, TypeError):
 class UnknownNameError(MLDashError, AttributeError):
     """There is no such attribute; the message has what to write instead."""
 
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = (
+            name  # and no `obj`: Python 3.12 would look through its names, and say what is meant once more
+        )
 
-class ReadOnlyError(MLDashError, AttributeError, TypeError):
+
+class ReadOnlyError(MLDashError, AttributeError):
     """Something cannot be set or changed; the message has what to write instead."""
 
 

@@ -10,7 +10,7 @@ METRIC    the metric's, or None       whatever was logged
 TRACK     the topic                   whatever was appended
 LOG       None                        ``level``, ``message``, ``metadata`` (a dict or None)
 PARAMS    None                        ``set``: flat dict of dotted keys
-RUN       None                        ``event`` (start, end, heartbeat), see `ml_dash.sdk.run`
+RUN       None                        ``event`` (start, end, …), see `ml_dash.sdk.run`
 FILE      None                        ``event`` (save, update, delete), see `ml_dash.query.files`
 ========  ==========================  =====================================================
 """

@@ -125,8 +125,8 @@ EXAMPLES: dict[str, tuple[type[MLDashError], Callable[[Experiment], object], tup
     ),
     "parameter": (
         InvalidParameterError,
-        lambda exp: exp.params.set(model={"f": print}),
-        ("'model.f'", "print", "store its name"),
+        lambda exp: exp.params.set(model={"f": object()}),
+        ("'model.f'", "object", "store its name"),
     ),
     "metric's name": (InvalidArgumentError, lambda exp: exp.metrics(""), ("''", "pass a non-empty string")),
     "topic": (InvalidArgumentError, lambda exp: exp.tracks("a\n"), (r"'a\n'", "leave them out")),

@@ -80,7 +80,8 @@ def _prefixes_at_server(session: Session) -> list[str]:
 def _nowhere(session: Session) -> str:
     place = session.destination
     if place.keeps:
-        return f"there is no experiment {session.prefix!r} under {place.root!r}"
+        elsewhere = f" (what {place.url} has is read with dash_root=None)" if place.url else ""
+        return f"there is no experiment {session.prefix!r} under {place.root!r}{elsewhere}"
     return f"there is no experiment {session.prefix!r} at {place.url}, or its token may not see it"
 
 

@@ -217,7 +217,11 @@ class Session:
             # On the background thread's loop, for which the caller waits: there may be none where it is asked.
             client = Client(AiohttpTransport(url, lambda: token_for(url), RUNTIME.look_up))
             self._remote = RemoteView(
-                client, RUNTIME.ask, lambda: self.server_id, self.prefix, self.tell_missing
+                client,
+                RUNTIME.ask,
+                lambda: self.server_id,
+                self.prefix,
+                lambda: self.tell_missing(),  # noqa: PLW0108 - as it is then
             )
         return self._remote
 

@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import contextmanager
 from enum import Enum
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NoReturn, SupportsIndex
 
 from ml_dash.errors import InvalidParameterError, ValueWarning
@@ -47,7 +46,6 @@ UNSTORABLE = tuple(REMEDIES)
 OTHER_REMEDY = "store its name, its str() or a dict of plain values instead"
 
 SCALARS = (bool, int, float, str)
-FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType)
 
 Keys = tuple[str, ...]
 
@@ -194,7 +192,7 @@ class _Converter:
                 value = _without_numpy(value, where)
         if value is None or isinstance(value, SCALARS):
             return True, _scalar(value, where)
-        if isinstance(value, (type, *FUNCTIONS)) and (name := _name(value)) is not None:
+        if callable(value) and (name := _name(value)) is not None:
             return True, name
         if isinstance(value, AbstractSet):
             return True, _sorted(self._list(value, where))
@@ -256,11 +254,14 @@ def _scalar(value: Any, where: str) -> bool | int | float | str | None:
 
 
 def _name(value: Any) -> str | None:
-    """Return what a function is called, or a class that is no configuration; None for one that is."""
+    """Return the name of a function, of any library, or a class that is no configuration; None for anything else."""
     if isinstance(value, type) and config_fields(value) is not None:
         return None
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(name, str):
+        return None  # an object that can be called, as a model
     module = getattr(value, "__module__", None)
-    return value.__qualname__ if module in {None, "builtins"} else f"{module}.{value.__qualname__}"
+    return name if module in {None, "builtins"} else f"{module}.{name}"
 
 
 def _is_list(value: object) -> bool:

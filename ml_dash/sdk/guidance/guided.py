@@ -89,7 +89,9 @@ class Signpost:
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         written, name, hint = self._said
-        raise UnknownNameError(f"{_subject(written)} has no attribute {name!r}{_remedy(hint, name=name)}")
+        raise UnknownNameError(
+            f"{_subject(written)} has no attribute {name!r}{_remedy(hint, name=name)}", name
+        )
 
 
 def keep(owner: Guided, **parts: object) -> None:
@@ -102,20 +104,20 @@ def unknown_name(subject: str, name: str, there: Iterable[str], hints: Hints) ->
     """Return the error of a name that is not there, with the one that may be meant."""
     said = f"{subject} has no attribute {name!r}"
     if name in hints.names:
-        return UnknownNameError(said + _remedy(hints.names[name], name=name))
+        return UnknownNameError(said + _remedy(hints.names[name], name=name), name)
     close = _close(name, there)
     if close is not None:
         prefix = "exp" if subject == "Experiment" else subject
-        return UnknownNameError(f"{said}: did you mean {prefix}.{close}?")
+        return UnknownNameError(f"{said}: did you mean {prefix}.{close}?", name)
     if hints.other is not None:
-        return UnknownNameError(said + _remedy(hints.other, name=name))
-    return UnknownNameError(f"{said}: there are {', '.join(sorted(there))}")
+        return UnknownNameError(said + _remedy(hints.other, name=name), name)
+    return UnknownNameError(f"{said}: there are {', '.join(sorted(there))}", name)
 
 
 def _missing(self: Guided, name: str) -> Any:
     """Say that a name is not there; for what probes for names that begin with an underscore, without looking around."""
     if name.startswith("_"):
-        raise UnknownNameError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise UnknownNameError(f"{type(self).__name__!r} object has no attribute {name!r}", name)
     if isinstance(inspect.getattr_static(type(self), name, None), property):
         return object.__getattribute__(self, name)  # it has raised an AttributeError, and raises it again
     there = [each for each in dir(self) if not each.startswith("_")]
