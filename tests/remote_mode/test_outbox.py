@@ -73,8 +73,9 @@ def test_reads_see_what_was_logged_before_them(remote: Experiment, seen: Seen) -
 
 
 def test_an_experiment_is_read_without_a_start(remote: Experiment, server: EmbeddedServer) -> None:
-    """And one that the server does not have is an empty one."""
-    assert remote.metrics("train").read()["total"] == 0
+    """And one that the server does not have is an empty one, of which it is told once."""
+    with pytest.warns(UserWarning, match=f"no experiment '{PREFIX}' at {server.url}"):
+        assert remote.metrics("train").read()["total"] == 0
     assert remote.params.get() == {}
     with Experiment(PREFIX, dash_url=server.url, dash_root=None, echo=False).run as exp:
         exp.metrics("train").log(step=1)
