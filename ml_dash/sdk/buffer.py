@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.locks import MortalLock
 from ml_dash.pipeline.runtime import RUNTIME
-from ml_dash.sdk.guidance.calls import merged
+from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
@@ -143,6 +143,7 @@ class Store:
         if self:
             self._port.write(time_ns(), self._take(parse_aggregations(())), put)
 
+    @explained("exp.metrics('train').buffer.peek('loss', limit=5)")
     def peek(self, keys: tuple[str, ...], limit: Any) -> dict[str, list[float]]:
         """Return the last values of each field, or of those that are named."""
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
@@ -168,6 +169,7 @@ class _Buffer(Part):
         super().__init__(session, *steps)
         self._store = store
 
+    @explained("exp.metrics('train').buffer.peek('loss', limit=5)")
     def peek(self, *keys: str, limit: int = 5) -> dict[str, list[float]]:
         """Return the last values of each field (or of the fields named), at most `limit` of each.
 
@@ -200,6 +202,7 @@ class MetricBuffer(_Buffer, written="exp.metrics('train').buffer", is_hot=True):
             raise InvalidArgumentError(msg)
         self._store.add(data)
 
+    @explained("exp.metrics.buffer.log_summary('mean', 'p95')")
     def log_summary(self, *aggregations: str) -> None:
         """Log one row with each field's aggregations, as ``loss.mean``, and empty the buffer.
 
@@ -230,12 +233,14 @@ class BufferManager(Part, written="exp.metrics.buffer"):
         """Buffer values for the unnamed metric; see `MetricBuffer`."""
         self._buffer(None)(**merged(fields, data, "exp.metrics.buffer"))
 
+    @explained("exp.metrics.buffer.log_summary('mean', 'p95')")
     def log_summary(self, *aggregations: str) -> None:
         """Log a summary row for every metric that has buffered values; see `MetricBuffer.log_summary`."""
         self._buffer(None)  # there is one at least, which raises for what is wrong with the call
         for buffer in self._buffers().values():
             buffer.log_summary(*aggregations)
 
+    @explained("exp.metrics('train').buffer.peek('loss', limit=5)")
     def peek(self, prefix: str | None = None, *keys: str, limit: int = 5) -> dict[str, list[float]]:
         """Return the last values buffered for a metric, or for all, then as ``train/loss``."""
         if prefix is not None:
@@ -260,6 +265,7 @@ class SummaryCache(_Buffer, written="exp.metrics('train').summary_cache", is_hot
         """Put fields, as they are, into the next summary (an epoch, a learning rate)."""
         self._store.set(merged(fields, data, "exp.metrics('train').summary_cache.set"))
 
+    @explained("exp.metrics('train').summary_cache.summarize('mean', clear=True)")
     def summarize(self, *aggregations: str, clear: bool = True) -> None:
         """Log one row: each stored field's aggregations (default: mean) and the fields that were set.
 

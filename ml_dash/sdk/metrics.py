@@ -17,7 +17,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.log import warn_user
 from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
-from ml_dash.sdk.guidance.calls import merged
+from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
@@ -143,10 +143,12 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
             LATEST.time_ns = int(table.times[-1])
         return self
 
+    @explained("exp.metrics('train').flush(), or exp.flush(timeout=10)")
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
         self._session.flush()
 
+    @explained("exp.metrics('train').read(start_index=0, limit=100)")
     def read(self, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
         """Read rows; sees everything logged before.
 
@@ -160,14 +162,17 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         """
         return self._session.view.read(self._series, start_index, limit)
 
+    @explained("exp.metrics('train').stats()")
     def stats(self) -> dict[str, Any]:
         """Return counts, first and last value, and each field's count, nan, min, max, mean and last."""
         return self._session.view.stats(self._series)
 
+    @explained("exp.metrics('train').to_numpy()['loss']")
     def to_numpy(self) -> dict[str, npt.NDArray[Any]]:
         """Return every row as arrays: one a field, ``_ts`` (float64 seconds) and ``index``; never sampled."""
         return self._session.view.to_numpy(self._series)
 
+    @explained("exp.metrics('train').to_pandas()[['loss']]")
     def to_pandas(self) -> pd.DataFrame:
         """Return every row as a data frame; needs ``pip install pandas``."""
         return self._session.view.to_pandas(self._series)
@@ -234,6 +239,7 @@ class _Builders(dict["str | None", MetricBuilder]):
                 self[name] = MetricBuilder(self._session, metric)
             return self[name]
 
+    @explained("exp.metrics('train'), or exp.metrics(None) for the unnamed metric", name="exp.metrics")
     def named(self, prefix: str | None) -> MetricBuilder:
         return self[prefix]
 
@@ -310,18 +316,22 @@ class MetricsManager(Part, written="exp.metrics"):
             self._builders.metric(None).log_at(time, shared)
         return self(None)
 
+    @explained("exp.metrics.flush(), or exp.flush(timeout=10)")
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
         self._session.flush()
 
+    @explained("exp.metrics.read(start_index=0, limit=100), or exp.metrics('train').read()")
     def read(self, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
         """Read the unnamed metric; see `MetricBuilder.read`."""
         return self(None).read(start_index, limit)
 
+    @explained("exp.metrics.stats(), or exp.metrics('train').stats()")
     def stats(self) -> dict[str, Any]:
         """Return the unnamed metric's statistics; see `MetricBuilder.stats`."""
         return self(None).stats()
 
+    @explained("exp.metrics.list()")
     def list(self) -> list[dict[str, Any]]:
         """Return all metrics: ``[{"name", "count", "fields", "firstDataAt", "lastDataAt"}]``."""
         return self._session.view.metrics()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.sdk.guidance.calls import merged
+from ml_dash.sdk.guidance.calls import explained, merged
+from ml_dash.sdk.guidance.guided import Guided, keep
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind
@@ -22,6 +23,7 @@ class TracksManager(Part, written="exp.tracks"):
         super().__init__(session, "tracks")
         self._builders: dict[str, TrackBuilder] = {}
 
+    @explained("exp.tracks('pose')")
     def __call__(self, topic: str, /) -> TrackBuilder:
         """Return the track of a topic; the same names are allowed as for metrics."""
         check_name("topic", topic)
@@ -69,6 +71,7 @@ class TrackBuilder(Part, written="exp.tracks('pose')", is_hot=True):
         """Wait until everything logged so far is on disk."""
         self._session.flush()
 
+    @explained("exp.tracks('pose').read(start_timestamp=0.0, end_timestamp=9.0, columns=['x'])")
     def read(
         self,
         start_timestamp: float | None = None,
@@ -87,16 +90,19 @@ class TrackBuilder(Part, written="exp.tracks('pose')", is_hot=True):
         """
         return self._session.view.track(self._topic, start_timestamp, end_timestamp, columns, format)
 
+    @explained("exp.tracks('pose').slice(start, end)")
     def slice(self, start: float | None = None, end: float | None = None) -> TrackSlice:
         """Return the entries from `start` to `end`, in seconds, both included, for looking up by time."""
         return TrackSlice(self.read(start, end)["entries"])
 
 
-class TrackSlice:
+class TrackSlice(Guided, written="track_slice"):
     """Entries of a track, read once, in order of time."""
 
+    entries: list[dict[str, Any]]
+
     def __init__(self, entries: list[dict[str, Any]]) -> None:
-        self.entries = entries
+        keep(self, entries=entries)
 
     def __repr__(self) -> str:
         return f"<TrackSlice of {len(self.entries)} entries>"
@@ -104,6 +110,7 @@ class TrackSlice:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @explained("track_slice.findByTime(1.5)")
     def findByTime(self, timestamp: float) -> dict[str, Any] | None:  # noqa: N802 - the public contract
         """Return the entry at a time, else the last one before it; None where there is none."""
         from ml_dash.query.tracks import find_by_time

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.journal.index import JournalIndex
+from ml_dash.query.runs import writer_runs
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.processes import PREFIX
 from tests.support.scripts import python
+from tests.support.seen import until
 
 pytestmark = [
     pytest.mark.usefixtures("settings"),
@@ -111,3 +115,27 @@ def test_a_run_that_is_begun_again_comes_behind_one_of_another_process(
         assert seen.params.get()["lr"] == 2
     status = exp.status()
     assert (status.logged, status.acknowledged, status.pending, status.dropped) == (4, 4, 0, {})
+
+
+def test_an_update_is_not_undone_when_the_start_is_put_behind_a_clock_that_is_ahead(
+    server: EmbeddedServer, tmp_path: Path, settings: pytest.MonkeyPatch
+) -> None:
+    """What the start says once more is what is said by then."""
+    attempt(tmp_path, server.url, None, 0, 3600, "exp.run.complete()")
+    settings.setenv("ML_DASH_START_TIMEOUT", "0")
+    settings.setenv("ML_DASH_HEARTBEAT", "0.05")
+    server.stop()
+    root = tmp_path / "dash"
+    with Experiment(PREFIX, dash_url=server.url, dash_root=root, echo=False, tags=["given"]) as exp:
+        exp.tags = ["said"]
+        server.start()
+        until(lambda: exp.flush(1).online and _is_repeated(exp), "the start was put once more")
+    Path(exp.directory, "experiment.json").unlink()
+    assert Experiment(PREFIX, dash_root=root).tags == ["said"]
+    assert Experiment(PREFIX, dash_url=server.url, dash_root=None).tags == ["said"]
+
+
+def _is_repeated(exp: Experiment) -> bool:
+    index = JournalIndex(os.path.join(exp.directory, "journal"))
+    index.refresh()
+    return any(row.get("again") for runs in writer_runs(index).values() for _, row in runs.rows)

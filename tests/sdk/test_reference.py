@@ -320,7 +320,7 @@ def test_values_of_batches_are_buffered_and_summarised(exp: Experiment) -> None:
         assert returned is None
     assert exp.metrics("train").read()["total"] == 0
 
-    returned = exp.metrics.buffer.log_summary()  # type: ignore[func-returns-value] # mean only
+    returned = exp.metrics.buffer.log_summary()  # mean only
 
     assert returned is None
     assert values(exp.metrics("train").read()) == [{"loss.mean": 1.5}]
@@ -360,11 +360,11 @@ def test_a_flush_can_follow_a_row(exp: Experiment) -> None:
     """metrics.flush returns None, and what was logged is durable."""
     epoch = 1
 
-    returned: Any = exp.metrics.log(epoch=epoch).flush()  # type: ignore[func-returns-value]
+    returned: Any = exp.metrics.log(epoch=epoch).flush()
 
     assert returned is None
-    assert exp.metrics.flush() is None  # type: ignore[func-returns-value]
-    assert exp.metrics("train").flush() is None  # type: ignore[func-returns-value]
+    assert exp.metrics.flush() is None
+    assert exp.metrics("train").flush() is None
     assert exp.status().durable == exp.status().logged == 1
 
 

@@ -23,7 +23,7 @@ _LONG = 40
 
 
 def explained(
-    example: str, keywords: Mapping[str, str] | None = None
+    example: str, keywords: Mapping[str, str] | None = None, name: str | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function so that a call that does not fit its arguments says what to write.
 
@@ -32,6 +32,7 @@ def explained(
     Args:
         example: a call that fits.
         keywords: what to write instead of keyword arguments that it does not have.
+        name: what a script calls it, where that is not its name.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -48,6 +49,8 @@ def explained(
                 ):
                     raise
                 reason = str(error).replace(".__init__()", "()")
+                if name is not None:
+                    reason = reason.replace(function.__qualname__, name)
             raise InvalidCallError(f"{reason}: {_remedy(function, reason, example, keywords or {})}")
 
         return call

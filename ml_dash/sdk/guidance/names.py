@@ -218,6 +218,13 @@ HINTS: dict[str, Hints] = {
         _TRACKS, other="exp.tracks({name!r}).append(x=1.0)", item="exp.tracks({key}).append(x=1.0)"
     ),
     "exp.tracks('pose')": Hints(_TRACKS, item="exp.tracks('pose').read()"),
+    "track_slice": Hints(
+        {
+            **_each("find_by_time find at get nearest lookup", "track_slice.findByTime(1.5)"),
+            **_each("rows data values items to_list", "track_slice.entries"),
+        },
+        item="track_slice.entries[{key}]",
+    ),
     "exp.files": Hints(_FILES, item="exp.files({key})"),
     "exp.files('models')": Hints(_FILES, item="exp.files({key})"),
 }

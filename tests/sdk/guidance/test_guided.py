@@ -17,7 +17,10 @@ from ml_dash.sdk.guidance.guided import Guided, Signpost
 from ml_dash.sdk.guidance.names import HINTS
 from ml_dash.sdk.metrics import MetricBuilder
 
-OBJECTS: dict[str, Callable[[Any], Any]] = {written: eval(f"lambda exp: {written}") for written in HINTS}
+SLICE = "exp.tracks('pose').slice()"
+OBJECTS: dict[str, Callable[[Any], Any]] = {
+    written: eval(f"lambda exp: {written.replace('track_slice', SLICE)}") for written in HINTS
+}
 PROBES = (
     "_repr_html_",
     "_ipython_display_",

@@ -369,6 +369,16 @@ MISTAKES: dict[str, Mistake] = {
     "metrics(…).log(_ts='now')": wrong(
         lambda exp: exp.metrics("t").log(a=1, _ts="now"), InvalidArgumentError, "'now'", "seconds"
     ),
+    "metrics()": wrong(lambda exp: exp.metrics(), InvalidCallError, "exp.metrics()", "exp.metrics('train')"),
+    "metrics(…).read(step=3)": wrong(
+        lambda exp: exp.metrics("train").read(step=3),
+        InvalidCallError,
+        "'step'",
+        "read(start_index=0, limit=100)",
+    ),
+    "metrics(…).to_numpy('a')": wrong(
+        lambda exp: exp.metrics("train").to_numpy("a"), InvalidCallError, "2 were given", "to_numpy()['loss']"
+    ),
     # --- buffers
     "buffer('loss', 0.5)": wrong(
         lambda exp: exp.metrics("t").buffer("loss", 0.5), InvalidCallError, "'loss'", "buffer(loss=0.5)"
@@ -433,6 +443,14 @@ MISTAKES: dict[str, Mistake] = {
     "tracks(…).append(1.0)": wrong(
         lambda exp: exp.tracks("pose").append(1.0), InvalidCallError, "1.0", "exp.tracks('pose').append("
     ),
+    "tracks()": wrong(lambda exp: exp.tracks(), InvalidCallError, "'topic'", "exp.tracks('pose')"),
+    "slice.at": wrong(
+        lambda exp: exp.tracks("p").slice().at(3), UnknownNameError, "'at'", "track_slice.findByTime(1.5)"
+    ),
+    "slice.entries = []": wrong(
+        lambda exp: put(exp.tracks("p").slice(), "entries", []), ReadOnlyError, "entries", "read only"
+    ),
+    "slice[0]": wrong(lambda exp: exp.tracks("p").slice()[0], InvalidCallError, "track_slice.entries[0]"),
     # --- what is not open, or not there
     "log before the start": wrong(
         lambda exp: make("a/b/c", dash_root=exp.directory).metrics("t").log(a=1),
