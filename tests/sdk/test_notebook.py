@@ -182,5 +182,6 @@ def test_the_repr_of_a_part_is_how_it_is_written(root: str) -> None:
         f"<{name} of 'a/b/c'>": f"<{name} of 'a/b/c'>" for name in parts
     }
     assert repr(exp.run) == "<run of 'a/b/c': not started>"
+    Path(exp.directory, "journal").mkdir(parents=True)  # there is something to be read
     assert repr(exp.tracks("pose").slice()) == "<TrackSlice of 0 entries>"
     assert repr(exp.view) == f"JournalView({str(Path(exp.directory, 'journal'))!r})"

@@ -22,7 +22,7 @@ OBJECTS: dict[str, Callable[[Any], Any]] = {
     written: eval(f"lambda exp: {written.replace('track_slice', SLICE)}") for written in HINTS
 }
 PROBES = (
-    "_repr_html_",
+    "_repr_latex_",
     "_ipython_display_",
     "_ipython_canary_method_should_not_exist_",
     "__array__",
