@@ -11,6 +11,7 @@ first, and may raise. So a start is only believed when the work has begun.
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -26,6 +27,20 @@ _LOOK_SECONDS = 0.01
 def is_last_thread() -> bool:
     """Whether the interpreter is freeing its modules: no other thread runs any more, or is waited for with success."""
     return sys.is_finalizing()
+
+
+def threads_are_greenlets() -> bool:
+    """Whether gevent has patched the program, so that all its threads share one of the system's."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def start_greenlet(work: Callable[..., object], *arguments: object) -> None:
+    """Have this done by a thread that is a greenlet, without a wait for its first word.
+
+    gevent runs signal handlers in the middle of its own loop, where nobody may wait.
+    """
+    _thread.start_new_thread(work, arguments)
 
 
 def start_thread(work: Callable[..., object], name: str, *arguments: object) -> threading.Thread | None:

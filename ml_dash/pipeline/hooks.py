@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from ml_dash.pipeline.exit import Exit
+    from ml_dash.pipeline.wakeup import Wakeup
 
 
 _MAIN = frozenset({"<module>", "_run_module_as_main"})
@@ -53,7 +54,7 @@ class Hooks:
 
     def watch(self) -> None:
         """Take SIGTERM, which only the main thread can, and have forks let it wait."""
-        self._termination.hook()
+        self._termination.take()
         if not self._watches and hasattr(os, "register_at_fork"):
             self._watches = True
             # Such hooks are freed when little of the interpreter is left: ours keep nothing alive till then.
@@ -73,7 +74,18 @@ class Hooks:
                 self._register()
         except RuntimeError:
             return False
+        finally:
+            self.wake_up()
         return True
+
+    def wake_up(self) -> None:
+        """Have SIGTERM save what is logged from now on: in a forked child, behind its first row."""
+        self._termination.wake_up()
+
+    @property
+    def wakeup(self) -> Wakeup:
+        """What wakes a main thread that has missed SIGTERM."""
+        return self._termination.wakeup
 
     def _register(self) -> None:
         hook_forks()

@@ -275,8 +275,9 @@ class Runtime:
             return None  # without a lock: the caller may be in the middle of anything
         with self._lock:
             if self._worker is None and (self._channels or even_idle):
-                self._hooks.watch()  # a forked child that logs has something to save from SIGTERM now
-                worker = Worker(self.open_channels, self._linger, self._tick, self._jobs)
+                self._hooks.watch()
+                self._hooks.wake_up()  # a forked child that logs has something to save from SIGTERM now
+                worker = Worker(self.open_channels, self._linger, self._tick, self._jobs, self._hooks.wakeup)
                 if not worker.start():
                     self._solitude.begin(quietly=self.closing or is_last_thread())
                     return None

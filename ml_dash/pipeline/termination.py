@@ -4,20 +4,19 @@ A handler runs in the main thread between two of its instructions, whatever that
 so that flushing in the handler may wait for ever. So the handler only starts a helper thread and lets the main one go
 on. The helper ends the runs and flushes; what is still logged meanwhile goes straight to disk. Then, or when the time
 is over, the signal is sent again, and now the handler restores what was there before us and lets it kill. Where there
-can be no thread, the main one completes the journal itself, as soon as it is not in the middle of a write. What still
-can fail: a main thread that is deep in somebody's C code runs no handler: then the process dies when that returns, as
-with any handler written in Python. (`signal.set_wakeup_fd` would tell us at once, but there is only one of it, and
-event loops such as trio's complain where somebody else has taken it.)
+can be no thread, the main one completes the journal itself, as soon as it is not in the middle of a write. A main
+thread that goes on waiting, since it has missed the signal, is woken: see `ml_dash.pipeline.wakeup`. What still can
+fail: one that is deep in somebody's C code runs no handler: then the process dies when that returns, as with any
+handler written in Python.
 
-Only the main thread can install a handler, and a run may be started in another one. So it is there from the import on;
-where nothing was ever logged, it kills at once.
+Only the main thread can install a handler, and a run may be started in another one. So it is there from the import on.
+But until there is something to save, it sleeps: to the system the signal is as it was, and kills at once, whatever the
+main thread is doing. By the system's own call, for the handler has to wake up with the first run, in whichever thread
+that starts.
 
 A forked child has this handler from its first moment, before it has forgotten what belongs to its parent, and the
 interpreter forgets a signal that comes in that moment. So the forking thread lets SIGTERM wait until the child has
-begun anew. And a handler written in Python runs too late where the signal comes between the interpreter's last look for
-one and a call that waits: of a hundred children that are terminated as they are born, one would survive. So until a
-child has something to save, SIGTERM kills it as it would without us. By the system's own call, for the handler has to
-come back when the child logs, in whichever of its threads.
+begun anew. There the handler sleeps until the child logs.
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.spawning import start_thread
+from ml_dash.pipeline.wakeup import Wakeup, system_thread
+from ml_dash.spawning import start_greenlet, start_thread, threads_are_greenlets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,15 @@ _HELPER = "ml-dash-sigterm"
 _AGAIN_SECONDS = 0.05
 _SIGACTION_BYTES = 1024
 """More than any system's ``struct sigaction`` takes. All zero it means the default."""
+_TELLING_BYTES = 16
+"""Of these bytes: the handler is within them, and what follows may have been left as it was found."""
+
+
+class _Sleep(NamedTuple):
+    """What the system is to do with SIGTERM when we wake up, and what it does until then."""
+
+    handler: bytes
+    action: bytes | None
 
 
 class Termination:
@@ -54,45 +63,75 @@ class Termination:
     def __init__(self, end: Exit) -> None:
         self._end = end
         self._sigaction: Callable[..., int] | None = None
-        self._asleep: ctypes.Array[ctypes.c_char] | None = None  # what `_wake_up` has to bring back
+        self._sleep: _Sleep | None = None
+        self._is_awake = False
+        self._wakeup = Wakeup(signal.SIGTERM, self._is_due)
         self._begin()
 
     def _begin(self) -> None:
         self._deadline: float | None = None
         self._over = threading.Event()
 
-    def forked(self) -> None:
-        """Forget, in a forked child, a signal that came to the parent, and let one kill until something is to save."""
-        self._begin()
-        if self._asleep is None and self._sigaction is not None and self._is_ours:
-            before = ctypes.create_string_buffer(_SIGACTION_BYTES)
-            default = ctypes.create_string_buffer(_SIGACTION_BYTES)
-            if self._sigaction(int(signal.SIGTERM), default, before) == 0:
-                self._asleep = before
+    @property
+    def wakeup(self) -> Wakeup:
+        """What wakes a main thread that has missed the signal."""
+        return self._wakeup
+
+    def _is_due(self) -> bool:
+        """Whether a signal that has come has not been handled yet."""
+        return self._deadline is None and self._is_ours
 
     @property
     def _is_ours(self) -> bool:
         return signal.getsignal(signal.SIGTERM) == self._handle
 
-    def _wake_up(self) -> None:
-        before, self._asleep = self._asleep, None
-        if before is not None and self._sigaction is not None and self._is_ours:
-            self._sigaction(int(signal.SIGTERM), before, None)
-
-    def hook(self) -> None:
+    def take(self) -> None:
         """Take SIGTERM where nobody has: a handler that the program installed is never replaced."""
-        self._wake_up()
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             with contextlib.suppress(ValueError):  # a subinterpreter: its main thread is not the process's
                 signal.signal(signal.SIGTERM, self._handle)
-                with contextlib.suppress(
-                    Exception
-                ):  # a system that has no such call; found here: a child may not look
+                self._sleep = None
+                # A system that has no such call; found here, for a child may not look.
+                with contextlib.suppress(Exception):
                     self._sigaction = ctypes.CDLL(None).sigaction
+                self._wakeup.take()
+                if not self._is_awake:
+                    self._fall_asleep()
+
+    def wake_up(self) -> None:
+        """Have SIGTERM save what is logged from now on; in any thread."""
+        self._is_awake = True
+        sleep, self._sleep = self._sleep, None
+        # What somebody has installed in the meantime stays, be it by another way than Python's.
+        if sleep is not None and self._is_ours and _same(self._action(), sleep.action):
+            self._action(sleep.handler)
+        if self._is_ours:
+            self._wakeup.open()
+
+    def forked(self) -> None:
+        """Forget, in a forked child, a signal that came to the parent, and let one kill until something is to save."""
+        self._begin()
+        self._wakeup.forked()
+        self._is_awake = False
+        if self._sleep is None and self._is_ours:
+            self._fall_asleep()
+
+    def _fall_asleep(self) -> None:
+        handler = self._action(bytes(_SIGACTION_BYTES))
+        if handler is not None:
+            self._sleep = _Sleep(handler, self._action())
+
+    def _action(self, new: bytes | None = None) -> bytes | None:
+        """Return what the system does with SIGTERM, and have it do something else where that is given."""
+        before = ctypes.create_string_buffer(_SIGACTION_BYTES)
+        if self._sigaction is None or self._sigaction(int(signal.SIGTERM), new, before) != 0:
+            return None
+        return before.raw
 
     def conclude(self) -> None:
         """Die of the signal if it has come: for a script that ends by itself meanwhile. In the main thread."""
+        self._wakeup.close()
         if self._deadline is not None:
             self._over.wait(max(0.0, self._deadline - SYSTEM_CLOCK.monotonic()))
             _die(signal.SIGTERM)
@@ -105,8 +144,11 @@ class Termination:
             signal.signal(signum, self._handle)  # the program's own handler, if it called this one, is done
             timeout = self._end.termination_timeout
             self._deadline = SYSTEM_CLOCK.monotonic() + timeout
-            insisting = start_thread(self._insist, _HELPER, timeout, signum, threading.get_ident())
-            if insisting is None or start_thread(self._complete, _HELPER, timeout) is None:
+            insist = self._insist, timeout, signum, system_thread()
+            if threads_are_greenlets():
+                start_greenlet(*insist)
+                start_greenlet(self._complete, timeout)
+            elif not _start(*insist) or not _start(self._complete, timeout):
                 self._end.when_free(lambda: self._complete_here(timeout, signum))
 
     def _complete(self, timeout: float) -> None:
@@ -132,6 +174,14 @@ class Termination:
         while self._is_ours:
             time.sleep(_AGAIN_SECONDS)
             signal.pthread_kill(main, signum)
+
+
+def _start(work: Callable[..., None], *arguments: object) -> bool:
+    return start_thread(work, _HELPER, *arguments) is not None
+
+
+def _same(action: bytes | None, other: bytes | None) -> bool:
+    return action is not None and other is not None and action[:_TELLING_BYTES] == other[:_TELLING_BYTES]
 
 
 def before_fork() -> None:

@@ -29,13 +29,15 @@ from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import SLICE, SLICE_BYTES, Channel
 from ml_dash.pipeline.threads import WorkThread
-from ml_dash.spawning import start_thread
+from ml_dash.spawning import start_thread, threads_are_greenlets
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Iterable
 
     from anyio.abc import TaskGroup
+
+    from ml_dash.pipeline.wakeup import Wakeup
 
 _T = TypeVar("_T")
 
@@ -53,7 +55,10 @@ class Job(Protocol):
 
 
 class Worker:
-    """Moves events from the channels' queues to their journals; at each round, `tick`s and runs `jobs` that are new."""
+    """Moves events from the channels' queues to their journals; at each round, `tick`s and runs `jobs` that are new.
+
+    Between rounds `wakeup` is attended to.
+    """
 
     def __init__(
         self,
@@ -61,11 +66,13 @@ class Worker:
         linger: Callable[[], float],
         tick: Callable[[], None],
         jobs: Callable[[], Iterable[Job]],
+        wakeup: Wakeup,
     ) -> None:
         self._channels = channels
         self._jobs = jobs
         self._linger = linger
         self._tick = tick
+        self._wakeup = wakeup
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm = Alarm()
         self._disk = WorkThread("ml-dash-disk")
@@ -224,6 +231,7 @@ class Worker:
                     channel.queue.work()
                     channel.stand_in.write_due()
                 self._tick()
+                self._wakeup.stand_in()
             except BaseException:  # noqa: BLE001 - as above
                 logger().exception("The background thread met an unexpected error.")
             threading.Event().wait(max(_BREATH, self._linger()))
@@ -255,6 +263,8 @@ class Worker:
 
     async def _turn(self, tasks: TaskGroup, quiet: int) -> int:
         """Do a round and sleep; returns how many rounds there has been no work for."""
+        if self._loop is not None:
+            self._wakeup.attend(self._loop)
         for job in self._jobs():
             if job not in self._begun and self._is_uploading:
                 self._begun.add(job)
@@ -313,7 +323,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
     if sys.platform == "win32":
         return asyncio.ProactorEventLoop()  # the one that the standard library takes there
-    if not _threads_are_greenlets():
+    if not threads_are_greenlets():
         return asyncio.SelectorEventLoop()
     import selectors
 
@@ -321,11 +331,6 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.SelectorEventLoop(selector)
     selector.select = _modest(loop, selector.select)  # type: ignore[method-assign]  # of this one alone
     return loop
-
-
-def _threads_are_greenlets() -> bool:
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def _modest(loop: asyncio.AbstractEventLoop, select: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import types
@@ -10,13 +11,14 @@ from collections.abc import Iterator
 import pytest
 
 from ml_dash.pipeline.threads import WorkThread
+from ml_dash.pipeline.wakeup import Wakeup
 from ml_dash.pipeline.worker import Worker
 
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     """One that has nothing to do."""
-    worker = Worker(lambda: (), lambda: 0.1, lambda: None, lambda: ())
+    worker = Worker(lambda: (), lambda: 0.1, lambda: None, lambda: (), Wakeup(signal.SIGTERM, lambda: False))
     worker.start()
     while not worker.ready:
         threading.Event().wait(0.01)
