@@ -70,16 +70,17 @@ class RemoteView(View):
     def stats(self, series: Series) -> dict[str, Any]:
         """See `View.stats`."""
         nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **SeriesStats().as_dict()}
-        found = self._ask("metrics/stats", _named(series), nothing)
-        fields, total = dict(found.pop("fields")), found.pop("fieldsTotal", 0)
-        while len(fields) < total:
-            more = self._ask("metrics/stats", {**_named(series), "start": str(len(fields))}, nothing)[
-                "fields"
-            ]
-            if not more.keys() - fields.keys():
-                break
-            fields |= more
-        return {**found, "fields": fields}
+        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
+        pages = Pages(self._client.url)
+        while not pages.over:
+            start = {"start": str(len(fields))} if fields else {}
+            answer = self._ask("metrics/stats", {**_named(series), **start}, nothing)
+            found = found or answer
+            fields |= answer["fields"]
+            pages.count(answer.get("fieldsTotal", 0), answer["fields"])
+        about = {name: value for name, value in found.items() if name not in {"fields", "fieldsTotal"}}
+        return {**about, "fields": fields}
 
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""

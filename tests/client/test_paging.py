@@ -54,7 +54,7 @@ class Endless(Canned):
         return await super().request(*where, **what)
 
 
-def view(line: Endless, call: Call) -> RemoteView:
+def view(line: Canned, call: Call) -> RemoteView:
     return RemoteView(Client(line), call, lambda: "exp_1", "a/b/c")
 
 
@@ -106,18 +106,46 @@ def test_a_list_without_an_end_is_left(what: str, call: Call, monkeypatch: pytes
     assert line.asked == 101
 
 
+class EndlessStats(Canned):
+    """A transport whose every answer has the fields of this number, of more that there are."""
+
+    def __init__(self, fields: Callable[[int], dict[str, object]]) -> None:
+        super().__init__()
+        self._fields = fields
+
+    async def request(self, *where: Any, **what: Any) -> Answer:
+        number = len(self.requests) + 1
+        assert number < 1000, "it is asked for ever"
+        fields = self._fields(number)
+        self.answers.append(packed({"name": "train", "count": 7, "fields": fields, "fieldsTotal": 10**9}))
+        return await super().request(*where, **what)
+
+
+BY_LENGTH: dict[str, Callable[[Callable[[int], str], Call], tuple[Canned, Callable[[], object]]]] = {
+    "metrics": lambda name, call: (
+        (line := Endless(lambda asked: {"name": name(asked)}, str)),
+        view(line, call).metrics,
+    ),
+    "stats": lambda name, call: (
+        (line := EndlessStats(lambda asked: {name(asked): {"count": 7}})),
+        lambda: view(line, call).stats(TRAIN),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BY_LENGTH)
 def test_a_list_that_is_asked_for_by_its_length_ends_as_well(
-    call: Call, monkeypatch: pytest.MonkeyPatch
+    what: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = Endless(lambda _: {"name": "train"}, str)
+    line, ask = BY_LENGTH[what](lambda _: "train", call)
     with pytest.raises(RemoteError, match="circles"):
-        view(line, call).metrics()
-    assert line.asked == 2
+        ask()
+    assert len(line.requests) == 2
     monkeypatch.setattr(paging, "ENTRIES_MAX", 100)
-    line = Endless(lambda asked: {"name": str(asked)}, str)
+    line, ask = BY_LENGTH[what](str, call)
     with pytest.raises(RemoteError, match="without an end"):
-        view(line, call).metrics()
-    assert line.asked == 101
+        ask()
+    assert len(line.requests) == 101
 
 
 def test_rows_that_are_counted_otherwise_than_they_come_are_refused(call: Call) -> None:
