@@ -87,7 +87,7 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
                 f"{url} has no experiment {prefix!r}, or none that this token may see: give the whole prefix, "
                 "owner/project/name"
             )
-        id_ = str(record["id"])
+        id_ = record["id"]
         yield RemoteView(client, call, lambda: id_, prefix)
     finally:
         call.let_interrupts_be()

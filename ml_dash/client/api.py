@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote
 
+from ml_dash import shapes
+from ml_dash.client.answers import (
+    Described,
+    Introduced,
+    Listed,
+    checked,
+    decoded,
+    is_sendable,
+    media_type,
+    not_understood,
+)
 from ml_dash.client.paging import Pages
 from ml_dash.client.pieces import PieceSender, size_of
 from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_seconds
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
-from ml_dash.errors import NEWER
-from ml_dash.journal.objects import from_msgpack, to_msgpack
-from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, JSON, MSGPACK, OCTETS, frames_path
+from ml_dash.journal.objects import to_msgpack
+from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, MSGPACK, OCTETS, frames_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -82,29 +91,24 @@ class Client:
         if anew:
             body["anew"] = True
         answer = await self._post(f"{API}/experiments", to_msgpack(body), MSGPACK, timeout=_READ_SECONDS)
-        match answer:
-            case {"id": str(id_), "created": bool(created), "watermarks": dict(known)}:
-                if _are_watermarks(known):
-                    # of thousands of writers the answer has the first ones
-                    cursor = answer.get("watermarksCursor")
-                    rest = await self.watermarks(id_, cursor) if isinstance(cursor, str) else {}
-                    return Upserted(id_, created, {**known, **rest}, answer)
-        raise self._senseless(answer)
+        record = checked(self.url, answer, Introduced)
+        # of thousands of writers the answer has the first ones
+        cursor = record.get("watermarksCursor")
+        if cursor is not None and not is_sendable(cursor):
+            raise not_understood(self.url, answer, "nobody can ask with its watermarksCursor")
+        rest = await self.watermarks(record["id"], cursor) if cursor is not None else {}
+        return Upserted(record["id"], record["created"], {**record["watermarks"], **rest}, record)
 
     async def watermarks(self, experiment_id: str, cursor: str | None = None) -> Mapping[str, int]:
         """Return the number up to which the server has all frames, by writer; with a cursor, of those behind it."""
         found: dict[str, int] = {}
-        pages = Pages(self.url)
-        pages.cursor = cursor
+        pages = Pages(self.url, cursor)
         while not pages.over:
             answer = await self.get(
                 experiment_path(experiment_id, "writers"), {"cursor": pages.cursor} if pages.cursor else None
             )
-            match answer:
-                case {"watermarks": dict(known)} if _are_watermarks(known):
-                    found |= known
-                case _:
-                    raise self._senseless(answer)
+            known = checked(self.url, answer, shapes.Watermarks)["watermarks"]
+            found |= known
             pages.follow(answer, known)
         return found
 
@@ -129,10 +133,7 @@ class Client:
             timeout=_SEND_SECONDS + len(body) / _SLOWEST_BYTES_A_SECOND,
             cut=cut,
         )
-        match answer:
-            case {"watermark": int(watermark)} if watermark >= 0:
-                return watermark
-        raise self._senseless(answer)
+        return int(checked(self.url, answer, shapes.Watermark)["watermark"])
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return what the server answers to a question, as plain data."""
@@ -146,7 +147,7 @@ class Client:
         headers = {"Accept": f"{FRAMES}, {MSGPACK};q=0.1"}
 
         def is_meant(stream: Stream) -> bool:
-            return stream.status == 200 and _media_type(stream.headers) == FRAMES
+            return stream.status == 200 and media_type(stream.headers) == FRAMES
 
         opened = self.stream(path, is_meant, query=query, headers=headers, timeout=_STREAM_SECONDS)
         async with opened as stream:
@@ -180,14 +181,12 @@ class Client:
         if found is None:
             return None
         try:
-            record = await self.get(experiment_path(str(found.get("id"))))
+            record = await self.get(experiment_path(found["id"]))
         except ServerError as error:
             if error.status not in {404, 410}:
                 raise
             return None  # it was deleted a moment ago
-        if not isinstance(record, dict):
-            raise self._senseless(record)
-        return record
+        return checked(self.url, record, Described)
 
     async def find(self, prefix: str) -> Mapping[str, Any] | None:
         """Return what lists have of the experiment with this prefix, which is all but the readme.
@@ -198,13 +197,12 @@ class Client:
         while not pages.over:
             query = {"prefix": prefix, "limit": "100", **({"cursor": pages.cursor} if pages.cursor else {})}
             answer = await self.get(f"{API}/experiments", query)
-            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-                raise self._senseless(answer)
-            for record in answer["data"]:
-                if isinstance(record, dict) and record.get("prefix") == prefix:
+            records: list[dict[str, Any]] = checked(self.url, answer, Listed)["data"]
+            for record in records:
+                if record.get("prefix") == prefix:
                     return record
             # the server's `prefix` asks for all that begin with it, so the one itself may be on any page
-            pages.follow(answer, (str(each.get("id")) for each in answer["data"] if isinstance(each, dict)))
+            pages.follow(answer, (each["id"] for each in records))
         return None
 
     async def post(self, path: str, value: Mapping[str, Any], *, timeout: float = _READ_SECONDS) -> Any:
@@ -236,7 +234,8 @@ class Client:
             body = (body + piece)[:_ERROR_BYTES_MAX]  # it may be anything, a film too
             if len(body) == _ERROR_BYTES_MAX:
                 break
-        raise self._senseless(self._content(Answer(stream.status, stream.headers, body)))
+        found = self._content(Answer(stream.status, stream.headers, body))
+        raise not_understood(self.url, found, "something else was asked for")
 
     async def _send(
         self,
@@ -264,7 +263,7 @@ class Client:
 
     def _content(self, answer: Answer) -> Any:
         """Return the data of an answer, or raise the error that it is."""
-        data = _decoded(answer)
+        data = decoded(answer)
         if 200 <= answer.status < 300:
             if data is None:
                 raise self._foreign(answer)
@@ -294,12 +293,6 @@ class Client:
             "Check the URL; an older server or a proxy in between answers so too"
         )
 
-    def _senseless(self, answer: Any) -> NotMlDashError:
-        return NotMlDashError(
-            f"{self.url} answers {answer!r:.{_SHOWN}}, which this version of ML-Dash does not understand: here or "
-            f"there, {NEWER}"
-        )
-
 
 def experiment_path(experiment_id: str, *parts: str) -> str:
     """Return the path of something that belongs to an experiment."""
@@ -308,7 +301,7 @@ def experiment_path(experiment_id: str, *parts: str) -> str:
 
 def _is_too_large_elsewhere(answer: Answer) -> bool:
     """Say whether an answer is a 413 that is not in the server's own words: whose limit it is, nobody knows."""
-    return answer.status == 413 and not _is_error(_decoded(answer))
+    return answer.status == 413 and not _is_error(decoded(answer))
 
 
 def _is_error(data: Any) -> bool:
@@ -318,26 +311,7 @@ def _is_error(data: Any) -> bool:
     return False
 
 
-def _are_watermarks(found: Mapping[Any, Any]) -> bool:
-    return all(isinstance(writer, str) and isinstance(seq, int) and seq >= 0 for writer, seq in found.items())
-
-
-def _media_type(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").split(";", 1)[0].strip().lower()
-
-
-def _decoded(answer: Answer) -> Any:
-    """Return the data in a body of one of the API's media types; None where it is something else."""
-    kind = _media_type(answer.headers)
-    try:
-        if kind == MSGPACK:
-            return from_msgpack(answer.body)
-        return json.loads(answer.body) if kind == JSON else None
-    except (ValueError, RecursionError):
-        return None
-
-
 def _excerpt(answer: Answer) -> str:
     text = answer.body[:_SHOWN].decode("utf-8", "replace")
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"{_media_type(answer.headers) or 'no media type'}, {words!r}" if words else "an empty answer"
+    return f"{media_type(answer.headers) or 'no media type'}, {words!r}" if words else "an empty answer"

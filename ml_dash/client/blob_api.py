@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ml_dash import shapes
+from ml_dash.client.answers import checked, not_understood
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.paging import Pages
-from ml_dash.errors import RemoteError
 from ml_dash.protocol import BLOBS_ASKED_MAX, PARTS_MAX
-from ml_dash.query.files import is_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,16 +40,16 @@ class BlobClient:
     async def which_missing(self, blobs: Mapping[str, int]) -> list[str]:
         """Return which of these blobs, by checksum with their sizes, the server does not have."""
         found: list[str] = []
-        asked = [{"checksum": checksum, "sizeBytes": size} for checksum, size in blobs.items()]
+        asked = list(blobs)
         for start in range(0, len(asked), BLOBS_ASKED_MAX):
             some = asked[start : start + BLOBS_ASKED_MAX]
-            answer = await self._client.post(self._path(), {"contents": some})
-            match answer:
-                # what was not asked for could be the path of any file
-                case {"lacking": list(missing)} if all(each in blobs for each in missing):
-                    found += missing
-                case _:
-                    raise self._senseless(answer)
+            contents = [{"checksum": checksum, "sizeBytes": blobs[checksum]} for checksum in some]
+            answer = await self._client.post(self._path(), {"contents": contents})
+            missing = set(checked(self._client.url, answer, shapes.LackingBlobs)["lacking"])
+            # what was not asked for could be the path of any file
+            if not missing <= set(some):
+                raise not_understood(self._client.url, answer, "it was not asked about these")
+            found += [checksum for checksum in some if checksum in missing]
         return found
 
     async def all_missing(self) -> dict[str, int]:
@@ -59,11 +59,9 @@ class BlobClient:
         while not pages.over:
             query = {"cursor": pages.cursor} if pages.cursor else None
             answer = await self._client.get(self._path("missing"), query)
-            match answer:
-                case {"data": list(rows), "hasMore": bool()} if all(map(_is_blob, rows)):
-                    found |= {row["checksum"]: row["sizeBytes"] for row in rows}
-                case _:
-                    raise self._senseless(answer)
+            # what is no checksum may be the path of any file, which would be sent
+            rows = checked(self._client.url, answer, shapes.MissingBlobs)["data"]
+            found |= {row["checksum"]: row["sizeBytes"] for row in rows}
             pages.follow(answer, (row["checksum"] for row in rows))
         return found
 
@@ -74,13 +72,13 @@ class BlobClient:
     async def begin(self, checksum: str, size: int) -> Upload:
         """Begin an upload in parts, or go on with it."""
         answer = await self._client.post(self._path(checksum, "upload"), {"sizeBytes": size})
-        match answer:
-            case {"complete": bool(complete), "partBytes": int(part_bytes), "parts": list(parts)}:
-                # A list of all parts is made: of a few bytes each it would fill this machine's memory.
-                few = part_bytes > 0 and size <= part_bytes * PARTS_MAX
-                if few and all(isinstance(part, int) for part in parts):
-                    return Upload(complete, part_bytes, frozenset(parts))
-        raise self._senseless(answer)
+        upload = checked(self._client.url, answer, shapes.Upload)
+        part_bytes = upload["partBytes"]
+        # A list of all parts is made: of a few bytes each it would fill this machine's memory.
+        if not part_bytes or size > part_bytes * PARTS_MAX:
+            raise not_understood(self._client.url, upload, f"{size} bytes in more than {PARTS_MAX} parts")
+        there = (part for part in upload["parts"] if 0 < part <= -(-size // part_bytes))
+        return Upload(upload["complete"], part_bytes, frozenset(there))
 
     async def put_part(self, checksum: str, number: int, body: Body, digest: bytes) -> None:
         """Send a part, which has this SHA-256; parts are numbered from 1 on."""
@@ -95,15 +93,3 @@ class BlobClient:
 
     def _path(self, *parts: str) -> str:
         return experiment_path(self._id, "contents", *parts)
-
-    def _senseless(self, answer: Any) -> RemoteError:
-        return RemoteError(
-            f"{self._client.url} answers {answer!r:.200}, which makes no sense as an answer about contents of files"
-        )
-
-
-def _is_blob(row: Any) -> bool:
-    # what is no checksum may be the path of any file, which would be sent
-    return (
-        isinstance(row, dict) and is_checksum(row.get("checksum")) and isinstance(row.get("sizeBytes"), int)
-    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+from ml_dash.client.answers import not_understood
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Wanted, fetch_blob
 from ml_dash.client.paging import Pages
 from ml_dash.client.transport import ServerError
-from ml_dash.errors import FileMissingError, InvalidArgumentError, RemoteError
+from ml_dash.errors import FileMissingError, InvalidArgumentError
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.files import FileQuery, is_checksum, is_size, is_text_or_none, is_texts
 
@@ -142,7 +143,7 @@ def checked_page(url: str, answer: Any) -> list[dict[str, Any]]:
     match answer:
         case {"data": list(rows), "hasMore": bool()}:
             return [checked_row(url, row) for row in rows]
-    raise _senseless(url, answer)
+    raise not_understood(url, answer, "no page of files")
 
 
 def checked_row(url: str, row: Any) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def checked_row(url: str, row: Any) -> dict[str, Any]:
         RemoteError: It is no such row.
     """
     if not isinstance(row, dict) or not all(is_right(row.get(key)) for key, is_right in _ROW.items()):
-        raise _senseless(url, row)
+        raise not_understood(url, row, "no file")
     return {key: row.get(key) for key in _ROW}
 
 
@@ -186,7 +187,3 @@ def _check_text(name: str, value: str) -> None:
         raise InvalidArgumentError(
             f"{name} {value!r} has a lone surrogate, which no URL can carry: it can only be asked for locally"
         ) from None
-
-
-def _senseless(url: str, answer: Any) -> RemoteError:
-    return RemoteError(f"{url} answers {answer!r:.200}, which makes no sense as files of an experiment")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.client.answers import is_sendable, not_understood
 from ml_dash.errors import RemoteError
 
 if TYPE_CHECKING:
@@ -22,14 +23,15 @@ class Pages:
 
     Args:
         url: The server's, for messages.
+        cursor: Where the first page that is asked for begins; None for the first of all.
 
     Attributes:
-        cursor: What to ask with; None for the first page, and at the end.
+        cursor: What to ask with; None for the first page of all, and at the end.
         over: Whether there are no more pages.
     """
 
-    def __init__(self, url: str) -> None:
-        self.cursor: str | None = None
+    def __init__(self, url: str, cursor: str | None = None) -> None:
+        self.cursor = cursor
         self.over = False
         self._url = url
         self._entries: set[str] = set()
@@ -45,7 +47,7 @@ class Pages:
         if not answer.get("hasMore"):
             self.cursor, self.over = None, True
             return
-        if not isinstance(following, str) or not following:
+        if not isinstance(following, str) or not following or not is_sendable(following):
             raise RemoteError(
                 f"{self._url} says that a list goes on, and not where (cursor={following!r:.100})"
             )
@@ -86,10 +88,9 @@ def row_page(url: str, answer: dict[str, Any], at: int) -> tuple[list[dict[str, 
     """Return what an answer has of the rows from number `at` on: rows, the number of all, and whether there are more.
 
     Raises:
-        RemoteError: It is no such page, or rows are counted otherwise than they come, so that pages would not go on.
+        RemoteError: Rows are counted otherwise than they come, so that pages would not go on.
     """
-    match answer:
-        case {"data": list(rows), "total": int(total), "hasMore": bool(more), "endIndex": int(end)}:
-            if not rows or end >= at:
-                return rows, total, more
-    raise RemoteError(f"{url} answers {answer!r:.200}, which makes no sense as rows from number {at} on")
+    rows = answer["data"]
+    if not rows or answer["endIndex"] >= at:
+        return rows, answer["total"], answer["hasMore"]
+    raise not_understood(url, answer, f"rows from number {at} on end before that")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
+from ml_dash import shapes
+from ml_dash.client.answers import checked
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Frames
 from ml_dash.client.paging import Pages, row_page
 from ml_dash.client.transport import ServerError
-from ml_dash.errors import InvalidArgumentError, RemoteError
+from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, LISTED_MAX, READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 
     import numpy.typing as npt
+    from msgspec import Struct
 
     from ml_dash.client.bridge import Call
     from ml_dash.client.file_api import RemoteFiles
@@ -65,22 +68,23 @@ class RemoteView(View):
     ) -> dict[str, Any]:
         """See `View.read`; of a metric only."""
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        return self._pages("metrics/rows", _named(series), start, most)
+        return self._pages("metrics/rows", _named(series), start, most, shapes.Rows)
 
     def stats(self, series: Series) -> dict[str, Any]:
         """See `View.stats`."""
-        nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **SeriesStats().as_dict()}
+        none = SeriesStats().as_dict()
+        nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **none, "fieldsTotal": 0}
         found: dict[str, Any] = {}
         fields: dict[str, Any] = {}
         pages = Pages(self._client.url)
         while not pages.over:
             start = {"start": str(len(fields))} if fields else {}
-            answer = self._ask("metrics/stats", {**_named(series), **start}, nothing)
+            answer = self._ask("metrics/stats", {**_named(series), **start}, nothing, shapes.Stats)
+            some, total = answer.pop("fields"), answer.pop("fieldsTotal")
             found = found or answer
-            fields |= answer["fields"]
-            pages.count(answer.get("fieldsTotal", 0), answer["fields"])
-        about = {name: value for name, value in found.items() if name not in {"fields", "fieldsTotal"}}
-        return {**about, "fields": fields}
+            fields |= some
+            pages.count(total, some)
+        return {**found, "fields": fields}
 
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
@@ -88,9 +92,9 @@ class RemoteView(View):
         pages = Pages(self._client.url)
         while not pages.over:
             start = {"start": str(len(found))} if found else {}
-            answer = self._ask("metrics", start, {"data": [], "total": 0})
+            answer = self._ask("metrics", start, {"data": [], "total": 0}, shapes.Metrics)
             found += answer["data"]
-            pages.count(answer["total"], (repr(each.get("name")) for each in answer["data"]))
+            pages.count(answer["total"], (repr(each["name"]) for each in answer["data"]))
         return found
 
     def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
@@ -113,18 +117,18 @@ class RemoteView(View):
         LogFilter(level, search)  # says at once what is wrong with them
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         query = {name: value for name, value in (("level", level), ("search", search)) if value is not None}
-        return self._pages("logs", query, start, most)
+        return self._pages("logs", query, start, most, shapes.Logs)
 
     def params(self) -> dict[str, Any]:
         """See `View.params`."""
         found: dict[str, Any] = {}
-        for some in self._following("params", {}, "params", list):
+        for some in self._following("params", {}, "params", shapes.Params, list):
             found |= some
         return found
 
     def run(self, **_: Any) -> RunInfo:
         """Return the run's status as the server sees it: how long a silence is too long, is for the server to say."""
-        answer = self._ask("run", {}, {})
+        answer = self._ask("run", {}, {}, shapes.Run)
         return RunInfo(
             status=answer.get("status"),
             started_at=_time_ns(answer.get("startedAt")),
@@ -133,7 +137,7 @@ class RemoteView(View):
             host=answer.get("host"),
             pid=answer.get("pid"),
             stale=bool(answer.get("stale")),
-            writers=_count(answer.get("writers")),
+            writers=answer.get("writers", 0),
             error=answer.get("error"),
             experiment=None,
         )
@@ -184,6 +188,7 @@ class RemoteView(View):
             "tracks/entries",
             {"topic": topic, **bounds},
             "entries",
+            shapes.Entries,
             lambda entries: [str(entry.get("timestamp")) for entry in list(entries)[-1:]],
         )
         return [entry for page in pages for entry in page]
@@ -202,14 +207,17 @@ class RemoteView(View):
 
         return self._known(download, [])
 
-    def _pages(self, what: str, query: dict[str, str], start: int, limit: int) -> dict[str, Any]:
+    def _pages(
+        self, what: str, query: dict[str, str], start: int, limit: int, shape: type[Struct]
+    ) -> dict[str, Any]:
         """Return one page, in as many requests as the server wants."""
         rows: list[dict[str, Any]] = []
         at = start
         while True:
             least = min(limit - len(rows), READ_LIMIT_MAX)
             nothing = page([], start, 0, has_more=False)
-            answer = self._ask(what, {**query, "start_index": str(at), "limit": str(least)}, nothing)
+            asked = {**query, "start_index": str(at), "limit": str(least)}
+            answer = self._ask(what, asked, nothing, shape)
             found, total, has_more = row_page(self._client.url, answer, at)
             rows += found
             at = answer["endIndex"] + 1
@@ -218,24 +226,29 @@ class RemoteView(View):
                 return page(rows, start, total, has_more=has_more)
 
     def _following(
-        self, what: str, query: dict[str, str], field: str, names: Callable[[Any], Iterable[str]]
+        self,
+        what: str,
+        query: dict[str, str],
+        field: str,
+        shape: type[Struct],
+        names: Callable[[Any], Iterable[str]],
     ) -> Iterator[Any]:
         """Yield a field of all pages of an answer; `names` gives what tells its items from those of other pages."""
         pages = Pages(self._client.url)
         while not pages.over:
             asked = query if pages.cursor is None else {**query, "cursor": pages.cursor}
-            answer = self._ask(what, asked, {field: {}})
+            answer = self._ask(what, asked, {field: {}}, shape)
             pages.follow(answer, names(answer[field]))
             yield answer[field]
 
-    def _ask(self, what: str, query: dict[str, str], nothing: dict[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, what: str, query: dict[str, str], nothing: dict[str, Any], shape: type[Struct]
+    ) -> dict[str, Any]:
         id_ = self._id()
-        if id_ is None:
-            return nothing
-        answer = self._known(lambda: self._client.get(experiment_path(id_, what), query), nothing)
-        if not isinstance(answer, dict):
-            raise RemoteError(f"{self._client.url} answers {answer!r:.200}, which is not what was asked for")
-        return answer
+        answer = None
+        if id_ is not None:
+            answer = self._known(lambda: self._client.get(experiment_path(id_, what), query), None)
+        return nothing if answer is None else checked(self._client.url, answer, shape)
 
     def _known(self, ask: Callable[[], Coroutine[Any, Any, _T]], nothing: _T) -> _T:
         """Ask, and look the id up again where it is not that of the experiment any more."""
@@ -252,7 +265,7 @@ class RemoteView(View):
         known = self._known_id() or self._found_id
         if known is None:
             record = self._call(self._client.find(self._prefix))
-            known = self._found_id = str(record["id"]) if record else None
+            known = self._found_id = record["id"] if record else None
             if known is None:
                 self._missing()
         return known
@@ -279,7 +292,3 @@ def _time_ns(text: Any) -> int | None:
         return None
     # in integers: `total_seconds()` is a float, which rounds microseconds of today
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else len(value) if isinstance(value, (list, dict)) else 0

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from ml_dash.values.counting import count_containers
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -55,18 +57,8 @@ def check_containers(data: bytes | memoryview, most: int = CONTAINERS_MAX) -> No
     if len(data) <= most:
         return  # each takes a byte at least
     _check_structure(data)
-    left = most
-
-    def count(_container: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise ValueError(f"over {most} lists and dicts in one column")
-
     try:
-        msgpack.unpackb(
-            data, list_hook=count, object_hook=count, strict_map_key=False, unicode_errors="surrogatepass"
-        )
+        count_containers(data, most)
     except (TypeError, OverflowError) as error:
         raise _not_one(error) from error
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import msgpack
-
 from ml_dash.client.transport import Answer, Body, Stream
+from ml_dash.journal.objects import to_msgpack
 
 
 class Canned:
@@ -44,4 +43,4 @@ class Canned:
 
 
 def packed(data: Any, status: int = 200, **headers: str) -> Answer:
-    return Answer(status, {"content-type": "application/msgpack", **headers}, msgpack.packb(data))
+    return Answer(status, {"content-type": "application/msgpack", **headers}, to_msgpack(data))

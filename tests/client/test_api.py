@@ -52,7 +52,9 @@ async def test_frames_are_sent_as_they_are_with_time_for_a_slow_line() -> None:
 
 
 async def test_watermarks_and_answers_in_json_are_understood() -> None:
-    assert await Client(Canned(json('{"watermarks": {"w": 3}}'))).watermarks("exp_1") == {"w": 3}
+    assert await Client(
+        Canned(json('{"watermarks": {"w": 3}, "hasMore": false, "cursor": null}'))
+    ).watermarks("exp_1") == {"w": 3}
 
 
 async def test_pages_of_watermarks_are_followed() -> None:

@@ -49,7 +49,13 @@ class Endless(Canned):
     async def request(self, *where: Any, **what: Any) -> Answer:
         number = self.asked + 1
         assert number < 1000, "it is asked for ever"
-        data = {"data": [self._entry(number)], "total": 10**9, "hasMore": True, "endIndex": 0}
+        data = {
+            "data": [self._entry(number)],
+            "total": 10**9,
+            "hasMore": True,
+            "startIndex": 0,
+            "endIndex": 0,
+        }
         self.answers.append(packed({**data, "cursor": self._cursor(number)}))
         return await super().request(*where, **what)
 
@@ -78,7 +84,7 @@ def numbered(what: str, number: int) -> dict[str, object]:
 
 @pytest.mark.parametrize("what", LISTS)
 @pytest.mark.parametrize(
-    "cursor", [lambda _: "a", lambda _: None, lambda _: 7, str], ids=["same", "none", "odd", "new"]
+    "cursor", [lambda _: "a", lambda _: None, lambda _: "", str], ids=["same", "none", "empty", "new"]
 )
 def test_pages_that_bring_nothing_new_or_lead_nowhere_are_left(
     what: str, cursor: Callable[[int], object], call: Call
@@ -106,6 +112,13 @@ def test_a_list_without_an_end_is_left(what: str, call: Call, monkeypatch: pytes
     assert line.asked == 101
 
 
+def metric(name: str) -> dict[str, object]:
+    return {"name": name, "count": 1, "fields": ["x"], "firstDataAt": "2026", "lastDataAt": "2026"}
+
+
+NUMBERS = {"count": 7, "nan": 0, "min": 1, "max": 1, "mean": 1, "last": 1}
+
+
 class EndlessStats(Canned):
     """A transport whose every answer has the fields of this number, of more that there are."""
 
@@ -117,17 +130,19 @@ class EndlessStats(Canned):
         number = len(self.requests) + 1
         assert number < 1000, "it is asked for ever"
         fields = self._fields(number)
-        self.answers.append(packed({"name": "train", "count": 7, "fields": fields, "fieldsTotal": 10**9}))
+        nothing = dict.fromkeys(("firstValue", "lastValue", "firstDataAt", "lastDataAt"))
+        answer = {"name": "train", "count": 7, "totalDataPoints": 7, **nothing, "fieldsTotal": 10**9}
+        self.answers.append(packed({**answer, "fields": fields}))
         return await super().request(*where, **what)
 
 
 BY_LENGTH: dict[str, Callable[[Callable[[int], str], Call], tuple[Canned, Callable[[], object]]]] = {
     "metrics": lambda name, call: (
-        (line := Endless(lambda asked: {"name": name(asked)}, str)),
+        (line := Endless(lambda asked: metric(name(asked)), str)),
         view(line, call).metrics,
     ),
     "stats": lambda name, call: (
-        (line := EndlessStats(lambda asked: {name(asked): {"count": 7}})),
+        (line := EndlessStats(lambda asked: {name(asked): NUMBERS})),
         lambda: view(line, call).stats(TRAIN),
     ),
 }
@@ -149,11 +164,17 @@ def test_a_list_that_is_asked_for_by_its_length_ends_as_well(
 
 
 def test_rows_that_are_counted_otherwise_than_they_come_are_refused(call: Call) -> None:
-    line = Endless(lambda _: {"index": 0, "data": {}}, str)
-    with pytest.raises(RemoteError, match="makes no sense as rows"):
+    line = Endless(lambda _: {"index": 0, "data": {}, "createdAt": "2026"}, str)
+    with pytest.raises(RemoteError, match="rows from number"):
         view(line, call).read(TRAIN, 5, 10**6)
     assert line.asked == 1
-    line = Endless(lambda _: {"index": 0, "data": {}}, str)
-    with pytest.raises(RemoteError, match="makes no sense as rows"):
+    line = Endless(lambda _: {"index": 0, "data": {}, "createdAt": "2026"}, str)
+    with pytest.raises(RemoteError, match="rows from number"):
         view(line, call).read(TRAIN, 0, 10**6)
     assert line.asked == 2
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_cursor_with_which_nobody_can_ask_is_refused(what: str, call: Call) -> None:
+    with pytest.raises(RemoteError, match="not where"):
+        LISTS[what](Endless(lambda asked: numbered(what, asked), lambda _: "\ud800"), call)

@@ -26,93 +26,17 @@ from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import sync_experiment
 from tests.support.journals import numbers
 from tests.support.one_server import Call
-from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write
-
-PREFIX = "alice/vision/resnet"
-EMPTY = Series(Kind.METRIC, "empty")
-UNNAMED = Series(Kind.METRIC, None)
-ODD = Series(Kind.METRIC, "odd/ä &?=#%2F name")
-POSE = Series(Kind.TRACK, "robot/pose")
+from tests.support.view_journals import (
+    EMPTY,
+    ODD,
+    POSE,
+    PREFIX,
+    TRAIN,
+    UNNAMED,
+    something_of_everything,
+)
 
 Views = tuple[RemoteView, JournalView]
-
-
-def experiment(tmp_path: Path) -> str:
-    """An experiment with something of everything, by two writers."""
-    directory = tmp_path / "exp"
-    run = Series(Kind.RUN, None)
-    odd: list[dict[str, Any]] = [
-        {"x": 1, "y": math.nan, "n": {"a": 1, "b": "two"}},
-        {"x": 2.5, "flag": True},
-        {"x": None, "y": -math.inf, "big": "2**70"},
-        {"x": "text", "b": b"bytes", "l": [1, 2, {"z": 1}]},
-    ]
-    start = {
-        "event": "start",
-        "status": "RUNNING",
-        "host": "h",
-        "pid": 1,
-        "handle": "a",
-        "experiment": {"prefix": PREFIX},
-    }
-    end = {"event": "end", "status": "FAILED", "host": "h", "pid": 1, "handle": "a", "error": "it broke"}
-    base = 1_700_000_000 * SECOND
-    logs = [
-        (
-            base + i,
-            {"level": level, "message": f"{level} number {i}", "metadata": {"i": i} if i % 2 else None},
-        )
-        for i, level in enumerate(("info", "warn", "error", "debug", "info") * 6)
-    ]
-    saved = {
-        "event": "save",
-        "bindrs": [],
-        "contentType": "text/plain",
-        "sizeBytes": 7,
-        "checksum": "ab" * 32,
-        "metadata": {"epoch": 1, "nested": [1.5, None]},
-    }
-    files = [
-        (
-            base + i,
-            {**saved, "id": f"file_{i}", "path": path, "filename": name, "tags": tags, "description": None},
-        )
-        for i, (path, name, tags) in enumerate(
-            [
-                ("/models", "best.pt", ["best"]),
-                ("/models", "best.pt", ["best", "v2"]),
-                ("/models/old", "ä b&c.pt", []),
-                ("/", "gone.txt", ["t"]),
-                ("/models2", "best.pt", []),
-            ]
-        )
-    ]
-    files += [
-        (base + 10, {"event": "update", "id": "file_2", "tags": ["new"], "description": "updated"}),
-        (base + 11, {"event": "delete", "id": "file_3"}),
-    ]
-    poses = [(base + i * SECOND // 2, {"x": i, "rot": {"z": i / 3}}) for i in (3, 1, 2, 2, 9, 5)]
-    write(
-        directory / "journal",
-        [
-            [block_of(run, [(base, start)]), block_of(TRAIN, metric_rows(500))],
-            [block_of(Series(Kind.PARAMS, None), [(base, {"set": {"lr": 0.1, "model.depth": 18}})])],
-            [block_of(ODD, [(base + i, fields) for i, fields in enumerate(odd)]), block_of(POSE, poses)],
-            [block_of(Series(Kind.LOG, None), logs), block_of(UNNAMED, metric_rows(3))],
-            [block_of(Series(Kind.FILE, None), files)],
-        ],
-        "0000000000000001-1-00000001",
-    )
-    write(
-        directory / "journal",
-        [
-            [block_of(TRAIN, metric_rows(25_000, 500))],
-            [block_of(Series(Kind.PARAMS, None), [(base + 5, {"set": {"model": "vit"}})])],
-            [block_of(run, [(base + 30_000 * SECOND, end)])],
-        ],
-        "0000000000000002-1-00000001",
-    )
-    return str(directory)
 
 
 @pytest.fixture
@@ -122,7 +46,7 @@ def views(tmp_path: Path, client: Client, call: Call) -> Views:
 
 def sent(tmp_path: Path, client: Client, call: Call) -> Views:
     """A view of the experiment at a server, and one of its journal."""
-    directory = experiment(tmp_path)
+    directory = something_of_everything(tmp_path)
     report = call(sync_experiment(directory, client, asyncio.to_thread))
     assert report.left_behind is None
     for path in Path(directory, "journal").iterdir():

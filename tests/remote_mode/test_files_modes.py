@@ -189,7 +189,7 @@ def test_a_row_whose_checksum_is_none_is_refused(
 ) -> None:
     """It would be a path."""
     liar[0].row = {"checksum": checksum}
-    with pytest.raises(MLDashError, match="makes no sense"):
+    with pytest.raises(MLDashError, match=r"makes no sense|does not understand"):
         reader.files.list()
-    with pytest.raises(MLDashError, match="makes no sense"):
+    with pytest.raises(MLDashError, match=r"makes no sense|does not understand"):
         reader.files("models/a.pt").download()

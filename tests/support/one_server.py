@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -40,6 +41,13 @@ def client(server: EmbeddedServer) -> Client:
 @pytest.fixture
 def call() -> Iterator[Call]:
     """What a view is given in an experiment: a loop that runs elsewhere."""
+    with calling() as do:
+        yield do
+
+
+@contextmanager
+def calling() -> Iterator[Call]:
+    """See `call`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -20,9 +20,9 @@ from msgspec import Struct
 from ml_dash.journal.objects import from_msgpack, is_shallow, to_msgpack
 from ml_dash.protocol import FORM, JSON, MSGPACK, ErrorCode
 from ml_dash.server.errors import ApiError
-from ml_dash.server.http.counting import VALUE_BYTES, TooManyValuesError, count_json, count_msgpack
 from ml_dash.server.http.query_args import checked, field_types, invalid
 from ml_dash.shapes import SecretRequest
+from ml_dash.values.counting import TooManyValuesError, count_json, count_msgpack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -45,6 +45,10 @@ _FORM_SECONDS = 30.0
 # a byte now and then would hold a connection, and memory, for ever; the slowest lines have ten times this
 _LEAST_RATE = 1024
 _FIELDS_MAX = 20
+VALUES_MAX = 1 << 18
+"""Values in one body. Each costs time on the event loop, several times over: it is decoded, checked and stored."""
+_VALUE_BYTES = 128
+"""What a value takes in memory, or a little less than that: an empty list 56 bytes, an empty dict 64, a text 50."""
 # one for all: `json.dumps` would make one for each row of a page
 _JSON = json.JSONEncoder(allow_nan=False)
 
@@ -136,7 +140,7 @@ async def read_object(
     # Before it is decoded: that is done by one call, which keeps every thread of the server waiting.
     count = _counted(request, raw) if is_little else await asyncio.to_thread(_counted, request, raw)
     if budget is not None:
-        budget.cover(len(raw) + count * VALUE_BYTES)
+        budget.cover(len(raw) + count * _VALUE_BYTES)
     if is_little:
         return _object(request, raw, shape, permit)
     return await asyncio.to_thread(_object, request, raw, shape, permit)
@@ -146,7 +150,7 @@ def _counted(request: web.Request, raw: bytes) -> int:
     """Return how many values a body has; ApiError where these are too many, or it is invalid."""
     is_msgpack = request.content_type == MSGPACK
     try:
-        return count_msgpack(raw) if is_msgpack else count_json(raw)
+        return (count_msgpack if is_msgpack else count_json)(raw, VALUES_MAX)
     except TooManyValuesError as error:
         raise _invalid(f"the body is not decoded, for {error}: send what is large as a file") from None
     except (ValueError, TypeError, OverflowError, RecursionError):

@@ -11,8 +11,9 @@ import pytest
 
 from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import JSON, MSGPACK
-from ml_dash.server.http.counting import VALUES_MAX, TooManyValuesError, count_json, count_msgpack
+from ml_dash.server.http.bodies import VALUES_MAX
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.values.counting import TooManyValuesError, count_json, count_msgpack
 from tests.support.serving import TOKEN, Client
 
 MANY = 1_100_000
@@ -41,7 +42,7 @@ def test_json_that_would_become_many_values_is_told_without_decoding_it(body: by
     tracemalloc.start()
     try:
         with pytest.raises(TooManyValuesError, match="262,144 values"):
-            count_json(body)
+            count_json(body, VALUES_MAX)
         assert tracemalloc.get_traced_memory()[1] < 8 * len(body) + (8 << 20)
     finally:
         tracemalloc.stop()
@@ -52,7 +53,7 @@ def test_msgpack_that_would_become_many_values_is_told_without_keeping_them(body
     tracemalloc.start()
     try:
         with pytest.raises(TooManyValuesError, match="262,144 values"):
-            count_msgpack(body)
+            count_msgpack(body, VALUES_MAX)
         assert tracemalloc.get_traced_memory()[1] < 40 * VALUES_MAX
     finally:
         tracemalloc.stop()
@@ -77,9 +78,13 @@ def test_what_has_few_values_is_few_whatever_its_texts_hold(value: Any) -> None:
             return 1 + sum(1 + values(item) for item in of.values())
         return 1 + sum(map(values, of)) if isinstance(of, list) else 1
 
-    assert count_msgpack(to_msgpack(value)) == values(value)
+    assert count_msgpack(to_msgpack(value), VALUES_MAX) == values(value)
     # a value with a comma or a bracket before it; keys have neither
-    assert values(value) // 2 <= count_json(json.dumps(value).encode()) <= max(VALUES_MAX, 2 * values(value))
+    assert (
+        values(value) // 2
+        <= count_json(json.dumps(value).encode(), VALUES_MAX)
+        <= max(VALUES_MAX, 2 * values(value))
+    )
 
 
 @pytest.fixture
