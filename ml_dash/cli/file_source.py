@@ -43,8 +43,10 @@ class FileSource(Protocol):
     def file(self, file_id: str) -> dict[str, Any] | None:
         """Return the row of one file, of an older version or a deleted one too."""
 
-    def fetch(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
-        """Put a file's content at `dest`, whole and checked."""
+    def fetch(
+        self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None], *, new: bool = False
+    ) -> None:
+        """Put a file's content at `dest`, whole and checked; with `new`, only if nothing is there by then."""
 
 
 @contextmanager
@@ -100,20 +102,22 @@ class _Local:
     def file(self, file_id: str) -> dict[str, Any] | None:
         return self._table.get(file_id)
 
-    def fetch(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
+    def fetch(
+        self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None], *, new: bool = False
+    ) -> None:
         # what this disk does not have, or has damaged, its server may have
         try:
-            self._copy(row, dest, on_progress)
+            self._copy(row, dest, on_progress, new=new)
         except (FileMissingError, ContentError) as error:
             if self._server_problem is not None:
                 raise FileMissingError(f"{error}, and {self._server_problem}") from error
             try:
-                self._ask_server(error).fetch(row, dest, on_progress)
+                self._ask_server(error).fetch(row, dest, on_progress, new=new)
             except (RemoteError, ServerUnavailableError, InvalidArgumentError) as problem:
                 self._server_problem = problem  # the next file must not wait for it again
                 raise FileMissingError(f"{error}, and {problem}") from error
 
-    def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None]) -> None:
+    def _copy(self, row: dict[str, Any], dest: str, on_progress: Callable[[int], None], *, new: bool) -> None:
         checksum, size = row["checksum"], row["sizeBytes"]
         path = self._staging.path_of(checksum)
         disk = self._located.disk
@@ -124,7 +128,7 @@ class _Local:
                 raise
             reason = path if isinstance(error, NOT_THERE) else f"{path}: {error.strerror or error}"
             raise FileMissingError(f"{full_name(row)!r} is not on this disk ({reason})") from error
-        copy_blob(path, dest, checksum, size, on_progress, disk.open)
+        copy_blob(path, dest, checksum, size, on_progress, disk.open, new=new)
 
     def _ask_server(self, missing: MLDashError) -> RemoteView:
         """Return the view of the experiment at its server; raises what is missing where it has none."""

@@ -54,11 +54,13 @@ def fetch_blob(
     dest: str,
     on_progress: Callable[[int], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    *,
+    new: bool = False,
 ) -> None:
     """Download a blob to a file, which is there when all of it is, and is right.
 
-    A file of that name is replaced; what is no file is written into, see `storage.placing`. `on_progress` is called
-    with the number of bytes that are there.
+    A file of that name is replaced, unless a `new` one was asked for; what is no file is written into, see
+    `storage.placing`. `on_progress` is called with the number of bytes that are there.
 
     Raises:
         ContentError: What the server sends has another checksum or length.
@@ -67,7 +69,7 @@ def fetch_blob(
         ServerError: The server has nothing to give.
         ServerUnavailableError: The server cannot be reached, or not for long enough.
     """
-    with _temporary(dest) as out:
+    with _temporary(dest, new=new) as out:
         download = _Download(client, call, wanted, out, on_progress or (lambda _: None))
         attempts = Attempts(tries=_TRIES, longest_wait=_LONGEST_WAIT)
         while True:
@@ -96,11 +98,11 @@ def _patience(error: TransportError | ServerError) -> Patience:
 
 
 @contextlib.contextmanager
-def _temporary(dest: str) -> Iterator[BinaryIO]:
+def _temporary(dest: str, *, new: bool) -> Iterator[BinaryIO]:
     """Open a file that gets to `dest` when the block ends well, and is gone when it does not."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
-        with placing(dest) as path, open(path, "xb", buffering=0) as out:
+        with placing(dest, new=new) as path, open(path, "xb", buffering=0) as out:
             yield out
     except MLDashError:  # some are OSErrors as well, and say what they are
         raise

@@ -71,9 +71,14 @@ class RemoteFiles:
         return None if answer is None else checked_row(self._client.url, answer)
 
     def fetch(
-        self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
+        self,
+        row: Mapping[str, Any],
+        dest: str,
+        on_progress: Callable[[int], None] | None = None,
+        *,
+        new: bool = False,
     ) -> None:
-        """Download a file's blob to a path, at which it is when all of it is there and right.
+        """Download a file's blob to a path, at which it is when all of it is there and right; see `fetch_blob`.
 
         Raises:
             ContentError: The server sends something else.
@@ -87,7 +92,7 @@ class RemoteFiles:
             raise FileMissingError(f"{self._client.url} does not have the experiment of {named}")
         wanted = Wanted(blob_path(id_, row["id"]), row["checksum"], row["sizeBytes"], row["filename"])
         try:
-            fetch_blob(self._client, self._call, wanted, dest, on_progress)
+            fetch_blob(self._client, self._call, wanted, dest, on_progress, new=new)
         except ServerError as error:
             reason = self._why_missing(row, error)
             if reason is None:

@@ -162,10 +162,15 @@ class RemoteView(View):
         return self._files.get(file_id)
 
     def fetch(
-        self, row: Mapping[str, Any], dest: str, on_progress: Callable[[int], None] | None = None
+        self,
+        row: Mapping[str, Any],
+        dest: str,
+        on_progress: Callable[[int], None] | None = None,
+        *,
+        new: bool = False,
     ) -> None:
         """Download the blob of a file; see `RemoteFiles.fetch`."""
-        self._files.fetch(row, dest, on_progress)
+        self._files.fetch(row, dest, on_progress, new=new)
 
     @property
     def _files(self) -> RemoteFiles:

@@ -30,6 +30,22 @@ def replacing(path: str) -> Iterator[str]:
         os.replace(temporary, path)
 
 
+@contextlib.contextmanager
+def creating(path: str) -> Iterator[str]:
+    """Do as `replacing` does, of a name that nothing has: FileStoreError where something has got it meanwhile."""
+    with scratch(beside(path)) as temporary:
+        yield temporary
+        try:
+            os.link(temporary, path, follow_symlinks=False)
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, FileExistsError) or os.path.lexists(path):
+                raise FileStoreError(
+                    f"cannot write {path!r}: somebody else has made it meanwhile, and it is left as it is. Remove it, "
+                    "or choose another place"
+                ) from None
+            os.rename(temporary, path)  # a file system without links
+
+
 def beside(path: str) -> str:
     """Return the path of a temporary file in the same directory, which tells whose it is and is nobody else's."""
     directory, name = os.path.split(os.path.abspath(path))

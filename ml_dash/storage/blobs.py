@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _MARKER = re.compile(rf"({CHECKSUM_PATTERN})\.([A-Za-z0-9_-]{{1,128}})")
-_TEMPORARY = "tmp-"
+# of this form alone: whatever else is called so in that directory is somebody's own
+_TEMPORARY = re.compile(r"tmp-[0-9a-f]{20}(?:\..*)?", re.DOTALL)
 _ABANDONED_SECONDS = 24 * 3600
 """A temporary file that nobody has written to for this time was left by a process that was killed."""
 
@@ -124,14 +125,13 @@ class Staging:
         if not self._swept:
             self._swept = True
             self._sweep()
-        return scratch(os.path.join(self._directory, f"{_TEMPORARY}{os.urandom(10).hex()}{suffix}"))
+        return scratch(os.path.join(self._directory, f"tmp-{os.urandom(10).hex()}{suffix}"))
 
     def _sweep(self) -> None:
         """Remove the temporary files of processes that were killed, but none that one may still write to."""
-        oldest = time.time() - _ABANDONED_SECONDS
         with contextlib.suppress(OSError), os.scandir(self._directory) as entries:
             for entry in entries:
-                if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                if _TEMPORARY.fullmatch(entry.name) and _is_abandoned(entry):
                     with contextlib.suppress(OSError):  # another process removes them, too
                         os.remove(entry.path)
 
@@ -162,6 +162,21 @@ def markers(
         return []
     found = [Marker(*match.groups()) for match in map(_MARKER.fullmatch, names) if match]
     return [marker for marker in found if only(marker.writer)]
+
+
+def is_used(files: str) -> bool:
+    """Whether something is being saved in a directory of blobs, or waits to be sent; OSError where nobody can tell."""
+    with os.scandir(files) as entries:
+        if any(_TEMPORARY.fullmatch(entry.name) and not _is_abandoned(entry) for entry in entries):
+            return True
+    try:
+        return any(map(_MARKER.fullmatch, os.listdir(os.path.join(files, "unsent"))))
+    except NOT_THERE:
+        return False
+
+
+def _is_abandoned(entry: os.DirEntry[str]) -> bool:
+    return entry.stat(follow_symlinks=False).st_mtime < time.time() - _ABANDONED_SECONDS
 
 
 def discard_marker(directory: str, marker: Marker, disk: Disk = REAL_DISK) -> None:

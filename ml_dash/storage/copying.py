@@ -68,10 +68,13 @@ def copy_blob(
     size: int,
     on_progress: Progress | None = None,
     opener: Opener = open_regular,
+    *,
+    new: bool = False,
 ) -> None:
     """Copy a content and check it; the destination is either complete or as it was before.
 
-    The directories above it are made. What is there already is replaced, unless it is no file, see `storage.placing`.
+    The directories above it are made. What is there already is replaced, unless it is no file, or a `new` one was asked
+    for; see `storage.placing`.
 
     Raises:
         ContentError: It has another checksum or length.
@@ -81,7 +84,7 @@ def copy_blob(
     """
     with storing(dest):
         os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
-        with placing(dest) as temporary:
+        with placing(dest, new=new) as temporary:
             copied = copy_file(source, temporary, on_progress, opener)
             if copied != (checksum, size):
                 raise ContentError(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
 from ml_dash.journal.disk import NOT_THERE
-from ml_dash.storage.atomic import replacing
+from ml_dash.storage.atomic import creating, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,17 +78,19 @@ def place_at(path: str) -> Place:
 
 
 @contextlib.contextmanager
-def placing(path: str) -> Iterator[str]:
+def placing(path: str, *, new: bool = False) -> Iterator[str]:
     """Yield the path of a file to be made, which is put where `path` says when the block ends well.
 
-    By an error nothing of it is left, and what `path` names is as it was before. The file must be closed at the
-    block's end. Raises what `place_at` does, and OSError.
+    By an error nothing of it is left, and what `path` names is as it was before. With `new`, a file that is there by
+    then is left as it is: that is a FileStoreError. The file must be closed at the block's end. Raises what `place_at`
+    does, and OSError.
     """
     place = place_at(path)
     if not place.is_stream:
-        with replacing(place.path) as temporary:
+        with (creating if new else replacing)(place.path) as temporary:
             yield temporary
-            _keep_rights(place.path, temporary)
+            if not new:
+                _keep_rights(place.path, temporary)
         return
     import tempfile
 

@@ -6,7 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.journal.disk import is_shortage
+from ml_dash.journal.disk import NOT_THERE, is_shortage
+from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.objects import CONTAINERS_MAX, is_shallow
 from ml_dash.protocol import DESCRIBED
 
@@ -54,11 +55,19 @@ def strange_side_file(directory: str, disk: Disk) -> str | None:
     """Return the path of a file that would be replaced by a side file, and is not ours; None where there is none.
 
     The public package of this name keeps its runs in the same places under the same names, and other tools may. Where
-    there is a journal, what lies beside it is ours.
+    there is a journal of ours, or one that begins, what lies beside it is ours.
 
     OSError where there are no descriptors or no memory to read it with.
     """
-    if os.path.isdir(os.path.join(directory, "journal")) or read_side_file(directory, disk).keys() >= _OURS:
+    if _is_journal(os.path.join(directory, "journal")) or read_side_file(directory, disk).keys() >= _OURS:
         return None
     paths = (os.path.join(directory, name) for name in (SIDE_FILE, PARAMETERS_FILE))
     return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def _is_journal(directory: str) -> bool:
+    try:
+        names = os.listdir(directory)
+    except NOT_THERE:
+        return False
+    return not names or any(parse_segment_name(name) is not None for name in names)

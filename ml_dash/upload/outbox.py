@@ -17,7 +17,7 @@ from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.forks import guarded_imports
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.log import logger
-from ml_dash.storage.blobs import markers
+from ml_dash.storage.blobs import is_used, markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ml_dash.client.destination import Destination
 
 _SIDE_FILES = (SIDE_FILE, PARAMETERS_FILE)
+_SENT = "files.sent-"
+"""How a directory of blobs begins that is about to be removed."""
 
 
 class Leftover(NamedTuple):
@@ -95,8 +97,7 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
     for name in done:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(directory, name + CURSOR_SUFFIX))
-    if not kept and not has_unsent:
-        shutil.rmtree(os.path.join(directory, "files"), ignore_errors=True)
+    if not kept and not has_unsent and _clear_blobs(directory):
         for name in _SIDE_FILES:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(directory, name))
@@ -106,6 +107,37 @@ def clear(root: str, directory: str, names: Iterable[str]) -> None:
             while directory.startswith(os.path.join(root, "")):
                 os.rmdir(directory)
                 directory = os.path.dirname(directory)
+
+
+def _clear_blobs(directory: str) -> bool:
+    """Remove the blobs of an experiment of which nothing is left to be sent; False where somebody goes on with it.
+
+    They are taken out of the way first, and asked about again there: what is saved from now on is not among them.
+    """
+    files = os.path.join(directory, "files")
+    aside = os.path.join(directory, f"{_SENT}{os.urandom(6).hex()}")
+    if os.path.islink(files):
+        return True  # what it leads to is not ours to remove
+    try:
+        os.rename(files, aside)
+    except OSError:
+        return True  # there are none, or they cannot be removed
+    is_done = False
+    try:
+        is_done = not (os.listdir(os.path.join(directory, "journal")) or is_used(aside))
+    finally:
+        if not is_done:
+            _put_back(aside, files)
+        shutil.rmtree(aside, ignore_errors=True)
+    return is_done
+
+
+def _put_back(aside: str, files: str) -> None:
+    for above, _, names in os.walk(aside):
+        place = os.path.join(files, os.path.relpath(above, aside))
+        os.makedirs(place, exist_ok=True)
+        for name in names:
+            os.replace(os.path.join(above, name), os.path.join(place, name))
 
 
 class Replay:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError
-from ml_dash.storage.atomic import beside, replacing, scratch, storing
+from ml_dash.storage.atomic import beside, creating, replacing, scratch, storing
 
 
 def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -69,3 +70,33 @@ def test_an_error_of_the_disk_names_the_path_and_one_of_ours_stays_as_it_is() ->
         with pytest.raises(type(ours)) as same, storing("model.pt"):
             raise ours
         assert same.value is ours
+
+
+def test_a_new_file_replaces_nothing_that_has_got_its_name_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it a file or a link; on a file system without links too, which is told by an error of its own."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    def make(name: str, taken: Callable[[Path], None]) -> None:
+        with creating(str(tmp_path / name)) as temporary:
+            Path(temporary).write_bytes(b"ours")
+            taken(tmp_path / name)
+
+    def theirs(path: Path) -> None:
+        path.write_bytes(b"theirs")
+
+    for link in (os.link, refuse):
+        monkeypatch.setattr(os, "link", link)
+        make("free", lambda _: None)
+        assert (tmp_path / "free").read_bytes() == b"ours"
+        with pytest.raises(FileStoreError, match="somebody else has made it"):
+            make("file", theirs)
+        assert (tmp_path / "file").read_bytes() == b"theirs"
+        with pytest.raises(FileStoreError, match="somebody else has made it"):
+            make("link", lambda path: path.symlink_to("nowhere"))
+        assert sorted(os.listdir(tmp_path)) == ["file", "free", "link"]
+        for name in ("file", "free", "link"):
+            (tmp_path / name).unlink()

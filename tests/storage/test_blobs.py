@@ -160,13 +160,17 @@ def test_many_threads_may_store_the_same(staging: Staging, tmp_path: Path) -> No
 def test_temporary_files_of_killed_processes_are_removed_a_day_later(tmp_path: Path) -> None:
     files = tmp_path / "exp" / "files"
     files.mkdir(parents=True)
-    old, young = files / "tmp-old", files / "tmp-young"
-    old.write_bytes(b"x")
-    young.write_bytes(b"x")
-    os.utime(old, (1, 1))
+    old = [files / f"tmp-{'0a' * 10}", files / f"tmp-{'0b' * 10}.mp4"]
+    young = files / f"tmp-{'0c' * 10}"
+    strangers = [files / name for name in ("tmp-notes.txt", "tmp-", "tmp-0a0a", f"tmp-{'0a' * 10}-mine")]
+    for path in (*old, young, *strangers):
+        path.write_bytes(b"x")
+    for path in (*old, *strangers):
+        os.utime(path, (1, 1))
     Staging(str(tmp_path / "exp")).write(lambda file: file.write(b"data"))
     assert young.exists()
-    assert not old.exists()
+    assert [path for path in old if path.exists()] == []
+    assert [path for path in strangers if not path.exists()] == []
 
 
 def test_a_copy_that_is_not_what_it_should_be_is_not_made(staging: Staging, tmp_path: Path) -> None:

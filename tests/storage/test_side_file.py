@@ -73,3 +73,15 @@ def test_what_lies_beside_a_journal_is_ours_and_so_is_what_we_left_where_it_was_
     with Experiment("a/b/c", dash_root=root, echo=False).run as again:
         again.params.set(lr=2)
     assert json.loads(Path(directory, "parameters.json").read_text()) == {"lr": 2}
+
+
+def test_a_strangers_journal_makes_no_file_beside_it_ours(root: str) -> None:
+    """Diaries are called so as well."""
+    directory = Path(root, "a", "b", "c")
+    (directory / "journal").mkdir(parents=True)
+    (directory / "journal" / "2026-01.txt").write_text("dear diary")
+    (directory / "parameters.json").write_text('{"mine": 1}')
+    before = snapshot(directory)
+    with pytest.raises(JournalWriteError, match="this ML-Dash has not written"):
+        Experiment("a/b/c", dash_root=root, echo=False).run.start()
+    assert snapshot(directory) == before

@@ -181,7 +181,9 @@ class _Downloads:
             raise FileStoreError(
                 "left out, since its name begins with a dot, and programs obey such files: --allow-dotfiles copies it"
             )
-        self.source.fetch(row, target, lambda done: self.bar.show(name, begun + done, total))
+        # it may take hours, in which somebody makes a file of that name
+        new = not self.force
+        self.source.fetch(row, target, lambda done: self.bar.show(name, begun + done, total), new=new)
         renamed = (
             f"  ({name}: this disk has the name for another)" if self.below.is_renamed(row, target) else ""
         )

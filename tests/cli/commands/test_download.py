@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.cli.progress import Bar
 from ml_dash.query.files import FILES
 from tests.cli.commands.saved import PREFIX, below, content_of, rows, saving
 from tests.support.cli_experiments import make
@@ -306,3 +307,22 @@ def test_a_run_that_goes_on_is_read(tmp_path: Path) -> None:
         exp.flush()
         succeed("download", PREFIX, "-o", tmp_path / "out", "--root", tmp_path / "dash")
     assert below(tmp_path / "out") == {"now.txt": b"now"}
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_that_is_made_meanwhile_is_left_as_it_is(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, force: bool
+) -> None:
+    """A download may take hours."""
+    out = tmp_path / "out"
+
+    class Maker(Bar):
+        def show(self, name: str, done: int, total: int) -> None:
+            (out / name).write_bytes(b"theirs")
+            super().show(name, done, total)
+
+    monkeypatch.setattr("ml_dash.cli.commands.download.Bar", Maker)
+    done = invoke("download", PREFIX, "models", "-o", out, "--root", saved, *["--force"] * force)
+    assert done.code == (0 if force else 1)
+    assert below(out) == {"models/best.pt": b"newer" if force else b"theirs"}
+    assert ("somebody else has made it" in done.err) is not force
