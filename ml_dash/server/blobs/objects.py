@@ -169,6 +169,17 @@ class ObjectStore:
         except Exception as error:
             raise _as_os_error(error, f"reading {name}") from error
 
+    def modified(self, name: str) -> float:
+        """Return when an object was stored, in seconds since the epoch, by the store's own clock.
+
+        Raises:
+            OSError: There is none, or the store is out of reach.
+        """
+        try:
+            return float(self._obstore.head(self._store, name)["last_modified"].timestamp())
+        except Exception as error:
+            raise _as_os_error(error, f"looking at {name}") from error
+
     def delete(self, names: list[str]) -> None:
         """Remove objects; skip those that are missing.
 

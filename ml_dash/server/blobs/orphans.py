@@ -10,10 +10,9 @@ says so.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from ml_dash.server.blobs.names import is_own
+from ml_dash.server.blobs.names import IDENTITY, is_own
 from ml_dash.server.blobs.references import count_named, judge
 from ml_dash.server.blobs.trash import empty_trash, throw_away
 
@@ -73,7 +72,9 @@ class OrphanCollector:
         return None
 
     def _judged(self, since: float) -> Iterator[Judged]:
-        before = time.time() - self._backend.settings.orphan_age
+        # By the store's own clock, which wrote the times of the others: that of a file server may be hours behind ours,
+        # and what was stored just now look old. The identity was written a moment ago, see `StoreKeeper.may_remove`.
+        before = self._backend.objects.modified(IDENTITY) - self._backend.settings.orphan_age
         for page in self._backend.objects.entries():
             names = [entry.name for entry in page if is_own(entry.name) and since <= entry.modified < before]
             yield judge(self._backend.database, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,19 @@ def test_what_is_removed_lies_in_the_trash_for_days_and_each_removal_is_logged(
     collector.collect()
     assert trashed(store.objects) == set()
     assert caplog.messages[1:] == [f"trash/2027-01-15/{stray} was removed for good"]
+
+
+def test_what_was_stored_just_now_is_no_orphan_by_whatever_clock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a store whose clock is two hours behind the server's, or before it."""
+    here = time.time
+    stray = part_name()
+    store.objects.put(stray, b"of a transaction that goes on")
+    for ahead in (7200, -7200):
+        monkeypatch.setattr(time, "time", lambda: here() + ahead)  # noqa: B023 - called here
+        assert OrphanCollector(store.backend).collect() == 0
+    assert stored(store.objects) == {stray}
 
 
 def test_contents_that_no_file_names_any_more_go_into_the_trash(
