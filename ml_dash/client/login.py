@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
+import math
 import socket
 import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from ml_dash.client import transport
+from ml_dash.client.answers import decoded, is_sendable
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.origins import origin, parse_address
 from ml_dash.protocol import API, JSON
@@ -37,6 +39,8 @@ _ENDS = {
 SECONDS = 10.0
 _REDIRECTS = range(300, 400)
 _SHOWN_MAX = 1000
+_ANSWER_BYTES_MAX = 1 << 20
+"""Of all that is asked here, the longest is what a token was granted."""
 
 
 class Answer(NamedTuple):
@@ -65,22 +69,22 @@ async def ask(
     """
     from ml_dash.client.http import AiohttpTransport, close_session
 
-    transport = AiohttpTransport(url, lambda: token)
+    line = AiohttpTransport(url, lambda: token)
     headers = {"Accept": JSON}
     if form is not None:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
     try:
         body = None if form is None else urlencode(form).encode()
-        answer = await transport.request(method, path, body=body, headers=headers, timeout=SECONDS)
+        answer = await line.request(method, path, body=body, headers=headers, timeout=SECONDS)
     finally:
         await close_session()
     if answer.status in _REDIRECTS:
         target = answer.headers.get("location", "").partition("?")[0][:_SHOWN_MAX]  # a query may hold secrets
         raise LoginError(
-            f"{transport.url} redirects to {target!r}, and a token is not carried on to where the user did not send "
+            f"{line.url} redirects to {target!r}, and a token is not carried on to where the user did not send "
             "it: if that is the server, give its URL"
         )
-    return Answer(answer.status, _object(transport.url, answer.status, answer.body))
+    return Answer(answer.status, _object(line.url, answer.status, answer.body))
 
 
 async def who_am_i(url: str, token: Token) -> dict[str, Any]:
@@ -161,14 +165,14 @@ async def begin(url: str) -> Authorization:
     try:
         where = str(body["verification_uri"])
         return Authorization(
-            device_code=str(body["device_code"]),
+            device_code=_code(body["device_code"]),
             user_code=str(body["user_code"]),
             where=_trusted(url, where),
             where_with_code=_trusted(url, str(body.get("verification_uri_complete", where))),
-            seconds=min(float(body["expires_in"]), _LOGIN_SECONDS_MAX),
-            interval=min(max(float(body.get("interval", _POLL_SECONDS)), 1.0), _POLL_SECONDS_MAX),
+            seconds=min(_seconds(body["expires_in"]), _LOGIN_SECONDS_MAX),
+            interval=min(max(_seconds(body.get("interval", _POLL_SECONDS)), 1.0), _POLL_SECONDS_MAX),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LoginError(f"{url} begins the login with an invalid answer: {error!r}") from None
 
 
@@ -220,6 +224,20 @@ def client_name() -> str:
     return "".join(character for character in name if character.isprintable())[:255]
 
 
+def _code(value: Any) -> str:
+    code = str(value)
+    if not is_sendable(code):
+        raise ValueError("a device_code with half a surrogate pair")
+    return code
+
+
+def _seconds(value: Any) -> float:
+    # JSON knows no NaN, and Python's does: to sleep for so long never ends, or fails
+    if not math.isfinite(seconds := float(value)):
+        raise ValueError(f"{seconds} seconds")
+    return seconds
+
+
 def _trusted(url: str, where: str) -> str:
     """Return the address of the page to approve on: below the server's URL as the user knows it, if it is that host.
 
@@ -239,10 +257,9 @@ def _trusted(url: str, where: str) -> str:
 
 
 def _object(url: str, status: int, content: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        body = None
+    body = None
+    if len(content) <= _ANSWER_BYTES_MAX:
+        body = decoded(transport.Answer(status, {"content-type": JSON}, content))
     if not isinstance(body, dict):
         raise LoginError(
             f"{url} answers (status {status}) with something else than a JSON object: it is no ML-Dash server, "

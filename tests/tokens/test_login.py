@@ -5,6 +5,8 @@ And the requests of a login: bounded, and never carried on to another origin.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -128,6 +130,34 @@ async def test_a_server_in_trouble_is_asked_again(status: str, clock: Hands) -> 
 async def test_an_answer_that_cannot_be_trusted_ends_the_login(body: bytes) -> None:
     with answering(http("200 OK", body)) as (url, _), pytest.raises(LoginError):
         await begin(url)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"interval": math.nan},
+        {"interval": math.inf},
+        {"expires_in": math.nan},
+        {"expires_in": -math.inf},
+        {"expires_in": 10**400},
+        {"device_code": "\ud800"},
+    ],
+    ids=["a NaN", "for ever", "never", "before", "too much", "half a letter"],
+)
+async def test_what_nobody_can_wait_for_or_send_ends_the_login(odd: dict[str, Any]) -> None:
+    begun = {"device_code": "x", "user_code": "A", "verification_uri": "http://127.0.0.1/d", "expires_in": 60}
+    body = json.dumps({**begun, **odd}).encode()
+    with answering(http("200 OK", body)) as (url, _), pytest.raises(LoginError, match="an invalid answer"):
+        await begin(url)
+
+
+async def test_an_answer_that_would_fill_the_memory_is_none() -> None:
+    for body in (b'{"x":[' + b"[]," * (1 << 20) + b"[]]}", b'{"a":' * 900 + b"1" + b"}" * 900):
+        with (
+            answering(http("200 OK", body)) as (url, _),
+            pytest.raises(LoginError, match="no ML-Dash server"),
+        ):
+            await who_am_i(url, TOKEN)
 
 
 async def test_behind_a_proxy_the_page_is_where_the_user_reaches_the_server() -> None:
