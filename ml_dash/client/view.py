@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ml_dash import shapes
-from ml_dash.client.answers import checked
+from ml_dash.client.answers import checked, not_understood
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Frames
 from ml_dash.client.paging import Pages, row_page
@@ -18,6 +18,7 @@ from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
 from ml_dash.query.runs import RunInfo
 from ml_dash.query.stats import SeriesStats
+from ml_dash.query.tracks import FEW_ENTRIES, TIMESTAMP
 from ml_dash.query.view import View
 from ml_dash.series import Kind, Series
 
@@ -181,22 +182,29 @@ class RemoteView(View):
     # --- asking
 
     def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
-        series = Series(Kind.TRACK, topic)
-        given = (("start", query.start), ("end", query.end))
-        bounds = {name: repr(bound) for name, bound in given if bound is not None}
-        if not bounds or query.columns is not None:
+        if (query.start is None and query.end is None) or query.columns is not None:
             # made here of the rows: no query string can say every name of a column
-            return query.entries(enumerate(self._blocks(series)))
-        _named(series)
+            return query.entries(enumerate(self._blocks(Series(Kind.TRACK, topic))))
         # they come in order of time: the last one of each page is later than all before
         pages = self._following(
             "tracks/entries",
-            {"topic": topic, **bounds},
+            _between(topic, query),
             "entries",
             shapes.Entries,
             lambda entries: [str(entry.get("timestamp")) for entry in list(entries)[-1:]],
         )
-        return [entry for page in pages for entry in page]
+        return [entry for page in pages for entry in self._stamped(page)]
+
+    def _first(self, topic: str, query: TrackQuery) -> tuple[list[dict[str, Any]], bool]:
+        asked = {**_between(topic, query), "limit": str(FEW_ENTRIES)}
+        answer = self._ask("tracks/entries", asked, {"entries": [], "hasMore": False}, shapes.Entries)
+        return self._stamped(answer["entries"]), answer["hasMore"]
+
+    def _stamped(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for entry in entries:
+            if not isinstance(entry.get(TIMESTAMP), float):
+                raise not_understood(self._client.url, entry, "an entry without a time")
+        return entries
 
     def _blocks(self, series: Series) -> list[Block]:
         id_ = self._id()
@@ -286,6 +294,12 @@ def _named(series: Series) -> dict[str, str]:
             f"the name {series.name!r} has a lone surrogate, which no URL can carry: it can only be read locally"
         ) from None
     return {"name": series.name}
+
+
+def _between(topic: str, query: TrackQuery) -> dict[str, str]:
+    _named(Series(Kind.TRACK, topic))
+    given = (("start", query.start), ("end", query.end))
+    return {"topic": topic, **{name: repr(bound) for name, bound in given if bound is not None}}
 
 
 def _time_ns(text: Any) -> int | None:

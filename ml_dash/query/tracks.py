@@ -22,11 +22,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 TIMESTAMP = "timestamp"
+FEW_ENTRIES = 100
+"""How many entries are asked for where the last one before a time is looked for."""
 
 _MISSING = object()
 _AT_ONCE = 1024
 """Rows of a block that are made at once."""
 _FOREVER = 2.0**64
+_LATEST = 2.0**63 / 1e9
+"""The last time in seconds that a row may have."""
+_STRETCHES = tuple(16.0**power for power in range(8))
+"""Seconds, up to eight years."""
+_HALVES = 64
+"""So often halved, eight years are less than a nanosecond."""
 """Seconds: beyond every time that int64 nanoseconds can say."""
 
 
@@ -182,6 +190,38 @@ def find_by_time(entries: Sequence[dict[str, Any]], timestamp: float) -> dict[st
     """Return the entry at `timestamp` (seconds), else the last one before it; None where all are later."""
     after = bisect_right(entries, _time("timestamp", timestamp), key=lambda entry: entry[TIMESTAMP])
     return entries[after - 1] if after else None
+
+
+def last_before(
+    timestamp: float,
+    first: Callable[[float | None, float], tuple[list[dict[str, Any]], bool]],
+    every: Callable[[float, float], list[dict[str, Any]]],
+) -> dict[str, Any] | None:
+    """Do as `find_by_time`, over a track of any length, of which few entries are asked for.
+
+    Between two times, the earlier of which may be None, `first` gives the first few entries, and whether there are
+    more; `every` gives all.
+    """
+    end = min(_time("timestamp", timestamp), _LATEST)
+    # backwards, in wider and wider stretches up to the first in which there is an entry…
+    for width in (*_STRETCHES, None):
+        found, has_more = first(None if width is None else end - width, end)
+        if found:
+            break
+    else:
+        return None
+    # … and then by halves, between the last entry that is known and a time behind which there is none
+    for _ in range(_HALVES):
+        if not has_more:
+            return found[-1]
+        known = float(found[-1][TIMESTAMP])
+        some, more = first(known + (end - known) / 2, end)
+        if some:
+            found, has_more = some, more
+        else:
+            end = known + (end - known) / 2
+    # nearer than a float can tell them apart
+    return find_by_time(every(float(found[-1][TIMESTAMP]), end), end)
 
 
 def renderer(format: str) -> Callable[[list[dict[str, Any]]], dict[str, Any] | str | bytes]:

@@ -18,7 +18,7 @@ from ml_dash.query.pages import Filling, Into, whole_number
 from ml_dash.query.row_source import RowSource, read_params
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.times import iso_time, iso_times, nearest_ns, seconds_array
-from ml_dash.query.tracks import Earliest, TrackQuery, find_by_time, renderer
+from ml_dash.query.tracks import FEW_ENTRIES, Earliest, TrackQuery, last_before, renderer
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -176,11 +176,19 @@ class View(ABC):
 
     def find_by_time(self, topic: str, timestamp: float) -> dict[str, Any] | None:
         """Return a topic's entry at `timestamp` (seconds), else the last before it; None if there is none."""
-        return find_by_time(self._entries(topic, TrackQuery(end_timestamp=timestamp)), timestamp)
+        return last_before(
+            timestamp,
+            lambda start, end: self._first(topic, TrackQuery(start, end)),
+            lambda start, end: self._entries(topic, TrackQuery(start, end)),
+        )
 
     @abstractmethod
     def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
         """Return the entries of a topic that are asked for, in order of time."""
+
+    @abstractmethod
+    def _first(self, topic: str, query: TrackQuery) -> tuple[list[dict[str, Any]], bool]:
+        """Return the first few of these entries, at least one if there are any, and whether there are more."""
 
     @abstractmethod
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
@@ -356,6 +364,10 @@ class RowView(View, Generic[Source]):
     def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
         with self.reading() as rows:
             return query.entries(self._blocks_between(rows, Series(Kind.TRACK, topic), *query.bounds_ns))
+
+    def _first(self, topic: str, query: TrackQuery) -> tuple[list[dict[str, Any]], bool]:
+        found = self.earliest(topic, query, None, FEW_ENTRIES, 1 << 20)
+        return [entry for _, entry in found.entries()], found.ceiling is not None
 
     def earliest(
         self, topic: str, query: TrackQuery, after_ns: int | None, limit: int, size: int

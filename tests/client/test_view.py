@@ -22,8 +22,10 @@ from ml_dash.query.files import FileQuery
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.storage.manifest import Manifest
 from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import sync_experiment
+from tests.support.changed_answers import Recorded, Recorder
 from tests.support.journals import numbers
 from tests.support.one_server import Call
 from tests.support.view_journals import (
@@ -31,9 +33,11 @@ from tests.support.view_journals import (
     ODD,
     POSE,
     PREFIX,
+    SECOND,
     TRAIN,
     UNNAMED,
     something_of_everything,
+    write_rows,
 )
 
 Views = tuple[RemoteView, JournalView]
@@ -94,6 +98,27 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
     ],
     "by time": lambda view: [view.find_by_time(POSE.name, t) for t in (0.0, 1_700_000_001.2, math.inf)],
 }
+
+
+@pytest.mark.parametrize("wanted", [1_700_002_500.1, 1_700_000_000.0, 1_702_600_000.0, math.inf, 1.6e9])
+def test_an_entry_of_a_long_track_is_found_by_its_time_without_the_others(
+    tmp_path: Path, client: Client, server: EmbeddedServer, call: Call, wanted: float
+) -> None:
+    """At the server too; in the middle of a burst, at its beginning, a month behind its end, or before it."""
+    track = Series(Kind.TRACK, "long")
+    times = [1_700_000_000 * SECOND + at * SECOND // 4 for at in range(20_000)]
+    write_rows(tmp_path / "exp/journal", track, [(at, {"t": at}) for at in times], per_frame=1000)
+    manifest = Manifest(str(tmp_path / "exp"), name=PREFIX)
+    call(sync_experiment(str(tmp_path / "exp"), client, asyncio.to_thread, manifest=manifest))
+    answers: Recorded = {}
+    recorder = Recorder(AiohttpTransport(server.url, lambda: Token(server.admin_token)), answers)
+    remote = RemoteView(Client(recorder), call, lambda: None, PREFIX)
+    before = [at for at in times if at / SECOND <= wanted]
+    found = remote.find_by_time("long", wanted)
+    assert (found and found["t"]) == (before[-1] if before else None)
+    assert found == JournalView(str(tmp_path / "exp/journal")).find_by_time("long", wanted)
+    assert len(answers) < 60
+    assert sum(len(answer.body) for answer in answers.values()) < 150_000
 
 
 @pytest.mark.sample(3)

@@ -19,9 +19,9 @@ from ml_dash.protocol import FRAMES
 from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import sync_experiment
-from tests.fuzz.answers import Changed, Recorded, Recorder, spoiled
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seeds import seeds
+from tests.support.changed_answers import Changed, Recorded, Recorder, spoiled
 from tests.support.one_server import Call, call, calling
 from tests.support.view_journals import ODD, PREFIX, TRAIN, something_of_everything
 
@@ -54,6 +54,7 @@ ASKED: dict[str, Callable[[Asker], object]] = {
     "files": lambda by: by.view.files(),
     "file": lambda by: by.view.file("file_0"),
     "entries": lambda by: by.view.track("robot/pose", 0.0, 1e12),
+    "by time": lambda by: by.view.find_by_time("robot/pose", 1.7e9 + 2.6),
     "introduction": lambda by: by.call(by.client.upsert("alice/vision/new")),
     "watermarks": lambda by: by.call(by.client.watermarks(by.id)),
     "lacking blobs": lambda by: by.call(by.blobs.which_missing({NEW: 5})),

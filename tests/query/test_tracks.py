@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import random
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.journal.blocks import Block
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.stretches import Stretch, blocks_by_time
-from ml_dash.query.tracks import Earliest, TrackQuery, find_by_time, renderer
+from ml_dash.query.tracks import Earliest, TrackQuery, find_by_time, last_before, renderer
 from ml_dash.series import Kind, Series
 from tests.support.view_journals import SECOND, block_of, write_rows
 
@@ -266,3 +268,28 @@ def test_a_page_of_a_long_track_reads_what_is_on_it() -> None:
         page.add(start, block)
     assert [entry["x"] for _, entry in page.entries()] == [*range(100), *range(50)]
     assert read == [many - 1, many - 2]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_last_one_before_a_time_is_found_by_asking_for_few(seed: int) -> None:
+    """Where times lie close, far apart, or are as good as the same; with a server that never comes to an end too."""
+    rng = random.Random(seed)
+    base = rng.choice((0.0, 1.7e9, -5.0))
+    step = rng.choice((1e-7, 0.01, 30.0, 1e6))
+    listed = [{"timestamp": base + round(rng.expovariate(1) * 50) * step, "x": at} for at in range(200)]
+    listed.sort(key=itemgetter("timestamp"))
+
+    def between(start: float | None, end: float) -> list[dict[str, Any]]:
+        low = -math.inf if start is None else start
+        return [entry for entry in listed if low <= entry["timestamp"] <= end]
+
+    for _ in range(20):
+        wanted = rng.choice((rng.choice(listed)["timestamp"], base + rng.uniform(-1, 400) * step, math.inf))
+        found = last_before(
+            wanted, lambda low, end: (between(low, end)[:3], len(between(low, end)) > 3), between
+        )
+        assert found == find_by_time(listed, wanted)
+    assert last_before(wanted, lambda _low, _end: (listed[:1], True), lambda _low, _end: listed[:1]) in (
+        listed[0],
+        None,
+    )
