@@ -44,6 +44,10 @@ _WENT_ON = (
     "the store was written by a database that knows more than this one: either this database was restored from a "
     "backup or emptied, or a second server with a copy of it uses the same store"
 )
+_SHARED = (
+    "a running server with another database stores in it as well, as where two began at once in a bucket that knows no "
+    "conditional requests: end one of the two"
+)
 
 
 class StoreKeeper:
@@ -273,9 +277,9 @@ class StoreKeeper:
         if why is None:
             self._said = None
             return identity
-        if why == _WENT_ON and identity is not None:
+        if identity is not None and identity.held is None:
             # to the other database too, which may still know its own generation, and would remove what is ours
-            write_identity(self._objects, replace(identity, held=why))
+            write_identity(self._objects, replace(identity, held=why if why == _WENT_ON else _SHARED))
         self._say(why)
         return None
 

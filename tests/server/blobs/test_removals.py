@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import delete
 
 from ml_dash.server.blobs.collector import BlobCollector
-from ml_dash.server.blobs.identity import read_identity
+from ml_dash.server.blobs.identity import read_identity, write_identity
+from ml_dash.server.blobs.keeper import StoreKeeper
 from ml_dash.server.blobs.names import IDENTITY, part_name, rows_name
 from ml_dash.server.blobs.objects import ObjectStore
 from ml_dash.server.blobs.orphans import OrphanCollector
@@ -356,3 +357,28 @@ def test_a_server_that_is_stopped_has_told_the_store(
     assert before is not None
     assert after is not None
     assert before.generation != after.generation
+
+
+def test_of_two_databases_that_began_at_once_none_removes_what_the_other_has_stored(
+    where: str, databases: Databases
+) -> None:
+    """In a bucket without conditional requests each of the two takes the store for its own, and the last one has it."""
+    first, second = opened(where, databases.new()), opened(f"{where}/elsewhere", databases.new())
+    name = put_part(first, b"of the first")
+    late = read_identity(second.objects)
+    assert late is not None
+    write_identity(first.objects, late)
+    second_here = second.backend._replace(
+        objects=first.objects,
+        keeper=StoreKeeper(second.database, first.objects, second.clock, second.telemetry),
+        settings=replace(second.settings, orphan_age=-60.0),
+    )
+    assert not first.keeper.may_remove()
+    assert OrphanCollector(second_here).collect() == 0
+    assert name in stored(first.objects)
+    held = read_identity(first.objects)
+    assert held is not None
+    assert held.held is not None
+    assert "a running server with another database" in held.held
+    first.close()
+    second.close()
