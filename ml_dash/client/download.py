@@ -18,7 +18,8 @@ from ml_dash.client.retry import Attempts, Patience, patience_of
 from ml_dash.client.transport import ServerError, Stream, TransportError
 from ml_dash.errors import ContentError, FileStoreError, MLDashError, RemoteError
 from ml_dash.journal.checked import known_blocks
-from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame
+from ml_dash.journal.frame import FRAME_HEADER, decode_meta, parse_frame_header, split_frame, weigh_frame
+from ml_dash.journal.objects import READ_CONTAINERS_MAX
 from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, ErrorCode
 from ml_dash.storage.placing import placing
 
@@ -281,7 +282,9 @@ class Frames:
             raise self._damaged()
         seq, data = frame.header.seq, bytes(frame.data)
         try:
-            self._blocks += known_blocks(decode_meta(frame.meta, len(data)), data)
+            heads = decode_meta(frame.meta, len(data))
+            weigh_frame(heads, data, READ_CONTAINERS_MAX)
+            self._blocks += known_blocks(heads, data)
         except ValueError as error:
             raise RemoteError(f"frame {seq} of the server's answer makes no sense: {error}") from error
         self._seq = seq

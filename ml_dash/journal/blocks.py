@@ -17,7 +17,7 @@ from ml_dash.journal.objects import check_containers, objects_of, to_msgpack
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -110,6 +110,15 @@ def encode_block(block: Block) -> tuple[list[Any], list[bytes | memoryview]]:
         nbytes = len(positions) + len(values)
         heads.append([column.field, column.type, len(column.values), column.rows is not None, nbytes])
     return [int(block.series.kind), block.series.name, count, heads], pieces
+
+
+def object_columns(head: BlockHead, data: memoryview) -> Iterator[memoryview]:
+    """Yield the bytes of a block's columns of objects, as msgpack, without decoding them."""
+    at = TIME_BYTES * head.rows
+    for column in head.columns:
+        if column.type == "o":
+            yield data[at + (POSITION_BYTES * column.count if column.sparse else 0) : at + column.nbytes]
+        at += column.nbytes
 
 
 def decode_block(head: BlockHead, data: bytes | memoryview, *, strict: bool = False) -> Block:

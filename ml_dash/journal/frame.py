@@ -23,8 +23,9 @@ from ml_dash.journal.blocks import (
     BlockHead,
     ColumnHead,
     encode_block,
+    object_columns,
 )
-from ml_dash.journal.objects import check_containers, from_msgpack, to_msgpack
+from ml_dash.journal.objects import CONTAINERS_MAX, check_containers, from_msgpack, to_msgpack, weigh_objects
 from ml_dash.protocol import FRAMES_BYTES_MAX
 from ml_dash.series import Kind, Series
 from ml_dash.settings import FRAME_BYTES, frame_bytes
@@ -153,7 +154,7 @@ def encode_frame(seq: int, blocks: Sequence[Block], *, most: int = FRAME_BYTES_M
 
     Raises:
         ValueError: A column does not fit its block, there are too many blocks, columns or rows, or more than `most`
-            bytes: no reader would take them.
+            bytes, or lists and dicts: no reader would take them.
     """
     entries: list[list[Any]] = []
     pieces: list[bytes | memoryview] = []
@@ -175,6 +176,8 @@ def encode_frame(seq: int, blocks: Sequence[Block], *, most: int = FRAME_BYTES_M
             f"{length:,} bytes are more than the {most:,} of a frame: save what is as large as a file (`exp.files`), "
             f"or set {FRAME_BYTES} where you log and where you read"
         )
+    if data_len > CONTAINERS_MAX:
+        weigh_frame(decode_meta(meta), b"".join(pieces), CONTAINERS_MAX)
     crc = zlib.crc32(_SEQ.pack(seq))
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
@@ -206,6 +209,16 @@ def decode_meta(meta: bytes | memoryview, data_len: int | None = None) -> list[B
     if data_len is not None and total != data_len:
         raise ValueError(f"the blocks of a frame have {total} bytes, its data {data_len}")
     return heads
+
+
+def weigh_frame(heads: Sequence[BlockHead], data: bytes | memoryview, most: int = CONTAINERS_MAX) -> int:
+    """Return about how many bytes the lists and dicts of a frame will take; see `weigh_objects`."""
+    view, offset = memoryview(data), 0
+    columns: list[memoryview] = []
+    for head in heads:
+        columns += object_columns(head, view[offset : offset + head.nbytes])
+        offset += head.nbytes
+    return weigh_objects(columns, most)
 
 
 def _check_numbers(rows: int, heads: int = 0) -> None:

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from ml_dash.values.counting import count_containers
+from ml_dash.values.counting import TooManyValuesError, weigh_msgpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 CONTAINERS_MAX = 4_000_000
-"""Lists and dicts in one column of objects."""
+"""Lists and dicts in the columns of objects of one frame, as writers write them; see `READ_CONTAINERS_MAX`."""
+READ_CONTAINERS_MAX = 2 * CONTAINERS_MAX
+"""As readers take them: each is some 64 to 240 bytes of memory when it is decoded."""
 DEPTH_MAX = 128
 """Levels of lists and dicts in one value. What walks over it recurses, and Python stops at 1000 frames of its stack."""
 _UNCHECKED_BYTES = 4096
 """Of so few, even a thousand lists within each other that claim the most get a few megabytes."""
+_FEW_CONTAINERS = 1 << 15
+_CONTAINER_BYTES = 64
 _NO_CONTAINERS = bytes(byte for byte in range(256) if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF))
 _TOO_DEEP = f"<nested more than {DEPTH_MAX} levels deep>"
 
@@ -54,11 +58,34 @@ def check_containers(data: bytes | memoryview, most: int = CONTAINERS_MAX) -> No
     Raises:
         ValueError: There are more, or these are not the bytes of exactly one value.
     """
-    if len(data) <= most:
-        return  # each takes a byte at least
+    if len(data) > most:  # each takes a byte at least
+        weigh_objects([data], most)
+
+
+def weigh_objects(columns: Sequence[bytes | memoryview], most: int = CONTAINERS_MAX) -> int:
+    """Return about how many bytes the lists and dicts of columns of objects will take; nothing is kept of them.
+
+    Raises:
+        ValueError: These are more than `most`, or a column is not the bytes of exactly one value.
+    """
+    # Mostly there are few bytes that could begin one: all of ASCII, and small numbers, cannot.
+    few = sum(len(bytes(each).translate(None, _NO_CONTAINERS)) for each in columns)
+    if few <= _FEW_CONTAINERS:
+        return few * _CONTAINER_BYTES
+    size, left = 0, most
+    for each in columns:
+        try:
+            number, more = _weigh(each, left)
+        except TooManyValuesError:
+            raise TooManyValuesError(most, "lists and dicts") from None
+        size, left = size + more, left - number
+    return size
+
+
+def _weigh(data: bytes | memoryview, most: int) -> tuple[int, int]:
     _check_structure(data)
     try:
-        count_containers(data, most)
+        return weigh_msgpack(data, most)
     except (TypeError, OverflowError) as error:
         raise _not_one(error) from error
 

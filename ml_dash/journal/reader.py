@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml_dash.journal.frame import decode_meta, longest_read, split_frame
+from ml_dash.journal.frame import decode_meta, longest_read, split_frame, weigh_frame
+from ml_dash.journal.objects import READ_CONTAINERS_MAX
 from ml_dash.settings import FRAME_BYTES
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def read_frame(
         ) from error
     if not frame.data_is_sound:
         raise BadFrameError("the frame's data is damaged", heads)
+    try:
+        if len(frame.data) > READ_CONTAINERS_MAX:
+            weigh_frame(heads, frame.data, READ_CONTAINERS_MAX)
+    except ValueError as error:
+        raise BadFrameError(f"the frame's data is not read: {error}", heads) from error
     return heads, memoryview(frame.data)
 
 

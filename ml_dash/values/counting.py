@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -74,25 +75,27 @@ def count_msgpack(raw: bytes | memoryview, most: int) -> int:
     return found
 
 
-def count_containers(raw: bytes | memoryview, most: int) -> int:
-    """Return how many lists and dicts msgpack has; nothing is kept of them.
+def weigh_msgpack(raw: bytes | memoryview, most: int) -> tuple[int, int]:
+    """Return how many lists and dicts msgpack has, and how many bytes these take without what is in them.
 
-    It must be certain that no list claims more elements than there are bytes: it would get memory for all of them.
+    Nothing is kept of them. It must be certain that no list claims more elements than there are bytes: it would get
+    memory for all of them.
 
     Raises:
-        TooManyValuesError: There are more than `most`.
+        TooManyValuesError: There are more than `most` lists and dicts.
         ValueError: These are not the bytes of exactly one value.
     """
-    found = 0
+    found = size = 0
 
-    def count(_container: Sized) -> None:
-        nonlocal found
+    def add(container: Any) -> None:
+        nonlocal found, size
         found += 1
+        size += sys.getsizeof(container)
         if found > most:
             raise TooManyValuesError(most, "lists and dicts")
 
-    _walk(raw, list_hook=count, object_hook=count)
-    return found
+    _walk(raw, list_hook=add, object_hook=add)
+    return found, size
 
 
 def _walk(raw: bytes | memoryview, **hooks_and_limits: Any) -> None:

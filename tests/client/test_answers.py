@@ -11,13 +11,17 @@ from ml_dash import shapes
 from ml_dash.client.answers import checked, decoded, shown
 from ml_dash.client.api import Client
 from ml_dash.client.blob_api import BlobClient
+from ml_dash.client.download import Frames
 from ml_dash.client.transport import Answer, NotMlDashError
 from ml_dash.errors import RemoteError
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.objects import CONTAINERS_MAX, to_msgpack
 from ml_dash.protocol import JSON, MSGPACK
 from ml_dash.query.pages import page
 from tests.client.canned import Canned
 from tests.support.one_server import Call
+from tests.support.view_journals import SECOND, TRAIN
 
 MANY = CONTAINERS_MAX + 10
 BOMBS = {
@@ -74,3 +78,16 @@ def test_a_blob_is_sent_once_however_often_a_server_asks_for_it(call: Call) -> N
     lacking = {"lacking": ["1" * 64] * 1000}
     line = Canned(Answer(200, {"content-type": MSGPACK}, to_msgpack(lacking)))
     assert call(BlobClient(Client(line), "exp_1").which_missing({"1" * 64: 5, "2" * 64: 5})) == ["1" * 64]
+
+
+def test_objects_in_an_answer_of_frames_are_counted_before_they_are_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    columns = [Column(field, "o", None, [[[]] * 60_000]) for field in "xy"]
+    raw = encode_frame(1, [Block(TRAIN, [SECOND], columns)])
+    Frames().add(raw)
+    monkeypatch.setattr("ml_dash.client.download.READ_CONTAINERS_MAX", 100_000)
+    with pytest.raises(
+        RemoteError, match=r"frame 1 of the server's answer makes no sense: .*lists and dicts"
+    ):
+        Frames().add(raw)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from ml_dash.series import Kind, Series
 from tests.support.counting_disk import CountingDisk
 from tests.support.journals import LATER_WRITER, TRAIN, WRITER, frame
 from tests.support.strangers import head, numbers_meta, objects
+from tests.support.view_journals import SECOND, write
 
 LOG = Series(Kind.LOG, None)
 MEMORY = 200 << 20
@@ -317,3 +319,28 @@ def test_rows_without_fields_do_not_become_millions_of_dicts(tmp_path: Path) -> 
 def test_a_writer_writes_nothing_that_no_reader_takes(columns: Callable[[], list[Column]]) -> None:
     with pytest.raises(ValueError, match=r"more than|are read|over"):
         encode_frame(1, [Block(TRAIN, [1], columns())])
+
+
+def test_objects_of_all_columns_are_counted_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame with more of them is damage, whose rows are told; one that has just so many is read."""
+    values: list[object] = [[[]] * 60_000]
+    blocks = [
+        Block(Series(Kind.METRIC, name), [SECOND], [Column(field, "o", None, values) for field in "xy"])
+        for name in "ab"
+    ]
+    write(tmp_path, [[block] for block in blocks] + [blocks])
+    cases: list[tuple[int, int, list[int]]] = [(250_000, 2, []), (150_000, 1, [2]), (100_000, 0, [1, 1, 2])]
+    for most, rows, lost in cases:
+        for module in ("reader", "objects"):
+            monkeypatch.setattr(f"ml_dash.journal.{module}.READ_CONTAINERS_MAX", most)
+        report = verify(str(tmp_path))
+        assert [damage.rows for damage in report.damage if "lists and dicts" in damage.reason] == lost
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", JournalDamageWarning)
+            assert len(JournalView(str(tmp_path)).read(blocks[0].series)["data"]) == rows
+    monkeypatch.setattr("ml_dash.journal.frame.CONTAINERS_MAX", 200_000)
+    encode_frame(1, blocks[:1])
+    with pytest.raises(ValueError, match="200,000 lists and dicts"):
+        encode_frame(1, blocks)

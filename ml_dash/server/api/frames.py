@@ -61,7 +61,9 @@ def frame_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDe
                     error.details["watermark"] = known
                 raise
             store.telemetry.body_bytes.inc(len(body))
-            watermark = await store.ingest.submit(experiment_id, writer, body, _sent_ns(request))
+            watermark = await store.ingest.submit(
+                experiment_id, writer, body, _sent_ns(request), budget.cover
+            )
         return answer(request, Watermark(watermark=watermark))
 
     async def writers(request: web.Request, found: Found, asked: contract.WritersPage) -> web.Response:

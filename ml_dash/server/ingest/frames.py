@@ -18,11 +18,12 @@ from ml_dash.journal.blocks import (
     block_rows,
     decode_block,
 )
-from ml_dash.journal.frame import FRAME_HEADER, META_BYTES_MAX, decode_meta, parse_frame_header
+from ml_dash.journal.frame import FRAME_HEADER, META_BYTES_MAX, decode_meta, parse_frame_header, weigh_frame
 from ml_dash.journal.frame_table import KNOWN_KINDS
-from ml_dash.journal.objects import from_msgpack, to_msgpack
+from ml_dash.journal.objects import CONTAINERS_MAX, from_msgpack, to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind
+from ml_dash.values.counting import TooManyValuesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ COLUMNS_MAX = 65_536
 SEQ_MAX = 2**63 - 1
 KIND_MAX = 2**31 - 1
 _CACHED_BYTES = 1 << 20
+_DECODED_BYTES_MAX = 256 << 20
+"""Bytes of lists and dicts of all frames of a request; a frame alone may have more."""
 _FOLDED = frozenset({Kind.RUN, Kind.FILE})
 """Read as rows before they are stored, which must not fail then."""
 
@@ -125,21 +128,55 @@ class _Metas:
 _METAS = _Metas()
 
 
-def parse_frames(body: bytes | bytearray | memoryview) -> ParsedFrames:
-    """Return the frames that lie back to back in a body, up to the first one that is invalid."""
+def weigh_frames(body: bytes | bytearray | memoryview) -> list[int | None]:
+    """Return about how many bytes the lists and dicts of each frame of a body will take, up to the first that is none.
+
+    Nothing of them is decoded. None stands for a frame that has more of them than anybody writes.
+    """
+    view, at = memoryview(body), 0
+    found: list[int | None] = []
+    while (header := parse_frame_header(view[at : at + FRAME_HEADER.size])) is not None:
+        frame = header.split(view[at : at + header.length])
+        at += header.length
+        if at > len(view) or not frame.head_is_sound:
+            break
+        try:
+            heads, _ = _METAS.decode(bytes(frame.meta), header.data_len)
+            found.append(weigh_frame(heads, frame.data))
+        except TooManyValuesError:
+            found.append(None)
+        except ValueError:
+            break  # it will be told when it is parsed
+    return found
+
+
+def parse_frames(
+    body: bytes | bytearray | memoryview, weights: list[int | None] | None = None
+) -> ParsedFrames:
+    """Return the frames that lie back to back in a body, up to the first one that is invalid.
+
+    And up to the one with which their objects would fill the memory: the answer says which were taken, and the client
+    goes on from there. `weights` are what `weigh_frames` returns.
+    """
     view = memoryview(body)
     frames: list[ParsedFrame] = []
-    at = 0
+    at = weight = 0
+    if weights is None:
+        weights = weigh_frames(body)
     try:
         while at < len(view):
-            frames.append(_parse_frame(view, at, frames[-1].seq if frames else None))
+            own = weights[len(frames)] if len(frames) < len(weights) else 0
+            weight += own or 0
+            if frames and weight > _DECODED_BYTES_MAX:
+                break
+            frames.append(_parse_frame(view, at, frames[-1].seq if frames else None, is_fit=own is not None))
             at = frames[-1].end
     except _UnfitError as error:
         return ParsedFrames(frames, error.problem)
     return ParsedFrames(frames, None)
 
 
-def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
+def _parse_frame(view: memoryview, at: int, before: int | None, *, is_fit: bool) -> ParsedFrame:
     header = parse_frame_header(view[at : at + FRAME_HEADER.size])
     # in this order: the length is believed only as far as the body goes, and nothing else before the head's checksum
     if header is None:
@@ -161,6 +198,8 @@ def _parse_frame(view: memoryview, at: int, before: int | None) -> ParsedFrame:
     if before is not None and header.seq != before + 1:
         text = f"frame {header.seq} follows frame {before}: send them in order, without a gap"
         raise _UnfitError(Problem(409, ErrorCode.GAP, text, header.seq))
+    if not is_fit:
+        raise _malformed(header.seq, f"its objects have more than {CONTAINERS_MAX:,} lists and dicts")
     try:
         blocks = list(_blocks(bytes(frame.meta), frame.data, end - header.data_len))
     except ValueError as error:

@@ -22,7 +22,7 @@ from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.db.tables import EXPERIMENTS, WRITERS
 from ml_dash.server.errors import ApiError, busy
 from ml_dash.server.ingest.append import Appended
-from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, parse_frames
+from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, parse_frames, weigh_frames
 from ml_dash.server.ingest.group_commit import GroupCommit
 from ml_dash.server.ingest.prepare import NewRows, prepare
 from ml_dash.server.ingest.state import NO_FRAMES, CheckTail, stored_checks
@@ -62,9 +62,16 @@ class Ingest:
         self._threads.shutdown()
 
     async def submit(
-        self, experiment_id: str, writer: str, body: bytes | bytearray, sent_ns: int | None = None
+        self,
+        experiment_id: str,
+        writer: str,
+        body: bytes | bytearray,
+        sent_ns: int | None = None,
+        cover: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Store the frames of a request's body, durably; `sent_ns` is the sender's time, where it says it.
+
+        Before they are decoded, `cover` is called on the loop with the bytes that they will take; it may raise.
 
         Returns:
             The writer's watermark.
@@ -72,7 +79,11 @@ class Ingest:
         Raises:
             ApiError: The body has a frame that cannot be stored. Those before it are.
         """
-        parsed = await self._off_loop(body, parse_frames, body)
+        weights = None
+        if len(body) > _SMALL_BODY:
+            weights = await self._threads.run(weigh_frames, body)
+            cover(len(body) + sum(filter(None, weights)))
+        parsed = await self._off_loop(body, parse_frames, body, weights)
         tail = await self._store(experiment_id, writer, body, parsed, sent_ns)
         if parsed.problem is not None:
             raise _as_error(parsed.problem, tail.watermark)

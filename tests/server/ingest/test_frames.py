@@ -13,7 +13,9 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import ErrorCode
 from ml_dash.series import Kind, Series
-from ml_dash.server.ingest.frames import Problem, parse_frames
+from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.ingest.frames import Problem, parse_frames, weigh_frames
+from ml_dash.server.store import Store
 from tests.support.serving import TRAIN, frame, frame_around, frames, numbers, objects
 
 GOOD = b"".join(frames(1, 3, rows=2))
@@ -114,6 +116,13 @@ def test_contents_that_are_none_are_malformed(body: bytes) -> None:
     assert (problem.status, problem.code, problem.seq) == (422, ErrorCode.MALFORMED, 1)
 
 
+def lists_in_columns(seq: int, columns: int, lists: int) -> bytes:
+    """A frame of one row, with as many lists in each column."""
+    heads = [[f"x{at}", "o", 1, False, lists + 6] for at in range(columns)]
+    value = b"\x91\xdd" + lists.to_bytes(4, "big") + bytes([0x90]) * lists
+    return frame_around(seq, to_msgpack([[1, None, 1, heads]]), bytes(8) + value * columns)
+
+
 # made when they are asked for: all workers of a run look at this file, and have no use for a hundred megabytes
 BOMBS: dict[str, Callable[[], bytes]] = {
     "empty blocks": lambda: frame_around(
@@ -134,7 +143,13 @@ BOMBS: dict[str, Callable[[], bytes]] = {
         bytes(8) + b"\x91\xdc\x06\x40" + 1600 * (b"\xdc\x27\x10" + bytes([0x80]) * 9_998),
     ),
 }
-QUICKLY_MADE = {"lists in a value", "a block's columns"}
+BOMBS["lists in many columns"] = lambda: lists_in_columns(1, 10, 1_000_000)
+BOMBS["lists in many blocks"] = lambda: frame_around(
+    1,
+    to_msgpack([[1, str(at), 1, [["x", "o", 1, False, 1_000_006]]] for at in range(10)]),
+    10 * (bytes(8) + b"\x91\xdd" + (1_000_000).to_bytes(4, "big") + bytes([0x90]) * 1_000_000),
+)
+QUICKLY_MADE = {"lists in a value", "a block's columns", "lists in many columns", "lists in many blocks"}
 
 
 @pytest.mark.parametrize(
@@ -180,3 +195,31 @@ def test_what_a_later_version_brings_is_kept_and_not_interpreted() -> None:
 def test_a_field_may_have_values_of_several_types_in_several_rows() -> None:
     mixed = Block(TRAIN, [1, 2], [Column("x", "i", [0], [1]), Column("x", "f", [1], [2.0])])
     assert parse_frames(frame(1, mixed)).problem is None
+
+
+def test_frames_whose_objects_would_fill_the_memory_together_are_taken_some_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer says which, and the client goes on from there; one alone is taken whatever it has."""
+    each = lists_in_columns(1, 2, 50_000)
+    (weight,) = weigh_frames(each)
+    assert weight is not None
+    assert 100_000 * 56 <= weight <= 100_000 * 80
+    body = b"".join(lists_in_columns(seq, 2, 50_000) for seq in range(1, 6))
+    for most, taken in ((2 * weight, 2), (weight - 1, 1), (5 * weight, 5)):
+        monkeypatch.setattr("ml_dash.server.ingest.frames._DECODED_BYTES_MAX", most)
+        parsed = parse_frames(body)
+        assert ([frame.seq for frame in parsed.frames], parsed.problem) == (list(range(1, taken + 1)), None)
+
+
+async def test_objects_are_weighed_and_paid_for_before_they_are_decoded(store: Store) -> None:
+    asked: list[int] = []
+
+    def refuse(size: int) -> None:
+        asked.append(size)
+        raise busy("others have the memory")
+
+    body = lists_in_columns(1, 2, 50_000)
+    with pytest.raises(ApiError, match="others have the memory"):
+        await store.ingest.submit("exp_1", "w", body, None, refuse)
+    assert asked == [len(body) + sum(filter(None, weigh_frames(body)))]
