@@ -110,7 +110,8 @@ def is_sendable(text: str) -> bool:
 def not_understood(url: str, data: Any, why: str) -> NotMlDashError:
     """Return what is said of an answer that makes no sense."""
     return NotMlDashError(
-        f"{url} answers {shown(data)}, which this version of ML-Dash does not understand ({why}): here or there, {NEWER}"
+        f"{url} answers {shown(data)}, which this version of ML-Dash does not understand ({why}): here or there, "
+        f"{NEWER}"
     )
 
 

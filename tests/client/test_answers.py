@@ -61,7 +61,7 @@ def test_an_answer_is_checked_and_given_as_it_came() -> None:
         {"total": -1},
     ]
     for change in changes:
-        with pytest.raises(RemoteError, match=r"http://a answers .* does not understand \(.*pip install"):
+        with pytest.raises(RemoteError, match=r"http://a answers .* does not understand \(.*install a newer"):
             checked("http://a", {**answer, **change}, shapes.Rows)
     with pytest.raises(RemoteError, match="does not understand"):
         checked("http://a", {**answer, "\ud800": 1}, shapes.Rows)
