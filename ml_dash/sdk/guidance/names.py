@@ -20,7 +20,7 @@ _JSON = "exp.files('tables').save_json(rows, to='table.json')"
 _TORCH = "exp.files('models').save_torch(model, to='model.pt')"
 _BLOCK = "`with exp.run:`, or exp.run.start() and exp.run.complete()"
 _PREFIX = "Experiment('owner/project/name'): the prefix says them"
-_HISTOGRAM = "exp.metrics('weights').log(values=list, step=3), or the numbers that sum it up"
+_HISTOGRAM = "exp.metrics('weights').buffer(x=value), and at the end exp.metrics.buffer.log_summary('p5', 'p50', 'p95')"
 _SUMMARY = (
     "exp.metrics('train').stats() to read min, max and mean, or exp.params.set(best=0.9) to store a result"
 )

@@ -233,7 +233,7 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "exp.add_image": wrong(lambda exp: exp.add_image("x", 1), UnknownNameError, "'add_image'", "save_image("),
     "exp.add_histogram": wrong(
-        lambda exp: exp.add_histogram("w", [1]), UnknownNameError, "'add_histogram'", "log(values=list"
+        lambda exp: exp.add_histogram("w", [1]), UnknownNameError, "'add_histogram'", "log_summary("
     ),
     "exp.close()": wrong(lambda exp: exp.close(), UnknownNameError, "'close'", "exp.run.complete()"),
     # --- neptune, comet, aim
