@@ -47,7 +47,7 @@ _COPY = "exp.{0} is a copy, and changing it would change nothing: write exp.{0} 
 RUNTIME.watch()
 
 
-class Experiment(Guided, written="exp"):
+class Experiment(Guided, written="exp", is_hot=True):
     """One run of one experiment: the main entry point.
 
     Args:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
 
 
+_NO_FIELDS: tuple[Any, ...] = ()
+"""There is one empty tuple: to ask whether it is that takes half the time of asking whether it is empty."""
+
+
 class _Metric:
     """What is behind the builder of one metric."""
 
@@ -89,7 +93,7 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
             InvalidArgumentError: ``_ts`` is not a time.
             InvalidCallError: what is given by position is not a dict.
         """
-        if fields:
+        if fields is not _NO_FIELDS:
             data = merged(fields, data, f"{self._label}.log")
         if "_ts" in data:
             self._metric.log_at(row_time(data.pop("_ts")), data)

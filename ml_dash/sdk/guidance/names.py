@@ -39,11 +39,16 @@ class Hints(NamedTuple):
 
 
 _EXPERIMENT = {
+    **_each("Metrics METRICS metric metrics_", "exp.metrics"),
+    **_each("Params PARAMS", "exp.params"),
+    **_each(
+        "Files Tracks Logs Run Log", "exp.files, exp.tracks, exp.logs, exp.run or exp.log, in small letters"
+    ),
     **_each("config hparams hyperparameters parameters param args flags cfg conf", _PARAMS),
     **_each("log_param log_params log_parameter log_parameters log_hyperparams add_hparams", _PARAMS),
     **_each("log_config set_config update_config connect autolog", _PARAMS),
     **_each("log_metric log_metrics log_scalar log_scalars add_scalar add_scalars report_scalar track", _LOG),
-    **_each("metric scalar scalars history log_value log_row write_scalar log_dict record", _LOG),
+    **_each("scalar scalars history log_value log_row write_scalar log_dict record", _LOG),
     **_each("add_histogram log_histogram log_histogram_3d log_distribution histogram", _HISTOGRAM),
     **_each("summary", _SUMMARY),
     **_each("define_metric", "A metric is there with its first row, and step= is a field of it."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment, UnknownNameError
-from ml_dash.sdk.guidance.guided import Guided, Signpost
+from ml_dash.sdk.buffer import MetricBuffer, SummaryCache
+from ml_dash.sdk.guidance.guided import Guided, Signpost, unknown_name
 from ml_dash.sdk.guidance.names import HINTS
 from ml_dash.sdk.metrics import MetricBuilder
+from ml_dash.sdk.tracks import TrackBuilder
 
 SLICE = "exp.tracks('pose').slice()"
 OBJECTS: dict[str, Callable[[Any], Any]] = {
@@ -94,10 +97,49 @@ def test_an_error_within_a_property_is_not_taken_for_a_name_that_is_not_there(
         _ = exp.view
 
 
-def test_the_class_behind_each_log_has_no_hook_that_would_slow_it_down() -> None:
-    """Before Python 3.12 nothing of a class with a `__getattr__` is specialised."""
-    assert not hasattr(MetricBuilder, "__getattr__")
-    assert isinstance(inspect.getattr_static(MetricBuilder, "append"), Signpost)
+HOT = (Experiment, MetricBuilder, MetricBuffer, SummaryCache, TrackBuilder)
+
+
+@pytest.mark.parametrize("kind", HOT, ids=lambda kind: kind.__name__)
+def test_the_classes_on_the_way_to_each_log_have_no_hook_that_would_slow_it_down(kind: type) -> None:
+    """Before Python 3.12 nothing of a class with a `__getattr__` is specialised; from then on it is free."""
+    assert hasattr(kind, "__getattr__") is (sys.version_info >= (3, 12))
+
+
+@pytest.mark.parametrize("hint", ["finish", "append"])
+def test_signposts_are_what_a_hook_would_say(hint: str, exp: Experiment) -> None:
+    """Where there is no hook."""
+    for written in ("exp", "exp.metrics('train')"):
+        names = HINTS[written].names
+        if hint not in names:
+            continue
+        post = Signpost(written, hint, names[hint])
+        with pytest.raises(UnknownNameError) as signpost:
+            post.__get__(exp)
+        subject = "Experiment" if written == "exp" else written
+        assert str(signpost.value) == str(unknown_name(subject, hint, [], HINTS[written]))
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        (lambda exp: exp.metrcs, "metrics"),
+        (lambda exp: exp.parms, "params"),
+        (lambda exp: exp.metrics("train").flsh, "flush"),
+        (lambda exp: exp.tracks("pose").apend, "append"),
+    ],
+    ids=["metrics", "params", "flush", "append"],
+)
+def test_a_slip_of_the_pen_is_told_when_it_is_printed(
+    slip: Callable[[Any], object], meant: str, exp: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By us, or where there is no hook by Python; once."""
+    with pytest.raises(AttributeError) as caught:
+        slip(exp)
+    sys.__excepthook__(type(caught.value), caught.value, None)
+    printed = capsys.readouterr().err
+    assert meant in printed
+    assert printed.lower().count("did you mean") == 1
 
 
 def test_a_class_that_a_script_derives_has_attributes_of_its_own(tmp_path: Path) -> None:

@@ -253,15 +253,17 @@ MISTAKES: dict[str, Mistake] = {
     "exp.warning": wrong(
         lambda exp: exp.warning("x"), UnknownNameError, "'warning'", "exp.logs.warn('text')"
     ),
-    "exp.metrcs": wrong(
-        lambda exp: exp.metrcs("x"), UnknownNameError, "'metrcs'", "did you mean exp.metrics?"
+    "exp.Metrics": wrong(lambda exp: exp.Metrics("x"), UnknownNameError, "'Metrics'", "write exp.metrics"),
+    "exp.metric": wrong(lambda exp: exp.metric("x"), UnknownNameError, "'metric'", "write exp.metrics"),
+    "exp.run.compleet()": wrong(
+        lambda exp: exp.run.compleet(), UnknownNameError, "'compleet'", "did you mean exp.run.complete?"
     ),
-    "exp.Metrics": wrong(
-        lambda exp: exp.Metrics("x"), UnknownNameError, "'Metrics'", "did you mean exp.metrics?"
+    "exp.files.lsit()": wrong(
+        lambda exp: exp.files.lsit(), UnknownNameError, "'lsit'", "did you mean exp.files.list?"
     ),
     "exp.param": wrong(lambda exp: exp.param.set(a=1), UnknownNameError, "'param'", "exp.params.set("),
     "exp.file": wrong(lambda exp: exp.file("x"), UnknownNameError, "'file'", "exp.files("),
-    "exp.zzz": wrong(lambda exp: exp.zzz, UnknownNameError, "'zzz'", "there are", "metrics"),
+    "exp.run.zzz": wrong(lambda exp: exp.run.zzz, UnknownNameError, "'zzz'", "there are", "complete"),
     "exp.run.end()": wrong(lambda exp: exp.run.end(), UnknownNameError, "'end'", "exp.run.complete()"),
     "exp.run.finish()": wrong(
         lambda exp: exp.run.finish(), UnknownNameError, "'finish'", "exp.run.complete()"
