@@ -51,6 +51,7 @@ ASKED: dict[str, Callable[[Asker], object]] = {
     "params": lambda by: by.view.params(),
     "run": lambda by: by.view.run(),
     "record": lambda by: by.view.record(),
+    "prefixes": lambda by: by.view.prefixes(),
     "files": lambda by: by.view.files(),
     "file": lambda by: by.view.file("file_0"),
     "entries": lambda by: by.view.track("robot/pose", 0.0, 1e12),
