@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
 
 if sys.platform == "win32":
 
-    def process_alive(pid: int) -> bool:
-        """Say whether there is a process with this id on this machine; True where that cannot be told."""
+    def _has(pid: int) -> bool:
         # Not os.kill(pid, 0): there, that is no question but a Ctrl-C.
         import ctypes
 
@@ -27,8 +27,7 @@ if sys.platform == "win32":
 
 else:
 
-    def process_alive(pid: int) -> bool:
-        """Say whether there is a process with this id on this machine; True where that cannot be told."""
+    def _has(pid: int) -> bool:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -36,6 +35,38 @@ else:
         except (OSError, OverflowError):
             return True
         return True
+
+
+def process_alive(pid: int, born: str | None = None) -> bool:
+    """Say whether there is a process with this id on this machine; True where that cannot be told.
+
+    Numbers are given to other processes once these have ended: one that was not `born` as this one is another. None
+    stands for what is not known.
+    """
+    if not _has(pid):
+        return False
+    lives = None if born is None else process_born(pid)
+    # elsewhere than in its own namespace of times, the same moment has another number
+    return lives is None or born is None or lives == born or lives.split()[1:] != born.split()[1:]
+
+
+def process_born(pid: int) -> str | None:
+    """Tell apart those that have a number one after the other, in one `process_space`; None where that cannot be told.
+
+    On Linux that is the tick of the machine's clock in which the process began, and the namespace that counts it: field
+    22 of proc(5)'s ``stat``.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # its second field is a name in parentheses, which may have such in it, and blanks
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+    with contextlib.suppress(OSError):  # kernels before 5.6 have but one
+        return f"{ticks} {os.readlink('/proc/self/ns/time')}"
+    return str(ticks)
 
 
 def process_space() -> str | None:

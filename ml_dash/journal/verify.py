@@ -150,7 +150,8 @@ def verify(directory: str, *, disk: Disk = REAL_DISK) -> VerifyReport:
 def seems_alive(writer_id: str) -> bool:
     """Say whether a process of this machine has the number that is part of a writer's id.
 
-    It may be another process by now, and a writer on another machine cannot be seen.
+    It may be another process by now, which only the writer's runs can tell, and a writer on another machine cannot be
+    seen.
     """
     match = _WRITER_ID.fullmatch(writer_id)
     pid = int(match[2], 16) if match else 0

@@ -82,7 +82,7 @@ class JournalView(RowView[JournalIndex]):
         stale_after: float | None = None,
         now_ns: int | None = None,
         space: str | None = None,
-        pid_alive: Callable[[int], bool] = process_alive,
+        pid_alive: Callable[[int, str | None], bool] = process_alive,
     ) -> RunInfo:
         """Return the run's status, see `ml_dash.query.runs.fold_runs` for the rules and the arguments."""
         with self.reading() as index:

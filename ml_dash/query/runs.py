@@ -1,9 +1,9 @@
 """The status of a run, folded from the RUN rows of all writers of an experiment.
 
 A RUN row says ``event`` (``start``, ``end``, ``heartbeat`` or ``update``), ``status``, ``host``, ``pid`` and
-``handle``, which tells apart the runs that one process opens. A start carries the ``experiment`` and where its ``pid``
-means something (the ``space``), an update what has changed of the ``experiment``, and a failed end may carry an
-``error``.
+``handle``, which tells apart the runs that one process opens. A start carries the ``experiment``, where its ``pid``
+means something (the ``space``) and which process had that number then (``born``), an update what has changed of the
+``experiment``, and a failed end may carry an ``error``.
 
 A run is open from its start until its end, and dead if it is open and its process cannot be alive any more: it shares
 our process numbers and is not there, or nothing has come of its writer for a while. When something came is told by
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _RUNS = Series(Kind.RUN, None)
 _HANDLE_BYTES = 256
 """A handle is part of a key of the server's database; the SDK's have a few bytes."""
-_TEXTS = ("event", "status", "host", "error", "space")
+_TEXTS = ("event", "status", "host", "error", "space", "born")
 _TEXT_MAX = 10_000
 """Texts of errors are read with every list of experiments."""
 _COARSE_NS = 2 * NANOSECONDS
@@ -157,7 +157,7 @@ def fold_runs(
     stale_after: float = 90.0,
     now_ns: int | None = None,
     space: str | None = None,
-    pid_alive: Callable[[int], bool] = process_alive,
+    pid_alive: Callable[[int, str | None], bool] = process_alive,
 ) -> RunInfo:
     """Return the status that these writers' rows amount to.
 
@@ -235,7 +235,18 @@ def _activity_ns(writer: WriterRuns, now_ns: int) -> int:
     return last_ns if last_ns <= came_ns + _COARSE_NS else came_ns
 
 
-def _is_gone(row: dict[str, Any], space: str | None, pid_alive: Callable[[int], bool]) -> bool:
+def is_process_gone(writer: WriterRuns) -> bool:
+    """Whether the process that began a writer's runs is known to be gone, be there another one with its number now."""
+    starts = [turn.row for turn in turns(writer.rows) if turn.row["event"] == "start"]
+    return bool(starts) and _is_gone(starts[-1], process_space(), process_alive)
+
+
+def _is_gone(row: dict[str, Any], space: str | None, pid_alive: Callable[[int, str | None], bool]) -> bool:
     """Whether the process of a run is known not to be there any more: that can be told among our own ones only."""
     pid = row["pid"]
-    return space is not None and row["space"] == space and pid is not None and not pid_alive(pid)
+    return (
+        space is not None
+        and row["space"] == space
+        and pid is not None
+        and not pid_alive(pid, row.get("born"))
+    )

@@ -12,6 +12,7 @@ field          meaning
 ``host``       name of the machine
 ``pid``        process
 ``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
+``born``       in start rows, which process has that number, see `ml_dash.processes.process_born`
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
 ``error``      the exception's one-line text, in end rows of a run that failed by one
 =============  ==================================================================================
@@ -30,7 +31,7 @@ from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 from ml_dash.pipeline.runtime import RUNTIME
-from ml_dash.processes import process_space
+from ml_dash.processes import process_born, process_space
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
 from ml_dash.sdk.guidance.calls import explained
@@ -97,6 +98,7 @@ class Run:
                 "status": RunStatus.RUNNING,
                 **self._whereabouts(),
                 "space": process_space(),
+                "born": process_born(os.getpid()),
                 "python": platform.python_version(),
                 "script": script_path(),
                 "experiment": session.description(),

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ml_dash.processes import process_alive, process_space
+from ml_dash.processes import process_alive, process_born, process_space
 from ml_dash.query.journal_view import JournalView
-from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs
+from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs, is_process_gone
 from ml_dash.series import Kind, Series
 from tests.support.view_journals import SECOND, TRAIN, block_of, write
 
@@ -40,15 +40,17 @@ def heartbeat(at: int) -> tuple[int, dict[str, Any]]:
     return at * SECOND, {"event": "heartbeat", "status": "RUNNING", "host": HERE, "pid": 1, "handle": 1}
 
 
-def alive(pid: int) -> bool:
+def alive(pid: int, born: str | None) -> bool:
     return True
 
 
-def dead(pid: int) -> bool:
+def dead(pid: int, born: str | None) -> bool:
     return False
 
 
-def fold(*writers: list[tuple[int, dict[str, Any]]], pid_alive: Callable[[int], bool] = alive) -> RunInfo:
+def fold(
+    *writers: list[tuple[int, dict[str, Any]]], pid_alive: Callable[[int, str | None], bool] = alive
+) -> RunInfo:
     """The status of writers whose newest rows are their RUN rows."""
     runs = [WriterRuns(rows, max((time for time, _ in rows), default=None)) for rows in writers]
     return fold_runs(runs, now_ns=NOW, space=HERE, pid_alive=pid_alive)
@@ -230,6 +232,49 @@ def test_a_process_is_alive_until_it_is_reaped() -> None:
     assert process_alive(2**80), "what cannot be told is not dead"
 
 
+BORN = process_born(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process tells when it began")
+@pytest.mark.parametrize(
+    ("born", "is_gone"),
+    [
+        (BORN, False),
+        (None, False),  # by an older version
+        (f"0 {str(BORN).partition(' ')[2]}", True),
+        ("0 of another namespace", False),  # whose clock nobody here knows
+        (str(BORN).partition(" ")[0], False),  # of a kernel that had but one
+    ],
+)
+def test_a_number_that_was_given_to_another_process_does_not_keep_a_run_alive(
+    born: str | None, is_gone: bool
+) -> None:
+    row = start(999, space=process_space(), pid=os.getpid(), born=born)
+    writer = WriterRuns([row], 999 * SECOND)
+    assert fold_runs([writer], now_ns=NOW).stale is is_gone
+    assert is_process_gone(writer) is is_gone
+    ended = WriterRuns([row, end(1000, pid=os.getpid())], NOW)
+    assert is_process_gone(ended) is is_gone, "its process may go on"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process tells when it began")
+def test_processes_that_have_a_number_one_after_the_other_are_told_apart() -> None:
+    """By when they began, whatever they are called."""
+    name = "a) b (c 1 2 3"
+    text = f"open('/proc/self/comm', 'w').write({name!r}); print(flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
+    born = process_born(process.pid)
+    assert born is not None
+    assert process_born(os.getpid()) == BORN != born
+    assert process_alive(process.pid, born)
+    assert not process_alive(process.pid, BORN)
+    process.communicate(b"\n")
+    assert not process_alive(process.pid, born)
+    assert process_born(process.pid) is None
+
+
 def test_runs_are_read_writer_by_writer(tmp_path: Path) -> None:
     """The first writer is silent and its process unknown; that the second one logs must not keep it alive."""
     metrics = block_of(TRAIN, [(980 * SECOND, {"loss": 1.0})])
@@ -252,7 +297,7 @@ ANYTHING: list[Any] = [None, True, 7, -(2**63), 2**64 - 1, 0.5, "x", b"x", [1], 
 
 
 @pytest.mark.parametrize(
-    "field", ["event", "status", "host", "pid", "handle", "space", "error", "experiment"]
+    "field", ["event", "status", "host", "pid", "handle", "space", "born", "error", "experiment"]
 )
 @pytest.mark.parametrize("value", ANYTHING, ids=repr)
 def test_a_row_that_is_not_as_it_should_be_is_folded_all_the_same(field: str, value: Any) -> None:

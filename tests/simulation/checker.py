@@ -160,7 +160,7 @@ def check_view(disk: SimulatedDisk, found: set[int], logged: dict[int, Logged], 
         assert len(view.logs(limit=1_000_000)["data"]) == logs
         view.params()
         view.metrics()
-        view.run(now_ns=now_ns, pid_alive=lambda _: False)
+        view.run(now_ns=now_ns, pid_alive=lambda _pid, _born: False)
         damage = view.index.damage
     places = {entry[:2] for entry in damage}
     assert len(told) >= len(places), f"{len(told)} warnings of {damage}"

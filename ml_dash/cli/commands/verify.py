@@ -27,7 +27,7 @@ from ml_dash.journal.verify import (
 )
 from ml_dash.processes import process_space
 from ml_dash.query.files import FileQuery, FilesReader, full_name, is_checksum
-from ml_dash.query.runs import WriterRuns, writer_runs
+from ml_dash.query.runs import WriterRuns, is_process_gone, writer_runs
 from ml_dash.status import RunStatus
 from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
@@ -139,7 +139,11 @@ def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
 def _alive(located: Located) -> frozenset[str]:
     """Return the writers that may be writing now."""
     runs = writer_runs(open_index(located))
-    return frozenset(writer for writer, own in runs.items() if seems_alive(writer) or _runs_elsewhere(own))
+    return frozenset(
+        writer
+        for writer, own in runs.items()
+        if (seems_alive(writer) and not is_process_gone(own)) or _runs_elsewhere(own)
+    )
 
 
 def _runs_elsewhere(writer: WriterRuns) -> bool:

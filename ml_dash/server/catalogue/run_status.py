@@ -127,7 +127,9 @@ def run_info(connection: Connection, experiment_id: str, *, stale_after: float, 
     folded = [
         WriterRuns(rows[each.writer], each.last_ns, min(each.alive_ns or 0, now_ns)) for each in writers
     ]
-    info = fold_runs(folded, stale_after=stale_after, now_ns=now_ns, space="", pid_alive=lambda _pid: True)
+    info = fold_runs(
+        folded, stale_after=stale_after, now_ns=now_ns, space="", pid_alive=lambda _pid, _born: True
+    )
     started = connection.execute(
         select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
     ).scalar_one_or_none()

@@ -133,6 +133,39 @@ def test_a_journal_that_is_being_written_in_another_container_is_not_repaired(tm
     assert "repaired " in invoke("verify", "run", "--root", tmp_path / ".dash", "--repair").out
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process tells when it began")
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_journal_is_not_taken_for_one_that_is_being_written_by_whoever_has_the_number_now(
+    tmp_path: Path, ours: bool
+) -> None:
+    """The process that wrote it has ended, and its number was given to another one; or it goes on."""
+    python(
+        f"""
+        import os
+        from ml_dash.sdk import run
+
+        os.getpid = lambda: {os.getpid()}
+        if not {ours}:
+            run.process_born = lambda pid: "7 " + os.readlink("/proc/self/ns/time")
+        from ml_dash import Experiment
+
+        exp = Experiment("a/p/run", echo=False).run.start()
+        for step in range(9):
+            exp.metrics("train").log(step=step)
+            exp.flush()
+        os._exit(0)
+        """,
+        tmp_path,
+    )
+    (path,) = tmp_path.glob(".dash/a/p/run/journal/*.mldj")
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2] + b"damage" + raw[len(raw) // 2 + 6 :])
+
+    done = invoke("verify", "run", "--root", tmp_path / ".dash", "--repair")
+
+    assert ("repaired " in done.out, "seems to be running" in done.out) == (not ours, ours)
+
+
 def test_all_experiments_under_a_directory_are_checked(root: Path, damaged: Path) -> None:
     """A root, or a part of one, by its path or as the beginning of a prefix."""
     for all_of_it in (invoke("verify", "--root", root), invoke("verify", root)):
