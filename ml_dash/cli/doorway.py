@@ -29,16 +29,17 @@ _PAGE = """<!doctype html>
 <meta name="referrer" content="no-referrer">
 <meta http-equiv="refresh" content="0; url={address}">
 <title>ML-Dash</title>
-<p><a href="{address}">Open the dashboard</a></p>
+<p><a href="{address}">{link}</a></p>
 </html>
 """
 
 
 class Doorway:
-    """Opens the browser at one address; `close` when it has come, and in the end."""
+    """Opens the browser at one address, behind a link of this text; `close` when it has come, and in the end."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, link: str) -> None:
         self._address = address
+        self._link = link
         self._over = threading.Event()
         # some browsers are waited for until they end
         self._thread = threading.Thread(target=self._open, name="ml-dash-browser", daemon=True)
@@ -60,10 +61,13 @@ class Doorway:
 
     def _open(self) -> None:
         directory = self._directory
-        where = self._address if directory is None else _written(directory, self._address)
+        where = self._address if directory is None else _written(directory, self._page())
         if where is not None and webbrowser.open(where):
             self._over.wait(_WAITED_SECONDS)
         self.close()
+
+    def _page(self) -> str:
+        return _PAGE.format(address=html.escape(self._address), link=html.escape(self._link))
 
 
 def _private_directory() -> str | None:
@@ -77,12 +81,12 @@ def _private_directory() -> str | None:
     return None
 
 
-def _written(directory: str, address: str) -> str | None:
+def _written(directory: str, page: str) -> str | None:
     """Write the page, and return its own address; None where that cannot be: the address is printed all the same."""
     path = Path(directory, "open.html")
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(_PAGE.format(address=html.escape(address)))
+            file.write(page)
     except OSError:
         return None
     return path.as_uri()

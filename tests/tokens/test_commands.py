@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -291,23 +293,28 @@ def test_on_a_terminal_a_line_turns_while_one_waits(live: tuple[str, Tokens], co
 
 
 @pytest.mark.slow
-def test_a_browser_is_opened_only_on_demand(
+def test_a_browser_is_opened_only_on_demand_by_a_file_that_leads_to_the_code(
     live: tuple[str, Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What stands on a command line all users of the machine can read."""
     url, tokens = live
     mine = tokens.create("mine", {"alice": Scope.WRITE}).token
-    opened: list[str] = []
+    opened: list[Path] = []
 
     def browse(address: str) -> bool:
-        opened.append(address)
-        approve_in_thread(url, address.rpartition("=")[2], mine)
+        page = Path(unquote(urlsplit(address).path))
+        code = re.search(r"user_code=([\w-]+)", page.read_text())
+        assert code is not None
+        assert (stat.S_IMODE(page.stat().st_mode), code[1] in address) == (0o600, False)
+        opened.append(page)
+        approve_in_thread(url, code[1], mine)
         return True
 
     monkeypatch.setattr("webbrowser.open", browse)
     done = invoke("login", url, "--browser")
     assert done.code == 0, done.err
-    assert opened[0] in done.out
-    assert mine not in done.out + opened[0]
+    assert [page.exists() for page in opened] == [False]
+    assert mine not in done.out
 
 
 def approve_in_thread(url: str, user_code: str, token: str) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import getpass
 import os
 import sys
-import webbrowser
 from typing import Annotated, Any
 
 import typer
 
+from ml_dash.cli.doorway import Doorway
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import complain, print_json
 from ml_dash.client.destination import server_url
@@ -107,9 +107,13 @@ def _by_device_flow(server: str, *, browser: bool) -> Token:
         f"To log in to {server}, open\n\n    {visible(authorization.where_with_code)}\n\n"
         f"and compare the code: {visible(authorization.user_code)}"
     )
-    if browser:
-        webbrowser.open(authorization.where_with_code)
-    return asyncio.run(_wait(server, authorization))
+    doorway = Doorway(authorization.where_with_code, "Approve the login")
+    try:
+        if browser:
+            doorway.open()
+        return asyncio.run(_wait(server, authorization))
+    finally:
+        doorway.close()
 
 
 async def _wait(server: str, authorization: Authorization) -> Token:

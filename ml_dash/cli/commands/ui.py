@@ -51,7 +51,7 @@ def ui(
     def ready(address: str) -> None:
         _say(f"Dashboard: {address}")
         if browser:
-            doorways.append(Doorway(address))
+            doorways.append(Doorway(address, "Open the dashboard"))
             doorways[0].open()
 
     def again(address: str) -> None:
