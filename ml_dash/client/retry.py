@@ -114,11 +114,23 @@ class Attempts:
         self._failures = 0
         self._backoff.reset()
 
-    def failed(self, patience: Patience, retry_after: float | None = None) -> float | None:
-        """Return the seconds to wait before the next try; None where there is to be none."""
+    @property
+    def left(self) -> float:
+        """The seconds that the next try may take: as many as it wants where the last one was a success."""
+        if self._failures == 0:
+            return math.inf
+        return max(0.0, self._failing_since + self._seconds - self._clock.monotonic())
+
+    def failed(
+        self, patience: Patience, retry_after: float | None = None, *, began: float | None = None
+    ) -> float | None:
+        """Return the seconds to wait before the next try; None where there is to be none.
+
+        `began` is the time at which this one did, where nothing at all has got through since.
+        """
         now = self._clock.monotonic()
         if self._failures == 0:
-            self._failing_since = now
+            self._failing_since = now if began is None else began
         self._failures += 1
         wait = self._backoff.next(retry_after)
         too_long = now + wait - self._failing_since > self._seconds

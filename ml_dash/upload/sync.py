@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.client.retry import Attempts, Trouble
+from ml_dash.client.transport import TransportError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.feed import writers
@@ -87,7 +88,7 @@ async def sync_experiment(
     recreate: bool = False,
     patience: float = 30.0,
     on_progress: Callable[[SyncProgress], None] = lambda _: None,
-    on_trouble: Callable[[str], None] = lambda _: None,
+    on_trouble: Callable[[str, float], None] = lambda _reason, _seconds: None,
     sleep: Callable[[float], Awaitable[None]] | None = None,
     clock: Clock = SYSTEM_CLOCK,
     disk: Disk | None = None,
@@ -101,9 +102,11 @@ async def sync_experiment(
         manifest: The experiment's, where the caller has read it.
         only: Says which writers' frames and files are sent.
         recreate: Whether to bring back an experiment that was deleted at the server.
-        patience: Seconds for which a server that fails is tried again.
+        patience: Seconds for which a server that fails is tried again. One that does not answer at all has failed since
+            it was asked first.
         on_progress: Called after every request.
-        on_trouble: Called with what is wrong when a server fails that is tried again from then on.
+        on_trouble: Called with what is wrong when a server fails that is tried again from then on, and for how many
+            seconds that is.
         sleep: How to wait; None is `asyncio.sleep`.
         clock: The time.
         disk: The file system; None for one of which nothing is read but what is in the directory.
@@ -193,6 +196,7 @@ class _Sync(BlobObserver):
         self._on_progress = on_progress
         self._journal_bytes = 0
         self._looked = False
+        self._asked_at: float | None = None  # when the server was asked that has answered nothing yet
 
     async def send_all(
         self,
@@ -200,7 +204,7 @@ class _Sync(BlobObserver):
         blobs: BlobSender,
         attempts: Attempts,
         sleep: Callable[[float], Awaitable[None]],
-        on_trouble: Callable[[str], None],
+        on_trouble: Callable[[str, float], None],
     ) -> Trouble | None:
         """Send until nothing is left, or nothing helps; return what stood in the way."""
         arrived = 0
@@ -208,7 +212,7 @@ class _Sync(BlobObserver):
         while True:
             try:
                 if not sender.connected:
-                    await sender.connect()
+                    await self._connect(sender, attempts.left)
                 if await self._send_some(sender):
                     attempts.succeeded()
                     continue
@@ -226,17 +230,33 @@ class _Sync(BlobObserver):
                     # A line that is cut again and again, and lets a part through each time, is worth to go on with.
                     arrived = blobs.arrived
                     attempts.succeeded()
-                # A disk that refuses is not waited for: whoever can mend that is the one who waits here.
-                wait = (
-                    None if trouble.kind == "disk" else attempts.failed(trouble.patience, trouble.retry_after)
-                )
+                wait = self._wait(trouble, attempts)
                 if wait is None:
                     await sender.look(self._names)
                     return trouble
                 if trouble.kind != told:
                     told = trouble.kind
-                    on_trouble(trouble.reason)
+                    on_trouble(trouble.reason, attempts.left)
                 await sleep(wait)
+
+    async def _connect(self, sender: Sender, seconds: float) -> None:
+        """Ask the server what it has; a server that says nothing is not waited for behind the end of all patience."""
+        import anyio
+
+        self._asked_at = self._target.clock.monotonic()
+        with anyio.move_on_after(seconds) as waiting:
+            await sender.connect()
+        if waiting.cancelled_caught:
+            raise TransportError("timeout", f"{self._target.url} does not answer in time")
+        self._asked_at = None
+
+    def _wait(self, trouble: Trouble, attempts: Attempts) -> float | None:
+        """Return the seconds until the next try; None where there is to be none."""
+        asked_at, self._asked_at = self._asked_at, None
+        # A disk that refuses is not waited for: whoever can mend that is the one who waits here.
+        if trouble.kind == "disk":
+            return None
+        return attempts.failed(trouble.patience, trouble.retry_after, began=asked_at)
 
     async def _send_some(self, sender: Sender) -> bool:
         """Send a batch of each writer; False where none has anything left.

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport
+from ml_dash.client.transport import Answer, Stream, TransportError
 from ml_dash.client.view import RemoteView
 from ml_dash.journal.frame import encode_segment_header, segment_name
 from ml_dash.journal.writer import JournalWriter
@@ -19,6 +23,7 @@ from ml_dash.tokens.token import Token
 from ml_dash.upload.sync import SyncProgress, SyncReport, sync_experiment
 from tests.support.journals import LATER_WRITER, WRITER, numbers
 from tests.support.one_server import Call
+from tests.support.simulated_clock import HandClock
 from tests.support.view_journals import SECOND, TRAIN, block_of, metric_rows, write_rows
 
 PREFIX = "alice/vision/resnet"
@@ -139,6 +144,63 @@ def test_a_server_that_is_away_is_given_up_after_some_patience(tmp_path: Path, c
     assert "refuses" in (report.left_behind or "")
     assert report.pending_bytes > 0
     assert report.sent_rows == 0
+
+
+class Silent:
+    """A transport to a host that takes what is sent, and says nothing; `hang` is the silence.
+
+    The first requests may be refused at once.
+    """
+
+    url = "https://dash.example.org"
+    is_loopback = False
+
+    def __init__(self, hang: Callable[[], Awaitable[object]], refused: int = 0) -> None:
+        self.asked = 0
+        self._hang = hang
+        self._refused = refused
+
+    async def request(self, method: str, path: str, **_: Any) -> Answer:
+        self.asked += 1
+        if self.asked > self._refused:
+            await self._hang()
+        raise TransportError("timeout", f"{self.url} does not answer in time")
+
+    def stream(self, path: str, **_: Any) -> AbstractAsyncContextManager[Stream]:
+        raise NotImplementedError
+
+
+def test_a_server_that_never_answers_is_given_up_when_all_patience_is_over(
+    tmp_path: Path, call: Call
+) -> None:
+    """Its silence is a part of that, and not what comes before it."""
+    clock = HandClock(SECOND)
+
+    async def hang() -> None:
+        clock.now_ns += 30 * SECOND
+
+    async def no_time(_seconds: float) -> None:
+        """Wait for nothing."""
+
+    line = Silent(hang)
+    report = sync(call, Client(line), experiment(tmp_path), patience=30.0, clock=clock, sleep=no_time)
+    assert "does not answer in time" in (report.left_behind or "")
+    assert (line.asked, report.away) == (1, True)
+
+
+def test_the_last_try_ends_with_the_patience(tmp_path: Path, call: Call) -> None:
+    """However long the server would be waited for."""
+    told: list[float] = []
+    line = Silent(asyncio.Event().wait, refused=1)
+    report = sync(
+        call,
+        Client(line),
+        experiment(tmp_path),
+        patience=1.0,
+        on_trouble=lambda _, seconds: told.append(seconds),
+    )
+    assert "does not answer in time" in (report.left_behind or "")
+    assert all(0 < seconds <= 1 for seconds in told)
 
 
 def test_a_token_that_is_not_good_is_given_up_at_once(

@@ -232,8 +232,8 @@ async def _send(
     async with open_clients(named=named is not None) as client_of:
         with Bar() as bar:
 
-            def tell(trouble: str) -> None:
-                bar.say(f"{trouble}; trying again for {patience:g} s", wrong=True)
+            def tell(trouble: str, seconds: float) -> None:
+                bar.say(f"{trouble}; trying again for {seconds:.0f} s", wrong=True)
 
             for number, journal in enumerate(journals, 1):
                 if journal.url in away:
