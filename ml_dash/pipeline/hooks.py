@@ -109,7 +109,11 @@ class Hooks:
         atexit.register(self._at_exit)
         # Private, and there since 3.9; where it is not, `atexit` does.
         register: Any = getattr(threading, "_register_atexit", atexit.register)
-        register(self._at_shutdown)
+        try:
+            register(self._at_shutdown)
+        except RuntimeError:  # the main thread has ended
+            if not _is_waited_for():
+                raise
 
     def _after_fork(self) -> None:
         self._termination.forked()
@@ -124,6 +128,15 @@ class Hooks:
         self._end.complete("FAILED" if failed else "COMPLETED")
         self._termination.conclude()
         _remember_interrupt()
+
+
+def _is_waited_for() -> bool:
+    """Whether the exit's handlers run when the calling thread has ended, and not before."""
+    thread = threading.current_thread()
+    processes = sys.modules.get("multiprocessing.process")
+    # its children may end without them, however they were begun
+    is_child = processes is not None and processes.parent_process() is not None
+    return not (thread.daemon or thread is threading.main_thread() or is_child)
 
 
 def _remember_interrupt() -> None:

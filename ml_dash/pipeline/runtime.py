@@ -279,7 +279,9 @@ class Runtime:
                 self._hooks.wake_up()  # a forked child that logs has something to save from SIGTERM now
                 worker = Worker(self.open_channels, self._linger, self._tick, self._jobs, self._hooks.wakeup)
                 if not worker.start():
-                    self._solitude.begin(quietly=self.closing or is_last_thread())
+                    # from 3.12 on there are none when the main thread has ended
+                    is_ending = is_last_thread() or not threading.main_thread().is_alive()
+                    self._solitude.begin(quietly=self.closing or is_ending)
                     return None
                 self._worker = worker
                 self._solitude.end(self._channels.values())

@@ -145,6 +145,57 @@ def test_threads_and_executors_that_log_into_the_exit_lose_nothing_on_any_python
     assert journal.ends() == ["COMPLETED"]
 
 
+LATE = """
+    import os
+    import threading
+    import time
+    from ml_dash import Experiment
+
+    def work():
+        while threading.main_thread().is_alive():
+            time.sleep(0.001)
+        synced = []
+        fsync = os.fsync
+        os.fsync = lambda fd: (synced.append(fd), fsync(fd))
+        exp = Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run.start()
+        for step in range(1000):
+            exp.metrics("train").log(step=step)
+        assert len(synced) < 500, len(synced)
+    """
+
+
+@pytest.mark.interpreters
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_run_that_starts_when_the_main_thread_has_ended_logs_as_quickly_as_any_on_any_python(
+    version: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The exit waits for its thread, and comes after that. From 3.12 on no other thread can be started any more."""
+    scripts = Scripts(tmp_path, *interpreter(version, request))
+    finished = scripts.run(f"{LATE}\n    threading.Thread(target=work).start()\n")
+    assert finished == (0, "", "")
+    assert scripts.journal().values("step") == list(range(1000))
+    assert scripts.journal().ends() == ["COMPLETED"]
+
+
+def test_a_run_that_starts_so_late_that_no_exit_follows_flushes_at_each_call(scripts: Scripts) -> None:
+    """In a child of `multiprocessing`, which ends without exit handlers, and in a daemon thread."""
+    late = LATE.replace("assert len(synced) < 500", "assert len(synced) >= 1000")
+    finished = scripts.run(
+        f"""{late}
+    import multiprocessing
+    import warnings
+
+    warnings.simplefilter("ignore", DeprecationWarning)
+    process = multiprocessing.get_context("fork").Process(target=threading.Thread(target=work).start)
+    process.start()
+    process.join()
+    print(process.exitcode)
+    """
+    )
+    assert finished == (0, "0\n", "")
+    assert scripts.journal().values("step") == list(range(1000))
+
+
 @pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("ending", "returncode", "status"),
