@@ -27,6 +27,8 @@ The warnings, `ValueWarning` and `JournalDamageWarning`, are subclasses of `User
 
 from __future__ import annotations
 
+import sys
+
 from ml_dash.visible import visible
 
 __all__ = [
@@ -132,9 +134,11 @@ class MissingExtraError(MLDashError, ImportError):
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
         self._arguments = feature, package, extra
-        super().__init__(
-            f"{feature} needs the package {package!r}, which is not installed: pip install {EXTRAS[extra]}"
-        )
+        if sys.is_finalizing():  # where it cannot be told whether it is installed
+            reason = "which cannot be imported while the interpreter frees its modules: do it before the script ends"
+        else:
+            reason = f"which is not installed: pip install {EXTRAS[extra]}"
+        super().__init__(f"{feature} needs the package {package!r}, {reason}")
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         """Pickle and copy by the arguments, of which the message is made."""
@@ -166,7 +170,7 @@ class RemoteError(MLDashError, RuntimeError):
 
 
 class JournalError(MLDashError):
-    """Something is wrong with a journal on disk."""
+    """Something is wrong with a journal on disk, or it cannot be read any more."""
 
 
 class JournalVersionError(JournalError, RuntimeError):

@@ -14,10 +14,13 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ml_dash.errors import JournalError, MLDashError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _LOOK_SECONDS = 0.01
@@ -27,6 +30,24 @@ _LOOK_SECONDS = 0.01
 def is_last_thread() -> bool:
     """Whether the interpreter is freeing its modules: no other thread runs any more, or is waited for with success."""
     return sys.is_finalizing()
+
+
+@contextmanager
+def imports_for_reading() -> Iterator[None]:
+    """Say of an import in the block that it comes too late, where it does: a `__del__` may read at any time.
+
+    Raises:
+        JournalError: The interpreter is freeing its modules.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if isinstance(error, MLDashError) or not is_last_thread():
+            raise
+        raise JournalError(
+            "this cannot be read while the interpreter frees its modules, for nothing can be imported then: read it "
+            "before the script ends, and not in a `__del__`"
+        ) from error
 
 
 def threads_are_greenlets() -> bool:

@@ -20,6 +20,7 @@ from ml_dash.processes import process_alive
 from ml_dash.query.files import FileQuery, FilesReader, FileTable
 from ml_dash.query.runs import RunInfo, fold_runs, writer_runs
 from ml_dash.query.view import RowView
+from ml_dash.spawning import imports_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -93,7 +94,7 @@ class JournalView(RowView[JournalIndex]):
     @contextmanager
     def reading(self) -> Iterator[JournalIndex]:
         """Give the index as of now, for as long as the block takes; nobody else uses it meanwhile."""
-        with self._lock:
+        with imports_for_reading(), self._lock:
             if self._is_read:
                 # The read that was interrupted may have left the index half way between two states: this one must
                 # neither see nor disturb it. Its damage is told by the other.

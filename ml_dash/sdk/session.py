@@ -29,6 +29,7 @@ from ml_dash.pipeline.threads import wait_for
 from ml_dash.sdk.holders import Holders
 from ml_dash.sdk.progress import flush_result, iso, status_of
 from ml_dash.sdk.series_port import Port
+from ml_dash.spawning import imports_for_reading
 from ml_dash.status import RunStatus
 from ml_dash.storage.survey import is_experiment
 
@@ -197,7 +198,8 @@ class Session:
     def written(self) -> JournalView:
         """The journal as it is on disk, without what still waits in the queue."""
         if self._view is None:
-            from ml_dash.query.journal_view import JournalView
+            with imports_for_reading():
+                from ml_dash.query.journal_view import JournalView
 
             self._view = JournalView(os.path.join(self.directory, "journal"))
         return self._view
@@ -208,7 +210,7 @@ class Session:
         if url is None:
             raise InvalidArgumentError(f"{self.prefix!r} has no server: pass dash_url= to Experiment")
         if self._remote is None:
-            with guarded_imports():
+            with guarded_imports(), imports_for_reading():
                 from ml_dash.client.api import Client
                 from ml_dash.client.http import AiohttpTransport
                 from ml_dash.client.view import RemoteView

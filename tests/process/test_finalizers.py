@@ -90,6 +90,45 @@ def test_a_finalizer_can_ask_how_the_rows_stand_that_a_server_out_of_reach_lacks
     assert (finished.returncode, finished.stdout) == (0, "2 2 {}\n"), finished.stderr
 
 
+def test_a_finalizer_that_reads_what_cannot_be_read_any_more_is_told_so(
+    scripts: Scripts, tmp_path: Path
+) -> None:
+    """Nothing can be imported while modules are freed, not even what has been; what needs nothing is answered."""
+    (tmp_path / "pandas.py").touch()
+    finished = scripts.run(
+        """
+        from ml_dash import Experiment, JournalError, MissingExtraError
+
+        class Held:
+            def __del__(self):
+                for call, kind in self.calls.items():
+                    try:
+                        call()
+                    except kind as error:
+                        print("while the interpreter frees its modules" in str(error))
+                    else:
+                        print("answered")
+
+        exp = Experiment("alice/vision/resnet", dash_root=".dash", echo=False).run.start()
+        other = Experiment("alice/vision/resnet", dash_root=".dash")
+        exp.metrics("train").log(step=0)
+        exp.files("f").save_text("text", to="a.txt")
+        held = Held()
+        held.calls = dict.fromkeys([
+            exp.metrics("train").read,
+            exp.metrics("train").stats,
+            exp.metrics("train").to_numpy,
+            exp.metrics.list,
+            exp.files("f").list,
+            lambda: exp.files("f").read_text("a.txt"),
+            other.metrics("train").read,
+        ], JournalError)
+        held.calls[exp.metrics("train").to_pandas] = MissingExtraError
+        """
+    )
+    assert finished == (0, "True\n" * 8, "")
+
+
 @pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "call", ["exp.flush()", "exp.params.set(a=i)", "exp.log('x' * 5000)", "exp.metrics('d').log(i=i)"]
