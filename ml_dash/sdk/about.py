@@ -86,21 +86,23 @@ class About:
         return _described(self._read()) | self.record() | _described(journal.experiment)
 
     def stored(self, journal: Callable[[], RunInfo]) -> dict[str, Any]:
-        """Return what an earlier run has said, and empty where that is nothing; the journal knows it, too.
+        """Return what runs have said, and empty where that is nothing: by the journal, and else by the side file.
+
+        A process that is killed has written its last word to the journal, and may not have replaced the side file.
 
         OSError where there are no descriptors or no memory to read that with: nothing would be untrue.
         """
+        record: dict[str, Any] = {}
         try:
             record = self._read()
-            if not self.is_fixed and "prefix" not in record and os.path.isdir(self.directory):
-                return _described(journal().experiment)
-            return record
+            if not self.is_fixed and os.path.isdir(self.directory):
+                record |= _described(journal().experiment)
         except JournalError:
-            return {}
+            pass  # what the side file says is all that can be told
         except OSError as error:
             if is_shortage(error):
                 raise
-            return {}
+        return record
 
     def _read(self) -> dict[str, Any]:
         return {} if self.is_fixed else read_side_file(self.directory, REAL_DISK)

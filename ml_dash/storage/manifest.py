@@ -7,14 +7,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.errors import JournalVersionError
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
+from ml_dash.protocol import DESCRIBED
 from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 from ml_dash.storage.naming import name_by_place
-from ml_dash.storage.side_file import read_side_file
+from ml_dash.storage.side_file import is_sound, read_side_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,8 +72,8 @@ class Manifest:
     def describe(self) -> Mapping[str, Any]:
         """Return what is known of the experiment: its prefix, readme, tags, bindrs and metadata.
 
-        ``experiment.json`` says it; where that is not there or damaged, the journal's starts of runs do. The
-        prefix is the one that it has now; if that is another one than it was logged under, this is its ``formerly``.
+        ``experiment.json`` says it; where that is not there or damaged, the journal does. The prefix is the one that
+        it has now; if that is another one than it was logged under, this is its ``formerly``.
         """
         said = self._said()
         prefix = said.get("prefix")
@@ -80,6 +82,18 @@ class Manifest:
         root = said.get("root")
         name = self._name or name_by_place(self.directory, prefix, root if isinstance(root, str) else None)
         return said if name == prefix else {**said, "prefix": name, "formerly": prefix}
+
+    def last_word(self) -> Mapping[str, Any]:
+        """Do as `describe` does, with what the journal says later than ``experiment.json``.
+
+        The process that wrote both may have been killed between the two.
+        """
+        try:
+            about = self._read().about
+        except JournalVersionError:
+            about = {}
+        said = {name: about[name] for name in DESCRIBED if is_sound(name, about.get(name))}
+        return {**self.describe(), **said}
 
     def _said(self) -> Mapping[str, Any]:
         record = read_side_file(self.directory, self.disk)

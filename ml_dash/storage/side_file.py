@@ -41,11 +41,11 @@ def read_side_file(directory: str, disk: Disk) -> dict[str, Any]:
         return {}
     if not isinstance(record, dict) or not is_shallow([record]):
         return {}
-    return {name: value for name, value in record.items() if name not in DESCRIBED or _is_sound(name, value)}
+    return {name: value for name, value in record.items() if name not in DESCRIBED or is_sound(name, value)}
 
 
-def _is_sound(name: str, value: Any) -> bool:
-    """Whether what is said of the experiment is of its type: people may edit the file."""
+def is_sound(name: str, value: Any) -> bool:
+    """Whether what is said of an experiment is of its type: it may come from anybody."""
     if name in ("tags", "bindrs"):
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     return isinstance(value, dict if name == "metadata" else str)

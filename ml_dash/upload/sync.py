@@ -117,7 +117,7 @@ async def sync_experiment(
     disk = disk or foreign
     manifest = manifest or Manifest(directory, clock, disk)
     try:
-        about = await run_blocking(manifest.describe)
+        about = await run_blocking(manifest.last_word)
         told = Told(await run_blocking(lambda: id_where_all_is(directory, client.url, disk)), about)
         names = await run_blocking(lambda: [name for name in writers(manifest.journal, disk) if only(name)])
     except (OSError, MLDashError) as error:

@@ -252,7 +252,7 @@ def test_a_later_start_without_a_description_keeps_the_one_that_is_stored(root: 
 
 
 def test_what_is_of_another_type_in_the_side_file_is_not_said(root: str) -> None:
-    """People may edit it: nothing of ours raises because of that, and the journal brings back what was said."""
+    """People may edit it: nothing of ours raises because of that, and the journal has what was said."""
     given = {"readme": "why", "tags": ["x"], "bindrs": ["y"], "metadata": {"k": 1}}
     with Experiment("a/b/c", dash_root=root, **given).run as exp:  # type: ignore[arg-type]
         pass
@@ -262,7 +262,7 @@ def test_what_is_of_another_type_in_the_side_file_is_not_said(root: str) -> None
     )
 
     found = Experiment("a/b/c", dash_root=root)
-    assert (found.readme, found.tags, found.bindrs, found.metadata) == (None, [], [], {})
+    assert {name: getattr(found, name) for name in given} == given
     with found.run:
         pass
 

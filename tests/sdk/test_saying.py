@@ -49,6 +49,19 @@ def test_an_update_is_what_the_experiment_says_from_then_on(given: dict[str, Any
     assert {name: described[name] for name in LATER} == LATER
 
 
+def test_what_a_process_said_before_it_was_killed_is_what_the_experiment_says(root: str) -> None:
+    """The journal has it, and the side file, which is replaced behind it, may not."""
+    with Experiment("a/b/c", dash_root=root, echo=False, **ABOUT) as exp:
+        exp.flush()
+        side = Path(exp.directory, "experiment.json")
+        before = side.read_bytes()
+        set_all(exp, LATER)
+    side.write_bytes(before)
+    assert said(Experiment("a/b/c", dash_root=root)) == LATER
+    described = Manifest(exp.directory).last_word()
+    assert {name: described[name] for name in LATER} == LATER
+
+
 def test_another_process_sees_an_update_while_the_run_goes_on(exp: Experiment, tmp_path: Path) -> None:
     exp.tags = ["new"]
     exp.flush()

@@ -12,7 +12,7 @@ from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import time_or_none
-from ml_dash.storage.side_file import SIDE_FILE, read_side_file
+from ml_dash.storage.side_file import SIDE_FILE, is_sound, read_side_file
 
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
@@ -83,7 +83,8 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
         problem = str(error)
     experiment = said.pop("experiment", None) or {}
     for name in DESCRIBED:
-        record[name] = record[name] or experiment.get(name) or record[name]
+        if is_sound(name, experiment.get(name)):
+            record[name] = experiment[name]
     return {
         **record,
         "updatedAt": said.get("lastActivity") or record["createdAt"],
