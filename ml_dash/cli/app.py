@@ -20,10 +20,11 @@ _WRONG_DATA, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 
 
 class _Entry(NamedTuple):
-    """A command: its module in `ml_dash.cli.commands`, and its sentence in `ml-dash --help`."""
+    """A command: its module in `ml_dash.cli.commands`, its sentence in `ml-dash --help`, and its name in the module."""
 
     module: str
     help: str
+    name: str | None = None  # where it is not the command's own
 
 
 # Each sentence is the first one of the command's docstring: the help must not load fourteen modules for them.
@@ -36,6 +37,7 @@ _COMMANDS = {
     "files": _Entry("files", "List the files of an experiment."),
     "download": _Entry("download", "Copy files of an experiment to a directory."),
     "upload": _Entry("upload", "Add files to an existing experiment."),
+    "import": _Entry("import_", "Bring in what other trackers have written.", "import_"),
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
     "sync": _Entry("sync", "Send to a server what it does not have."),
     "login": _Entry("auth", "Log in to a server, and store the token for it."),
@@ -77,7 +79,8 @@ class _Commands(TyperGroup):
 
 def _load(name: str) -> Any:
     """Return a command as typer makes it of its function, or of the commands below it."""
-    command = getattr(import_module(f"ml_dash.cli.commands.{_COMMANDS[name].module}"), name)
+    entry = _COMMANDS[name]
+    command = getattr(import_module(f"ml_dash.cli.commands.{entry.module}"), entry.name or name)
     if not isinstance(command, typer.Typer):
         function, command = command, typer.Typer(rich_markup_mode=None, add_completion=False)
         command.command(name)(function)
@@ -130,7 +133,7 @@ def _main(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Show, export, check and repair experiments, and send them to a server, or be one.
+    """Show, import, export, check and repair experiments, and send them to a server, or be one.
 
     EXP is a prefix under --root (owner/project/name), the path of an experiment's directory, or the last part
     of a prefix, if only one prefix ends with it.

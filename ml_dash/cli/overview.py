@@ -80,7 +80,12 @@ def status_of(writers: Iterable[WriterRuns]) -> RunInfo:
 
 
 def status_label(run: RunInfo, damage: Iterable[Damage] = ()) -> str:
-    """Return the status in a word; where no start of a run is found, one may be in what cannot be read."""
+    """Return the status in a word; where no start of a run is found, one may be in what cannot be read.
+
+    It is unknown of a run that was imported from where nobody keeps it.
+    """
+    if run.status is None and run.ended_at is not None:
+        return "UNKNOWN"
     if run.status is None:
         return "UNREADABLE" if any(each.unread for each in damage) else "NOT STARTED"
     return "STALE" if run.stale else str(run.status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -82,6 +83,17 @@ def find_experiment(name: str, root: str) -> Located:
     return _by_prefix(name, root) or _by_path(name, root) or _by_last_part(name, root)
 
 
+def strange_hint(found: Survey, root: str) -> str | None:
+    """Return what is said of directories that this ML-Dash has not written; None where there are none."""
+    if not found.strange:
+        return None
+    count = f"{len(found.strange):,} directories" if len(found.strange) > 1 else "1 directory"
+    return (
+        f"{count} under {root!r}, such as {found.strange[0]!r}, were not written by this ML-Dash. If the public "
+        f"package of the same name has, `ml-dash import ml-dash {shlex.quote(root)}` brings in what is there"
+    )
+
+
 def full_prefix(name: str) -> str:
     """Return the whole prefix that is meant where no directory tells: that of an experiment at a server."""
     return parse_prefix(name, user=current_user, now_ns=int).prefix
@@ -133,8 +145,11 @@ def _by_last_part(name: str, root: str) -> Located:
         path, reason = next(iter(found.refused.items()))
         more = f" and {len(found.refused) - 1} more" if len(found.refused) > 1 else ""
         raise FileMissingError(f"{missing} that can be seen: cannot read {path!r}{more} ({reason})")
+    hint = strange_hint(found, root)
+    if hint is not None and any(f"/{each}".endswith(f"/{wanted}") for each in found.strange):
+        raise InvalidArgumentError(f"{missing} that this ML-Dash has written. {hint}")
     if not experiments:
-        raise InvalidArgumentError(f"{missing}, or any other one: name the right --root")
+        raise InvalidArgumentError(f"{missing}, or any other one: {hint or 'name the right --root'}")
     near = _near(name, [each.prefix for each in experiments])
     hint = f"did you mean {_listed(near)}? " if near else ""
     raise InvalidArgumentError(f"{missing}: {hint}`ml-dash ls` lists all")

@@ -30,7 +30,8 @@ def prepare_directory(prefix: str, directory: str, *, keeps: bool) -> None:
     if strange is not None:
         raise JournalWriteError(
             f"the run of {prefix!r} would replace {strange!r}, which this ML-Dash has not written; the public package "
-            "of the same name leaves such files. Pass another prefix or dash_root=, or move that directory away"
+            "of the same name leaves such files. Pass another prefix or dash_root=, or move that directory away; "
+            "`ml-dash import ml-dash DIR` brings in what that package has written, below another root"
         )
     if refused is not None:
         raise JournalWriteError(

@@ -9,7 +9,7 @@ from ml_dash.errors import InvalidArgumentError, InvalidCallError
 from ml_dash.sdk.guidance.calls import explained, shown
 from ml_dash.sdk.parts import Part
 from ml_dash.series import Kind
-from ml_dash.storage.side_file import PARAMETERS_FILE
+from ml_dash.storage.side_file import PARAMETERS_FILE, json_bytes
 from ml_dash.values.config_fields import config_fields
 from ml_dash.values.params import flatten_params, fold_params, unflatten_params
 
@@ -94,6 +94,4 @@ def _fields(config: Any, configs: tuple[Any, ...]) -> Any:
 
 
 def _snapshot(session: Session) -> bytes:
-    import json
-
-    return json.dumps(session.written.params(), indent=2, default=str).encode()
+    return json_bytes(session.written.params())

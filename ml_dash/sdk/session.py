@@ -27,10 +27,11 @@ from ml_dash.pipeline.queue import ClosedQueue, ThroughQueue
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.pipeline.threads import wait_for
 from ml_dash.sdk.holders import Holders
-from ml_dash.sdk.progress import flush_result, iso, status_of
+from ml_dash.sdk.progress import flush_result, status_of
 from ml_dash.sdk.series_port import Port
 from ml_dash.spawning import imports_for_reading
 from ml_dash.status import RunStatus
+from ml_dash.storage.side_file import SIDE_FILE, experiment_record, json_bytes
 from ml_dash.storage.survey import is_experiment
 
 if TYPE_CHECKING:
@@ -325,29 +326,15 @@ class Session:
 
     def snapshot(self) -> None:
         """Have the readable ``experiment.json`` replaced."""
-        self.post_snapshot("experiment.json", self._snapshot)
+        self.post_snapshot(SIDE_FILE, self._snapshot)
 
     def _snapshot(self) -> bytes:
-        import json
-
-        identity, info = self.identity, self.written.run()
-        record = {
-            "prefix": identity.prefix,
-            "url": self.destination.url,
-            **self.about.known(info),
-            # not in the journal, which is sent to servers: a path of this machine, to find a name by when it is moved
-            "root": self.destination.root,
-            "owner": identity.owner,
-            "project": identity.project,
-            "folder": identity.folder,
-            "name": identity.name,
-            "status": info.status or self.run_status,
-            "startedAt": iso(info.started_at),
-            "endedAt": iso(info.ended_at),
-            "error": info.error,
-            "updatedAt": iso(SYSTEM_CLOCK.time_ns()),
-        }
-        return json.dumps(record, indent=2, default=str).encode()
+        info, destination = self.written.run(), self.destination
+        run = replace(info, status=info.status or self.run_status)
+        said = self.about.known(info)
+        return json_bytes(
+            experiment_record(self.identity, root=destination.root, url=destination.url, said=said, run=run)
+        )
 
 
 def _refusal(prefix: str, status: str | None, *, is_read_only: bool) -> str:

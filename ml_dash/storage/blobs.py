@@ -20,12 +20,12 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import ContentError
-from ml_dash.journal.disk import NOT_THERE, REAL_DISK, Disk
+from ml_dash.journal.disk import NOT_THERE, REAL_DISK, Disk, open_regular
 from ml_dash.protocol import CHECKSUM_PATTERN
 from ml_dash.query.files import is_checksum
 from ml_dash.storage.atomic import scratch, storing
 from ml_dash.storage.copying import copy_file
-from ml_dash.storage.hashing import Copied, Progress, checksum_of, write_hashed
+from ml_dash.storage.hashing import Copied, Opener, Progress, checksum_of, write_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +53,15 @@ class Staging:
         self._directory = os.path.join(directory, "files")
         self._swept = False
 
-    def capture(self, source: str | os.PathLike[str], on_progress: Progress | None = None) -> Staged:
-        """Store what a file, or that which a link leads to, holds now; it is only read, and may change afterwards.
+    def capture(
+        self,
+        source: str | os.PathLike[str],
+        on_progress: Progress | None = None,
+        opener: Opener = open_regular,
+    ) -> Staged:
+        """Store what a file holds now; it is only read, and may change afterwards.
+
+        A link is followed, unless `opener` does not.
 
         Raises:
             InvalidArgumentError: `source` is no path, or that of a directory.
@@ -63,7 +70,7 @@ class Staging:
             FileStoreError: It cannot be read, is no regular file, or cannot be stored, as on a full disk.
         """
         with self._temporary() as temporary:
-            return self._keep(temporary, copy_file(source, temporary, on_progress))
+            return self._keep(temporary, copy_file(source, temporary, on_progress, opener))
 
     def write(self, produce: Callable[[BinaryIO], object]) -> Staged:
         """Store what `produce` writes to its file; FileStoreError where that cannot be, as on a full disk."""

@@ -6,13 +6,19 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.journal.disk import NOT_THERE, is_shortage
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.objects import CONTAINERS_MAX, is_shallow
 from ml_dash.protocol import DESCRIBED
+from ml_dash.query.times import iso_time
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml_dash.identity import Identity
     from ml_dash.journal.disk import Disk
+    from ml_dash.query.runs import RunInfo
 
 SIDE_FILE = "experiment.json"
 PARAMETERS_FILE = "parameters.json"
@@ -42,6 +48,37 @@ def read_side_file(directory: str, disk: Disk) -> dict[str, Any]:
     if not isinstance(record, dict) or not is_shallow([record]):
         return {}
     return {name: value for name, value in record.items() if name not in DESCRIBED or is_sound(name, value)}
+
+
+def experiment_record(
+    identity: Identity, *, root: str | None, url: str | None, said: Mapping[str, Any], run: RunInfo
+) -> dict[str, Any]:
+    """Return what the side file has; `said` are readme, tags, bindrs and metadata."""
+    return {
+        "prefix": identity.prefix,
+        "url": url,
+        **{name: said[name] for name in DESCRIBED if name in said},
+        # not in the journal, which is sent to servers: a path of this machine, to find a name by when it is moved
+        "root": root,
+        "owner": identity.owner,
+        "project": identity.project,
+        "folder": identity.folder,
+        "name": identity.name,
+        "status": run.status,
+        "startedAt": _iso(run.started_at),
+        "endedAt": _iso(run.ended_at),
+        "error": run.error,
+        "updatedAt": _iso(SYSTEM_CLOCK.time_ns()),
+    }
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a side file's bytes."""
+    return json.dumps(value, indent=2, default=str).encode()
+
+
+def _iso(time_ns: int | None) -> str | None:
+    return None if time_ns is None else iso_time(time_ns)
 
 
 def is_sound(name: str, value: Any) -> bool:

@@ -16,18 +16,23 @@ import os
 import stat
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.disk import NOT_THERE, check_regular, is_shortage
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.cursor import CURSOR_SUFFIX
-from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, read_side_file
+from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, read_side_file, strange_side_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
 _DIRECTORIES = frozenset({*_OWN_DIRECTORIES, "rejected"})
 _FILES = frozenset({SIDE_FILE, PARAMETERS_FILE})
+STRANGE_PARTS = frozenset({"files", "logs", "metrics", "tracks"})
+"""What the public package has in an experiment's directory."""
 
 
 class Located(NamedTuple):
@@ -72,10 +77,15 @@ def _reason(entry: os.DirEntry[str]) -> str | None:
 
 @dataclass(slots=True)
 class Survey:
-    """The experiments under a root by prefix, and why directories could not be looked into, by path."""
+    """The experiments under a root by prefix, and why directories could not be looked into, by path.
+
+    `strange` are directories with a side file that is not ours, see `strange_side_file`: of the public package ml-dash,
+    or of another program.
+    """
 
     experiments: list[Located] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    strange: list[str] = field(default_factory=list)
 
 
 def is_experiment(directory: str) -> bool:
@@ -131,8 +141,22 @@ def survey(root: str, *, is_own: bool = False) -> Survey:
             continue
         if inside:
             found.experiments.append(Located(prefix_under(root, directory), directory))
+        elif strange_side_file(directory, ForeignDisk(directory)) is not None:
+            found.strange.append(directory)
     found.experiments.sort()
+    found.strange = sorted(_without_parts(found.strange))
     return found
+
+
+def _without_parts(strange: list[str]) -> Iterator[str]:
+    """Leave out what a strange directory has in its own: a file that was saved may have the name of a side file."""
+    known = set(strange)
+    for directory in strange:
+        at, part = os.path.split(directory)
+        while part and not (part in STRANGE_PARTS and at in known):
+            at, part = os.path.split(at)
+        if not part:
+            yield directory
 
 
 def _list(directory: str, inside: bool, pending: list[str], links: deque[str]) -> dict[str, str]:

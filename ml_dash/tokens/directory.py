@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ml_dash.file_locks import try_lock
 from ml_dash.log import logger
 from ml_dash.paths import absolute_path
 from ml_dash.storage.atomic import replacing
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-# What NFS and the like answer where nobody can lock: a login there is better than none.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def config_directory() -> str:
@@ -101,7 +98,7 @@ def locked(directory: str) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _LOCK_SECONDS
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() > deadline:
                 raise TokenStoreError(
                     f"{path!r} has been locked for {_LOCK_SECONDS:.0f} s: another `ml-dash login` or `logout` hangs; "
@@ -112,19 +109,3 @@ def locked(directory: str) -> Iterator[None]:
     finally:
         # closing it unlocks it
         os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file unless somebody else has; on a file system without locks, that is nobody."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in _NO_LOCKS
-    return True

@@ -40,12 +40,14 @@ const STANDINGS: Record<Standing, string> = {
   unknown: "Not started",
 };
 
-export function Status(props: { of: Pick<Experiment, "status" | "stale"> }): JSX.Element {
+export function Status(props: { of: Pick<Experiment, "status" | "stale" | "endedAt"> }): JSX.Element {
   const kind = standing(props.of);
+  // of a run that was imported from where nobody keeps how it ended
+  const ended = kind === "unknown" && props.of.endedAt !== null;
   return (
-    <span class={`status status-${kind}`} title={STANDINGS[kind]}>
+    <span class={`status status-${kind}`} title={ended ? "Ended: how is not known" : STANDINGS[kind]}>
       <span class="dot" aria-hidden="true" />
-      {kind === "unknown" ? "not started" : kind}
+      {kind === "unknown" ? (ended ? "unknown" : "not started") : kind}
     </span>
   );
 }

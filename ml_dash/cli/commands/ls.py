@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ml_dash.cli.output import Screen, status_style, table
 from ml_dash.cli.overview import Overview, look, report_damage, run_record
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path, strange_hint
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text
 from ml_dash.storage.survey import survey
 from ml_dash.visible import visible
@@ -26,6 +26,7 @@ class Status(str, Enum):
     completed = "completed"
     failed = "failed"
     cancelled = "cancelled"
+    unknown = "unknown"
     not_started = "not-started"
     unreadable = "unreadable"
 
@@ -88,6 +89,8 @@ def ls(
         _show(Screen(), overviews)
     else:
         complain(f"no experiments under {root!r}" + (" with that status" if status else ""))
+    if hint := strange_hint(found, root):
+        complain(f"Note: {hint}")
     for path, reason in found.refused.items():
         complain(f"Warning: cannot read {path!r}: {reason}")
     for each in overviews:

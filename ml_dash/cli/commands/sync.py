@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import DEFAULT_ROOT, full_prefix
+from ml_dash.cli.select import DEFAULT_ROOT, full_prefix, strange_hint
 from ml_dash.cli.text import complain, count_text
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.errors import InvalidArgumentError, MLDashError
@@ -193,10 +193,13 @@ def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
                 continue
             complain(f"Warning: cannot read {refused!r}: {reason}")
             failed = True
+        hint = strange_hint(found, path)
         if paths and not found.experiments and not found.refused:
             raise InvalidArgumentError(
-                f"there is no experiment in {path!r}: name its directory, or one above it"
+                f"there is no experiment in {path!r}: {hint or 'name its directory, or one above it'}"
             )
+        if hint is not None:
+            complain(f"Note: {hint}")
         for each in found.experiments:
             real = os.path.realpath(each.directory)
             inside = [root for root in outboxes if real.startswith(os.path.join(os.path.realpath(root), ""))]

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from ml_dash.cli.doorway import Doorway
-from ml_dash.cli.select import DEFAULT_ROOT, given_path
+from ml_dash.cli.select import DEFAULT_ROOT, given_path, strange_hint
+from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.storage.survey import survey
 
 
 def ui(
@@ -46,6 +48,8 @@ def ui(
             f"there is no directory {root!r}: name the directory of your experiments, or log one first"
         )
 
+    if hint := strange_hint(survey(root), root):
+        complain(f"Note: {hint}")
     doorways: list[Doorway] = []
 
     def ready(address: str) -> None:

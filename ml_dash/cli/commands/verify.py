@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import describe, open_index, status_of
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment, strange_hint
 from ml_dash.cli.text import complain, count_text, print_json, size_text
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
@@ -102,6 +102,8 @@ def verify(
             _show(screen, each, first=number == 0)
     else:
         complain(f"no experiments under {exp or root!r}")
+    if hint := strange_hint(meant, exp or root):
+        complain(f"Note: {hint}")
     for path, reason in meant.refused.items():
         complain(f"Warning: cannot read {path!r}: {reason}")
     if meant.refused or not all(each.is_sound for each in verdicts):

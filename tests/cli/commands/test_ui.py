@@ -240,6 +240,14 @@ def test_the_default_port_gives_way_and_a_chosen_one_does_not(root: str) -> None
         assert all(7008 <= each < 7028 for each in ports)
 
 
+def test_a_tree_of_the_public_package_is_told_of(tmp_path: Path) -> None:
+    """The pages would say that there is nothing."""
+    (tmp_path / "experiment.json").write_text('{"name": "run", "project": "p"}')
+    with ui(str(tmp_path), "--port", "0") as process:
+        assert process.stderr is not None
+        assert b"`ml-dash import ml-dash " in process.stderr.readline()
+
+
 def test_a_root_that_is_not_there_is_told(tmp_path: Path) -> None:
     with ui(str(tmp_path / "nothing")) as process:
         stdout, stderr = process.communicate(timeout=30)

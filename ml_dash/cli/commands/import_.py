@@ -1,0 +1,98 @@
+"""`ml-dash import`: bring in what other trackers have written."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from ml_dash.cli.progress import Bar
+from ml_dash.cli.select import given_path
+from ml_dash.cli.text import complain, count_text
+from ml_dash.importers.importing import DEFAULT_ROOT, import_runs
+from ml_dash.importers.ml_dash_tree import MLDashTree
+from ml_dash.importers.report import RunReport
+from ml_dash.importers.source import Source
+from ml_dash.visible import visible
+
+_SHOWN = 20
+
+import_ = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    help="Bring in what other trackers have written.",
+)
+
+Path = Annotated[
+    str, typer.Argument(metavar="PATH", help="Where it lies; it is only read.", callback=given_path)
+]
+Root = Annotated[
+    str,
+    typer.Option("--root", metavar="DIR", help="Where it is brought to, as dash_root=.", callback=given_path),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="PREFIX", help="Bring in the one run at PATH under this prefix.", show_default=False
+    ),
+]
+
+
+@import_.callback()
+def _formats() -> None:
+    """Bring in what other trackers have written.
+
+    An import may be interrupted and run again: it goes on where it was, and what is here is not brought in twice.
+    """
+
+
+@import_.command("ml-dash")
+def ml_dash(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
+    """Bring in experiments of the public package ml-dash.
+
+    PATH is its root, mostly .dash, a directory below it, or one experiment. Each keeps its prefix. Exit code 1:
+    something could not be read or was not understood; it is named, and all the rest is brought in.
+    """
+    _bring_in(MLDashTree(path), root, name)
+
+
+def _bring_in(source: Source, root: str, name: str | None) -> None:
+    is_whole, known = True, 0
+    with Bar() as bar:
+        count = 0
+
+        def begin(number: int, total: int, place: str) -> None:
+            nonlocal count
+            count = total
+            bar.show(f"{number}/{total} {place}", number - 1, total)
+
+        for report in import_runs(source, root, name=name, on_run=begin):
+            is_whole = is_whole and report.is_whole
+            known += report.prefix is not None and not (report.rows or report.files or report.params)
+            _tell(report, bar)
+    if known == count:
+        typer.echo("nothing new")
+    typer.echo(
+        visible(
+            f"`ml-dash ls {shlex.quote(root)}` lists what is there; read and go on with dash_root={root!r}"
+        )
+    )
+    if not is_whole:
+        raise typer.Exit(1)
+
+
+def _tell(report: RunReport, bar: Bar) -> None:
+    new = [count_text(report.rows, "row")] if report.rows else []
+    new += ["parameters"] if report.params else []
+    new += [count_text(report.files, "file")] if report.files else []
+    if report.refused is not None:
+        bar.say(f"{report.place}: not brought in: {report.refused}", wrong=True)
+    elif new:
+        bar.say(f"{report.place} -> {report.prefix}: {', '.join(new)}")
+    for problem in list(report.problems.values())[:_SHOWN]:
+        bar.say(f"Warning: {problem}", wrong=True)
+    left = len(report.problems) - _SHOWN + report.left_out
+    if left > 0:
+        complain(f"Warning: and {left:,} more kinds of problems in {report.place}")
