@@ -59,6 +59,8 @@ class ExperimentStatus:
         online: whether the server is reachable; False in local mode.
         offline_since: since when it is not, ISO 8601; None while it is, and in local mode.
         last_error: the last refusal of the disk or of the server, or None.
+        earlier_bytes: bytes that earlier runs of the experiment have left here, and that the server does not have; they
+            are sent beside this run's rows, and are not counted in the others.
     """
 
     status: str | None
@@ -73,3 +75,4 @@ class ExperimentStatus:
     online: bool
     offline_since: str | None
     last_error: str | None
+    earlier_bytes: int = 0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.threads import Pending
     from ml_dash.tokens.token import Token
+    from ml_dash.upload.earlier import Earlier
     from ml_dash.upload.uploader import UploadState
 
 _T = TypeVar("_T")
@@ -54,6 +55,9 @@ class Threads(Protocol):
     async def look_up(self, work: Callable[[], _T], /) -> _T:
         """Look up a host name."""
 
+    def senders_own(self, url: str, /) -> frozenset[str]:
+        """Return the writers of this process that send to a server what they write."""
+
 
 class Delivery:
     """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`."""
@@ -76,7 +80,21 @@ class Delivery:
         self._finished = threading.Event()
         self._running = self._stopped = self._silent = False
         self._token_problem = ""
+        self._earlier = self._make_earlier() if self._destination.keeps else None
         self._prepare()
+
+    def _make_earlier(self) -> Earlier:
+        with guarded_imports():
+            from ml_dash.upload.earlier import Earlier
+
+        return Earlier(
+            self._directory,
+            self._prefix,
+            lambda: self._threads.senders_own(self.url),
+            self._all_said,
+            self._threads.read,
+            lambda: self._uploader.nudge(),  # noqa: PLW0108 - it is made later, and perhaps once more
+        )
 
     def _prepare(self) -> None:
         with guarded_imports():
@@ -86,14 +104,15 @@ class Delivery:
             from ml_dash.upload.uploader import Uploader
 
         self._transport = _LazyTransport(self.url, self._token, self._threads)
-        client = Client(self._transport)
-        target = Target(self._directory, self._prefix, client, self._threads.read)
+        self._client = Client(self._transport)
+        target = Target(self._directory, self._prefix, self._client, self._threads.read)
         self._uploader = uploader = Uploader(
             target,
             lambda: [self._writer_id],
             token=self._token,
             about=self._all_said,
             settled=lambda _: lambda: self._writer.durable_seq,
+            may_send=lambda: self._earlier is None or self._earlier.may_send(),
             introduced=lambda: self._blob_uploader.introduced(),  # noqa: PLW0108 - it is made below
         )
         self._blob_uploader = BlobUploader(
@@ -143,6 +162,16 @@ class Delivery:
         return has_frames and not self.blobs.pending_files and self._uploader.has_introduced
 
     @property
+    def has_earlier(self) -> bool:
+        """Whether the server has all that earlier runs have left in the directory, or has refused it."""
+        return self._earlier is None or self._earlier.is_done
+
+    @property
+    def earlier_bytes(self) -> int:
+        """About how many bytes of earlier runs the server does not have."""
+        return 0 if self._earlier is None else self._earlier.pending_bytes
+
+    @property
     def in_reach(self) -> bool:
         """Whether the server's last word on rows and on blobs was a good one."""
         return self.state.online and not self.blobs.is_hopeless
@@ -150,7 +179,7 @@ class Delivery:
     @property
     def is_done(self) -> bool:
         """Whether there is nothing left to send, or no use in sending it."""
-        return self.state.stopped or self.has_all
+        return self.state.stopped or (self.has_all and self.has_earlier)
 
     @property
     def ended(self) -> bool:
@@ -200,6 +229,8 @@ class Delivery:
         """A new run begins: the server is told, and waited for as long as ever."""
         self.take_hope()
         self._uploader.begin()
+        if self._earlier is not None:
+            self._earlier.begin()
 
     def take_hope(self) -> None:
         """Have the server waited for as long as ever."""
@@ -244,11 +275,11 @@ class Delivery:
             over.set()
             return over
         rows = self._uploader.wait_acknowledged(self._writer_id, self._writer.written_seq)
-        return _RowsThenBlobs(rows, self._wait_blobs)
+        return _OneByOne(rows, self._wait_blobs, self._wait_earlier)
 
     def begin_drain(self) -> Pending:
         """Send what is written now, for a process that ends; see `Uploader.begin_drain`."""
-        return _RowsThenBlobs(self._uploader.begin_drain(), self._wait_blobs)
+        return _OneByOne(self._uploader.begin_drain(), self._wait_blobs, self._wait_earlier)
 
     def _wait_blobs(self) -> threading.Event:
         """Return what is set when the server has all blobs; asked for when it has the rows, or cannot be reached."""
@@ -257,6 +288,14 @@ class Delivery:
             self.blobs.hopeless(is_so=False)
             self._blob_uploader.nudge()
         return self.blobs.wait()
+
+    def _wait_earlier(self) -> threading.Event:
+        """Return what is set when the server has what earlier runs have left, or as soon as it is out of reach."""
+        if self._earlier is not None and self.state.online:
+            return self._earlier.wait()
+        over = threading.Event()
+        over.set()
+        return over
 
     def stop(self) -> None:
         """Have `run` return soon. Where it has not begun, as where no thread starts any more, nobody waits for it."""
@@ -269,6 +308,8 @@ class Delivery:
     def _release(self) -> None:
         self._uploader.close()
         self._blob_uploader.close()
+        if self._earlier is not None:
+            self._earlier.close()
 
     def wait_finished(self, timeout: float) -> None:
         """Wait, after `stop`, until what is under way is finished."""
@@ -294,6 +335,8 @@ class Delivery:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._blob_uploader.run)
+                if self._earlier is not None:
+                    tasks.start_soon(self._earlier.run, self._client)
                 await self._uploader.run()
                 tasks.cancel_scope.cancel()  # what is under way goes on another time, from the part that it was at
         finally:
@@ -341,19 +384,19 @@ class _LazyTransport:
         return self._real.stream(path, **options)
 
 
-class _RowsThenBlobs:
-    """Is over when the rows are, and then the blobs; these are asked for then: an answer for rows tells of hope."""
+class _OneByOne:
+    """Is over when the first is, and then the others; each is asked for then: an answer for rows tells of hope."""
 
-    def __init__(self, rows: threading.Event, blobs: Callable[[], threading.Event]) -> None:
-        self._rows = rows
-        self._blobs = functools.cache(blobs)
+    def __init__(self, first: threading.Event, *others: Callable[[], threading.Event]) -> None:
+        self._events: list[Callable[[], threading.Event]] = [lambda: first, *map(functools.cache, others)]
 
     def is_set(self) -> bool:
-        return self._rows.is_set() and self._blobs().is_set()
+        return all(event().is_set() for event in self._events)
 
     def wait(self, timeout: float | None = None) -> bool:
         started = SYSTEM_CLOCK.monotonic()
-        if not self._rows.wait(timeout):
-            return False
-        passed = SYSTEM_CLOCK.monotonic() - started
-        return self._blobs().wait(None if timeout is None else max(0.0, timeout - passed))
+        for event in self._events:
+            passed = SYSTEM_CLOCK.monotonic() - started
+            if not event().wait(None if timeout is None else max(0.0, timeout - passed)):
+                return False
+        return True

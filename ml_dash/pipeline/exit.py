@@ -199,7 +199,11 @@ class Exit:
                     "Sending the last rows to %s (%s to go). Ctrl-C leaves at once, and loses nothing: `ml-dash sync` "
                     "sends the rest.",
                     late[0].delivery.url,
-                    _to_go([wait.channel.counters() for wait in late]),
+                    _to_go(
+                        [wait.channel.counters() for wait in late],
+                        earlier=not all(wait.delivery.has_earlier for wait in late),
+                        own=not all(wait.delivery.has_all for wait in late),
+                    ),
                 )
             _watch(late, started)
         except KeyboardInterrupt:
@@ -243,11 +247,11 @@ class Exit:
                 f" ({channel.health.last_error})" if channel.health.last_error else "",
             )
         delivery = channel.delivery
-        if last and is_news and delivery is not None and (counters.pending > unsure or not delivery.has_all):
+        if last and is_news and delivery is not None and (counters.pending > unsure or not delivery.is_done):
             logger().warning(
                 "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
                 delivery.url,
-                _to_go([counters], unsure),
+                _to_go([counters], unsure, earlier=not delivery.has_earlier, own=not delivery.has_all),
                 shlex.quote(channel.directory),
             )
         if last or unsure or counters.dropped:
@@ -267,13 +271,22 @@ def _watch(late: Collection[_ServerWait], started: float) -> None:
                 show()
 
 
-def _to_go(counters: Collection[Counters], unsure: int = 0) -> str:
+def _to_go(
+    counters: Collection[Counters], unsure: int = 0, *, earlier: bool = False, own: bool = True
+) -> str:
+    """Return what is not at the server: `own` rows and files, and what `earlier` runs have left."""
     count = sum(each.pending for each in counters) - unsure
-    rows = _several(count, "row") if count > 0 else "the end of the run"
     files = sum(each.pending_files for each in counters)
-    size = sum(each.pending_blob_bytes for each in counters)
-    shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
-    return f"{rows}, and the contents of {_several(files, 'file')} ({shown})" if files else rows
+    parts = []
+    if own:
+        parts.append(_several(count, "row") if count > 0 else "the end of the run")
+    if files:
+        size = sum(each.pending_blob_bytes for each in counters)
+        shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
+        parts.append(f"the contents of {_several(files, 'file')} ({shown})")
+    if earlier:
+        parts.append("what earlier runs have logged")
+    return ", and ".join(parts) or "the end of the run"
 
 
 def _several(count: int, what: str) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import ServerUnavailableError
-from ml_dash.forks import guarded_imports, importing
+from ml_dash.forks import importing
 from ml_dash.journal.latest import latest_ns
 from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks
+from ml_dash.pipeline.senders import replay_to, writers_to
 from ml_dash.pipeline.solitude import Solitude
 from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Job, Worker
@@ -147,14 +148,11 @@ class Runtime:
     def _replay(self, destination: Destination) -> None:
         """Have sent what earlier runs have left for a server, once for each."""
         if destination not in self._replays:
-            with guarded_imports():
-                from ml_dash.upload.outbox import Replay
+            self._replays[destination] = replay_to(destination, self._born, lambda: self._channels, self)
 
-            self._replays[destination] = Replay(destination, self._own_writers, self.read, self.look_up)
-
-    def _own_writers(self) -> frozenset[str]:
-        # A copy first: this is asked on another thread, and channels may be forgotten meanwhile.
-        return frozenset(channel.writer_id for channel in tuple(self._born))
+    def senders_own(self, url: str) -> frozenset[str]:
+        """Return the writers of this process that send to a server what they write."""
+        return writers_to(tuple(self._born), url)
 
     def _prepare_uploads(self) -> None:
         if self._worker is not None:

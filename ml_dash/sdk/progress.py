@@ -33,6 +33,7 @@ def status_of(
         online=upload is not None and upload.online,
         offline_since=None if upload is None else iso(upload.offline_since_ns),
         last_error=disk_error or (None if upload is None else upload.last_error),
+        earlier_bytes=0 if channel is None or channel.delivery is None else channel.delivery.earlier_bytes,
     )
 
 
@@ -51,7 +52,7 @@ def flush_result(channel: Channel | None, status: ExperimentStatus) -> FlushResu
 def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
     """Say why something is pending."""
     if not status.pending:
-        return None
+        return _reason_earlier(channel)
     if channel is not None and channel.failing:
         return f"the disk refuses: {status.last_error}"
     # Dropped rows never become durable: waiting for them would never end.
@@ -65,6 +66,15 @@ def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
     if status.last_error is None:
         return f"on disk; {channel.delivery.url} has not answered yet"
     return f"on disk, and not sent since {status.offline_since}: {status.last_error}"
+
+
+def _reason_earlier(channel: Channel | None) -> str | None:
+    """Say what else than this run's rows is still to be sent."""
+    if channel is None or channel.delivery is None or channel.delivery.has_earlier:
+        return None
+    return (
+        f"all of this run has arrived; what earlier runs have logged is being sent to {channel.delivery.url}"
+    )
 
 
 def iso(time_ns: int | None) -> str | None:

@@ -102,8 +102,10 @@ class Manifest:
     def meant_for(self) -> dict[str, str | None]:
         """Return, for each writer, the URL of the server that its run was meant for; None for local mode.
 
-        A writer that began no run, as a forked child's, was meant for where all others were; where they differ, for
-        none. Where no writer says it, ``experiment.json`` does.
+        What was logged in local mode is meant for the server of the next run that has one: an experiment is one thing,
+        and whoever gives it a server later gives it all that was there before. A writer that began no run, as a forked
+        child's, was meant for where all others were; where they differ, for none. Where no writer says it,
+        ``experiment.json`` does.
         """
         return self._read().urls
 
@@ -154,7 +156,7 @@ class Manifest:
         index.refresh()
         runs = writer_runs(index)
         said = {writer: _url_of(own) for writer, own in runs.items() if own.rows}
-        began = {writer: url for writer, url in said.items() if url is not _NOT_SAID}
+        began = _with_later_servers({writer: url for writer, url in said.items() if url is not _NOT_SAID})
         common = set(began.values())
         # Where no start is left, as where the directory was moved away under the run, the side file says it.
         side = read_side_file(self.directory, self.disk).get("url") if not began else None
@@ -180,6 +182,15 @@ class Manifest:
             index.unreadable,
             torn,
         )
+
+
+def _with_later_servers(began: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return where each writer's rows go, by where its run was meant for: names of writers sort by birth."""
+    meant: dict[str, str | None] = {}
+    later: str | None = None
+    for writer in sorted(began, reverse=True):
+        later = meant[writer] = began[writer] or later
+    return meant
 
 
 def _begins(index: JournalIndex, catalogue: Catalogue, after: int) -> bool:

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.forks import guarded_imports
+from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.frame import parse_segment_name
+from ml_dash.journal.index import JournalIndex
 from ml_dash.log import logger
-from ml_dash.storage.blobs import is_used, markers
+from ml_dash.query.files import FILES, is_checksum, is_size
+from ml_dash.storage.blobs import Marker, Staging, add_marker, is_used, markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from ml_dash.client.bridge import RunBlocking
     from ml_dash.client.destination import Destination
+    from ml_dash.upload.sync import SyncReport
 
 _SIDE_FILES = (SIDE_FILE, PARAMETERS_FILE)
 _SENT = "files.sent-"
@@ -40,6 +44,28 @@ class Leftover(NamedTuple):
 
     directory: str
     writers: frozenset[str]
+
+
+def earlier(directory: str, url: str, own: Container[str]) -> Leftover | None:
+    """Return what earlier runs of an experiment have left of which a run begins that has this server.
+
+    That is what was meant for it, or for none; None where there is nothing. What cannot be read is told.
+    """
+    try:
+        left = unsent(directory, url) | {marker.writer for marker in markers(directory)}
+        if not left - _those_in(own, left):
+            return None
+        manifest = Manifest(directory)
+        meant = {writer for writer, target in manifest.meant_for().items() if target in (None, url)}
+        found = (left & meant & manifest.done_writers()) - _those_in(own, left)
+        return Leftover(directory, found) if found else None
+    except (OSError, MLDashError) as error:
+        _tell_unread(directory, error)
+        return None
+
+
+def _those_in(own: Container[str], writers: Iterable[str]) -> frozenset[str]:
+    return frozenset(writer for writer in writers if writer in own)
 
 
 def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozenset()) -> Iterator[Leftover]:
@@ -65,6 +91,46 @@ def leftovers(directories: Iterable[str], url: str, own: Container[str] = frozen
                     yield Leftover(directory, found)
         except (OSError, MLDashError) as error:
             _tell_unread(directory, error)
+
+
+def keep_marks(left: Leftover) -> None:
+    """Mark the blobs that belong to what is left: the rows may arrive before them, and this process end in between.
+
+    A run has marked its own. One of local mode has not: it was not to be sent then.
+    """
+    index = JournalIndex(os.path.join(left.directory, "journal"))
+    index.refresh()
+    staging = Staging(left.directory)
+    known = set(markers(left.directory))
+    for writer, blocks in index.blocks_by_writer(FILES):
+        rows = (row for block in blocks for row in block_rows(block)) if writer in left.writers else ()
+        for row in rows:
+            blob = Marker(str(row.get("checksum")), writer)
+            is_saved = (
+                row.get("event") == "save" and is_checksum(blob.checksum) and is_size(row.get("sizeBytes"))
+            )
+            if is_saved and blob not in known and staging.has(blob.checksum, row["sizeBytes"]):
+                add_marker(left.directory, *blob)
+
+
+def tell(report: SyncReport) -> None:
+    """Tell what of earlier runs was sent under another name, or is not taken."""
+    if report.formerly is not None:
+        logger().warning(
+            "%s was logged as %s, and is sent as %s, by the place that it has now.",
+            report.directory,
+            report.formerly,
+            report.prefix,
+        )
+    if report.left_behind is not None:
+        logger().warning(
+            "%s has rows of an earlier run, which %s does not take (%s). They stay there; `ml-dash sync %s` tries "
+            "again.",
+            report.directory,
+            report.url,
+            report.left_behind,
+            shlex.quote(report.directory),
+        )
 
 
 def _tell_unread(directory: str, reason: object) -> None:
@@ -141,7 +207,10 @@ def _put_back(aside: str, files: str) -> None:
 
 
 class Replay:
-    """Sends what lies below one root and was meant for one server, but for `own` writers; see `run`."""
+    """Sends what lies below one root and was meant for one server, but for `own` writers; see `run`.
+
+    Left out are directories of runs that are `open_now`: see `Earlier`.
+    """
 
     def __init__(
         self,
@@ -149,9 +218,11 @@ class Replay:
         own: Callable[[], Container[str]],
         run_blocking: RunBlocking,
         look_up: RunBlocking,
+        open_now: Callable[[], Container[str]] = frozenset,
     ) -> None:
         self._destination = destination
         self._own = own
+        self._open_now = open_now
         self._run_blocking = run_blocking
         self._look_up = look_up
         self.finished = threading.Event()
@@ -175,26 +246,12 @@ class Replay:
         url = str(self._destination.url)
         client = Client(AiohttpTransport(url, lambda: token_for(url), self._look_up))
         for left in await self._run_blocking(self._find):
+            await self._run_blocking(lambda: keep_marks(left))  # noqa: B023 - awaited
             report = await sync_experiment(
                 left.directory, client, self._run_blocking, only=left.writers.__contains__, patience=math.inf
             )
-            if report.formerly is not None:
-                logger().warning(
-                    "%s was logged as %s, and is sent as %s, by the place that it has now.",
-                    left.directory,
-                    report.formerly,
-                    report.prefix,
-                )
-            if report.left_behind is not None:
-                logger().warning(
-                    "%s has rows of an earlier run, which %s does not take (%s). They stay there; `ml-dash sync %s` "
-                    "tries again.",
-                    left.directory,
-                    url,
-                    report.left_behind,
-                    shlex.quote(left.directory),
-                )
-            elif not self._destination.keeps:
+            tell(report)
+            if report.left_behind is None and not self._destination.keeps:
                 with contextlib.suppress(OSError):  # it stays in the outbox, and the server ignores it
                     await self._run_blocking(
                         lambda: clear(self._destination.root, left.directory, left.writers)  # noqa: B023 - awaited
@@ -207,5 +264,7 @@ class Replay:
             return []  # there is no such directory any more
         for refused, reason in found.refused.items():
             _tell_unread(refused, reason)
-        directories = [each.directory for each in found.experiments]
+        # What is in the directories of runs that are open is sent with these.
+        open_now = self._open_now()
+        directories = [each.directory for each in found.experiments if each.directory not in open_now]
         return list(leftovers(directories, str(self._destination.url), self._own()))

@@ -85,10 +85,12 @@ async def sync_experiment(
     *,
     manifest: Manifest | None = None,
     only: Callable[[str], bool] = lambda _: True,
+    said: Callable[[], Mapping[str, Any]] = dict,
     recreate: bool = False,
     patience: float = 30.0,
     on_progress: Callable[[SyncProgress], None] = lambda _: None,
-    on_trouble: Callable[[str, float], None] = lambda _reason, _seconds: None,
+    on_rows: Callable[[], None] = lambda: None,
+    on_trouble: Callable[[Trouble, float], None] = lambda _trouble, _seconds: None,
     sleep: Callable[[float], Awaitable[None]] | None = None,
     clock: Clock = SYSTEM_CLOCK,
     disk: Disk | None = None,
@@ -101,10 +103,12 @@ async def sync_experiment(
         run_blocking: Reads files on another thread.
         manifest: The experiment's, where the caller has read it.
         only: Says which writers' frames and files are sent.
+        said: What is said of the experiment now, where a run of it is open: it wins over what is on the disk.
         recreate: Whether to bring back an experiment that was deleted at the server.
         patience: Seconds for which a server that fails is tried again. One that does not answer at all has failed since
             it was asked first.
         on_progress: Called after every request.
+        on_rows: Called when all rows have arrived, before the files.
         on_trouble: Called with what is wrong when a server fails that is tried again from then on, and for how many
             seconds that is.
         sleep: How to wait; None is `asyncio.sleep`.
@@ -131,11 +135,11 @@ async def sync_experiment(
     async def begins(known: Mapping[str, Any]) -> bool:
         return not (await run_blocking(lambda: manifest.began_behind(known))).isdisjoint(names)
 
-    sync = _Sync(target, manifest, names, on_progress)
+    sync = _Sync(target, manifest, names, on_progress, on_rows)
     sender = Sender(
         target,
         _say_nothing,
-        about=lambda: about,
+        about=lambda: {**about, **said()},
         settled=lambda writer: lambda: math.inf if writer in sync.done else None,
         told=told if told.experiment_id is not None else NOT_TOLD,
         recreate=recreate,
@@ -187,13 +191,14 @@ class _Sync(BlobObserver):
         manifest: Manifest,
         names: list[str],
         on_progress: Callable[[SyncProgress], None],
+        on_rows: Callable[[], None],
     ) -> None:
         # Writers that will write no more, as far as anybody has looked: their bytes that are no frames are lost frames.
         self.done: frozenset[str] = frozenset()
         self._target = target
         self._manifest = manifest
         self._names = names
-        self._on_progress = on_progress
+        self._on_progress, self._on_rows = on_progress, on_rows
         self._journal_bytes = 0
         self._looked = False
         self._asked_at: float | None = None  # when the server was asked that has answered nothing yet
@@ -204,7 +209,7 @@ class _Sync(BlobObserver):
         blobs: BlobSender,
         attempts: Attempts,
         sleep: Callable[[float], Awaitable[None]],
-        on_trouble: Callable[[str, float], None],
+        on_trouble: Callable[[Trouble, float], None],
     ) -> Trouble | None:
         """Send until nothing is left, or nothing helps; return what stood in the way."""
         arrived = 0
@@ -219,6 +224,7 @@ class _Sync(BlobObserver):
                 if await self._may_go_on(sender):
                     continue
                 await sender.save_cursors()
+                self._on_rows()
                 if sender.experiment is not None:
                     # now that the server has the rows that name them
                     await blobs.send(sender.experiment.id, ask=True)
@@ -236,7 +242,7 @@ class _Sync(BlobObserver):
                     return trouble
                 if trouble.kind != told:
                     told = trouble.kind
-                    on_trouble(trouble.reason, attempts.left)
+                    on_trouble(trouble, attempts.left)
                 await sleep(wait)
 
     async def _connect(self, sender: Sender, seconds: float) -> None:
@@ -259,15 +265,16 @@ class _Sync(BlobObserver):
         return attempts.failed(trouble.patience, trouble.retry_after, began=asked_at)
 
     async def _send_some(self, sender: Sender) -> bool:
-        """Send a batch of each writer; False where none has anything left.
+        """Send a batch; False where no writer has anything left.
 
-        One that the disk does not give holds up no other: its error is raised when these have nothing left.
+        Of the writer that was born first, so that a server, which numbers rows as they come, has them in the journal's
+        order. One that the disk does not give holds up no other: its error is raised when these have nothing left.
         """
         sent = False
         failed: OSError | None = None
         for name in self._names:
             try:
-                sent |= await sender.send(name)
+                sent = await sender.send(name)
             except OSError as error:
                 if isinstance(error, MLDashError):
                     raise
@@ -277,6 +284,8 @@ class _Sync(BlobObserver):
             self._journal_bytes = sum(ledger.total_bytes for ledger in ledgers)
             total = max(pending, self._journal_bytes)
             self._on_progress(SyncProgress(self._target.directory, total - pending, total))
+            if sent:
+                break
         if failed is not None and not sent:
             raise failed
         return sent

@@ -79,6 +79,14 @@ class UploadState:
         return found if isinstance(found, int) else 0
 
 
+class HeldUpError(MLDashError):
+    """What has to be sent first meets this trouble."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.reason)
+        self.trouble = trouble
+
+
 @dataclass(eq=False, slots=True)
 class _Wait:
     """Somebody who waits for a writer's frame, or with `seq` None for everything, to be acknowledged.
@@ -100,6 +108,8 @@ class Uploader(Task):
         token: Gives the token that the client sends, to see when there is another one.
         about: Gives the readme, the tags and so on, for the server.
         settled: What is known of each writer; see `JournalFeed`.
+        may_send: Says whether rows may be sent yet: what was logged before them comes first, see `Earlier`. It raises
+            `HeldUpError` where that meets trouble.
         introduced: Called each time when the experiment was introduced at the server, before anything is sent.
         poll: Seconds after which the journal is looked at where nobody has nudged.
 
@@ -117,6 +127,7 @@ class Uploader(Task):
         token: Callable[[], Token | None] = lambda: None,
         about: Callable[[], Mapping[str, Any]] = dict,
         settled: Settled = lambda _: None,
+        may_send: Callable[[], bool] = lambda: True,
         introduced: Callable[[], object] = lambda: None,
         poll: float = _POLL_SECONDS,
     ) -> None:
@@ -124,6 +135,7 @@ class Uploader(Task):
         self.first_contact = threading.Event()
         self._writers = writers
         self._token = token
+        self._may_send = may_send
         self._introduced = introduced
         self._poll = poll
         self._clock = target.clock
@@ -249,17 +261,11 @@ class Uploader(Task):
         await self._save(force=True)
 
     async def _step(self) -> None:
-        self._tried = self._token()  # before it is used: one that comes meanwhile is another one
-        asked = self._wanted  # before it is made: one that is asked for meanwhile is another one
-        if self._told < asked or not self._sender.connected:
-            await self._sender.connect()
-            self._told = asked
-            self._connected_at = self._clock.monotonic()
-            self._introduced()
-            # After an outage, only stored frames are a success: a server with a full disk is introduced to without an
-            # error, and would be asked again and again without a back-off.
-            if self._offline_since is None:
-                self._is_online()
+        await self._connect()
+        if not self._may_send():
+            self._is_online()
+            await self._rest()
+            return
         # taken before anything is read: who comes later may wait for frames that this round does not see
         waiting = tuple(self._waits)
         sent = False
@@ -282,11 +288,29 @@ class Uploader(Task):
             self._release(drained=waiting)
             if self._clock.monotonic() - self._connected_at >= _LOOK_SECONDS:
                 self._sender.disconnect()  # is it still there, and has it still what it had?
-            self._idle = True
-            try:
-                await self._news.sleep(self._poll)
-            finally:
-                self._idle = False
+            await self._rest()
+
+    async def _connect(self) -> None:
+        """Introduce the experiment, unless the server knows all that is said of it, and nobody doubts that."""
+        self._tried = self._token()  # before it is used: one that comes meanwhile is another one
+        asked = self._wanted  # before it is made: one that is asked for meanwhile is another one
+        if self._told >= asked and self._sender.connected:
+            return
+        await self._sender.connect()
+        self._told = asked
+        self._connected_at = self._clock.monotonic()
+        self._introduced()
+        # After an outage, only stored frames are a success: a server with a full disk is introduced to without an
+        # error, and would be asked again and again without a back-off.
+        if self._offline_since is None:
+            self._is_online()
+
+    async def _rest(self) -> None:
+        self._idle = True
+        try:
+            await self._news.sleep(self._poll)
+        finally:
+            self._idle = False
 
     async def _save(self, *, force: bool = False) -> None:
         now = self._clock.monotonic()
@@ -311,7 +335,11 @@ class Uploader(Task):
         )
 
     async def _failed(self, error: Exception) -> None:
-        trouble = self._target.trouble(error, connected=self._sender.connected)
+        trouble = (
+            error.trouble
+            if isinstance(error, HeldUpError)
+            else self._target.trouble(error, connected=self._sender.connected)
+        )
         self._sender.disconnect()
         if trouble.patience == "never" and self._begins:
             # Rows of the run before, on their way when this one began: it is introduced now.

@@ -30,6 +30,10 @@ class HereAndNow:
 
     look_up = read
 
+    def senders_own(self, url: str, /) -> frozenset[str]:
+        """See `Threads`."""
+        return frozenset({"w1"})
+
 
 @pytest.fixture
 def delivery(tmp_path: Path) -> Delivery:
@@ -111,7 +115,7 @@ def test_the_bytes_are_waited_for_when_the_rows_have_arrived() -> None:
         asked.append(1)
         return blobs
 
-    wait = delivery_module._RowsThenBlobs(rows, ask)
+    wait = delivery_module._OneByOne(rows, ask)
     assert not wait.is_set()
     assert not wait.wait(0.001)
     assert asked == []

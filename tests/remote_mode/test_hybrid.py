@@ -168,19 +168,6 @@ def test_a_run_that_is_reopened_goes_on_at_the_server(exp: Experiment, seen: See
     seen.equals(tmp_path / "dash")
 
 
-def test_a_run_that_was_local_stays_so_when_a_later_one_of_its_name_is_sent(
-    exp: Experiment, seen: Seen, tmp_path: Path
-) -> None:
-    with Experiment(PREFIX, dash_root=tmp_path / "dash").run as local:
-        local.metrics("train").log(step=0)
-    with exp.run:
-        exp.metrics("train").log(step=1)
-    law(exp)
-    law(local)
-    assert seen.values("step") == [1]
-    assert Journal(tmp_path / "dash").values("step") == [0, 1]
-
-
 def test_objects_of_one_prefix_share_what_they_send(
     server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:

@@ -90,6 +90,16 @@ def test_a_writer_that_began_no_run_goes_where_all_others_go(tmp_path: Path) -> 
     assert Manifest(str(tmp_path)).meant_for()[LATER_WRITER] is None
 
 
+def test_a_local_run_goes_where_the_next_one_goes_that_has_a_server(tmp_path: Path) -> None:
+    """One behind the last of them stays here."""
+    writers = [f"0123456789abcd{number:02x}-1-00000000" for number in range(6)]
+    urls = [None, None, URL, None, OTHER, None]
+    for at, (writer, url) in enumerate(zip(writers, urls, strict=True)):
+        begin(tmp_path, writer, url, 10 * at, ends=True)
+    meant = Manifest(str(tmp_path)).meant_for()
+    assert [meant[writer] for writer in writers] == [URL, URL, URL, OTHER, OTHER, None]
+
+
 def test_what_is_no_experiment_says_nothing(tmp_path: Path) -> None:
     manifest = Manifest(str(tmp_path / "nothing"))
     assert not manifest.describe()

@@ -13,6 +13,7 @@ from ml_dash.cli.progress import Bar
 from ml_dash.cli.select import DEFAULT_ROOT, full_prefix, strange_hint
 from ml_dash.cli.text import complain, count_text
 from ml_dash.client.destination import OUTBOX, server_url
+from ml_dash.client.retry import Trouble
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
 from ml_dash.journal.foreign_disk import ForeignDisk
@@ -235,8 +236,8 @@ async def _send(
     async with open_clients(named=named is not None) as client_of:
         with Bar() as bar:
 
-            def tell(trouble: str, seconds: float) -> None:
-                bar.say(f"{trouble}; trying again for {seconds:.0f} s", wrong=True)
+            def tell(trouble: Trouble, seconds: float) -> None:
+                bar.say(f"{trouble.reason}; trying again for {seconds:.0f} s", wrong=True)
 
             for number, journal in enumerate(journals, 1):
                 if journal.url in away:

@@ -250,7 +250,7 @@ def test_two_copies_of_a_journal_are_one_experiment(server: EmbeddedServer) -> N
 def test_rows_go_only_where_their_own_run_was_meant_to(
     server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One prefix and root, and three runs: a local one, one for this server and one for another."""
+    """One prefix and root, and three runs: a local one, which goes with the next, and one for each of two servers."""
     with EmbeddedServer(data=tmp_path / "other", admin_token=server.admin_token) as other:
         server.start()
         TokenStore().put(other.url, Token(other.admin_token))
@@ -263,9 +263,22 @@ def test_rows_go_only_where_their_own_run_was_meant_to(
         assert invoke("sync").code == 0
 
         assert steps_at(server, "alice/p/exp") == [2]
-        assert steps_at(other, "alice/p/exp") == [1]
+        assert steps_at(other, "alice/p/exp") == [0, 1]
         assert invoke("sync", "--to", server.url).code == 0
         assert sorted(steps_at(server, "alice/p/exp")) == [0, 1, 2]
+
+
+def test_rows_arrive_in_the_order_of_the_runs(server: EmbeddedServer) -> None:
+    """Though each run has more than is sent at once: a server numbers rows as they come."""
+    server.start()
+    for first in (0, 9):
+        with Experiment("alice/p/exp", echo=False).run as exp:
+            for step in range(first, first + 9):
+                exp.metrics("train").log(step=step)
+                exp.metrics("large").log(text="x" * 1_000_000)
+                exp.flush()
+    assert invoke("sync", "--to", server.url).code == 0
+    assert steps_at(server, "alice/p/exp") == list(range(18))
 
 
 def test_a_forked_childs_rows_go_where_those_of_its_parent_go(server: EmbeddedServer) -> None:

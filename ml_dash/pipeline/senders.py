@@ -1,0 +1,61 @@
+"""Which writers and directories of this process are sent by the very runs that write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_dash.forks import guarded_imports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from ml_dash.client.destination import Destination
+    from ml_dash.pipeline.channel import Channel
+    from ml_dash.pipeline.delivery import Threads
+    from ml_dash.upload.outbox import Replay
+
+
+def writers_of(channels: Iterable[Channel]) -> frozenset[str]:
+    """Return the writers of channels, those of local mode too."""
+    return frozenset(channel.writer_id for channel in channels)
+
+
+def writers_to(channels: Iterable[Channel], url: str) -> frozenset[str]:
+    """Return the writers of those channels that send to a server what they write."""
+    return writers_of(
+        channel for channel in channels if (delivery := channel.delivery) is not None and delivery.url == url
+    )
+
+
+def directories_to(keys: Iterable[tuple[str, str | None]], destination: Destination) -> frozenset[str]:
+    """Return the directories, of channels' keys, of which a run sends what earlier runs have left, see `Earlier`."""
+    if not destination.keeps:
+        return frozenset()
+    return frozenset(directory for directory, url in keys if url == destination.url)
+
+
+def replay_to(
+    destination: Destination,
+    born: Iterable[Channel],
+    open_now: Callable[[], Collection[tuple[str, str | None]]],
+    threads: Threads,
+) -> Replay:
+    """Return what sends what earlier runs have left below a root, but in directories of runs that are open.
+
+    Args:
+        destination: The root and the server.
+        born: This process's channels.
+        open_now: Gives the keys of those that are open.
+        threads: For files and names.
+    """
+    with guarded_imports():
+        from ml_dash.upload.outbox import Replay
+
+    # Copies first: these are asked on another thread, and channels may be forgotten meanwhile.
+    return Replay(
+        destination,
+        lambda: writers_of(tuple(born)),
+        threads.read,
+        threads.look_up,
+        lambda: directories_to(tuple(open_now()), destination),
+    )
