@@ -5,10 +5,11 @@ Everything from outside that becomes part of a path passes through here once. Re
 is not valid Unicode (lone surrogates), segments over 255 bytes and prefixes over 1 024 bytes in UTF-8, and,
 from the third segment on, the names of the files that an experiment keeps in its own directory.
 
-Not refused are characters and names that only Windows cannot store (`: * ? " < > |`, `CON`, a trailing dot or
-space): there, creating the directory fails with the system's own error. Two prefixes that differ only in
-case, or in how an accent is composed, are two experiments to ML-Dash; a file system that folds them (macOS
-and Windows by default) puts both into one directory.
+Characters and names that only Windows cannot store (`: * ? " < > |`, `CON`, a trailing dot or space) name an
+experiment as any other: one that was logged elsewhere is read at its server. Such a name is refused where it should
+become a directory there. Two prefixes that differ only in case, or in how an accent is composed, are two experiments; a
+file system that folds them (macOS and Windows by default) would put both into one directory, and the second is refused
+when it starts, see `ml_dash.storage.folding`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
+from ml_dash.paths import windows_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MAX_SEGMENT_BYTES = 255
 MAX_PREFIX_BYTES = 1024
@@ -85,9 +87,25 @@ class Identity:
         return "/".join(self.segments)
 
     def directory(self, root: str) -> str:
-        """Return the experiment's directory, which is always below `root`."""
+        """Return the experiment's directory, which is always below `root`.
+
+        Raises:
+            InvalidPrefixError: This system has no directory of such a name.
+        """
+        if os.name == "nt":
+            check_windows(self.segments)
         # os.path.join would start anew at a segment such as "C:" on Windows, and so leave the root.
         return os.path.join(root, "") + os.sep.join(self.segments)
+
+
+def check_windows(segments: Sequence[str]) -> None:
+    """Raise `InvalidPrefixError` where Windows cannot store an experiment of such a name."""
+    for segment in segments:
+        if fault := windows_fault(segment):
+            problem, remedy = fault
+            raise InvalidPrefixError(
+                f"prefix {_shown('/'.join(segments))!r}: segment {_shown(segment)!r} {problem}; {remedy}"
+            )
 
 
 def parse_prefix(

@@ -12,6 +12,41 @@ from ml_dash.errors import InvalidArgumentError
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
+NOT_ON_WINDOWS = frozenset('<>:"|?*')
+"""Characters that no name has there. A colon does worse: what follows it is a stream of the file before it."""
+_DEVICES = frozenset(
+    {
+        *("CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"),
+        *(f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"),
+    }
+)
+"""Names by which Windows opens a device, in any directory, whatever their extension."""
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows opens a device by this name."""
+    return name.partition(".")[0].rstrip(" ").upper() in _DEVICES
+
+
+def windows_fault(name: str) -> tuple[str, str] | None:
+    """Return what keeps Windows from storing something under this name, and what to do; None where it can.
+
+    Example:
+        >>> windows_fault("con.txt")
+        ('is the name of a device on Windows', "put something before it, as in 'run-con'")
+    """
+    if refused := sorted(NOT_ON_WINDOWS.intersection(name)):
+        return f"contains {refused[0]!r}, which no name has on Windows", "replace it, for example by '-'"
+    if name.endswith((".", " ")):
+        return (
+            "ends with a dot or a space, which Windows drops, so that two names become one",
+            "end it with another character",
+        )
+    if is_device(name):
+        return "is the name of a device on Windows", "put something before it, as in 'run-con'"
+    return None
+
+
 def local_path(given: Any, name: str, example: str = "./data") -> str:
     """Return a path as text, with ``~`` and ``~user`` replaced by the home directory, as a shell does it.
 

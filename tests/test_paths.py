@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from ml_dash import Experiment
-from ml_dash.errors import InvalidArgumentError
-from ml_dash.paths import absolute_path, local_path
+from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
+from ml_dash.identity import check_windows
+from ml_dash.paths import absolute_path, local_path, windows_fault
 from ml_dash.server.settings import ServerSettings
 from ml_dash.tokens.directory import config_directory
 from tests.support.shell import invoke, succeed
@@ -153,3 +155,29 @@ def test_no_command_takes_an_address_for_a_path(home: Path, arguments: tuple[str
     assert (done.code, done.out) == (2, "")
     assert "is an address" in done.err
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("a:b", "contains ':'"), ("what?", "contains '?'"), ("a*", "contains '*'"), ('say "x"', "contains '\"'"),
+        ("<a>", "contains '<'"), ("a|b", "contains '|'"), ("end.", "ends with a dot"), ("end ", "ends with a dot"),
+        ("CON", "a device"), ("nul", "a device"), ("Aux.txt", "a device"), ("com1.tar.gz", "a device"),
+        ("LPT³", "a device"), ("con .x", "a device"), ("CONOUT$", "a device"),
+    ],
+)  # fmt: skip
+def test_what_windows_cannot_store_is_known_everywhere(name: str, problem: str) -> None:
+    """With what to do: a disk there takes some of these, and stores something else."""
+    fault = windows_fault(name)
+    assert fault is not None
+    assert problem in fault[0]
+    with pytest.raises(InvalidPrefixError, match=re.escape(f"segment {name!r} {fault[0]}; {fault[1]}")):
+        check_windows(["a", "b", name])
+
+
+@pytest.mark.parametrize(
+    "name", ["run-1", "CONTRACT", "com10", "a.b", "Straße", "com", ".hidden", "lpt0", "a nul"]
+)
+def test_all_other_names_are_windows_names_too(name: str) -> None:
+    assert windows_fault(name) is None
+    check_windows(["a", "b", name])

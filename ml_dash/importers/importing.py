@@ -12,6 +12,7 @@ from ml_dash.identity import current_user, parse_prefix
 from ml_dash.importers.report import RunReport
 from ml_dash.importers.target import Target
 from ml_dash.journal.disk import REAL_DISK
+from ml_dash.sdk.directory import check_folding
 from ml_dash.storage.side_file import strange_side_file
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _refusing(report: RunReport, run: SourceRun, root: str, name: str | None) ->
     try:
         identity = _identity(run, name)
         _check_place(identity.directory(root), run.place)
+        check_folding(identity, root)
     except MLDashError as error:
         report.refused = str(error)
         return None

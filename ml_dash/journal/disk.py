@@ -8,7 +8,13 @@ import os
 import shutil
 import stat
 from io import FileIO
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +22,8 @@ if TYPE_CHECKING:
 _BINARY = getattr(os, "O_BINARY", 0)
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 """What file systems answer that have no fsync of a directory."""
+_NO_FULL_SYNC = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY})
+"""What file systems of macOS answer that have no F_FULLFSYNC, as those of a network."""
 _PIECE_BYTES = 1 << 20
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
@@ -158,6 +166,24 @@ class Disk(Protocol):
         """
 
 
+def sync_file(fd: int) -> None:
+    """Return when what was written to an open file would survive a power cut; OSError where that is not known.
+
+    On macOS, fsync returns when the drive has it, in a cache that forgets: only F_FULLFSYNC waits for the medium. Other
+    systems have no such call, and a fsync that does that by itself.
+    """
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(fd, full)
+        except OSError as error:
+            if error.errno not in _NO_FULL_SYNC:
+                raise  # the medium's error: an fsync behind it would prove nothing
+        else:
+            return
+    os.fsync(fd)
+
+
 class RealDisk:
     """The machine's file systems."""
 
@@ -253,7 +279,7 @@ class RealDisk:
             _write_anew(path)
         else:
             with open(path, "r+b", buffering=0) as file:  # Windows syncs only what is open for writing
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
         directory = os.path.dirname(path)
         while directory.startswith(root) and directory != os.path.dirname(root):
             _sync_directory(directory)
@@ -286,7 +312,7 @@ class _RealSegmentFile:
 
     def sync(self) -> None:
         """See `SegmentFile.sync`. A file that was deleted or moved away under us is not durable: an error."""
-        os.fsync(self._fd)
+        sync_file(self._fd)
         if not self._is_in_place():
             raise FileNotFoundError(
                 errno.ENOENT, "the file was deleted or moved while it was written", self._path
@@ -337,7 +363,7 @@ def _write_anew(path: str) -> None:
     try:
         with open(path, "rb", buffering=0) as source, open(temporary, "xb", buffering=0) as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
-            os.fsync(copy.fileno())
+            sync_file(copy.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -352,7 +378,7 @@ def _sync_directory(directory: str) -> None:
     try:
         fd = os.open(directory, os.O_RDONLY)
         try:
-            os.fsync(fd)
+            sync_file(fd)
         finally:
             os.close(fd)
     except OSError as error:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ml_dash.client.destination import make_outbox
 from ml_dash.errors import JournalWriteError
 from ml_dash.journal.disk import REAL_DISK
+from ml_dash.storage.folding import taken_name
 from ml_dash.storage.side_file import strange_side_file
 
+if TYPE_CHECKING:
+    from ml_dash.identity import Identity
 
-def prepare_directory(prefix: str, directory: str, *, keeps: bool) -> None:
+
+def prepare_directory(identity: Identity, root: str, *, keeps: bool) -> None:
     """Make the directory of an experiment that `keeps` its journal, or of one in the outbox.
 
     Raises:
-        JournalWriteError: it cannot be made or written, or what lies there is not ours and would be replaced.
+        JournalWriteError: it cannot be made or written, or what lies there is not ours and would be replaced, or is
+            another experiment's, of a name that this disk takes for the same.
     """
+    prefix, directory = identity.prefix, identity.directory(root)
     journal = os.path.join(directory, "journal")
     try:
         strange = strange_side_file(directory, REAL_DISK)
+        check_folding(identity, root)
         if not keeps:
             make_outbox()
         if strange is None:
             os.makedirs(journal, exist_ok=True)
+            check_folding(
+                identity, root
+            )  # once more: another process may have made it meanwhile, under its own name
         # Asked for as well: of a directory that is there already, `makedirs` does not say that it is read-only.
         refused = None if strange or os.access(journal, os.W_OK | os.X_OK) else "permission denied"
+    except JournalWriteError:
+        raise
     except OSError as error:
         strange, refused = None, error.strerror or str(error)
     if strange is not None:
@@ -37,4 +50,14 @@ def prepare_directory(prefix: str, directory: str, *, keeps: bool) -> None:
         raise JournalWriteError(
             f"cannot write the journal of {prefix!r} in {journal!r}: {refused}. "
             "Pass another dash_root=, or make that directory writable"
+        )
+
+
+def check_folding(identity: Identity, root: str) -> None:
+    """Raise `JournalWriteError` where the disk would put an experiment into another one's directory."""
+    taken = taken_name(root, identity.segments)
+    if taken is not None:
+        raise JournalWriteError(
+            f"{identity.prefix!r} would lie in the directory of {'/'.join(taken)!r}: the disk of {root!r} takes these "
+            "names for the same. Write the prefix as it is there, or choose another one"
         )

@@ -90,7 +90,7 @@ class Run:
                     f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
                     "before the script ends"
                 )
-            prepare_directory(session.prefix, session.directory, keeps=session.destination.keeps)
+            prepare_directory(session.identity, session.destination.root, keeps=session.destination.keeps)
             channel = session.open_channel(self)
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
             start = {

@@ -20,7 +20,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
-from ml_dash.journal.disk import NOT_THERE
+from ml_dash.journal.disk import NOT_THERE, sync_file
 from ml_dash.storage.atomic import creating, replacing
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def writing(path: str) -> Iterator[BinaryIO]:
             yield out
             out.flush()
             # on disk before it has the name: a crash must not leave an empty file in an older one's place
-            os.fsync(out.fileno())
+            sync_file(out.fileno())
         _keep_rights(place.path, temporary)
 
 

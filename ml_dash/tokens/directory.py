@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_dash.file_locks import try_lock
+from ml_dash.journal.disk import sync_file
 from ml_dash.log import logger
 from ml_dash.paths import absolute_path
 from ml_dash.storage.atomic import replacing
@@ -73,7 +74,7 @@ def replace_private(path: str, content: bytes) -> None:
         with open(os.open(beside, flags, 0o600), "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
 
 
 def set_aside(path: str) -> str:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.journal import disk
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.journal.verify import verify
+from tests.support.project import PROJECT
 from tests.support.scripts import python
 
 needs_directory_fsync = pytest.mark.skipif(os.name == "nt", reason="Windows has no fsync of a directory")
@@ -143,6 +145,69 @@ class Fsyncs:
     def of(self, *paths: Path) -> list[int]:
         """How often each of these was synced."""
         return [self.seen.count(path.stat().st_ino) for path in paths]
+
+
+class MacOS:
+    """The part of macOS's `fcntl` that empties the drive's cache; it fails where a test says so."""
+
+    F_FULLFSYNC = 51
+
+    def __init__(self, error: OSError | None = None) -> None:
+        self.synced: list[int] = []
+        self._error = error
+
+    def fcntl(self, fd: int, command: int) -> int:
+        assert command == self.F_FULLFSYNC
+        if self._error is not None:
+            raise self._error
+        self.synced.append(os.fstat(fd).st_ino)
+        return 0
+
+
+@needs_directory_fsync
+def test_on_macos_the_drives_cache_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the file and of the directories that have its name: fsync leaves them in a cache that a power cut takes."""
+    system, fsyncs = MacOS(), Fsyncs(monkeypatch)
+    monkeypatch.setattr(disk, "fcntl", system)
+    path = tmp_path / "project" / "a"
+    file = REAL_DISK.create(str(path))
+    file.sync()
+    file.close()
+    REAL_DISK.replace(str(tmp_path / "b"), b"x")
+    REAL_DISK.secure(str(path), str(tmp_path))
+    inodes = [each.stat().st_ino for each in (path, path.parent, tmp_path, tmp_path / "b")]
+    assert set(inodes) <= set(system.synced)
+    assert fsyncs.seen == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EINVAL, errno.ENOTTY])
+def test_a_file_system_of_macos_that_cannot_do_that_is_synced_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fsyncs = Fsyncs(monkeypatch)
+    monkeypatch.setattr(disk, "fcntl", MacOS(OSError(number, "no")))
+    REAL_DISK.replace(str(tmp_path / "b"), b"x")
+    assert fsyncs.of(tmp_path / "b") == [1]
+
+
+def test_a_medium_that_fails_is_not_asked_in_a_milder_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fsync behind that would succeed, and prove nothing."""
+    fsyncs = Fsyncs(monkeypatch)
+    monkeypatch.setattr(disk, "fcntl", MacOS(OSError(errno.EIO, "the medium is broken")))
+    with pytest.raises(OSError, match="the medium is broken"):
+        REAL_DISK.replace(str(tmp_path / "b"), b"x")
+    assert fsyncs.seen == []
+
+
+def test_everything_is_synced_in_this_one_way() -> None:
+    """A call of `os.fsync` elsewhere would promise on macOS what it does not keep."""
+    calls = {
+        str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8").count("os.fsync(")
+        for path in (PROJECT / "ml_dash").rglob("*.py")
+    }
+    assert {path: count for path, count in calls.items() if count} == {"ml_dash/journal/disk.py": 1}
 
 
 @needs_directory_fsync

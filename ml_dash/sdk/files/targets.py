@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
-from ml_dash.paths import local_path
+from ml_dash.paths import NOT_ON_WINDOWS, is_device, local_path
 from ml_dash.query.patterns import is_pattern
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 _MAX_BYTES = 255
 _LISTED = 5
 _NEVER = frozenset("/\\\0")
-_NOT_ON_WINDOWS = frozenset(':*?"<>|')
-# Windows opens a device for these names, whatever their extension.
-_DEVICES = frozenset(
-    {"CON", "PRN", "AUX", "NUL", *(f"COM{n}" for n in range(1, 10)), *(f"LPT{n}" for n in range(1, 10))}
-)
 
 
 def safe_name(filename: str) -> str:
@@ -32,12 +27,12 @@ def safe_name(filename: str) -> str:
         'passwd'
     """
     name = filename.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    refused = _NEVER | (_NOT_ON_WINDOWS if os.name == "nt" else frozenset())
+    refused = _NEVER | (NOT_ON_WINDOWS if os.name == "nt" else frozenset())
     name = "".join("_" if c in refused or unicodedata.category(c) in {"Cc", "Cs"} else c for c in name)
     if os.name == "nt":
         # Windows drops these at a name's end, and two files would become one.
         name = name.rstrip(". ")
-        name = f"_{name}" if name.partition(".")[0].upper() in _DEVICES else name
+        name = f"_{name}" if is_device(name) else name
     if name in {"", ".", ".."}:
         return "file"
     return _cut(name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.journal.disk import sync_file
 from ml_dash.paths import absolute_path
 from ml_dash.server.blobs.listing import Entry, walk
 from ml_dash.server.blobs.names import is_own, is_removable
@@ -360,7 +361,7 @@ def _fsync(path: str) -> None:
             return
         raise
     try:
-        os.fsync(handle)
+        sync_file(handle)
     finally:
         os.close(handle)
 

@@ -50,6 +50,9 @@ _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     # NORMAL would sync only at checkpoints: a power cut would take commits that were acknowledged
     "PRAGMA synchronous=FULL",
+    # on macOS fsync leaves it in the drive's cache; elsewhere these do nothing
+    "PRAGMA fullfsync=ON",
+    "PRAGMA checkpoint_fullfsync=ON",
     # off by default in SQLite, for each connection
     "PRAGMA foreign_keys=ON",
     # negative is KiB: 16 MiB for each connection, of which there are up to `_THREADS` + 2 and some more under load
