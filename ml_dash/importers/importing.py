@@ -93,8 +93,10 @@ def _import_run(run: SourceRun, target: Target, report: RunReport) -> None:
         target.begin(described)
         for part in run.parts(report):
             if left_out := target.left_out[part.name]:
-                path = os.path.join(run.place, *part.name.split("/"))
-                report.note(path, f"{left_out:,} items were left out before, as was told")
+                report.note(
+                    report.path_of(part.name),
+                    f"{left_out:,} lines or values were left out before, as was told",
+                )
             for item in part.items(target, target.positions.get(part.name), report):
                 target.put(part.name, item)
         target.end(described.status)

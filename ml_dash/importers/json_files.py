@@ -1,19 +1,15 @@
-"""Files of JSON: one object, or one a line, which are read from any place on, in memory that does not grow with them.
-
-A position is the number of bytes that were read and their checksum: a file that only grew goes on there, and one that
-was written anew is noticed, whatever its length.
-"""
+"""Files of JSON: one object, or one a line, read from any place on, in memory that does not grow with them."""
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.importers.growing_file import PIECE, GrowingFile
 from ml_dash.journal.objects import is_shallow
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
 
     from ml_dash.importers.source import Position
@@ -22,11 +18,6 @@ if TYPE_CHECKING:
 LINE_BYTES_MAX = 8 << 20
 """A longer line is left out, and named: it is no row of numbers, and must not fill the memory."""
 _DOCUMENT_BYTES_MAX = 64 << 20
-_PIECE = 1 << 20
-
-
-class RewrittenError(Exception):
-    """What was read of a file is not at its beginning any more."""
 
 
 class Line(NamedTuple):
@@ -48,17 +39,14 @@ def read_lines(path: str, opener: Callable[[str], io.FileIO], known: Position | 
         RewrittenError: The file does not begin with what was read of it.
         OSError: It cannot be read.
     """
-    known = known or {"bytes": 0, "crc": 0, "lines": 0}
-    with io.BufferedReader(opener(path), _PIECE) as file:
-        _check_beginning(file, known)
-        offset, crc, number = known["bytes"], known["crc"], known["lines"]
+    number = known["lines"] if known else 0
+    with GrowingFile(path, opener, known) as file:
         while raw := file.readline(LINE_BYTES_MAX + 1):
             number += 1
-            size, crc, is_long = len(raw), zlib.crc32(raw, crc), len(raw) > LINE_BYTES_MAX
-            while is_long and not raw.endswith(b"\n") and (raw := file.readline(_PIECE)):
-                size, crc = size + len(raw), zlib.crc32(raw, crc)
-            offset += size
-            position = {"bytes": offset, "crc": crc, "lines": number}
+            is_long, end = len(raw) > LINE_BYTES_MAX, raw
+            while is_long and not end.endswith(b"\n") and (end := file.readline(PIECE)):
+                pass
+            position = {**file.position, "lines": number}
             if is_long:
                 yield Line(number, None, f"the line is longer than {LINE_BYTES_MAX:,} bytes", position)
             elif not raw.isspace():
@@ -67,17 +55,6 @@ def read_lines(path: str, opener: Callable[[str], io.FileIO], known: Position | 
                     yield Line(number, None, "the last line is cut off, or still being written", None)
                     return
                 yield Line(number, value, fault, position)
-
-
-def _check_beginning(file: BinaryIO, known: Position) -> None:
-    left, crc = known["bytes"], 0
-    while left:
-        piece = file.read(min(left, _PIECE))
-        if not piece:
-            raise RewrittenError
-        left, crc = left - len(piece), zlib.crc32(piece, crc)
-    if crc != known["crc"]:
-        raise RewrittenError
 
 
 def _parsed(raw: bytes) -> tuple[dict[str, Any] | None, str]:

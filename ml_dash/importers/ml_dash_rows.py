@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError, InvalidParameterError
-from ml_dash.importers.json_files import RewrittenError, read_document, read_lines
-from ml_dash.importers.source import Item, Position, Row
+from ml_dash.importers.growing_file import RewrittenError
+from ml_dash.importers.json_files import read_document, read_lines
+from ml_dash.importers.source import Item, NotUnderstoodError, Position, Row
 from ml_dash.importers.times import from_iso, from_seconds
 from ml_dash.query.logs import level_name
 from ml_dash.series import Kind, Series
@@ -29,10 +30,6 @@ class Read(NamedTuple):
     row: Row
     written_ns: int | None
     left_out: list[str]
-
-
-class NotUnderstoodError(Exception):
-    """A line is no row, for this reason."""
 
 
 Reading = Callable[[dict[str, Any]], Read]
@@ -84,7 +81,7 @@ class Lines:
             except NotUnderstoodError as error:
                 report.note(self._path, str(error), where)
                 if line.position is not None:
-                    yield Item((), line.position)
+                    yield Item((), line.position, left_out=1)
                 continue
             for reason in read.left_out:
                 report.note(self._path, reason, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 _KINDS_MOST = 200
@@ -46,6 +47,10 @@ class RunReport:
     problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
     refused: str | None = None
     left_out: int = 0
+
+    def path_of(self, part: str) -> str:
+        """Return where a part lies: below the run's directory, or where that is a file, it is the file."""
+        return os.path.join(self.place, *part.split("/")) if os.path.isdir(self.place) else self.place
 
     def note(self, path: str, reason: str, where: str = "") -> None:
         """Note what was not brought in; `where` in the file tells the first of its kind."""

@@ -18,6 +18,10 @@ Position = dict[str, Any]
 """How far a part was read, in the format's own words, as plain data. It is stored in the journal."""
 
 
+class NotUnderstoodError(Exception):
+    """A piece of a source is no row, for this reason."""
+
+
 class Row(NamedTuple):
     """A row of a series, at its time in nanoseconds since the epoch."""
 
@@ -38,6 +42,7 @@ class Item(NamedTuple):
     position: Position | None = None
     written_ns: int | None = None
     blobs: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ field         meaning
 ``source``    what the run is called at its source, in the format's words
 ``part``      a part of the run, or None in the first of these rows
 ``position``  how far it was read
-``left_out``  how many of its items up to there gave no rows
+``left_out``  how much of it up to there gave no rows
 ``latest``    when the source wrote the last of what was brought in so far, in nanoseconds
 ============  =====================================================================================
 
@@ -217,7 +217,7 @@ class Target:
             return event if isinstance(event, bytes) else event.pack()
 
     def _note(self, reason: str) -> None:
-        self._report.note(os.path.join(self._report.place, *self._part.split("/")), reason)
+        self._report.note(self._report.path_of(self._part), reason)
 
     def _position_event(self, part: str | None, position: Position | None) -> bytes:
         fields = {
@@ -242,7 +242,7 @@ class Target:
         self._latest_ns = max(latest_ns, *(_written_ns(each.item, latest_ns) for each in waiting))
         events = [event for each in waiting for event in each.events]
         positions = [each.item.position for each in waiting if each.item.position is not None]
-        left_out = sum(not each.item.rows for each in waiting)
+        left_out = sum(each.item.left_out for each in waiting)
         self.left_out[self._part] += left_out
         if positions:
             events.append(self._position_event(self._part, positions[-1]))

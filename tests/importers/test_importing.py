@@ -150,7 +150,7 @@ def test_a_line_that_is_too_long_is_left_out_and_never_in_memory(
 ) -> None:
     """What follows it is read; so it is by an import that begins behind it."""
     monkeypatch.setattr(json_files, "LINE_BYTES_MAX", 200)
-    monkeypatch.setattr(json_files, "_PIECE", 64)
+    monkeypatch.setattr(json_files, "PIECE", 64)
     theirs, root = tree(tmp_path), tmp_path / "imported"
     path = theirs / "two/parts/metrics/m/data.jsonl"
     long = '{"data": {"text": "%s"}, "createdAt": "2026-11-29T20:35:00Z"}\n' % ("x" * 500)

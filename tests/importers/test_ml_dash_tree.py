@@ -196,7 +196,7 @@ def test_broken_lines_are_named_and_all_others_are_brought_in(theirs: Path, root
             assert f"{name}.jsonl, line {number}:" in told
     again = bring_in(theirs, root)[0]
     assert again.rows == 0
-    assert "data.jsonl: 4 items were left out before" in problems([again])
+    assert "data.jsonl: 4 lines or values were left out before" in problems([again])
 
 
 def test_a_line_that_is_cut_off_is_told_and_read_when_it_is_whole(

@@ -14,6 +14,8 @@ from ml_dash.importers.importing import DEFAULT_ROOT, import_runs
 from ml_dash.importers.ml_dash_tree import MLDashTree
 from ml_dash.importers.report import RunReport
 from ml_dash.importers.source import Source
+from ml_dash.importers.tables import Shape, Tables
+from ml_dash.importers.tensorboard import TensorBoard
 from ml_dash.visible import visible
 
 _SHOWN = 20
@@ -56,6 +58,94 @@ def ml_dash(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None
     something could not be read or was not understood; it is named, and all the rest is brought in.
     """
     _bring_in(MLDashTree(path), root, name)
+
+
+@import_.command("tensorboard")
+def tensorboard(
+    path: Path,
+    *,
+    root: Root = DEFAULT_ROOT,
+    under: Annotated[
+        str | None,
+        typer.Option(
+            "--under",
+            metavar="PREFIX",
+            help="Where runs get their places; by default <user>/<name of PATH>.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Name = None,
+) -> None:
+    """Bring in event files of TensorBoard.
+
+    Scalars become rows, hparams parameters, and texts messages; what else there is is named. Each directory with event
+    files is a run, whose prefix is its place below PATH.
+    """
+    _bring_in(TensorBoard(path, under), root, name)
+
+
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns", metavar="A,B,…", help="Only these columns; all by default.", show_default=False
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="COLUMN",
+        help="The column with a row's time: seconds since 1970, or ISO 8601. Without it, that of the file.",
+        show_default=False,
+    ),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="The metric that the rows are of; the unnamed one by default.",
+        show_default=False,
+    ),
+]
+
+
+@import_.command("csv")
+def from_csv(
+    path: Path,
+    *,
+    columns: Columns = None,
+    time: Time = None,
+    metric: Metric = None,
+    root: Root = DEFAULT_ROOT,
+    name: Name = None,
+) -> None:
+    """Bring in CSV files, whose first line has the columns' names.
+
+    PATH is one, or a directory of some. Each is a run of its name.
+    """
+    _bring_in(Tables("csv", path, Shape(metric, _names(columns), time)), root, name)
+
+
+@import_.command("jsonl")
+def from_jsonl(
+    path: Path,
+    *,
+    columns: Columns = None,
+    time: Time = None,
+    metric: Metric = None,
+    root: Root = DEFAULT_ROOT,
+    name: Name = None,
+) -> None:
+    """Bring in files with a JSON object on each line.
+
+    PATH is one, or a directory of some. Each is a run of its name.
+    """
+    _bring_in(Tables("jsonl", path, Shape(metric, _names(columns), time)), root, name)
+
+
+def _names(columns: str | None) -> list[str] | None:
+    return None if columns is None else [name.strip() for name in columns.split(",")]
 
 
 def _bring_in(source: Source, root: str, name: str | None) -> None:

@@ -9,7 +9,8 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.cli.commands.offline import server
-from tests.support.public_trees import RUN, content, tree
+from tests.support.project import PROJECT
+from tests.support.public_trees import RUN, content, metric, tree
 from tests.support.shell import invoke, succeed
 
 __all__ = ["server"]  # the fixture
@@ -41,6 +42,22 @@ def test_one_run_may_get_another_name(tmp_path: Path) -> None:
     assert content(root, "bob/vision/first")["metrics"].startswith("{'m': [{'v': 1,")
     code, _, err = invoke("import", "ml-dash", theirs, "--as", "a/b/c")
     assert (code, "there are 2" in err) == (2, True)
+
+
+def test_other_formats_have_commands_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the options that each needs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ML_DASH_USER", "zoe")
+    (tmp_path / "a.csv").write_text("t,x,y\n5,1,2\n")
+    (tmp_path / "b.jsonl").write_text('{"t": 5, "x": 1, "y": 2}\n')
+    for kind, name in (("csv", "a"), ("jsonl", "b")):
+        told = succeed("import", kind, f"{name}.{kind}", "--columns", "x, y", "--time", "t", "--metric", "m")
+        assert told.splitlines()[0] == f"{tmp_path}/{name}.{kind} -> zoe/{tmp_path.name}/{name}: 1 row"
+        (row,) = metric(tmp_path / ".dash-imported", "m", f"zoe/{tmp_path.name}/{name}")
+        assert row == {"x": 1, "y": 2, "_ts": 5.0}
+    logs = PROJECT / "tests" / "importers" / "data" / "tensorboard" / "keras"
+    told = succeed("import", "tensorboard", logs, "--under", "a/b", "--root", "tb")
+    assert told.splitlines()[0] == f"{logs} -> a/b/b: 5 rows"
 
 
 def test_what_is_refused_is_told_and_the_rest_brought_in(tmp_path: Path) -> None:
