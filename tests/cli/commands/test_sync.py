@@ -271,12 +271,17 @@ def test_rows_go_only_where_their_own_run_was_meant_to(
 def test_rows_arrive_in_the_order_of_the_runs(server: EmbeddedServer) -> None:
     """Though each run has more than is sent at once: a server numbers rows as they come."""
     server.start()
-    for first in (0, 9):
+    script = """
+        from ml_dash import Experiment
+
         with Experiment("alice/p/exp", echo=False).run as exp:
-            for step in range(first, first + 9):
+            for step in range({first}, {first} + 9):
                 exp.metrics("train").log(step=step)
                 exp.metrics("large").log(text="x" * 1_000_000)
                 exp.flush()
+        """
+    for first in (0, 9):
+        python(script.format(first=first), Path.cwd())
     assert invoke("sync", "--to", server.url).code == 0
     assert steps_at(server, "alice/p/exp") == list(range(18))
 
