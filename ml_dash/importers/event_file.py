@@ -89,8 +89,10 @@ Message = dict[int, list[Any]]
 """Fields of a protocol buffer by their numbers: ints, or bytes, which are texts, messages, floats or packed numbers."""
 
 
-def parse(data: bytes) -> Message:
-    """Return the fields of a message; BrokenError where these bytes are none."""
+def parse(data: Any) -> Message:
+    """Return the fields of a message; BrokenError where this is none."""
+    if not isinstance(data, bytes):
+        raise BrokenError("a record is no event")
     message: Message = {}
     at = 0
     try:
@@ -127,10 +129,24 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise BrokenError("a record is no event")
 
 
-def signed(value: int) -> int:
+def messages(message: Message, field: int) -> list[Message]:
+    """Return the messages in a field."""
+    return [parse(data) for data in message.get(field, [])]
+
+
+def joined(message: Message, field: int) -> bytes:
+    """Return the bytes in a field."""
+    if not all(isinstance(data, bytes) for data in message.get(field, [])):
+        raise BrokenError("a record is no event")
+    return b"".join(message.get(field, []))
+
+
+def signed(value: Any) -> int:
     """Return an int64 of its varint."""
-    value &= 2**64 - 1
-    return value - 2**64 if value >= 2**63 else value
+    if not isinstance(value, int):
+        raise BrokenError("a record is no event")
+    unsigned: int = value & (2**64 - 1)
+    return unsigned - 2**64 if unsigned >= 2**63 else unsigned
 
 
 def number(data: Any, code: str) -> Any:
@@ -160,7 +176,7 @@ def tensor_values(data: bytes) -> list[Any]:
     if dtype not in _NUMBERS:
         raise BrokenError(f"it is a tensor of type {dtype}")
     code, field, size = _NUMBERS[dtype]
-    if content := b"".join(tensor.get(4, [])):
+    if content := joined(tensor, 4):
         width = struct.calcsize(code)
         return [number(content[at : at + width], code) for at in range(0, len(content), width)]
     values: list[Any] = []
@@ -171,7 +187,10 @@ def tensor_values(data: bytes) -> list[Any]:
             values += [number(value[at : at + size], code) for at in range(0, len(value), size)]
         else:
             at = 0
-            while at < len(value):
-                item, at = _varint(value, at)
-                values.append(signed(item))
+            try:
+                while at < len(value):
+                    item, at = _varint(value, at)
+                    values.append(signed(item))
+            except IndexError as error:
+                raise BrokenError("a record is no event") from error
     return values

@@ -80,6 +80,8 @@ def read_document(disk: Disk, path: str) -> dict[str, Any]:
         raise ValueError(f"it is not JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+    if not is_shallow([value]):
+        raise ValueError("it is nested too deep")
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - the file's fault, as the others
     return value

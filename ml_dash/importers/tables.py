@@ -13,7 +13,7 @@ from ml_dash.importers.growing_file import GrowingFile, RewrittenError
 from ml_dash.importers.json_files import LINE_BYTES_MAX, read_lines
 from ml_dash.importers.source import Described, Item, NotUnderstoodError, Part, Position, Row
 from ml_dash.importers.times import from_iso, from_seconds
-from ml_dash.journal.foreign_disk import ForeignDisk
+from ml_dash.journal.disk import open_regular
 from ml_dash.sdk.series_port import check_name
 from ml_dash.series import Kind, Series
 
@@ -58,28 +58,28 @@ class Tables:
 
     def runs(self) -> list[TableRun]:
         """See `Source.runs`."""
-        directory, names = os.path.split(os.path.abspath(self._path))[0], [os.path.basename(self._path)]
+        paths = [self._path]
         if os.path.isdir(self._path):
-            directory = self._path
-            names = sorted(name for name in os.listdir(directory) if name.lower().endswith(f".{self.name}"))
+            names = sorted(name for name in os.listdir(self._path) if name.lower().endswith(f".{self.name}"))
+            paths = [os.path.join(self._path, name) for name in names]
         elif not os.path.isfile(self._path):
             raise InvalidArgumentError(f"there is no file {self._path!r}: name one, or a directory of some")
-        if not names:
+        if not paths:
             raise InvalidArgumentError(
                 f"there is no file in {self._path!r} whose name ends with .{self.name}"
             )
-        return [TableRun(self.name, directory, name, self._shape) for name in names]
+        return [TableRun(self.name, path, self._shape) for path in paths]
 
 
 class TableRun:
     """One file."""
 
-    def __init__(self, kind: str, directory: str, name: str, shape: Shape) -> None:
-        self.place = os.path.join(directory, name)
-        stem, above = os.path.splitext(name)[0], os.path.basename(os.path.abspath(directory))
-        self.prefix = f"{current_user()}/{above}/{stem}"
+    def __init__(self, kind: str, path: str, shape: Shape) -> None:
+        self.place = path
+        above, name = os.path.split(os.path.abspath(path))
+        self.prefix = f"{current_user()}/{os.path.basename(above)}/{os.path.splitext(name)[0]}"
         self.key = f"{name} as {kind}"
-        self._kind, self._shape, self._disk = kind, shape, ForeignDisk(directory)
+        self._kind, self._shape = kind, shape
 
     def describe(self, report: RunReport) -> Described:
         """See `SourceRun.describe`."""
@@ -89,7 +89,7 @@ class TableRun:
     def parts(self, report: RunReport) -> Iterator[Part]:
         """See `SourceRun.parts`."""
         del report
-        yield Table(self._kind, self.place, self._disk, self._shape)
+        yield Table(self._kind, self.place, self._shape)
 
 
 class Table:
@@ -97,8 +97,8 @@ class Table:
 
     name = "rows"
 
-    def __init__(self, kind: str, path: str, disk: ForeignDisk, shape: Shape) -> None:
-        self._kind, self._path, self._disk, self._shape = kind, path, disk, shape
+    def __init__(self, kind: str, path: str, shape: Shape) -> None:
+        self._kind, self._path, self._shape = kind, path, shape
         self._series = Series(Kind.METRIC, shape.metric)
 
     def items(self, store: Store, position: Position | None, report: RunReport) -> Iterator[Item]:
@@ -108,7 +108,7 @@ class Table:
         if position is not None and position["shape"] != shape:
             report.note(self._path, "it was imported with other options: import it under another name (--as)")
             return
-        modified_ns = self._disk.modified_ns(self._path)
+        modified_ns = os.stat(self._path).st_mtime_ns
         records = self._csv if self._kind == "csv" else self._jsonl
         try:
             for record in records(position):
@@ -144,13 +144,13 @@ class Table:
         return Row(self._series, time_ns, fields)
 
     def _jsonl(self, position: Position | None) -> Iterator[_Record]:
-        for line in read_lines(self._path, self._disk.open, position):
+        for line in read_lines(self._path, open_regular, position):
             yield _Record(f"line {line.number:,}", line.value, line.fault, line.position)
 
     def _csv(self, position: Position | None) -> Iterator[_Record]:
         names: list[str] | None = position["names"] if position else None
         number = position["records"] if position else 0
-        with GrowingFile(self._path, self._disk.open, position) as file:
+        with GrowingFile(self._path, open_regular, position) as file:
             # One line at a time, so that the position behind a record is that of the file.
             lines = _Lines(file)
             for cells in csv.reader(lines, strict=True):

@@ -25,6 +25,8 @@ from ml_dash.importers.event_file import (
     BrokenError,
     Message,
     Record,
+    joined,
+    messages,
     number,
     parse,
     read_records,
@@ -185,13 +187,13 @@ class EventFile:
                 self._leave_out(report, f"{tag!r} is left out: {error}")
 
     def _value(self, event: _Event, tag: str, value: Message) -> Iterator[Row]:
-        metadata = parse(value[9][0]) if 9 in value else {}
-        plugin = parse(metadata[1][0]) if 1 in metadata else {}
+        metadata: Message = (messages(value, 9) or [{}])[0]
+        plugin: Message = (messages(metadata, 1) or [{}])[0]
         name = text(plugin.get(1, [b""])[0]) or self._plugins.get(tag, "")
         if 8 in value:  # what it is, its plugin alone tells
             self._plugins[tag] = name
         if name == _HPARAMS:
-            yield from self._hparams(event, parse(b"".join(plugin.get(2, []))))
+            yield from self._hparams(event, parse(joined(plugin, 2)))
         elif 2 in value:
             yield _scalar(event, tag, number(value[2][0], "f"))
         elif 8 in value and name in {"scalars", "text"}:
@@ -208,14 +210,14 @@ class EventFile:
             raise BrokenError(f"{kind or 'a value of the plugin ' + repr(name)} has no place here")
 
     def _hparams(self, event: _Event, data: Message) -> Iterator[Row]:
-        for start in map(parse, data.get(3, [])):
+        for start in messages(data, 3):
             given = {}
-            for entry in map(parse, start.get(1, [])):
+            for entry in messages(start, 1):
                 given[text(entry.get(1, [b""])[0])] = _value_of(parse(entry.get(2, [b""])[0]))
             if given:
                 yield Row(_PARAMS, event.time_ns, {"set": flatten_params(given)})
-        for end in map(parse, data.get(4, [])):
-            self._described.status = _ENDS.get(end.get(1, [0])[0], self._described.status)
+        for end in messages(data, 4):
+            self._described.status = _ENDS.get(signed(end.get(1, [0])[0]), self._described.status)
 
 
 def _event(data: bytes) -> _Event:
@@ -223,7 +225,7 @@ def _event(data: bytes) -> _Event:
     time_ns = from_seconds(number(message.get(1, [b""])[0], "d"))
     if time_ns is None:
         raise BrokenError("an event has no time")
-    values = [parse(value) for summary in message.get(5, []) for value in parse(summary).get(1, [])]
+    values = [value for summary in messages(message, 5) for value in messages(summary, 1)]
     return _Event(time_ns, signed(message.get(2, [0])[0]), values)
 
 
@@ -245,5 +247,5 @@ def _value_of(value: Message) -> Any:
     if 4 in value:
         return bool(value[4][0])
     if 6 in value:
-        return [_value_of(parse(each)) for each in parse(value[6][0]).get(1, [])]
+        return [_value_of(each) for each in messages(parse(value[6][0]), 1)]
     return None

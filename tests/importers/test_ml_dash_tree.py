@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -293,3 +294,24 @@ def test_experiments_below_others_are_found_and_saved_files_are_not_taken_for_an
     found = [report.prefix for report in bring_in(theirs, root)]
     assert found == [RUN, f"{RUN}/sweep/one", "two/parts/parts"]
     assert content(root)["files"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_bytes_of_a_tree_end_the_import(theirs: Path, root: Path, seed: int) -> None:
+    """Some bytes of its files changed, cut out or doubled: what is left is brought in, once, and the rest is named."""
+    drawn = random.Random(seed)
+    paths = sorted(path for path in theirs.rglob("*") if path.is_file() and path.stat().st_size)
+    for path in drawn.sample(paths, 5):
+        data = bytearray(path.read_bytes())
+        for _ in range(drawn.choice([1, 3, 10])):
+            at = drawn.randrange(len(data) + 1)
+            piece = drawn.choice([b"", b"\0", b'"', b"[", b"-1", b"null", b"\xff", data[at : at + 40] * 2])
+            data[at : at + drawn.choice([0, 1, 5])] = piece
+        path.write_bytes(data)
+    before = bytes_below(theirs)
+    bring_in(theirs, root)
+    imported = bytes_below(root)
+    for report in bring_in(theirs, root):
+        assert (report.rows, report.files, report.params) == (0, 0, False)
+    assert bytes_below(root) == imported
+    assert bytes_below(theirs) == before

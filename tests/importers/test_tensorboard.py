@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import shutil
 import struct
 from pathlib import Path
@@ -10,10 +11,20 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
-from ml_dash.importers.event_file import BrokenError, masked_crc, number, parse, signed, tensor_values
+from ml_dash.importers.event_file import (
+    BrokenError,
+    masked_crc,
+    number,
+    parse,
+    read_records,
+    signed,
+    tensor_values,
+)
+from ml_dash.importers.growing_file import GrowingFile
 from ml_dash.importers.importing import import_runs
 from ml_dash.importers.report import RunReport
 from ml_dash.importers.tensorboard import TensorBoard
+from ml_dash.journal.disk import open_regular
 from tests.support.project import PROJECT
 from tests.support.public_trees import metric, problems
 
@@ -134,6 +145,27 @@ def test_a_tag_that_would_hide_the_step_is_a_metric_of_its_own(root: Path, tmp_p
     assert metric(root, "env/step", "zoe/vision/vision") == [
         {"step": 7, "value": 5.0, "_ts": 1_700_000_000.0}
     ]
+
+
+def test_no_bytes_of_a_record_end_the_import(logs: Path, root: Path, events: Path) -> None:
+    """Each record of the file with a byte changed, and its checksum made right: named, or read as what it says."""
+    with GrowingFile(str(events), open_regular, None) as file:
+        whole = [record.data for record in read_records(file) if record.data]
+    drawn = random.Random(7)
+    mutated = b""
+    for record in whole * 20:
+        data = bytearray(record)
+        for _ in range(drawn.choice([1, 1, 2, 5])):
+            data[drawn.randrange(len(data))] = drawn.randrange(256)
+        size = struct.pack("<Q", len(data))
+        mutated += (
+            size + struct.pack("<I", masked_crc(size)) + data + struct.pack("<I", masked_crc(bytes(data)))
+        )
+    events.write_bytes(mutated)
+    report = bring_in(logs, root)[1]
+    assert report.refused is None
+    assert report.rows > len(whole)
+    assert "a record is no event" in problems([report])
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"\x0a\x05ab", b"\x0b", b"\xff" * 20, b"\x09\x00"])

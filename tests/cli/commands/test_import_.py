@@ -52,7 +52,7 @@ def test_other_formats_have_commands_of_their_own(tmp_path: Path, monkeypatch: p
     (tmp_path / "b.jsonl").write_text('{"t": 5, "x": 1, "y": 2}\n')
     for kind, name in (("csv", "a"), ("jsonl", "b")):
         told = succeed("import", kind, f"{name}.{kind}", "--columns", "x, y", "--time", "t", "--metric", "m")
-        assert told.splitlines()[0] == f"{tmp_path}/{name}.{kind} -> zoe/{tmp_path.name}/{name}: 1 row"
+        assert told.splitlines()[0] == f"{name}.{kind} -> zoe/{tmp_path.name}/{name}: 1 row"
         (row,) = metric(tmp_path / ".dash-imported", "m", f"zoe/{tmp_path.name}/{name}")
         assert row == {"x": 1, "y": 2, "_ts": 5.0}
     logs = PROJECT / "tests" / "importers" / "data" / "tensorboard" / "keras"
