@@ -228,9 +228,9 @@ class Delivery:
     def begin(self) -> None:
         """A new run begins: the server is told, and waited for as long as ever."""
         self.take_hope()
-        self._uploader.begin()
         if self._earlier is not None:
-            self._earlier.begin()
+            self._earlier.begin()  # first: the uploader sends nothing from now on that was logged later
+        self._uploader.begin()
 
     def take_hope(self) -> None:
         """Have the server waited for as long as ever."""

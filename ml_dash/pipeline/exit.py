@@ -246,16 +246,22 @@ class Exit:
                 dict(counters.dropped) or "none",
                 f" ({channel.health.last_error})" if channel.health.last_error else "",
             )
-        delivery = channel.delivery
-        if last and is_news and delivery is not None and (counters.pending > unsure or not delivery.is_done):
-            logger().warning(
-                "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
-                delivery.url,
-                _to_go([counters], unsure, earlier=not delivery.has_earlier, own=not delivery.has_all),
-                shlex.quote(channel.directory),
-            )
+        if last and is_news and channel.delivery is not None:
+            _report_missing(channel.directory, channel.delivery, counters, unsure)
         if last or unsure or counters.dropped:
             self._told[channel] = counters
+
+
+def _report_missing(directory: str, delivery: Delivery, counters: Counters, unsure: int) -> None:
+    """Say what is on disk, and not at the server."""
+    own = counters.pending > unsure or not delivery.has_all
+    if own or not delivery.has_earlier:
+        logger().warning(
+            "%s does not have %s yet, safe in the journal: `ml-dash sync %s` sends what is missing.",
+            delivery.url,
+            _to_go([counters], unsure, earlier=not delivery.has_earlier, own=own),
+            shlex.quote(directory),
+        )
 
 
 def _watch(late: Collection[_ServerWait], started: float) -> None:
