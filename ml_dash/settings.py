@@ -3,11 +3,13 @@
 ==========================  =========  ======================================================================
 variable                    default    meaning
 ==========================  =========  ======================================================================
-ML_DASH_LINGER              0.05 s     how long a row may wait in memory before it is written
+ML_DASH_LINGER              1 s        how long a row may wait before it is written; 0.05 s without shared memory
 ML_DASH_FLUSH_INTERVAL      –          the same, under the name that earlier users know
 ML_DASH_SYNC_INTERVAL       1 s        at most this long between two fsyncs while rows arrive
 ML_DASH_QUEUE_EVENTS        262144     events that may wait for the journal
 ML_DASH_QUEUE_BYTES         33554432   bytes of large events (over 4 KiB each) that may wait
+ML_DASH_CRASH_PROOF         true       ``0``: rows wait in the process's own memory, and are lost with it
+ML_DASH_QUEUE_DIR           –          where rows wait in shared memory; else ``/dev/shm``, or the temporary directory
 ML_DASH_OVERFLOW            block      at capacity: ``block`` the caller, or ``drop`` the event and count it
 ML_DASH_SEGMENT_BYTES       67108864   size at which a journal segment is closed and the next one begun
 ML_DASH_FRAME_BYTES         67108864   bytes of a row, or of rows written together; a reader takes twice as many
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FRAME_BYTES = "ML_DASH_FRAME_BYTES"
+LINGER, EXPOSED_LINGER = 1.0, 0.05
+"""Seconds that rows wait if nothing else is set: in shared memory, and in memory that is lost with the process."""
 Overflow = Literal["block", "drop"]
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -52,10 +56,12 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Settings:
     """The tunables of one experiment; times in seconds, sizes in bytes."""
 
-    linger: float = 0.05
+    linger: float | None = None
     sync_interval: float = 1.0
     queue_events: int = 262_144
     queue_bytes: int = 32 * 1024 * 1024
+    crash_proof: bool = True
+    queue_dir: str | None = None
     overflow: Overflow = "block"
     segment_bytes: int = 64 * 1024 * 1024
     frame_bytes: int = FRAMES_BYTES_MAX
@@ -79,12 +85,13 @@ class Settings:
         """Read the settings; a value that cannot be read raises `InvalidArgumentError` naming it."""
         read = _Environment(environ)
         default = cls()
-        linger = read.number("ML_DASH_FLUSH_INTERVAL", default.linger)
         return cls(
-            linger=read.number("ML_DASH_LINGER", linger),
+            linger=read.duration("ML_DASH_LINGER", read.duration("ML_DASH_FLUSH_INTERVAL")),
             sync_interval=read.number("ML_DASH_SYNC_INTERVAL", default.sync_interval),
             queue_events=read.count("ML_DASH_QUEUE_EVENTS", default.queue_events),
             queue_bytes=read.count("ML_DASH_QUEUE_BYTES", default.queue_bytes),
+            crash_proof=read.boolean("ML_DASH_CRASH_PROOF", default.crash_proof),
+            queue_dir=read.directory("ML_DASH_QUEUE_DIR"),
             overflow=check_overflow(environ.get("ML_DASH_OVERFLOW") or default.overflow, "ML_DASH_OVERFLOW"),
             segment_bytes=read.count("ML_DASH_SEGMENT_BYTES", default.segment_bytes),
             frame_bytes=frame_bytes(environ),
@@ -131,6 +138,16 @@ class _Environment:
             msg = f"{name}={text!r} is not a number of seconds: set it to 0 or more, or unset it"
             raise InvalidArgumentError(msg)
         return value
+
+    def duration(self, name: str, default: float | None = None) -> float | None:
+        return self.number(name, 0.0) if self._environ.get(name) else default
+
+    def directory(self, name: str) -> str | None:
+        path = self._environ.get(name)
+        if path and not os.path.isdir(path):
+            msg = f"{name}={path!r} is no directory: make it, or unset it"
+            raise InvalidArgumentError(msg)
+        return os.path.abspath(path) if path else None
 
     def count(self, name: str, default: int) -> int:
         text = self._environ.get(name)

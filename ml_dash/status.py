@@ -61,6 +61,9 @@ class ExperimentStatus:
         last_error: the last refusal of the disk or of the server, or None.
         earlier_bytes: bytes that earlier runs of the experiment have left here, and that the server does not have; they
             are sent beside this run's rows, and are not counted in the others.
+        queue: where rows wait for the journal: "shared memory", which survives this process, or "memory"; None before
+            the first start.
+        recovered: rows that earlier processes had left in shared memory, appended to the journal by this start.
     """
 
     status: str | None
@@ -76,3 +79,5 @@ class ExperimentStatus:
     offline_since: str | None
     last_error: str | None
     earlier_bytes: int = 0
+    queue: str | None = None
+    recovered: int = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import hypothesis
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.slabs.found import FoundSlab, discard, find_slabs
 from tests.support.examples import QUICK
 
 # A deadline would be a timed assert, and the machines that run these tests are shared.
@@ -33,6 +36,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # before any module of tests is imported: their decorators ask for the profile
     if config.getoption("markexpr") == "not slow":
         hypothesis.settings.load_profile(QUICK)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the slabs of processes that tests have killed: whose directories are gone, or will be."""
+    temporary = os.path.realpath(tempfile.gettempdir())
+    for path in find_slabs():
+        with contextlib.suppress(OSError, ValueError):
+            slab = FoundSlab(path)
+            slab.close()
+            if os.path.realpath(slab.directory).startswith(os.path.join(temporary, "pytest-")):
+                discard(path)
 
 
 @pytest.hookimpl(tryfirst=True)

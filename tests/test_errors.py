@@ -358,6 +358,7 @@ def test_a_disk_that_refuses_does_not_stop_the_loop(tmp_path: Path) -> None:
         """,
         tmp_path,
         ML_DASH_QUEUE_EVENTS="1000",
+        ML_DASH_CRASH_PROOF="0",
     )
 
     exp = Experiment("a/b/c", dash_root=tmp_path / "dash")

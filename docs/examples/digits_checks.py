@@ -14,7 +14,7 @@ from docs.examples.digits_network import Config, steps_per_epoch
 from docs.examples.digits_witness import Attempt, Call
 from ml_dash import Experiment
 from ml_dash.query.runs import RunInfo
-from ml_dash.settings import Settings
+from ml_dash.settings import LINGER, Settings
 
 GRACE = 1.0
 """Seconds beyond the linger that a row may be old which a kill costs: on a busy machine threads wait for their turn."""
@@ -310,4 +310,4 @@ def describe_calls(calls: Sequence[Call]) -> str:
 
 def linger() -> float:
     """Return how many seconds a row may wait in memory."""
-    return Settings.from_environment().linger
+    return Settings.from_environment().linger or LINGER

@@ -19,7 +19,18 @@ from ml_dash.storage.survey import Located
 _LOGGED = (Kind.METRIC, Kind.TRACK, Kind.LOG)
 # A broken disk damages thousands of frames; `verify` lists them all.
 _SHOWN = 5
-_RUN_FIELDS = ("status", "stale", "startedAt", "endedAt", "lastActivity", "host", "pid", "error")
+_RUN_FIELDS = (
+    "status",
+    "stale",
+    "startedAt",
+    "endedAt",
+    "lastActivity",
+    "host",
+    "pid",
+    "error",
+    "queue",
+    "recovered",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +128,5 @@ def run_record(run: RunInfo | None) -> dict[str, Any]:
         return dict.fromkeys(_RUN_FIELDS)
     moments = (run.started_at, run.ended_at, run.last_activity)
     times = [None if moment is None else iso_time(moment) for moment in moments]
-    values = (run.status, run.stale, *times, run.host, run.pid, run.error)
+    values = (run.status, run.stale, *times, run.host, run.pid, run.error, run.queue, run.recovered)
     return dict(zip(_RUN_FIELDS, values, strict=True))

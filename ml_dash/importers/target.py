@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
+from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.pipeline.batch import Batcher, Packed, SeriesNumbers
 from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.query.files import FilesReader, FileTable
 from ml_dash.query.row_source import read_params
@@ -265,7 +265,7 @@ class Target:
 
     def _append(self, events: list[bytes]) -> None:
         if events:
-            self._writer.append(self._batcher.blocks(Packed.of(events), self._series.known))
+            self._writer.append(self._batcher.blocks(events, self._series.known))
             if self._writer.unsynced_bytes >= _UNSYNCED_BYTES:
                 self._writer.sync()
 

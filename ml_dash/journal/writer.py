@@ -71,8 +71,8 @@ class JournalWriter:
     fills a segment. After a failed fsync the frames in memory are written anew, so a caller should not try
     again at full speed, and should look at `unsynced_bytes`.
 
-    No other writer may have or ever have had `writer_id`: readers keep one frame of each number of it. A segment of
-    `segment_bytes` is followed by a new one, and a frame of more than `frame_bytes` is refused.
+    No other writer may have or ever have had `writer_id`: readers keep one frame of each number of it. Of one that is
+    gone, `after` are the numbers of the last segment and frame. A segment of `segment_bytes` is followed by a new one.
     """
 
     _lock = MortalLock("_mistrust_segment")
@@ -87,6 +87,7 @@ class JournalWriter:
         clock: Clock = SYSTEM_CLOCK,
         segment_bytes: int = SEGMENT_BYTES,
         frame_bytes: int = FRAME_BYTES_MAX,
+        after: tuple[int, int] = (0, 0),
     ) -> None:
         self._directory = directory
         self._writer_id = writer_id
@@ -104,9 +105,8 @@ class JournalWriter:
         """Frames in these segments that are not durable, in order."""
         self._homeless: deque[tuple[int, bytes]] = deque()
         """Frames whose segment was given up; they follow the unsynced ones, and precede all others."""
-        self._next_segment = 1
-        self._written_seq = 0
-        self._durable_seq = 0
+        self._next_segment = after[0] + 1
+        self._written_seq = self._durable_seq = after[1]
         self._unsynced_bytes = 0
         self._bytes_written = 0
         self._last_error: OSError | None = None

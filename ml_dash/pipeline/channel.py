@@ -5,7 +5,7 @@ a slice of events from the queue into a frame, and `sync` to make what is writte
 simulation drive it, with a clock and a disk of its own.
 
 Problem: whatever interrupts a write (a full disk, Ctrl-C, a row that cannot be encoded) must neither lose a row nor
-write it twice. So what is taken from the queue stays in `_batch` until its frame is known to be written, and the
+write it twice. So what is taken from the queue stays in a `Batch` until its frame is known to be written, and the
 number of the frame before it tells whether an append that raised has written it all the same. A batch that cannot be
 encoded is tried row by row. A disk that refuses is tried again every second, since every try writes again what is
 not durable; until then rows wait in memory, and beyond the queue's capacity they are dropped and counted. What still
@@ -16,82 +16,44 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock, RisingClock
+from ml_dash.events.batch import SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock
-from ml_dash.log import logger
-from ml_dash.pipeline.batch import SHORTAGES, Batcher, SeriesNumbers, encoded, salvage
+from ml_dash.pipeline.batch import NOWHERE
+from ml_dash.pipeline.channel_slab import ChannelSlab
 from ml_dash.pipeline.counters import Counters, Tally
 from ml_dash.pipeline.delivery import Delivery, Recipient, Threads
 from ml_dash.pipeline.durability import BlobDurability, DiskHealth
-from ml_dash.pipeline.queue import Event, EventQueue
+from ml_dash.pipeline.mover import SLICE, SLICE_BYTES, Mover
+from ml_dash.pipeline.queue import EventQueue
 from ml_dash.pipeline.side_files import SideFiles
 from ml_dash.pipeline.turns import Turns
-from ml_dash.query.highlights import Highlights
 from ml_dash.series import Kind, Series
+from ml_dash.settings import EXPOSED_LINGER, LINGER
 from ml_dash.values.pack import pack_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from ml_dash.journal.blocks import Block
+    from ml_dash.pipeline.channel_slab import MakeSlab
+    from ml_dash.query.highlights import Highlights
     from ml_dash.settings import Settings
+    from ml_dash.slabs.slab import Slab
 
-SLICE = 8192  # events that a pump moves at most: about half a millisecond of work
-SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
 # Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced.
 _UNSYNCED_BYTES = 16 * 1024 * 1024
-
-
-@dataclass(eq=False, slots=True)
-class _Batch:
-    """Events taken from the queue, kept until they are written, whatever interrupts that."""
-
-    events: Sequence[Event]  # RUN rows, and after them what was logged
-    rows: int  # how many of them count as logged
-    after: int  # the number of the last frame before this batch's
-    frames: list[list[Block]] | None = None  # what they are encoded as; None as long as they are not
-
-    def encode(self, batcher: Batcher, series: Sequence[Series]) -> bool:
-        """Encode the events; False where some cannot be."""
-        try:
-            blocks = encoded(batcher, self.events, series)
-            self.frames = [blocks] if blocks else []
-        except SHORTAGES:
-            raise
-        except Exception:  # noqa: BLE001 - whatever it is, the other rows must be saved
-            logger().exception("A batch could not be encoded; its rows are tried in halves.")
-            return False
-        return True
-
-    def write_next(self, writer: JournalWriter, highlights: Highlights) -> bool:
-        """Write the next frame, and note what is worth telling of it; whether all are written then."""
-        # An append that was interrupted may have written its frame all the same.
-        left = (self.frames or [])[writer.written_seq - self.after :]
-        if left:
-            writer.append(left[0])
-            highlights.add(left[0])
-        return len(left) < 2
-
-    def salvaged(self, series: Sequence[Series], frame_bytes: int) -> tuple[list[list[Block]], int]:
-        """Return the frames of the events that can be stored, and how many rows cannot be."""
-        frames, lost = salvage(self.events, series, frame_bytes)
-        if self.frames is not None and not lost and len(frames) < 2:
-            # all can be stored together, and could not: do not try for ever
-            return [], self.rows
-        return frames, lost
 
 
 class Channel:
     """The queue, the batcher and the journal writer of one experiment.
 
     `wake` is called, from any thread, when there is work for a worker that sleeps; `is_alone` then says that none will
-    come, and that the caller has to write.
+    come, and that the caller has to write. `make_slab` makes a slab for a writer, where there can be one.
     """
 
     _pumping = MortalLock()
@@ -105,6 +67,7 @@ class Channel:
         wake: Callable[[], None],
         *,
         is_alone: Callable[[], bool] = lambda: False,
+        make_slab: MakeSlab | None = None,
         clock: Clock = SYSTEM_CLOCK,
         disk: Disk = REAL_DISK,
     ) -> None:
@@ -118,8 +81,12 @@ class Channel:
         self.times = RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
+        make = make_slab and partial(self._make_slab, make_slab)
+        self._slab = ChannelSlab(self.queue, self._series, make, lambda: self._lock)
         self._make_delivery: Callable[[str, str, JournalWriter], Delivery] | None = None
         self.delivery: Delivery | None = None
+        self.recovered = 0
+        """Rows that dead processes had left, appended when this one opened the journal."""
         self._begin(writer_id)
 
     def reset(self, writer_id: str) -> None:
@@ -130,23 +97,29 @@ class Channel:
 
     def _write_as(self, writer_id: str) -> None:
         self.writer_id = writer_id
-        limits = {"segment_bytes": self.settings.segment_bytes, "frame_bytes": self.settings.frame_bytes}
-        self.writer = JournalWriter(self.journal, writer_id, disk=self._disk, clock=self.clock, **limits)
+        self.writer = JournalWriter(
+            self.journal,
+            writer_id,
+            disk=self._disk,
+            clock=self.clock,
+            segment_bytes=self.settings.segment_bytes,
+            frame_bytes=self.settings.frame_bytes,
+        )
 
     def _begin(self, writer_id: str) -> None:
         self._write_as(writer_id)
+        self._slab.place = NOWHERE
         # Held while a slice moves, the disk's time included. Reentrant: the warning of a disk that refuses may go to a
         # log handler of the script's that flushes.
         self._pumping = threading.RLock()
         # Held for a moment: guards the tally and the fields below. Reentrant: a signal handler or a finalizer of the
         # script may log in the middle.
         self._lock = threading.RLock()
-        self._batcher = Batcher()
-        self.highlights = Highlights()
-        self._control: list[bytes] = []
-        self.health = DiskHealth(self.journal, self.queue, self.clock)
-        self._batch: _Batch | None = None
         self._tally = Tally()
+        self._mover = Mover(
+            self.queue, self._series, self._tally, self._slab, self.settings.frame_bytes, self._lock
+        )
+        self.health = DiskHealth(self.journal, self.queue, self.clock)
         self._tidied = False
         # A fork's parent looks after its own.
         self.blobs = BlobDurability(self.directory, self._disk, self.clock)
@@ -156,6 +129,10 @@ class Channel:
         self._synced_at = self.clock.monotonic()
         self.turns = Turns()
         self._begin_delivery()
+        self._slab.arm()
+
+    def _make_slab(self, make: MakeSlab) -> Slab | None:
+        return make(self.writer_id, self.directory, self.writer.written_seq)
 
     def deliver(self, recipient: Recipient, threads: Threads) -> None:
         """Send what is written to a server, by this writer and by those that a fork makes of it."""
@@ -186,6 +163,7 @@ class Channel:
         idle = is_durable and (not self.delivery or self.delivery.has_all)
         is_behind = idle and not is_shared and self.writer.is_overtaken
         if not (self._tidied or self.writer.is_gone or is_behind):
+            self._slab.arm()
             return
         if (retired := self.delivery) is not None:
             retired.stop()  # before a lock is taken: it speaks with the event loop
@@ -194,22 +172,35 @@ class Channel:
             with self._lock:
                 self._tidied = False
                 self._tally.retire(retired)
+                self._mover.leave_slab()
+                self._slab.leave_behind()
                 self._write_as(writer_id)
-                if self._batch is not None:
-                    self._batch.after = 0
                 self._begin_delivery()
+
+    @property
+    def highlights(self) -> Highlights:
+        """What is worth telling of the rows that were written."""
+        return self._mover.highlights
+
+    def open_slab(self) -> None:
+        """Have the next rows wait in a slab of this writer's, where there can be one."""
+        self.queue.make_slab()
 
     def series_id(self, kind: Kind, name: str | None) -> int:
         """Return the number that stands for a series in this channel's events."""
         with self._lock:
-            return self._series.number(Series(kind, name))
+            count = len(self._series.known)
+            number = self._series.number(Series(kind, name))
+            if number == count:
+                self._slab.declare(number, self._series.known[number])
+            return number
 
     def put_control(self, fields: Mapping[str, Any], after_ns: int = 0) -> int:
         """Put a row of the RUN series: never dropped, never blocked, not counted as logged. Returns its time."""
         with self._lock:
             time_ns = self.times.next_ns(after_ns)
             # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
-            self._control.append(pack_plain([self.series_id(Kind.RUN, None), time_ns, dict(fields)]))
+            self._mover.control.append(pack_plain([self.series_id(Kind.RUN, None), time_ns, dict(fields)]))
         return time_ns
 
     def secure(self, path: str) -> None:
@@ -227,6 +218,13 @@ class Channel:
             return self._tally.taken + len(self.queue)
 
     @property
+    def linger(self) -> float:
+        """How many seconds a row may wait for the journal: longer where that is not what keeps it safe."""
+        if self.settings.linger is not None:
+            return self.settings.linger
+        return LINGER if self.queue.is_crash_proof and not self._mover.control else EXPOSED_LINGER
+
+    @property
     def failing(self) -> bool:
         """Whether the disk refused the last write."""
         return self.queue.failing
@@ -234,7 +232,7 @@ class Channel:
     @property
     def backlog(self) -> bool:
         """Whether something waits for a pump that could move it now."""
-        return not self.health.rests and bool(self._batch or self._control or len(self.queue))
+        return not self.health.rests and not (self._mover.is_empty and self.queue.is_empty)
 
     @property
     def wants_sync(self) -> bool:
@@ -259,7 +257,7 @@ class Channel:
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""
         with self._lock:
-            unwritten = self._batch.rows if self._batch else 0
+            unwritten = self._mover.rows
             return self._tally.count(self.queue, unwritten, self.writer.unsynced_bytes, self.delivery)
 
     def pump(self, *, wait: bool = True) -> bool:
@@ -286,7 +284,7 @@ class Channel:
             with self.health.noting():
                 self.writer.sync()
                 self._acknowledge()
-                if self._batch is None:
+                if self._mover.batch is None:
                     self.health.recover()
             if blobs:
                 self.sync_blobs()
@@ -313,7 +311,7 @@ class Channel:
         with self._lock:
             # Some of those counted in the queue may have been dropped since: an empty one has no more to give.
             all_taken = self._tally.taken >= goal or not len(self.queue)
-            return all_taken and self._batch is None and not self._control
+            return all_taken and self._mover.is_empty
 
     def flush(self) -> None:
         """Write what is queued now and make it durable, in this thread; see `write_queued`."""
@@ -329,6 +327,7 @@ class Channel:
 
     def close(self) -> None:
         """Close the journal's file; a later event opens a new segment."""
+        self.queue.leave_slab()
         with self.turns.begin() as may_write, self.health.noting():
             if may_write:
                 self.writer.close()
@@ -342,51 +341,14 @@ class Channel:
     def _pump(self) -> bool:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
-        batch = self._batch or self._next_batch()
-        if batch is None:
-            return False
         moved = False
         with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
-            if batch.frames is None and not batch.encode(self._batcher, self._series.known):
-                self._salvage(batch)
-            moved = self._write(batch)
-        return moved  # noqa: RET504 - the block may be left in its middle
-
-    def _next_batch(self) -> _Batch | None:
-        with self._lock:
-            control, self._control = self._control, []
-            events = self.queue.drain(SLICE, SLICE_BYTES)
-            if not events and not control:
-                return None
-            taken = [*control, *events] if control else events
-            self._batch = _Batch(taken, self._tally.take(events), self.writer.written_seq)
-            return self._batch
-
-    def _salvage(self, batch: _Batch) -> None:
-        """Leave out the rows that cannot be stored, and count them: they take no other with them."""
-        frames, lost = batch.salvaged(self._series.known, self.settings.frame_bytes)
-        with self._lock:
-            self._tally.drop("malformed", lost)
-            batch.rows -= lost
-            batch.frames = frames
-
-    def _write(self, batch: _Batch) -> bool:
-        try:
-            is_last = batch.write_next(self.writer, self.highlights)
-        except ValueError:
-            self._salvage(batch)
-            return True
-        with self._lock:
-            if (
-                batch.frames
-            ):  # of several the rows count with the last; there may have to be an fsync before it
-                self._tally.write(self.writer.written_seq, batch.rows if is_last else 0)
-            self._batch = None if is_last else batch
-        if batch.frames:
-            self.health.recover()
-            if self.delivery is not None:
-                self.delivery.nudge()
-        return True
+            moved, has_written = self._mover.move(self.writer)
+            if has_written:
+                self.health.recover()
+                if self.delivery is not None:
+                    self.delivery.nudge()
+        return moved
 
 
 class StandIn:
@@ -410,7 +372,7 @@ class StandIn:
         channel = self._channel
         now = channel.clock.monotonic()
         is_many = channel.queue.has(min(SLICE, channel.queue.capacity), SLICE_BYTES)
-        if now - self._written_at < channel.settings.linger and not is_many:
+        if now - self._written_at < channel.linger and not is_many:
             return
         self._written_at = now
         while channel.backlog and channel.pump(wait=False):

@@ -10,13 +10,12 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ml_dash.pipeline.queue import rows_of
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from ml_dash.pipeline.backlog import Drained
     from ml_dash.pipeline.delivery import Delivery
-    from ml_dash.pipeline.queue import Event, EventQueue
+    from ml_dash.pipeline.queue import EventQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,14 @@ class Tally:
         """Whether frames were written that no fsync has confirmed."""
         return bool(self._unsynced)
 
-    def take(self, events: Sequence[Event]) -> int:
-        """Count events that were taken from the queue, one of columns at most; return how many rows they are."""
-        rows = len(events) - 1 + rows_of(events[-1]) if events else 0
-        self.taken += len(events)
+    def take(self, drained: Drained) -> None:
+        """Count what was taken from the queue."""
+        self.taken += len(drained.items)
+        self._rows += drained.rows
+
+    def recount(self, rows: int) -> None:
+        """Count so many rows more, or fewer: a closer look has told of how many a chunk is."""
         self._rows += rows
-        return rows
 
     def write(self, sequence: int, rows: int) -> None:
         """Count the rows of a frame that was written."""

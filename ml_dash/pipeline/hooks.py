@@ -44,8 +44,15 @@ _MAIN = frozenset({"<module>", "_run_module_as_main"})
 class Hooks:
     """Has a process's end and its forks noticed, once `watch` and `install` were called."""
 
-    def __init__(self, after_fork: Callable[[], None], end: Exit) -> None:
-        self._begin_anew = after_fork
+    def __init__(
+        self,
+        before: Callable[[], None],
+        in_parent: Callable[[], None],
+        in_child: Callable[[], None],
+        end: Exit,
+    ) -> None:
+        self._before_fork, self._in_parent = before, in_parent
+        self._begin_anew = in_child
         self._end = end
         self._watches = self._installed = False
         self.renews_children = False
@@ -98,7 +105,9 @@ class Hooks:
                 finally:
                     after_fork()  # a signal that came meanwhile finds a child that has forgotten its parent
 
-            os.register_at_fork(after_in_child=in_child)
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._in_parent, after_in_child=in_child
+            )
             self.renews_children = True
         for name in ("execv", "execve"):
             function = getattr(os, name)

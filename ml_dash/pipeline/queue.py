@@ -1,76 +1,80 @@
 """The bounded queue between the threads that log and the worker that writes.
 
-Putting an event is on the hot path of every call: no lock, no system call, no allocation of its own. A list's
-`append`, slice and `del` are atomic under the interpreter's lock and its drain costs two C calls whatever the
-number of events, where a deque costs one call each. The hottest caller, `MetricBuilder.log`, has the three lines
-of `EventQueue.put` in its own body, since a call of a Python function costs as much as they do: so `events`, `limit`
-and `attend` are part of the interface.
+Putting an event is on the hot path of every call: no lock, no system call, no allocation of its own. The hottest
+caller, `MetricBuilder.log`, has it in its own body, since a call of a Python function costs as much as all of it:
 
-One comparison per call serves three ends. While the worker polls, the limit is the capacity; when it goes to
-sleep for want of work the limit is 0, and the first event put after that wakes it. Where there is no worker, it stays
-0, and each caller sees to it whether it is time to write.
+    write = queue.write
+    try:
+        write(event)
+    except ValueError:
+        queue.put(event)
+    else:
+        try:
+            write(MARK)
+        except ValueError:
+            queue.end_event(write)
 
-Whoever waits for room in vain writes, too, so that nothing that keeps the worker from its work hangs the script.
+Where there is a slab (`ml_dash.slabs`), `write` is that of the region of shared memory which is being filled: two
+copies of a few bytes, and the event survives the process. A region that is full raises ValueError. Then `put` goes on
+with the next one, or waits until the worker has cleared one, and so costs the quick way nothing.
+
+What a slab cannot hold waits in a list: many rows by their columns, rows whose values a device does not have yet, and
+all rows where there is no slab. A list's `append`, slice and `del` are atomic under the interpreter's lock. So that
+rows of a thread stay in order, what is in the slab by then is put into the list first, as a `Chunk`: not the rows
+themselves, but where they lie. While the disk fails, or where overflowing rows are to be dropped, rows that find the
+slab full go into the list, too, up to its capacity.
+
+While the worker polls, `limit` is the capacity; when it goes to sleep for want of work the limit is 0, and the first
+event put after that wakes it. Where there is no worker, it stays 0, and each caller sees to it whether it is time to
+write. With a slab, `write` is then one that wakes, once. Whoever waits for room in vain writes, too, so that nothing
+that keeps the worker from its work hangs the script.
 
 Many rows may come as one event, by their columns. It counts as one at capacity, where its bytes bound it, as all its
 rows in what is told, and is drained by itself, since it becomes a block as it is.
 
 What still can happen: as no lock is taken, threads that put at the same moment may pass the capacity by one event
-each, and at capacity "the newest" may be the event of another thread. Both are counted right.
+each, and at capacity "the newest" may be the event of another thread. Both are counted right. And a caller that found
+the worker awake just when that went to sleep does not wake it: its row, which is safe, waits for the next look.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from bisect import bisect_left
-from collections import Counter
-from itertools import accumulate
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from ml_dash.errors import FileStoreError, NotStartedError
-from ml_dash.locks import MortalLock
-from ml_dash.pipeline.column_event import ColumnEvent
+from ml_dash.pipeline.backlog import LARGE_EVENT, Backlog
+from ml_dash.slabs.layout import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml_dash.events.column_event import ColumnEvent
+    from ml_dash.events.items import Event
     from ml_dash.settings import Overflow
-    from ml_dash.values.pack import DeferredEvent
+    from ml_dash.slabs.slab import Slab
 
-LARGE_EVENT = 4096
-"""Bytes above which an event is counted by its size and not only by its number."""
 _WAIT = 0.02  # seconds between two looks of a caller that waits for room: less than the linger, at which it is made
-_LOOKS = 50  # in vain, after which that caller writes: no slice takes the worker a second, but on a disk that hangs
-
-Event: TypeAlias = "bytes | DeferredEvent | ColumnEvent"
-"""What waits in the queue."""
-
-
-class Appendable(Protocol):
-    """Where an event is put: a list, or what behaves like one."""
-
-    def append(self, event: Event, /) -> None:
-        """Take an event."""
-
-    def __len__(self) -> int: ...
+_SHORT_WAIT = 0.002  # of one that waits for a region of the slab, of which one is cleared with each frame
+_PATIENCE = (
+    1.0  # seconds after which that caller writes: no slice takes the worker so long, but on a disk that hangs
+)
 
 
 class Queue(Protocol):
-    """What a caller on the hot path needs: append to `events`, then call `attend` if there are more than `limit`."""
+    """What a caller on the hot path needs; see the top of this module for how it is used."""
 
     @property
-    def events(self) -> Appendable:
-        """What waits; look it up for each event, since it may be replaced."""
-
-    @property
-    def limit(self) -> int:
-        """With more events than this, or with a large one, the caller has to `attend`."""
-
-    def attend(self, event: Event) -> None:
-        """See to what an event that was appended brings about."""
+    def write(self) -> Callable[[bytes], object]:
+        """Takes an event, and then `MARK`; look it up for each event. ValueError where it cannot."""
 
     def put(self, event: Event) -> None:
-        """Append an event, and attend if need be."""
+        """Put an event, whatever that takes."""
+
+    def end_event(self, write: Callable[[bytes], object]) -> None:
+        """See to an event that `write` has taken, and its mark not."""
 
     def put_columns(self, event: ColumnEvent) -> None:
         """Put many rows at once."""
@@ -79,7 +83,7 @@ class Queue(Protocol):
         """Put an event that must not be dropped; FileStoreError where the disk gives no room for it."""
 
 
-class EventQueue:
+class EventQueue(Backlog):
     """Events on their way to the journal: bounded in number and, for large ones, in bytes.
 
     Args:
@@ -89,25 +93,17 @@ class EventQueue:
         write: writes what waits, in the thread of a caller that has waited for room in vain.
     """
 
-    _lock = MortalLock()
-
     __slots__ = (
         "_capacity_bytes",
-        "_column_events",
-        "_column_rows",
         "_drainer",
+        "_early",
         "_exempt",
-        "_failing",
-        "_kept",
-        "_large_bytes",
-        "_overflow",
-        "_own_lock",
+        "_makers",
         "_wake",
         "_write",
         "capacity",
-        "dropped",
-        "events",
         "limit",
+        "write",
     )
 
     def __init__(
@@ -120,41 +116,158 @@ class EventQueue:
     ) -> None:
         self.capacity = capacity
         self._capacity_bytes = capacity_bytes
-        self._overflow = overflow
+        self._is_dropped = overflow == "drop"
         self._wake = wake
         self._write = write
-        self.reset()
+        self._early: list[bytes] = []
+        self._forget()
+        self._begin()
 
     def reset(self) -> None:
         """Forget everything, locks included: what a forked child does with its parent's queue."""
-        self.events: list[Event] = []
-        # Apart from the others, of which the newest is dropped at capacity, whoever's that is.
-        self._kept: list[Event] = []
-        self.limit = 0
-        self._large_bytes = 0
-        self._column_events = self._column_rows = 0
-        # Guards what is taken out, and the counts of large and column events. Reentrant: a signal handler may log in
-        # the middle.
+        slab = self.slab
+        self._forget()
+        self._begin()
+        if slab is not None:
+            slab.forsake()
+
+    def _begin(self) -> None:
+        # Guards what is taken out, the counts of items, and the slab but for its `write`. Reentrant: a signal handler
+        # may log in the middle.
         self._lock = threading.RLock()
-        self.dropped: Counter[str] = Counter()
-        self._failing = False
+        self.events += self._early
+        self._early = []
+        self.limit = 0
         self._drainer = self._exempt = 0
+        self._makers: list[Callable[[], None]] = []
+        self.write: Callable[[bytes], object] = self._write_slowly
 
-    def __len__(self) -> int:
-        return len(self.events) + len(self._kept)
+    # --- the slab
 
-    @property
-    def failing(self) -> bool:
-        """Whether the disk refuses, so that at capacity events are dropped and counted."""
-        return self._failing
+    def arm(self, make_slab: Callable[[], None]) -> None:
+        """Have the first event make a slab, which `use` is called with, if there can be one."""
+        self._makers = [make_slab]
 
-    def disk_failed(self) -> None:
-        """Drop and count events at capacity: nobody knows when there will be room."""
-        self._failing = True
+    def make_slab(self) -> None:
+        """Do so now. Others that come meanwhile put their events into the list."""
+        try:
+            make_slab = self._makers.pop()  # one thread's alone
+        except IndexError:
+            return
+        make_slab()
 
-    def disk_works(self) -> None:
-        """Wait for room at capacity, or do what `overflow` says."""
-        self._failing = False
+    def use(self, slab: Slab) -> None:
+        """Put events into a slab from now on; behind what waits already."""
+        with self._lock:
+            self.slab = slab
+            self._aim()
+
+    def leave_slab(self) -> None:
+        """Put events into the list from now on; what is in the slab is drained as before."""
+        self._makers = []
+        with self._lock:
+            self.write = self._write_slowly
+            if self.slab is not None:
+                self.slab.leave()
+                self.remove_released()
+
+    def forget_slab(self) -> None:
+        """Have all that waits in the list, and in this process's memory only."""
+        with self._lock:
+            self.leave_slab()
+            self.take_out_of_slab()
+
+    def before_fork(self) -> None:
+        """Have this thread write on a way on which a child can tell that the slab is its parent's."""
+        if self.slab is not None:
+            self.write = self._write_after_fork
+
+    def after_fork(self) -> None:
+        """In the parent: go on."""
+        if self.write == self._write_after_fork:
+            self.write = self._write_slowly
+            self._aim()
+            if self.events:
+                self._wake_if_asleep()
+
+    def _write_after_fork(self, data: bytes) -> None:
+        """Put events that a hook of the program's logs in the middle of a fork."""
+        if data is not MARK and self.slab is not None:
+            if self.slab.pid == os.getpid():
+                self._put_behind(data)
+            else:
+                self._early.append(data)
+
+    def _aim(self) -> None:
+        """Have callers write where the next events go; as long as the worker sleeps, by what wakes it."""
+        if self.slab is not None and not self.slab.is_left:
+            self.write = self._write_and_wake if self.limit == 0 else self.slab.write
+
+    def _write_slowly(self, data: bytes) -> None:
+        if data is not MARK:
+            self.put(data)
+
+    def _write_and_wake(self, data: bytes) -> None:
+        slab = self.slab
+        if slab is None:
+            self._write_slowly(data)
+            return
+        slab.write(data)
+        if data is MARK:
+            self._wake_if_asleep()
+
+    def _wake_if_asleep(self) -> None:
+        if self.limit == 0 and self._drainer != threading.get_ident():
+            self.work()
+            self._wake()
+
+    def end_event(self, write: Callable[[bytes], object]) -> None:
+        """See to an event that `write` has taken, and not its mark: it is known to be whole where its region ends."""
+        with self._lock:
+            if self.slab is not None and self.write == write:
+                self.slab.end()
+
+    def _put_in_slab(self, event: bytes) -> bool:
+        """Put an event into the slab, on the slow way; False where it has to go into the list."""
+        looks = 0
+        while self._goes_on(event):
+            write = self.write
+            if write == self._write_slowly:
+                return False
+            try:
+                write(event)
+            except ValueError:
+                is_full = not self._advance(write)
+            else:
+                try:
+                    write(MARK)
+                except ValueError:
+                    self.end_event(write)
+                return True
+            if is_full:
+                if self._refusal() is not None or self._may_pass():
+                    return False
+                self._wait(looks := looks + 1, partial(self._is_stuck, write), _SHORT_WAIT)
+        return False
+
+    def _is_stuck(self, full: Callable[[bytes], object]) -> bool:
+        return not self._advance(full)
+
+    def _goes_on(self, event: bytes) -> bool:
+        slab = self.slab
+        return slab is not None and not slab.is_left and len(event) <= slab.event_bytes_max
+
+    def _advance(self, full: Callable[[bytes], object]) -> bool:
+        """Go on with the next region, unless another thread has; False where none is free."""
+        with self._lock:
+            slab = self.slab
+            if slab is None or self.write != full:
+                return True
+            if not slab.advance():
+                return False
+            self._aim()
+        self._wake()
+        return True
 
     def begin_drain(self) -> None:
         """Let this thread put events whatever the capacity: it drains, and must not wait for itself."""
@@ -169,22 +282,34 @@ class EventQueue:
         self._exempt = threading.get_ident()
 
     def put(self, event: Event) -> None:
-        """Append an event. At capacity wait for room, or drop it and count it."""
-        events = self.events
-        events.append(event)
-        if len(events) > self.limit or len(event) > LARGE_EVENT:
+        """Put an event. At capacity wait for room, or drop it and count it."""
+        if self._makers:
+            self.make_slab()
+        if self.slab is None:
+            events = self.events
+            events.append(event)
+            if len(events) > self.limit or len(event) > LARGE_EVENT:
+                self.attend(event)
+        elif isinstance(event, bytes) and self._put_in_slab(event):
+            self._wake_if_asleep()
+        else:
+            self._put_behind(event)
             self.attend(event)
+            if isinstance(event, bytes) and self._refusal() is None:
+                self._write()  # too long for the slab: it must be in the journal when the call returns
 
     def put_columns(self, event: ColumnEvent) -> None:
         """Append many rows as one event; see `put`."""
-        with self._lock:
-            self.events.append(event)
-            self._column_events += 1
-            self._column_rows += event.rows
+        self._put_behind(event)
         self.attend(event)
+        if self.slab is not None:
+            self._wake()  # it is not in shared memory, and must not wait there for long
 
     def keep(self, event: Event) -> None:
         """Put an event that is never dropped; at capacity wait for room, which a disk that fails does not give."""
+        if isinstance(event, bytes) and self._put_in_slab(event):
+            self._wake_if_asleep()
+            return
         looks = 0
         while len(self._kept) >= self.capacity and not self._may_pass():
             if self._failing:
@@ -198,64 +323,28 @@ class EventQueue:
             self.limit = self.capacity
             self._wake()
 
-    def counts(self) -> tuple[int, Counter[str]]:
-        """Return how many rows wait and how many were dropped, by reason, at one moment."""
-        with self._lock:
-            return len(self) - self._column_events + self._column_rows, Counter(self.dropped)
-
-    @property
-    def has_columns(self) -> bool:
-        """Whether events of columns wait."""
-        return self._column_events > 0
-
-    def has(self, most: int, most_bytes: int) -> bool:
-        """Whether as much waits as a `drain` takes: then there is no use in waiting for more."""
-        return len(self) >= most or self._large_bytes >= most_bytes or self.has_columns
-
-    def drain(self, most: int, most_bytes: int) -> list[Event]:
-        """Take up to `most` events, oldest first, and of large ones about `most_bytes`; first those to be kept.
-
-        One of columns comes alone, or behind those to be kept.
-        """
-        with self._lock:
-            kept = self._kept[:most]
-            del self._kept[: len(kept)]
-            taken = self.events[: most - len(kept)]
-            if self._column_events:
-                places = (place for place, event in enumerate(taken) if type(event) is ColumnEvent)
-                taken = taken[: next(places, len(taken)) or 1]
-                if taken:
-                    self._forget_columns(taken[0])
-            if self._large_bytes:
-                sizes = list(map(len, taken))
-                taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
-                self._large_bytes -= sum(size for size in sizes[: len(taken)] if size > LARGE_EVENT)
-            del self.events[: len(taken)]
-            if not self.events:
-                # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
-                self._large_bytes = 0
-        return kept + taken if kept else taken
-
-    def _forget_columns(self, event: Event) -> None:
-        if isinstance(event, ColumnEvent):
-            self._column_events -= 1
-            self._column_rows -= event.rows
-
     def rest(self) -> bool:
         """Ask to be woken by the next event; False where one is there already."""
-        self.limit = 0
-        if self.events or self._kept:
-            self.limit = self.capacity
-            return False
+        with self._lock:
+            self.limit = 0
+            self._aim()
+            if not self.is_empty:
+                self.work()
+                return False
         return True
 
     def work(self) -> None:
         """Leave the state of `rest`: from now on the worker polls."""
-        self.limit = self.capacity
+        if self.limit != self.capacity:
+            with self._lock:
+                self.limit = self.capacity
+                self._aim()
 
     def be_alone(self) -> None:
         """Have every caller `attend`: there is no worker."""
-        self.limit = 0
+        with self._lock:
+            self.limit = 0
+            self._aim()
 
     def attend(self, event: Event) -> None:
         """Count a large event, wake the worker if it sleeps, and at capacity wait for room or drop an event."""
@@ -263,25 +352,25 @@ class EventQueue:
         if size > LARGE_EVENT:
             with self._lock:
                 self._large_bytes += size
-        if self.limit == 0 and self._drainer != threading.get_ident():
-            self.limit = self.capacity
-            self._wake()
+        self._wake_if_asleep()
         looks = 0
         while self._is_full() and not self._may_pass():
             reason = self._refusal()
             if reason is not None:
-                self._drop_newest(reason)
+                with self._lock:
+                    if self._is_full():
+                        self._drop_newest(reason)
                 return
             self._wait(looks := looks + 1, self._is_full)
 
-    def _wait(self, looks: int, is_full: Callable[[], bool]) -> None:
-        """Wait a moment for room; after too many looks for it, make it."""
+    def _wait(self, looks: int, is_full: Callable[[], bool], seconds: float = _WAIT) -> None:
+        """Wait a moment for room; after too long a time, make it."""
         self._wake()
-        if looks > _LOOKS:
+        if looks * seconds > _PATIENCE:
             self._write()
         if is_full():  # else the waking has made room: see `be_alone`
             # No `time.sleep`, which programs replace in their tests; no condition, which each drain had to notify.
-            threading.Event().wait(_WAIT)
+            threading.Event().wait(seconds)
 
     def _is_full(self) -> bool:
         waiting = len(self.events)
@@ -290,72 +379,41 @@ class EventQueue:
     def _may_pass(self) -> bool:
         return threading.get_ident() in {self._drainer, self._exempt}
 
-    def _refusal(self) -> str | None:
-        if self._failing:
-            return "disk"
-        return "overflow" if self._overflow == "drop" else None
-
-    def _drop_newest(self, reason: str) -> None:
-        """Take back one event: the newest, be it this thread's or one that came just after."""
-        with self._lock:
-            if not self._is_full() or not self.events:
-                return
-            event = self.events.pop()
-            size = len(event)
-            if size > LARGE_EVENT:
-                self._large_bytes -= size
-            self._forget_columns(event)
-            self.dropped[reason] += rows_of(event)
-
-
-def rows_of(event: Event) -> int:
-    """Return how many rows an event stands for."""
-    return event.rows if isinstance(event, ColumnEvent) else 1
-
 
 class ClosedQueue:
     """Stands in for a queue while the run is not open, and refuses every event; `refusal` says why."""
 
-    __slots__ = ("_refusal", "events")
-
-    limit = 0
+    __slots__ = ("_refusal",)
 
     def __init__(self, refusal: Callable[[], str]) -> None:
         self._refusal = refusal
-        self.events = self
 
-    def __len__(self) -> int:
-        return 0
-
-    def append(self, event: Event) -> NoReturn:
+    def write(self, event: object) -> NoReturn:
         """Raise `NotStartedError`."""
         del event
         raise NotStartedError(self._refusal())
 
-    put = put_columns = attend = keep = append
+    put = put_columns = end_event = keep = write
 
 
 class ThroughQueue:
     """Stands in for a queue where each call is to return only when its event is on disk."""
 
-    __slots__ = ("_flush", "_queue", "events")
-
-    limit = 0
+    __slots__ = ("_flush", "_queue")
 
     def __init__(self, queue: Queue, flush: Callable[[], None]) -> None:
         self._queue = queue
         self._flush = flush
-        self.events = self
 
-    def __len__(self) -> int:
-        return 0
+    def write(self, data: bytes) -> None:
+        """Put an event, and return when it is on disk; its mark says nothing."""
+        if data is not MARK:
+            self.put(data)
 
-    def append(self, event: Event) -> None:
+    def put(self, event: Event) -> None:
         """Put an event, and return when it is on disk."""
         self._queue.put(event)
         self._flush()
-
-    put = append
 
     def put_columns(self, event: ColumnEvent) -> None:
         """Put many rows, and return when they are on disk."""
@@ -367,5 +425,5 @@ class ThroughQueue:
         self._queue.keep(event)
         self._flush()
 
-    def attend(self, event: Event) -> None:
-        """Do nothing: `append` has seen to it."""
+    def end_event(self, write: Callable[[bytes], object]) -> None:
+        """Do nothing: `write` takes every mark."""

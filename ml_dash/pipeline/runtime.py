@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import weakref
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -16,13 +17,16 @@ from ml_dash.journal.latest import latest_ns
 from ml_dash.locks import MortalLock
 from ml_dash.log import logger
 from ml_dash.pipeline.channel import Channel
+from ml_dash.pipeline.channel_slab import after_fork, before_fork, slab_maker
 from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks
 from ml_dash.pipeline.senders import replay_to, writers_to
 from ml_dash.pipeline.solitude import Solitude
 from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Job, Worker
+from ml_dash.slabs.bell import forget_bell
 from ml_dash.spawning import is_last_thread
+from ml_dash.storage.recovery import catch_up, recover_dead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -72,6 +76,25 @@ def new_writer_id(born_ns: int) -> str:
     return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}"
 
 
+@cache
+def _recover_once() -> None:
+    """Append what dead processes have left; no forked child does it again."""
+    begin_apart(recover_dead)
+
+
+def _new_channel(
+    directory: str, settings: Settings, wake: Callable[[], None], is_alone: Callable[[], bool]
+) -> Channel:
+    recovered = catch_up(directory)  # rows of those who died come before ours
+    born_ns = max(SYSTEM_CLOCK.time_ns(), latest_ns(os.path.join(directory, "journal")) + 1)
+    make_slab = slab_maker(settings)
+    channel = Channel(
+        directory, new_writer_id(born_ns), settings, wake, is_alone=is_alone, make_slab=make_slab
+    )
+    channel.recovered = sum(found.rows for found in recovered)
+    return channel
+
+
 class Runtime:
     """This process's channels and the worker that they share."""
 
@@ -91,11 +114,12 @@ class Runtime:
         self.closing = False
         """Whether the process is about to end: what is still logged is written before the call returns."""
         self._replays: dict[Destination, Replay] = {}
+        self._born: weakref.WeakSet[Channel] = weakref.WeakSet()
         self._exit = Exit(self)
-        self._hooks = Hooks(self._after_fork, self._exit)
+        pause, go_on = partial(before_fork, self._born), partial(after_fork, self._born)
+        self._hooks = Hooks(pause, go_on, self._after_fork, self._exit)
         # Whoever may hold an object of ours in a forked child is told, the runs that have ended too.
         self._handles: weakref.WeakSet[OpenRun] = weakref.WeakSet()
-        self._born: weakref.WeakSet[Channel] = weakref.WeakSet()
 
     def opened(
         self,
@@ -119,13 +143,10 @@ class Runtime:
             self._forget_idle()
             key = directory, recipient.destination.url if recipient is not None else None
             channel = self._channels.get(key) or known
-            before_ns = latest_ns(os.path.join(directory, "journal"))
             if channel is None:
-                born_ns = max(SYSTEM_CLOCK.time_ns(), before_ns + 1)
-                channel = Channel(
-                    directory, new_writer_id(born_ns), settings, self.wake, is_alone=self._is_alone
-                )
+                channel = _new_channel(directory, settings, self.wake, self._is_alone)
                 self._born.add(channel)
+            before_ns = latest_ns(channel.journal)
             is_shared = channel in self._runs.values()
             channel.resume(new_writer_id(channel.times.next_ns(before_ns)), is_shared=is_shared)
             if recipient is not None:
@@ -282,6 +303,7 @@ class Runtime:
                     self._solitude.begin(quietly=self.closing or is_ending)
                     return None
                 self._worker = worker
+                _recover_once()
                 self._solitude.end(self._channels.values())
                 if any(channel.delivery is not None for channel in self._channels.values()):
                     self._prepare_uploads()  # in a forked child the runs are open already
@@ -297,7 +319,7 @@ class Runtime:
         return self._channels.values()
 
     def _linger(self) -> float:
-        return min((channel.settings.linger for channel in self._channels.values()), default=_IDLE_LINGER)
+        return min((channel.linger for channel in self._channels.values()), default=_IDLE_LINGER)
 
     def _jobs(self) -> Iterable[Job]:
         deliveries = [channel.delivery for channel in self._channels.values() if channel.delivery is not None]
@@ -323,6 +345,7 @@ class Runtime:
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
+        forget_bell()
         self._worker = None
         self._runs = {}
         self._replays = {}
@@ -368,6 +391,7 @@ class Runtime:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop(timeout)
+        forget_bell()
 
 
 RUNTIME = Runtime()

@@ -126,7 +126,7 @@ def apart(work: Callable[[], None]) -> None:
         work()  # only the main thread is interrupted
 
 
-def begin_apart(work: Callable[[], None]) -> threading.Event:
+def begin_apart(work: Callable[[], object]) -> threading.Event:
     """Do this in a thread of its own; the event is set when it is done."""
     run, done = _announced(work)
     if start_thread(run, "ml-dash-apart") is None:

@@ -27,8 +27,9 @@ from ml_dash.alarm import Alarm
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
-from ml_dash.pipeline.channel import SLICE, SLICE_BYTES, Channel
+from ml_dash.pipeline.mover import SLICE, SLICE_BYTES
 from ml_dash.pipeline.threads import WorkThread
+from ml_dash.slabs.bell import current_bell
 from ml_dash.spawning import start_thread, threads_are_greenlets
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from ml_dash.pipeline.channel import Channel
     from ml_dash.pipeline.wakeup import Wakeup
+    from ml_dash.slabs.bell import Bell
 
 _T = TypeVar("_T")
 
@@ -88,6 +91,7 @@ class Worker:
         self._standing = threading.Event()
         self._failure = ""
         self._is_uploading = False
+        self._bell: Bell | None = None
         self._syncing: set[Channel] = set()
         self._syncing_blobs: set[Channel] = set()
         self._starting = ExitStack()
@@ -251,6 +255,7 @@ class Worker:
                     channel.delivery.take_hope()
         quiet = 0
         self._begun.clear()  # on a loop before this one
+        self._bell = None
         self._standing.set()
         try:
             async with anyio.create_task_group() as tasks:
@@ -269,6 +274,7 @@ class Worker:
             if job not in self._begun and self._is_uploading:
                 self._begun.add(job)
                 tasks.start_soon(job.run)
+        self._listen()
         quiet = 0 if await self._round(tasks) else quiet + 1
         self._tick()
         # Every queue is asked to wake us: `all` of a generator would stop at the first that has work already.
@@ -279,6 +285,18 @@ class Worker:
             for channel in self._channels():
                 channel.queue.work()
         return quiet
+
+    def _listen(self) -> None:
+        """Watch this process's bell, once there is one."""
+        bell, loop = current_bell(), self._loop
+        if bell is not self._bell and bell is not None and loop is not None:
+            self._bell = bell
+            with contextlib.suppress(OSError, NotImplementedError):  # then readers wait for the linger
+                loop.add_reader(bell.fd, self._hear, bell)
+
+    def _hear(self, bell: Bell) -> None:
+        bell.hear()
+        self.wake()
 
     async def _sync(self, channel: Channel) -> None:
         try:

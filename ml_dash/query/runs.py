@@ -1,7 +1,7 @@
 """The status of a run, folded from the RUN rows of all writers of an experiment.
 
-A RUN row says ``event`` (``start``, ``end``, ``heartbeat`` or ``update``), ``status``, ``host``, ``pid`` and
-``handle``, which tells apart the runs that one process opens. A start carries the ``experiment``, where its ``pid``
+A RUN row says ``event`` (``start``, ``end``, ``heartbeat``, ``update`` or ``recovered``), ``status``, ``host``, ``pid``
+and ``handle``, which tells apart the runs that one process opens. A start carries the ``experiment``, where its ``pid``
 means something (the ``space``) and which process had that number then (``born``), an update what has changed of the
 ``experiment``, and a failed end may carry an ``error``.
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
 
 _RUNS = Series(Kind.RUN, None)
+RECOVERED = "recovered"
+"""The ``event`` of a row that says how many ``rows`` of its frame were appended after the death of their process."""
 _HANDLE_BYTES = 256
 """A handle is part of a key of the server's database; the SDK's have a few bytes."""
 _TEXTS = ("event", "status", "host", "error", "space", "born")
@@ -58,6 +60,9 @@ class RunInfo:
         writers: How many writers the journal has.
         error: What made it fail, if its end says so.
         experiment: What starts and updates say of the experiment (prefix, readme, tags, …), the newest that gives each.
+        queue: Where rows of the newest start waited, "shared memory" or "memory"; None if it does not say.
+        recovered: How many rows were appended after the death of their process.
+        elsewhere: Whether the process that decides the status was on another machine, or in another boot.
     """
 
     status: str | None
@@ -70,6 +75,9 @@ class RunInfo:
     writers: int
     error: str | None
     experiment: dict[str, Any] | None
+    queue: str | None = None
+    recovered: int = 0
+    elsewhere: bool = False
 
 
 class WriterRuns(NamedTuple):
@@ -195,7 +203,15 @@ def fold_runs(
         writers=len(writers),
         error=decides and decides.error,
         experiment=_described(row for row in rows if row[1].get("event") in ("start", "update")),
+        queue=_text(max(starts, key=lambda start: start[0])[1].get("queue")) if starts else None,
+        recovered=sum(_recovered(row) for _, row in rows),
+        elsewhere=decides is not None and decides.row["space"] is not None and decides.row["space"] != space,
     )
+
+
+def _recovered(row: Mapping[str, Any]) -> int:
+    rows = row.get("rows") if row.get("event") == RECOVERED else None
+    return rows if isinstance(rows, int) and rows > 0 else 0
 
 
 def _described(rows: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 `MetricBuilder.log` is the hot path of the whole package. Each line in it has been measured: packing the keyword
 arguments as they come, names included, is cheaper for the caller than any look-up that would avoid it, and the worker
-takes thousands of such rows apart at once (see `ml_dash.pipeline.layout`). Putting the event is `EventQueue.put`
+takes thousands of such rows apart at once (see `ml_dash.events.layout`). Putting the event is `EventQueue.put`
 written out: as a call it would cost an eighth of the whole.
 """
 
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.forks import guarded_imports
 from ml_dash.log import warn_user
-from ml_dash.pipeline.queue import LARGE_EVENT
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
 from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
+from ml_dash.slabs.layout import MARK
 from ml_dash.values.pack import PACK_ERRORS, pack
 
 if TYPE_CHECKING:
@@ -107,10 +107,16 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         except PACK_ERRORS:
             port.write(now, data)
         else:
-            events = queue.events
-            events.append(event)
-            if len(events) > queue.limit or len(event) > LARGE_EVENT:
-                queue.attend(event)
+            write = queue.write
+            try:
+                write(event)
+            except ValueError:
+                queue.put(event)
+            else:
+                try:
+                    write(MARK)
+                except ValueError:
+                    queue.end_event(write)
         LATEST.time_ns = now
         return self
 

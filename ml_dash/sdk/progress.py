@@ -34,6 +34,8 @@ def status_of(
         offline_since=None if upload is None else iso(upload.offline_since_ns),
         last_error=disk_error or (None if upload is None else upload.last_error),
         earlier_bytes=0 if channel is None or channel.delivery is None else channel.delivery.earlier_bytes,
+        queue=None if channel is None else channel.queue.kind,
+        recovered=0 if channel is None else channel.recovered,
     )
 
 

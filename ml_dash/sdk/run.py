@@ -6,7 +6,7 @@ the experiment. Each is a row of the journal's RUN series:
 =============  ==================================================================================
 field          meaning
 =============  ==================================================================================
-``event``      ``start``, ``end``, ``heartbeat`` or ``update``
+``event``      ``start``, ``end``, ``heartbeat``, ``update``; ``recovered``, see `ml_dash.storage.recovery`
 ``status``     the status from this row on (in starts and ends)
 ``handle``     which `Experiment` object of the writing process
 ``host``       name of the machine
@@ -14,6 +14,7 @@ field          meaning
 ``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
 ``born``       in start rows, which process has that number, see `ml_dash.processes.process_born`
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
+``queue``      in start rows, where rows wait for the journal: ``shared memory`` or ``memory``
 ``error``      the exception's one-line text, in end rows of a run that failed by one
 =============  ==================================================================================
 """
@@ -92,6 +93,7 @@ class Run:
                 )
             prepare_directory(session.identity, session.destination.root, keeps=session.destination.keeps)
             channel = session.open_channel(self)
+            channel.open_slab()
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
             start = {
                 "event": "start",
@@ -101,6 +103,7 @@ class Run:
                 "born": process_born(os.getpid()),
                 "python": platform.python_version(),
                 "script": script_path(),
+                "queue": channel.queue.kind,
                 "experiment": session.description(),
             }
             # before the ports open: the run's first row

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, ValueWarning
+from ml_dash.events.column_event import ColumnEvent
+from ml_dash.events.items import Event
 from ml_dash.log import is_news, logger, warn_user
-from ml_dash.pipeline.column_event import ColumnEvent
-from ml_dash.pipeline.queue import ClosedQueue, Event, Queue
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, represent
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Column
     from ml_dash.pipeline.channel import Channel
+    from ml_dash.pipeline.queue import ClosedQueue, Queue
 
 Put: TypeAlias = Callable[[Event], None]
 

@@ -31,6 +31,7 @@ from ml_dash.sdk.progress import flush_result, status_of
 from ml_dash.sdk.series_port import Port
 from ml_dash.spawning import imports_for_reading
 from ml_dash.status import RunStatus
+from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.side_file import SIDE_FILE, experiment_record, json_bytes
 from ml_dash.storage.survey import is_experiment
 
@@ -193,6 +194,7 @@ class Session:
         channels = RUNTIME.live_channels(self.directory)
         for channel in dict.fromkeys([*channels, *([self.channel] if self.channel is not None else [])]):
             RUNTIME.write_queued(channel)
+        catch_up(self.directory)  # other processes may log to the experiment, or have died of it
         return self.written
 
     @property

@@ -96,10 +96,12 @@ def strange_side_file(directory: str, disk: Disk) -> str | None:
 
     OSError where there are no descriptors or no memory to read it with.
     """
-    if _is_journal(os.path.join(directory, "journal")) or read_side_file(directory, disk).keys() >= _OURS:
-        return None
     paths = (os.path.join(directory, name) for name in (SIDE_FILE, PARAMETERS_FILE))
-    return next((path for path in paths if os.path.lexists(path)), None)
+    # First, for it takes no descriptor: most runs begin where nothing lies, and may begin where none is to be had.
+    found = next((path for path in paths if os.path.lexists(path)), None)
+    if found is None or _is_journal(os.path.join(directory, "journal")):
+        return None
+    return None if read_side_file(directory, disk).keys() >= _OURS else found
 
 
 def _is_journal(directory: str) -> bool:

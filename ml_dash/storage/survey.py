@@ -23,6 +23,7 @@ from ml_dash.journal.damage import Damage
 from ml_dash.journal.disk import NOT_THERE, check_regular, is_shortage
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.storage.cursor import CURSOR_SUFFIX
+from ml_dash.storage.live_disk import LiveDisk
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, read_side_file, strange_side_file
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Located(NamedTuple):
 
     @property
     def disk(self) -> ForeignDisk:
-        """Its files, and nothing that links in it lead to."""
-        return ForeignDisk(self.directory)
+        """Its files, and nothing that links in it lead to; in its journal, all that was logged so far."""
+        return LiveDisk(self.directory)
 
     def odd_entries(self) -> list[Damage]:
         """Return what has the name of one of its files or directories and is something else: it is not read.

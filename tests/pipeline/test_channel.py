@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml_dash.events.column_event import ColumnEvent
 from ml_dash.journal.blocks import Column
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import verify
 from ml_dash.pipeline import channel as channel_module, queue as queue_module
 from ml_dash.pipeline.channel import Channel
-from ml_dash.pipeline.column_event import ColumnEvent
 from ml_dash.pipeline.counters import Counters
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
@@ -525,7 +525,7 @@ def test_rows_that_cannot_be_encoded_together_and_can_be_one_by_one_are_all_stor
 
     bench.put(1, 2, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(bench.channel._batcher, "blocks", fail)
+        patch.setattr(bench.channel._mover._batcher, "blocks", fail)
         bench.channel.flush()
     assert bench.read() == [1, 2, 3]
     assert bench.counters() == Counters(logged=3, durable=3, acknowledged=3)
@@ -594,7 +594,7 @@ def test_an_interrupt_while_rows_are_encoded_loses_nothing(
 
     bench.put(1, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(bench.channel._batcher, "blocks", interrupt)
+        patch.setattr(bench.channel._mover._batcher, "blocks", interrupt)
         with pytest.raises(InterruptError):
             bench.channel.flush()
     assert bench.counters() == Counters(logged=2, pending=2)
@@ -838,7 +838,7 @@ def test_what_is_no_error_of_the_disk_keeps_rows_from_it_as_one_does(
 
     bench.put(1, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(bench.channel._batcher, "blocks", fail)
+        patch.setattr(bench.channel._mover._batcher, "blocks", fail)
         bench.channel.flush()
         bench.let_a_second_pass()
         assert not bench.channel.pump()

@@ -89,7 +89,7 @@ def test_a_full_disk_costs_rows_that_are_counted_and_never_the_training(scripts:
     exp.run.complete()
     assert law().durable == logged - law().dropped["disk"]
     {FINISH}""",
-        env={"ML_DASH_QUEUE_EVENTS": "1000"},
+        env={"ML_DASH_QUEUE_EVENTS": "1000", "ML_DASH_CRASH_PROOF": "0"},
     )
     journal = check_rows(scripts.home, finished)
     assert journal.values("step")[:500] == list(range(500))
@@ -137,7 +137,7 @@ def test_the_journal_itself_may_fill_the_disk(scripts: Scripts) -> None:
     shutil.copytree("disk", "after")
     print(logged, status.durable, logged - status.durable)
     """,
-        env={"ML_DASH_QUEUE_EVENTS": "1000", "ML_DASH_EXIT_TIMEOUT": "3600"},
+        env={"ML_DASH_QUEUE_EVENTS": "1000", "ML_DASH_CRASH_PROOF": "0", "ML_DASH_EXIT_TIMEOUT": "3600"},
     )
     journal = check_rows(scripts.home, finished)
     assert 0 < len(journal.rows()) < 50_000

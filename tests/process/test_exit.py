@@ -598,7 +598,7 @@ def test_exit_with_a_full_queue_and_values_left_to_summarise_is_bounded(scripts:
     while len(exp._session.channel.queue) < 10:
         time.sleep(0.001)
     """,
-        env={"ML_DASH_EXIT_TIMEOUT": "0.3", "ML_DASH_QUEUE_EVENTS": "10"},
+        env={"ML_DASH_EXIT_TIMEOUT": "0.3", "ML_DASH_QUEUE_EVENTS": "10", "ML_DASH_CRASH_PROOF": "0"},
     )
     assert finished.returncode == 0
 

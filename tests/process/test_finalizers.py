@@ -203,7 +203,8 @@ def test_a_finalizer_that_flushes_in_the_middle_of_a_write_does_not_wait_for_its
                 exp.flush()
         exp.run.complete()
         print(sorted(seen))
-        """
+        """,
+        env={"ML_DASH_LINGER": "0.005"},
     )
     assert finished.returncode == 0, finished
     assert "'ml-dash'" in finished.stdout

@@ -459,7 +459,7 @@ def test_sigterm_kills_a_script_whose_queue_is_full_and_whose_disk_takes_nothing
     for step in range(1000):
         exp.metrics("train").log(step=step)
     """,
-        env={"ML_DASH_QUEUE_EVENTS": "10"},
+        env={"ML_DASH_QUEUE_EVENTS": "10", "ML_DASH_CRASH_PROOF": "0"},
     )
     assert expect_line(process) == "ready"
     process.terminate()

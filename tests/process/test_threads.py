@@ -194,6 +194,7 @@ def test_a_full_queue_blocks_many_threads_and_loses_nothing(
 ) -> None:
     """Sixteen threads against a queue of a hundred events: they wait, and all rows arrive."""
     monkeypatch.setenv("ML_DASH_QUEUE_EVENTS", "100")
+    monkeypatch.setenv("ML_DASH_CRASH_PROOF", "0")
     with Experiment(PREFIX, dash_root=tmp_path, echo=False).run as exp:
 
         def work(number: int) -> None:
@@ -214,6 +215,7 @@ def test_a_full_queue_that_drops_counts_every_row_it_drops(
 ) -> None:
     """With ``overflow="drop"`` nobody waits: what is in the journal and what was counted make up all calls."""
     monkeypatch.setenv("ML_DASH_QUEUE_EVENTS", "50")
+    monkeypatch.setenv("ML_DASH_CRASH_PROOF", "0")
     with Experiment(PREFIX, dash_root=tmp_path, echo=False, overflow="drop").run as exp:
 
         def work(number: int) -> None:

@@ -21,7 +21,7 @@ STACKS = "threading.stack_size(0)"
 NO_PROCESSES = """
     # Imported while the user may still read the standard library.
     import anyio, asyncio, json, numpy, resource
-    import ml_dash.pipeline.layout, ml_dash.query.journal_view
+    import ml_dash.events.layout, ml_dash.query.journal_view
     if os.getuid() == 0:  # root is above such limits
         os.chown(os.environ["ROOT"], 12345, 12345)
         os.setuid(12345)

@@ -437,6 +437,8 @@ def test_the_status_accounts_for_every_call(exp: Experiment) -> None:
         online=False,
         offline_since=None,
         last_error=None,
+        queue="shared memory",
+        recovered=0,
     )
 
 

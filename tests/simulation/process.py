@@ -12,11 +12,12 @@ from functools import partial
 
 import numpy as np
 
+from ml_dash.events.column_event import ColumnEvent
+from ml_dash.events.items import Event
 from ml_dash.journal.blocks import Column
 from ml_dash.pipeline import channel as channel_module
+from ml_dash.pipeline.backlog import LARGE_EVENT
 from ml_dash.pipeline.channel import Channel
-from ml_dash.pipeline.column_event import ColumnEvent
-from ml_dash.pipeline.queue import LARGE_EVENT, Event
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from tests.support.lock_order import another_thread

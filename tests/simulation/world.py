@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
 from ml_dash.journal.latest import latest_ns
-from ml_dash.pipeline import channel as channel_module, queue as queue_module
+from ml_dash.pipeline import channel as channel_module, mover as mover_module, queue as queue_module
 from ml_dash.settings import Settings
 from tests.simulation.checker import (
     JOURNAL,
@@ -423,6 +423,8 @@ def _limits(slice_events: int) -> Iterator[None]:
     values = {
         (channel_module, "SLICE"): slice_events,
         (channel_module, "SLICE_BYTES"): 8_000,
+        (mover_module, "SLICE"): slice_events,
+        (mover_module, "SLICE_BYTES"): 8_000,
         (channel_module, "_UNSYNCED_BYTES"): 3_000,
         (queue_module, "_WAIT"): 0.0,
     }

@@ -65,7 +65,8 @@ class OrderedLock:
         """The lock's name, looked up when it is needed: while it is made, it is no attribute yet."""
         owner = self._owner
         if self._name is None and owner is not None:
-            mortal = [name for name, value in vars(type(owner)).items() if isinstance(value, MortalLock)]
+            members = [member for kind in type(owner).__mro__ for member in vars(kind).items()]
+            mortal = [name for name, value in members if isinstance(value, MortalLock)]
             names = [*mortal, *getattr(owner, "__dict__", ()), *getattr(type(owner), "__slots__", ())]
             attribute = next((name for name in names if getattr(owner, name, None) is self), "?")
             layer = "sdk." if type(owner).__module__.startswith("ml_dash.sdk.") else ""

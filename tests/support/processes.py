@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from ml_dash.journal.blocks import block_rows
 from ml_dash.query.journal_view import JournalView
 from ml_dash.series import Kind, Series
+from ml_dash.storage.recovery import catch_up
 from tests.support.project import PROJECT
 
 PREFIX = "alice/vision/resnet"
@@ -153,7 +154,8 @@ class Scripts:
         )
 
     def journal(self, prefix: str = PREFIX) -> Journal:
-        """Read an experiment's journal."""
+        """Read an experiment's journal, with what dead processes have left, as every reader of ours does."""
+        catch_up(str(self.home / ".dash" / prefix))
         return Journal(self.home / ".dash", prefix)
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ml_dash.pipeline.queue import Event
+from ml_dash.events.items import Event
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event
 from ml_dash.values.tensors import Deferred

@@ -147,6 +147,16 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
         yield "activity", age_text(run.last_activity, time.time_ns())
     counts = count_text(overview.rows, "row"), size_text(overview.bytes), count_text(run.writers, "writer")
     yield "journal", ", ".join(counts)
+    yield "queue", run.queue or ""
+    yield (
+        "recovered",
+        f"{count_text(run.recovered, 'row')} of a process that had died" if run.recovered else "",
+    )
+    if run.stale and run.elsewhere and run.queue == "shared memory":
+        yield (
+            "missing",
+            f"rows of its last second may wait in shared memory of {run.host}: show or sync it there",
+        )
     yield "directory", overview.located.directory
 
 

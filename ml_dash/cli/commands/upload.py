@@ -16,11 +16,11 @@ from ml_dash.cli.text import complain, count_text, size_text
 from ml_dash.client.destination import destination, make_outbox
 from ml_dash.clock import SYSTEM_CLOCK, RisingClock
 from ml_dash.errors import InvalidArgumentError, JournalWriteError
+from ml_dash.events.batch import Batcher
 from ml_dash.identity import file_path
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.query.files import FILES
 from ml_dash.sdk.files.details import Details, save_row
@@ -221,7 +221,7 @@ class Addition:
         REAL_DISK.secure(staged.path, self._directory)
         row = save_row(new.place, new.details, staged)
         event = pack([0, time_ns, row])
-        self._journal.append(Batcher().blocks(Packed([event], event), [FILES]))
+        self._journal.append(Batcher().blocks([event], [FILES]))
         return row
 
 

@@ -62,6 +62,7 @@ def test_a_saved_file_is_listed_however_many_rows_are_dropped(
 ) -> None:
     """With ``overflow="drop"`` and a queue of a few rows: rows of metrics go, counted, and those of files stay."""
     monkeypatch.setenv("ML_DASH_QUEUE_EVENTS", "8")
+    monkeypatch.setenv("ML_DASH_CRASH_PROOF", "0")
     exp = Experiment("alice/proj/flood", dash_root=tmp_path, echo=False, overflow="drop")
     over = threading.Event()
     with exp.run:

@@ -17,6 +17,7 @@ from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from mmap import mmap
 
     import numpy as np
     import numpy.typing as npt
@@ -91,6 +92,12 @@ class Layout:
 
         return np.frombuffer(buffer, self._dtype)
 
+    def spaced_records(self, buffer: mmap, count: int, offset: int, gap: int) -> npt.NDArray[Any]:
+        """See a buffer as records that begin at an offset, with `gap` bytes between any two."""
+        import numpy as np
+
+        return np.ndarray((count,), self._dtype, buffer, offset, (self.length + gap,))
+
     def match(self, records: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Say of each record whether it is an event of this layout."""
         matching: npt.NDArray[np.bool_] = records["c0"] == self._constants[0][1]
@@ -155,6 +162,8 @@ def parse_layout(row: bytes) -> Layout | None:
         if name is None or slot is None:
             return None
         fields.append((name, slot))
+    if not parser.is_at_end:
+        return None  # two events in one piece: two threads have put them at the same moment
     return Layout(row, series_id, time, fields)
 
 
@@ -166,6 +175,11 @@ class _Parser:
     def __init__(self, row: bytes) -> None:
         self._row = row
         self._at = 1
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether this was the whole row."""
+        return self._at == len(self._row)
 
     def _big_endian(self, size: int) -> int:
         self._at += size

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from ml_dash.pipeline.layout import Layout, parse_layout
+from ml_dash.events.layout import Layout, parse_layout
 from ml_dash.values.pack import pack
 
 NOW = 1_700_000_000_000_000_000

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
+from ml_dash.events.batch import Batcher
 from ml_dash.journal.blocks import Block, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
-from ml_dash.pipeline.batch import Batcher, Packed
 from ml_dash.series import Kind, Series
 from ml_dash.values.pack import pack, unpack
 from tests.support.examples import many
@@ -36,14 +36,14 @@ NAMES = st.sampled_from(["loss", "acc", "step", "", "a" * 31, "a" * 32, "é" * 1
 SHAPES = st.dictionaries(NAMES, st.lists(NUMBERS, min_size=1, max_size=6), max_size=6)
 
 
-def packed(events: list[Event]) -> Packed:
+def packed(events: list[Event]) -> list[bytes]:
     rows = []
     for event in events:
         try:
             rows.append(pack(list(event)))
         except ValueError:  # a lone surrogate: this is how such a row is packed
             rows.append(msgpack.packb(list(event), unicode_errors="surrogatepass"))
-    return Packed(rows, b"".join(rows))
+    return rows
 
 
 def one_by_one(events: list[Event]) -> Rows:
@@ -98,7 +98,7 @@ def is_numpy(blocks: list[Block]) -> bool:
 
 def test_nothing_makes_no_blocks() -> None:
     """An empty batch is no frame."""
-    assert Batcher().blocks(Packed([], b""), SERIES) == []
+    assert Batcher().blocks([], SERIES) == []
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 5000])
@@ -280,7 +280,7 @@ def test_events_packed_by_either_encoder_are_the_same() -> None:
     events: list[Event] = [(1, NOW + n, {"x": EDGES[n % 30], "y": n}) for n in range(600)]
     rows = [pack(list(e)) if n % 2 else msgpack.packb(list(e)) for n, e in enumerate(events)]
 
-    blocks = Batcher().blocks(Packed(rows, b"".join(rows)), SERIES)
+    blocks = Batcher().blocks(rows, SERIES)
 
     assert rows_of(blocks) == one_by_one(events)
 

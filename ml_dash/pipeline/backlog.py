@@ -1,0 +1,240 @@
+"""What waits in a queue: a list of it, what of that is large or is many rows, and what is in the slab before it.
+
+Rows in a slab stay there until a frame has them. In the list stands a `Chunk` for them, put there by whoever takes, or
+counts, or puts something behind them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.events.column_event import ColumnEvent
+from ml_dash.events.items import Event, Item, rows_of
+from ml_dash.locks import MortalLock
+from ml_dash.slabs.slab import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_dash.slabs.slab import Slab
+
+LARGE_EVENT = 4096
+"""Bytes above which an event is counted by its size and not only by its number."""
+
+
+class Drained(NamedTuple):
+    """What a drain has taken: `items`, the `rows` that they stand for, and the last place of the slab among them."""
+
+    items: list[Item]
+    rows: int
+    place: tuple[int, int] | None
+
+
+class Backlog:
+    """Items in order, what they amount to, and the slab.
+
+    Attributes:
+        events: the list; putting into it takes no lock where there is no slab.
+        dropped: rows that were taken back, by reason.
+        slab: where rows wait that survive the process; None where all wait in its memory.
+    """
+
+    _lock = MortalLock()
+    _is_dropped: bool
+    """Whether rows are taken back that find no room; else their callers wait, unless the disk fails."""
+
+    __slots__ = (
+        "_column_events",
+        "_failing",
+        "_is_dropped",
+        "_kept",
+        "_large_bytes",
+        "_more_rows",
+        "_own_lock",
+        "dropped",
+        "events",
+        "slab",
+    )
+
+    def _forget(self) -> None:
+        self.events: list[Item] = []
+        # Apart from the others, of which the newest is dropped at capacity, whoever's that is.
+        self._kept: list[Item] = []
+        self._large_bytes = 0
+        # Of the items in the list: how many are columns, and how many rows more they all are than their number.
+        self._column_events = self._more_rows = 0
+        self.dropped: Counter[str] = Counter()
+        self._failing = False
+        self.slab: Slab | None = None
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refuses, so that at capacity events are dropped and counted."""
+        return self._failing
+
+    def disk_failed(self) -> None:
+        """Drop and count events at capacity: nobody knows when there will be room."""
+        self._failing = True
+
+    def disk_works(self) -> None:
+        """Wait for room at capacity, or do what `overflow` says."""
+        self._failing = False
+
+    def _refusal(self) -> str | None:
+        if self._failing:
+            return "disk"
+        return "overflow" if self._is_dropped else None
+
+    def _put_behind(self, item: Event) -> None:
+        """Put something into the list that is no slab's, behind what is in the slab by now."""
+        with self._lock:
+            self._collect()
+            self.events.append(item)
+            self._column_events += type(item) is ColumnEvent
+            self._more_rows += rows_of(item) - 1
+
+    def release(self, place: tuple[int, int]) -> None:
+        """Take note that what waited before this place of the slab is in the journal."""
+        with self._lock:
+            if self.slab is not None:
+                self.slab.release(*place)
+                self.remove_released()
+
+    @property
+    def kind(self) -> str:
+        """Where rows wait, in a word or two for users."""
+        return "memory" if self.slab is None or self.slab.is_left else "shared memory"
+
+    @property
+    def is_crash_proof(self) -> bool:
+        """Whether all that waits is in shared memory, and what comes goes there."""
+        slab = self.slab
+        is_all = not self._kept and all(type(item) is Chunk for item in self.events)
+        return slab is not None and not slab.is_left and is_all
+
+    def remove_released(self) -> None:
+        """Let go of a slab that takes nothing more, and of which all is in the journal; the caller has the lock."""
+        if self.slab is not None and self.slab.is_released:
+            self.slab.remove()
+            self.slab = None
+
+    def _collect(self) -> None:
+        """Put what is in the slab into the list; the caller has the lock."""
+        slab = self.slab
+        while slab is not None:
+            last = self.events[-1] if self.events else None
+            found = slab.collect(last if isinstance(last, Chunk) else None)
+            if found is None:
+                return
+            chunk, rows = found
+            self._more_rows += rows
+            if chunk is not last:
+                self.events.append(chunk)
+                self._more_rows -= 1
+
+    def __len__(self) -> int:
+        if self.slab is not None:
+            with self._lock:
+                self._collect()
+        return len(self.events) + len(self._kept)
+
+    def counts(self) -> tuple[int, Counter[str]]:
+        """Return how many rows wait and how many were dropped, by reason, at one moment."""
+        with self._lock:
+            return len(self) + self._more_rows, Counter(self.dropped)
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether events of columns wait."""
+        return self._column_events > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        slab = self.slab
+        return not (self.events or self._kept or (slab is not None and slab.has_more))
+
+    def has(self, most: int, most_bytes: int) -> bool:
+        """Whether as much waits as a `drain` takes: then there is no use in waiting for more."""
+        waiting = len(self.events) + len(self._kept) + self._more_rows
+        slab = self.slab
+        is_much = waiting >= most or self._large_bytes >= most_bytes
+        return is_much or self.has_columns or (slab is not None and slab.has_full_region)
+
+    def drain(self, most: int, most_bytes: int) -> Drained:
+        """Take up to about `most` rows, oldest first, and of large ones about `most_bytes`; first those to be kept.
+
+        Columns come alone, or behind those to be kept.
+        """
+        with self._lock:
+            kept = self._kept[:most]
+            del self._kept[: len(kept)]
+            self._collect()
+            taken = self.events[: most - len(kept)]
+            is_mixed = self.slab is not None or self._column_events > 0
+            if is_mixed:
+                taken = taken[: _reach(taken, most - len(kept))]
+            if self._large_bytes:
+                sizes = list(map(len, taken))
+                taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
+                self._large_bytes -= sum(map(_large_bytes_of, taken))
+            del self.events[: len(taken)]
+            rows, place = len(kept) + len(taken), None
+            if is_mixed:
+                more = sum(map(rows_of, taken)) - len(taken)
+                self._more_rows -= more
+                rows += more
+                self._column_events -= sum(type(item) is ColumnEvent for item in taken[:1])
+                place = next(
+                    ((item.generation, item.end) for item in reversed(taken) if isinstance(item, Chunk)), None
+                )
+            if not self.events:
+                # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
+                self._large_bytes = 0
+        return Drained(kept + taken if kept else taken, rows, place)
+
+    def take_out_of_slab(self) -> None:
+        """Have what is in the slab in memory only, and remove that; the caller has the lock, and has left it."""
+        if self.slab is None:
+            return
+        self._collect()
+        items: list[Item] = []
+        for item in self.events:
+            items += item.cut() if isinstance(item, Chunk) else [item]
+        self.events[:] = items
+        self._more_rows = sum(map(rows_of, items)) - len(items)
+        self.slab.remove()
+        self.slab = None
+
+    def _drop_newest(self, reason: str) -> None:
+        """Take back one event: the newest, be it this thread's or one that came just after. The caller has the lock."""
+        # Not what is in the slab, which takes no room here.
+        places = range(len(self.events) - 1, -1, -1)
+        place = next((place for place in places if type(self.events[place]) is not Chunk), None)
+        if place is None:
+            return
+        event = self.events.pop(place)
+        self._large_bytes -= _large_bytes_of(event)
+        self._column_events -= type(event) is ColumnEvent
+        self._more_rows -= rows_of(event) - 1
+        self.dropped[reason] += rows_of(event)
+
+
+def _large_bytes_of(item: Item) -> int:
+    size = len(item)
+    return size if size > LARGE_EVENT and type(item) is not Chunk else 0
+
+
+def _reach(items: Sequence[Item], most: int) -> int:
+    """Return how many items are taken together: about `most` rows, and columns alone."""
+    rows = 0
+    for place, item in enumerate(items):
+        if type(item) is ColumnEvent:
+            return place or 1
+        rows += rows_of(item)
+        if rows >= most:
+            return place + 1
+    return len(items)

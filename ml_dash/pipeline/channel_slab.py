@@ -1,0 +1,101 @@
+"""A channel's slab: made when a run starts, or with a forked child's first row, and left with the run's end."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from ml_dash.pipeline.batch import NOWHERE
+from ml_dash.slabs.slab import make_slab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from ml_dash.events.batch import SeriesNumbers
+    from ml_dash.pipeline.queue import EventQueue
+    from ml_dash.series import Series
+    from ml_dash.settings import Settings
+    from ml_dash.slabs.slab import Slab
+
+    MakeSlab = Callable[[str, str, int], "Slab | None"]
+
+    class _Channel(Protocol):
+        queue: EventQueue
+
+
+_FIRST_PLACE = (1, 0)
+
+
+class ChannelSlab:
+    """Gives a queue its slab, and writes down in it what the numbers of series mean.
+
+    `declare` is called under the channel's `lock`. None is held while a slab is made: a signal handler of the script's
+    may come in the middle, and want any of them.
+
+    Attributes:
+        place: up to where the slab's events were taken, by frames that are written or on their way.
+    """
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        series: SeriesNumbers,
+        make: Callable[[], Slab | None] | None,
+        lock: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._queue = queue
+        self._series = series
+        self._make = make
+        self._lock = lock
+        self.place = NOWHERE
+
+    def arm(self) -> None:
+        """Have a slab made when the next event comes, unless `EventQueue.make_slab` is called before."""
+        if self._make is not None:
+            self._queue.arm(self._open)
+
+    def _open(self) -> None:
+        slab = self._make() if self._make is not None and self._queue.slab is None else None
+        if slab is None:
+            return
+        with self._lock():
+            try:
+                for number, series in enumerate(self._series.known):
+                    slab.declare(number, series)
+            except OSError:
+                slab.remove()
+            else:
+                self.place = _FIRST_PLACE
+                self._queue.use(slab)
+
+    def declare(self, number: int, series: Series) -> None:
+        """Write down which series a number stands for, before its first event comes."""
+        if self._queue.slab is not None:
+            try:
+                self._queue.slab.declare(number, series)
+            except OSError:  # nobody could tell what its rows are: they go where nobody has to
+                self._queue.leave_slab()
+
+    def leave_behind(self) -> None:
+        """Have what waits in memory only: a slab is one writer's, and who writes has another name from now on."""
+        self._queue.forget_slab()
+        self.place = NOWHERE
+        self.arm()
+
+
+def slab_maker(settings: Settings) -> MakeSlab | None:
+    """Return what makes slabs for channels with these settings; None where they want none."""
+    return partial(make_slab, settings.queue_dir) if settings.crash_proof else None
+
+
+def before_fork(channels: Iterable[_Channel]) -> None:
+    """Have what the forking thread logs take a way on which a child can tell that a slab is its parent's."""
+    for channel in tuple(channels):
+        channel.queue.before_fork()
+
+
+def after_fork(channels: Iterable[_Channel]) -> None:
+    """In the parent: go on as before."""
+    for channel in tuple(channels):
+        channel.queue.after_fork()

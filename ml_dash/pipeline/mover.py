@@ -1,0 +1,116 @@
+"""Moving what a queue holds, slice by slice, into frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml_dash.events.batch import Batcher, SeriesNumbers
+from ml_dash.pipeline.batch import Batch
+from ml_dash.query.highlights import Highlights
+
+if TYPE_CHECKING:
+    import threading
+
+    from ml_dash.journal.writer import JournalWriter
+    from ml_dash.pipeline.channel_slab import ChannelSlab
+    from ml_dash.pipeline.counters import Tally
+    from ml_dash.pipeline.queue import EventQueue
+
+SLICE = 8192  # events that a pump moves at most: about half a millisecond of work
+SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
+
+
+class Mover:
+    """Takes a slice at a time, and keeps it until it is written, whatever interrupts that.
+
+    Args:
+        queue: what is taken from.
+        series: what the numbers in events mean.
+        tally: where is counted what becomes of them.
+        slab: of the channel.
+        frame_bytes: of a frame, at most.
+        lock: the channel's, which guards `control`, `batch` and the tally.
+
+    Attributes:
+        control: RUN rows, which go first.
+        batch: what is on its way.
+        highlights: what is worth telling of what was written.
+    """
+
+    def __init__(
+        self,
+        queue: EventQueue,
+        series: SeriesNumbers,
+        tally: Tally,
+        slab: ChannelSlab,
+        frame_bytes: int,
+        lock: threading.RLock,
+    ) -> None:
+        self._queue = queue
+        self._series = series
+        self._tally = tally
+        self._slab = slab
+        self._frame_bytes = frame_bytes
+        self._guard = lock
+        self._batcher = Batcher()
+        self.highlights = Highlights()
+        self.control: list[bytes] = []
+        self.batch: Batch | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on its way, and no RUN row waits."""
+        return self.batch is None and not self.control
+
+    @property
+    def rows(self) -> int:
+        """How many rows are on their way."""
+        return self.batch.rows if self.batch is not None else 0
+
+    def leave_slab(self) -> None:
+        """Have what is on its way in memory only, for another writer; the caller has the lock."""
+        if self.batch is not None:
+            self._tally.recount(self.batch.leave_slab())
+            self.batch.after = 0
+
+    def move(self, writer: JournalWriter) -> tuple[bool, bool]:
+        """Write a frame; return whether there was something to do, and whether something was written.
+
+        Raises:
+            OSError: the disk refuses. What was taken stays here, and is tried again by the next call.
+        """
+        batch = self.batch or self._next_batch(writer)
+        if batch is None:
+            return False, False
+        if batch.frames is None:
+            self._recount(*batch.encode(self._batcher, self._series.known, self._frame_bytes))
+        try:
+            is_last = batch.write_next(writer, self._queue.slab, self.highlights)
+        except ValueError:
+            self._recount(*batch.salvage(self._series.known, self._frame_bytes))
+            return True, False
+        with self._guard:
+            if batch.frames:
+                # of several the rows count with the last; there may have to be an fsync before it
+                self._tally.write(writer.written_seq, batch.rows if is_last else 0)
+            self.batch = None if is_last else batch
+        if is_last and batch.place != batch.start:
+            self._queue.release(batch.place)
+        return True, bool(batch.frames)
+
+    def _next_batch(self, writer: JournalWriter) -> Batch | None:
+        with self._guard:
+            control, self.control = self.control, []
+            drained = self._queue.drain(SLICE, SLICE_BYTES)
+            if not drained.items and not control:
+                return None
+            self._tally.take(drained)
+            self.batch = Batch(control, drained, writer.written_seq, self._slab.place)
+            self._slab.place = self.batch.place
+            return self.batch
+
+    def _recount(self, more: int, lost: int) -> None:
+        if more or lost:
+            with self._guard:
+                self._tally.recount(more)
+                self._tally.drop("malformed", lost)

@@ -1,0 +1,259 @@
+"""A slab as somebody else finds it: a reader beside its process, or whoever comes after its death.
+
+Whether its process lives is told by the lock that it holds on the file. No process number is asked, which may be
+another's by now, or mean another one in this container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgpack
+
+from ml_dash.series import Kind, Series
+from ml_dash.slabs.bell import SUFFIX as BELL, ring
+from ml_dash.slabs.cutting import cut
+from ml_dash.slabs.layout import (
+    HEAD_BYTES,
+    NEW,
+    OPEN,
+    REGION,
+    REGIONS_AT,
+    SERIES_BYTES,
+    SUFFIX,
+    WORD,
+    WRITTEN_AT,
+    Head,
+    Taken,
+    decode_head,
+    decode_names,
+    decode_taken,
+    encode_taken,
+    taken_at,
+)
+from ml_dash.slabs.place import check_place, known_places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no slab is made
+    fcntl = None  # type: ignore[assignment]
+
+_SERIES_MAX, _SERIES_COUNT = 1 << 30, 1 << 22
+"""No slab of ours has more bytes, or series."""
+_TRIES = 5
+
+
+class Waiting(NamedTuple):
+    """Events that no frame has, in order.
+
+    Attributes:
+        events: packed, each with what is to be noted with the frame whose last event it is.
+        frame: the number that the next frame has.
+    """
+
+    events: list[tuple[bytes, Taken]]
+    frame: int
+
+
+class FoundSlab:
+    """A slab file that is open for reading; see `find_slabs`."""
+
+    def __init__(self, path: str, *, is_mine: bool = False) -> None:
+        """Open it.
+
+        Args:
+            path: of the file.
+            is_mine: whether it is to be taken over: that is for one process only, after the death of its owner.
+
+        Raises:
+            OSError: it cannot be opened, is none of ours, or, where it is to be taken over, its process lives.
+            ValueError: it is no slab of this version.
+        """
+        self.path = path
+        flags = os.O_RDWR if is_mine else os.O_RDONLY
+        self._fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(self._fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                raise OSError(f"{path} is not a file of this user's own")
+            if is_mine:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(status, os.stat(path)):
+                    raise FileNotFoundError(f"{path} has been taken over meanwhile")
+            top = self._read(0, HEAD_BYTES)
+            head, names = decode_head(top), decode_names(top) if len(top) == HEAD_BYTES else None
+            if head is None or names is None or status.st_size < head.series_at:
+                raise ValueError(f"{path} is damaged, or of another version")
+            self.head: Head = head
+            writer_id, directory, bell = msgpack.unpackb(names)
+            self.bell = str(bell)
+            self.writer_id = str(writer_id)
+            self.directory: str = os.fsdecode(directory)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of it."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._fd, size, offset)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process lives, or somebody is taking it over."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return False
+
+    def series(self) -> list[Series | None]:
+        """Return the series by their numbers."""
+        found: dict[int, Series] = {}
+        at = self.head.series_at
+        while at < _SERIES_MAX and (area := self._read(at, SERIES_BYTES)):
+            at += SERIES_BYTES
+            unpacker = msgpack.Unpacker(unicode_errors="surrogatepass", max_buffer_size=SERIES_BYTES)
+            unpacker.feed(area)
+            with contextlib.suppress(
+                Exception
+            ):  # the last one may be half written, and was used by nothing then
+                for entry in unpacker:
+                    if not entry:  # zeros: nothing follows here
+                        break
+                    number, kind, name = entry
+                    found[number] = Series(Kind(kind), name)
+        return [found.get(number) for number in range(min(max(found, default=-1) + 1, _SERIES_COUNT))]
+
+    def waiting(self, last_frame: int, *, is_exact: bool = False) -> Waiting | None:
+        """Return the events that are in none of the journal's frames, of which the last one has this number.
+
+        None where the slab knows nothing of such a frame, or, where it must be exact, where the journal has others by
+        now: then it is to be looked at once more.
+        """
+        for _ in range(_TRIES):
+            top = self._read(0, HEAD_BYTES)
+            start = _start(decode_taken(top), last_frame)
+            if start is None or (is_exact and start.frame != last_frame):
+                break
+            events = list(self._events(top, start))
+            # A region that was cleared while it was read says so by its generation.
+            if _generations(self._read(0, HEAD_BYTES), self.head) >= _generations(top, self.head):
+                return Waiting(events, max(last_frame, start.frame) + 1)
+        return None
+
+    def _events(self, top: bytes, start: Taken) -> Iterator[tuple[bytes, Taken]]:
+        skip = start.skip
+        for generation, end, number in sorted(_regions(top, self.head)):
+            if generation < start.generation:
+                continue
+            begin = start.offset if generation == start.generation else 0
+            is_ended = end != OPEN
+            stop = min(end, self.head.region_bytes) if is_ended else self.head.region_bytes
+            data = self._read(self.head.region_at(number) + begin, max(stop - begin, 0))
+            first = Taken(0, generation, begin)
+            for place, event in enumerate(cut(data, is_ended=is_ended)[0], 1):
+                if skip:
+                    skip -= 1
+                else:
+                    # Counted from the region's begin, for threads may have put their marks anywhere.
+                    yield event, first._replace(skip=place)
+
+    def rows_wait(self) -> Taken | None:
+        """Return up to where events are waiting that no frame has which readers find; None where none are."""
+        top = self._read(0, HEAD_BYTES)
+        taken = decode_taken(top)
+        if not taken:
+            return None
+        generation, offset = taken[-1].generation, taken[-1].offset
+        for region, end, number in sorted(_regions(top, self.head)):
+            if region < generation:
+                continue
+            begin = offset if region == generation else 0
+            # all of it, for a search of its end would be no quicker
+            data = self._read(self.head.region_at(number) + begin, self.head.region_bytes - begin)
+            found = end if end != OPEN else begin + len(data.rstrip(bytes(1)))
+            generation, offset = region, max(found, begin)
+        goal = Taken(0, generation, offset)
+        return None if self.has_written(goal) else goal
+
+    def has_written(self, goal: Taken) -> bool:
+        """Whether readers find all up to this place in the journal."""
+        top = self._read(0, HEAD_BYTES)
+        (written,) = WORD.unpack_from(top, WRITTEN_AT)
+        return any(
+            entry.frame <= written and entry[1:3] >= goal[1:3] and not entry.skip
+            for entry in decode_taken(top)
+        )
+
+    def note(self, taken: Taken) -> None:
+        """Write down what the frame that is written next takes along."""
+        os.pwrite(self._fd, encode_taken(taken), taken_at(taken.frame))
+
+    def remove(self) -> None:
+        """Remove the file: all is in the journal."""
+        os.unlink(self.path)
+
+
+def _start(taken: list[Taken], last_frame: int) -> Taken | None:
+    """Return from where on events are missing; None where a frame is there that the slab knows nothing of."""
+    if not taken or last_frame > taken[-1].frame:
+        return None
+    exact = [entry for entry in taken if entry.frame == last_frame]
+    # Else a frame is missing that was written, or would have been: behind it something may have waited.
+    return exact[0] if exact else taken[0]
+
+
+def _regions(top: bytes, head: Head) -> Iterator[tuple[int, int, int]]:
+    """Yield generation, end and number of the regions that hold something."""
+    for number in range(head.regions):
+        generation, end = REGION.unpack_from(top, REGIONS_AT + number * REGION.size)
+        if generation:
+            yield generation, end, number
+
+
+def _generations(top: bytes, head: Head) -> set[int]:
+    return {generation for generation, _, _ in _regions(top, head)}
+
+
+def find_slabs(ending: str = SUFFIX) -> Iterator[str]:
+    """Yield the paths of all slabs that this user has on this machine, whether their processes live or not."""
+    for place in known_places():
+        try:
+            check_place(place)
+            names = sorted(os.listdir(place))
+        except OSError:
+            continue
+        yield from (os.path.join(place, name) for name in names if name.endswith(ending))
+
+
+def discard(path: str) -> None:
+    """Remove a slab, unless its process lives."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(fd)
+
+
+def discard_unborn() -> None:
+    """Remove what processes have left that died while they made a slab, and the bells that nobody hears."""
+    for path in find_slabs(NEW):
+        discard(path)
+    for path in find_slabs(BELL):
+        if not ring(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)

@@ -1,0 +1,226 @@
+"""What a dead process has left in its slabs, appended to its journals.
+
+Whoever comes next does it: a run in the same root, a reader, ``ml-dash sync``. One alone, by the lock on the slab; and
+each row once, since the slab says what each frame takes along (see `ml_dash.slabs.layout`): whoever dies in the middle
+of this leaves a slab from which the next one goes on. The frames are the dead writer's own, with its next numbers, in a
+new segment behind its last one, which may be torn: so rows stay in their order, and whoever uploads them goes on behind
+what the server has.
+
+What still can fail: a journal of which the last frames are lost, too (a disk that refused, before the death), has a gap
+before what is recovered, and says so. A journal that is not where it was is found by its writers' names as soon as
+somebody opens it where it is now, in this boot of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.events.batch import salvage
+from ml_dash.journal.blocks import Block, Column
+from ml_dash.journal.disk import REAL_DISK, Disk
+from ml_dash.journal.frame import FRAME_BYTES_MAX, parse_segment_name
+from ml_dash.journal.reader import Reader
+from ml_dash.journal.scan import SegmentScan
+from ml_dash.journal.writer import JournalWriter
+from ml_dash.query.runs import RECOVERED
+from ml_dash.series import Kind, Series
+from ml_dash.slabs.bell import ring
+from ml_dash.slabs.found import FoundSlab, discard, discard_unborn, find_slabs
+from ml_dash.values.pack import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ml_dash.slabs.layout import Taken
+
+_SLICE = 8192
+_WAIT, _LOOK = 0.25, 0.002
+"""Seconds for which a reader waits until a live process has written, and between two looks."""
+_FORGOTTEN_AFTER = 7 * 86_400.0
+"""Seconds after which what is left of an experiment is removed that is not where it was: it may have been moved."""
+_DIRECTORIES: dict[str, str] = {}
+_REMEMBERED = 10_000
+
+
+class Recovered(NamedTuple):
+    """What was appended to an experiment's journal: rows, and how many could not be stored."""
+
+    directory: str
+    rows: int
+    lost: int
+
+
+class _End(NamedTuple):
+    """What a writer has left: the number of its last segment, and of its last frame."""
+
+    segment: int
+    frame: int
+
+
+def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
+    """Have everything in an experiment's journal that processes of this user on this machine have logged so far.
+
+    Those that live are asked to write, and waited for shortly; what those have left that died is appended.
+    """
+    found = []
+    for path in _slabs_of(directory, disk):
+        recovered = recover(path, directory, disk)
+        if recovered is not None:
+            found.append(recovered)
+        else:
+            _ask(path)
+    return found
+
+
+def recover_dead() -> list[Recovered]:
+    """Append what any dead process of this user has left to the journal that it belongs to, where that still is."""
+    discard_unborn()
+    found = []
+    for path in find_slabs():
+        directory = _directory_of(path)
+        if directory is None:
+            continue
+        if os.path.isdir(os.path.join(directory, "journal")):
+            recovered = recover(path, directory)
+            if recovered is not None:
+                found.append(recovered)
+        elif _age(path) > _FORGOTTEN_AFTER:
+            discard(path)
+    return found
+
+
+def _age(path: str) -> float:
+    try:
+        return SYSTEM_CLOCK.time_ns() / 1e9 - os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
+    paths = list(find_slabs())
+    if not paths:
+        return
+    names = [parse_segment_name(name) for name in disk.list(os.path.join(directory, "journal"))]
+    writers = {name[0] for name in names if name}
+    real = os.path.realpath(directory)
+    for path in paths:
+        # By the writer's name where the journal was moved, by the directory where the writer has written nothing yet.
+        if _writer_of(path) in writers or _directory_of(path) == real:
+            yield path
+
+
+def _writer_of(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def _directory_of(path: str) -> str | None:
+    """Return the experiment's directory that a slab names; None where it cannot be read."""
+    known = _DIRECTORIES.get(path)
+    if known is None:
+        try:
+            slab = FoundSlab(path)
+        except (OSError, ValueError):
+            return None
+        slab.close()
+        if len(_DIRECTORIES) >= _REMEMBERED:
+            _DIRECTORIES.clear()
+        # Of another experiment, most often, and asked for again at each look at this one.
+        known = _DIRECTORIES[path] = os.path.realpath(slab.directory)
+    return known
+
+
+def _ask(path: str) -> None:
+    """Have a live process write what waits in its slab."""
+    try:
+        slab = FoundSlab(path)
+    except (OSError, ValueError):
+        return
+    try:
+        if slab.head.pid == os.getpid():
+            return  # who reads in the process itself has had it written
+        goal = slab.rows_wait()
+        if goal is None or not ring(slab.bell):
+            return
+        deadline = SYSTEM_CLOCK.monotonic() + _WAIT
+        while not slab.has_written(goal) and SYSTEM_CLOCK.monotonic() < deadline:
+            _pause()
+    finally:
+        slab.close()
+
+
+def recover(path: str, directory: str, disk: Disk = REAL_DISK) -> Recovered | None:
+    """Append to a journal what a dead process has left in a slab, and remove that; None where it lives, or cannot be.
+
+    Args:
+        path: the slab's.
+        directory: of the experiment that it belongs to.
+        disk: where the journal is.
+    """
+    try:
+        slab = FoundSlab(path, is_mine=True)
+    except (OSError, ValueError):
+        return None
+    try:
+        journal = os.path.join(directory, "journal")
+        end = _end_of(journal, slab.writer_id, disk)
+        waiting = slab.waiting(end.frame)
+        if waiting is None:
+            return None
+        writer = JournalWriter(journal, slab.writer_id, disk=disk, after=(end.segment, waiting.frame - 1))
+        try:
+            rows, lost = _append(slab, waiting.events, writer)
+            writer.close()
+        finally:
+            writer.release()
+        slab.remove()
+        return Recovered(directory, rows, lost)
+    except OSError:
+        return None  # a disk that is full, or read-only: what is in the slab stays there
+    finally:
+        slab.close()
+
+
+def _append(slab: FoundSlab, events: Sequence[tuple[bytes, Taken]], writer: JournalWriter) -> tuple[int, int]:
+    # What has no name cannot be encoded, and is lost.
+    series = cast("list[Series]", slab.series())
+    rows = lost = 0
+    for start in range(0, len(events), _SLICE):
+        some = events[start : start + _SLICE]
+        frames, damaged = salvage([event for event, _ in some], series, FRAME_BYTES_MAX)
+        lost += damaged
+        for frame in frames:
+            event, taken = some[frame.until - 1]
+            slab.note(taken._replace(frame=writer.written_seq + 1))
+            count = sum(len(block.times) for block in frame.blocks)
+            writer.append([*frame.blocks, _said(unpack(event)[1], count)])
+            rows += count
+    return rows, lost
+
+
+def _said(time_ns: int, rows: int) -> Block:
+    """Return the row that tells how many rows of a frame are recovered; its time is theirs, for nobody is alive."""
+    columns = [Column("event", "o", None, [RECOVERED]), Column("rows", "i", None, [rows])]
+    return Block(Series(Kind.RUN, None), [time_ns], columns)
+
+
+def _end_of(journal: str, writer_id: str, disk: Disk) -> _End:
+    """Return where a writer has ended; OSError where its segments cannot be read."""
+    reader = Reader(disk)
+    end = _End(0, 0)
+    for name in disk.list(journal):
+        parsed = parse_segment_name(name)
+        if parsed is None or parsed[0] != writer_id:
+            continue
+        path = os.path.join(journal, name)
+        scan = SegmentScan(path, reader)
+        last = max((frame.seq for frame in scan.advance(disk.size(path))), default=0)
+        end = _End(max(end.segment, parsed[1]), max(end.frame, last))
+    return end
+
+
+def _pause() -> None:
+    # No `time.sleep`, which programs replace in their tests.
+    threading.Event().wait(_LOOK)
