@@ -43,6 +43,8 @@ TEXT_MAX, SERIES_NAME_MAX, TOKEN_CHARACTERS_MAX = 4096, 1024, 512
 """Characters of a text (where nothing else is said), of the name of a series in a query, and of a token."""
 DESCRIBED = ("readme", "tags", "bindrs", "metadata")
 """What is said of an experiment besides what it logs. Each that is not given stays as it is stored."""
+SAID = "saidNs"
+"""When each of these was said, by its name: nanoseconds since the epoch, by the sender's clock."""
 README_MAX, TAGS_MAX, TAG_MAX = 1 << 20, 1000, 1024
 """Characters of a readme; tags (and bindrs) of an experiment, and characters of each."""
 METADATA_BYTES_MAX = 4 << 20

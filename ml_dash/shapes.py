@@ -280,6 +280,18 @@ class Experiments(Answer):
     as_of: Annotated[str, Meta(description="With which to ask later for what has changed.")]
 
 
+_SAID = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
+
+
+class SaidTimes(Request):
+    """When a description was said, in nanoseconds since the epoch, by the clock that `ML-Dash-Clock` gives."""
+
+    readme: _SAID | None = None
+    tags: _SAID | None = None
+    bindrs: _SAID | None = None
+    metadata: _SAID | None = None
+
+
 class NewExperiment(Request):
     """An experiment to create, or what to change of it; what is left out or null stays."""
 
@@ -302,6 +314,13 @@ class NewExperiment(Request):
     anew: Annotated[
         bool, Meta(description="Begin a new one under its name, without its data, if it was deleted.")
     ] = False
+    said_ns: (
+        Annotated[
+            SaidTimes,
+            Meta(description="Of each, what was said later stays; what comes without a time is said now."),
+        ]
+        | None
+    ) = None
 
 
 # frozen: it is a key of what `server.api.values` keeps

@@ -24,7 +24,7 @@ from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_second
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.objects import to_msgpack
-from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, MSGPACK, OCTETS, frames_path
+from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, MSGPACK, OCTETS, SAID, frames_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -81,16 +81,22 @@ class Client:
     ) -> Upserted:
         """Create an experiment at the server, or update it, and return what the server has of it.
 
-        Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are. `recreate`
-        brings back one that was deleted at the server; `anew` begins another one then, without its data.
+        Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are, and so do
+        those of which somebody has said something later, by its ``saidNs``. `recreate` brings back one that was deleted
+        at the server; `anew` begins another one then, without its data.
         """
         fields = {key: (about or {}).get(key) for key in DESCRIBED}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
+        if said := (about or {}).get(SAID):
+            body[SAID] = said
         if recreate:
             body["recreate"] = True
         if anew:
             body["anew"] = True
-        answer = await self._post(f"{API}/experiments", to_msgpack(body), MSGPACK, timeout=_READ_SECONDS)
+        headers = {CLOCK_HEADER: str(self._clock.time_ns())}
+        answer = await self._post(
+            f"{API}/experiments", to_msgpack(body), MSGPACK, headers=headers, timeout=_READ_SECONDS
+        )
         record = checked(self.url, answer, Introduced)
         # of thousands of writers the answer has the first ones
         cursor = record.get("watermarksCursor")

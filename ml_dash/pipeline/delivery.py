@@ -18,6 +18,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
 from ml_dash.spawning import is_last_thread
 from ml_dash.upload.blob_ledger import BlobLedger
+from ml_dash.upload.introduction import add_saying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ _FINISH_SECONDS = 1.0
 
 
 class Recipient(NamedTuple):
-    """Who receives the rows of an experiment; `about` returns its readme, its tags and so on."""
+    """Who receives the rows of an experiment; `about` returns its readme, tags and so on, and when they were said."""
 
     destination: Destination
     prefix: str
@@ -214,7 +215,7 @@ class Delivery:
     def _all_said(self) -> dict[str, Any]:
         """Return what the experiment's objects have said of it: of what the last one did not give, what others did."""
         while self._sayings:
-            self._said |= self._sayings.popleft()()
+            add_saying(self._said, self._sayings.popleft()())
         return self._said
 
     def patience(self, allowed: float) -> float:

@@ -17,7 +17,7 @@ COMPLETED.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.journal.objects import to_msgpack
@@ -63,6 +63,7 @@ class RunInfo:
         queue: Where rows of the newest start waited, "shared memory" or "memory"; None if it does not say.
         recovered: How many rows were appended after the death of their process.
         elsewhere: Whether the process that decides the status was on another machine, or in another boot.
+        said_ns: When each of these was said, by name.
     """
 
     status: str | None
@@ -78,6 +79,7 @@ class RunInfo:
     queue: str | None = None
     recovered: int = 0
     elsewhere: bool = False
+    said_ns: dict[str, int] = field(default_factory=dict)
 
 
 class WriterRuns(NamedTuple):
@@ -190,6 +192,7 @@ def fold_runs(
     rows = [row for writer in writers for row in writer.rows]
     starts = [row for row in rows if row[1].get("event") == "start"]
     running = decides is not None and decides.is_open
+    said, said_ns = _described(row for row in rows if row[1].get("event") in ("start", "update"))
     return RunInfo(
         status=decides and decides.status,
         started_at=min((start[0] for start in starts), default=None),
@@ -202,10 +205,11 @@ def fold_runs(
         stale=running and not alive,
         writers=len(writers),
         error=decides and decides.error,
-        experiment=_described(row for row in rows if row[1].get("event") in ("start", "update")),
+        experiment=said or None,
         queue=_text(max(starts, key=lambda start: start[0])[1].get("queue")) if starts else None,
         recovered=sum(_recovered(row) for _, row in rows),
         elsewhere=decides is not None and decides.row["space"] is not None and decides.row["space"] != space,
+        said_ns=said_ns,
     )
 
 
@@ -214,15 +218,25 @@ def _recovered(row: Mapping[str, Any]) -> int:
     return rows if isinstance(rows, int) and rows > 0 else 0
 
 
-def _described(rows: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
-    """Return what rows say of the experiment: the newest, and of what it does not give the newest that does."""
+def _described(rows: Iterable[tuple[int, dict[str, Any]]]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return what starts and updates say of the experiment, the newest that gives each; and when, of `DESCRIBED`.
+
+    A start that was put once more, behind later rows of others, says nothing again.
+    """
     said: dict[str, Any] = {}
-    for _, row in sorted(rows, key=lambda row: row[0]):
+    said_ns: dict[str, int] = {}
+    for time_ns, row in sorted(rows, key=lambda row: row[0]):
         if isinstance(about := row.get("experiment"), dict):
-            said |= {
+            news = {
                 name: value for name, value in about.items() if value is not None or name not in DESCRIBED
             }
-    return said or None
+            said |= news
+            said_ns |= {
+                name: time_ns
+                for name in DESCRIBED
+                if name in news and (not row.get("again") or name not in said_ns)
+            }
+    return said, said_ns
 
 
 def _latest(writer: WriterRuns, now_ns: int, patience_ns: int) -> Iterator[tuple[RunState, int]]:

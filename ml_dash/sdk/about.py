@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, JournalError
 from ml_dash.journal.disk import REAL_DISK, is_shortage
 from ml_dash.log import warn_user
-from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, TAG_MAX, TAGS_MAX
+from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, SAID, TAG_MAX, TAGS_MAX
 from ml_dash.storage.side_file import read_side_file
 from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack, plain, represent
 from ml_dash.values.tensors import Deferred, mark
@@ -40,6 +41,7 @@ class About:
         said = {"readme": readme, "tags": tags, "bindrs": bindrs, "metadata": metadata}
         self._given = {name: _checked(name, value) for name, value in said.items()}
         self._plain_metadata = _plain_metadata(self._given["metadata"])
+        self._said_ns = SYSTEM_CLOCK.time_ns()
         self.is_fixed = False  # where it is, what other runs stored does not count
 
     @property
@@ -73,6 +75,15 @@ class About:
         # plain once more: a tensor may have held complex numbers, which msgpack has not
         said = self.given | {"metadata": plain(fetched(self._plain_metadata), represent)}
         return {name: value for name, value in said.items() if value is not None}
+
+    def begin(self) -> None:
+        """Say it now, as a run does that starts."""
+        self._said_ns = SYSTEM_CLOCK.time_ns()
+
+    def saying(self) -> dict[str, Any]:
+        """Return what `record` does, and when each was said, for a server: others may have said something later."""
+        record = self.record()
+        return {**record, SAID: dict.fromkeys(record, self._said_ns)}
 
     def known(self, journal: RunInfo) -> dict[str, Any]:
         """Return what the journal's starts say of the experiment, and what is stored of the rest.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import ReadOnlyError
+from ml_dash.protocol import SAID
 
 if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
@@ -46,10 +47,10 @@ def say(session: Session, name: str, value: Any) -> None:
         )
     channel = session.opened()
     said = about.change(name, value)
-    channel.put_control({"event": "update", "experiment": said}, session.next_ns())
+    time_ns = channel.put_control({"event": "update", "experiment": said}, session.next_ns())
     session.snapshot()
     if channel.delivery is not None:
-        channel.delivery.describe(lambda: said)
+        channel.delivery.describe(lambda: {**said, SAID: {name: time_ns}})
 
 
 def record_of(session: Session) -> dict[str, Any] | None:

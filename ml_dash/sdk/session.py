@@ -103,8 +103,9 @@ class Session:
 
     def open_channel(self, run: OpenRun) -> Channel:
         """Take hold of this process's channel for the experiment."""
+        self.about.begin()
         remote = self.destination.url is not None
-        recipient = Recipient(self.destination, self.prefix, self.about.record) if remote else None
+        recipient = Recipient(self.destination, self.prefix, self.about.saying) if remote else None
         self.channel = RUNTIME.opened(run, self.directory, self.settings, self.channel, recipient)
         return self.channel
 

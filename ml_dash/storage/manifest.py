@@ -11,7 +11,7 @@ from ml_dash.errors import JournalVersionError
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
-from ml_dash.protocol import DESCRIBED
+from ml_dash.protocol import DESCRIBED, SAID
 from ml_dash.query.runs import WriterRuns, fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
@@ -31,6 +31,7 @@ class _Told(NamedTuple):
     """What a journal's runs say: of the experiment, of each writer's server, and which writers will write no more."""
 
     about: Mapping[str, Any]
+    said_ns: Mapping[str, int]
     urls: dict[str, str | None]
     done: frozenset[str]
     unreadable: dict[str, str]
@@ -84,16 +85,16 @@ class Manifest:
         return said if name == prefix else {**said, "prefix": name, "formerly": prefix}
 
     def last_word(self) -> Mapping[str, Any]:
-        """Do as `describe` does, with what the journal says later than ``experiment.json``.
+        """Do as `describe` does, with what the journal says later than ``experiment.json``, and when (`SAID`).
 
         The process that wrote both may have been killed between the two.
         """
         try:
-            about = self._read().about
+            told = self._read()
         except JournalVersionError:
-            about = {}
-        said = {name: about[name] for name in DESCRIBED if is_sound(name, about.get(name))}
-        return {**self.describe(), **said}
+            return self.describe()
+        said = {name: told.about[name] for name in DESCRIBED if is_sound(name, told.about.get(name))}
+        return {**self.describe(), **said, SAID: {name: told.said_ns[name] for name in said}}
 
     def _said(self) -> Mapping[str, Any]:
         record = read_side_file(self.directory, self.disk)
@@ -171,8 +172,10 @@ class Manifest:
             torn[files[path].writer] += size
         # One without a start of its own that can be read may have one that cannot: it is not of local mode by that.
         unknown = {writer for writer in unread if writer not in began and fallback is None}
+        together = fold_runs(runs.values(), now_ns=now)
         return _Told(
-            fold_runs(runs.values(), now_ns=now).experiment or {},
+            together.experiment or {},
+            together.said_ns,
             {writer: began.get(writer, fallback) for writer in runs if writer not in unknown},
             frozenset(
                 writer

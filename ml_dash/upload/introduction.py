@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ml_dash.client.transport import ServerError
-from ml_dash.protocol import DESCRIBED, ErrorCode
+from ml_dash.protocol import DESCRIBED, SAID, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -62,15 +62,16 @@ class Introduction:
         self._prefix = target.prefix
         self._say = say
         self._about = about
+        self._times: Mapping[str, int] = {}
         self._told = told
         self._recreate = recreate
         self._begins = begins
 
     async def make(self) -> Upserted:
         """Introduce the experiment, and tell what has not been told; return what the server has of it."""
-        about = {
-            name: value for name, value in self._about().items() if name in DESCRIBED and value is not None
-        }
+        said = self._about()
+        about = {name: value for name, value in said.items() if name in DESCRIBED and value is not None}
+        self._times = said.get(SAID) or {}
         told = self._told.about
         news = {name: value for name, value in about.items() if name not in told or told[name] != value}
         try:
@@ -106,14 +107,14 @@ class Introduction:
     async def _tell(self, about: Mapping[str, Any]) -> Upserted:
         """Tell the server what is said of the experiment; what it refuses of that keeps back no row."""
         try:
-            return await self._client.upsert(self._prefix, about, recreate=self._recreate)
+            return await self._client.upsert(self._prefix, self._timed(about), recreate=self._recreate)
         except ServerError as error:
             if not about or not _is_refusal(error):
                 raise
         found = await self._client.upsert(self._prefix, recreate=self._recreate)
         for name, value in about.items():
             try:
-                found = await self._client.upsert(self._prefix, {name: value})
+                found = await self._client.upsert(self._prefix, self._timed({name: value}))
             except ServerError as error:
                 if not _is_refusal(error):
                     raise
@@ -124,6 +125,16 @@ class Introduction:
                     "all rows are sent.",
                 )
         return found
+
+    def _timed(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return this with when it was said: what others have said since stays."""
+        return {**about, SAID: {name: self._times[name] for name in about if name in self._times}}
+
+
+def add_saying(said: dict[str, Any], news: Mapping[str, Any]) -> None:
+    """Take up what another one has said of the same experiment, later."""
+    times = {**said.get(SAID, {}), **news.get(SAID, {})}
+    said |= {**news, SAID: times}
 
 
 def _is_refusal(error: ServerError) -> bool:

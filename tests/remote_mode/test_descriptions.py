@@ -60,6 +60,24 @@ def test_what_a_run_gives_as_empty_is_taken_away(
 
 
 @pytest.mark.parametrize("with_side_file", [True, False])
+def test_what_a_journal_said_earlier_does_not_replace_what_was_said_since(
+    server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
+) -> None:
+    """The times are those of the sayings, and not those at which they come: of each, the later one stays."""
+    server.stop()
+    run(server, tmp_path / "offline", **ABOUT)
+    server.start()
+    run(server, tmp_path / "online", readme="newer", tags=["newer"])
+    server.stop()
+    run(server, tmp_path / "offline", tags=["newest"])
+    server.start()
+    if not with_side_file:
+        (tmp_path / "offline" / PREFIX / "experiment.json").unlink()
+    assert invoke("sync", str(tmp_path / "offline")).code == 0
+    assert said(seen) == {**ABOUT, "readme": "newer", "tags": ["newest"]}
+
+
+@pytest.mark.parametrize("with_side_file", [True, False])
 def test_an_offline_journal_that_gives_nothing_takes_nothing_away(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
 ) -> None:

@@ -91,10 +91,11 @@ class Client:
         assert answer.status == 200, answer
         return answer.body
 
-    def post(self, path: str, value: Any) -> Answer:
+    def post(self, path: str, value: Any, **headers: str) -> Answer:
         """Send an object as JSON."""
+        given = {name.replace("_", "-"): text for name, text in headers.items()}
         return self.ask(
-            "POST", path, json.dumps(value).encode(), headers={"Content-Type": "application/json"}
+            "POST", path, json.dumps(value).encode(), headers={"Content-Type": "application/json", **given}
         )
 
     def create(self, prefix: str = "alice/vision/run", **described: Any) -> str:

@@ -349,6 +349,22 @@ export interface components {
              * @default false
              */
             anew?: boolean;
+            /** @default null */
+            saidNs?: components["schemas"]["SaidTimes"] | null;
+        };
+        /**
+         * SaidTimes
+         * @description When a description was said, in nanoseconds since the epoch, by the clock that `ML-Dash-Clock` gives.
+         */
+        SaidTimes: {
+            /** @default null */
+            readme?: number | null;
+            /** @default null */
+            tags?: number | null;
+            /** @default null */
+            bindrs?: number | null;
+            /** @default null */
+            metadata?: number | null;
         };
         /**
          * NewLimits
@@ -743,6 +759,7 @@ export type Metrics = components['schemas']['Metrics'];
 export type Metric = components['schemas']['Metric'];
 export type MissingBlobs = components['schemas']['MissingBlobs'];
 export type NewExperiment = components['schemas']['NewExperiment'];
+export type SaidTimes = components['schemas']['SaidTimes'];
 export type NewLimits = components['schemas']['NewLimits'];
 export type NewSession = components['schemas']['NewSession'];
 export type NewToken = components['schemas']['NewToken'];

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import Identity, parse_prefix
 from ml_dash.journal.objects import to_msgpack
@@ -14,7 +16,7 @@ from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id
 from ml_dash.server.http.access import not_found, principal, require
 from ml_dash.server.http.bodies import encoded_answer, encoder
-from ml_dash.server.http.query_args import invalid
+from ml_dash.server.http.query_args import invalid, sent_ns
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -85,7 +87,8 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
     async def upsert(request: web.Request, new: NewExperiment) -> web.Response:
         identity = _identity(new.prefix)
-        description = Description(new.readme, new.tags, new.bindrs, new.metadata)
+        said_ns = {} if new.said_ns is None else structs.asdict(new.said_ns)
+        description = Description(new.readme, new.tags, new.bindrs, new.metadata, said_ns, sent_ns(request))
         encode = encoder(request)
 
         def store_it() -> tuple[bytes, int]:

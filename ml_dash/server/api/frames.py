@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ml_dash.protocol import CLOCK_HEADER, FRAMES, INDEX_MAX, WRITER_PATTERN, ErrorCode
+from ml_dash.protocol import FRAMES, WRITER_PATTERN, ErrorCode
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import PRINCIPAL, require
 from ml_dash.server.http.bodies import answer, encoded_answer, read_body
-from ml_dash.server.http.query_args import invalid
+from ml_dash.server.http.query_args import invalid, sent_ns
 from ml_dash.shapes import Watermark
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def frame_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDe
                     error.details["watermark"] = known
                 raise
             store.telemetry.body_bytes.inc(len(body))
-            watermark = await store.ingest.submit(
-                experiment_id, writer, body, _sent_ns(request), budget.cover
-            )
+            watermark = await store.ingest.submit(experiment_id, writer, body, sent_ns(request), budget.cover)
         return answer(request, Watermark(watermark=watermark))
 
     async def writers(request: web.Request, found: Found, asked: contract.WritersPage) -> web.Response:
@@ -82,10 +80,3 @@ def _watermarks(store: Store, page: Page, experiment_id: str, asked: contract.Wr
     has_more = len(known) > page.count
     cursor = known[page.count - 1][0] if has_more and page.count else None
     return page.body("watermarks", {"hasMore": has_more, "cursor": cursor}, is_map=True)
-
-
-def _sent_ns(request: web.Request) -> int | None:
-    """Return the sender's time; None where it does not say it, or says nonsense: frames are not refused for that."""
-    text = request.headers.get(CLOCK_HEADER, "")
-    sent_ns = int(text) if len(text) < 20 and text.isascii() and text.isdecimal() else None
-    return sent_ns if sent_ns is not None and sent_ns <= INDEX_MAX else None

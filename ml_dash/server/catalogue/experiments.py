@@ -283,7 +283,8 @@ class Experiments:
 
 def _create(connection: Connection, identity: Identity, description: Description, now: int) -> str:
     experiment_id = "exp_" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
-    tags = list(dict.fromkeys(description.tags or ()))
+    said = description.given
+    tags = said.get("tags", [])
     connection.execute(
         insert(EXPERIMENTS).values(
             id=experiment_id,
@@ -292,10 +293,8 @@ def _create(connection: Connection, identity: Identity, description: Description
             project=identity.project,
             folder=identity.folder,
             name=identity.name,
-            readme=description.readme,
-            tags=tags,
-            bindrs=list(description.bindrs or ()),
-            metadata=description.metadata,
+            **{"tags": [], "bindrs": [], **said},
+            **{f"{name}_ns": description.time_ns(name, now) for name in said},
             words=_words(identity.prefix, tags, description.readme),
             created_ns=now,
             updated_ns=now,
@@ -308,19 +307,25 @@ def _create(connection: Connection, identity: Identity, description: Description
 
 
 def _change(connection: Connection, row: Row[Any], description: Description, now: int) -> None:
-    """Store what differs in a description; to send the same one again changes nothing, not even the time of change."""
-    said = {
-        "readme": description.readme,
-        "tags": None if description.tags is None else list(dict.fromkeys(description.tags)),
-        "bindrs": None if description.bindrs is None else list(description.bindrs),
-        "metadata": description.metadata,
-    }
+    """Store what differs in a description, and was not said before what is stored.
+
+    To send the same one again changes nothing that is seen, not even the time of change.
+    """
+    stored = row._mapping  # noqa: SLF001 - its public name
+    times = {name: description.time_ns(name, now) for name in description.given}
+    newest = {name: ns for name, ns in times.items() if ns >= (stored[f"{name}_ns"] or 0)}
+    # as bytes: NaN is unequal to itself, and True is not 1
     news: dict[str, Any] = {
         name: value
-        for name, value in said.items()
-        # as bytes: NaN is unequal to itself, and True is not 1
-        if value is not None and to_msgpack(value) != to_msgpack(row._mapping[name])  # noqa: SLF001 - its public name
+        for name, value in description.given.items()
+        if name in newest and to_msgpack(value) != to_msgpack(stored[name])
     }
+    if newest:
+        connection.execute(
+            update(EXPERIMENTS)
+            .where(EXPERIMENTS.c.id == row.id)
+            .values({f"{name}_ns": ns for name, ns in newest.items()})
+        )
     if not news and row.deleted_ns is None:
         return
     tags = news.get("tags", row.tags)

@@ -3,26 +3,61 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.protocol import ErrorCode
-from ml_dash.query.times import iso_time
+from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STALE = "STALE"
 """As the status to ask for: RUNNING without a sign of life. No run has it."""
+_SAME_TIME_NS = 30 * NANOSECONDS
 _ID = re.compile(r"exp_[a-z0-9]{20}")
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a client says of an experiment; None keeps what is stored."""
+    """What a client says of an experiment; None keeps what is stored.
+
+    Attributes:
+        said_ns: When it said each, by its clock; now, where that is not told.
+        sent_ns: What its clock says now; None where it does not tell.
+    """
 
     readme: str | None = None
     tags: tuple[str, ...] | None = None
     bindrs: tuple[str, ...] | None = None
     metadata: dict[Any, Any] | None = None
+    said_ns: Mapping[str, int | None] = field(default_factory=dict)
+    sent_ns: int | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is said, as it is stored."""
+        said = {
+            "readme": self.readme,
+            "tags": None if self.tags is None else list(dict.fromkeys(self.tags)),
+            "bindrs": None if self.bindrs is None else list(self.bindrs),
+            "metadata": self.metadata,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+    def time_ns(self, name: str, now_ns: int) -> int:
+        """Return when one of these was said, by this server's clock, and never later than now.
+
+        Of a client's clock that is wrong, only differences count.
+        """
+        said_ns = self.said_ns.get(name)
+        if said_ns is None:
+            return now_ns
+        ahead_ns = 0 if self.sent_ns is None else self.sent_ns - now_ns
+        # a request takes its time: within that, a clock is not known to be wrong
+        right_ns = said_ns if abs(ahead_ns) <= _SAME_TIME_NS else said_ns - ahead_ns
+        return min(now_ns, max(0, right_ns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,8 @@ EXPERIMENTS = Table(
     *_optional(AnyText, "readme"),
     *_required(Packed, "tags", "bindrs"),
     *_optional(Packed, "metadata"),
+    # when each was said, by this server's clock; NULL where that is not known: whatever is said is newer
+    *_optional(BigInteger, "readme_ns", "tags_ns", "bindrs_ns", "metadata_ns"),
     # prefix, tags and readme in lower case: what a search looks in
     *_required(Text, "words"),
     *_required(BigInteger, "created_ns", "updated_ns"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct, inspect
 
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import CLOCK_HEADER, INDEX_MAX, ErrorCode
 from ml_dash.query.files import is_checksum
 from ml_dash.server.errors import ApiError
 
@@ -175,3 +175,10 @@ def _expected(described: inspect.Type) -> str:
         ):
             text = f"a list{'' if most is None else f' of at most {most}'}, each {_expected(item)}"
     return text
+
+
+def sent_ns(request: web.Request) -> int | None:
+    """Return the sender's time; None where it does not say it, or says nonsense: nothing is refused for that."""
+    text = request.headers.get(CLOCK_HEADER, "")
+    found = int(text) if len(text) < 20 and text.isascii() and text.isdecimal() else None
+    return found if found is not None and found <= INDEX_MAX else None

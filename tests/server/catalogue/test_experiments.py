@@ -89,6 +89,46 @@ def test_saying_the_same_again_changes_nothing(client: Client, owner: str) -> No
     assert again == {**first, "created": False}
 
 
+def test_of_each_part_of_a_description_what_was_said_last_stays(client: Client, owner: str) -> None:
+    """Whenever it comes: an offline journal's may be a year old."""
+    prefix, now = f"{owner}/p/n", time.time_ns()
+    said = {"prefix": prefix, "readme": "middle", "tags": ["middle"], "metadata": {"k": 1}}
+    times = dict.fromkeys(("readme", "tags", "metadata"), now - 50 * SECOND)
+    client.post("/experiments", {**said, "saidNs": times})
+    older = {"readme": "older", "tags": ["older"], "bindrs": ["older"], "metadata": {}}
+    before = client.post("/experiments", {"prefix": prefix}).body
+    late = {
+        "prefix": prefix,
+        **older,
+        "saidNs": {**dict.fromkeys(older, now - 90 * SECOND), "tags": now - SECOND},
+    }
+    record = client.post("/experiments", late).body
+    assert [record[name] for name in older] == ["middle", ["older"], ["older"], {"k": 1}]
+    assert (before["bindrs"], client.get("/experiments", tag="middle")["total"]) == ([], 0)
+    assert client.get("/experiments", tag="older", prefix=prefix)["total"] == 1
+    # of a client that tells no time, it is said now
+    record = client.post("/experiments", {"prefix": prefix, "readme": "now"}).body
+    assert record["readme"] == "now"
+    late = {"prefix": prefix, "readme": "late", "saidNs": {"readme": now - SECOND}}
+    assert client.post("/experiments", late).body["readme"] == "now"
+
+
+@pytest.mark.parametrize("ahead", [1, 20, -20])
+def test_what_a_wrong_clock_says_keeps_nothing_from_being_said(
+    client: Client, owner: str, ahead: int
+) -> None:
+    """Years ahead or behind, with the sender's time or without: nothing is said later than now."""
+    prefix, year = f"{owner}/p/n", 365 * 86400 * SECOND
+    clock = time.time_ns() + ahead * year
+    client.post("/experiments", {"prefix": prefix, "readme": "before", "saidNs": {"readme": time.time_ns()}})
+    said = {"prefix": prefix, "readme": "wrong", "saidNs": {"readme": clock}}
+    assert client.post("/experiments", said, ML_Dash_Clock=str(clock)).body["readme"] == "wrong"
+    if ahead >= 0:
+        client.post("/experiments", said)
+    said = {"prefix": prefix, "readme": "right", "saidNs": {"readme": time.time_ns()}}
+    assert client.post("/experiments", said).body["readme"] == "right"
+
+
 def test_an_upsert_tells_the_watermarks(client: Client, owner: str) -> None:
     experiment = client.create(f"{owner}/p/n")
     client.stored(experiment, *frames(1, 3))
