@@ -245,6 +245,7 @@ BORN = process_born(os.getpid())
         ("0 of another namespace", False),  # whose clock nobody here knows
         (str(BORN).partition(" ")[0], False),  # of a kernel that had but one
     ],
+    ids=["the same", "older version", "another", "another namespace", "one clock"],
 )
 def test_a_number_that_was_given_to_another_process_does_not_keep_a_run_alive(
     born: str | None, is_gone: bool
