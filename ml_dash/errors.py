@@ -11,6 +11,7 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── ReadOnlyError(AttributeError)         what cannot be set, or is a copy
     ├── ExperimentMissingError(LookupError)   no experiment of this name, where one is opened for reading
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
+    ├── ResumeError(RuntimeError)             there is, or is not, an experiment, and `resume=` wants the contrary
     ├── MissingExtraError(ImportError)        an optional package is not installed
     ├── FileMissingError(FileNotFoundError)   no such file on this disk, or none with this id or name
     ├── FileChangedError(RuntimeError)        a file changed while it was copied
@@ -50,6 +51,7 @@ __all__ = [
     "NotStartedError",
     "ReadOnlyError",
     "RemoteError",
+    "ResumeError",
     "ServerUnavailableError",
     "UnknownNameError",
     "ValueWarning",
@@ -118,6 +120,10 @@ class ExperimentMissingError(MLDashError, LookupError):
 
 class NotStartedError(MLDashError, RuntimeError):
     """Something was written before the run started or after it ended."""
+
+
+class ResumeError(MLDashError, RuntimeError):
+    """A run was not started: there is an experiment where `resume=` wants none, or none where it wants one."""
 
 
 class MissingExtraError(MLDashError, ImportError):

@@ -195,7 +195,7 @@ def file_path(text: str, what: str) -> tuple[str, ...]:
 def current_user() -> str:
     """Return `ML_DASH_USER`, else the login name, made safe as a segment; `"user"` where there is neither."""
     name = os.environ.get("ML_DASH_USER") or _login_name()
-    return _made_safe(name, fallback="user", limit=MAX_SEGMENT_BYTES)
+    return made_safe(name, fallback="user", limit=MAX_SEGMENT_BYTES)
 
 
 def script_path() -> str:
@@ -220,7 +220,7 @@ def script_stem() -> str:
         stem = os.path.basename(os.path.dirname(path))
     if stem in NOTEBOOK_LAUNCHERS:
         return "notebook"
-    return _made_safe(stem, fallback="python", limit=MAX_STEM_BYTES)
+    return made_safe(stem, fallback="python", limit=MAX_STEM_BYTES)
 
 
 def _expanded(segments: list[str], user: Callable[[], str]) -> tuple[str, ...]:
@@ -278,9 +278,12 @@ def _size_fault(segment: str) -> tuple[str, str] | None:
 
 def _generated_name(time_ns: int, script: str) -> str:
     """Return a name that two runs of one script, even within a second, do not share."""
-    # Integer arithmetic: a float of seconds would not hold the microseconds exactly.
-    moment = EPOCH + timedelta(microseconds=time_ns // 1000)
-    return f"{moment:%Y%m%d-%H%M%S-%f}-{script}"
+    return f"{utc_time(time_ns)}-{time_ns // 1000 % 1_000_000:06}-{script}"
+
+
+def utc_time(time_ns: int) -> str:
+    """Return a time as part of a name, to the second."""
+    return f"{EPOCH + timedelta(seconds=time_ns // 1_000_000_000):%Y%m%d-%H%M%S}"
 
 
 def _login_name() -> str:
@@ -292,8 +295,8 @@ def _login_name() -> str:
         return ""
 
 
-def _made_safe(text: str, *, fallback: str, limit: int) -> str:
-    """Return `text` with everything replaced or cut off that a segment may not have."""
+def made_safe(text: str, *, fallback: str, limit: int) -> str:
+    """Return `text` with everything replaced or cut off that a segment may not have; at most `limit` bytes."""
     cleaned = "".join(
         "-" if character in "/\\" or unicodedata.category(character) in {"Cc", "Cs"} else character
         for character in text

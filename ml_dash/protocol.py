@@ -93,6 +93,7 @@ class ErrorCode(str, Enum):
     NO_ROUTE = "no_route"  # 404: there is no such path in the API
     NOT_FOUND = "not_found"  # 404: it is not there, or the token may not see it
     GONE = "gone"  # 410: the experiment was deleted
+    EXISTS = "exists"  # 409: there is an experiment where a new one was asked for
     GAP = "gap"  # 409: {"expected"}: frames before these are missing
     FENCED = "fenced"  # 409: {"seq"}: another client writes other frames under this writer's id
     MALFORMED = "malformed"  # 422: {"seq", "watermark"}: a frame arrived whole, and its contents are none

@@ -238,7 +238,12 @@ class ListedExperiment(Answer):
     last_activity: Time | None
     host: str | None
     error: str | None
-    rows: Count
+    rows: Annotated[int, Meta(ge=0, description="Of its metrics.")]
+    entries: Annotated[
+        int,
+        Meta(ge=0, description="All that was logged: rows, messages, parameters, signs of life, and so on."),
+    ]
+    attempts: Annotated[int, Meta(ge=0, description="How often a run of it was started.")]
     deleted_at: Time | None
     problem: (
         Annotated[str, Meta(description="What is wrong with its journal; only from a local root.")]
@@ -313,6 +318,12 @@ class NewExperiment(Request):
     recreate: Annotated[bool, Meta(description="Bring it back, with its data, if it was deleted.")] = False
     anew: Annotated[
         bool, Meta(description="Begin a new one under its name, without its data, if it was deleted.")
+    ] = False
+    only_new: Annotated[
+        bool,
+        Meta(
+            description="Answer by 409 where there is one, and it was not deleted: of several, one gets it."
+        ),
     ] = False
     said_ns: (
         Annotated[
@@ -399,6 +410,43 @@ class Run(Answer):
     stale: Annotated[bool, Meta(description="It is marked as running, but sends no heartbeat.")]
     error: str | None
     writers: Count
+    attempts: Count
+
+
+class Attempt(Answer):
+    """A start of a run, with those that went on beside it."""
+
+    number: Annotated[int, Meta(ge=1, description="In order of time; one that comes late gets its place.")]
+    status: str | None
+    stale: Annotated[bool, Meta(description="It has not ended, as far as its rows tell, and does not go on.")]
+    started_at: Time
+    ended_at: Time | None
+    host: str | None
+    error: str | None
+    resume_from: Annotated[
+        float | None, Meta(description="The step from which on it supersedes the rows of earlier ones.")
+    ]
+
+
+class Attempts(Answer):
+    """A page of attempts."""
+
+    data: list[Attempt]
+    total: Count
+
+
+Superseded: TypeAlias = Annotated[
+    int, Meta(ge=1, description="How many rows a later attempt has superseded; absent where there are none.")
+]
+
+
+class Shown(Answer):
+    """A page of the rows of a metric that are shown: the index of a first one, and of the one behind the last."""
+
+    ranges: list[tuple[Count, Count]]
+    total: Count
+    has_more: bool
+    superseded: Superseded | UnsetType = UNSET
 
 
 class _RowsPage(Answer):
@@ -436,6 +484,7 @@ class Rows(_RowsPage):
     """A page of rows of a metric."""
 
     data: list[Row]
+    superseded: Superseded | UnsetType = UNSET
 
 
 class Metric(Answer):
@@ -480,6 +529,7 @@ class Stats(Answer):
         dict[str, FieldStats], Meta(description="A page of them; ask for more by how many are known.")
     ]
     fields_total: Count
+    superseded: Superseded | UnsetType = UNSET
 
 
 class Buckets(Answer):
@@ -512,6 +562,7 @@ class Series(Answer):
     resolution: Literal["rows", "buckets"]
     exact: bool
     buckets: Buckets
+    superseded: Superseded | UnsetType = UNSET
 
 
 class Track(Answer):

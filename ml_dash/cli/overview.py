@@ -16,7 +16,6 @@ from ml_dash.series import Kind
 from ml_dash.settings import Settings
 from ml_dash.storage.survey import Located
 
-_LOGGED = (Kind.METRIC, Kind.TRACK, Kind.LOG)
 # A broken disk damages thousands of frames; `verify` lists them all.
 _SHOWN = 5
 _RUN_FIELDS = (
@@ -39,7 +38,7 @@ class Overview:
 
     located: Located
     run: RunInfo | None = None  # None where the journal cannot be read, for which `problem` is the reason
-    rows: int = 0  # of metrics, tracks and logs
+    rows: int = 0  # of metrics
     metrics: int = 0
     bytes: int = 0  # the journal's size
     damage: Sequence[Damage] = ()  # what was found wrong without reading all data
@@ -65,7 +64,7 @@ def summarize(located: Located, index: JournalIndex) -> Overview:
     return Overview(
         located,
         run=status_of(writer_runs(index).values()),
-        rows=sum(index.count(series) for kind in _LOGGED for series in index.series(kind)),
+        rows=sum(map(index.count, index.series(Kind.METRIC))),
         metrics=len(index.series(Kind.METRIC)),
         bytes=sum(writer.bytes for writer in index.writers),
         damage=damage_of(located, index),

@@ -78,12 +78,14 @@ class Client:
         *,
         recreate: bool = False,
         anew: bool = False,
+        only_new: bool = False,
     ) -> Upserted:
         """Create an experiment at the server, or update it, and return what the server has of it.
 
         Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are, and so do
         those of which somebody has said something later, by its ``saidNs``. `recreate` brings back one that was deleted
-        at the server; `anew` begins another one then, without its data.
+        at the server; `anew` begins another one then, without its data. With `only_new` there must be none, but for a
+        deleted one: of several who ask at once, one gets it.
         """
         fields = {key: (about or {}).get(key) for key in DESCRIBED}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
@@ -93,6 +95,8 @@ class Client:
             body["recreate"] = True
         if anew:
             body["anew"] = True
+        if only_new:
+            body |= {"onlyNew": True, "anew": True}
         headers = {CLOCK_HEADER: str(self._clock.time_ns())}
         answer = await self._post(
             f"{API}/experiments", to_msgpack(body), MSGPACK, headers=headers, timeout=_READ_SECONDS
@@ -199,17 +203,26 @@ class Client:
 
         None where there is none, or it may not be seen.
         """
+        async for record in self._below(prefix):
+            # the server's `prefix` asks for all that begin with it, so the one itself may be on any page
+            if record.get("prefix") == prefix:
+                return record
+        return None
+
+    async def prefixes(self, above: str) -> list[str]:
+        """Return the prefixes of the experiments below this one."""
+        found = [str(record.get("prefix")) async for record in self._below(above)]
+        return [prefix for prefix in found if prefix.startswith(f"{above}/")]
+
+    async def _below(self, prefix: str) -> AsyncIterator[Mapping[str, Any]]:
         pages = Pages(self.url)
         while not pages.over:
             query = {"prefix": prefix, "limit": "100", **({"cursor": pages.cursor} if pages.cursor else {})}
             answer = await self.get(f"{API}/experiments", query)
             records: list[dict[str, Any]] = checked(self.url, answer, Listed)["data"]
             for record in records:
-                if record.get("prefix") == prefix:
-                    return record
-            # the server's `prefix` asks for all that begin with it, so the one itself may be on any page
+                yield record
             pages.follow(answer, (each["id"] for each in records))
-        return None
 
     async def post(self, path: str, value: Mapping[str, Any], *, timeout: float = _READ_SECONDS) -> Any:
         """Send plain data, and return what the server answers."""

@@ -17,6 +17,7 @@ from ml_dash.query.columns import to_arrays
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
 from ml_dash.query.runs import RunInfo
+from ml_dash.query.selection import Shown, checked_attempt
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.tracks import FEW_ENTRIES, TIMESTAMP
 from ml_dash.query.view import View
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ml_dash.client.file_api import RemoteFiles
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.selection import AttemptChoice
     from ml_dash.query.tracks import TrackQuery
 
 _T = TypeVar("_T")
@@ -65,22 +67,27 @@ class RemoteView(View):
         self._found_id: str | None = None
 
     def read(
-        self, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
+        self,
+        series: Series,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """See `View.read`; of a metric only."""
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        return self._pages("metrics/rows", _named(series), start, most, shapes.Rows)
+        return self._pages("metrics/rows", {**_named(series), **_chosen(attempt)}, start, most, shapes.Rows)
 
-    def stats(self, series: Series) -> dict[str, Any]:
+    def stats(self, series: Series, attempt: AttemptChoice = None) -> dict[str, Any]:
         """See `View.stats`."""
         none = SeriesStats().as_dict()
         nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **none, "fieldsTotal": 0}
         found: dict[str, Any] = {}
         fields: dict[str, Any] = {}
+        query = {**_named(series), **_chosen(attempt)}
         pages = Pages(self._client.url)
         while not pages.over:
             start = {"start": str(len(fields))} if fields else {}
-            answer = self._ask("metrics/stats", {**_named(series), **start}, nothing, shapes.Stats)
+            answer = self._ask("metrics/stats", {**query, **start}, nothing, shapes.Stats)
             some, total = answer.pop("fields"), answer.pop("fieldsTotal")
             found = found or answer
             fields |= some
@@ -98,14 +105,46 @@ class RemoteView(View):
             pages.count(answer["total"], (repr(each["name"]) for each in answer["data"]))
         return found
 
-    def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
+    def to_numpy(self, series: Series, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""
-        blocks: list[tuple[int, Block]] = []
-        count = 0
-        for block in self._blocks(series):
-            blocks.append((count, block))
-            count += block.count
-        return to_arrays(lambda: blocks, count)
+        found = self._shown(series, attempt)
+        blocks = list(found.blocks())
+        return to_arrays(lambda: blocks, sum(block.count for _, block in blocks))
+
+    def _shown(self, series: Series, attempt: AttemptChoice) -> Shown:
+        """Return which rows of a metric are shown, by what the server says of them."""
+        query = {**_named(series), **_chosen(attempt)}
+        ranges: list[tuple[int, int]] = []
+        start = 0
+        while True:
+            nothing = {"ranges": [], "hasMore": False}
+            answer = self._ask("metrics/shown", {**query, "start": str(start)}, nothing, shapes.Shown)
+            found = [(first, stop) for first, stop in answer["ranges"]]
+            if not _ascend(found, start) or (answer["hasMore"] and not found):
+                raise not_understood(self._client.url, answer, "ranges that do not go on")
+            ranges += found
+            if not answer["hasMore"]:
+                break
+            start = found[-1][1]
+        stop = ranges[-1][1] if ranges else 0
+
+        def blocks(first: int, last: int) -> Iterator[tuple[int, Block]]:
+            for block in self._blocks(series, first, last):
+                yield first, block
+                first += block.count
+
+        return Shown(blocks, stop, ranges)
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """See `View.attempts`."""
+        found: list[dict[str, Any]] = []
+        pages = Pages(self._client.url)
+        while not pages.over:
+            start = {"start": str(len(found))} if found else {}
+            answer = self._ask("attempts", start, {"data": [], "total": 0}, shapes.Attempts)
+            found += answer["data"]
+            pages.count(answer["total"], (repr(each["number"]) for each in answer["data"]))
+        return found[::-1]
 
     def logs(
         self,
@@ -141,6 +180,7 @@ class RemoteView(View):
             writers=answer.get("writers", 0),
             error=answer.get("error"),
             experiment=None,
+            attempts=answer.get("attempts", 0),
         )
 
     def record(self) -> Mapping[str, Any] | None:
@@ -206,11 +246,12 @@ class RemoteView(View):
                 raise not_understood(self._client.url, entry, "an entry without a time")
         return entries
 
-    def _blocks(self, series: Series) -> list[Block]:
+    def _blocks(self, series: Series, start: int = 0, stop: int | None = None) -> list[Block]:
         id_ = self._id()
         if id_ is None:
             return []
-        query = {"kind": str(int(series.kind)), **_named(series)}
+        bounds = {"start": str(start), **({} if stop is None else {"stop": str(stop)})}
+        query = {"kind": str(int(series.kind)), **_named(series), **bounds}
 
         async def download() -> list[Block]:
             frames = Frames()
@@ -233,10 +274,11 @@ class RemoteView(View):
             answer = self._ask(what, asked, nothing, shape)
             found, total, has_more = row_page(self._client.url, answer, at)
             rows += found
+            notes = {"superseded": answer["superseded"]} if "superseded" in answer else {}
             at = answer["endIndex"] + 1
             # no rows, and yet more: what is there is damaged, and asking again would go on for ever
             if not has_more or len(rows) >= limit or not found:
-                return page(rows, start, total, has_more=has_more)
+                return {**page(rows, start, total, has_more=has_more), **notes}
 
     def _following(
         self,
@@ -282,6 +324,20 @@ class RemoteView(View):
             if known is None:
                 self._missing()
         return known
+
+
+def _chosen(attempt: AttemptChoice) -> dict[str, str]:
+    choice = checked_attempt(attempt)
+    return {} if choice is None else {"attempt": str(choice)}
+
+
+def _ascend(ranges: Iterable[tuple[int, int]], at: int) -> bool:
+    """Whether ranges are in order, from an index on, and none is empty."""
+    for first, stop in ranges:
+        if not at <= first < stop:
+            return False
+        at = stop
+    return True
 
 
 def _named(series: Series) -> dict[str, str]:

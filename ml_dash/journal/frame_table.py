@@ -174,6 +174,14 @@ class Catalogue:
         last = min(bisect_left(track.ends, stop) + 1, len(track.ends))
         return (track.block(at) for at in range(first, last))
 
+    def rows_before(self, series: Series, seq: int) -> int:
+        """Return how many rows of a series are in frames with lower numbers than this."""
+        track = self._tracks.get(series)
+        if track is None:
+            return 0
+        at = bisect_left(track.frames, seq, key=lambda frame: self._seqs[frame])
+        return track.ends[at - 1] if at else 0
+
     def place(self, index: int) -> FramePlace:
         """Return where a frame is."""
         path = self._paths[self._files[index]]

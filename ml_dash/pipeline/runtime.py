@@ -395,3 +395,9 @@ class Runtime:
 
 
 RUNTIME = Runtime()
+
+
+def open_runs(directory: str) -> list[OpenRun]:
+    """Return the runs of an experiment's directory that are open in this process."""
+    runs = tuple(RUNTIME._runs.items())  # noqa: SLF001 - its own module; the class is large enough
+    return [run for run, channel in runs if channel.directory == directory and run.is_open]

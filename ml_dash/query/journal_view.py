@@ -18,16 +18,22 @@ from ml_dash.locks import MortalLock
 from ml_dash.log import warn_user
 from ml_dash.processes import process_alive
 from ml_dash.query.files import FileQuery, FilesReader, FileTable
+from ml_dash.query.journal_attempts import JournalAttempts
 from ml_dash.query.runs import RunInfo, fold_runs, writer_runs
 from ml_dash.query.view import RowView
 from ml_dash.spawning import imports_for_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.damage import Damage
+    from ml_dash.query.attempts import Attempt
+    from ml_dash.query.selection import Range, Span
     from ml_dash.series import Series
+
+_REMEMBERED = 1000
+"""Metrics of which it is remembered which rows are superseded."""
 
 
 class JournalView(RowView[JournalIndex]):
@@ -58,6 +64,8 @@ class JournalView(RowView[JournalIndex]):
         self._is_read = False
         self._told: set[tuple[str, int]] = set()
         self._files = FilesReader()
+        self._known = JournalAttempts()
+        self._superseded: dict[Series, dict[tuple[int, int, float], list[Range]]] = {}
 
     def __repr__(self) -> str:
         return f"JournalView({self._directory!r})"
@@ -92,8 +100,11 @@ class JournalView(RowView[JournalIndex]):
         return fold_runs(writers, stale_after=stale_after, now_ns=now_ns, space=space, pid_alive=pid_alive)
 
     @contextmanager
-    def reading(self) -> Iterator[JournalIndex]:
-        """Give the index as of now, for as long as the block takes; nobody else uses it meanwhile."""
+    def reading(self, *, quietly: bool = False) -> Iterator[JournalIndex]:
+        """Give the index as of now, for as long as the block takes; nobody else uses it meanwhile.
+
+        `quietly`, damage is told the next time.
+        """
         with imports_for_reading(), self._lock:
             if self._is_read:
                 # The read that was interrupted may have left the index half way between two states: this one must
@@ -106,7 +117,7 @@ class JournalView(RowView[JournalIndex]):
             try:
                 self.index.refresh()
                 yield self.index
-                if not self._warns:
+                if quietly or not self._warns:
                     return
                 news = [damage for damage in self.index.damage if damage[:2] not in self._told]
                 self._told.update(damage[:2] for damage in news)
@@ -118,6 +129,27 @@ class JournalView(RowView[JournalIndex]):
     def _table(self, index: JournalIndex) -> FileTable:
         # what is remembered of the files belongs to the one index that it was read from
         return (self._files if index is self.index else FilesReader()).table(index)
+
+    def _known_of(self, rows: JournalIndex) -> JournalAttempts:
+        # as of `_table`
+        if rows is self.index:
+            return self._known
+        known = JournalAttempts()
+        known.of(rows)
+        return known
+
+    def _attempts(self, rows: JournalIndex) -> list[Attempt]:
+        return self._known_of(rows).of(rows)
+
+    _whole_attempts = _attempts
+
+    def _spans(self, rows: JournalIndex, series: Series, attempts: Sequence[Attempt]) -> list[Span]:
+        return self._known_of(rows).spans(rows, series, attempts)
+
+    def _remembered(self, series: Series) -> dict[tuple[int, int, float], list[Range]]:
+        if len(self._superseded) > _REMEMBERED:
+            self._superseded.clear()
+        return self._superseded.setdefault(series, {})
 
     def _end_times(
         self, rows: JournalIndex, metrics: list[Series]

@@ -9,9 +9,9 @@ A run is open from its start until its end, and dead if it is open and its proce
 our process numbers and is not there, or nothing has come of its writer for a while. When something came is told by
 the clock of who keeps it (the file system, the server), and only for want of that by the times of the rows, for these
 are by the clock of the process, which may be any.
-The experiment is RUNNING while any run is open and alive. Else the newest start or end decides; where that is
-the start of a dead run, the experiment is RUNNING and stale. So what was killed, resumed and completed is
-COMPLETED.
+The experiment stands as its newest attempt does (`ml_dash.query.attempts`). That is RUNNING while any run of it is
+open and alive. Else its newest start or end decides; where that is the start of a dead run, the experiment is RUNNING
+and stale. So what was killed, resumed and completed is COMPLETED, on whichever machine the killed one was.
 """
 
 from __future__ import annotations
@@ -20,27 +20,23 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.objects import to_msgpack
 from ml_dash.processes import process_alive, process_space
 from ml_dash.protocol import DESCRIBED
+from ml_dash.query.attempts import attempts_of, openings_of, text_of, turn_of
 from ml_dash.query.row_source import TimedRows, rows_by_writer
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from ml_dash.journal.index import JournalIndex
+    from ml_dash.query.attempts import Attempt, Opening
 
 _RUNS = Series(Kind.RUN, None)
 RECOVERED = "recovered"
 """The ``event`` of a row that says how many ``rows`` of its frame were appended after the death of their process."""
-_HANDLE_BYTES = 256
-"""A handle is part of a key of the server's database; the SDK's have a few bytes."""
-_TEXTS = ("event", "status", "host", "error", "space", "born")
-_TEXT_MAX = 10_000
-"""Texts of errors are read with every list of experiments."""
 _COARSE_NS = 2 * NANOSECONDS
 """A file's time may be that much older than what it holds: Linux keeps it by the tick, FAT by two seconds."""
 
@@ -63,7 +59,8 @@ class RunInfo:
         queue: Where rows of the newest start waited, "shared memory" or "memory"; None if it does not say.
         recovered: How many rows were appended after the death of their process.
         elsewhere: Whether the process that decides the status was on another machine, or in another boot.
-        said_ns: When each of these was said, by name.
+        said_ns: When readme, tags and so on were said last, by name.
+        attempts: How many there were, see `ml_dash.query.attempts`.
     """
 
     status: str | None
@@ -80,6 +77,7 @@ class RunInfo:
     recovered: int = 0
     elsewhere: bool = False
     said_ns: dict[str, int] = field(default_factory=dict)
+    attempts: int = 0
 
 
 class WriterRuns(NamedTuple):
@@ -91,65 +89,6 @@ class WriterRuns(NamedTuple):
     rows: TimedRows
     last_ns: int | None
     came_ns: int | None = None
-
-
-class RunState(NamedTuple):
-    """A run of one writer as its newest start or end left it, and its earliest start among the rows folded."""
-
-    time_ns: int
-    row: dict[str, Any]
-    started_ns: int | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was started and not ended since."""
-        return bool(self.row["event"] == "start")
-
-    @property
-    def status(self) -> str | None:
-        """What it is by its rows: whether its process lives they do not say."""
-        return RunStatus.RUNNING if self.is_open else self.row.get("status")
-
-    @property
-    def error(self) -> str | None:
-        """What made it fail, if its end says so."""
-        return None if self.is_open else self.row.get("error")
-
-
-class Turn(NamedTuple):
-    """A RUN row that starts or ends a run: `handle` is what its writer calls the run, as bytes."""
-
-    handle: bytes
-    time_ns: int
-    row: dict[str, Any]
-
-
-def turns(rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Turn]:
-    """Yield the RUN rows that start or end a run, with None for what has another type than it should."""
-    # a tuple: what clients send may be no key of a set, and so may a handle
-    return (
-        Turn(to_msgpack(row.get("handle"))[:_HANDLE_BYTES], time_ns, _cleaned(row))
-        for time_ns, row in rows
-        if row.get("event") in ("start", "end")
-    )
-
-
-def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
-    pid = row.get("pid")
-    is_id = isinstance(pid, int) and not isinstance(pid, bool) and 0 <= pid < 2**63
-    return {**{name: _text(row.get(name)) for name in _TEXTS}, "pid": pid if is_id else None}
-
-
-def _text(value: Any) -> str | None:
-    return value[:_TEXT_MAX] if isinstance(value, str) else None
-
-
-def fold_run(before: RunState | None, time_ns: int, row: dict[str, Any]) -> RunState:
-    """Return a run after the next of its starts and ends, in the order written."""
-    started = None if before is None else before.started_ns
-    if row["event"] == "start":
-        started = time_ns if started is None else min(started, time_ns)
-    return RunState(time_ns, row, started)
 
 
 def writer_runs(index: JournalIndex) -> dict[str, WriterRuns]:
@@ -176,40 +115,90 @@ def fold_runs(
     """
     writers = list(writers)
     now_ns = time.time_ns() if now_ns is None else now_ns
-    space = process_space() if space is None else space
-    patience_ns = int(stale_after * NANOSECONDS)
-    runs = sorted(
-        (run for writer in writers for run in _latest(writer, now_ns, patience_ns)),
-        key=lambda run: run[0].time_ns,
+    named = {f"{number:08}": writer for number, writer in enumerate(writers)}
+    attempts, is_alive = attempts_now(
+        named, stale_after=stale_after, now_ns=now_ns, space=space, pid_alive=pid_alive
     )
-    alive = [
-        run
-        for run, active in runs
-        if run.is_open and now_ns - active <= patience_ns and not _is_gone(run.row, space, pid_alive)
-    ]
-    # sorted by time: the newest one that lives, else the newest of all
-    decides = alive[-1] if alive else runs[-1][0] if runs else None
+    stands = standing(attempts[-1].openings if attempts else (), is_alive)
     rows = [row for writer in writers for row in writer.rows]
     starts = [row for row in rows if row[1].get("event") == "start"]
-    running = decides is not None and decides.is_open
     said, said_ns = _described(row for row in rows if row[1].get("event") in ("start", "update"))
     return RunInfo(
-        status=decides and decides.status,
+        status=stands.status,
         started_at=min((start[0] for start in starts), default=None),
-        ended_at=None if decides is None or running else decides.time_ns,
-        last_activity=max(
-            (_activity_ns(writer, now_ns) for writer in writers if writer.last_ns is not None), default=None
-        ),
-        host=decides and decides.row.get("host"),
-        pid=decides and decides.row.get("pid"),
-        stale=running and not alive,
+        ended_at=stands.ended_at,
+        last_activity=last_activity(writers, now_ns),
+        host=stands.host,
+        pid=stands.pid,
+        stale=stands.stale,
         writers=len(writers),
-        error=decides and decides.error,
+        error=stands.error,
         experiment=said or None,
-        queue=_text(max(starts, key=lambda start: start[0])[1].get("queue")) if starts else None,
+        queue=text_of(max(starts, key=lambda start: start[0])[1].get("queue")) if starts else None,
         recovered=sum(_recovered(row) for _, row in rows),
-        elsewhere=decides is not None and decides.row["space"] is not None and decides.row["space"] != space,
+        elsewhere=stands.space is not None and stands.space != (process_space() if space is None else space),
         said_ns=said_ns,
+        attempts=len(attempts),
+    )
+
+
+def attempts_now(
+    writers: Mapping[str, WriterRuns],
+    *,
+    stale_after: float = 90.0,
+    now_ns: int | None = None,
+    space: str | None = None,
+    pid_alive: Callable[[int, str | None], bool] = process_alive,
+) -> tuple[list[Attempt], Callable[[Opening], bool]]:
+    """Return the attempts that there are, and what says of a run whether it goes on; as of `fold_runs`."""
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    space = process_space() if space is None else space
+    patience_ns = int(stale_after * NANOSECONDS)
+    silent = {
+        name for name, each in writers.items() if now_ns - _active_ns(each, now_ns, patience_ns) > patience_ns
+    }
+
+    def is_alive(opening: Opening) -> bool:
+        is_dead = opening.writer in silent or _is_gone(opening.row, space, pid_alive)
+        return opening.is_open and not is_dead
+
+    openings = [opening for name, each in writers.items() for opening in openings_of(name, each.rows)]
+    return attempts_of(openings), is_alive
+
+
+class Standing(NamedTuple):
+    """How an attempt stands; see `RunInfo`."""
+
+    status: str | None = None
+    ended_at: int | None = None
+    host: str | None = None
+    pid: int | None = None
+    stale: bool = False
+    error: str | None = None
+    space: str | None = None
+
+
+def standing(openings: Iterable[Opening], is_alive: Callable[[Opening], bool]) -> Standing:
+    """Return how an attempt stands, of what its starts have come to: the newest that lives says so, else the newest."""
+    runs = sorted(openings, key=lambda opening: (opening.time_ns, opening.writer))
+    if not runs:
+        return Standing()
+    alive = [opening for opening in runs if is_alive(opening)]
+    decides = alive[-1] if alive else runs[-1]
+    row = decides.row
+    if row["event"] == "start":
+        return Standing(
+            RunStatus.RUNNING, None, row["host"], row["pid"], stale=not alive, space=row.get("space")
+        )
+    return Standing(
+        row["status"], decides.time_ns, row["host"], row["pid"], error=row["error"], space=row.get("space")
+    )
+
+
+def last_activity(writers: Iterable[WriterRuns], now_ns: int) -> int | None:
+    """Return the time of the newest row of any of these writers, or when that came, where its own is later."""
+    return max(
+        (_activity_ns(writer, now_ns) for writer in writers if writer.last_ns is not None), default=None
     )
 
 
@@ -239,15 +228,6 @@ def _described(rows: Iterable[tuple[int, dict[str, Any]]]) -> tuple[dict[str, An
     return said, said_ns
 
 
-def _latest(writer: WriterRuns, now_ns: int, patience_ns: int) -> Iterator[tuple[RunState, int]]:
-    """Yield each run of one writer in its latest state, with the writer's newest sign of life."""
-    runs: dict[bytes, RunState] = {}
-    for handle, time_ns, row in turns(writer.rows):
-        runs[handle] = fold_run(runs.get(handle), time_ns, row)
-    active = _active_ns(writer, now_ns, patience_ns)
-    return ((run, active) for run in runs.values())
-
-
 def _active_ns(writer: WriterRuns, now_ns: int, patience_ns: int) -> int:
     """Return a writer's newest sign of life."""
     # a file system whose clock is far ahead of ours would let the dead live for as long
@@ -267,7 +247,7 @@ def _activity_ns(writer: WriterRuns, now_ns: int) -> int:
 
 def is_process_gone(writer: WriterRuns) -> bool:
     """Whether the process that began a writer's runs is known to be gone, be there another one with its number now."""
-    starts = [turn.row for turn in turns(writer.rows) if turn.row["event"] == "start"]
+    starts = [turn_of(*row).row for row in writer.rows if row[1].get("event") == "start"]
     return bool(starts) and _is_gone(starts[-1], process_space(), process_alive)
 
 

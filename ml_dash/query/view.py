@@ -7,6 +7,7 @@ so that a journal and a server's store give the same answers: they are made by t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 from ml_dash.journal.block_ops import within
@@ -16,6 +17,8 @@ from ml_dash.query.data_frame import to_frame
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import Filling, Into, whole_number
 from ml_dash.query.row_source import RowSource, read_params
+from ml_dash.query.runs import standing
+from ml_dash.query.selection import checked_attempt, shown
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.times import iso_time, iso_times, nearest_ns, seconds_array
 from ml_dash.query.tracks import FEW_ENTRIES, Earliest, TrackQuery, last_before, renderer
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from ml_dash.query.attempts import Attempt
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
+    from ml_dash.query.selection import AttemptChoice, Range, Shown, Span
 
 _LOGS = Series(Kind.LOG, None)
 _AT_ONCE = 8192
@@ -44,7 +49,11 @@ class View(ABC):
 
     @abstractmethod
     def read(
-        self, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
+        self,
+        series: Series,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """Return rows of a series.
 
@@ -52,25 +61,36 @@ class View(ABC):
             series: Whose rows. One that has none gives an empty answer.
             start_index: The first row's index.
             limit: How many rows at most.
+            attempt: Which rows, see `ml_dash.query.selection`: those of the attempt with this number, ``"all"``, or
+                without one all but those that a later attempt has superseded.
 
         Returns:
             ``data``: rows ``{"index", "data": {fields…, "_ts": seconds}, "createdAt"}``; ``startIndex`` and
             ``endIndex``: the first and last index in it (``endIndex`` is one less where there is none);
-            ``total``: all rows; ``hasMore``: whether a read from ``endIndex + 1`` may give more. Damaged rows
-            keep their indices and are left out; rows behind them fill the limit.
+            ``total``: all rows that are shown; ``hasMore``: whether a read from ``endIndex + 1`` may give more. Damaged
+            rows, and those that are not shown, keep their indices and are left out; rows behind them fill the limit.
+            ``superseded``: how many rows a later attempt has superseded, only there where it has any.
 
         Raises:
             InvalidArgumentError: An argument is not a whole number from 0 on.
         """
 
     @abstractmethod
-    def stats(self, series: Series) -> dict[str, Any]:
+    def stats(self, series: Series, attempt: AttemptChoice = None) -> dict[str, Any]:
         """Return counts, first and last values and times, and the statistics of each field.
 
         In ``fields``, ``count`` counts NaN too and ``nan`` says how many these are; ``min``, ``max`` and
         ``mean`` leave it out and are None for what has no numbers (bools and texts have none); the items of
         nested dicts are fields with dotted names. ``firstValue`` and ``lastValue`` are the row's one value,
         or a dict where it has several. First and last are so by index.
+        """
+
+    @abstractmethod
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return the attempts, in order of time.
+
+        Each has its ``number``, ``status``, ``stale``, ``startedAt``, ``endedAt``, ``host``, ``error``, and
+        ``resumeFrom``: the step from which on it supersedes the rows of earlier ones, or None.
         """
 
     @abstractmethod
@@ -82,19 +102,19 @@ class View(ABC):
         """
 
     @abstractmethod
-    def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
+    def to_numpy(self, series: Series, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
         """Return a series as arrays: ``index`` (int64), ``_ts`` (float64 seconds) and each field.
 
         See `ml_dash.query.columns.to_arrays` for types, missing values and names.
         """
 
-    def to_pandas(self, series: Series) -> pd.DataFrame:
+    def to_pandas(self, series: Series, attempt: AttemptChoice = None) -> pd.DataFrame:
         """Return `to_numpy` as a DataFrame, in which ``index`` is a column like the others.
 
         Raises:
             MissingExtraError: Pandas is not installed.
         """
-        return to_frame(lambda: self.to_numpy(series))
+        return to_frame(lambda: self.to_numpy(series, attempt))
 
     @abstractmethod
     def logs(
@@ -215,6 +235,50 @@ class RowView(View, Generic[Source]):
     ) -> Mapping[Series, tuple[int | None, int | None]]:
         """Return the times of the first and the last row of each of these series."""
 
+    @abstractmethod
+    def _attempts(self, rows: Source) -> Sequence[Attempt]:
+        """Return the attempts that there are."""
+
+    @abstractmethod
+    def _spans(self, rows: Source, series: Series, attempts: Sequence[Attempt]) -> Sequence[Span]:
+        """Return whose the rows of a series are, all of them, in order."""
+
+    @abstractmethod
+    def _remembered(self, series: Series) -> dict[tuple[int, int, float], list[Range]]:
+        """Return what is remembered of which rows are superseded."""
+
+    def _shown(self, rows: Source, series: Series, attempt: AttemptChoice) -> Shown:
+        """Return the rows of a metric that are shown."""
+        choice = checked_attempt(attempt)
+        return shown(
+            choice,
+            [] if choice == "all" else (attempts := self._attempts(rows)),
+            lambda: self._spans(rows, series, attempts),
+            partial(rows.blocks, series),
+            rows.count(series),
+            self._remembered(series),
+        )
+
+    def shown(self, series: Series, attempt: AttemptChoice = None) -> Shown:
+        """Return which rows of a metric are shown; what has come since is in no answer of it."""
+        with self.reading() as rows:
+            return self._shown(rows, series, attempt)
+
+    @abstractmethod
+    def _whole_attempts(self, rows: Source) -> Sequence[Attempt]:
+        """Return the attempts that there are, each with all that it consists of."""
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """See `View.attempts`."""
+        with self.reading() as rows:
+            attempts = self._whole_attempts(rows)
+        run = self.run()
+        found = [_told(attempt) for attempt in attempts]
+        if found:  # whether the newest one lives is not told by its rows
+            found[-1] |= {"status": run.status, "stale": run.stale, "host": run.host, "error": run.error}
+            found[-1]["endedAt"] = None if run.ended_at is None else iso_time(run.ended_at)
+        return found
+
     def _blocks_between(
         self,
         rows: Source,
@@ -237,32 +301,43 @@ class RowView(View, Generic[Source]):
         return self._blocks_between(rows, series, since_ns, until_ns)
 
     def read(
-        self, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
+        self,
+        series: Series,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """See `View.read`."""
         rows: list[dict[str, Any]] = []
-        return {"data": rows, **self.read_into(Into(rows), series, start_index, limit)}
+        return {"data": rows, **self.read_into(Into(rows), series, start_index, limit, attempt)}
 
     def read_into(
-        self, take: Take, series: Series, start_index: SupportsIndex = 0, limit: SupportsIndex = 100
+        self,
+        take: Take,
+        series: Series,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """Give the rows of a page to `take`; return where they are."""
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         filling = Filling(take, start, most)
         with self.reading() as source:
-            _fill(filling, source, series)
-            total = source.count(series)
+            found = self._shown(source, series, attempt)
+            _fill(filling, found)
         # by the last index and not by how many rows came: damaged ones keep their indices, and are left out
-        return filling.places(total, has_more=not filling.room and filling.after < total)
+        has_more = not filling.room and filling.after < found.stop
+        return {**filling.places(found.count, has_more=has_more), **found.notes}
 
-    def stats(self, series: Series) -> dict[str, Any]:
+    def stats(self, series: Series, attempt: AttemptChoice = None) -> dict[str, Any]:
         """See `View.stats`."""
         statistics = SeriesStats()
         with self.reading() as rows:
-            count = rows.count(series)
-            for start, block in rows.blocks(series):
+            found = self._shown(rows, series, attempt)
+            for start, block in found.blocks():
                 statistics.add(start, block)
-        return {"name": series.name, "count": count, "totalDataPoints": count, **statistics.as_dict()}
+        counts = {"name": series.name, "count": found.count, "totalDataPoints": found.count, **found.notes}
+        return {**counts, **statistics.as_dict()}
 
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
@@ -303,10 +378,11 @@ class RowView(View, Generic[Source]):
         with self.reading() as rows:
             return rows.count(series)
 
-    def to_numpy(self, series: Series) -> dict[str, npt.NDArray[Any]]:
+    def to_numpy(self, series: Series, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""
         with self.reading() as rows:
-            return to_arrays(lambda: rows.blocks(series), rows.count(series))
+            found = self._shown(rows, series, attempt)
+            return to_arrays(found.blocks, found.count)
 
     def logs(
         self,
@@ -388,12 +464,26 @@ class RowView(View, Generic[Source]):
         return found
 
 
-def _fill(filling: Filling, source: RowSource, series: Series) -> None:
+def _told(attempt: Attempt) -> dict[str, Any]:
+    stands = standing(attempt.openings, lambda _: False)
+    return {
+        "number": attempt.number,
+        "status": stands.status,
+        "stale": stands.stale,
+        "startedAt": iso_time(min(opening.start_ns for opening in attempt.openings)),
+        "endedAt": None if stands.ended_at is None else iso_time(stands.ended_at),
+        "host": stands.host,
+        "error": stands.error,
+        "resumeFrom": attempt.resume_from,
+    }
+
+
+def _fill(filling: Filling, found: Shown) -> None:
     """Put rows of a series in, up to the end of the page; damaged ones are passed over."""
     if not filling.room:
         return
     batch = _Batch(filling)
-    for first, block in source.blocks(series, filling.start):
+    for first, block in found.blocks(filling.start):
         offset = max(filling.start - first, 0)
         while offset < block.count and filling.room:
             offset += batch.add(first, block, offset)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.client.destination import destination
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
-from ml_dash.identity import current_user, parse_prefix, script_stem
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import About
 from ml_dash.sdk.decorating import decorated
@@ -27,6 +26,8 @@ from ml_dash.sdk.presence import exists, require, warn_of_nothing
 from ml_dash.sdk.run import Run, RunManager
 from ml_dash.sdk.saying import record_of, say
 from ml_dash.sdk.session import Session
+from ml_dash.sdk.starting.prefixes import identity_of, sample
+from ml_dash.sdk.starting.resuming import Resume, check_resume
 from ml_dash.sdk.tracks import TracksManager
 from ml_dash.settings import Overflow, Settings, check_overflow
 
@@ -51,7 +52,8 @@ class Experiment(Guided, written="exp", is_hot=True):
     """One run of one experiment: the main entry point.
 
     Args:
-        prefix: ``owner/project/path…/name``; the notes in the guide say what shorter ones mean.
+        prefix: ``owner/project/path…/name``; the guide says what shorter ones mean, and ``{n}``, ``{time}``, ``{host}``
+            and ``{user}`` in it.
         readme: description for people.
         tags: for search.
         bindrs: for organisation.
@@ -62,6 +64,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         echo: whether `log` prints on the console, and the run says where it is when it starts and ends; default: the
             environment's ``ML_DASH_ECHO``.
         overflow: at a full queue ``"block"`` the caller or ``"drop"`` the row and count it.
+        resume: whether a run may go on with an experiment that there is: ``"allow"``, ``"must"`` or ``"never"``.
 
     Raises:
         InvalidPrefixError: the prefix cannot name an experiment.
@@ -92,11 +95,13 @@ class Experiment(Guided, written="exp", is_hot=True):
         description: str | None = None,
         echo: bool | None = None,
         overflow: Overflow | None = None,
+        resume: Resume = "allow",
     ) -> None:
         RUNTIME.watch()
         settings = _settings(echo, overflow)
-        identity = parse_prefix(prefix, user=current_user, now_ns=SYSTEM_CLOCK.time_ns, script=script_stem())
+        resume = check_resume(resume)
         place = destination(dash_url, dash_root)
+        identity, is_new = identity_of(prefix, place, SYSTEM_CLOCK)
         about = About(
             identity.directory(place.root),
             readme=readme,
@@ -111,7 +116,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         self._session = Session(identity, place, settings, about)
         self._session.tell_missing = partial(warn_of_nothing, self._session)
         self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
-        self._run = Run(self._session)
+        self._run = Run(self._session, "allow" if is_new else resume)
         self._manager: Callable[[], RunManager[Experiment] | None] = lambda: None
         self._messages = MessageWriter(self._session)
         keep(
@@ -133,7 +138,9 @@ class Experiment(Guided, written="exp", is_hot=True):
 
     def __reduce__(self) -> tuple[Callable[..., Experiment], tuple[dict[str, Any]]]:
         """Pickle as the same experiment, not started: a spawned process starts it for itself."""
-        return reopen if self._session.is_read_only else rebuild, (self._arguments,)
+        if self._session.is_read_only:
+            return reopen, (self._arguments,)
+        return rebuild, ({**self._arguments, "resume": self._run.resume},)
 
     def __enter__(self) -> Self:
         """Enter a block of the run: ``with Experiment(…) as exp:`` is ``with Experiment(…).run as exp:``."""
@@ -358,10 +365,11 @@ def ml_dash_experiment(
             "@ml_dash_experiment('owner/project/name'), or @ml_dash_experiment() for a name that is made up"
         )
     # One is made here: what is wrong with the arguments is told where they stand, and not at the first call.
-    _, (given,) = Experiment(prefix, **arguments).__reduce__()
+    _, (given,) = Experiment(sample(prefix), **arguments).__reduce__()
+    resume = arguments.get("resume", "allow")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return decorated(function, lambda: rebuild({**given, "prefix": prefix}).run)
+        return decorated(function, lambda: rebuild({**given, "prefix": prefix, "resume": resume}).run)
 
     return decorate
 

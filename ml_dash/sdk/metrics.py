@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from ml_dash.query.selection import AttemptChoice
     from ml_dash.sdk.series_port import Port, Put
     from ml_dash.sdk.session import Session
 
@@ -159,33 +160,53 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         self._session.flush()
 
     @explained("exp.metrics('train').read(start_index=0, limit=100)")
-    def read(self, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
+    def read(
+        self, start_index: int = 0, limit: int = 100, *, attempt: AttemptChoice = None
+    ) -> dict[str, Any]:
         """Read rows; sees everything logged before.
 
         Args:
             start_index: index of the first row.
             limit: rows to return at most.
+            attempt: the rows of the attempt with this number, from 1 on, or ``"all"``; without it, all but those that a
+                later attempt has superseded, which was started with ``resume_from=``.
 
         Returns:
             ``{"data": [{"index", "data": {…, "_ts": seconds}, "createdAt"}], "startIndex", "endIndex", "total",
-            "hasMore"}``; both indices are inclusive. A metric that is not there is empty.
+            "hasMore"}``; both indices are inclusive. A metric that is not there is empty. Rows that are left out, as
+            superseded ones, keep their indices, and ``superseded`` says how many these are, where there are any.
+
+        Raises:
+            InvalidArgumentError: there is no such attempt.
         """
-        return self._session.view.read(self._series, start_index, limit)
+        return self._session.view.read(self._series, start_index, limit, attempt)
 
     @explained("exp.metrics('train').stats()")
-    def stats(self) -> dict[str, Any]:
-        """Return counts, first and last value, and each field's count, nan, min, max, mean and last."""
-        return self._session.view.stats(self._series)
+    def stats(self, *, attempt: AttemptChoice = None) -> dict[str, Any]:
+        """Return counts, first and last value, and each field's count, nan, min, max, mean and last.
+
+        Args:
+            attempt: of which rows, see `read`.
+        """
+        return self._session.view.stats(self._series, attempt)
 
     @explained("exp.metrics('train').to_numpy()['loss']")
-    def to_numpy(self) -> dict[str, npt.NDArray[Any]]:
-        """Return every row as arrays: one a field, ``_ts`` (float64 seconds) and ``index``; never sampled."""
-        return self._session.view.to_numpy(self._series)
+    def to_numpy(self, *, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
+        """Return rows as arrays: one a field, ``_ts`` (float64 seconds) and ``index``; never sampled.
+
+        Args:
+            attempt: which rows, see `read`.
+        """
+        return self._session.view.to_numpy(self._series, attempt)
 
     @explained("exp.metrics('train').to_pandas()[['loss']]")
-    def to_pandas(self) -> pd.DataFrame:
-        """Return every row as a data frame; needs ``pip install pandas``."""
-        return self._session.view.to_pandas(self._series)
+    def to_pandas(self, *, attempt: AttemptChoice = None) -> pd.DataFrame:
+        """Return rows as a data frame; needs ``pip install pandas``.
+
+        Args:
+            attempt: which rows, see `read`.
+        """
+        return self._session.view.to_pandas(self._series, attempt)
 
     @property
     def _series(self) -> Series:
@@ -332,14 +353,16 @@ class MetricsManager(Part, written="exp.metrics"):
         self._session.flush()
 
     @explained("exp.metrics.read(start_index=0, limit=100), or exp.metrics('train').read()")
-    def read(self, start_index: int = 0, limit: int = 100) -> dict[str, Any]:
+    def read(
+        self, start_index: int = 0, limit: int = 100, *, attempt: AttemptChoice = None
+    ) -> dict[str, Any]:
         """Read the unnamed metric; see `MetricBuilder.read`."""
-        return self(None).read(start_index, limit)
+        return self(None).read(start_index, limit, attempt=attempt)
 
     @explained("exp.metrics.stats(), or exp.metrics('train').stats()")
-    def stats(self) -> dict[str, Any]:
+    def stats(self, *, attempt: AttemptChoice = None) -> dict[str, Any]:
         """Return the unnamed metric's statistics; see `MetricBuilder.stats`."""
-        return self(None).stats()
+        return self(None).stats(attempt=attempt)
 
     @explained("exp.metrics.list()")
     def list(self) -> list[dict[str, Any]]:

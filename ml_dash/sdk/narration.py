@@ -62,6 +62,12 @@ class Narration:
             with contextlib.suppress(Exception):  # whatever it is, the run goes on
                 self._begin()
 
+    def mention(self, text: str) -> None:
+        """Say a line more of the run that has started, as that it goes on with another one."""
+        if self._session.settings.speaks and is_spokesman(os.environ):
+            with contextlib.suppress(Exception):
+                say(f"ml-dash: {visible(text)}", sys.stderr)
+
     def end(self, *, at_exit: bool = False) -> None:
         """Say how the run went, once; at the interpreter's exit what is pending is told by whoever waited for it."""
         began, self._began = self._began, None

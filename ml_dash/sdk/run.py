@@ -13,6 +13,8 @@ field          meaning
 ``pid``        process
 ``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
 ``born``       in start rows, which process has that number, see `ml_dash.processes.process_born`
+``attempt``    in start rows, the name of the attempt that it opens, or takes part in
+``resume_from`` in start rows, the step from which on it supersedes what earlier attempts have logged
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
 ``queue``      in start rows, where rows wait for the journal: ``shared memory`` or ``memory``
 ``error``      the exception's one-line text, in end rows of a run that failed by one
@@ -27,11 +29,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from ml_dash.errors import NotStartedError
+from ml_dash.errors import InvalidArgumentError, NotStartedError
 from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.log import logger
-from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.pipeline.runtime import RUNTIME, open_runs
 from ml_dash.processes import process_born, process_space
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
@@ -39,6 +41,16 @@ from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.narration import Narration
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
+from ml_dash.sdk.starting.resuming import (
+    Earlier,
+    Resume,
+    check_earlier,
+    checked_step,
+    earlier,
+    earlier_at_server,
+    first_beside,
+    goes_on_text,
+)
 from ml_dash.spawning import is_last_thread
 from ml_dash.status import RunStatus
 
@@ -60,12 +72,15 @@ class Run:
 
     _lock = MortalLock()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, resume: Resume = "allow") -> None:
         self._session = session
+        self.resume = resume  # what is still to be checked
         self._handle = os.urandom(4).hex()
         self._pid: int | None = None  # of the process that called start(); None while not open
         self._start: dict[str, Any] = {}
         self._started_ns = 0
+        self.attempt = ""  # its name in start rows
+        self._earlier: Earlier | None = None  # what there was before; None where the run was going on
         self._is_placed = False  # whether the start is known to be behind what the server had
         self.is_open = False
         self._blocks = Blocks()
@@ -79,10 +94,15 @@ class Run:
         self._blocks.forked()
         self._narration = Narration(self._session)  # a child has nothing to tell of its parent's runs
 
-    def _begin(self) -> bool:
+    def _begin(self, resume_from: float | None = None) -> bool:
         session = self._session
         with self._lock:
             if self.is_open:
+                if resume_from is not None:
+                    raise InvalidArgumentError(
+                        f"resume_from={resume_from!r}: the run of {session.prefix!r} is open, and was started without "
+                        "it: give it to the first start()"
+                    )
                 return False
             if session.is_read_only:
                 session.opened()  # says so
@@ -91,7 +111,16 @@ class Run:
                     f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
                     "before the script ends"
                 )
+            here = next((run for run in open_runs(session.directory) if isinstance(run, Run)), None)
+            before = Earlier() if here is not None else earlier(session)
+            if here is None:
+                check_earlier(session, before, self.resume)
+                self.resume = "allow"  # what is reopened is there
             prepare_directory(session.identity, session.destination.root, keeps=session.destination.keeps)
+            joined = before.joined if here is None else here.attempt
+            self.attempt = joined or os.urandom(8).hex()
+            # whoever starts the same object again knows what it goes on with
+            self._earlier = None if joined or self._started_ns else before
             channel = session.open_channel(self)
             channel.open_slab()
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
@@ -101,22 +130,29 @@ class Run:
                 **self._whereabouts(),
                 "space": process_space(),
                 "born": process_born(os.getpid()),
+                "attempt": self.attempt,
                 "python": platform.python_version(),
                 "script": script_path(),
                 "queue": channel.queue.kind,
                 "experiment": session.description(),
             }
+            if resume_from is not None:
+                start["resume_from"] = resume_from
             # before the ports open: the run's first row
             self._start, self._started_ns, self._is_placed = start, channel.put_control(start), False
             session.bind(channel)
             # At once: a run that is killed a moment later must not look as if it had never started.
             RUNTIME.write_queued(channel)
+            if not joined and (first := first_beside(session, self.attempt)) != self.attempt:
+                self.attempt, self._earlier = first, None
+                self._start = {**start, "attempt": first}
+                self._started_ns = channel.put_control({**self._start, "again": True})
             return True
 
-    def start(self) -> bool:
+    def start(self, resume_from: float | None = None) -> bool:
         """Open the run by hand: no block ends it. False where it is open."""
         with self._lock:
-            opens = self._begin()
+            opens = self._begin(resume_from)
             if opens:
                 self._blocks.started_by_hand()
         return self._narrated(opens)
@@ -138,6 +174,21 @@ class Run:
         """Wait for the server's first word, not for long, and see to what it says."""
         self._session.wait_contact()
         self._start_behind()
+        self._say_what_goes_on()
+
+    def _say_what_goes_on(self) -> None:
+        text = self.goes_on_text()
+        if text is not None:
+            self._narration.mention(text)
+
+    def goes_on_text(self) -> str | None:
+        """Return the line that says what this run goes on with; None where that is nothing."""
+        before = self._earlier
+        if before is None:
+            return None
+        if not self._session.destination.keeps:
+            before = earlier_at_server(self._session)
+        return goes_on_text(self._session.prefix, before)
 
     def _start_behind(self) -> None:
         """Put the start once more, where the server had later rows before: of a machine whose clock is ahead of ours.
@@ -278,17 +329,23 @@ class RunManager(Part, Generic[E], written="exp.run"):
         """Whether the experiment takes what is logged."""
         return self._run.is_open
 
-    @explained("exp.run.start(), with everything else in Experiment(…)")
-    def start(self) -> E:
+    @explained("exp.run.start(), or exp.run.start(resume_from=1000), with everything else in Experiment(…)")
+    def start(self, *, resume_from: float | None = None) -> E:
         """Open the experiment for writing; does nothing where it is open.
+
+        Args:
+            resume_from: the first step that this run logs: rows of earlier attempts with this ``step`` or a later one
+                are kept, and not shown any more; see `MetricBuilder.read`.
 
         Returns:
             The experiment. After an end this reopens it, and row indices go on.
 
         Raises:
             JournalWriteError: the experiment's directory cannot be made or written.
+            ResumeError: there is not what `resume=` of the experiment wants.
+            InvalidArgumentError: `resume_from` is not a step, or the run is open.
         """
-        if self._run.start():
+        if self._run.start(checked_step(resume_from)):
             self._run.wait_contact()
         return self._experiment
 

@@ -25,6 +25,7 @@ from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.ingest.ingest import Ingest
+from ml_dash.server.recent import Recent
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.threads import Readers
@@ -58,7 +59,7 @@ class Store:
         self.clock = clock
         self.telemetry = Telemetry()
         self.keeper = StoreKeeper(database, objects, clock, self.telemetry)
-        self.backend = Backend(database, objects, settings, clock, self.telemetry, self.keeper)
+        self.backend = Backend(database, objects, settings, clock, self.telemetry, self.keeper, Recent(1000))
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
         self.limits = OwnerLimits(database, settings)
         self.blob_catalogue = BlobCatalogue(database, self.limits, clock)

@@ -68,7 +68,7 @@ def test_an_open_run_is_running() -> None:
     info = fold([start(990, pid=7, experiment={"prefix": "a/b/c"})])
     assert info == RunInfo(
         "RUNNING", 990 * SECOND, None, 990 * SECOND, HERE, 7, stale=False, writers=1, error=None,
-        experiment={"prefix": "a/b/c"},
+        experiment={"prefix": "a/b/c"}, attempts=1,
     )  # fmt: skip
 
 

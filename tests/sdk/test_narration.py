@@ -237,10 +237,11 @@ def test_a_notebook_has_one_line_at_the_start(capsys: Captured, monkeypatch: pyt
     for shell, is_notebook in ((None, False), (SimpleNamespace(kernel=1), True)):
         monkeypatch.setattr(ipython, "get_ipython", lambda shell=shell: shell, raising=False)
         monkeypatch.setattr(narration, "_NUMBERS", itertools.count())
-        with Experiment("a/b/c").run:
+        prefix = f"a/b/c{is_notebook:d}"
+        with Experiment(prefix).run:
             begin = capsys.readouterr().err
         capsys.readouterr()
-        assert (begin == "ml-dash: a/b/c (ml-dash ui .dash)\n") is is_notebook
+        assert (begin == f"ml-dash: {prefix} (ml-dash ui .dash)\n") is is_notebook
 
 
 def test_of_rows_that_no_server_has_the_command_is_told_that_sends_them(

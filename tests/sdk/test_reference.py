@@ -54,7 +54,7 @@ def test_the_constructor_takes_the_arguments_of_the_reference_in_its_order_with_
     ]
     assert parameters[0].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters[1:])
-    assert all(parameter.default is None for parameter in parameters[7:])
+    assert all(parameter.default in (None, "allow") for parameter in parameters[7:])
 
 
 def test_an_experiment_in_local_mode_lies_below_its_root(here: Path) -> None:
@@ -379,7 +379,9 @@ def test_a_metric_is_read_in_pages(exp: Experiment) -> None:
     assert [row["data"]["step"] for row in data["data"]] == list(range(100))
     assert (data["startIndex"], data["endIndex"], data["total"], data["hasMore"]) == (0, 99, 250, True)
     assert exp.metrics("train_loss").read() == data
-    assert list(inspect.signature(MetricBuilder.read).parameters) == ["self", "start_index", "limit"]
+    own, *others = list(inspect.signature(MetricBuilder.read).parameters.values())[::-1]
+    assert [each.name for each in others[::-1]] == ["self", "start_index", "limit"]
+    assert (own.kind, own.default) == (inspect.Parameter.KEYWORD_ONLY, None)
 
 
 def test_a_metric_has_statistics(exp: Experiment) -> None:

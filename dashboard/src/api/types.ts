@@ -38,6 +38,32 @@ export interface components {
             field: string;
         };
         /**
+         * Attempts
+         * @description A page of attempts.
+         */
+        Attempts: {
+            data: components["schemas"]["Attempt"][];
+            total: number;
+        };
+        /**
+         * Attempt
+         * @description A start of a run, with those that went on beside it.
+         */
+        Attempt: {
+            /** @description In order of time; one that comes late gets its place. */
+            number: number;
+            status: string | null;
+            /** @description It has not ended, as far as its rows tell, and does not go on. */
+            stale: boolean;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            startedAt: string;
+            endedAt: string | null;
+            host: string | null;
+            error: string | null;
+            /** @description The step from which on it supersedes the rows of earlier ones. */
+            resumeFrom: number | null;
+        };
+        /**
          * Kind
          * @description What a series holds. The numbers are part of the journal's format: never reuse one.
          * @enum {unknown}
@@ -138,7 +164,7 @@ export interface components {
          * @description The ``code`` of an error's body ``{"error": {"code", "message", …}}``.
          * @enum {unknown}
          */
-        ErrorCode: "busy" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "too_large" | "unauthorized";
+        ErrorCode: "busy" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "too_large" | "unauthorized";
         /**
          * Experiment
          * @description An experiment.
@@ -166,7 +192,12 @@ export interface components {
             lastActivity: string | null;
             host: string | null;
             error: string | null;
+            /** @description Of its metrics. */
             rows: number;
+            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            entries: number;
+            /** @description How often a run of it was started. */
+            attempts: number;
             deletedAt: string | null;
             problem?: string | null;
             readme: string | null;
@@ -210,7 +241,12 @@ export interface components {
             lastActivity: string | null;
             host: string | null;
             error: string | null;
+            /** @description Of its metrics. */
             rows: number;
+            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            entries: number;
+            /** @description How often a run of it was started. */
+            attempts: number;
             deletedAt: string | null;
             problem?: string | null;
         };
@@ -349,6 +385,11 @@ export interface components {
              * @default false
              */
             anew?: boolean;
+            /**
+             * @description Answer by 409 where there is one, and it was not deleted: of several, one gets it.
+             * @default false
+             */
+            onlyNew?: boolean;
             /** @default null */
             saidNs?: components["schemas"]["SaidTimes"] | null;
         };
@@ -463,6 +504,8 @@ export interface components {
             total: number;
             hasMore: boolean;
             data: components["schemas"]["Row"][];
+            /** @description How many rows a later attempt has superseded; absent where there are none. */
+            superseded?: number;
         };
         /**
          * Row
@@ -491,6 +534,7 @@ export interface components {
             stale: boolean;
             error: string | null;
             writers: number;
+            attempts: number;
         };
         /**
          * Series
@@ -508,6 +552,8 @@ export interface components {
             resolution: "buckets" | "rows";
             exact: boolean;
             buckets: components["schemas"]["Buckets"];
+            /** @description How many rows a later attempt has superseded; absent where there are none. */
+            superseded?: number;
         };
         /**
          * Buckets
@@ -539,6 +585,20 @@ export interface components {
             version: string;
         };
         /**
+         * Shown
+         * @description A page of the rows of a metric that are shown: the index of a first one, and of the one behind the last.
+         */
+        Shown: {
+            ranges: [
+                number,
+                number
+            ][];
+            total: number;
+            hasMore: boolean;
+            /** @description How many rows a later attempt has superseded; absent where there are none. */
+            superseded?: number;
+        };
+        /**
          * Stats
          * @description Statistics of a metric.
          */
@@ -557,6 +617,8 @@ export interface components {
                 [key: string]: components["schemas"]["FieldStats"];
             };
             fieldsTotal: number;
+            /** @description How many rows a later attempt has superseded; absent where there are none. */
+            superseded?: number;
         };
         /**
          * FieldStats
@@ -651,7 +713,12 @@ export interface components {
             lastActivity: string | null;
             host: string | null;
             error: string | null;
+            /** @description Of its metrics. */
             rows: number;
+            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            entries: number;
+            /** @description How often a run of it was started. */
+            attempts: number;
             deletedAt: string | null;
             problem?: string | null;
             readme: string | null;
@@ -736,6 +803,8 @@ export type AskedBlobs = components['schemas']['AskedBlobs'];
 export type Blob = components['schemas']['Blob'];
 export type AskedValues = components['schemas']['AskedValues'];
 export type MetricField = components['schemas']['MetricField'];
+export type Attempts = components['schemas']['Attempts'];
+export type Attempt = components['schemas']['Attempt'];
 export type Kind = components['schemas']['Kind'];
 export type BodyPiece = components['schemas']['BodyPiece'];
 export type CreatedToken = components['schemas']['CreatedToken'];
@@ -776,6 +845,7 @@ export type Run = components['schemas']['Run'];
 export type Series = components['schemas']['Series'];
 export type Buckets = components['schemas']['Buckets'];
 export type Session = components['schemas']['Session'];
+export type Shown = components['schemas']['Shown'];
 export type Stats = components['schemas']['Stats'];
 export type FieldStats = components['schemas']['FieldStats'];
 export type Tokens = components['schemas']['Tokens'];

@@ -75,7 +75,7 @@ def ls(
 ) -> None:
     """List the experiments under a directory.
 
-    Rows are those of metrics, tracks and log messages; the size is that of the journal. STALE is a run
+    Rows are those of metrics; the size is that of the journal. STALE is a run
     that is marked as running, but whose process is dead or silent. A ! marks damage.
     """
     found = survey(root)

@@ -103,6 +103,7 @@ def _record(
         "durationSeconds": None if (duration := _duration(overview)) is None else duration / 1e9,
         "experiment": run and run.experiment,
         "writers": run and run.writers,
+        "attempts": run and run.attempts,
         "rows": overview.rows,
         "bytes": overview.bytes,
         "params": read_params(index),
@@ -145,6 +146,8 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "error", plain_text(run.error or "")
     if run.last_activity is not None:
         yield "activity", age_text(run.last_activity, time.time_ns())
+    if run.attempts > 1:
+        yield "attempts", f"{run.attempts:,}"
     counts = count_text(overview.rows, "row"), size_text(overview.bytes), count_text(run.writers, "writer")
     yield "journal", ", ".join(counts)
     yield "queue", run.queue or ""

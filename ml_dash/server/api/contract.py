@@ -256,7 +256,7 @@ UPSERT = Route(
     f"{API}/experiments",
     "Create an experiment, or change what is said of it; what is left out or null stays.",
     {200: shapes.UpsertedExperiment, 201: shapes.UpsertedExperiment},
-    (403, 404, 410, 507),
+    (403, 404, 409, 410, 507),
     body=shapes.NewExperiment,
     body_bytes=ABOUT_BYTES_MAX,
 )
@@ -363,10 +363,23 @@ class _Page(Query):
     limit: Annotated[int, _whole("How many rows at most.", READ_LIMIT_MAX)] = READ_DEFAULT
 
 
+_Attempt: TypeAlias = Annotated[
+    str,
+    _text(
+        "The number of an attempt, or all. Without it, all rows but those that a later attempt has superseded.",
+        20,
+        1,
+        pattern="^(all|[1-9][0-9]*)$",
+        extra={"remedy": "give the number of an attempt, from 1 on, or all"},
+    ),
+]
+
+
 class RowsPage(_Page):
     """Which rows of a metric."""
 
     name: _MetricName | None = None
+    attempt: _Attempt | None = None
 
 
 _LEVELS = {"enum": [*LEVELS, "warning"]}
@@ -400,6 +413,22 @@ class StatsPage(MetricName):
 
     start: Annotated[int, _whole("How many fields to leave out: those that are known already.")] = 0
     limit: Annotated[int, _whole("How many fields at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
+    attempt: _Attempt | None = None
+
+
+class ShownPage(MetricName):
+    """Which rows of a metric are shown."""
+
+    start: Annotated[int, _whole("The first row's index.")] = 0
+    limit: Annotated[int, _whole("How many ranges at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
+    attempt: _Attempt | None = None
+
+
+class AttemptsPage(Query):
+    """Which attempts."""
+
+    start: Annotated[int, _whole("How many to leave out: the newest ones.")] = 0
+    limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
 
 
 class Chart(MetricName, kw_only=True):
@@ -416,6 +445,7 @@ class Chart(MetricName, kw_only=True):
     start: Annotated[float, Meta(description="The lowest x.")] | None = None
     stop: Annotated[float, Meta(description="The x up to which, exclusive.")] | None = None
     width: Annotated[int, _whole("In pixels.", WIDTH_MAX, 1)] = WIDTH_DEFAULT
+    attempt: _Attempt | None = None
 
 
 class BlocksRange(Query):
@@ -443,12 +473,16 @@ class TrackEntries(Query):
 
 PARAMS = _reading("params", "Return flat parameters.", shapes.Params, ParamsPage)
 RUN = _reading("run", "Return the status of the run.", shapes.Run)
+ATTEMPTS = _reading("attempts", "List the attempts, the newest first.", shapes.Attempts, AttemptsPage)
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
 METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, SeriesPage)
 ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)
 STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, StatsPage)
 SERIES = _reading(
     "metrics/series", "Return one field of a metric, in at most `width` buckets.", shapes.Series, Chart
+)
+SHOWN = _reading(
+    "metrics/shown", "Return which rows of a metric are shown, as ranges.", shapes.Shown, ShownPage
 )
 BLOCKS = _reading(
     "blocks",

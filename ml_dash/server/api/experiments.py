@@ -94,7 +94,9 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         def store_it() -> tuple[bytes, int]:
             if new.metadata is not None:
                 _check_metadata(new.metadata)
-            record = experiments.upsert(identity, description, recreate=new.recreate, anew=new.anew)
+            record = experiments.upsert(
+                identity, description, recreate=new.recreate, anew=new.anew, only_new=new.only_new
+            )
             return encode(record), 201 if record["created"] else 200
 
         body, status = await store.database.run(store_it)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.runs import RunInfo
+    from ml_dash.query.selection import AttemptChoice
     from ml_dash.server.catalogue.records import Found
     from ml_dash.server.http.paging import Page
     from ml_dash.server.http.query_args import Query
@@ -81,10 +82,12 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     return [
         listing(contract.PARAMS, _params, "params"),
         asking(contract.RUN, lambda _, view: _run(view.run())),
+        listing(contract.ATTEMPTS, _attempts),
         listing(contract.LOGS, _logs),
         listing(contract.METRICS, _metrics),
         listing(contract.ROWS, _rows),
         listing(contract.STATS, _stats, "fields"),
+        listing(contract.SHOWN, _shown, "ranges"),
         asking(contract.SERIES, _chart),
         listing(contract.TRACKS, _tracks),
         listing(contract.ENTRIES, earliest, "entries"),
@@ -129,7 +132,30 @@ def _tracks(page: Page, asked: contract.SeriesPage, view: ServedView) -> dict[st
 
 
 def _rows(page: Page, asked: contract.RowsPage, view: ServedView) -> dict[str, Any]:
-    return view.read_into(page.take, Series(Kind.METRIC, asked.name), asked.start_index, asked.limit)
+    series = Series(Kind.METRIC, asked.name)
+    return view.read_into(page.take, series, asked.start_index, asked.limit, _choice(asked.attempt))
+
+
+def _choice(text: str | None) -> AttemptChoice:
+    return text if text is None or text == "all" else int(text)  # type: ignore[return-value]
+
+
+def _attempts(page: Page, asked: contract.AttemptsPage, view: ServedView) -> dict[str, Any]:
+    found = view.attempts()[::-1]
+    for attempt in found[asked.start : asked.start + asked.limit]:
+        if not page.take(attempt):
+            break
+    return {"total": len(found)}
+
+
+def _shown(page: Page, asked: contract.ShownPage, view: ServedView) -> dict[str, Any]:
+    series = Series(Kind.METRIC, asked.name)
+    found = view.shown(series, _choice(asked.attempt))
+    ranges = found.ranges_from(asked.start)
+    for each in ranges[: asked.limit]:
+        if not page.take(each):
+            break
+    return {"total": found.count, "hasMore": page.count < len(ranges), **found.notes}
 
 
 def _logs(page: Page, asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:
@@ -139,7 +165,7 @@ def _logs(page: Page, asked: contract.LogsPage, view: ServedView) -> dict[str, A
 
 
 def _stats(page: Page, asked: contract.StatsPage, view: ServedView) -> dict[str, Any]:
-    stats = view.stats(Series(Kind.METRIC, asked.name))
+    stats = view.stats(Series(Kind.METRIC, asked.name), _choice(asked.attempt))
     fields = list(stats.pop("fields").items())
     for name, field in fields[asked.start : asked.start + asked.limit]:
         if not page.take_named(name, field):
@@ -149,7 +175,8 @@ def _stats(page: Page, asked: contract.StatsPage, view: ServedView) -> dict[str,
 
 def _chart(asked: contract.Chart, view: ServedView) -> dict[str, Any]:
     series = Series(Kind.METRIC, asked.name)
-    return view.chart(series, asked.field, asked.x or "index", asked.start, asked.stop, asked.width)
+    x, choice = asked.x or "index", _choice(asked.attempt)
+    return view.chart(series, asked.field, x, asked.start, asked.stop, asked.width, choice)
 
 
 def _entries(page: Page, asked: contract.TrackEntries, view: ServedView, page_bytes: int) -> dict[str, Any]:
@@ -190,6 +217,7 @@ def _run(run: RunInfo) -> dict[str, Any]:
         "stale": run.stale,
         "error": run.error,
         "writers": run.writers,
+        "attempts": run.attempts,
     }
 
 

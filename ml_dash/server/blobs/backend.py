@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from ml_dash.clock import Clock
     from ml_dash.server.blobs.keeper import StoreKeeper
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
+    from ml_dash.server.recent import Recent
     from ml_dash.server.settings import ServerSettings
     from ml_dash.server.telemetry import Telemetry
+
+
+Superseded: TypeAlias = "Recent[tuple[str, int], dict[tuple[int, int, float], list[tuple[int, int]]]]"
+"""By experiment and series, which rows of a span are not superseded from a step on."""
 
 
 class Backend(NamedTuple):
@@ -22,3 +27,4 @@ class Backend(NamedTuple):
     clock: Clock
     telemetry: Telemetry
     keeper: StoreKeeper
+    superseded: Superseded

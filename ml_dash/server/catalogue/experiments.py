@@ -14,7 +14,7 @@ from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
-from ml_dash.server.catalogue.records import STALE, Found, gone, no_such_experiment, time_or_none
+from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.batches import batches, size_of
@@ -55,7 +55,13 @@ class Experiments:
         self._stale_after = stale_after
 
     def upsert(
-        self, identity: Identity, description: Description, *, recreate: bool = False, anew: bool = False
+        self,
+        identity: Identity,
+        description: Description,
+        *,
+        recreate: bool = False,
+        anew: bool = False,
+        only_new: bool = False,
     ) -> dict[str, Any]:
         """Create an experiment, or change its description.
 
@@ -64,19 +70,20 @@ class Experiments:
             description: Its description.
             recreate: Whether to bring it back, with all its data, if it was deleted.
             anew: Whether to begin another one under its name then, without its data.
+            only_new: Whether it must be a new one.
 
         Returns:
             Its record, with ``created`` and the ``watermarks`` of its writers.
 
         Raises:
-            ApiError: 410: it was deleted, and neither is asked for. It tells the watermarks, too.
+            ApiError: 410: it was deleted, and neither is asked for. It tells the watermarks, too. 409: there is one.
         """
         for _ in range(_ATTEMPTS):
             try:
-                return self._upsert(identity, description, recreate=recreate, anew=anew)
+                return self._upsert(identity, description, recreate=recreate, anew=anew, only_new=only_new)
             except IntegrityError:
                 continue  # another process created it at this very moment
-        return self._upsert(identity, description, recreate=recreate, anew=anew)
+        return self._upsert(identity, description, recreate=recreate, anew=anew, only_new=only_new)
 
     def find(self, experiment_id: str) -> Found | None:
         """Return the experiment with this id, also if it was deleted; None if there is no such experiment."""
@@ -193,7 +200,7 @@ class Experiments:
             return _watermarks(connection, experiment_id, limit, cursor)
 
     def _upsert(
-        self, identity: Identity, description: Description, *, recreate: bool, anew: bool
+        self, identity: Identity, description: Description, *, recreate: bool, anew: bool, only_new: bool
     ) -> dict[str, Any]:
         now = self._clock.time_ns()
         with self._database.write() as connection:
@@ -201,6 +208,8 @@ class Experiments:
                 select(EXPERIMENTS).where(EXPERIMENTS.c.prefix == identity.prefix).with_for_update()
             ).one_or_none()
             deleted = row is not None and row.deleted_ns is not None and not recreate
+            if only_new and row is not None and row.deleted_ns is None:
+                raise exists(identity.prefix)
             if row is None:
                 experiment_id = _create(connection, identity, description, now)
             elif deleted and anew:
@@ -407,7 +416,9 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "lastActivity": time_or_none(row.activity_ns),
         "host": row.host if run is None else run["host"],
         "error": None if running else row.error,
-        "rows": row.rows,
+        "rows": row.metric_rows,
+        "entries": row.rows,
+        "attempts": row.attempts,
         "deletedAt": time_or_none(row.deleted_ns),
     }
 

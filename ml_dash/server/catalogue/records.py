@@ -130,6 +130,15 @@ def gone(prefix: str, **details: Any) -> ApiError:
     )
 
 
+def exists(prefix: str) -> ApiError:
+    """Return the error for an experiment that there is, where a new one was asked for."""
+    return ApiError(
+        409,
+        ErrorCode.EXISTS,
+        f'there is an experiment {prefix!r}: choose another name, or leave out "onlyNew"',
+    )
+
+
 def time_or_none(time_ns: int | None) -> str | None:
     """Return a time in its public form."""
     return None if time_ns is None else iso_time(time_ns)

@@ -1,13 +1,16 @@
 """The status of runs, kept up to date as RUN rows arrive, so that nobody who lists experiments reads rows.
 
-The rules are those of `ml_dash.query.runs.fold_runs`, with one difference: a process id of another machine says
-nothing here, so only silence tells that a run is dead. How long a writer has been silent is told by this server's
-clock. What time alone decides (is it still alive?) is decided when
-somebody asks; the rest is in three places:
+The rules are those of `ml_dash.query.attempts` and `ml_dash.query.runs`, with one difference: a process id of another
+machine says nothing here, so only silence tells that a run is dead. How long a writer has been silent is told by this
+server's clock. What time alone decides (is it still alive?) is decided when somebody asks; the rest is in four places:
 
-- ``runs`` has the latest start or end of each run;
-- ``writers`` has how many of a writer's runs are open, and its newest sign of life;
-- ``experiments`` has the newest start or end of all its runs, and the newest sign of life of those that are open.
+- ``openings`` has each start of a run, and to which attempt it belongs;
+- ``writers`` has how many of a writer's runs are open, of the newest attempt, and its newest sign of life;
+- ``experiments`` has how many attempts there are, and which is the newest, with the newest start or end of that, and
+  the newest sign of life of its runs that are open.
+
+Rows come in any order: an attempt that is sent late may lie before others, and a sign of life that comes may show that
+two starts were one attempt. It never shows that one was two.
 """
 
 from __future__ import annotations
@@ -15,143 +18,295 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
-from ml_dash.query.runs import RunInfo, RunState, WriterRuns, fold_run, fold_runs, turns
+from ml_dash.query.attempts import Opening, Openings, attempts_of, turn_of
+from ml_dash.query.runs import RunInfo, WriterRuns, last_activity, standing
+from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.db.database import upsert
-from ml_dash.server.db.tables import EXPERIMENTS, RUNS, WRITERS
+from ml_dash.server.db.tables import EXPERIMENTS, OPENINGS, WRITERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Row
 
-RunKey = tuple[str, str, bytes]
-"""An experiment, a writer, and what the writer calls the run."""
-
-
-def note_runs(
-    runs: dict[RunKey, RunState], experiment_id: str, writer: str, rows: Iterable[tuple[int, dict[str, Any]]]
-) -> None:
-    """Fold a writer's RUN rows, in the order written, into what is known of its runs."""
-    for handle, time_ns, row in turns(rows):
-        key = experiment_id, writer, handle
-        runs[key] = fold_run(runs.get(key), time_ns, row)
+    from ml_dash.query.attempts import Turn
+    from ml_dash.query.row_source import TimedRows
 
 
-def store_runs(connection: Connection, runs: Mapping[RunKey, RunState]) -> None:
-    """Store starts and ends, and what follows from them, in a transaction that has these experiments to itself.
+class RunNews:
+    """RUN rows of one experiment, in a transaction that has it to itself: taken in writer by writer, then stored."""
 
-    The rows of the writers must exist.
-    """
-    rows = [
-        {
-            "experiment_id": experiment_id,
-            "writer": writer,
-            "handle": handle,
-            "event": run.row["event"],
-            "time_ns": run.time_ns,
-            "row": run.row,
+    def __init__(self, connection: Connection, experiment_id: str) -> None:
+        self._connection = connection
+        self._id = experiment_id
+        self._writers: dict[str, Openings] = {}
+        self._next: int | None = None
+
+    def add(self, writer: str, rows: TimedRows) -> list[int | None]:
+        """Take in rows of a writer, in the order written; return, for each start, the number of the opening it is.
+
+        None stands for one that is put again: the run goes on.
+        """
+        turns = [turn_of(time_ns, row) for time_ns, row in rows]
+        self._look_up(writer, turns)
+        numbers: list[int | None] = []
+        for turn in turns:
+            number = self._number()
+            opened = self._writers[writer].add(number, turn)
+            if opened is not None:
+                self._next = number + 1
+            if turn.event == "start":
+                numbers.append(None if opened is None else number)
+        return numbers
+
+    def _look_up(self, writer: str, turns: Sequence[Turn]) -> None:
+        handles = {turn.handle for turn in turns}
+        known = self._writers.get(writer)
+        new = sorted(handles - {each.handle for each in known.found} if known else handles)
+        if known is None:
+            # those that are open as well: whatever a process writes is a sign of life of all of them
+            its = or_(OPENINGS.c.handle.in_(new), _OPEN)
+            self._writers[writer] = Openings(writer, self._read([OPENINGS.c.writer == writer, its]))
+        elif new:
+            known.know(self._read([OPENINGS.c.writer == writer, OPENINGS.c.handle.in_(new)]))
+
+    def _number(self) -> int:
+        if self._next is None:
+            query = select(func.max(OPENINGS.c.number)).where(OPENINGS.c.experiment_id == self._id)
+            self._next = (self._connection.execute(query).scalar_one() or 0) + 1
+        return self._next
+
+    def _read(self, conditions: list[ColumnElement[bool]]) -> list[Opening]:
+        query = select(OPENINGS).where(OPENINGS.c.experiment_id == self._id, *conditions)
+        return [opening_of(row) for row in self._connection.execute(query.order_by(OPENINGS.c.number))]
+
+    def store(self) -> None:
+        """Store openings, and what follows from them. The rows of the writers must exist."""
+        news = {at: each for openings in self._writers.values() for at, each in openings.news.items()}
+        if not news:
+            return
+        known = self._beside(news.values())
+        roots = self._roots({**{each.at: each for each in known}, **news})
+        upsert(
+            self._connection,
+            OPENINGS,
+            [_row_of(self._id, opening, roots[opening.at]) for opening in news.values()],
+        )
+        self._move(roots, known)
+        self._update({opening.writer for opening in news.values()})
+
+    def _beside(self, news: Iterable[Opening]) -> list[Opening]:
+        """Return what may belong together with these: all others ended before."""
+        news = list(news)
+        since = min(each.order_ns for each in news)
+        names = sorted({each.name for each in news if each.name is not None})
+        return self._read(
+            [
+                or_(
+                    OPENINGS.c.last_ns >= since,
+                    OPENINGS.c.name.in_(names),
+                    OPENINGS.c.resume_from.is_not(None),
+                )
+            ]
+        )
+
+    def _roots(self, openings: Mapping[int, Opening]) -> dict[int, int]:
+        """Return which attempt each belongs to, as the number of an opening of it: what is one stays one."""
+        query = select(OPENINGS.c.number, OPENINGS.c.attempt).where(
+            OPENINGS.c.experiment_id == self._id, OPENINGS.c.number.in_(sorted(openings))
+        )
+        stored: dict[int, int] = {row.number: row.attempt for row in self._connection.execute(query)}
+        joined: dict[int, int] = {}
+
+        def root(number: int) -> int:
+            while joined.get(number, number) != number:
+                number = joined[number]
+            return number
+
+        for attempt in attempts_of(openings.values()):
+            found = {root(stored.get(each.at, each.at)) for each in attempt.openings}
+            joined |= dict.fromkeys(found, min(found))
+        return {at: root(stored.get(at, at)) for at in openings}
+
+    def _move(self, roots: Mapping[int, int], known: Sequence[Opening]) -> None:
+        """Store which attempts have turned out to be one."""
+        query = select(OPENINGS.c.number, OPENINGS.c.attempt).where(
+            OPENINGS.c.experiment_id == self._id, OPENINGS.c.number.in_([each.at for each in known])
+        )
+        moved = {
+            row.attempt: roots[row.number]
+            for row in self._connection.execute(query).all()
+            if row.attempt != roots[row.number]
         }
-        for (experiment_id, writer, handle), run in runs.items()
-    ]
-    upsert(connection, RUNS, rows)
-    # counted anew rather than up and down: a start that comes twice, or an end without a start, cannot falsify it
-    for experiment_id in sorted({key[0] for key in runs}):
-        own = {key: run for key, run in runs.items() if key[0] == experiment_id}
-        _count_open(connection, experiment_id, {key[1] for key in own})
-        _update_experiment(connection, experiment_id, own.values())
+        for old, new in moved.items():
+            self._connection.execute(
+                update(OPENINGS)
+                .where(OPENINGS.c.experiment_id == self._id, OPENINGS.c.attempt == old)
+                .values(attempt=new)
+            )
 
-
-def _count_open(connection: Connection, experiment_id: str, writers: set[str]) -> None:
-    is_open = (
-        select(func.count())
-        .where(
-            RUNS.c.experiment_id == WRITERS.c.experiment_id,
-            RUNS.c.writer == WRITERS.c.writer,
-            RUNS.c.event == "start",
+    def _update(self, writers: set[str]) -> None:
+        connection, own = self._connection, OPENINGS.c.experiment_id == self._id
+        attempts = connection.execute(
+            select(OPENINGS.c.attempt, func.min(OPENINGS.c.order_ns).label("began_ns"))
+            .where(own)
+            .group_by(OPENINGS.c.attempt)
+            .order_by(func.min(OPENINGS.c.order_ns).desc(), OPENINGS.c.attempt.desc())
+        ).all()
+        newest = attempts[0].attempt
+        before = connection.execute(
+            select(EXPERIMENTS.c.newest_attempt).where(EXPERIMENTS.c.id == self._id)
+        ).scalar_one()
+        self._count_open(newest, writers if before == newest else None)
+        # by writer where times are equal: the answer must not depend on the order in which rows came
+        decides = connection.execute(
+            select(OPENINGS.c.time_ns, OPENINGS.c.row)
+            .where(own, OPENINGS.c.attempt == newest)
+            .order_by(OPENINGS.c.time_ns.desc(), OPENINGS.c.writer.desc())
+            .limit(1)
+        ).one()
+        alive_ns = connection.execute(
+            select(func.max(WRITERS.c.alive_ns)).where(
+                WRITERS.c.experiment_id == self._id, WRITERS.c.open_runs > 0
+            )
+        ).scalar_one()
+        started_ns = connection.execute(select(func.min(OPENINGS.c.start_ns)).where(own)).scalar_one()
+        row = decides.row
+        is_start = row["event"] == "start"
+        connection.execute(
+            update(EXPERIMENTS)
+            .where(EXPERIMENTS.c.id == self._id)
+            .values(
+                status="RUNNING" if is_start else row["status"],
+                status_ns=decides.time_ns,
+                host=row["host"],
+                pid=row["pid"],
+                error=None if is_start else row["error"],
+                started_ns=started_ns,
+                alive_ns=alive_ns,
+                attempts=len(attempts),
+                newest_attempt=newest,
+            )
         )
-        .scalar_subquery()
-    )
-    connection.execute(
-        update(WRITERS)
-        .where(WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer.in_(writers))
-        .values(open_runs=is_open)
+
+    def _count_open(self, newest: int, writers: set[str] | None) -> None:
+        # counted anew rather than up and down: a start that comes twice, or an end without one, cannot falsify it
+        is_open = (
+            select(func.count())
+            .where(
+                OPENINGS.c.experiment_id == WRITERS.c.experiment_id,
+                OPENINGS.c.writer == WRITERS.c.writer,
+                OPENINGS.c.attempt == newest,
+                _OPEN,
+            )
+            .scalar_subquery()
+        )
+        conditions = [WRITERS.c.experiment_id == self._id]
+        if writers is not None:
+            conditions.append(WRITERS.c.writer.in_(sorted(writers)))
+        self._connection.execute(update(WRITERS).where(*conditions).values(open_runs=is_open))
+
+
+_OPEN = and_(OPENINGS.c.event == "start", OPENINGS.c.is_replaced.is_(False))
+
+
+def opening_of(row: Row[Any]) -> Opening:
+    """Return an opening, of what is stored of it."""
+    return Opening(
+        row.writer,
+        bytes(row.handle),
+        row.number,
+        row.start_ns,
+        row.order_ns,
+        row.time_ns,
+        row.last_ns,
+        row.row,
+        row.name,
+        row.resume_from,
+        row.is_replaced,
     )
 
 
-def _update_experiment(connection: Connection, experiment_id: str, runs: Iterable[RunState]) -> None:
-    # by writer where times are equal: the answer must not depend on the order in which rows came
-    newest = connection.execute(
-        select(RUNS.c.time_ns, RUNS.c.row)
-        .where(RUNS.c.experiment_id == experiment_id)
-        .order_by(RUNS.c.time_ns.desc(), RUNS.c.writer.desc())
-        .limit(1)
-    ).one()
-    alive_ns = connection.execute(
-        select(func.max(WRITERS.c.alive_ns)).where(
-            WRITERS.c.experiment_id == experiment_id, WRITERS.c.open_runs > 0
-        )
-    ).scalar_one()
-    started = connection.execute(
-        select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
-    ).scalar_one()
-    starts = [ns for ns in (started, *(run.started_ns for run in runs)) if ns is not None]
-    decides = RunState(newest.time_ns, newest.row)
-    connection.execute(
-        update(EXPERIMENTS)
-        .where(EXPERIMENTS.c.id == experiment_id)
-        .values(
-            status=decides.status,
-            status_ns=decides.time_ns,
-            host=decides.row["host"],
-            pid=decides.row["pid"],
-            error=decides.error,
-            started_ns=min(starts, default=None),
-            alive_ns=alive_ns,
-        )
-    )
+def _row_of(experiment_id: str, opening: Opening, attempt: int) -> dict[str, Any]:
+    return {
+        "experiment_id": experiment_id,
+        "number": opening.at,
+        "attempt": attempt,
+        "writer": opening.writer,
+        "handle": opening.handle,
+        "name": opening.name,
+        "resume_from": opening.resume_from,
+        "event": opening.row["event"],
+        "start_ns": opening.start_ns,
+        "order_ns": opening.order_ns,
+        "time_ns": opening.time_ns,
+        "last_ns": opening.last_ns,
+        "is_replaced": opening.is_replaced,
+        "row": opening.row,
+    }
 
 
 def run_info(connection: Connection, experiment_id: str, *, stale_after: float, now_ns: int) -> RunInfo:
     """Return the status of an experiment's run, of all of its writers."""
     writers = connection.execute(
-        select(WRITERS.c.writer, WRITERS.c.alive_ns, WRITERS.c.last_ns)
-        .where(WRITERS.c.experiment_id == experiment_id)
-        .order_by(WRITERS.c.writer)
+        select(WRITERS.c.writer, WRITERS.c.alive_ns, WRITERS.c.last_ns).where(
+            WRITERS.c.experiment_id == experiment_id
+        )
     ).all()
-    rows: dict[str, list[tuple[int, dict[str, Any]]]] = {each.writer: [] for each in writers}
-    for run in connection.execute(select(RUNS).where(RUNS.c.experiment_id == experiment_id)):
-        rows[run.writer].append((run.time_ns, {**run.row, "handle": bytes(run.handle)}))
     # several servers may share the database, and one's clock be ahead of another's
-    folded = [
-        WriterRuns(rows[each.writer], each.last_ns, min(each.alive_ns or 0, now_ns)) for each in writers
-    ]
-    info = fold_runs(
-        folded, stale_after=stale_after, now_ns=now_ns, space="", pid_alive=lambda _pid, _born: True
+    alive = {each.writer: min(each.alive_ns or 0, now_ns) for each in writers}
+    experiment = connection.execute(
+        select(EXPERIMENTS.c.started_ns, EXPERIMENTS.c.attempts, EXPERIMENTS.c.newest_attempt).where(
+            EXPERIMENTS.c.id == experiment_id
+        )
+    ).one_or_none()
+    newest = None if experiment is None else experiment.newest_attempt
+    openings = connection.execute(
+        select(OPENINGS).where(OPENINGS.c.experiment_id == experiment_id, OPENINGS.c.attempt == newest)
     )
-    started = connection.execute(
-        select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == experiment_id)
-    ).scalar_one_or_none()
-    return replace(info, started_at=started)
+    patience_ns = int(stale_after * NANOSECONDS)
+    stands = standing(
+        map(opening_of, openings),
+        lambda opening: opening.is_open and now_ns - alive.get(opening.writer, 0) <= patience_ns,
+    )
+    known = [WriterRuns([], each.last_ns, alive[each.writer]) for each in writers]
+    info = RunInfo(
+        stands.status,
+        None,
+        stands.ended_at,
+        last_activity(known, now_ns),
+        stands.host,
+        stands.pid,
+        stale=stands.stale,
+        writers=len(writers),
+        error=stands.error,
+        experiment=None,
+    )
+    if experiment is None:
+        return info
+    return replace(info, started_at=experiment.started_ns, attempts=experiment.attempts)
 
 
 def open_runs(
     connection: Connection, experiment_ids: list[str], *, stale_after: float, now_ns: int
 ) -> dict[str, dict[str, Any]]:
     """Return, for those of the experiments that have a run that is alive, the newest such run's row."""
-    silent_since = now_ns - int(stale_after * 1_000_000_000)
+    silent_since = now_ns - int(stale_after * NANOSECONDS)
     found = connection.execute(
-        select(RUNS.c.experiment_id, RUNS.c.row)
+        select(OPENINGS.c.experiment_id, OPENINGS.c.row)
         .join(
             WRITERS,
-            and_(WRITERS.c.experiment_id == RUNS.c.experiment_id, WRITERS.c.writer == RUNS.c.writer),
+            and_(WRITERS.c.experiment_id == OPENINGS.c.experiment_id, WRITERS.c.writer == OPENINGS.c.writer),
         )
+        .join(EXPERIMENTS, EXPERIMENTS.c.id == OPENINGS.c.experiment_id)
         .where(
-            RUNS.c.experiment_id.in_(experiment_ids),
-            RUNS.c.event == "start",
+            OPENINGS.c.experiment_id.in_(experiment_ids),
+            OPENINGS.c.attempt == EXPERIMENTS.c.newest_attempt,
+            _OPEN,
             WRITERS.c.alive_ns >= silent_since,
         )
-        .order_by(RUNS.c.time_ns, RUNS.c.writer)
+        .order_by(OPENINGS.c.time_ns, OPENINGS.c.writer)
     )
     return {run.experiment_id: run.row for run in found}

@@ -98,6 +98,7 @@ def chart(
         "stop": stop,
         "width": width,
         "rows": source.rows,
+        **source.shown.notes,
         "points": drawn.parts.points,
         "resolution": drawn.resolution,
         "exact": drawn.exact,
@@ -114,7 +115,11 @@ def _draw(source: ChartSource, request: ChartRequest, limits: ChartLimits) -> _D
     parts, whole = _bucket_parts(buckets, request)
     # buckets without a value or out of range are put aside first, so that they do not count against the limits
     touched = parts.count + parts.nan + parts.pos_inf + parts.neg_inf > 0
+    covered = _covered(source, buckets)
+    touched &= covered > 0
     touched &= np.isfinite(parts.x_min) & (parts.x_max >= request.start) & (parts.x_min < request.stop)
+    # a bucket has rows that are not shown where an attempt begins or is superseded in it
+    whole &= covered == buckets.rows
     buckets, parts, whole = buckets.where(touched), parts.where(touched), whole[touched]
     if buckets.rows.sum() <= (limits.most_rows if _jumps(parts, request.width) else few):
         return _Drawn(read_parts(source, request, buckets.start, buckets.rows))
@@ -125,6 +130,14 @@ def _draw(source: ChartSource, request: ChartRequest, limits: ChartLimits) -> _D
         return _Drawn(parts.where(chosen), "buckets", exact=False)
     edges = read_parts(source, request, buckets.start[~whole], buckets.rows[~whole])
     return _Drawn(concatenate([parts.where(whole), edges]), "buckets")
+
+
+def _covered(source: ChartSource, buckets: Buckets) -> Array:
+    """Return how many rows of each bucket are shown."""
+    if source.shown.ranges is None:
+        return buckets.rows
+    pairs = zip(buckets.start.tolist(), buckets.rows.tolist(), strict=True)
+    return np.array([source.shown.covered(*pair) for pair in pairs], np.int64)
 
 
 def _row_range(rows: int, request: ChartRequest) -> tuple[int, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.query.selection import Shown
     from ml_dash.server.charts.numbers import Array, Numbers
 
 
@@ -90,12 +91,12 @@ class ChartSource(NamedTuple):
         rows: How many rows the series has; their indexes are 0 to `rows` - 1.
         summaries: Yields the first row's index, the number of rows and `summarize`'s bytes of each block that has rows
             from `start` to `stop` (exclusive), in the order of their rows. No block is read.
-        blocks: Yields the first row's index and the rows of these blocks.
+        shown: Which of them the chart is of, and the blocks of these.
     """
 
     rows: int
     summaries: Callable[[int, int], Iterator[tuple[int, int, bytes]]]
-    blocks: Callable[[int, int], Iterator[tuple[int, Block]]]
+    shown: Shown
 
 
 def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: Array) -> Parts:
@@ -113,7 +114,7 @@ def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: A
     cuts = np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1
     for runs in np.split(np.arange(len(start)), cuts):
         if len(runs):
-            for first, block in source.blocks(int(start[runs[0]]), int(stop[runs[-1]])):
+            for first, block in source.shown.blocks(int(start[runs[0]]), int(stop[runs[-1]])):
                 found.append(_block_parts(block, first, request, start, stop))
     return concatenate(found)
 

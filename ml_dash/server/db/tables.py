@@ -10,8 +10,11 @@ Of experiments and their rows; all of these begin with the experiment, so that a
     How far each writer's frames are stored (the watermark), and what is known of its last rows and frames.
 ``frame_checks``
     The checksums of all frames of a writer, 4 bytes each: what comes again must be what came before.
-``runs``
-    The last start or end of each run that a writer opened: who lists experiments reads no rows.
+``openings``
+    Each start that opened a run, with its last start or end, and to which attempt it belongs: who lists experiments
+    reads no rows.
+``spans``
+    From which row of a series on rows are of which opening, where that changes the attempt: see `rows.attempts`.
 ``series``
     What rows there are: how many, of which fields, in which times.
 ``blocks``
@@ -152,9 +155,11 @@ EXPERIMENTS = Table(
     *_required(Text, "words"),
     *_required(BigInteger, "created_ns", "updated_ns"),
     *_optional(BigInteger, "deleted_ns"),
+    # of all series; and of metrics alone, which are what people are told as rows
     *_required(BigInteger, "rows"),
+    Column("metric_rows", BigInteger, nullable=False, server_default="0"),
     *_optional(BigInteger, "activity_ns"),
-    # of the newest start or end of any run, see `ml_dash.server.catalogue.run_status`
+    # of the newest start or end of the newest attempt, see `ml_dash.server.catalogue.run_status`
     *_optional(AnyText, "status"),
     *_optional(BigInteger, "status_ns"),
     *_optional(AnyText, "host"),
@@ -163,6 +168,9 @@ EXPERIMENTS = Table(
     *_optional(BigInteger, "started_ns"),
     # the newest sign of life of a run that is open, by this server's clock
     *_optional(BigInteger, "alive_ns"),
+    # how many attempts there are, and the newest, see `OPENINGS.attempt`
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    *_optional(BigInteger, "newest_attempt"),
     # by which transaction anything here was last written, see `ml_dash.server.catalogue.changes`
     Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("prefix"),
@@ -192,8 +200,10 @@ WRITERS = Table(
     *_optional(BigInteger, "last_ns", "run_ns"),
     # its newest sign of life, by this server's clock
     *_optional(BigInteger, "alive_ns"),
-    # how many of its runs have not ended
+    # how many of its runs have not ended, of the newest attempt
     *_required(Integer, "open_runs"),
+    # the opening that its rows are of from now on
+    *_optional(BigInteger, "opening"),
     *_required(BigInteger, "received_ns"),
     _of_experiment(),
 )
@@ -208,17 +218,29 @@ FRAME_CHECKS = Table(
     _of_experiment(),
 )
 
-RUNS = Table(
-    "runs",
+OPENINGS = Table(
+    "openings",
     METADATA,
     *_key(_ID, "experiment_id"),
-    *_key(String(128), "writer"),
+    # in the order in which they came
+    *_key(BigInteger, "number"),
+    # the number of an opening of the same attempt, one for all of it
+    *_required(BigInteger, "attempt"),
+    *_required(String(128), "writer"),
     # what the client calls the run, as msgpack: any value may be a handle
-    *_key(LargeBinary, "handle"),
-    *_required(String(8), "event"),
-    *_required(BigInteger, "time_ns"),
+    *_required(LargeBinary, "handle"),
+    *_optional(AnyText, "name"),
+    *_optional(Packed, "resume_from"),
+    # of the last start or end
+    *_required(String(9), "event"),
+    # see `ml_dash.query.attempts.Opening`
+    *_required(BigInteger, "start_ns", "order_ns", "time_ns", "last_ns"),
+    *_required(Boolean, "is_replaced"),
     *_required(Packed, "row"),
     _of_experiment(),
+    Index(None, "experiment_id", "attempt"),
+    Index(None, "experiment_id", "writer"),
+    Index(None, "experiment_id", "last_ns"),
 )
 
 SERIES = Table(
@@ -234,9 +256,25 @@ SERIES = Table(
     *_required(BigInteger, "first_ns", "last_ns"),
     # how many rows are in blocks that have their data in the database
     *_required(BigInteger, "hot_rows"),
+    # those of its last span
+    *_optional(BigInteger, "opening"),
+    *_optional(String(128), "writer"),
     # who adds series holds the experiment's row, so this never fails; it is the index of names
     UniqueConstraint("experiment_id", "kind", "name"),
     _of_experiment(),
+)
+
+SPANS = Table(
+    "spans",
+    METADATA,
+    *_key(_ID, "experiment_id"),
+    *_key(Integer, "series"),
+    # the index of the first row
+    *_key(BigInteger, "first"),
+    # NULL of a writer that opened no run, as a forked child
+    *_optional(BigInteger, "opening"),
+    *_required(String(128), "writer"),
+    ForeignKeyConstraint(["experiment_id", "series"], ["series.experiment_id", "series.number"]),
 )
 
 BLOCKS = Table(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import gone, no_such_experiment
-from ml_dash.server.catalogue.run_status import RunKey, note_runs, store_runs
-from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS
+from ml_dash.server.catalogue.run_status import RunNews
+from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS, SPANS
 from ml_dash.server.ingest.file_rows import FileRows, store_files
+from ml_dash.server.ingest.spans import Owner, Spans
 from ml_dash.server.ingest.state import (
     ExperimentNews,
     SeriesKey,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ml_dash.query.runs import RunState
     from ml_dash.server.errors import ApiError
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
     from ml_dash.server.ingest.state import CheckTail
@@ -73,7 +74,8 @@ class _Batch:
         self._pages: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
-        self._runs: dict[RunKey, RunState] = {}
+        self._runs: dict[str, RunNews] = {}
+        self._spans = Spans(connection)
         self._files: FileRows = {}
 
     def run(self) -> list[Appended | ApiError]:
@@ -121,7 +123,8 @@ class _Batch:
         """Give every block its place, and return how many rows its series now have in small blocks."""
         experiment_id = request.experiment_id
         self._note_news(request)
-        note_runs(self._runs, experiment_id, request.writer, request.run_rows)
+        writer = self._writers[experiment_id, request.writer]
+        openings = self._note_runs(request)
         if request.file_rows:
             self._files.setdefault(experiment_id, []).extend(request.file_rows)
         if request.object is not None:
@@ -136,17 +139,35 @@ class _Batch:
         hot = {}
         for block in request.blocks:
             series = self._series_of(experiment_id, block)
+            if block.kind == Kind.METRIC:
+                owner = Owner(openings[block.starts], request.writer)
+                place = experiment_id, series.number, series.rows
+                if self._spans.begins(*place, series.owner, owner):
+                    series.owner = owner
             # with the keys of all columns, also where they are None: SQLAlchemy takes the columns from the first row
             self._blocks.append(_block_row(request, series.number, series.add(block), block))
             hot[series.number] = series.hot_rows
+        writer.opening = openings[-1]
         return hot
+
+    def _note_runs(self, request: NewRows) -> list[int | None]:
+        """Take in a request's RUN rows; return the opening that its rows are of before and behind each start."""
+        openings = [self._writers[request.experiment_id, request.writer].opening]
+        if request.run_rows:
+            news = self._runs.setdefault(
+                request.experiment_id, RunNews(self._connection, request.experiment_id)
+            )
+            for opened in news.add(request.writer, request.run_rows):
+                openings.append(openings[-1] if opened is None else opened)
+        return openings
 
     def _note_news(self, request: NewRows) -> None:
         known = self._experiments[request.experiment_id]
         news = self._news.setdefault(
-            request.experiment_id, ExperimentNews(0, known.activity_ns, known.alive_ns)
+            request.experiment_id, ExperimentNews(0, 0, known.activity_ns, known.alive_ns)
         )
         news.rows += request.rows
+        news.metric_rows += request.metric_rows
         writer = self._writers[request.experiment_id, request.writer]
         if request.last_ns is not None:
             writer.last_ns = request.last_ns
@@ -172,6 +193,7 @@ class _Batch:
         connection = self._connection
         # the order is that of the foreign keys: blocks refer to series
         write_series(connection, self._touched_series)
+        insert_rows(connection, SPANS, self._spans.rows)
         insert_rows(connection, BLOCKS, self._blocks)
         insert_rows(connection, OBJECTS, self._objects)
         insert_rows(connection, FRAME_CHECKS, self._pages)
@@ -181,8 +203,9 @@ class _Batch:
                 news = self._news[experiment_id]
                 news.alive_ns = _later(news.alive_ns, writer.alive_ns)
         write_experiments(connection, self._news)
-        if self._runs:
-            store_runs(connection, self._runs)
+        # in the order in which experiments are locked
+        for _, runs in sorted(self._runs.items()):
+            runs.store()
         if self._files:
             store_files(connection, self._files, self._now_ns)
 

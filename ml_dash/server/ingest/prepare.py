@@ -38,8 +38,12 @@ _MERGED_KINDS = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG, Kind.FILE})
 
 
 class NewBlock(NamedTuple):
-    """A block that is to be stored. It has either its `data`, or its `offset` in the object."""
+    """A block that is to be stored. It has either its `data`, or its `offset` in the object.
 
+    `starts` is how many starts of runs come before it in the request: it belongs to the last of them.
+    """
+
+    starts: int
     kind: int
     name: bytes
     fields: list[str]
@@ -96,6 +100,11 @@ class NewRows(NamedTuple):
     nbytes: int
 
     @property
+    def metric_rows(self) -> int:
+        """How many of the rows are of metrics: these alone are called rows, where people are told of them."""
+        return sum(block.rows for block in self.blocks if block.kind == Kind.METRIC)
+
+    @property
     def age_ns(self) -> int | None:
         """How old the newest sign of life in it was when it was sent; None if there is none.
 
@@ -121,6 +130,7 @@ class _Piece(NamedTuple):
     max_ns: int
     entry: bytes
     merged: bytes | None
+    starts: int = 0
 
     @property
     def length(self) -> int:
@@ -157,7 +167,7 @@ def prepare(
         OSError: The object cannot be stored.
     """
     view = memoryview(body)
-    pieces = list(_pieces(frames))
+    pieces = [piece._replace(starts=starts) for starts, part in _parts(frames) for piece in _pieces(part)]
     far = [piece for piece in pieces if piece.first.head.series.kind not in _IN_ROW]
     stored: NewObject | None = None
     offsets: dict[int, int] = {}
@@ -179,6 +189,21 @@ def prepare(
         sum(frame.rows for frame in frames),
         sum(len(block.data) for block in blocks if block.data is not None),
     )
+
+
+def _parts(frames: Iterable[ParsedFrame]) -> Iterator[tuple[int, list[ParsedFrame]]]:
+    """Yield the frames up to each that starts a run, and how many starts there are: rows of two runs stay apart."""
+    starts = 0
+    part: list[ParsedFrame] = []
+    for frame in frames:
+        rows = _rows_of(Kind.RUN, [frame])
+        new = sum(fields.get("event") == "start" for _, fields in rows)
+        if new and part:
+            yield starts, part
+            part = []
+        starts += new
+        part.append(frame)
+    yield starts, part
 
 
 def _pieces(frames: Iterable[ParsedFrame]) -> Iterator[_Piece]:
@@ -277,6 +302,7 @@ def _new_block(piece: _Piece, view: memoryview, offset: int | None) -> NewBlock:
     data = _data(piece, view)
     columns = head.columns if piece.merged is None or piece.block is None else piece.block.columns
     return NewBlock(
+        piece.starts,
         int(series.kind),
         name_key(series.name),
         list(dict.fromkeys(column.field for column in columns)),

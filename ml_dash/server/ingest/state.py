@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from ml_dash.server.catalogue.changes import change_mark
 from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, WRITERS
+from ml_dash.server.ingest.spans import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -86,6 +87,7 @@ class SeriesState:
     hot_rows: int = 0
     # a dict for a set that keeps the order
     fields: dict[str, None] = field(default_factory=dict)
+    owner: Owner | None = None
     new: bool = True
 
     def add(self, block: NewBlock) -> int:
@@ -110,6 +112,7 @@ class WriterState:
     run_ns: int | None = None
     alive_ns: int | None = None
     open_runs: int = 0
+    opening: int | None = None
     new: bool = True
 
 
@@ -118,6 +121,7 @@ class ExperimentNews:
     """What is added to an experiment, and the newest signs of life in it."""
 
     rows: int = 0
+    metric_rows: int = 0
     activity_ns: int | None = None
     alive_ns: int | None = None
 
@@ -158,6 +162,7 @@ def read_writers(connection: Connection, keys: Collection[WriterKey]) -> dict[Wr
             row.run_ns,
             row.alive_ns,
             row.open_runs,
+            row.opening,
             new=False,
         )
         for row in found
@@ -199,6 +204,7 @@ def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[Ser
             row.rows,
             row.hot_rows,
             dict.fromkeys(row.fields),
+            None if row.writer is None else Owner(row.opening, row.writer),
             new=False,
         )
         for row in found
@@ -231,6 +237,8 @@ def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]
             "fields": list(each.fields),
             "last_ns": each.last_ns,
             "hot_rows": each.hot_rows,
+            "opening": each.owner and each.owner.opening,
+            "writer": each.owner and each.owner.writer,
         }
         if each.new:
             values |= {"experiment_id": experiment_id, "number": each.number, "kind": kind}
@@ -254,6 +262,7 @@ def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterStat
             "run_ns": writer.run_ns,
             "alive_ns": writer.alive_ns,
             "received_ns": now_ns,
+            "opening": writer.opening,
         }
         if writer.new:
             new.append({**values, "experiment_id": experiment_id, "writer": name, "open_runs": 0})
@@ -273,6 +282,7 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
             {
                 "of_experiment": experiment_id,
                 "added": each.rows,
+                "added_metric_rows": each.metric_rows,
                 "activity_ns": each.activity_ns,
                 "alive_ns": each.alive_ns,
                 "changed_by": mark,
@@ -287,7 +297,9 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
 _UPDATE_SERIES = (
     update(SERIES)
     .where(SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number"))
-    .values({name: bindparam(name) for name in ("rows", "fields", "last_ns", "hot_rows")})
+    .values(
+        {name: bindparam(name) for name in ("rows", "fields", "last_ns", "hot_rows", "opening", "writer")}
+    )
 )
 _UPDATE_WRITER = (
     update(WRITERS)
@@ -295,7 +307,15 @@ _UPDATE_WRITER = (
     .values(
         {
             name: bindparam(name)
-            for name in ("watermark", "checks", "last_ns", "run_ns", "alive_ns", "received_ns")
+            for name in (
+                "watermark",
+                "checks",
+                "last_ns",
+                "run_ns",
+                "alive_ns",
+                "received_ns",
+                "opening",
+            )
         }
     )
 )
@@ -305,6 +325,7 @@ _UPDATE_EXPERIMENT = (
     .values(
         {
             "rows": EXPERIMENTS.c.rows + bindparam("added"),
+            "metric_rows": EXPERIMENTS.c.metric_rows + bindparam("added_metric_rows"),
             "activity_ns": bindparam("activity_ns"),
             "alive_ns": bindparam("alive_ns"),
             "changed": bindparam("changed_by"),

@@ -72,7 +72,7 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
     """
     record = side_record(located)
     problem: str | None = None
-    said: dict[str, Any] = {"stale": False, "rows": 0}
+    said: dict[str, Any] = {"stale": False, "rows": 0, "entries": 0, "attempts": 0}
     try:
         with view.reading() as index:
             said = _of_journal(index, stale_after)
@@ -109,7 +109,9 @@ def _of_journal(index: JournalIndex, stale_after: float) -> dict[str, Any]:
         "lastActivity": time_or_none(run.last_activity),
         "host": run.host,
         "error": run.error,
-        "rows": sum(index.count(series) for kind in Kind for series in index.series(kind)),
+        "rows": sum(map(index.count, index.series(Kind.METRIC))),
+        "entries": sum(index.count(series) for kind in Kind for series in index.series(kind)),
+        "attempts": run.attempts,
         "experiment": run.experiment,
     }
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
+    from ml_dash.query.selection import AttemptChoice
     from ml_dash.series import Series
     from ml_dash.storage.survey import Located
 
@@ -42,12 +43,20 @@ class LocalView(JournalView, ServedView):
         self._summaries = Summaries()
 
     def chart(
-        self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
+        self,
+        series: Series,
+        field: str,
+        x: str,
+        start: float | None,
+        stop: float | None,
+        width: int,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """See `ServedView.chart`."""
         with self.reading() as index:
             summaries = partial(self._summaries.of, index, series)
-            source = ChartSource(index.count(series), summaries, partial(index.blocks, series))
+            found = self._shown(index, series, attempt)
+            source = ChartSource(index.count(series), summaries, found)
             return chart(source, field, x, start, stop, width)
 
     def _blocks_by_time(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
+    from ml_dash.query.selection import AttemptChoice
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
 
@@ -29,7 +30,14 @@ class ServedView(RowView[Any]):
 
     @abstractmethod
     def chart(
-        self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
+        self,
+        series: Series,
+        field: str,
+        x: str,
+        start: float | None,
+        stop: float | None,
+        width: int,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
 

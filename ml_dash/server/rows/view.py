@@ -14,18 +14,21 @@ from ml_dash.query.stretches import blocks_by_time
 from ml_dash.server.catalogue.run_status import run_info
 from ml_dash.server.charts.chart import chart
 from ml_dash.server.charts.rows import ChartSource
+from ml_dash.server.rows.attempts import read_attempts, read_spans, remembered
 from ml_dash.server.rows.file_listing import FileListing
 from ml_dash.server.rows.index import StoreIndex
 from ml_dash.server.rows.library import ServedView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.query.attempts import Attempt
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
+    from ml_dash.query.selection import AttemptChoice, Range, Span
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
 
@@ -43,6 +46,25 @@ class StoreView(ServedView):
         """See `RowView.reading`."""
         # nothing needs to be held: stored rows are never changed (see `rows.index`)
         return nullcontext(self._index)
+
+    def _attempts(self, rows: StoreIndex) -> list[Attempt]:  # noqa: ARG002 - they are beside the rows
+        with self._database.read() as connection:
+            return read_attempts(connection, self._id)
+
+    def _whole_attempts(self, rows: StoreIndex) -> list[Attempt]:  # noqa: ARG002
+        with self._database.read() as connection:
+            return read_attempts(connection, self._id, whole=True)
+
+    def _spans(self, rows: StoreIndex, series: Series, attempts: Sequence[Attempt]) -> list[Span]:
+        info = rows.info(series)
+        if info is None:
+            return []
+        with self._database.read() as connection:
+            return read_spans(connection, self._id, info, attempts)
+
+    def _remembered(self, series: Series) -> dict[tuple[int, int, float], list[Range]]:
+        info = self._index.info(series)
+        return {} if info is None else remembered(self._backend.superseded, self._id, info.number)
 
     def _end_times(self, rows: StoreIndex, metrics: list[Series]) -> dict[Series, tuple[int, int]]:
         return {series: (info.first_ns, info.last_ns) for series in metrics if (info := rows.info(series))}
@@ -71,13 +93,19 @@ class StoreView(ServedView):
             return run_info(connection, self._id, stale_after=stale_after, now_ns=now_ns)
 
     def chart(
-        self, series: Series, field: str, x: str, start: float | None, stop: float | None, width: int
+        self,
+        series: Series,
+        field: str,
+        x: str,
+        start: float | None,
+        stop: float | None,
+        width: int,
+        attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """See `ServedView.chart`."""
         index = self._index
-        source = ChartSource(
-            index.count(series), partial(index.summaries, series), partial(index.blocks, series)
-        )
+        found = self._shown(index, series, attempt)
+        source = ChartSource(index.count(series), partial(index.summaries, series), found)
         return chart(source, field, x, start, stop, width)
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:

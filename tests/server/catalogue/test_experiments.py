@@ -46,7 +46,8 @@ from tests.support.view_journals import block_of
 
 FIELDS = [
     "id", "prefix", "owner", "project", "folder", "name", "readme", "tags", "bindrs", "metadata", "status", "stale",
-    "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows", "deletedAt",
+    "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows",
+    "entries", "attempts", "deletedAt",
 ]  # fmt: skip
 
 
@@ -449,6 +450,12 @@ def test_a_run_that_is_alive_counts_more_than_a_newer_one_that_ended(tmp_path: P
             writer="b",
         )
         record = client.get(f"/experiments/{experiment}")
+        assert (record["status"], record["attempts"]) == ("COMPLETED", 2), (
+            "the first one may have been killed"
+        )
+        client.stored(experiment, frame(2, run_row(NOON + 2, "heartbeat", host="a")), writer="a")
+        record = client.get(f"/experiments/{experiment}")
+        assert record["attempts"] == 1
         assert (record["status"], record["stale"], record["host"], record["endedAt"]) == (
             "RUNNING",
             False,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
+from ml_dash.query.selection import Shown
 from ml_dash.server.charts import chart as charts
 from ml_dash.server.charts.chart import ChartLimits
 from ml_dash.server.charts.parts import COLUMNS
@@ -72,7 +73,8 @@ def ordered(bounds: tuple[float | None, float | None]) -> tuple[float | None, fl
 
 
 def chart(series: Charted, *args: Any, **named: Any) -> dict[str, Any]:
-    return charts.chart(ChartSource(series.rows, series.summaries, series.blocks), *args, **named)
+    source = ChartSource(series.rows, series.summaries, Shown(series.blocks, series.rows))
+    return charts.chart(source, *args, **named)
 
 
 def charted(rows: list[Row], per_block: int, bucket: int) -> Charted:

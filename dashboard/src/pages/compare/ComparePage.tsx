@@ -132,7 +132,7 @@ function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
   const found = fields.filter(
     (each) => !AXES.includes(each.field) && words.every((word) => metricTitle(each).toLowerCase().includes(word)),
   );
-  const revision = runs.reduce((sum, run) => sum + run.record.rows, 0);
+  const revision = runs.reduce((sum, run) => sum + run.record.entries, 0);
   return (
     <>
       <ChartControls view={view} axes={choices} searchLabel="Find metrics" />

@@ -159,7 +159,7 @@ function OneChart(props: {
       range={axis === view.x ? view.range : null}
       onRange={setRange}
       syncKey={axis}
-      revision={record.rows}
+      revision={record.entries}
       onEnlarge={() => setQuery({ chart: props.height ? null : chart.key }, { push: true })}
       {...(props.height ? { height: props.height } : {})}
     />

@@ -22,7 +22,7 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
   usePoll(
     async (signal) => setPage(await first(record.id, {}, signal)),
     AGAIN,
-    [record.id, record.rows],
+    [record.id, record.entries],
   );
   if (!page) return <p class="loading">Loading…</p>;
   if (!page.data.length) return <Empty title="This experiment has no files." code={FIRST} />;

@@ -59,7 +59,7 @@ function All({ record, follow }: { record: Experiment; follow: boolean }): JSX.E
 
   useLoad(
     async (signal) => setTotal((await get<Logs>(path, { limit: 0 }, signal)).total),
-    [record.id, record.rows],
+    [record.id, record.entries],
   );
   useLoad(
     async (signal) => {
@@ -118,7 +118,7 @@ function Filtered(props: {
   const [last, setLast] = useState(0);
   const loaded = state.answers > 0;
   // while there are more, the end must come into sight; then, the experiment must have got more
-  const isDue = !loaded || (state.hasMore ? last >= rows.length : state.rows !== record.rows);
+  const isDue = !loaded || (state.hasMore ? last >= rows.length : state.rows !== record.entries);
 
   useLoad(
     async (signal) => {
@@ -131,7 +131,7 @@ function Filtered(props: {
       setRows((before) => [...before, ...page.data]);
       const { total, hasMore } = page;
       // a search that takes long is not begun anew whenever rows come: those are looked through afterwards
-      setState({ next: page.endIndex + 1, total, hasMore, answers: state.answers + 1, rows: record.rows });
+      setState({ next: page.endIndex + 1, total, hasMore, answers: state.answers + 1, rows: record.entries });
     },
     [record.id, level, search, isDue, state.answers],
     { delay: loaded ? 0 : 200 },

@@ -33,7 +33,7 @@ export function Overview(props: { record: Experiment; metrics: Metric[] | null }
       setCounts({ logs: logs.total, files: files.total, run });
     },
     AGAIN,
-    [record.id, record.rows],
+    [record.id, record.entries],
   );
   const html = useMemo(() => (record.readme ? readmeHtml(record.readme) : null), [record.readme]);
   const facts: [string, string][] = [

@@ -27,7 +27,7 @@ export function ParamsTab({ record }: { record: Experiment }): JSX.Element {
       setParams(found);
     },
     AGAIN,
-    [record.id, record.rows],
+    [record.id, record.entries],
   );
   if (!params) return <p class="loading">Loading…</p>;
   const all = Object.entries(params);

@@ -33,7 +33,7 @@ export function TracksTab({ record }: { record: Experiment }): JSX.Element {
       setTopics(found.filter((track): track is Topic => track.topic !== null));
     },
     AGAIN,
-    [record.id, record.rows],
+    [record.id, record.entries],
   );
   if (!topics) return <p class="loading">Loading…</p>;
   if (!topics.length) {
@@ -65,7 +65,7 @@ function EntryList({ record, topic }: { record: Experiment; topic: string }): JS
   const [last, setLast] = useState(0);
   const { entries } = state;
   // where all are here, the experiment must have got more rows
-  const isDue = state.rows < 0 || (state.hasMore ? last >= entries.length : state.rows !== record.rows);
+  const isDue = state.rows < 0 || (state.hasMore ? last >= entries.length : state.rows !== record.entries);
   useLoad(
     async (signal) => {
       if (!isDue) return;
@@ -80,7 +80,7 @@ function EntryList({ record, topic }: { record: Experiment; topic: string }): JS
         entries: [...(isNew ? [] : entries), ...(page.entries as Entry[])],
         cursor: page.cursor ?? state.cursor,
         hasMore: page.hasMore,
-        rows: record.rows,
+        rows: record.entries,
       });
     },
     [record.id, isDue, state],

@@ -80,7 +80,7 @@ export function useMetrics(record: Experiment): Metric[] | null {
       setMetrics(known.current);
     },
     60_000,
-    [record.id, record.rows],
+    [record.id, record.entries],
   );
   return metrics;
 }

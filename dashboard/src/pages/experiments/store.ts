@@ -110,11 +110,11 @@ export async function loadValues(ids: readonly string[], wanted: readonly Wanted
     const next = new Map(values.value);
     // those that cannot be read are left out of the answer: they are not asked for again as they are
     for (const id of batch) {
-      const rows = records.value.get(id)?.rows ?? 0;
+      const rows = records.value.get(id)?.entries ?? 0;
       next.set(id, { rows, params: {}, metrics: [], values: new Map(asked.map(({ key }) => [key, undefined])) });
     }
     for (const each of data) {
-      const rows = records.value.get(each.id)?.rows ?? 0;
+      const rows = records.value.get(each.id)?.entries ?? 0;
       const before = values.value.get(each.id);
       const kept = before?.rows === rows ? before.values : [];
       const found = asked.map((metric, at) => [metric.key, each.values[at]] as const);
@@ -170,5 +170,5 @@ export function unread(
 }
 
 function lacks(known: Known | undefined, record: ListedExperiment | undefined, wanted: readonly WantedMetric[]): boolean {
-  return !known || known.rows !== record?.rows || wanted.some((each) => !known.values.has(each.key));
+  return !known || known.rows !== record?.entries || wanted.some((each) => !known.values.has(each.key));
 }

@@ -1,0 +1,165 @@
+"""What there is of an experiment before a run of it starts, and what is said of that.
+
+A start opens an attempt (`ml_dash.query.attempts`), unless the run is going on already in another process of this
+machine: then it takes part in that.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from ml_dash.errors import InvalidArgumentError, JournalError, ResumeError
+from ml_dash.processes import process_space
+from ml_dash.query.runs import attempts_now, writer_runs
+from ml_dash.sdk.narration import RANKS
+from ml_dash.sdk.starting.prefixes import leave_on_disk, take_on_disk
+from ml_dash.sdk.starting.server_side import is_at_server, take_at_server
+from ml_dash.series import Kind
+
+if TYPE_CHECKING:
+    from ml_dash.query.attempts import Attempt, Opening
+    from ml_dash.sdk.session import Session
+
+
+Resume: TypeAlias = Literal["allow", "must", "never"]
+
+
+def check_resume(value: Any) -> Resume:
+    """Return `value` if it can be given as ``resume=``, else raise `InvalidArgumentError`."""
+    for known in ("allow", "must", "never"):
+        if value == known:
+            return known
+    raise InvalidArgumentError(
+        f"resume={value!r} is not known: use 'allow' (go on with what there is), 'must' (there has to be something) or "
+        "'never' (there must be nothing)"
+    )
+
+
+def checked_step(value: Any) -> float | None:
+    """Return `value` as a step, else raise `InvalidArgumentError`; numpy's numbers and tensors of one will do."""
+    if value is None:
+        return None
+    try:
+        number = value if isinstance(value, (int, float)) else value.item()
+        is_step = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if is_step and -(2**63) <= number < 2**63:
+            return number
+    except Exception:  # noqa: BLE001, S110 - foreign code: whatever it raises, this is no step
+        pass
+    raise InvalidArgumentError(
+        f"resume_from={value!r:.200} is not a step: give the number of the first step that is logged now"
+    )
+
+
+class Earlier(NamedTuple):
+    """What there is of an experiment.
+
+    Attributes:
+        attempts: How many attempts there were before.
+        rows: How many rows its metrics have.
+        joined: The name of the attempt that goes on now, and that a run here would be part of.
+    """
+
+    attempts: int = 0
+    rows: int = 0
+    joined: str | None = None
+
+
+def earlier(session: Session) -> Earlier:
+    """Return what the journal on this disk has; what cannot be read keeps no run from starting."""
+    attempts, rows = _look(session)
+    going_on = [attempt.name for attempt, is_here in attempts if is_here and attempt.name is not None]
+    return Earlier(len(attempts), rows, going_on[-1] if going_on else None)
+
+
+def check_earlier(session: Session, before: Earlier, resume: Resume) -> None:
+    """Raise `ResumeError` where there is not what ``resume=`` wants, before anything is written.
+
+    Where there is a server, it is asked, and raises `ServerUnavailableError` or `RemoteError` as reads do. With
+    ``"never"`` the name is taken: of two processes that start at once, one gets it.
+    """
+    place, prefix = session.destination, session.prefix
+    if resume == "must" and not before.attempts and not (place.url and is_at_server(place, prefix)):
+        where = place.root if place.keeps else place.url
+        raise ResumeError(
+            f"there is no run of {prefix!r} to go on with in {where}, and resume='must' wants one: check prefix and "
+            "dash_root=, or leave out resume="
+        )
+    if resume != "never" or (before.joined and _is_other_rank()):
+        return
+    is_new = not before.attempts
+    if is_new and place.keeps:
+        is_new = take_on_disk(session.directory, prefix)
+    if is_new and place.url is not None:
+        try:
+            is_new = False
+            is_new = take_at_server(place, prefix)
+        finally:
+            if not is_new:
+                leave_on_disk(session.directory, place)
+    if not is_new:
+        what = (
+            f"{before.attempts:,} earlier attempt(s), {before.rows:,} row(s)"
+            if before.attempts
+            else "it is taken"
+        )
+        raise ResumeError(
+            f"there is an experiment {prefix!r} ({what}), and resume='never' wants a new one: choose another prefix, "
+            "for example one that ends with -{n}"
+        )
+
+
+def _is_other_rank() -> bool:
+    return any(os.environ.get(name, "0").strip() not in ("", "0") for name in RANKS)
+
+
+def first_beside(session: Session, own: str) -> str:
+    """Return the name of the attempt that goes on, where two processes may have started at once without seeing another.
+
+    Each has written its start before it looks: whichever was second sees both.
+    """
+    attempts, _ = _look(session)
+    going_on = [
+        attempt.name
+        for attempt, is_here in attempts
+        if attempt.name is not None and (is_here or attempt.name == own)
+    ]
+    return going_on[0] if going_on else own
+
+
+def _look(session: Session) -> tuple[list[tuple[Attempt, bool]], int]:
+    """Return the attempts, each with whether it goes on in another process of this machine; and the rows of metrics."""
+    if not os.path.isdir(os.path.join(session.directory, "journal")):
+        return [], 0
+    try:
+        with session.written.reading(quietly=True) as index:
+            rows = sum(map(index.count, index.series(Kind.METRIC)))
+            attempts, is_alive = attempts_now(writer_runs(index), stale_after=session.settings.stale_after)
+    except (JournalError, OSError):
+        return [], 0
+    space = process_space()
+
+    def is_here(opening: Opening) -> bool:
+        # of the runs of this process the runtime knows
+        is_other = opening.row["pid"] != os.getpid()
+        return is_other and opening.row["space"] == space is not None and is_alive(opening)
+
+    return [(attempt, any(map(is_here, attempt.openings))) for attempt in attempts], rows
+
+
+def earlier_at_server(session: Session) -> Earlier:
+    """Return what the server had when it was reached first; nothing where it was not."""
+    record = None if session.upload is None else session.upload.record
+    found = [0 if record is None else record.get(name) for name in ("attempts", "rows")]
+    attempts, rows = (number if isinstance(number, int) else 0 for number in found)
+    return Earlier(attempts, rows)
+
+
+def goes_on_text(prefix: str, before: Earlier) -> str | None:
+    """Return the line that tells of a run with what it goes on; None where that is nothing."""
+    if not before.attempts:
+        return None
+    attempts = "1 earlier attempt" if before.attempts == 1 else f"{before.attempts:,} earlier attempts"
+    rows = "1 row" if before.rows == 1 else f"{before.rows:,} rows"
+    return f'goes on with {prefix}: {attempts}, {rows}; {{n}} in the prefix makes a new one, resume="never" refuses'

@@ -1,0 +1,114 @@
+"""Attempts at a server: whatever order the writers of several attempts are synced in."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from tests.support.serving import NOON, SECOND, Client, frame, numbers, run_row
+
+A, B, C = (f"{NOON + at * SECOND:016x}-1f-{at:08x}" for at in (0, 100, 200))
+
+
+def attempt(at: int, steps: range, end: str | None = "COMPLETED", **start: Any) -> list[bytes]:
+    """The frames of a writer that starts, logs, and ends or is killed."""
+    began = NOON + at * SECOND
+    frames = [run_row(began, "start", status="RUNNING", **start), numbers(steps.start, len(steps))]
+    if end is not None:
+        frames.append(run_row(began + 50 * SECOND, "end", status=end))
+    return [frame(seq, block) for seq, block in enumerate(frames, 1)]
+
+
+SENT = {A: attempt(0, range(4), "FAILED"), B: attempt(100, range(2, 6), None), C: attempt(200, range(4, 8))}
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations([A, B, C])), ids=lambda order: "".join(w[-1] for w in order)
+)
+def test_attempts_are_told_apart_in_whatever_order_they_come(
+    client: Client, owner: str, order: tuple[str, ...]
+) -> None:
+    experiment = client.create(f"{owner}/p/attempts")
+    for writer in order:
+        for each in SENT[writer]:
+            client.stored(experiment, each, writer=writer)
+    record = client.get(f"/experiments/{experiment}")
+    assert (record["attempts"], record["status"], record["stale"], record["rows"]) == (
+        3,
+        "COMPLETED",
+        False,
+        12,
+    )
+    run = client.get(f"/experiments/{experiment}/run")
+    assert (run["attempts"], run["status"], run["startedAt"]) == (3, "COMPLETED", record["startedAt"])
+
+
+RESUMED = {
+    A: attempt(0, range(4), "FAILED"),
+    B: attempt(100, range(2, 6), None, resume_from=2),
+    C: attempt(200, range(4, 8), resume_from=4),
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([A, B, C])), ids=str)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_newest_attempt_is_shown_for_a_step_in_whatever_order_they_come(
+    client: Client, owner: str, order: tuple[str, ...], *, at_once: bool
+) -> None:
+    """Frame by frame, by turns, or writer by writer: rows keep the place at which they came."""
+    experiment = client.create(f"{owner}/p/resumed")
+    if at_once:
+        for writer in order:
+            client.stored(experiment, *RESUMED[writer], writer=writer)
+    else:
+        for turn in itertools.zip_longest(*(RESUMED[writer] for writer in order)):
+            for writer, each in zip(order, turn, strict=True):
+                if each is not None:
+                    client.stored(experiment, each, writer=writer)
+
+    def steps(**choice: str) -> list[int]:
+        page = client.get(f"/experiments/{experiment}/metrics/rows", name="train", **choice)
+        found = [row["data"]["step"] for row in page["data"]]
+        stats = client.get(f"/experiments/{experiment}/metrics/stats", name="train", **choice)
+        chart = client.get(
+            f"/experiments/{experiment}/metrics/series", name="train", field="loss", x="step", **choice
+        )
+        assert (page["total"], stats["count"], chart["points"]) == (len(found), len(found), len(found))
+        assert page.get("superseded") == stats.get("superseded") == chart.get("superseded")
+        return sorted(found)
+
+    assert steps() == list(range(8))
+    assert (steps(attempt="1"), steps(attempt="2"), steps(attempt="3")) == (
+        [0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7],
+    )  # fmt: skip
+    assert len(steps(attempt="all")) == 12
+    told = client.get(f"/experiments/{experiment}/attempts")
+    assert [(each["number"], each["status"], each["stale"], each["resumeFrom"]) for each in told["data"]] == [
+        (3, "COMPLETED", False, 4), (2, "RUNNING", True, 2), (1, "FAILED", False, None),
+    ]  # fmt: skip
+    answer = client.ask("GET", f"/experiments/{experiment}/metrics/rows?name=train&attempt=4")
+    assert (answer.status, answer.error["code"]) == (400, "invalid")
+
+
+def test_two_attempts_of_one_writer_in_one_request_are_told_apart(client: Client, owner: str) -> None:
+    experiment = client.create(f"{owner}/p/one")
+    blocks = [
+        run_row(NOON, "start"), numbers(0, 4), run_row(NOON + 50 * SECOND, "end"),
+        run_row(NOON + 60 * SECOND, "start", resume_from=2), numbers(2, 4), run_row(NOON + 99 * SECOND, "end"),
+    ]  # fmt: skip
+    client.stored(experiment, *(frame(seq, block) for seq, block in enumerate(blocks, 1)))
+    page = client.get(f"/experiments/{experiment}/metrics/rows", name="train")
+    assert [row["index"] for row in page["data"]] == [0, 1, 4, 5, 6, 7]
+
+
+def test_ranks_whose_lives_overlap_become_one_when_that_is_seen(client: Client, owner: str) -> None:
+    experiment = client.create(f"{owner}/p/ranks")
+    for writer, at in ((A, 0), (B, 1), (C, 2)):
+        client.stored(experiment, *attempt(at, range(3), None), writer=writer)
+    assert client.get(f"/experiments/{experiment}")["attempts"] == 3
+    for writer in (A, B):
+        client.stored(experiment, frame(3, run_row(NOON + 30 * SECOND, "heartbeat")), writer=writer)
+    record = client.get(f"/experiments/{experiment}")
+    assert (record["attempts"], record["status"]) == (1, "RUNNING")
