@@ -96,6 +96,7 @@ class Opening:
         name: That of its attempt; None of older clients.
         resume_from: From which step on it repeats what was logged before.
         is_replaced: Whether another run of the same handle has begun, without an end of this one.
+        is_end_only: Whether it is an end whose start is not there: it was lost, or is another writer's.
     """
 
     writer: str
@@ -109,6 +110,7 @@ class Opening:
     name: str | None = None
     resume_from: float | None = None
     is_replaced: bool = False
+    is_end_only: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -154,10 +156,15 @@ class Openings:
             self._latest[opening.handle] = opening
 
     def add(self, at: int, turn: Turn) -> Opening | None:
-        """Take in the next row; return the opening that it is, if it opens a run. `at` is the number of that then."""
+        """Take in the next row; return the opening that it is, if it is one. `at` is the number of that then."""
         latest = self._latest.get(turn.handle)
         opens = turn.event == "start" and not (turn.again and latest is not None)
-        if opens:
+        is_end_only = turn.event == "end" and latest is None
+        if is_end_only:
+            latest = self._latest[turn.handle] = open_run(self._writer, at, turn)
+            latest.is_end_only = True
+            self.found.append(latest)
+        elif opens:
             if latest is not None and latest.is_open:
                 latest.is_replaced = True
                 self.news[latest.at] = latest
@@ -169,7 +176,7 @@ class Openings:
             self._see_life(turn.time_ns)
         if latest is not None:
             self.news[latest.at] = latest
-        return latest if opens else None
+        return latest if opens or is_end_only else None
 
     def _see_life(self, time_ns: int) -> None:
         """Note that the process lives, and with it its runs that are open."""
@@ -205,6 +212,12 @@ class Attempt:
         return min(opening.order_ns for opening in self.openings)
 
     @property
+    def start_ns(self) -> int:
+        """When it started; of one whose starts are lost, when it ended."""
+        starts = [opening.start_ns for opening in self.openings if not opening.is_end_only]
+        return min(starts, default=self.order_ns)
+
+    @property
     def last_ns(self) -> int:
         """The last sign of life of any of its runs."""
         return max(opening.last_ns for opening in self.openings)
@@ -232,6 +245,8 @@ def attempts_of(openings: Iterable[Opening]) -> list[Attempt]:
     latest: Attempt | None = None  # the one that goes on the longest
     for opening in sorted(openings, key=lambda each: (each.order_ns, each.writer, each.at)):
         attempt = None if opening.name is None else named.get(opening.name)
+        if opening.is_end_only and found:
+            attempt = found[-1]
         if attempt is None and latest is not None and _goes_on_beside(opening, latest):
             attempt = latest
         if attempt is None:

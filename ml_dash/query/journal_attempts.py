@@ -53,8 +53,8 @@ class JournalAttempts:
         for place in catalogue.blocks(_RUNS, known.rows, count):
             seq = catalogue.place(place.frame).seq
             for time_ns, row in timed_rows(index.read_frame(catalogue, place.frame, [(_RUNS, place)])):
-                at = len(known.starts)
-                if known.openings.add(at, turn_of(time_ns, row)) is not None:
+                at, turn = len(known.openings.found), turn_of(time_ns, row)
+                if known.openings.add(at, turn) is not None and turn.event == "start":
                     known.starts.append((seq, at))
         known.rows = count
 

@@ -470,7 +470,7 @@ def _told(attempt: Attempt) -> dict[str, Any]:
         "number": attempt.number,
         "status": stands.status,
         "stale": stands.stale,
-        "startedAt": iso_time(min(opening.start_ns for opening in attempt.openings)),
+        "startedAt": iso_time(attempt.start_ns),
         "endedAt": None if stands.ended_at is None else iso_time(stands.ended_at),
         "host": stands.host,
         "error": stands.error,

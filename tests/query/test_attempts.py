@@ -107,3 +107,11 @@ def test_a_writer_that_opened_no_run_is_of_the_attempt_in_which_it_was_born() ->
 def test_what_is_no_step_and_no_name_is_none(nonsense: object) -> None:
     (opening,) = openings_of("a", [start(1, resume_from=nonsense, attempt=[nonsense])])
     assert (opening.resume_from, opening.name) == (None, None)
+
+
+def test_an_end_whose_start_is_lost_is_of_the_attempt_before_it() -> None:
+    """As where the start was damaged, or its journal moved away."""
+    openings = opened(a=[start(1)], b=[start(5)], c=[row(9, "end")])
+    assert numbers(openings) == [[("a", 0)], [("b", 0), ("c", 0)]]
+    (alone,) = attempts_of(opened(c=[row(9, "end")]))
+    assert (alone.number, alone.start_ns) == (1, 9 * SECOND)

@@ -13,6 +13,8 @@ export interface Line {
   name: string | null;
   field: string;
   color: string;
+  /** The number of an attempt; without it, of each step the newest one's. */
+  attempt?: number;
 }
 
 /** What a chart shows of its lines. */
@@ -84,7 +86,7 @@ async function ask(
     signal.throwIfAborted();
     return await getDoubles<Series>(
       `experiments/${line.experimentId}/metrics/series`,
-      { name: line.name, field: line.field, x: window.x, start, stop, width: window.width },
+      { name: line.name, field: line.field, x: window.x, start, stop, width: window.width, attempt: line.attempt },
       signal,
     );
   } finally {

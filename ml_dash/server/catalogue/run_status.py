@@ -102,12 +102,21 @@ class RunNews:
         news = list(news)
         since = min(each.order_ns for each in news)
         names = sorted({each.name for each in news if each.name is not None})
+        # an end without its start is of the attempt before it
+        before = [
+            select(func.max(OPENINGS.c.order_ns))
+            .where(OPENINGS.c.experiment_id == self._id, OPENINGS.c.order_ns <= each.order_ns)
+            .scalar_subquery()
+            for each in news
+            if each.is_end_only
+        ]
         return self._read(
             [
                 or_(
                     OPENINGS.c.last_ns >= since,
                     OPENINGS.c.name.in_(names),
                     OPENINGS.c.resume_from.is_not(None),
+                    *(OPENINGS.c.order_ns == each for each in before),
                 )
             ]
         )
@@ -172,7 +181,8 @@ class RunNews:
                 WRITERS.c.experiment_id == self._id, WRITERS.c.open_runs > 0
             )
         ).scalar_one()
-        started_ns = connection.execute(select(func.min(OPENINGS.c.start_ns)).where(own)).scalar_one()
+        starts = select(func.min(OPENINGS.c.start_ns)).where(own, OPENINGS.c.is_end_only.is_(False))
+        started_ns = connection.execute(starts).scalar_one()
         row = decides.row
         is_start = row["event"] == "start"
         connection.execute(
@@ -226,6 +236,7 @@ def opening_of(row: Row[Any]) -> Opening:
         row.name,
         row.resume_from,
         row.is_replaced,
+        row.is_end_only,
     )
 
 
@@ -244,6 +255,7 @@ def _row_of(experiment_id: str, opening: Opening, attempt: int) -> dict[str, Any
         "time_ns": opening.time_ns,
         "last_ns": opening.last_ns,
         "is_replaced": opening.is_replaced,
+        "is_end_only": opening.is_end_only,
         "row": opening.row,
     }
 

@@ -235,7 +235,7 @@ OPENINGS = Table(
     *_required(String(9), "event"),
     # see `ml_dash.query.attempts.Opening`
     *_required(BigInteger, "start_ns", "order_ns", "time_ns", "last_ns"),
-    *_required(Boolean, "is_replaced"),
+    *_required(Boolean, "is_replaced", "is_end_only"),
     *_required(Packed, "row"),
     _of_experiment(),
     Index(None, "experiment_id", "attempt"),

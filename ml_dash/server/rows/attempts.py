@@ -48,6 +48,8 @@ def read_attempts(connection: Connection, experiment_id: str, *, whole: bool = F
         "row",
         "name",
         "resume_from",
+        "is_replaced",
+        "is_end_only",
     )
     query = select(OPENINGS.c.attempt, *(OPENINGS.c[name] for name in columns))
     rows = connection.execute(query.where(OPENINGS.c.experiment_id == experiment_id))

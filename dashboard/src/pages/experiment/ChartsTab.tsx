@@ -1,25 +1,32 @@
 /** The charts of an experiment, by groups; those far below are made when somebody scrolls there. */
 
-import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { createContext, type JSX } from "preact";
+import { useContext, useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { get } from "../../api/client";
-import type { Experiment, Metric, Rows } from "../../api/types";
+import type { Attempt, Experiment, Metric, Rows } from "../../api/types";
 import { Chart } from "../../charts/Chart";
-import { colorOf } from "../../charts/palette";
 import { query, setQuery } from "../../state/url";
 import { Empty } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
+import { linesOf } from "./attempts";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
+import { useAttempts } from "./experiment";
 import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, numbersInside } from "./groups";
 
 const STEP = 24;
 const OPEN_MAX = 60;
 const FIRST = `exp.metrics("train").log(step=step, loss=loss)`;
 
+/** The newest attempts, for all charts. */
+const Attempts = createContext<readonly Attempt[]>([]);
+
 export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null }): JSX.Element {
-  const { record, metrics } = props;
+  const { record } = props;
+  const attempts = useAttempts(record);
+  // until these are known nobody knows which lines there are
+  const metrics = attempts ? props.metrics : null;
   const choices = useMemo(() => axes(metrics ?? []), [metrics]);
   const view = chartView(choices[0]![0]);
   const groups = useMemo(() => chartGroups(metrics ?? [], view.search), [metrics, view.search]);
@@ -27,7 +34,7 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null 
   const enlarged = chartOfKey(all, query.value.get("chart"));
   if (metrics && !metrics.length) return <Empty title="This experiment has no metrics." code={FIRST} />;
   return (
-    <>
+    <Attempts.Provider value={attempts ?? []}>
       <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
       {metrics && (
         <p class="muted" role="status">
@@ -39,7 +46,7 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null 
       ) : (
         <Groups key={view.search} groups={groups} record={record} view={view} />
       )}
-    </>
+    </Attempts.Provider>
   );
 }
 
@@ -122,19 +129,8 @@ function OneChart(props: {
       // the chart says that there are no numbers, and that is all that is known
     }
   }
-  const lines = useMemo(
-    () => [
-      {
-        key: chart.key,
-        label: chart.field,
-        experimentId: record.id,
-        name: chart.name,
-        field: chart.field,
-        color: colorOf(0),
-      },
-    ],
-    [chart.key, record.id],
-  );
+  const attempts = useContext(Attempts);
+  const lines = useMemo(() => linesOf(chart, record, attempts), [chart.key, record.id, record.attempts, attempts]);
   if (inside.length) {
     return (
       <>

@@ -40,6 +40,7 @@ export function Overview(props: { record: Experiment; metrics: Metric[] | null }
     ["Prefix", record.prefix],
     ["Id", record.id],
     ["Rows", whole(record.rows)],
+    ...(record.attempts > 1 ? [["Attempts", whole(record.attempts)] as [string, string]] : []),
     ["Metrics", metrics ? whole(metrics.length) : "…"],
     ["Log messages", counts ? whole(counts.logs) : "…"],
     ["Files", counts ? whole(counts.files) : "…"],

@@ -4,8 +4,9 @@ import { useRef, useState } from "preact/hooks";
 
 import { ApiError, get, pages } from "../../api/client";
 import { encode } from "../../api/json";
-import type { Experiment, Experiments, ListedExperiment, Metric, Metrics } from "../../api/types";
+import type { Attempt, Attempts, Experiment, Experiments, ListedExperiment, Metric, Metrics } from "../../api/types";
 import { usePoll } from "../../state/poll";
+import { LINES_MAX } from "./attempts";
 
 const LIVE = 2000;
 const ENDED = 10_000;
@@ -51,6 +52,21 @@ export function useExperiment(prefix: string): Found {
     [prefix, isLive],
   );
   return found;
+}
+
+/** Return the newest attempts of the experiment; none where there is but one. */
+export function useAttempts(record: Experiment): Attempt[] | null {
+  const [attempts, setAttempts] = useState<Attempt[] | null>(record.attempts < 2 ? [] : null);
+  usePoll(
+    async (signal) => {
+      const limit = LINES_MAX;
+      const few = record.attempts < 2;
+      setAttempts(few ? [] : (await get<Attempts>(`experiments/${record.id}/attempts`, { limit }, signal)).data);
+    },
+    60_000,
+    [record.id, record.attempts],
+  );
+  return attempts;
 }
 
 /**

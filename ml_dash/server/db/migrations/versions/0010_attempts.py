@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("time_ns", sa.BigInteger, nullable=False),
         sa.Column("last_ns", sa.BigInteger, nullable=False),
         sa.Column("is_replaced", sa.Boolean, nullable=False),
+        sa.Column("is_end_only", sa.Boolean, nullable=False),
         sa.Column("row", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("experiment_id", "number", name="pk_openings"),
         sa.ForeignKeyConstraint(
@@ -39,7 +40,7 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO openings SELECT experiment_id, n, n, writer, handle, NULL, NULL, event, "
-        "time_ns, time_ns, time_ns, time_ns, false, row FROM (SELECT runs.*, "
+        "time_ns, time_ns, time_ns, time_ns, false, false, row FROM (SELECT runs.*, "
         "ROW_NUMBER() OVER (PARTITION BY experiment_id ORDER BY time_ns, writer, handle) AS n FROM runs) AS numbered"
     )
     op.drop_table("runs")
