@@ -148,9 +148,9 @@ def take_on_disk(directory: str, prefix: str) -> bool:
     """
     try:
         for _ in range(_TRIES):
-            os.makedirs(directory, exist_ok=True)
             # another process may remove it at this moment, for a name that it has not got (`leave_on_disk`)
             with contextlib.suppress(FileNotFoundError):
+                _make_directory(directory)
                 os.mkdir(os.path.join(directory, "journal"))
                 return True
         os.mkdir(os.path.join(directory, "journal"))
@@ -162,3 +162,12 @@ def take_on_disk(directory: str, prefix: str) -> bool:
             "dash_root=, or make that directory writable"
         ) from error
     return True
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except FileExistsError:
+        if os.path.lexists(directory):
+            raise
+        raise FileNotFoundError(directory) from None  # it was there a moment ago
