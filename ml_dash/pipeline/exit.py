@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.log import logger
 from ml_dash.pipeline.delivery import Delivery
+from ml_dash.slabs.bell import forget_bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -102,6 +103,8 @@ class Exit:
         if status is not None:
             self._registry.end_runs(status)
         self.drain(last=status is not None)
+        if status is not None:
+            self._leave_slabs()
 
     def complete(self, status: str) -> None:
         """End the runs that are still open, flush, and let go of servers and threads: no thread logs any more."""
@@ -110,6 +113,13 @@ class Exit:
         self._registry.tell_ends()
         with contextlib.suppress(KeyboardInterrupt):  # then connections are closed with a complaint
             self._hang_up()
+        self._leave_slabs()
+
+    def _leave_slabs(self) -> None:
+        """Give back the shared memory of which all is in the journals: on a cluster's node nobody may come after us."""
+        for channel in self._registry.open_channels():
+            channel.queue.leave_slab()
+        forget_bell()
 
     def save(self) -> None:
         """Complete the journals of a process that becomes another program; should it not, its runs go on."""
@@ -126,6 +136,7 @@ class Exit:
         for channel in (*channels, *channels):
             if not channel.is_settled:  # a child that has logged nothing needs no thread for that
                 self._registry.flush(channel, max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
+        self._leave_slabs()
 
     @property
     def concerns_any(self) -> bool:
