@@ -23,6 +23,7 @@ Direction: TypeAlias = Literal["min", "max"]
 
 MOST = 32
 """Fields that are followed."""
+_UNLISTED = frozenset({Kind.PARAMS, Kind.FILE})
 _SAMPLES = 64
 """Values of a field that are kept at most; at least half as many, once there were so many."""
 
@@ -125,13 +126,17 @@ class Highlights:
     """Follows the main fields of all metrics. One thread adds at a time; any may ask meanwhile."""
 
     def __init__(self) -> None:
+        self.unlisted = 0
+        """Rows that were written and are none of metrics, tracks or messages: what `ml-dash ls` does not count."""
         self._courses: dict[tuple[str | None, str], _Course] = {}
         self._least: tuple[tuple[str | None, str], int] = (None, ""), 0  # of those, and its rank
 
     def add(self, blocks: Iterable[Block]) -> None:
-        """Take blocks that were written; those of other kinds than metrics are passed over."""
+        """Take blocks that were written; of other kinds than metrics they are counted, or passed over."""
         for block in blocks:
-            if block.series.kind is Kind.METRIC:
+            if block.series.kind in _UNLISTED:
+                self.unlisted += block.count
+            elif block.series.kind is Kind.METRIC:
                 for column in block.columns:
                     if column.type in "fi" and len(column.values):
                         course = self._follow(block.series.name, column.field)

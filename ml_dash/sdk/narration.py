@@ -90,8 +90,10 @@ class Narration:
         if channel is None:
             return
         status = self._session.status()
+        # as `ml-dash ls` and the dashboard count them
+        logged = status.logged - channel.highlights.unlisted
         lasted = duration_text(int((SYSTEM_CLOCK.monotonic() - began) * 1e9))
-        title = f"{self._session.prefix} {status.status} after {lasted}: {_rows(status.logged)}"
+        title = f"{self._session.prefix} {status.status} after {lasted}: {_rows(logged)}"
         loss = [] if at_exit else list(_losses(self._session, status))
         if self._is_first:
             values = _values(channel.highlights.top(_METRICS_SHOWN))

@@ -45,6 +45,8 @@ def plain(text: str) -> str:
 def test_the_first_run_says_where_it_is_and_how_it_went(capsys: Captured) -> None:
     with Experiment("alice/vision/first").run as exp:
         begin = capsys.readouterr()
+        exp.params.set(lr=0.1)  # no row in `ml-dash ls` either, as files are none
+        exp.files("notes").save_text("It works.", to="day-1.txt")
         for step in range(4):
             exp.metrics("train").log(step=step, loss=1 / (step + 1), grad=float(step))
         exp.metrics("eval").log(accuracy=0.75)
