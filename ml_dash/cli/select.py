@@ -87,9 +87,10 @@ def strange_hint(found: Survey, root: str) -> str | None:
     """Return what is said of directories that this ML-Dash has not written; None where there are none."""
     if not found.strange:
         return None
-    count = f"{len(found.strange):,} directories" if len(found.strange) > 1 else "1 directory"
+    first = repr(found.strange[0])
+    said = f"{len(found.strange):,} directories under {root!r}, such as {first}, were"
     return (
-        f"{count} under {root!r}, such as {found.strange[0]!r}, were not written by this ML-Dash. If the public "
+        f"{said if len(found.strange) > 1 else f'{first} was'} not written by this ML-Dash. If the public "
         f"package of the same name has, `ml-dash import ml-dash {shlex.quote(root)}` brings in what is there"
     )
 

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.sdk.guidance.calls import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _NAME = "experiment"
+_WHERE = f"the experiment is given to it besides, as its parameter {_NAME!r}, or without one of that name as the first"
 
 
 class _Block(Protocol):
@@ -44,6 +46,8 @@ def decorated(function: Callable[..., R], run: Callable[[], _Block]) -> Callable
             "open the run with `with exp.run:`"
         )
     place = _place(given)
+    # Not found out before the run is there: what stands around a function may give it more than its signature says.
+    called = explained(f"`def {getattr(given, '__name__', 'train')}({_NAME}, …)`: {_WHERE}")(given)
 
     def arguments(
         experiment: object, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -58,7 +62,7 @@ def decorated(function: Callable[..., R], run: Callable[[], _Block]) -> Callable
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             async with run() as experiment:
                 args, kwargs = arguments(experiment, args, kwargs)
-                return await given(*args, **kwargs)
+                return await called(*args, **kwargs)
 
         return cast("Callable[..., R]", call_async)
 
@@ -66,7 +70,7 @@ def decorated(function: Callable[..., R], run: Callable[[], _Block]) -> Callable
     def call(*args: Any, **kwargs: Any) -> R:
         with run() as experiment:
             args, kwargs = arguments(experiment, args, kwargs)
-            return function(*args, **kwargs)
+            return cast("R", called(*args, **kwargs))
 
     return call
 

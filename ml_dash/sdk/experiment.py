@@ -14,9 +14,9 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import About
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
-from ml_dash.sdk.guidance.calls import explained
+from ml_dash.sdk.guidance.calls import explained, seconds
 from ml_dash.sdk.guidance.guided import Guided, keep
-from ml_dash.sdk.guidance.names import ARGUMENTS
+from ml_dash.sdk.guidance.names import ARGUMENTS, OPEN_ARGUMENTS
 from ml_dash.sdk.guidance.read_only import read_only
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
@@ -285,6 +285,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         """
         return self._session.view
 
+    @explained("exp.exists()")
     def exists(self) -> bool:
         """Say whether there is such an experiment: on this disk, or with ``dash_root=None`` at the server.
 
@@ -329,12 +330,13 @@ class Experiment(Guided, written="exp", is_hot=True):
             What is durable, what is acknowledged and what is neither. It never raises for a disk or a server that
             refuses: `reason` says so.
         """
-        return self._session.flush(timeout)
+        return self._session.flush(seconds(timeout))
 
     async def aflush(self, timeout: float | None = None) -> FlushResult:
         """Do as `flush` does, without blocking the event loop; it can be cancelled at any time."""
-        return await self._session.aflush(timeout)
+        return await self._session.aflush(seconds(timeout))
 
+    @explained("exp.status()")
     def status(self) -> ExperimentStatus:
         """Say what has become of the rows that this process logged, and how the run stands; waits for nothing.
 
@@ -343,6 +345,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         return self._session.status()
 
 
+@explained("@ml_dash_experiment('owner/project/name')")
 def ml_dash_experiment(
     prefix: str | None = None, **arguments: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -390,6 +393,7 @@ def started_scratch(prefix: str, root: str) -> Experiment:
     return experiment
 
 
+@explained("ml_dash.open('owner/project/name')", OPEN_ARGUMENTS, "ml_dash.open")
 def open_experiment(prefix: str, where: str | bool | os.PathLike[str] = ".dash") -> Experiment:
     """Open an experiment that is there, for reading: its run cannot be started, and nothing of it is changed.
 

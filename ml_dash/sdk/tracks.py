@@ -33,6 +33,7 @@ class TracksManager(Part, written="exp.tracks"):
                 known = self._builders[topic] = TrackBuilder(self._session, topic)
             return known
 
+    @explained("exp.tracks.flush(), or exp.flush(timeout=10)")
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
         self._session.flush()
@@ -67,6 +68,7 @@ class TrackBuilder(Part, written="exp.tracks('pose')", is_hot=True):
         LATEST.time_ns = time
         return self
 
+    @explained("exp.tracks('pose').flush(), or exp.flush(timeout=10)")
     def flush(self) -> None:
         """Wait until everything logged so far is on disk."""
         self._session.flush()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment, InvalidArgumentError, ml_dash_experiment
+from ml_dash import Experiment, InvalidArgumentError, InvalidCallError, ml_dash_experiment
 from tests.sdk.run_rows import statuses
 
 
@@ -129,6 +129,24 @@ def test_a_function_with_no_place_for_the_experiment_is_refused_at_once(
         InvalidArgumentError, match=r"no parameter for the experiment.*def train\(experiment\)"
     ):
         decorate(function)
+
+
+async def test_a_call_that_forgets_the_experiment_is_told_of_it(decorate: Callable[[Any], Any]) -> None:
+    """Python alone would count one argument more than the call has; an error of the body's own stays as it is."""
+
+    def train(lr: float) -> Any:
+        return int(lr, lr)  # type: ignore[call-overload]
+
+    async def train_later(lr: float) -> Any:
+        return train(lr)
+
+    with pytest.raises(InvalidCallError, match=r"2 were given: write `def train\(experiment, …\)`: the exp"):
+        decorate(train)(0.1)
+    with pytest.raises(InvalidCallError, match=r"write `def train_later\(experiment, …\)`"):
+        await decorate(train_later)(0.1)
+    with pytest.raises(TypeError) as raised:
+        decorate(train)()
+    assert not isinstance(raised.value, InvalidCallError)
 
 
 async def test_an_object_that_is_called_as_a_coroutine_is_awaited_in_its_run(

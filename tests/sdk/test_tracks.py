@@ -98,8 +98,8 @@ def test_append_and_flush(exp: Experiment) -> None:
     track = exp.tracks("robot")
 
     assert track.append(x=1) is track
-    assert track.flush() is None  # type: ignore[func-returns-value]
-    assert exp.tracks.flush() is None  # type: ignore[func-returns-value]
+    assert track.flush() is None
+    assert exp.tracks.flush() is None
     assert exp.status().durable == 1
 
 

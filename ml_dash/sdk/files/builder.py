@@ -281,6 +281,7 @@ class FileBuilder(Saves, written="exp.files('models')"):
         tags, bindrs = tuple(self._details.tags or ()), tuple(self._details.bindrs or ())
         return self._finder.chosen(self._path, tags, bindrs)
 
+    @explained("exp.files('models/model.pt').exists()")
     def exists(self) -> bool:
         """Return whether there is a file of this full name, or with this id, that was not deleted."""
         if self._file_id is not None:
@@ -317,10 +318,12 @@ class FileBuilder(Saves, written="exp.files('models')"):
             return self._finder.download_all(self.list(), dest, asked=self._path, dotfiles=allow_dotfiles)
         return self._finder.download(self._one("download"), dest, asked=self._path, dotfiles=allow_dotfiles)
 
+    @explained("exp.files('models/model.pt').read_bytes()")
     def read_bytes(self) -> bytes:
         """Return the content of a file, checked."""
         return self._finder.read(self._one("read_bytes"))
 
+    @explained("exp.files('notes/note.txt').read_text()")
     def read_text(self, encoding: str = "utf-8") -> str:
         """Return the content of a file as text."""
         row = self._one("read_text")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ml_dash.errors import InvalidCallError
+from ml_dash.errors import InvalidArgumentError, InvalidCallError
 from ml_dash.values.pack import represent
 from ml_dash.values.tensors import on_device
 
@@ -86,7 +86,7 @@ def merged(given: tuple[Any, ...], data: dict[str, Any], written: str) -> dict[s
     fields: dict[str, Any] = {}
     for each in given:
         if not isinstance(each, Mapping):
-            raise InvalidCallError(_not_a_dict(given, each, written))
+            raise InvalidCallError(_not_a_dict(given, each, data, written))
         try:
             fields |= {str(name): value for name, value in each.items()}
         except Exception as error:
@@ -96,17 +96,49 @@ def merged(given: tuple[Any, ...], data: dict[str, Any], written: str) -> dict[s
     return {**fields, **data}
 
 
-def _not_a_dict(given: tuple[Any, ...], odd: Any, written: str) -> str:
-    call = f"{written}({', '.join(map(shown, given))})"
+def _not_a_dict(given: tuple[Any, ...], odd: Any, data: Mapping[str, Any], written: str) -> str:
+    named = [f"{name}={shown(value)}" for name, value in data.items()]
+    call = f"{written}({', '.join([*map(shown, given), *named])})"
     if isinstance(odd, str):
-        value = shown(given[1]) if len(given) > 1 and given[0] is odd else "0.5"
-        field = f"{odd}={value}" if odd.isidentifier() else f"{{{odd!r:.100}: {value}}}"
-        return f"{call} names no field: write {written}({field})"
+        return f"{call} names no field for {odd!r:.100}: write {_by_name(given, odd, named, written)}"
     if isinstance(odd, (int, float)) or callable(getattr(odd, "item", None)):
-        return f"{call} names no field: write {written}(loss={shown(odd)})"
+        dicts = given[: next(at for at, each in enumerate(given) if each is odd)]
+        field = _BESIDE_A_DICT.get(written.rpartition(".")[2], "loss") if dicts else "loss"
+        fields = ", ".join([*map(shown, dicts), f"{field}={shown(odd)}", *named])
+        return f"{call} names no field for {shown(odd)}: write {written}({fields})"
     kind = type(odd).__qualname__
     return (
         f"{call} was given a {kind}, which is not a dict of fields: write {written}(loss=0.5), or pass a dict"
+    )
+
+
+_BESIDE_A_DICT = {"log": "step", "append": "_ts"}
+"""What a number behind a dict is meant as, as in ``wandb.log({"loss": 0.5}, 3)``."""
+
+
+def _by_name(given: tuple[Any, ...], odd: str, named: list[str], written: str) -> str:
+    """Return a call that fits, for one that was given a name: of a field, or of a metric if it has fields."""
+    values = list(map(shown, given[1:])) if given[0] is odd else []
+    if not values and named and written == "exp.metrics.log":
+        return f"exp.metrics({odd!r:.100}).log({', '.join(named)})"
+    value = values[0] if values else "0.5"
+    step = [f"step={values[1]}"] if len(values) > 1 and written.endswith(".log") else []
+    field = f"{odd}={value}" if odd.isidentifier() else f"{{{odd!r:.100}: {value}}}"
+    return f"{written}({', '.join([field, *step, *named])})"
+
+
+def seconds(timeout: object) -> float | None:
+    """Return how long a call may wait; None for as long as it takes.
+
+    Raises:
+        InvalidArgumentError: it is no number of seconds.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout == timeout:  # noqa: PLR0124
+        return timeout
+    raise InvalidArgumentError(
+        f"timeout={shown(timeout)} is not a number of seconds: pass timeout=10, or None to wait for as long as it takes"
     )
 
 

@@ -60,7 +60,7 @@ class Guided:
             if not isinstance(inspect.getattr_static(cls, name, None), Signpost)
         ]
 
-    if not TYPE_CHECKING:  # with these, a type checker would take any name, and any item
+    if not TYPE_CHECKING:  # with these, a type checker would take any name, any item, and any call
 
         def __setattr__(self, name: str, value: object) -> None:
             if not (name.startswith("_") or _may_set(self, name)):
@@ -73,6 +73,9 @@ class Guided:
                     f"{self._written}.{name} cannot be deleted: what an experiment has said, stays"
                 )
             object.__delattr__(self, name)
+
+        def __call__(self, *_given: object, **_data: object) -> None:  # noqa: D102 - `help` would show it for a call
+            raise InvalidCallError(f"{self._written}(…) is not possible{_remedy(HINTS[self._written].call)}")
 
         def __getitem__(self, key: object) -> None:
             raise _no_items(self, key)

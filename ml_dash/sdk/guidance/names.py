@@ -31,11 +31,15 @@ def _each(names: str, hint: str) -> dict[str, str]:
 
 
 class Hints(NamedTuple):
-    """What to write instead of names that an object lacks, instead of any other one, and instead of ``object[key]``."""
+    """What to write instead of names that an object lacks, of any other one, of ``object[key]``, and of ``object(…)``.
+
+    An object that can be called has no hint for that.
+    """
 
     names: dict[str, str]
     other: str | None = None
     item: str | None = None
+    call: str = ""
 
 
 _EXPERIMENT = {
@@ -47,7 +51,8 @@ _EXPERIMENT = {
     **_each("config hparams hyperparameters parameters param args flags cfg conf", _PARAMS),
     **_each("log_param log_params log_parameter log_parameters log_hyperparams add_hparams", _PARAMS),
     **_each("log_config set_config update_config connect autolog", _PARAMS),
-    **_each("log_metric log_metrics log_scalar log_scalars add_scalar add_scalars report_scalar track", _LOG),
+    **_each("log_metric log_metrics log_scalar log_scalars add_scalar add_scalars report_scalar", _LOG),
+    **_each("track", f"{_LOG}, or exp.tracks('pose').append(x=1.0) for values with times of their own"),
     **_each("scalar scalars history log_value log_row write_scalar log_dict record", _LOG),
     **_each("add_histogram log_histogram log_histogram_3d log_distribution histogram", _HISTOGRAM),
     **_each("summary", _SUMMARY),
@@ -142,6 +147,7 @@ HINTS: dict[str, Hints] = {
     "exp": Hints(
         _EXPERIMENT,
         item="exp.params.set(lr=0.1) for a parameter, exp.metrics('train').log(loss=0.5) for a value",
+        call="`with exp.run:`, or @exp.run above a function",
     ),
     "exp.run": Hints(
         {
@@ -176,6 +182,7 @@ HINTS: dict[str, Hints] = {
         },
         other="exp.params.get()[{name!r}] to read it, exp.params.set({name}=…) to set it",
         item="exp.params.get()[{key}] to read it, exp.params.set({{{key}: value}}) to set it",
+        call=_PARAMS,
     ),
     "exp.logs": Hints(
         {
@@ -188,6 +195,7 @@ HINTS: dict[str, Hints] = {
             **_each("flush", "exp.flush()"),
         },
         item="exp.logs.read(start_index=0, limit=100)",
+        call="exp.log('text', level='info')",
     ),
     "exp.metrics": Hints(
         {
@@ -208,6 +216,7 @@ HINTS: dict[str, Hints] = {
         {**_METRIC_READS, **_METRIC_WRITES},
         other="exp.metrics('train').log({name}=0.5)",
         item="exp.metrics('train').read() to read rows, .log(loss=0.5) to log one",
+        call=_LOG,
     ),
     "exp.metrics('train').buffer": Hints(_SUMMARIES, item="exp.metrics('train').buffer.peek()"),
     "exp.metrics.buffer": Hints(_SUMMARIES, item="exp.metrics.buffer.peek()"),
@@ -218,20 +227,24 @@ HINTS: dict[str, Hints] = {
             **_each("clear reset pop", "exp.metrics('train').summary_cache.summarize(), which empties it"),
         },
         item="exp.metrics('train').summary_cache.peek()",
+        call="exp.metrics('train').summary_cache.store(loss=0.5)",
     ),
     "exp.tracks": Hints(
         _TRACKS, other="exp.tracks({name!r}).append(x=1.0)", item="exp.tracks({key}).append(x=1.0)"
     ),
-    "exp.tracks('pose')": Hints(_TRACKS, item="exp.tracks('pose').read()"),
+    "exp.tracks('pose')": Hints(
+        _TRACKS, item="exp.tracks('pose').read()", call="exp.tracks('pose').append(x=1.0, _ts=time.time())"
+    ),
     "track_slice": Hints(
         {
             **_each("find_by_time find at get nearest lookup", "track_slice.findByTime(1.5)"),
             **_each("rows data values items to_list", "track_slice.entries"),
         },
         item="track_slice.entries[{key}]",
+        call="track_slice.findByTime(1.5)",
     ),
     "exp.files": Hints(_FILES, item="exp.files({key})"),
-    "exp.files('models')": Hints(_FILES, item="exp.files({key})"),
+    "exp.files('models')": Hints(_FILES, item="exp.files({key})", call=_SAVE),
 }
 
 _PACKAGE = {
@@ -294,3 +307,10 @@ ARGUMENTS = {
     **_each("meta extra attributes", "metadata={'gpu': 'H100'}"),
 }
 """Arguments of `Experiment` that other trackers have, and what to write instead."""
+
+OPEN_ARGUMENTS = {
+    **_each("dash_root root dir path directory folder", "ml_dash.open('owner/project/name', '.dash')"),
+    **_each("dash_url url server host remote", "ml_dash.open('owner/project/name', 'https://…')"),
+    **_each("name experiment id", "ml_dash.open('owner/project/name')"),
+}
+"""Arguments that one would guess of `ml_dash.open`."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ml_dash import Experiment, InvalidCallError
+import ml_dash
+from ml_dash import Experiment, InvalidCallError, MLDashError, ml_dash_experiment
 from ml_dash.sdk.guidance.calls import explained
 
 CALLS: dict[str, tuple[Callable[..., Any], Callable[[Experiment], Any]]] = {
@@ -184,3 +185,42 @@ def test_an_error_within_a_call_is_what_it_is() -> None:
         raises(1)
     assert type(caught.value) is TypeError
     assert list(inspect.signature(raises).parameters) == ["value"]
+
+
+def test_every_public_call_says_what_to_write_where_its_arguments_do_not_fit(exp: Experiment) -> None:
+    """But `aflush`: of a coroutine function, `explained` would make a plain one. Keywords of `log` are data."""
+    metric, track, files = exp.metrics("train"), exp.tracks("pose"), exp.files("models")
+    parts: list[Any] = [
+        exp,
+        exp.run,
+        exp.params,
+        exp.logs,
+        exp.metrics,
+        metric,
+        metric.buffer,
+        metric.summary_cache,
+    ]
+    parts += [exp.metrics.buffer, exp.tracks, track, exp.files, files]
+    silent = {
+        f"{type(part).__name__}.{name}"
+        for part in parts
+        for name in dir(part)
+        if not name.startswith("_") and inspect.isroutine(getattr(part, name)) and name != "aflush"
+        if not _refuses(getattr(part, name))
+    }
+    assert silent == set()
+    assert _refuses(ml_dash.open)
+    assert _refuses(ml_dash_experiment)
+    assert _refuses(Experiment)
+
+
+def _refuses(call: Callable[..., object]) -> bool:
+    """Whether a call with too many arguments is told of, or of one that takes any number, with an odd keyword."""
+    for given, data in ((range(9), {}), ((), {"odd": 1})):
+        try:
+            call(*given, **data)
+        except MLDashError:
+            return True
+        except TypeError:
+            return False
+    return False

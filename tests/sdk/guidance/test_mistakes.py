@@ -355,6 +355,27 @@ MISTAKES: dict[str, Mistake] = {
         InvalidCallError,
         "exp.metrics('train').log({'a/b': 1})",
     ),
+    "metrics.log('train', loss=1)": wrong(
+        lambda exp: exp.metrics.log("train", loss=1), InvalidCallError, "exp.metrics('train').log(loss=1)"
+    ),
+    "metrics.log('a/b', 0.5, 3)": wrong(
+        lambda exp: exp.metrics.log("a/b", 0.5, 3), InvalidCallError, "exp.metrics.log({'a/b': 0.5}, step=3)"
+    ),
+    "metrics(…).log('loss', 0.5, step=3)": wrong(
+        lambda exp: exp.metrics("t").log("loss", 0.5, step=3),
+        InvalidCallError,
+        "for 'loss'",
+        "exp.metrics('t').log(loss=0.5, step=3)",
+    ),
+    "metrics(…).log({…}, 3)": wrong(
+        lambda exp: exp.metrics("t").log({"loss": 0.5}, 3, lr=1),
+        InvalidCallError,
+        "for 3",
+        "exp.metrics('t').log({'loss': 0.5}, step=3, lr=1)",
+    ),
+    "tracks(…).append({…}, 3.0)": wrong(
+        lambda exp: exp.tracks("p").append({"x": 1}, 3.0), InvalidCallError, "append({'x': 1}, _ts=3.0)"
+    ),
     "metrics(…).log(None)": wrong(
         lambda exp: exp.metrics("train").log(None), InvalidCallError, "NoneType", "log(loss=0.5)"
     ),
@@ -381,6 +402,23 @@ MISTAKES: dict[str, Mistake] = {
     "metrics(…).to_numpy('a')": wrong(
         lambda exp: exp.metrics("train").to_numpy("a"), InvalidCallError, "2 were given", "to_numpy()['loss']"
     ),
+    # --- calls of what is not called
+    "exp('text')": wrong(lambda exp: exp("text"), InvalidCallError, "exp(…)", "with exp.run:"),
+    "params({…})": wrong(lambda exp: exp.params({"lr": 1}), InvalidCallError, "exp.params.set(lr=0.1)"),
+    "logs('text')": wrong(lambda exp: exp.logs("text"), InvalidCallError, "exp.log('text'"),
+    "metrics(…)(loss=1)": wrong(lambda exp: exp.metrics("t")(loss=1), InvalidCallError, LOSS),
+    "summary_cache(loss=1)": wrong(
+        lambda exp: exp.metrics("t").summary_cache(loss=1), InvalidCallError, "summary_cache.store(loss=0.5)"
+    ),
+    "tracks(…)(x=1)": wrong(lambda exp: exp.tracks("p")(x=1), InvalidCallError, "append(x=1.0"),
+    "files(…)('model.pt')": wrong(lambda exp: exp.files("m")("a.pt"), InvalidCallError, "save('model.pt')"),
+    "slice(3)": wrong(
+        lambda exp: exp.tracks("p").slice()(3), InvalidCallError, "track_slice.findByTime(1.5)"
+    ),
+    # --- flushing
+    "flush('now')": wrong(lambda exp: exp.flush("now"), InvalidArgumentError, "timeout='now'", "timeout=10"),
+    "flush(nan)": wrong(lambda exp: exp.flush(float("nan")), InvalidArgumentError, "timeout=nan"),
+    "flush(True)": wrong(lambda exp: exp.flush(True), InvalidArgumentError, "timeout=True"),
     # --- buffers
     "buffer('loss', 0.5)": wrong(
         lambda exp: exp.metrics("t").buffer("loss", 0.5), InvalidCallError, "'loss'", "buffer(loss=0.5)"
@@ -466,6 +504,16 @@ MISTAKES: dict[str, Mistake] = {
         "'a/b/c'",
         "run.start()",
     ),
+    "ml_dash.open(dash_root=…)": wrong(
+        lambda _: package.open("a/b/c", dash_root="runs"),
+        InvalidCallError,
+        "'dash_root'",
+        "ml_dash.open('owner/project/name', '.dash')",
+    ),
+    "ml_dash.open(dash_url=…)": wrong(
+        lambda _: package.open("a/b/c", dash_url="x"), InvalidCallError, "'dash_url'", "'https://…'"
+    ),
+    "ml_dash.open()": wrong(lambda _: package.open(), InvalidCallError, "ml_dash.open()", "owner/project"),
     "ml_dash.open of nothing": wrong(
         lambda exp: package.open("alice/proj/exq", exp.directory.removesuffix("/alice/proj/exp")),
         ExperimentMissingError,
