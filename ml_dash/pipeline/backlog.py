@@ -2,14 +2,20 @@
 
 Rows in a slab stay there until a frame has them. In the list stands a `Chunk` for them, put there by whoever takes, or
 counts, or puts something behind them.
+
+The lock is reentrant, for a signal handler or a finalizer that logs may come in the middle of anything. So a change of
+the slab or the list is not begun within another one by the same thread: what such a handler puts waits apart for a
+moment, and is put behind what that change has found.
 """
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter
+from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event, Item, rows_of
@@ -17,9 +23,11 @@ from ml_dash.locks import MortalLock
 from ml_dash.slabs.slab import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ml_dash.slabs.slab import Slab
+
+_T = TypeVar("_T")
 
 LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
@@ -47,11 +55,15 @@ class Backlog:
     """Whether rows are taken back that find no room; else their callers wait, unless the disk fails."""
 
     __slots__ = (
+        "_changer",
         "_column_events",
+        "_drainer",
+        "_exempt",
         "_failing",
         "_is_dropped",
         "_kept",
         "_large_bytes",
+        "_late",
         "_more_rows",
         "_own_lock",
         "dropped",
@@ -68,6 +80,8 @@ class Backlog:
         self._column_events = self._more_rows = 0
         self.dropped: Counter[str] = Counter()
         self._failing = False
+        self._drainer = self._exempt = self._changer = 0
+        self._late: list[Event] = []  # put in the middle of a change, by the thread that makes it
         self.slab: Slab | None = None
 
     @property
@@ -83,6 +97,22 @@ class Backlog:
         """Wait for room at capacity, or do what `overflow` says."""
         self._failing = False
 
+    def begin_drain(self) -> None:
+        """Let this thread put events whatever the capacity: it drains, and must not wait for itself."""
+        self._drainer = threading.get_ident()
+
+    def end_drain(self) -> None:
+        """Leave the state of `begin_drain`."""
+        self._drainer = 0
+
+    def exempt_this_thread(self) -> None:
+        """Let this thread put events whatever the capacity: it ends the process, and its last ones are few."""
+        self._exempt = threading.get_ident()
+
+    def _may_pass(self) -> bool:
+        # Nor may one wait that is in the middle of a change, with the lock in its hands.
+        return threading.get_ident() in {self._drainer, self._exempt, self._changer}
+
     def _refusal(self) -> str | None:
         if self._failing:
             return "disk"
@@ -91,15 +121,38 @@ class Backlog:
     def _put_behind(self, item: Event) -> None:
         """Put something into the list that is no slab's, behind what is in the slab by now."""
         with self._lock:
-            self._collect()
-            self.events.append(item)
-            self._column_events += type(item) is ColumnEvent
-            self._more_rows += rows_of(item) - 1
+            if self._is_changing:
+                self._late.append(item)
+            else:
+                self._change(partial(self._append, item))
+
+    def _append(self, item: Event) -> None:
+        self._collect_now()
+        self.events.append(item)
+        self._column_events += type(item) is ColumnEvent
+        self._more_rows += rows_of(item) - 1
+
+    @property
+    def _is_changing(self) -> bool:
+        """Whether this thread is in the middle of a change."""
+        return self._changer == threading.get_ident()
+
+    def _change(self, change: Callable[[], _T]) -> _T:
+        """Change the slab or the list, and not in the middle of another change; the caller has the lock."""
+        self._changer = threading.get_ident()
+        try:
+            result = change()
+            while self._late:
+                self._append(self._late.pop(0))
+            return result
+        finally:
+            self._changer = 0
 
     def release(self, place: tuple[int, int]) -> None:
         """Take note that what waited before this place of the slab is in the journal."""
         with self._lock:
-            if self.slab is not None:
+            # In the middle of a change it is left to the next one that is released, or to who finds the file.
+            if self.slab is not None and not self._is_changing:
                 self.slab.release(*place)
                 self.remove_released()
 
@@ -123,6 +176,10 @@ class Backlog:
 
     def _collect(self) -> None:
         """Put what is in the slab into the list; the caller has the lock."""
+        if self.slab is not None and not self._is_changing:
+            self._change(self._collect_now)
+
+    def _collect_now(self) -> None:
         slab = self.slab
         while slab is not None:
             last = self.events[-1] if self.events else None
@@ -139,7 +196,7 @@ class Backlog:
         if self.slab is not None:
             with self._lock:
                 self._collect()
-        return len(self.events) + len(self._kept)
+        return len(self.events) + len(self._kept) + len(self._late)
 
     def counts(self) -> tuple[int, Counter[str]]:
         """Return how many rows wait and how many were dropped, by reason, at one moment."""
@@ -155,7 +212,7 @@ class Backlog:
     def is_empty(self) -> bool:
         """Whether nothing waits."""
         slab = self.slab
-        return not (self.events or self._kept or (slab is not None and slab.has_more))
+        return not (self.events or self._kept or self._late or (slab is not None and slab.has_more))
 
     def has(self, most: int, most_bytes: int) -> bool:
         """Whether as much waits as a `drain` takes: then there is no use in waiting for more."""
@@ -170,43 +227,50 @@ class Backlog:
         Columns come alone, or behind those to be kept.
         """
         with self._lock:
-            kept = self._kept[:most]
-            del self._kept[: len(kept)]
-            self._collect()
-            taken = self.events[: most - len(kept)]
-            is_mixed = self.slab is not None or self._column_events > 0
-            if is_mixed:
-                taken = taken[: _reach(taken, most - len(kept))]
-            if self._large_bytes:
-                sizes = list(map(len, taken))
-                taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
-                self._large_bytes -= sum(map(_large_bytes_of, taken))
-            del self.events[: len(taken)]
-            rows, place = len(kept) + len(taken), None
-            if is_mixed:
-                more = sum(map(rows_of, taken)) - len(taken)
-                self._more_rows -= more
-                rows += more
-                self._column_events -= sum(type(item) is ColumnEvent for item in taken[:1])
-                place = next(
-                    ((item.generation, item.end) for item in reversed(taken) if isinstance(item, Chunk)), None
-                )
-            if not self.events:
-                # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
-                self._large_bytes = 0
+            if self._is_changing:
+                return Drained([], 0, None)
+            return self._change(partial(self._drain, most, most_bytes))
+
+    def _drain(self, most: int, most_bytes: int) -> Drained:
+        kept = self._kept[:most]
+        del self._kept[: len(kept)]
+        self._collect_now()
+        taken = self.events[: most - len(kept)]
+        is_mixed = self.slab is not None or self._column_events > 0
+        if is_mixed:
+            taken = taken[: _reach(taken, most - len(kept))]
+        if self._large_bytes:
+            sizes = list(map(len, taken))
+            taken = taken[: 1 + bisect_left(list(accumulate(sizes)), most_bytes)]
+            self._large_bytes -= sum(map(_large_bytes_of, taken))
+        del self.events[: len(taken)]
+        rows, place = len(kept) + len(taken), None
+        if is_mixed:
+            more = sum(map(rows_of, taken)) - len(taken)
+            self._more_rows -= more
+            rows += more
+            self._column_events -= sum(type(item) is ColumnEvent for item in taken[:1])
+            place = next(
+                ((item.generation, item.end) for item in reversed(taken) if isinstance(item, Chunk)), None
+            )
+        if not self.events:
+            # An event may be drained before its caller has counted its bytes: begin anew when all are gone.
+            self._large_bytes = 0
         return Drained(kept + taken if kept else taken, rows, place)
 
     def take_out_of_slab(self) -> None:
         """Have what is in the slab in memory only, and remove that; the caller has the lock, and has left it."""
-        if self.slab is None:
-            return
-        self._collect()
+        if self.slab is not None:
+            self._change(partial(self._take_out, self.slab))
+
+    def _take_out(self, slab: Slab) -> None:
+        self._collect_now()
         items: list[Item] = []
         for item in self.events:
             items += item.cut() if isinstance(item, Chunk) else [item]
         self.events[:] = items
         self._more_rows = sum(map(rows_of, items)) - len(items)
-        self.slab.remove()
+        slab.remove()
         self.slab = None
 
     def _drop_newest(self, reason: str) -> None:

@@ -31,6 +31,7 @@ class Batch:
         drained: what was logged.
         after: the number of the last frame before this batch's.
         start: the place in the slab before this batch.
+        slab: the one that is meant, None where there was none.
 
     Attributes:
         rows: how many rows count as logged.
@@ -41,7 +42,12 @@ class Batch:
     """
 
     def __init__(
-        self, control: Sequence[bytes], drained: Drained, after: int, start: tuple[int, int]
+        self,
+        control: Sequence[bytes],
+        drained: Drained,
+        after: int,
+        start: tuple[int, int],
+        slab: Slab | None = None,
     ) -> None:
         self._items: Sequence[Item] = [*control, *drained.items] if control else drained.items
         self._controls = len(control)
@@ -49,6 +55,7 @@ class Batch:
         self.after = after
         self.start = start
         self.place = drained.place or start
+        self._slab = slab
         self.frames: list[Salvaged] | None = None
         self._in_slab: Sequence[bool] | None = None  # which items were there, once these are cut surely
 
@@ -118,15 +125,17 @@ class Batch:
         left = (self.frames or [])[writer.written_seq - self.after :]
         if left:
             if slab is not None:
-                slab.note(self._taken(left, writer.written_seq + 1))
+                slab.note(self._taken(slab, left, writer.written_seq + 1))
             writer.append(left[0].blocks)
             if slab is not None:
                 slab.written(writer.written_seq)
             highlights.add(left[0].blocks)
         return len(left) < 2
 
-    def _taken(self, left: Sequence[Salvaged], number: int) -> Taken:
+    def _taken(self, slab: Slab, left: Sequence[Salvaged], number: int) -> Taken:
         """Return what is to be noted in the slab before a frame is written."""
+        if slab is not self._slab:
+            return Taken(number, *NOWHERE)  # it was made after this was taken, which has nothing of it
         if len(left) == 1 or self._in_slab is None:
             return Taken(number, *self.place)
         return Taken(number, *self.start, skip=sum(self._in_slab[: left[0].until]))

@@ -76,13 +76,15 @@ class Channel:
         self.settings = settings
         self.stand_in = StandIn(self, wake, is_alone)
         room = settings.queue_events, settings.queue_bytes, settings.overflow
-        self.queue = EventQueue(*room, self.stand_in.call_worker, self.stand_in.make_room)
+        self.queue = EventQueue(*room, self.stand_in.call_worker, self.stand_in.make_room, self.write_queued)
         self.clock = clock
         self.times = RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
         make = make_slab and partial(self._make_slab, make_slab)
-        self._slab = ChannelSlab(self.queue, self._series, make, lambda: self._lock)
+        self._slab = ChannelSlab(
+            self.queue, self._series, make, lambda: self.writer.written_seq, lambda: self._lock
+        )
         self._make_delivery: Callable[[str, str, JournalWriter], Delivery] | None = None
         self.delivery: Delivery | None = None
         self.recovered = 0
@@ -189,11 +191,7 @@ class Channel:
     def series_id(self, kind: Kind, name: str | None) -> int:
         """Return the number that stands for a series in this channel's events."""
         with self._lock:
-            count = len(self._series.known)
-            number = self._series.number(Series(kind, name))
-            if number == count:
-                self._slab.declare(number, self._series.known[number])
-            return number
+            return self._slab.number(Series(kind, name))
 
     def put_control(self, fields: Mapping[str, Any], after_ns: int = 0) -> int:
         """Put a row of the RUN series: never dropped, never blocked, not counted as logged. Returns its time."""

@@ -30,8 +30,9 @@ _FIRST_PLACE = (1, 0)
 class ChannelSlab:
     """Gives a queue its slab, and writes down in it what the numbers of series mean.
 
-    `declare` is called under the channel's `lock`. None is held while a slab is made: a signal handler of the script's
-    may come in the middle, and want any of them.
+    `make` makes one, and `written` says which frame is the journal's last so far. `number` is called under the
+    channel's `lock`. None is held while a slab is made: a signal handler of the script's may come in the middle, and
+    want any of them.
 
     Attributes:
         place: up to where the slab's events were taken, by frames that are written or on their way.
@@ -42,11 +43,13 @@ class ChannelSlab:
         queue: EventQueue,
         series: SeriesNumbers,
         make: Callable[[], Slab | None] | None,
+        written: Callable[[], int],
         lock: Callable[[], AbstractContextManager[object]],
     ) -> None:
         self._queue = queue
         self._series = series
         self._make = make
+        self._written = written
         self._lock = lock
         self.place = NOWHERE
 
@@ -63,18 +66,27 @@ class ChannelSlab:
             try:
                 for number, series in enumerate(self._series.known):
                     slab.declare(number, series)
-            except OSError:
+            except (OSError, ValueError):
                 slab.remove()
             else:
                 self.place = _FIRST_PLACE
-                self._queue.use(slab)
+                self._queue.use(slab, self._written)
 
-    def declare(self, number: int, series: Series) -> None:
-        """Write down which series a number stands for, before its first event comes."""
-        if self._queue.slab is not None:
+    def number(self, series: Series) -> int:
+        """Return the number that stands for a series; a new one is written down before its first event comes."""
+        count = len(self._series.known)
+        number = self._series.number(series)
+        if number == count:
+            self._declare(number, series)
+        return number
+
+    def _declare(self, number: int, series: Series) -> None:
+        slab = self._queue.slab
+        if slab is not None:
             try:
-                self._queue.slab.declare(number, series)
-            except OSError:  # nobody could tell what its rows are: they go where nobody has to
+                slab.declare(number, series)
+            except (OSError, ValueError):  # no room, or it has just been removed
+                # nobody could tell what its rows are: they go where nobody has to
                 self._queue.leave_slab()
 
     def leave_behind(self) -> None:

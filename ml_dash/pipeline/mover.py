@@ -105,7 +105,7 @@ class Mover:
             if not drained.items and not control:
                 return None
             self._tally.take(drained)
-            self.batch = Batch(control, drained, writer.written_seq, self._slab.place)
+            self.batch = Batch(control, drained, writer.written_seq, self._slab.place, self._queue.slab)
             self._slab.place = self.batch.place
             return self.batch
 

@@ -90,17 +90,17 @@ class EventQueue(Backlog):
         capacity: events that may wait.
         capacity_bytes: bytes of events larger than `LARGE_EVENT` that may wait.
         wake: called, from any thread, when there is work for a worker that sleeps.
-        write: writes what waits, in the thread of a caller that has waited for room in vain.
+        write: writes some of what waits, in the thread of a caller that has waited for room in vain.
+        write_all: writes all that waits by then, in the thread of a caller whose event no slab can hold.
     """
 
     __slots__ = (
         "_capacity_bytes",
-        "_drainer",
         "_early",
-        "_exempt",
         "_makers",
         "_wake",
         "_write",
+        "_write_all",
         "capacity",
         "limit",
         "write",
@@ -113,12 +113,14 @@ class EventQueue(Backlog):
         overflow: Overflow,
         wake: Callable[[], None],
         write: Callable[[], None] = lambda: None,
+        write_all: Callable[[], None] = lambda: None,
     ) -> None:
         self.capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._is_dropped = overflow == "drop"
         self._wake = wake
         self._write = write
+        self._write_all = write_all
         self._early: list[bytes] = []
         self._forget()
         self._begin()
@@ -138,7 +140,6 @@ class EventQueue(Backlog):
         self.events += self._early
         self._early = []
         self.limit = 0
-        self._drainer = self._exempt = 0
         self._makers: list[Callable[[], None]] = []
         self.write: Callable[[bytes], object] = self._write_slowly
 
@@ -156,10 +157,11 @@ class EventQueue(Backlog):
             return
         make_slab()
 
-    def use(self, slab: Slab) -> None:
-        """Put events into a slab from now on; behind what waits already."""
+    def use(self, slab: Slab, written: Callable[[], int]) -> None:
+        """Put events into a slab from now on; behind what waits already, and the last frame that is `written`."""
         with self._lock:
-            self.slab = slab
+            self.slab = slab  # frames that are written from here on are noted in it
+            slab.begin_behind(written)
             self._aim()
 
     def leave_slab(self) -> None:
@@ -200,7 +202,8 @@ class EventQueue(Backlog):
 
     def _aim(self) -> None:
         """Have callers write where the next events go; as long as the worker sleeps, by what wakes it."""
-        if self.slab is not None and not self.slab.is_left:
+        # In the middle of a fork the child must not write where its parent does: see `before_fork`.
+        if self.slab is not None and not self.slab.is_left and self.write != self._write_after_fork:
             self.write = self._write_and_wake if self.limit == 0 else self.slab.write
 
     def _write_slowly(self, data: bytes) -> None:
@@ -224,8 +227,12 @@ class EventQueue(Backlog):
     def end_event(self, write: Callable[[bytes], object]) -> None:
         """See to an event that `write` has taken, and not its mark: it is known to be whole where its region ends."""
         with self._lock:
-            if self.slab is not None and self.write == write:
-                self.slab.end()
+            slab = self.slab
+            # by either name: the worker may have gone to sleep, or been woken, since the caller has looked it up
+            if slab is not None and write in (slab.write, self._write_and_wake):
+                slab.end()
+        if slab is not None:
+            self._wake_if_asleep()
 
     def _put_in_slab(self, event: bytes) -> bool:
         """Put an event into the slab, on the slow way; False where it has to go into the list."""
@@ -261,31 +268,24 @@ class EventQueue(Backlog):
         """Go on with the next region, unless another thread has; False where none is free."""
         with self._lock:
             slab = self.slab
+            if self._is_changing:
+                return False
             if slab is None or self.write != full:
                 return True
-            if not slab.advance():
+            if not self._change(slab.advance):
                 return False
+            if slab.is_left:
+                slab.end()  # a signal handler has had it left in the middle
             self._aim()
         self._wake()
         return True
-
-    def begin_drain(self) -> None:
-        """Let this thread put events whatever the capacity: it drains, and must not wait for itself."""
-        self._drainer = threading.get_ident()
-
-    def end_drain(self) -> None:
-        """Leave the state of `begin_drain`."""
-        self._drainer = 0
-
-    def exempt_this_thread(self) -> None:
-        """Let this thread put events whatever the capacity: it ends the process, and its last ones are few."""
-        self._exempt = threading.get_ident()
 
     def put(self, event: Event) -> None:
         """Put an event. At capacity wait for room, or drop it and count it."""
         if self._makers:
             self.make_slab()
-        if self.slab is None:
+        slab = self.slab
+        if slab is None:
             events = self.events
             events.append(event)
             if len(events) > self.limit or len(event) > LARGE_EVENT:
@@ -295,8 +295,8 @@ class EventQueue(Backlog):
         else:
             self._put_behind(event)
             self.attend(event)
-            if isinstance(event, bytes) and self._refusal() is None:
-                self._write()  # too long for the slab: it must be in the journal when the call returns
+            if isinstance(event, bytes) and len(event) > slab.event_bytes_max and self._refusal() is None:
+                self._write_all()  # it must be in the journal when the call returns
 
     def put_columns(self, event: ColumnEvent) -> None:
         """Append many rows as one event; see `put`."""
@@ -375,9 +375,6 @@ class EventQueue(Backlog):
     def _is_full(self) -> bool:
         waiting = len(self.events)
         return waiting > self.capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
-
-    def _may_pass(self) -> bool:
-        return threading.get_ident() in {self._drainer, self._exempt}
 
 
 class ClosedQueue:

@@ -13,7 +13,7 @@ in the slab, and says that all copies into it have ended.
 What was tried and does not work: to close the mapping, as that needs a second one for reading, and so twice the file
 descriptors; a lock around the two copies, which costs a call half as much again; huge regions, whose first bytes take
 a page fault each, in the caller. What still can fail: a file system that has no room any more gives fewer regions, and
-none at all where the first cannot be had. A child made by the C library's own ``fork``, which no hook of Python's
+none at all where the first two cannot be had. A child made by the C library's own ``fork``, which no hook of Python's
 notices, and which logs, writes over what its parent has written.
 """
 
@@ -162,9 +162,7 @@ class Slab:
             self._series = self._map(self._series_at, SERIES_BYTES)
             self._put(0, encode_head(self._head))
             self._put(NAMES_AT, names)
-            self.note(Taken(frame + 1, 1, 0))
-            self.note(Taken(frame, 1, 0))
-            self.written(frame)
+            self.begin_behind(lambda: frame)
             # Two: one is filled while the other one's rows are written, even where there is never room for a third.
             self._free = [self._add_region(), self._add_region()]
             self.write: Callable[[bytes], object] = self._begin(1).write
@@ -203,7 +201,7 @@ class Slab:
         """Write down which series a number stands for, before the first event that has it; OSError where it cannot."""
         entry = msgpack.packb([number, int(series.kind), series.name], unicode_errors="surrogatepass")
         # Copied like events, not written by the system: no call waits for a disk.
-        if self._series.size() - self._series.tell() < len(entry):
+        if len(self._series) - self._series.tell() < len(entry):  # its `size` is that of the file
             full, self._series_at = self._series, self._series_at + SERIES_BYTES
             self._series = self._map(self._series_at, SERIES_BYTES)
             full.close()
@@ -212,6 +210,17 @@ class Slab:
     def note(self, taken: Taken) -> None:
         """Write down what the frame that is written next takes along."""
         self._put(taken_at(taken.frame), encode_taken(taken))
+
+    def begin_behind(self, written: Callable[[], int]) -> None:
+        """Have nothing taken, after the frame that the journal ends with, while somebody may be writing the next.
+
+        Whoever writes the one after that finds this slab already, and notes it.
+        """
+        frame = -1
+        while frame != (frame := written()):
+            self.note(Taken(frame + 1, 1, 0))
+            self.note(Taken(frame, 1, 0))
+            self.written(frame)
 
     def written(self, frame: int) -> None:
         """Write down that readers find this frame now."""
@@ -253,10 +262,9 @@ class Slab:
 
     def end(self) -> None:
         """Let nothing more come into the region that is being filled."""
-        if self._filling in self._ends:
-            return
+        # Whoever comes in the middle, as a signal handler that logs may, does the same, and comes to the same end.
         region = self.region(self._filling)
-        end = region.tell()
+        end = self._ends.setdefault(self._filling, region.tell())
         region.seek(self._head.region_bytes)
         if end < self._head.region_bytes and region[end]:
             end += cut(region[end:], is_ended=True)[1]
@@ -324,7 +332,7 @@ class Slab:
     @property
     def is_released(self) -> bool:
         """Whether nothing more comes, and all is in the journal."""
-        return self.is_left and self._released >= (self._filling, self._ends[self._filling])
+        return self.is_left and self._released >= (self._filling, self._end_of(self._filling))
 
     def remove(self) -> None:
         """Remove the file: all is in the journal."""
@@ -335,7 +343,11 @@ class Slab:
     def forsake(self) -> None:
         """Let go of the memory and leave the file alone: a forked child's parent goes on writing to it."""
         for mapping in (self._top, self._series, *self._regions):
-            mapping.close()
+            # At its end nothing can be written, even where it cannot be closed since numpy looks at it: in a thread
+            # that was in the middle of that when it was forked, or where a traceback keeps it.
+            mapping.seek(0, os.SEEK_END)
+            with contextlib.suppress(BufferError):
+                mapping.close()
         _ALIVE.discard(self)
         fd, self._fd = self._fd, -1
         with contextlib.suppress(OSError):

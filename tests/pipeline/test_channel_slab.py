@@ -1,0 +1,244 @@
+"""A channel whose rows wait in a slab: what interrupts it, what it lacks, and what it does when that is full."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml_dash.events.column_event import ColumnEvent
+from ml_dash.journal.blocks import Column
+from ml_dash.pipeline import queue as queue_module
+from ml_dash.pipeline.channel import Channel
+from ml_dash.series import Kind, Series
+from ml_dash.slabs.layout import MARK
+from ml_dash.values.pack import pack
+from tests.support.slabs import SlabBench, at_each_line, log, recovered, rows_in
+
+HANDLERS = 1_000_000
+"""Numbers from here on are those of rows that a signal handler logs."""
+
+
+def is_exact(channel: Channel) -> bool:
+    counted = channel.counters()
+    return counted.logged == counted.acknowledged + counted.pending + sum(counted.dropped.values())
+
+
+def columns(bench: SlabBench, numbers: list[int]) -> ColumnEvent:
+    times = np.array(numbers, np.int64) + 10**18
+    return ColumnEvent(bench.train, times, [Column("n", "i", None, np.array(numbers))])
+
+
+@pytest.mark.parametrize("kind", ["plain", "columns", "kept"])
+@pytest.mark.parametrize("every", [53, 97])
+def test_a_signal_handler_may_log_at_any_line(kind: str, every: int, tmp_path: Path) -> None:
+    """Or a finalizer: in the middle of a region's end, of a collection of what waits, of a frame."""
+    bench = SlabBench(tmp_path, regions=3)
+    channel = bench.channel
+    mine = itertools.count(HANDLERS)
+    logged: list[int] = []
+
+    def handle() -> None:
+        number = next(mine)
+        if kind == "columns":
+            channel.queue.put_columns(columns(bench, [number]))
+        elif kind == "kept":
+            channel.queue.keep(bench.event(number))
+        else:
+            log(channel, bench.event(number))
+        logged.append(number)
+
+    with at_each_line(handle, every):
+        for start in range(0, 300, 50):
+            bench.log(*range(start, start + 50))
+            channel.pump()
+            channel.counters()
+    channel.flush()
+
+    found = bench.found()
+    assert [number for number in found if number < HANDLERS] == list(range(300))
+    handled = [number for number in found if number >= HANDLERS]
+    assert sorted(handled) == logged
+    if kind != "kept":
+        assert handled == logged
+    assert len(logged) > 20
+    counted = channel.counters()
+    assert (counted.logged, counted.pending) == (len(found), 0)
+    channel.close()
+    assert not bench.path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])
+def test_where_no_further_region_can_be_had_the_first_two_will_do(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller must not wait for room on that file system: it may never come. It writes."""
+    monkeypatch.setattr(queue_module, "_PATIENCE", 0.0)
+    bench = SlabBench(tmp_path, regions=8)
+    bench.log(*range(10))
+    full = OSError(code, "none is left")
+
+    def refuse(*_: int) -> None:
+        raise full
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    bench.log(*range(10, 600))
+    monkeypatch.undo()
+
+    assert bench.channel.queue.kind == "shared memory"
+    assert bench.channel.counters().logged == 600
+    bench.channel.flush()
+    assert bench.found() == list(range(600))
+
+
+def test_a_name_for_which_there_is_no_room_is_used_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody who came after a death could tell what its rows are."""
+    bench = SlabBench(tmp_path)
+    bench.log(*range(5))
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "none is left")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    for number in range(2000):
+        bench.channel.series_id(Kind.METRIC, f"{number:050}")
+    assert bench.channel.queue.kind == "memory"
+    bench.log(*range(5, 10))
+    bench.channel.flush()
+    assert bench.found() == list(range(10))
+
+
+def test_thousands_of_names_have_room(tmp_path: Path) -> None:
+    """Rows of the last one are known by it after a death."""
+    bench = SlabBench(tmp_path / "live")
+    names = [f"{number:050}" for number in range(5000)]
+    numbers = [bench.channel.series_id(Kind.METRIC, name) for name in names]
+    for number in (numbers[0], numbers[-1]):
+        log(bench.channel, pack([number, 1, {"n": number}]))
+    place = bench.die(tmp_path / "dead")
+
+    assert bench.channel.queue.kind == "shared memory"
+    assert recovered(place) is not None
+    for name, number in ((names[0], numbers[0]), (names[-1], numbers[-1])):
+        assert rows_in(place / "experiment", Series(Kind.METRIC, name)) == [number]
+
+
+def test_a_row_whose_mark_has_no_room_is_known_to_be_whole(tmp_path: Path) -> None:
+    """Also where the worker has gone to sleep meanwhile, so that callers write by another name."""
+    bench = SlabBench(tmp_path / "live")
+    queue = bench.channel.queue
+    size = len(bench.event(0, 1))
+    bench.log(0, padding=1 + 4096 - size - len(MARK) - size - 2)
+    write = queue.write
+    write(bench.event(1, 1))
+    with pytest.raises(ValueError, match="data out of range"):
+        write(MARK)
+    queue.limit = 0
+    queue._aim()
+    assert queue.write != write
+
+    queue.end_event(write)
+
+    place = bench.die(tmp_path / "dead")
+    assert recovered(place) is not None
+    assert rows_in(place / "experiment") == [0, 1]
+    assert queue.limit == queue.capacity, "the worker sleeps on"
+
+
+def test_a_row_that_no_slab_can_hold_is_in_the_journal_when_its_call_returns(tmp_path: Path) -> None:
+    """However much waits before it: here more than is written at a time."""
+    bench = SlabBench(tmp_path / "live", regions=8)
+    for number in range(200):
+        bench.channel.queue.put_columns(columns(bench, [number]))
+    bench.log(200, padding=10_000)
+
+    assert bench.found() == list(range(201))
+
+
+def test_a_child_lets_go_of_a_slab_that_numpy_looks_at(tmp_path: Path) -> None:
+    """It was forked while another thread encoded: that thread's view is never freed, and nobody may write there."""
+    bench = SlabBench(tmp_path)
+    bench.log(*range(5))
+    write = bench.channel.queue.write
+    view = np.frombuffer(bench.slab.region(1), np.uint8)
+
+    bench.channel.reset("0123456789abcdf0-2f-00000002")
+
+    with pytest.raises(ValueError, match=r"out of range|closed"):
+        write(b"x")
+    assert bench.channel.queue.slab is None
+    assert bench.path.exists()
+    del view
+    bench.log(7)
+    bench.channel.flush()
+    assert bench.found() == [7]
+
+
+@pytest.mark.parametrize("overflow", ["drop", "block"])
+def test_rows_that_find_the_slab_full(overflow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they may be dropped, the list takes some, behind the slab; else they wait, and in the end write."""
+    monkeypatch.setattr(queue_module, "_PATIENCE", 0.0)
+    bench = SlabBench(tmp_path, regions=3, overflow=overflow, queue_events=50)
+    bench.log(*range(1000))
+
+    counted = bench.channel.counters()
+    assert counted.logged == 1000
+    assert is_exact(bench.channel)
+    bench.channel.flush()
+    found = bench.found()
+    dropped = bench.channel.counters().dropped
+    assert found == sorted(set(found))
+    if overflow == "drop":
+        assert dropped == {"overflow": 1000 - len(found)}
+        assert len(found) > 200
+    else:
+        assert (len(found), dropped) == (1000, {})
+
+
+def test_rows_of_one_thread_stay_in_order_wherever_they_wait(tmp_path: Path) -> None:
+    """Some in the slab, some by their columns, some too long, some with the disk away."""
+    bench = SlabBench(tmp_path, regions=3, queue_events=2000)
+    channel = bench.channel
+    kinds = itertools.cycle([1, 1, 1, 30, 1, 200, 1])
+    number = 0
+    while number < 2000:
+        count = next(kinds)
+        if count == 30:
+            channel.queue.put_columns(columns(bench, list(range(number, number + 30))))
+        elif count == 200:
+            channel.queue.disk_failed()
+            bench.log(*range(number, number + 200))
+            channel.queue.disk_works()
+        else:
+            bench.log(number, padding=5000 if number % 5 == 0 else 0)
+        if number % 11 == 0:
+            channel.pump()
+        number += count
+    channel.flush()
+
+    assert bench.found() == list(range(number))
+    assert channel.counters().logged == number
+
+
+def test_what_a_hook_logs_in_the_middle_of_a_fork_is_the_processs_own(tmp_path: Path) -> None:
+    """The worker may go to sleep, or be woken, at that moment: the child must not write into its parent's slab."""
+    bench = SlabBench(tmp_path)
+    queue = bench.channel.queue
+    bench.log(0)
+    queue.before_fork()
+    queue.rest()
+    queue.work()
+    assert queue.write == queue._write_after_fork
+    bench.log(1)
+    queue.after_fork()
+    bench.log(2)
+    bench.channel.flush()
+
+    assert bench.found() == [0, 1, 2]
+    assert queue.write == bench.slab.write

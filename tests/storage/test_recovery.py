@@ -1,0 +1,284 @@
+"""What a dead process has left in its slab comes into the journal: each row once, in order, whoever comes and dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from ml_dash.journal.disk import RealDisk, SegmentFile
+from ml_dash.slabs import place as place_module
+from ml_dash.slabs.slab import Slab
+from ml_dash.storage import recovery
+from ml_dash.storage.recovery import Recovered, catch_up, recover, recover_dead
+from tests.support.slabs import WRITER, SlabBench, at_each_line, recovered, rows_in
+
+
+def numbers(rows: list[int]) -> list[int]:
+    return list(range(len(rows)))
+
+
+def test_a_death_at_any_line_loses_no_row_whose_call_had_returned_and_doubles_none(tmp_path: Path) -> None:
+    """While rows are logged, written, and the slab's regions cleared and used again."""
+    bench = SlabBench(tmp_path / "live", regions=3)
+    deaths = 0
+
+    def die() -> None:
+        nonlocal deaths
+        deaths += 1
+        put = len(bench.put)
+        place = bench.die(tmp_path / "dead")
+        assert recovered(place) is not None
+        found = rows_in(place / "experiment")
+        assert found == numbers(found)
+        assert put <= len(found) <= put + 1
+        assert not any((place / "queue").iterdir())
+        shutil.rmtree(place)
+
+    with at_each_line(die, every=31):
+        for start in range(0, 600, 60):
+            bench.log(*range(start, start + 60))
+            bench.channel.pump()
+    assert deaths > 50
+    assert bench.channel._slab.place[0] > 3, "no region was used again: this has tested nothing"
+
+
+def test_rows_that_a_frame_has_already_are_not_appended_again(tmp_path: Path) -> None:
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(10))
+    bench.channel.pump()
+    bench.log(*range(10, 15))
+    place = bench.die(tmp_path / "dead")
+
+    found = recovered(place)
+
+    assert found is not None
+    assert (found.rows, found.lost) == (5, 0)
+    assert rows_in(place / "experiment") == list(range(15))
+    assert recovered(place) is None
+
+
+@pytest.mark.parametrize("written", [0, 1, 3])
+def test_a_slab_that_is_made_while_frames_are_written_knows_which_was_the_last(
+    written: int, tmp_path: Path
+) -> None:
+    """Else its rows would count as those of a journal that it knows nothing of, and wait there for ever."""
+
+    def write() -> None:
+        for _ in range(written):
+            bench.log(len(bench.put))
+            bench.channel.write_queued()
+
+    bench = SlabBench(tmp_path / "live", armed=False, make=write)
+    bench.channel.queue.leave_slab()
+    bench.log(0)
+    bench.channel.write_queued()
+    bench.channel.resume("unused", is_shared=True)
+    bench.channel.open_slab()
+    bench.log(*range(len(bench.put), 10))
+    place = bench.die(tmp_path / "dead")
+
+    assert recovered(place) is not None
+    assert rows_in(place / "experiment") == list(range(10))
+
+
+def test_rows_that_are_on_their_way_when_a_slab_is_made_are_noted_as_none_of_it(tmp_path: Path) -> None:
+    """A batch that was taken before another slab was used has a place in that one."""
+    bench = SlabBench(tmp_path / "live")
+    channel = bench.channel
+    bench.log(*range(20))
+    channel.close()
+    channel.write_queued()
+    assert channel.queue.slab is None
+    channel.put_control({"event": "start"})
+    channel.resume("unused", is_shared=True)
+    made: list[Slab] = []
+
+    def make_when_taken() -> None:
+        if channel._mover.batch is not None and not made:
+            channel.open_slab()
+            made.append(bench.slab)
+            bench.log(*range(20, 25))
+
+    with at_each_line(make_when_taken):
+        channel.pump()
+    assert made
+    place = bench.die(tmp_path / "dead")
+
+    assert recovered(place) is not None
+    assert rows_in(place / "experiment") == list(range(25))
+
+
+def waiting_rows(root: Path, count: int = 20) -> Path:
+    """Return what a process leaves of which half of the rows wait in the slab."""
+    bench = SlabBench(root / "live")
+    bench.log(*range(count // 2))
+    bench.channel.pump()
+    bench.log(*range(count // 2, count))
+    return bench.die(root / "dead")
+
+
+def test_whoever_recovers_may_die_at_any_line_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one goes on, with more than one frame to append, behind what the one before has appended."""
+    monkeypatch.setattr(recovery, "_SLICE", 4)
+    place = waiting_rows(tmp_path)
+    deaths = 0
+
+    def die() -> None:
+        nonlocal deaths
+        deaths += 1
+        again = tmp_path / str(deaths)
+        shutil.copytree(place, again)
+        recovered(again)
+        assert rows_in(again / "experiment") == list(range(20))
+        assert not any((again / "queue").iterdir())
+        shutil.rmtree(again)
+
+    with at_each_line(die, every=5):
+        assert recovered(place) is not None
+    assert deaths > 30
+
+
+def test_of_many_who_recover_at_once_one_does(tmp_path: Path) -> None:
+    place = waiting_rows(tmp_path)
+    barrier = threading.Barrier(8)
+    found: list[Recovered | None] = []
+
+    def come() -> None:
+        barrier.wait()
+        found.append(recovered(place))
+
+    threads = [threading.Thread(target=come) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [each.rows for each in found if each is not None] == [10]
+    assert rows_in(place / "experiment") == list(range(20))
+
+
+def test_the_slab_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
+    bench = SlabBench(tmp_path)
+    bench.log(*range(5))
+
+    assert recover(str(bench.path), str(bench.directory)) is None
+
+    assert bench.path.exists()
+    bench.channel.flush()
+    assert bench.found() == list(range(5))
+
+
+def test_what_follows_a_torn_frame_is_recovered(tmp_path: Path) -> None:
+    """The process was killed in the middle of its last append: the frame's rows are in the slab still."""
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    bench.channel.pump()
+    bench.log(*range(5, 9))
+    sizes = {path: path.stat().st_size for path in bench.directory.rglob("*.mldj")}
+    bench.channel.pump()
+    ((segment, before),) = sizes.items()
+    after = segment.stat().st_size
+    for cut in range(before, after + 1, 5):
+        place = bench.die(tmp_path / str(cut))
+        os.truncate(place / segment.relative_to(tmp_path / "live"), cut)
+        assert recovered(place) is not None
+        assert rows_in(place / "experiment") == list(range(9))
+
+
+def test_where_the_disk_has_no_room_the_slab_waits_until_there_is(tmp_path: Path) -> None:
+    place = waiting_rows(tmp_path)
+    slab = str(place / "queue" / f"{WRITER}.slab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recovery, "_SLICE", 4)
+        disk = FullDisk(files=1)
+        assert recover(slab, str(place / "experiment"), disk) is None
+    assert os.path.exists(slab)
+    assert rows_in(place / "experiment") == list(range(14))
+
+    assert recovered(place) is not None
+
+    assert rows_in(place / "experiment") == list(range(20))
+
+
+class FullDisk(RealDisk):
+    """A disk with room for so many files, of which each takes one write."""
+
+    def __init__(self, files: int) -> None:
+        self._files = files
+
+    def create(self, path: str) -> SegmentFile:
+        if not self._files:
+            raise OSError(errno.ENOSPC, "no room")
+        self._files -= 1
+        return _FullFile(super().create(path))
+
+
+class _FullFile:
+    def __init__(self, file: SegmentFile) -> None:
+        self._file = file
+        self._is_full = False
+        self.sync, self.close = file.sync, file.close
+
+    def write(self, data: bytes) -> None:
+        if self._is_full:
+            raise OSError(errno.ENOSPC, "no room")
+        self._is_full = True
+        self._file.write(data)
+
+
+def test_a_journal_that_was_moved_is_found_by_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = waiting_rows(tmp_path)
+    as_shared_memory(place, monkeypatch)
+    moved = tmp_path / "elsewhere"
+    (place / "experiment").rename(moved)
+
+    assert [found.rows for found in catch_up(str(moved))] == [10]
+
+    assert rows_in(moved) == list(range(20))
+
+
+def test_what_is_left_of_an_experiment_that_is_gone_is_kept_for_a_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = waiting_rows(tmp_path)
+    as_shared_memory(place, monkeypatch)
+    shutil.rmtree(tmp_path / "live")
+    (slab,) = place.glob("*/*.slab")
+
+    recover_dead()
+    assert slab.exists()
+    old = slab.stat().st_mtime - 8 * 86_400
+    os.utime(slab, (old, old))
+    recover_dead()
+    assert not slab.exists()
+
+
+def test_rows_are_recovered_where_they_belong_by_whoever_begins_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here as in a copy, which lacks them: the slab is used up by the first who comes."""
+    place = waiting_rows(tmp_path)
+    as_shared_memory(place, monkeypatch)
+    shutil.rmtree(tmp_path / "live" / "experiment")
+    shutil.copytree(place / "experiment", tmp_path / "live" / "experiment")
+
+    assert [found.rows for found in recover_dead() if str(tmp_path) in found.directory] == [10]
+
+    assert rows_in(tmp_path / "live" / "experiment") == list(range(20))
+
+
+def as_shared_memory(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have the slabs of `place` lie where they are looked for; return its directory of them."""
+    queue = place / f"ml-dash-{os.getuid()}"
+    (place / "queue").rename(queue)
+    monkeypatch.setattr(place_module, "_SHARED", str(place))
+    return queue
