@@ -13,6 +13,7 @@ busy in somebody's C code for long hears late. A reader waits for a fraction of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
@@ -75,12 +76,21 @@ def forget_bell() -> None:
         _OWN.pop().close()
 
 
+def is_deserted(path: str) -> bool:
+    """Whether this is a bell that no process has any more."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+    except OSError as error:
+        return error.errno == errno.ENXIO  # else nobody can tell, as without a free descriptor
+    return False
+
+
 def ring(path: str) -> bool:
     """Ring another process's bell; False where nobody hears it."""
     try:
         if not stat.S_ISFIFO(os.lstat(path).st_mode):
             return False
-        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

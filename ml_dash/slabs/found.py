@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgpack
 
+from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.series import Kind, Series
-from ml_dash.slabs.bell import SUFFIX as BELL, ring
+from ml_dash.slabs.bell import SUFFIX as BELL, is_deserted
 from ml_dash.slabs.cutting import cut
 from ml_dash.slabs.layout import (
     HEAD_BYTES,
@@ -46,7 +47,8 @@ except ImportError:  # Windows, where no slab is made
 
 _SERIES_MAX, _SERIES_COUNT = 1 << 30, 1 << 22
 """No slab of ours has more bytes, or series."""
-_TRIES = 5
+_MAKING = 60.0
+"""Seconds that the making of a slab or a bell takes at most: before it is locked, or open, it looks deserted."""
 
 
 class Waiting(NamedTuple):
@@ -108,16 +110,6 @@ class FoundSlab:
     def _read(self, offset: int, size: int) -> bytes:
         return os.pread(self._fd, size, offset)
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process lives, or somebody is taking it over."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-        return False
-
     def series(self) -> list[Series | None]:
         """Return the series by their numbers."""
         found: dict[int, Series] = {}
@@ -136,22 +128,16 @@ class FoundSlab:
                     found[number] = Series(Kind(kind), name)
         return [found.get(number) for number in range(min(max(found, default=-1) + 1, _SERIES_COUNT))]
 
-    def waiting(self, last_frame: int, *, is_exact: bool = False) -> Waiting | None:
+    def waiting(self, last_frame: int) -> Waiting | None:
         """Return the events that are in none of the journal's frames, of which the last one has this number.
 
-        None where the slab knows nothing of such a frame, or, where it must be exact, where the journal has others by
-        now: then it is to be looked at once more.
+        None where the slab knows nothing of such a frame. It must be the caller's: nobody else changes it meanwhile.
         """
-        for _ in range(_TRIES):
-            top = self._read(0, HEAD_BYTES)
-            start = _start(decode_taken(top), last_frame)
-            if start is None or (is_exact and start.frame != last_frame):
-                break
-            events = list(self._events(top, start))
-            # A region that was cleared while it was read says so by its generation.
-            if _generations(self._read(0, HEAD_BYTES), self.head) >= _generations(top, self.head):
-                return Waiting(events, max(last_frame, start.frame) + 1)
-        return None
+        top = self._read(0, HEAD_BYTES)
+        start = _start(decode_taken(top), last_frame)
+        if start is None:
+            return None
+        return Waiting(list(self._events(top, start)), max(last_frame, start.frame) + 1)
 
     def _events(self, top: bytes, start: Taken) -> Iterator[tuple[bytes, Taken]]:
         skip = start.skip
@@ -223,10 +209,6 @@ def _regions(top: bytes, head: Head) -> Iterator[tuple[int, int, int]]:
             yield generation, end, number
 
 
-def _generations(top: bytes, head: Head) -> set[int]:
-    return {generation for generation, _, _ in _regions(top, head)}
-
-
 def find_slabs(ending: str = SUFFIX) -> Iterator[str]:
     """Yield the paths of all slabs that this user has on this machine, whether their processes live or not."""
     for place in known_places():
@@ -252,8 +234,17 @@ def discard(path: str) -> None:
 def discard_unborn() -> None:
     """Remove what processes have left that died while they made a slab, and the bells that nobody hears."""
     for path in find_slabs(NEW):
-        discard(path)
+        if _is_old(path):
+            discard(path)
     for path in find_slabs(BELL):
-        if not ring(path):
+        if _is_old(path) and is_deserted(path):
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+
+def _is_old(path: str) -> bool:
+    """Whether a file is so old that nobody can be making it."""
+    try:
+        return SYSTEM_CLOCK.time_ns() / 1e9 - os.lstat(path).st_mtime > _MAKING
+    except OSError:
+        return False

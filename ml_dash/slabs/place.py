@@ -36,8 +36,15 @@ def slab_places(chosen: str | None = None) -> list[str]:
     if not has_slabs():
         return []
     name = f"ml-dash-{os.getuid()}"
-    above = [chosen] if chosen else [_SHARED, tempfile.gettempdir()]
+    above = [chosen] if chosen else [_SHARED, *_temporary()]
     return [os.path.join(directory, name) for directory in above if os.path.isdir(directory)]
+
+
+def _temporary() -> list[str]:
+    try:
+        return [tempfile.gettempdir()]
+    except OSError:  # there is none that can be written to: the disk may be full, or read-only
+        return []
 
 
 def known_places() -> list[str]:
