@@ -23,7 +23,7 @@ Direction: TypeAlias = Literal["min", "max"]
 
 MOST = 32
 """Fields that are followed."""
-_UNLISTED = frozenset({Kind.PARAMS, Kind.FILE})
+_UNLISTED = frozenset(Kind) - {Kind.METRIC, Kind.RUN}
 _SAMPLES = 64
 """Values of a field that are kept at most; at least half as many, once there were so many."""
 
@@ -127,7 +127,7 @@ class Highlights:
 
     def __init__(self) -> None:
         self.unlisted = 0
-        """Rows that were written and are none of metrics, tracks or messages: what `ml-dash ls` does not count."""
+        """Rows that were written and are none of metrics, which are all that `ml-dash ls` counts."""
         self._courses: dict[tuple[str | None, str], _Course] = {}
         self._least: tuple[tuple[str | None, str], int] = (None, ""), 0  # of those, and its rank
 

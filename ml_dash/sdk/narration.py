@@ -53,6 +53,7 @@ class Narration:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._began: float | None = None  # when the run started that has not told its end yet
+        self._earlier = 0  # rows of runs of this process before, under the same prefix
         self._is_first = False
 
     def begin(self) -> None:
@@ -77,6 +78,7 @@ class Narration:
 
     def _begin(self) -> None:
         self._began = SYSTEM_CLOCK.monotonic()
+        self._earlier = _listed(self._session)
         self._is_first = next(_NUMBERS) == 0
         if self._is_first:
             where = [("directory", near(self._session.directory)), *_look(self._session)]
@@ -90,10 +92,9 @@ class Narration:
         if channel is None:
             return
         status = self._session.status()
-        # as `ml-dash ls` and the dashboard count them
-        logged = status.logged - channel.highlights.unlisted
         lasted = duration_text(int((SYSTEM_CLOCK.monotonic() - began) * 1e9))
-        title = f"{self._session.prefix} {status.status} after {lasted}: {_rows(logged)}"
+        rows = _rows(_listed(self._session) - self._earlier)
+        title = f"{self._session.prefix} {status.status} after {lasted}: {rows}"
         loss = [] if at_exit else list(_losses(self._session, status))
         if self._is_first:
             values = _values(channel.highlights.top(_METRICS_SHOWN))
@@ -135,6 +136,12 @@ def near(path: str) -> str:
 def look_command(session: Session) -> str:
     """Return the command that shows the experiments of a root in the browser."""
     return f"ml-dash ui {shlex.quote(near(session.destination.root))}"
+
+
+def _listed(session: Session) -> int:
+    """Return how many rows this process has logged, as `ml-dash ls` and the dashboard count them."""
+    unlisted = 0 if session.channel is None else session.channel.highlights.unlisted
+    return session.status().logged - unlisted
 
 
 def _look(session: Session) -> list[tuple[str, str]]:

@@ -45,14 +45,17 @@ def plain(text: str) -> str:
 def test_the_first_run_says_where_it_is_and_how_it_went(capsys: Captured) -> None:
     with Experiment("alice/vision/first").run as exp:
         begin = capsys.readouterr()
-        exp.params.set(lr=0.1)  # no row in `ml-dash ls` either, as files are none
+        exp.params.set(lr=0.1)  # rows in `ml-dash ls` are those of metrics
+        exp.tracks("pose").append(x=1.0, _ts=1.0)
+        exp.logs.debug("started")
         exp.files("notes").save_text("It works.", to="day-1.txt")
         for step in range(4):
             exp.metrics("train").log(step=step, loss=1 / (step + 1), grad=float(step))
         exp.metrics("eval").log(accuracy=0.75)
     end = capsys.readouterr()
 
-    assert begin.out == end.out == ""
+    assert begin.out == ""
+    assert end.out == "[debug] started\n"
     assert begin.err == (
         "ml-dash: alice/vision/first\n  directory  .dash/alice/vision/first\n  look       ml-dash ui .dash\n"
     )
@@ -89,6 +92,18 @@ def test_a_run_that_fails_says_so_and_one_that_is_reopened_speaks_of_itself_agai
     exp.run.start()
     exp.run.cancel()
     assert plain(capsys.readouterr().err) == ("ml-dash: alice/vision/first CANCELLED after a while: 0 rows\n")
+
+
+def test_the_rows_are_those_of_the_run_though_another_has_gone_before(capsys: Captured) -> None:
+    """In the same process or not, with the same object or not."""
+    exp = Experiment("alice/vision/again")
+    for each, count in ((exp, 3), (exp, 2), (Experiment("alice/vision/again"), 1)):
+        with each.run:
+            for step in range(count):
+                each.metrics("train").log(step=step)
+            each.params.set(count=count)
+    told = plain(capsys.readouterr().err)
+    assert re.findall("COMPLETED after a while: (.*)", told) == ["3 rows", "2 rows", "1 row"]
 
 
 @pytest.mark.parametrize("way", ["echo=False", "ML_DASH_ECHO", "ML_DASH_QUIET"])

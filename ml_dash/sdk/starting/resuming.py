@@ -99,11 +99,7 @@ def check_earlier(session: Session, before: Earlier, resume: Resume) -> None:
             if not is_new:
                 leave_on_disk(session.directory, place)
     if not is_new:
-        what = (
-            f"{before.attempts:,} earlier attempt(s), {before.rows:,} row(s)"
-            if before.attempts
-            else "it is taken"
-        )
+        what = _what_there_is(before) if before.attempts else "it is taken"
         raise ResumeError(
             f"there is an experiment {prefix!r} ({what}), and resume='never' wants a new one: choose another prefix, "
             "for example one that ends with -{n}"
@@ -160,6 +156,12 @@ def goes_on_text(prefix: str, before: Earlier) -> str | None:
     """Return the line that tells of a run with what it goes on; None where that is nothing."""
     if not before.attempts:
         return None
+    return (
+        f"goes on with {prefix}: {_what_there_is(before)}; {{n}} in the prefix makes a new one, "
+        'resume="never" refuses'
+    )
+
+
+def _what_there_is(before: Earlier) -> str:
     attempts = "1 earlier attempt" if before.attempts == 1 else f"{before.attempts:,} earlier attempts"
-    rows = "1 row" if before.rows == 1 else f"{before.rows:,} rows"
-    return f'goes on with {prefix}: {attempts}, {rows}; {{n}} in the prefix makes a new one, resume="never" refuses'
+    return f"{attempts}, {'1 row' if before.rows == 1 else f'{before.rows:,} rows'}"

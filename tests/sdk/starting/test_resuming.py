@@ -155,7 +155,7 @@ def test_must_wants_an_experiment_and_never_a_new_one(tmp_path: Path) -> None:
     exp.run.start()  # the same one is reopened
     exp.run.complete()
     before = {path: path.stat().st_size for path in tmp_path.rglob("*")}
-    with pytest.raises(ResumeError, match=r"2 earlier attempt\(s\), 1 row\(s\)"):
+    with pytest.raises(ResumeError, match=r"\(2 earlier attempts, 1 row\)"):
         experiment(tmp_path, resume="never").run.start()
     assert {path: path.stat().st_size for path in tmp_path.rglob("*")} == before
     with experiment(tmp_path, resume="must").run:
