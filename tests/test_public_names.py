@@ -27,7 +27,7 @@ HEAVY = [
     "asyncio",
 ]
 
-RUN_AT_IMPORT = {"ml_dash.auto_start", "ml_dash.cli.__main__"}
+RUN_AT_IMPORT = {"ml_dash.__main__", "ml_dash.auto_start", "ml_dash.cli.__main__"}
 
 MIGRATIONS = "ml_dash.server.db.migrations."
 """Scripts that alembic loads, each by its file."""

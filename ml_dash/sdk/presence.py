@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from ml_dash.errors import ExperimentMissingError, MLDashError
+from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.log import warn_user
+from ml_dash.storage.side_file import strange_side_file
 from ml_dash.storage.survey import is_experiment, survey
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ def require(session: Session) -> None:
     """Raise `ExperimentMissingError`, which names those that come near, unless there is such an experiment."""
     if exists(session):
         return
+    if (strange := _strange(session)) is not None:
+        raise ExperimentMissingError(strange)
     near = near_names(session)
     hint = f": did you mean {', '.join(near)}?" if near else f"; {_how_to_list(session)} lists all"
     raise ExperimentMissingError(f"{_nowhere(session)}{hint}")
@@ -39,6 +44,9 @@ def require(session: Session) -> None:
 def warn_of_nothing(session: Session) -> None:
     """Warn, once, that an experiment that is nowhere is read, and reads as an empty one."""
     session.tell_missing = _say_nothing
+    if (strange := _strange(session)) is not None:
+        warn_user(f"{strange}. What is read of it here is empty (said once)", UserWarning)
+        return
     warn_user(
         f"{_nowhere(session)}: what is read of it is empty (said once). Check the name with exp.exists(), or open it "
         "by ml_dash.open(), which names those that come near",
@@ -83,6 +91,17 @@ def _nowhere(session: Session) -> str:
         elsewhere = f" (what {place.url} has is read with dash_root=None)" if place.url else ""
         return f"there is no experiment {session.prefix!r} under {place.root!r}{elsewhere}"
     return f"there is no experiment {session.prefix!r} at {place.url}, or its token may not see it"
+
+
+def _strange(session: Session) -> str | None:
+    """Return what to say where there is an experiment, but of the public package of the same name; else None."""
+    directory = session.directory
+    if not session.destination.keeps or strange_side_file(directory, ForeignDisk(directory)) is None:
+        return None
+    return (
+        f"what lies in {directory!r} was not written by this ML-Dash. If the public package of the same name has, "
+        f"`ml-dash import ml-dash {shlex.quote(directory)}` brings it in"
+    )
 
 
 def _how_to_list(session: Session) -> str:

@@ -92,6 +92,20 @@ def test_a_name_that_is_not_there_is_not_opened(name: str, near: str, logged: st
         assert part in str(caught.value)
 
 
+def test_one_that_the_public_package_has_written_is_told_of(root: str) -> None:
+    """And that it can be imported; nothing of it is touched."""
+    directory = os.path.join(root, "alice/vision/resnet")
+    os.makedirs(directory)
+    Path(directory, "experiment.json").write_text('{"name": "resnet"}')
+    told = f"{directory!r} was not written by this ML-Dash.*`ml-dash import ml-dash {directory}` brings it in"
+    with pytest.raises(ExperimentMissingError, match=told):
+        ml_dash.open("alice/vision/resnet", root)
+    exp = Experiment("alice/vision/resnet", dash_root=root)
+    with pytest.warns(UserWarning, match=rf"{told}.*read of it here is empty"):
+        assert exp.params.get() == {}
+    assert os.listdir(directory) == ["experiment.json"]
+
+
 @pytest.mark.parametrize("where", ["nowhere", "empty"])
 def test_a_root_with_nothing_in_it_has_nothing_to_open(where: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()

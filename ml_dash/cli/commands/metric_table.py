@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
@@ -15,7 +16,10 @@ from ml_dash.cli.text import UNNAMED, count_text, value_text
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import sweep
+from ml_dash.query.attempts import superseded_from
 from ml_dash.query.columns import leaf_columns
+from ml_dash.query.journal_attempts import JournalAttempts
+from ml_dash.query.selection import shown
 from ml_dash.query.sparkline import sparkline
 from ml_dash.query.stats import SeriesStats
 from ml_dash.series import Series
@@ -23,6 +27,8 @@ from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from ml_dash.query.attempts import Attempt
 
     Array: TypeAlias = npt.NDArray[Any]
 
@@ -39,6 +45,8 @@ class MetricSummary:
 
     series: Series
     rows: int
+    superseded: int = 0
+    """How many rows more a later attempt has superseded; none of them is in the statistics."""
     stats: SeriesStats = field(default_factory=SeriesStats)
     courses: dict[str, Sparkline] = field(default_factory=dict)
 
@@ -58,16 +66,35 @@ class MetricSummary:
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics as `metrics(name).stats()` does."""
         counts = {"name": self.series.name, "count": self.rows, "totalDataPoints": self.rows}
-        return counts | self.stats.as_dict()
+        notes = {"superseded": self.superseded} if self.superseded else {}
+        return {**counts, **notes, **self.stats.as_dict()}
 
 
 def summarize_metrics(index: JournalIndex, metrics: Sequence[Series]) -> list[MetricSummary]:
-    """Read metrics, all in one pass and block by block."""
+    """Read metrics block by block, and all in one pass unless a later attempt has superseded rows."""
+    known = JournalAttempts()
+    attempts = known.of(index)
+    if superseded_from(attempts):
+        return [_summarize_shown(index, series, known, attempts) for series in metrics]
     summaries = {series: MetricSummary(series, index.count(series)) for series in metrics}
     # One pass for all: metrics lie mixed in the frames, each of which would be read once a metric.
     for start, block in sweep(index, metrics):
         summaries[block.series].add(start, block)
     return list(summaries.values())
+
+
+def _summarize_shown(
+    index: JournalIndex, series: Series, known: JournalAttempts, attempts: Sequence[Attempt]
+) -> MetricSummary:
+    """Read the rows of a metric that are left, as `metrics(name).stats()` does."""
+    spans = partial(known.spans, index, series, attempts)
+    found = shown(None, attempts, spans, partial(index.blocks, series), index.count(series), {})
+    summary = MetricSummary(series, found.count, found.superseded)
+    start = 0  # among the rows that are left, so that a course has no holes
+    for _, block in found.blocks():
+        summary.add(start, block)
+        start += block.count
+    return summary
 
 
 def metric_table(screen: Screen, summaries: Sequence[MetricSummary]) -> Text:
@@ -78,7 +105,8 @@ def metric_table(screen: Screen, summaries: Sequence[MetricSummary]) -> Text:
     layout.write_titles(drawn)
     for summary, lines in groups:
         drawn.append(visible(summary.series.name or UNNAMED), "bold")
-        drawn.append(f"  {count_text(summary.rows, 'row')}\n", "dim")
+        drawn.append(f"  {count_text(summary.rows, 'row')}", "dim")
+        drawn.append(f", {summary.superseded:,} superseded\n" if summary.superseded else "\n", "dim")
         for line in lines:
             layout.write(drawn, line)
     drawn.rstrip()

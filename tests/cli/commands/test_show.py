@@ -149,6 +149,22 @@ def test_json_has_everything_for_programs(root: Path) -> None:
     assert record["damage"] == []
 
 
+def test_rows_that_a_later_attempt_has_superseded_are_in_no_statistics(tmp_path: Path) -> None:
+    """As in those that a script gets."""
+    exp = Experiment("a/b/resumed", dash_root=tmp_path, echo=False)
+    for resume_from, loss in ((None, 4.0), (2, 1.0)):
+        exp.run.start(resume_from=resume_from)
+        for step in range(resume_from or 0, 5):
+            exp.metrics("train").log(step=step, loss=loss)
+        exp.run.complete()
+    shown = sections(succeed("show", "resumed", "--root", tmp_path))["Metrics"]
+    assert shown[1] == "train  5 rows, 3 superseded"
+    assert shown[3].split() == ["loss", "██▁▁▁", "1", "1", "4", "2.2"]
+    record = json.loads(succeed("show", "resumed", "--root", tmp_path, "--json"))
+    assert record["metrics"] == [exp.metrics("train").stats()]
+    assert record["metrics"][0]["superseded"] == 3
+
+
 def test_the_number_of_messages_can_be_chosen(root: Path) -> None:
     """The last ones are shown; 0 shows none."""
 
