@@ -141,10 +141,14 @@ class MissingExtraError(MLDashError, ImportError):
     def __init__(self, feature: str, package: str, extra: str) -> None:
         self._arguments = feature, package, extra
         if sys.is_finalizing():  # where it cannot be told whether it is installed
-            reason = "which cannot be imported while the interpreter frees its modules: do it before the script ends"
+            super().__init__(
+                f"{feature} needs the package {package!r}, which cannot be imported while the interpreter frees its "
+                "modules: do it before the script ends"
+            )
         else:
-            reason = f"which is not installed: pip install {EXTRAS[extra]}"
-        super().__init__(f"{feature} needs the package {package!r}, {reason}")
+            super().__init__(
+                f"{feature} needs the package {package!r}, which is not installed: pip install {EXTRAS[extra]}"
+            )
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         """Pickle and copy by the arguments, of which the message is made."""

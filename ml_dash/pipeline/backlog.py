@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event, Item, rows_of
-from ml_dash.locks import MortalLock
 from ml_dash.slabs.slab import Chunk
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from ml_dash.slabs.slab import Slab
@@ -50,7 +50,7 @@ class Backlog:
         slab: where rows wait that survive the process; None where all wait in its memory.
     """
 
-    _lock = MortalLock()
+    _lock: threading.RLock
     _is_dropped: bool
     """Whether rows are taken back that find no room; else their callers wait, unless the disk fails."""
 

@@ -18,7 +18,6 @@ from ml_dash.forks import guarded_imports
 from ml_dash.log import logger
 from ml_dash.spawning import is_last_thread
 from ml_dash.upload.blob_ledger import BlobLedger
-from ml_dash.upload.introduction import add_saying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -214,6 +213,10 @@ class Delivery:
 
     def _all_said(self) -> dict[str, Any]:
         """Return what the experiment's objects have said of it: of what the last one did not give, what others did."""
+        from ml_dash.upload.introduction import (
+            add_saying,
+        )  # imported by `_prepare`: local mode needs none of it
+
         while self._sayings:
             add_saying(self._said, self._sayings.popleft()())
         return self._said

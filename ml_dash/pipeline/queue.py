@@ -45,6 +45,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from ml_dash.errors import FileStoreError, NotStartedError
+from ml_dash.locks import MortalLock
 from ml_dash.pipeline.backlog import LARGE_EVENT, Backlog
 from ml_dash.slabs.layout import MARK
 
@@ -93,6 +94,8 @@ class EventQueue(Backlog):
         write: writes some of what waits, in the thread of a caller that has waited for room in vain.
         write_all: writes all that waits by then, in the thread of a caller whose event no slab can hold.
     """
+
+    _lock = MortalLock()
 
     __slots__ = (
         "_capacity_bytes",

@@ -103,7 +103,10 @@ def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
     paths = list(find_slabs())
     if not paths:
         return
-    names = [parse_segment_name(name) for name in disk.list(os.path.join(directory, "journal"))]
+    try:
+        names = [parse_segment_name(name) for name in disk.list(os.path.join(directory, "journal"))]
+    except OSError:
+        return  # whoever reads it next is told why, or finds more then
     writers = {name[0] for name in names if name}
     real = os.path.realpath(directory)
     for path in paths:

@@ -44,6 +44,7 @@ class Journal:
 
     def __init__(self, root: Path, prefix: str = PREFIX) -> None:
         self.directory = root / prefix
+        catch_up(str(self.directory))  # what dead processes have left, as every reader of ours does
         self.view = JournalView(str(self.directory / "journal"))
         self.view.refresh()
 
@@ -154,8 +155,7 @@ class Scripts:
         )
 
     def journal(self, prefix: str = PREFIX) -> Journal:
-        """Read an experiment's journal, with what dead processes have left, as every reader of ours does."""
-        catch_up(str(self.home / ".dash" / prefix))
+        """Read an experiment's journal."""
         return Journal(self.home / ".dash", prefix)
 
 
