@@ -22,7 +22,6 @@ from ml_dash.events.items import Event, Item, rows_of
 from ml_dash.slabs.slab import Chunk
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Sequence
 
     from ml_dash.slabs.slab import Slab
