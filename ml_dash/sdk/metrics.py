@@ -19,9 +19,11 @@ from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
 from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.parts import Part
+from ml_dash.sdk.presence import warn_of_no_metric
 from ml_dash.sdk.series_port import LATEST, check_name, row_time
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.layout import MARK
+from ml_dash.status import RunStatus
 from ml_dash.values.pack import PACK_ERRORS, pack
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ _NO_FIELDS: tuple[Any, ...] = ()
 class _Metric:
     """What is behind the builder of one metric."""
 
-    __slots__ = ("buffered", "cached", "name", "port")
+    __slots__ = ("buffered", "cached", "is_missed", "name", "port")
 
     def __init__(self, name: str | None, port: Port) -> None:
+        self.is_missed = False  # whether it was looked for already, when a read found no rows
         self.name = name
         self.port = port
         self.buffered = Store(port)
@@ -179,7 +182,9 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         Raises:
             InvalidArgumentError: there is no such attempt.
         """
-        return self._session.view.read(self._series, start_index, limit, attempt)
+        found = self._session.view.read(self._series, start_index, limit, attempt)
+        self._told(found["total"])
+        return found
 
     @explained("exp.metrics('train').stats()")
     def stats(self, *, attempt: AttemptChoice = None) -> dict[str, Any]:
@@ -188,7 +193,9 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         Args:
             attempt: of which rows, see `read`.
         """
-        return self._session.view.stats(self._series, attempt)
+        found = self._session.view.stats(self._series, attempt)
+        self._told(found["count"])
+        return found
 
     @explained("exp.metrics('train').to_numpy()['loss']")
     def to_numpy(self, *, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
@@ -197,7 +204,9 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         Args:
             attempt: which rows, see `read`.
         """
-        return self._session.view.to_numpy(self._series, attempt)
+        found = self._session.view.to_numpy(self._series, attempt)
+        self._told(len(found["index"]))
+        return found
 
     @explained("exp.metrics('train').to_pandas()[['loss']]")
     def to_pandas(self, *, attempt: AttemptChoice = None) -> pd.DataFrame:
@@ -206,7 +215,16 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         Args:
             attempt: which rows, see `read`.
         """
-        return self._session.view.to_pandas(self._series, attempt)
+        found = self._session.view.to_pandas(self._series, attempt)
+        self._told(len(found))
+        return found
+
+    def _told(self, rows: int) -> None:
+        """Warn, at the first read of no rows, where another metric seems to be meant."""
+        # not while the run is open: the rows may be still to come
+        if not (rows or self._metric.is_missed or self._session.run_status == RunStatus.RUNNING):
+            self._metric.is_missed = True
+            warn_of_no_metric(self._session, self._metric.name)
 
     @property
     def _series(self) -> Series:

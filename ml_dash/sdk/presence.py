@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 _CLOSE = 0.6
 """What `difflib.get_close_matches` takes for close."""
+_LIKELY = 0.75
 
 
 def exists(session: Session) -> bool:
@@ -52,6 +53,34 @@ def warn_of_nothing(session: Session) -> None:
         "by ml_dash.open(), which names those that come near",
         UserWarning,
     )
+
+
+def warn_of_no_metric(session: Session, name: str | None) -> None:
+    """Warn that a metric is read which has no rows, where it is clear which one is meant."""
+    try:
+        fields = {metric["name"]: metric["fields"] for metric in session.view.metrics() if metric["count"]}
+    except (MLDashError, OSError):
+        return  # what was read is empty, and more is not known
+    meant = None if name in fields else _meant(name, fields)
+    if meant is not None:
+        shown = "unnamed metric" if name is None else f"metric {name!r}"
+        warn_user(
+            f"{session.prefix!r} has no rows of the {shown}: what is read of it is empty (said once). {meant}, and "
+            "exp.metrics.list() has all there are",
+            UserWarning,
+        )
+
+
+def _meant(name: str | None, fields: dict[str | None, list[str]]) -> str | None:
+    """Return which of the metrics with these fields is meant by a name; None where that is not clear."""
+    if name is None:
+        return f"The only one is exp.metrics({next(iter(fields))!r})" if len(fields) == 1 else None
+    metric, _, field = name.rpartition("/")  # as charts and tables have their titles
+    for known, columns in fields.items():
+        if (known == metric and field in columns) or (name in columns and len(fields) == 1):
+            return f"{(field if known == metric else name)!r} is a field of exp.metrics({known!r})"
+    near = difflib.get_close_matches(name, [known for known in fields if known], 1, _LIKELY)
+    return f"It is probably exp.metrics({near[0]!r}) that is meant" if near else None
 
 
 def near_names(session: Session) -> list[str]:

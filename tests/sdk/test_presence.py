@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,45 @@ def test_what_is_there_is_read_without_a_warning(logged: str) -> None:
         exp = Experiment("alice/vision/resnet", dash_root=logged)
         assert exp.metrics("train").read()["total"] == 1
         assert exp.metrics("nothing").read()["total"] == 0
+
+
+READS: dict[str, Callable[[Any], object]] = {
+    "read": lambda metric: metric.read(),
+    "stats": lambda metric: metric.stats(),
+    "to_numpy": lambda metric: metric.to_numpy(),
+    "to_pandas": lambda metric: metric.to_pandas(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("trian", r"metric 'trian'.* exp\.metrics\('train'\) that is meant"),
+        ("train/loss", r"metric 'train/loss'.* 'loss' is a field of exp\.metrics\('train'\)"),
+        ("loss", r"metric 'loss'.* 'loss' is a field of exp\.metrics\('train'\)"),
+        (None, r"unnamed metric.* only one is exp\.metrics\('train'\)"),
+    ],
+)
+def test_a_metric_that_is_not_there_is_told_of_once(
+    name: str | None, meant: str, read: Callable[[Any], object], logged: str
+) -> None:
+    exp = Experiment("alice/vision/resnet", dash_root=logged)
+    with pytest.warns(UserWarning, match=meant):
+        read(exp.metrics(name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(exp.metrics(name))
+        read(exp.metrics("train"))
+
+
+def test_a_metric_of_a_run_that_is_open_may_have_no_rows_yet(root: str) -> None:
+    with Experiment("a/b/c", dash_root=root, echo=False).run as exp, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exp.metrics("train1").log(loss=0.5)
+        assert exp.metrics("train2").stats()["count"] == 0
+    with pytest.warns(UserWarning, match="'train2'"):
+        assert exp.metrics("train2").stats()["count"] == 0
 
 
 def test_an_experiment_is_opened_for_reading(logged: str) -> None:

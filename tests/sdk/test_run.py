@@ -160,6 +160,7 @@ def test_reading_an_ended_run_never_changes_its_status(name: str, root: str) -> 
     """That is how an ended run is read."""
     with Experiment("a/b/c", dash_root=root, echo=False).run as exp:
         exp.metrics("train").log(loss=0.5)
+        exp.metrics.log(loss=0.5)
     exp.run.start()
     exp.run.fail()
     files = {path: path.read_bytes() for path in Path(root).rglob("*") if path.is_file()}
