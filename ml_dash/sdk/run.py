@@ -122,6 +122,9 @@ class Run:
             # whoever starts the same object again knows what it goes on with
             self._earlier = None if joined or self._started_ns else before
             channel = session.open_channel(self)
+            if self._earlier is not None and channel.recovered:
+                # what a process that was killed had left is in the journal only now
+                self._earlier = self._earlier._replace(rows=earlier(session).rows)
             channel.open_slab()
             self.is_open, self._pid, session.run_status = True, os.getpid(), RunStatus.RUNNING
             start = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import re
 import time
@@ -143,6 +144,27 @@ def test_an_earlier_attempt_that_was_killed_does_not_keep_it_running(tmp_path: P
 def test_a_way_to_resume_that_is_not_known_is_named(tmp_path: Path, value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=re.escape(f"resume={value!r}")):
         experiment(tmp_path, resume=value)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_rows_that_a_killed_process_has_left_are_among_those_that_a_run_goes_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in shared memory when the next run starts, and in the journal a moment later."""
+    monkeypatch.setenv("ML_DASH_LINGER", "60")  # seconds; no row goes to the journal by itself
+    child = os.fork()
+    if not child:
+        try:
+            exp = experiment(tmp_path, echo=False)
+            exp.run.start()
+            for step in range(7):
+                exp.metrics("train").log(step=step)
+        finally:
+            os._exit(9)  # as a kill would end it, and never behind this line
+    os.waitpid(child, 0)
+    monkeypatch.delenv("ML_DASH_QUIET")
+    attempt(tmp_path)
+    assert "1 earlier attempt, 7 rows; " in capsys.readouterr().err
 
 
 def test_must_wants_an_experiment_and_never_a_new_one(tmp_path: Path) -> None:
