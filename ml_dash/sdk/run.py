@@ -191,7 +191,7 @@ class Run:
             return None
         if not self._session.destination.keeps:
             before = earlier_at_server(self._session)
-        return goes_on_text(self._session.prefix, before)
+        return goes_on_text(self._session.prefix, before, self._start.get("resume_from"))
 
     def _start_behind(self) -> None:
         """Put the start once more, where the server had later rows before: of a machine whose clock is ahead of ours.

@@ -152,10 +152,12 @@ def earlier_at_server(session: Session) -> Earlier:
     return Earlier(attempts, rows)
 
 
-def goes_on_text(prefix: str, before: Earlier) -> str | None:
+def goes_on_text(prefix: str, before: Earlier, resume_from: float | None) -> str | None:
     """Return the line that tells of a run with what it goes on; None where that is nothing."""
     if not before.attempts:
         return None
+    if resume_from is not None:  # that it goes on is what was asked for
+        return f"goes on with {prefix} from step {resume_from}: {_what_there_is(before)}"
     return (
         f"goes on with {prefix}: {_what_there_is(before)}; {{n}} in the prefix makes a new one, "
         'resume="never" refuses'

@@ -48,8 +48,12 @@ def test_each_start_that_opens_a_run_is_an_attempt_and_says_what_it_goes_on_with
     assert f"ml-dash: goes on with {PREFIX}: 1 earlier attempt, 1 row; " in capsys.readouterr().err
     attempt(tmp_path)
     assert f"ml-dash: goes on with {PREFIX}: 2 earlier attempts, 3 rows; " in capsys.readouterr().err
+    exp = experiment(tmp_path)
+    exp.run.start(resume_from=2)
+    exp.run.complete()
+    assert f"goes on with {PREFIX} from step 2: 3 earlier attempts, 5 rows\n" in capsys.readouterr().err
     info = experiment(tmp_path).view.run()
-    assert (info.attempts, info.status) == (3, "COMPLETED")
+    assert (info.attempts, info.status) == (4, "COMPLETED")
 
 
 def test_nothing_is_said_with_echo_off(
