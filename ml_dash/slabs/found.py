@@ -110,6 +110,16 @@ class FoundSlab:
     def _read(self, offset: int, size: int) -> bytes:
         return os.pread(self._fd, size, offset)
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether its process lives, or somebody is taking it over."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return False
+
     def series(self) -> list[Series | None]:
         """Return the series by their numbers."""
         found: dict[int, Series] = {}

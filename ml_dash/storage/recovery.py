@@ -27,7 +27,7 @@ from ml_dash.journal.scan import SegmentScan
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.query.runs import RECOVERED
 from ml_dash.series import Kind, Series
-from ml_dash.slabs.bell import ring
+from ml_dash.slabs.bell import current_bell, ring
 from ml_dash.slabs.found import FoundSlab, discard, discard_unborn, find_slabs
 from ml_dash.values.pack import unpack
 
@@ -136,19 +136,24 @@ def _directory_of(path: str) -> str | None:
 
 
 def _ask(path: str) -> None:
-    """Have a live process write what waits in its slab."""
+    """Have a live process write what waits in its slab, or wait for who recovers it."""
     try:
         slab = FoundSlab(path)
     except (OSError, ValueError):
         return
     try:
-        if slab.head.pid == os.getpid():
+        # Not by its number, which a process in another container, or one that is dead, may have as well.
+        if (bell := current_bell()) is not None and bell.path == slab.bell:
             return  # who reads in the process itself has had it written
         goal = slab.rows_wait()
-        if goal is None or not ring(slab.bell):
+        if goal is None:
             return
+        # Who does not hear is dead. Then it is locked by whoever recovers its rows at this moment.
+        is_heard = ring(slab.bell)
         deadline = SYSTEM_CLOCK.monotonic() + _WAIT
         while not slab.has_written(goal) and SYSTEM_CLOCK.monotonic() < deadline:
+            if not (is_heard or slab.is_locked):
+                return
             _pause()
     finally:
         slab.close()

@@ -12,6 +12,7 @@ import pytest
 
 from ml_dash.journal.disk import RealDisk, SegmentFile
 from ml_dash.slabs import place as place_module
+from ml_dash.slabs.found import FoundSlab
 from ml_dash.slabs.slab import Slab
 from ml_dash.storage import recovery
 from ml_dash.storage.recovery import Recovered, catch_up, recover, recover_dead
@@ -161,6 +162,28 @@ def test_of_many_who_recover_at_once_one_does(tmp_path: Path) -> None:
         thread.join()
 
     assert [each.rows for each in found if each is not None] == [10]
+    assert rows_in(place / "experiment") == list(range(20))
+
+
+def test_who_comes_while_another_recovers_waits_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a reader would show a journal of which the end is being appended."""
+    place = waiting_rows(tmp_path)
+    slab = as_shared_memory(place, monkeypatch) / f"{WRITER}.slab"
+    other = FoundSlab(str(slab), is_mine=True)
+    looks = 0
+
+    def recover_meanwhile() -> None:
+        nonlocal looks
+        looks += 1
+        other.close()
+        recover(str(slab), str(place / "experiment"))
+
+    monkeypatch.setattr(recovery, "_pause", recover_meanwhile)
+    catch_up(str(place / "experiment"))
+
+    assert looks == 1
     assert rows_in(place / "experiment") == list(range(20))
 
 

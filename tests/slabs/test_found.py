@@ -1,0 +1,106 @@
+"""Slabs as others find them: whatever lies in their place, nothing is done to it and nobody is taken down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ml_dash.slabs.found import FoundSlab, discard
+from ml_dash.slabs.layout import HEAD_BYTES, NAMES_AT, TAKEN_AT
+from tests.support.slabs import SlabBench, recovered
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def _replace_by_link(path: Path) -> None:
+    path.rename(path.with_suffix(".real"))
+    path.symlink_to(path.with_suffix(".real"))
+
+
+def _replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _replace_by_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "empty": lambda path: os.truncate(path, 0),
+    "half a head": lambda path: os.truncate(path, HEAD_BYTES // 2),
+    "no regions": lambda path: os.truncate(path, HEAD_BYTES),
+    "zeros": lambda path: overwrite(path, 0, bytes(HEAD_BYTES)),
+    "another version": lambda path: overwrite(path, 8, b"\xff"),
+    "no names": lambda path: overwrite(path, NAMES_AT + 10, b"\xff\xff"),
+    "no place": lambda path: overwrite(path, TAKEN_AT, bytes(128)),
+    "link": _replace_by_link,
+    "pipe": _replace_by_pipe,
+    "directory": _replace_by_directory,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_no_slab_is_left_as_it_is(damage: str, tmp_path: Path) -> None:
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    place = bench.die(tmp_path / "dead")
+    path = place / "queue" / bench.path.name
+    DAMAGE[damage](path)
+
+    assert recovered(place) is None
+    assert os.path.lexists(path)
+    assert not (place / "experiment").exists()
+
+
+def test_a_slab_of_another_user_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    place = bench.die(tmp_path / "dead")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert recovered(place) is None
+
+
+def test_zeros_in_the_middle_of_the_series_cost_only_rows_without_a_name(tmp_path: Path) -> None:
+    """They are counted as lost."""
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    place = bench.die(tmp_path / "dead")
+    path = place / "queue" / bench.path.name
+    overwrite(path, FoundSlab(str(path)).head.series_at, bytes(8))
+
+    found = recovered(place)
+
+    assert found is not None
+    assert (found.rows, found.lost) == (0, 5)
+
+
+def test_only_what_nobody_has_is_discarded(tmp_path: Path) -> None:
+    bench = SlabBench(tmp_path / "live")
+    place = bench.die(tmp_path / "dead")
+    dead = place / "queue" / bench.path.name
+    discard(str(bench.path))
+    discard(str(dead))
+    discard(str(dead))
+    assert bench.path.exists()
+    assert not dead.exists()
+
+
+def test_one_alone_takes_a_slab_over(tmp_path: Path) -> None:
+    bench = SlabBench(tmp_path / "live")
+    path = bench.die(tmp_path / "dead") / "queue" / bench.path.name
+    first = FoundSlab(str(path), is_mine=True)
+    with pytest.raises(OSError):  # noqa: PT011 - whichever the system gives
+        FoundSlab(str(path), is_mine=True)
+    first.remove()
+    with pytest.raises(FileNotFoundError):
+        FoundSlab(str(path), is_mine=True)
+    first.close()
