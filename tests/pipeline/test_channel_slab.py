@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,27 @@ def test_what_a_hook_logs_in_the_middle_of_a_fork_is_the_processs_own(tmp_path: 
 
     assert bench.found() == [0, 1, 2]
     assert queue.write == bench.slab.write
+
+
+def test_sixteen_threads_find_room_in_a_small_slab_and_stay_in_order(tmp_path: Path) -> None:
+    """While one who writes clears its regions."""
+    bench = SlabBench(tmp_path, regions=3)
+    channel = bench.channel
+    series = [channel.series_id(Kind.METRIC, str(number)) for number in range(16)]
+
+    def work(number: int) -> None:
+        for step in range(300):
+            log(channel, pack([series[number], step, {"n": step}]))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        channel.pump()
+    channel.flush()
+
+    for number in range(16):
+        assert rows_in(bench.directory, Series(Kind.METRIC, str(number))) == list(range(300))
+    counted = channel.counters()
+    assert (counted.logged, counted.pending, counted.dropped) == (16 * 300, 0, {})
+    assert channel._slab.place[0] > 3, "no region was used again: this has tested nothing"

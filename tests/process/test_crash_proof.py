@@ -6,6 +6,7 @@ A thousand kills are in `benchmarks/kills.py`; here are some of them, and what a
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.kills import SHAPES, Shape, kill_many
 from ml_dash.slabs.place import QUEUE_DIR
 from tests.support.processes import Journal, Scripts, metric
+from tests.support.shell import invoke
 from tests.support.small_disk import on_a_small_disk, run_on_small_disk
 
 BEGIN = """
@@ -276,3 +278,41 @@ def test_a_reader_has_a_live_process_write_what_waits(scripts: Scripts, queue_di
         process.stdin.flush()
     assert process.wait() == -signal.SIGKILL
     process.communicate()
+
+
+def test_a_disk_that_hangs_keeps_no_row_from_its_journal_for_ever(scripts: Scripts, queue_dir: Path) -> None:
+    """SIGTERM ends a process whose disk does not answer; its rows are in shared memory."""
+    env = {QUEUE_DIR: str(queue_dir), "ML_DASH_LINGER": "3600"}
+    finished = scripts.run(
+        f"""{BEGIN}
+    import time
+    exp.flush()
+    write = os.write
+    def stall(fd, data):
+        return write(fd, data) if fd < 3 else time.sleep(3600)
+    os.write = stall
+    log("train", 0, 1000)
+    signal.raise_signal(signal.SIGTERM)
+    """,
+        env=env,
+    )
+    assert finished.returncode == -signal.SIGTERM
+    assert steps(scripts.journal()) == list(range(1000))
+
+
+def test_a_journal_that_was_copied_elsewhere_says_what_may_be_missing(
+    scripts: Scripts, queue_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To whoever looks at it on another machine, where the shared memory is not to be found, at once."""
+    scripts.run(
+        f"{BEGIN}\n    exp.flush()\n    log('train', 0, 10)\n    die()",
+        env={QUEUE_DIR: str(queue_dir), "ML_DASH_LINGER": "3600"},
+    )
+    copy = scripts.home / "copy"
+    shutil.copytree(scripts.home / ".dash", copy)
+    monkeypatch.setattr("ml_dash.query.runs.process_space", lambda: "another machine")
+    monkeypatch.delenv(QUEUE_DIR)
+
+    shown = invoke("show", "alice/vision/resnet", "--root", copy).out
+
+    assert "may wait in shared memory of" in " ".join(shown.split())

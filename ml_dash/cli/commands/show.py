@@ -37,6 +37,7 @@ from ml_dash.query.files import FilesReader, full_name
 from ml_dash.query.row_source import read_params
 from ml_dash.query.times import duration_text, iso_time
 from ml_dash.series import Kind, Series
+from ml_dash.status import RunStatus
 from ml_dash.visible import visible
 
 _LOGS = Series(Kind.LOG, None)
@@ -155,7 +156,8 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
         "recovered",
         f"{count_text(run.recovered, 'row')} of a process that had died" if run.recovered else "",
     )
-    if run.stale and run.elsewhere and run.queue == "shared memory":
+    # Whether its process lives or not: this may be a copy.
+    if run.status == RunStatus.RUNNING and run.elsewhere and run.queue == "shared memory":
         yield (
             "missing",
             f"rows of its last second may wait in shared memory of {run.host}: show or sync it there",
