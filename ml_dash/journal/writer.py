@@ -64,7 +64,38 @@ def _may_hold(disk: Disk, path: str, size: int) -> bool:
         return True  # nobody can tell: a frame too many is harmless, a number given twice is not
 
 
-class JournalWriter:
+class _Member:
+    """What a writer's own journal has of it."""
+
+    _directory: str
+    _disk: Disk
+    _writer_id: str
+    _homeless: deque[tuple[int, bytes]]
+    _written_seq: int
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether frames that count as written may not be there: `append`, `sync` or `rewrite` writes them again."""
+        return bool(self._homeless)
+
+    @property
+    def certain_seq(self) -> int:
+        """The number of the last frame that readers find: of those in doubt, only the last one may not be there."""
+        return self._written_seq - 1 if self._homeless else self._written_seq
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed, or moved away, all that this writer has written."""
+        writers = _writers(self._directory, self._disk) if self._written_seq else None
+        return writers is not None and self._writer_id not in writers
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether a writer that was born later has written: readers put its rows behind all of this one's."""
+        return self._writer_id < max(_writers(self._directory, self._disk) or (), default="")
+
+
+class JournalWriter(_Member):
     """One writer's part of a journal. Nothing is created on disk before the first `append`.
 
     `append` and `sync` may be called by different threads; no append waits for an fsync, but for the one that
@@ -143,17 +174,6 @@ class JournalWriter:
         """Why a segment was last given up, None if that never happened."""
         return self._last_error
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether somebody has removed, or moved away, all that this writer has written."""
-        writers = _writers(self._directory, self._disk) if self._written_seq else None
-        return writers is not None and self._writer_id not in writers
-
-    @property
-    def is_overtaken(self) -> bool:
-        """Whether a writer that was born later has written: readers put its rows behind all of this one's."""
-        return self._writer_id < max(_writers(self._directory, self._disk) or (), default="")
-
     def append(self, blocks: Sequence[Block]) -> int:
         """Write a frame, and return its number.
 
@@ -179,6 +199,11 @@ class JournalWriter:
             finally:
                 sync_lock.release()
         return seq
+
+    def rewrite(self) -> None:
+        """Write again what may not be there; OSError where some of it still may not."""
+        with self._lock:
+            self._write_homeless()
 
     def sync(self) -> int:
         """Make all frames durable that were appended before the call; return the number up to which they are.

@@ -125,9 +125,10 @@ class Batch:
         left = (self.frames or [])[writer.written_seq - self.after :]
         if left:
             if slab is not None:
+                writer.rewrite()  # first: a note takes the place of the one before the last
                 slab.note(self._taken(slab, left, writer.written_seq + 1))
             writer.append(left[0].blocks)
-            if slab is not None:
+            if slab is not None and not writer.is_in_doubt:
                 slab.written(writer.written_seq)
             highlights.add(left[0].blocks)
         return len(left) < 2

@@ -83,7 +83,7 @@ class Channel:
         self._series = SeriesNumbers()
         make = make_slab and partial(self._make_slab, make_slab)
         self._slab = ChannelSlab(
-            self.queue, self._series, make, lambda: self.writer.written_seq, lambda: self._lock
+            self.queue, self._series, make, lambda: self.writer.certain_seq, lambda: self._lock
         )
         self._make_delivery: Callable[[str, str, JournalWriter], Delivery] | None = None
         self.delivery: Delivery | None = None
@@ -134,7 +134,7 @@ class Channel:
         self._slab.arm()
 
     def _make_slab(self, make: MakeSlab) -> Slab | None:
-        return make(self.writer_id, self.directory, self.writer.written_seq)
+        return make(self.writer_id, self.directory, self.writer.certain_seq)
 
     def deliver(self, recipient: Recipient, threads: Threads) -> None:
         """Send what is written to a server, by this writer and by those that a fork makes of it."""
@@ -335,6 +335,7 @@ class Channel:
         with self._lock:
             # of the writer that is there now: one that it has taken over from had other numbers
             self._tally.make_durable(self.blobs.durable(self.writer.durable_seq))
+            self._mover.release(self.writer)
 
     def _pump(self) -> bool:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:

@@ -56,6 +56,7 @@ class Mover:
         self.highlights = Highlights()
         self.control: list[bytes] = []
         self.batch: Batch | None = None
+        self._behind: tuple[int, int] | None = None  # up to where frames have what is still kept in the slab
 
     @property
     def is_empty(self) -> bool:
@@ -72,6 +73,7 @@ class Mover:
         if self.batch is not None:
             self._tally.recount(self.batch.leave_slab())
             self.batch.after = 0
+        self._behind = None
 
     def move(self, writer: JournalWriter) -> tuple[bool, bool]:
         """Write a frame; return whether there was something to do, and whether something was written.
@@ -94,9 +96,19 @@ class Mover:
                 # of several the rows count with the last; there may have to be an fsync before it
                 self._tally.write(writer.written_seq, batch.rows if is_last else 0)
             self.batch = None if is_last else batch
-        if is_last and batch.place != batch.start:
-            self._queue.release(batch.place)
+            if is_last and batch.place != batch.start:
+                self._behind = batch.place
+        self.release(writer)
         return True, bool(batch.frames)
+
+    def release(self, writer: JournalWriter) -> None:
+        """Clear what frames have from the slab, unless some of them may not be there: it is all that is left then."""
+        with self._guard:
+            slab = self._queue.slab
+            if self._behind is not None and slab is not None and not writer.is_in_doubt:
+                slab.written(writer.written_seq)
+                self._queue.release(self._behind)
+                self._behind = None
 
     def _next_batch(self, writer: JournalWriter) -> Batch | None:
         with self._guard:

@@ -101,6 +101,7 @@ class EventQueue(Backlog):
         "_capacity_bytes",
         "_early",
         "_makers",
+        "_parent",
         "_wake",
         "_write",
         "_write_all",
@@ -185,6 +186,7 @@ class EventQueue(Backlog):
     def before_fork(self) -> None:
         """Have this thread write on a way on which a child can tell that the slab is its parent's."""
         if self.slab is not None:
+            self._parent = os.getpid()
             self.write = self._write_after_fork
 
     def after_fork(self) -> None:
@@ -194,14 +196,19 @@ class EventQueue(Backlog):
             self._aim()
             if self.events:
                 self._wake_if_asleep()
+            if any(type(event) is bytes for event in tuple(self.events)) and self._refusal() is None:
+                self._write_all()  # what hooks of the program's have logged meanwhile
 
     def _write_after_fork(self, data: bytes) -> None:
         """Put events that a hook of the program's logs in the middle of a fork."""
-        if data is not MARK and self.slab is not None:
-            if self.slab.pid == os.getpid():
-                self._put_behind(data)
-            else:
-                self._early.append(data)
+        if data is MARK:
+            return
+        if self.write != self._write_after_fork:  # it is over, and this thread has come late
+            self.put(data)
+        elif self._parent == os.getpid():
+            self._put_behind(data)
+        else:
+            self._early.append(data)
 
     def _aim(self) -> None:
         """Have callers write where the next events go; as long as the worker sleeps, by what wakes it."""
@@ -328,13 +335,11 @@ class EventQueue(Backlog):
 
     def rest(self) -> bool:
         """Ask to be woken by the next event; False where one is there already."""
-        with self._lock:
-            self.limit = 0
-            self._aim()
-            if not self.is_empty:
-                self.work()
-                return False
-        return True
+        self.be_alone()
+        if self.is_empty:
+            return True
+        self.work()
+        return False
 
     def work(self) -> None:
         """Leave the state of `rest`: from now on the worker polls."""

@@ -188,11 +188,6 @@ class Slab:
         self._top[at : at + len(data)] = data
 
     @property
-    def pid(self) -> int:
-        """The process that has made it."""
-        return self._head.pid
-
-    @property
     def event_bytes_max(self) -> int:
         """The longest event that a region takes."""
         return self._head.region_bytes - len(MARK)

@@ -17,7 +17,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ml_dash.clock import SYSTEM_CLOCK
+from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.events.batch import salvage
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.disk import REAL_DISK, Disk
@@ -159,13 +159,16 @@ def _ask(path: str) -> None:
         slab.close()
 
 
-def recover(path: str, directory: str, disk: Disk = REAL_DISK) -> Recovered | None:
+def recover(
+    path: str, directory: str, disk: Disk = REAL_DISK, clock: Clock = SYSTEM_CLOCK
+) -> Recovered | None:
     """Append to a journal what a dead process has left in a slab, and remove that; None where it lives, or cannot be.
 
     Args:
         path: the slab's.
         directory: of the experiment that it belongs to.
         disk: where the journal is.
+        clock: tells when the journal's segment was made.
     """
     try:
         slab = FoundSlab(path, is_mine=True)
@@ -177,7 +180,8 @@ def recover(path: str, directory: str, disk: Disk = REAL_DISK) -> Recovered | No
         waiting = slab.waiting(end.frame)
         if waiting is None:
             return None
-        writer = JournalWriter(journal, slab.writer_id, disk=disk, after=(end.segment, waiting.frame - 1))
+        after = end.segment, waiting.frame - 1
+        writer = JournalWriter(journal, slab.writer_id, disk=disk, clock=clock, after=after)
         try:
             rows, lost = _append(slab, waiting.events, writer)
             writer.close()
@@ -201,6 +205,7 @@ def _append(slab: FoundSlab, events: Sequence[tuple[bytes, Taken]], writer: Jour
         lost += damaged
         for frame in frames:
             event, taken = some[frame.until - 1]
+            writer.rewrite()  # first: a note takes the place of the one before the last
             slab.note(taken._replace(frame=writer.written_seq + 1))
             count = sum(len(block.times) for block in frame.blocks)
             writer.append([*frame.blocks, _said(unpack(event)[1], count)])
