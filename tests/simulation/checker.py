@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.row_source import read_params
+from ml_dash.query.runs import RECOVERED
 from ml_dash.series import Kind, Series
 from tests.simulation.process import DIRECTORY
 from tests.support.rows import Row, as_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JOURNAL",
+    "Found",
     "Life",
     "Logged",
     "check_complete",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 JOURNAL = f"{DIRECTORY}/journal"
+
+Found: TypeAlias = "set[int | tuple[int, int]]"
+"""The rows that were read, by their times; those that tell of recovered ones by how many these are, too."""
 
 
 class Logged(NamedTuple):
@@ -78,9 +83,9 @@ def check_params(index: JournalIndex, logged: dict[int, Logged], lives: dict[str
         assert as_text({"": params[name]}) in may_win, f"an earlier {name} of {len(found)} has won"
 
 
-def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> set[int]:
-    """Read everything; return the times of the rows, each of which was logged just so, once, and in this order."""
-    found: set[int] = set()
+def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> Found:
+    """Read everything; return the rows, each of which was logged just so, once, and in this order."""
+    found: Found = set()
     for kind in Kind:
         for series in index.series(kind):
             latest = ("", -1)
@@ -89,6 +94,11 @@ def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> set[int]:
                 assert first >= expected, f"{series}: rows {first} to {expected} were read before"
                 expected = first + len(block.times)
                 for time, fields in zip(map(int, block.times), block_rows(block), strict=True):
+                    if fields.get("event") == RECOVERED:
+                        note = time, fields["rows"]
+                        assert note not in found, f"{note} is there twice"
+                        found.add(note)
+                        continue
                     entry = logged.get(time)
                     assert entry, f"{series} has a row of time {time} that was never logged: {fields}"
                     row = Row(series, time, as_text(fields))
@@ -104,7 +114,7 @@ def find_rows(index: JournalIndex, logged: dict[int, Logged]) -> set[int]:
 
 def check_reader(
     index: JournalIndex, disk: SimulatedDisk, logged: dict[int, Logged], writers: Iterable[str]
-) -> set[int]:
+) -> Found:
     """Check that a reader finds every row of every frame that is there to the last byte, and reports the rest.
 
     Returns:
@@ -133,7 +143,7 @@ def check_reader(
     return found
 
 
-def check_complete(found: set[int], processes: Iterable[Process]) -> None:
+def check_complete(found: Found, processes: Iterable[Process]) -> None:
     """Check that all is there of which a process was told that it is durable."""
     for process in processes:
         lost = [row for row in process.acknowledged if row.time not in found]
@@ -142,7 +152,7 @@ def check_complete(found: set[int], processes: Iterable[Process]) -> None:
         )
 
 
-def check_view(disk: SimulatedDisk, found: set[int], logged: dict[int, Logged], now_ns: int) -> None:
+def check_view(disk: SimulatedDisk, found: Found, logged: dict[int, Logged], now_ns: int) -> None:
     """Check that the questions a user may ask are answered from the same rows, and damage is told."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -156,7 +166,7 @@ def check_view(disk: SimulatedDisk, found: set[int], logged: dict[int, Logged], 
                 indices = [row["index"] for row in answer["data"]]
                 assert indices == sorted(set(indices)), "a row's index comes twice"
         assert total == len(found), f"a view reads {total} rows, an index {len(found)}"
-        logs = sum(logged[time].row.series.kind == Kind.LOG for time in found)
+        logs = sum(logged[time].row.series.kind == Kind.LOG for time in found if isinstance(time, int))
         assert len(view.logs(limit=1_000_000)["data"]) == logs
         view.params()
         view.metrics()
@@ -166,7 +176,7 @@ def check_view(disk: SimulatedDisk, found: set[int], logged: dict[int, Logged], 
     assert len(told) >= len(places), f"{len(told)} warnings of {damage}"
 
 
-def check_repair(disk: SimulatedDisk, found: set[int], logged: dict[int, Logged]) -> None:
+def check_repair(disk: SimulatedDisk, found: Found, logged: dict[int, Logged]) -> None:
     """Check that a repair leaves every row, and nothing else to complain of but what is lost."""
     before = verify(JOURNAL, disk=disk)
     assert before.rows == len(found), f"verify counts {before.rows} rows of {len(found)}"

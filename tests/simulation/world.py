@@ -23,6 +23,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
@@ -31,6 +32,7 @@ from ml_dash.pipeline import channel as channel_module, mover as mover_module, q
 from ml_dash.settings import Settings
 from tests.simulation.checker import (
     JOURNAL,
+    Found,
     Life,
     Logged,
     check_complete,
@@ -45,7 +47,7 @@ from tests.support.simulated_clock import SimulatedClock
 from tests.support.simulated_disk import InterruptError, PowerCutError, SimulatedDisk, writer_of
 from tests.support.weather import WEATHERS
 
-__all__ = ["World", "WorldError"]
+__all__ = ["ACTIONS", "World", "WorldError"]
 
 _MOST_PROCESSES = 3
 
@@ -88,6 +90,7 @@ class World:
         self._processes: list[Process] = []
         self._lives: dict[str, Life] = {}
         self._between = False
+        self._actions: tuple[Callable[[Any], None], ...] = ACTIONS
         self._reader = JournalIndex(JOURNAL, disk=self._disk)
 
     @property
@@ -123,7 +126,7 @@ class World:
     def _live(self) -> None:
         self._start()
         for _ in range(self._rng.randrange(5, 40)):
-            action = self._rng.choice(_ACTIONS)
+            action = self._rng.choice(self._actions)
             try:
                 self._step(action)
             except InterruptError as interrupt:
@@ -175,24 +178,26 @@ class World:
         return self._rng.choice(self._alive)
 
     def _start(self) -> None:
-        with self._disk.calm():
-            latest = latest_ns(JOURNAL, self._disk)
+        latest = self._latest_ns()
         writer_id = self._writer_id(max(self._clock.time_ns(), latest + 1))
         self._tell(f"{writer_id} starts")
-        process = Process(
-            writer_id,
-            self._rng,
-            self._clock,
-            self._disk,
-            self._settings,
-            self._next_serial,
-            self._remember,
-            tables=self._tables,
-        )
+        process = self._new_process(writer_id)
         # A reader puts the rows of writers in the order of their names.
         written = (writer_of(path) for path in self._disk.files if path.endswith(SEGMENT_SUFFIX))
         self._born(process, latest, behind=max(written, default=""), attempt=len(self._logged))
         process.put_control()
+
+    def _latest_ns(self) -> int:
+        with self._disk.calm():
+            return latest_ns(JOURNAL, self._disk)
+
+    def _new_process(self, writer_id: str) -> Process:
+        return Process(writer_id, *self._what_processes_share, tables=self._tables)
+
+    @property
+    def _what_processes_share(self) -> tuple[Any, ...]:
+        shared = self._rng, self._clock, self._disk, self._settings
+        return *shared, self._next_serial, self._remember
 
     def _power_cut(self) -> None:
         for process in self._alive:
@@ -262,8 +267,9 @@ class World:
     def _round(self) -> None:
         self._clock.advance(0.05)
         for process in self._alive:
-            self._tell(f"{process.writer_id}: a round")
-            process.round()
+            if process.alive:  # others go on meanwhile, and may die
+                self._tell(f"{process.writer_id}: a round")
+                process.round()
 
     def _rest(self) -> None:
         self._someone().rest()
@@ -357,14 +363,17 @@ class World:
         process = self._someone()
         self._tell(f"  in the middle of a {operation}: {process.writer_id} goes on")
         with self._disk.uninterrupted():
-            process.meanwhile(operation)
+            self._go_on_meanwhile(process, operation)
         self._between = False
+
+    def _go_on_meanwhile(self, process: Process, operation: str) -> None:
+        process.meanwhile(operation)
 
     def _remember(self, writer_id: str, row: Row) -> None:
         assert row.time not in self._logged
         self._logged[row.time] = Logged(row, writer_id, len(self._logged))
 
-    def _check_disk(self, *, view: bool) -> set[int]:
+    def _check_disk(self, *, view: bool) -> Found:
         with self._disk.calm():
             index = JournalIndex(JOURNAL, disk=self._disk)
             index.refresh()
@@ -427,6 +436,7 @@ def _limits(slice_events: int) -> Iterator[None]:
         (mover_module, "SLICE_BYTES"): 8_000,
         (channel_module, "_UNSYNCED_BYTES"): 3_000,
         (queue_module, "_WAIT"): 0.0,
+        (queue_module, "_SHORT_WAIT"): 0.0,
     }
     before = {(module, name): getattr(module, name) for module, name in values}
     try:
@@ -438,7 +448,7 @@ def _limits(slice_events: int) -> Iterator[None]:
             setattr(module, name, value)
 
 
-_ACTIONS: tuple[Callable[[World], None], ...] = (
+ACTIONS: tuple[Callable[[World], None], ...] = (
     *[World._put] * 10,
     *[World._round] * 6,
     *[World._pump] * 4,

@@ -93,24 +93,20 @@ def _event(series_id: int, time: int, fields: dict[str, Any], deferred: dict[str
         return pack_event(series_id, time, fields)[0]
 
 
-def malformed_event(rng: random.Random) -> bytes:
-    """Return something that is no event, or one that cannot be stored."""
+def malformed_event(rng: random.Random, *, is_packed: bool = False) -> bytes:
+    """Return something that is no event, or one that cannot be stored; the latter where it must be packed like one."""
     event = pack([0, 1, {"step": 1, "loss": 0.5}])
-    return rng.choice(
-        (
-            b"\xc1",
-            b"\xc0",
-            event[:-1],
-            event + b"\x00",
-            pack([len(SERIES) + 90, 1, {"a": 1.0}]),
-            pack([-len(SERIES) - 90, 1, {"a": 1.0}]),
-            pack([0, 1, 2.0]),
-            pack([0, None, {"a": 1.0}]),
-            pack([0, 2**63, {"a": 1.0}]),
-            pack([0, 1, {7: 1.0}]),
-            pack([0, 1, {None: 1.0}]),
-        )
+    unpacked = b"\xc1", b"\xc0", event[:-1], event + b"\x00"
+    packed = (
+        pack([len(SERIES) + 90, 1, {"a": 1.0}]),
+        pack([-len(SERIES) - 90, 1, {"a": 1.0}]),
+        pack([0, 1, 2.0]),
+        pack([0, None, {"a": 1.0}]),
+        pack([0, 2**63, {"a": 1.0}]),
+        pack([0, 1, {7: 1.0}]),
+        pack([0, 1, {None: 1.0}]),
     )
+    return rng.choice(packed if is_packed else (*unpacked, *packed))
 
 
 def _train(rng: random.Random, serial: int) -> dict[str, Any]:

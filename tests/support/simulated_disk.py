@@ -28,7 +28,15 @@ from tests.support.fates import FATES
 from tests.support.simulated_clock import BIRTH_NS, SimulatedClock
 from tests.support.weather import Weather
 
-__all__ = ["InterruptError", "PowerCutError", "SimulatedDisk", "SimulatedFile", "WrittenFrame", "writer_of"]
+__all__ = [
+    "InterruptError",
+    "KilledError",
+    "PowerCutError",
+    "SimulatedDisk",
+    "SimulatedFile",
+    "WrittenFrame",
+    "writer_of",
+]
 
 _FRAME_HEAD = struct.Struct("<4sIIQ")
 _FRAME_HEAD_BYTES = 28
@@ -40,6 +48,20 @@ class InterruptError(KeyboardInterrupt):
 
 class PowerCutError(BaseException):
     """The machine is gone in the middle of a disk's operation; no code of the program may handle this."""
+
+
+class KilledError(BaseException):
+    """A process is gone in the middle of something; no code of the program may handle this.
+
+    Attributes:
+        process: which.
+        is_late: whether it was gone before, and this is what its code tried on its way out of the simulation.
+    """
+
+    def __init__(self, process: object, step: str, *, is_late: bool = False) -> None:
+        super().__init__(step)
+        self.process = process
+        self.is_late = is_late
 
 
 class SimulatedFile:
@@ -105,6 +127,7 @@ class SimulatedDisk:
         interruptible: whether the main thread is at work.
         largest_frame: bytes of the largest frame that was to be written.
         changed: whether bytes have changed under a reader's eyes, with no power cut.
+        on_operation: called with the name of every operation that changes something, before it.
         in_child: whether what happens now happens in a forked child, whose descriptors are its own.
         opened: files that are open.
         rotten: writers of whose durable bytes some have changed.
@@ -126,6 +149,7 @@ class SimulatedDisk:
         self.bytes_written = 0
         self.bytes_read = 0
         self.in_child = False
+        self.on_operation: Callable[[str], None] = lambda _: None
         self.opened: dict[_Handle, None] = {}
         self._frames: dict[str, list[WrittenFrame]] = {}
         self._rng = rng
@@ -251,8 +275,9 @@ class SimulatedDisk:
                 raise self._error("write", errno.EIO)
             if self.weather.free is not None:
                 self.weather.free -= len(data)
-        except (PowerCutError, InterruptError):
-            data = data[: self._some_of(len(data))]
+        except (PowerCutError, InterruptError, KilledError) as error:
+            is_late = isinstance(error, KilledError) and error.is_late
+            data = b"" if is_late else data[: self._some_of(len(data))]
             raise
         finally:
             if data:
@@ -273,7 +298,7 @@ class SimulatedDisk:
             file.failed += [span for span in dirty if self._rng.random() < 0.8]
             file.named = file.named or self._rng.random() < 0.5
             raise
-        except (PowerCutError, InterruptError):
+        except (PowerCutError, InterruptError, KilledError):
             file.dirty = [span for span in dirty if self._rng.random() < 0.5] + file.dirty
             raise
         file.named = True
@@ -369,6 +394,7 @@ class SimulatedDisk:
 
     def _operate(self, name: str) -> None:
         self.seen[name] += 1
+        self.on_operation(name)
         if self.interruptible and self._fails(self.weather.interrupt):
             self.seen["interrupts"] += 1
             raise InterruptError(name)
