@@ -26,6 +26,7 @@ _AT_SERVER = (
         "stale",
     ),
     *("createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows", "deletedAt"),
+    *("attempts", "entries"),
 )
 """What a server's record of an experiment has."""
 

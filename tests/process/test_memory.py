@@ -46,7 +46,7 @@ def test_a_million_calls_to_a_disk_that_takes_nothing_stay_within_the_queue(
     """With ``overflow="drop"``, and where the disk refuses, what does not fit is counted and not kept.
 
     The bound is what the defaults allow: 262 144 events of some 60 bytes, each with Python's overhead of 33 and 8
-    in a list, 16 MiB of frames whose fsync has not returned, numpy, and room for the allocator.
+    in a list, 4 MiB of shared memory, 16 MiB of frames whose fsync has not returned, numpy, and room for the allocator.
     """
     finished = scripts.run(
         f"""{BEGIN}
@@ -63,7 +63,7 @@ def test_a_million_calls_to_a_disk_that_takes_nothing_stay_within_the_queue(
         exp.metrics("train").log(loss=0.1 * step, accuracy=0.5, lr=1e-3)
     status = law()
     assert status.logged == 1_005_000
-    assert sum(status.dropped.values()) > 200_000, status
+    assert sum(status.dropped.values()) > 100_000, status
     write(1, b"%d" % (resident() - before))
     os._exit(0)
     """

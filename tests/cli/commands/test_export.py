@@ -27,6 +27,7 @@ from ml_dash.cli.exporting import parquet as parquet_format
 from ml_dash.cli.exporting.text_formats import iso_exact, seconds_exact
 from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
+from ml_dash.slabs.slab import REGION_BYTES
 from ml_dash.storage.placing import writing
 from tests.support.cli_experiments import in_frames, make, training
 from tests.support.examples import many
@@ -384,7 +385,7 @@ def test_row_groups_are_of_a_bounded_size(root: Path, monkeypatch: pytest.Monkey
     assert read["x"].to_pylist() == list(range(20_000))
     groups = pq.ParquetFile(root / "out.parquet").metadata
     sizes = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
-    assert max(sizes) <= 2_000 + 8_192
+    assert max(sizes) <= 2_000 + REGION_BYTES // 16, "a frame has no more than a region of a slab"
 
 
 def test_damage_is_reported_and_the_rest_is_exported(root: Path, damaged: Path, tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ BOUNDED_OTHERWISE = {
     "GET /experiments/{id}/files/{file}",
     # as many as were asked for, each of bounded size
     "GET /experiments/{id}/metrics/series",
+    "GET /experiments/{id}/metrics/shown",
+    "GET /experiments/{id}/attempts",
     "GET /experiments/{id}/contents/missing",
     "POST /experiments/{id}/contents",
     "POST /experiments/{id}/contents/{checksum}/upload",
