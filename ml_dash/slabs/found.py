@@ -135,7 +135,9 @@ class FoundSlab:
                     if not entry:  # zeros: nothing follows here
                         break
                     number, kind, name = entry
-                    found[number] = Series(Kind(kind), name)
+                    # Zeros in a torn one are the number 0, which is another's, and a name that is none.
+                    if name is None or isinstance(name, str):
+                        found.setdefault(number, Series(Kind(kind), name))
         return [found.get(number) for number in range(min(max(found, default=-1) + 1, _SERIES_COUNT))]
 
     def waiting(self, last_frame: int) -> Waiting | None:

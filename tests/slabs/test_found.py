@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
 import pytest
 
+from ml_dash.series import Kind
 from ml_dash.slabs.found import FoundSlab, discard
 from ml_dash.slabs.layout import HEAD_BYTES, NAMES_AT, TAKEN_AT
-from tests.support.slabs import SlabBench, recovered
+from tests.support.slabs import TRAIN, SlabBench, recovered
 
 
 def overwrite(path: Path, at: int, data: bytes) -> None:
@@ -81,6 +83,25 @@ def test_zeros_in_the_middle_of_the_series_cost_only_rows_without_a_name(tmp_pat
 
     assert found is not None
     assert (found.rows, found.lost) == (0, 5)
+
+
+def test_a_name_whose_copy_a_death_has_torn_takes_no_other_ones_place(tmp_path: Path) -> None:
+    """Of its bytes any may be zeros: it can be read as that of the number 0, and as one that is no text."""
+    bench = SlabBench(tmp_path / "live")
+    numbers = bench.train, bench.channel.series_id(Kind.METRIC, "abc")
+    place = bench.die(tmp_path / "dead")
+    path = place / "queue" / bench.path.name
+    data = path.read_bytes()
+    entry = msgpack.packb([numbers[1], int(Kind.METRIC), "abc"])
+    at = data.index(entry)
+    for mask in range(1 << len(entry)):
+        torn = bytes(byte * (mask >> bit & 1) for bit, byte in enumerate(entry))
+        overwrite(path, at, torn)
+        slab = FoundSlab(str(path))
+        found = slab.series()
+        slab.close()
+        assert found[bench.train] == TRAIN, torn
+        assert all(series is None or isinstance(series.name, str) for series in found), torn
 
 
 def test_only_what_nobody_has_is_discarded(tmp_path: Path) -> None:
