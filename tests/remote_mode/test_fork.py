@@ -156,11 +156,17 @@ def test_children_of_children_send_theirs(scripts: Scripts, seen: Seen, home: Pa
 def test_a_fork_while_the_worker_imports_aiohttp_hangs_nobody(
     scripts: Scripts, seen: Seen, home: Path
 ) -> None:
-    """The start waits for nothing, so that the forks fall into the imports; each child sends for itself."""
+    """The start waits for no server, and the import is slow: most forks fall into it. Each child sends for itself."""
     finished = scripts.run(
         f"""{FAMILY}
+    class Slow:
+        def find_spec(self, name, path=None, target=None):
+            if name == "aiohttp.client":
+                threading.Event().wait(0.3)
+
+    import threading
+    sys.meta_path.insert(0, Slow())
     {START}
-    assert "aiohttp" not in sys.modules or sys.modules["aiohttp"].__spec__._initializing
 
     def work(number):
         exp.metrics("child").log(step=number)
