@@ -246,17 +246,17 @@ def discard(path: str) -> None:
 def discard_unborn() -> None:
     """Remove what processes have left that died while they made a slab, and the bells that nobody hears."""
     for path in find_slabs(NEW):
-        if _is_old(path):
+        if age(path) > _MAKING:
             discard(path)
     for path in find_slabs(BELL):
-        if _is_old(path) and is_deserted(path):
+        if age(path) > _MAKING and is_deserted(path):
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
 
-def _is_old(path: str) -> bool:
-    """Whether a file is so old that nobody can be making it."""
+def age(path: str) -> float:
+    """Return for how many seconds a file has not been written; 0 where that cannot be told."""
     try:
-        return SYSTEM_CLOCK.time_ns() / 1e9 - os.lstat(path).st_mtime > _MAKING
+        return SYSTEM_CLOCK.time_ns() / 1e9 - os.lstat(path).st_mtime
     except OSError:
-        return False
+        return 0.0

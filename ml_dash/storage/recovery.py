@@ -28,7 +28,7 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.query.runs import RECOVERED
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import current_bell, ring
-from ml_dash.slabs.found import FoundSlab, discard, discard_unborn, find_slabs
+from ml_dash.slabs.found import FoundSlab, age, discard, discard_unborn, find_slabs
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
@@ -87,16 +87,9 @@ def recover_dead() -> list[Recovered]:
             recovered = recover(path, directory)
             if recovered is not None:
                 found.append(recovered)
-        elif _age(path) > _FORGOTTEN_AFTER:
+        elif age(path) > _FORGOTTEN_AFTER:
             discard(path)
     return found
-
-
-def _age(path: str) -> float:
-    try:
-        return SYSTEM_CLOCK.time_ns() / 1e9 - os.stat(path).st_mtime
-    except OSError:
-        return 0.0
 
 
 def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
