@@ -59,9 +59,8 @@ if TYPE_CHECKING:
 
 _WAIT = 0.02  # seconds between two looks of a caller that waits for room: less than the linger, at which it is made
 _SHORT_WAIT = 0.002  # of one that waits for a region of the slab, of which one is cleared with each frame
-_PATIENCE = (
-    1.0  # seconds after which that caller writes: no slice takes the worker so long, but on a disk that hangs
-)
+_PATIENCE = 1.0
+"""Seconds after which that caller writes: no slice takes the worker so long, but on a disk that hangs."""
 
 
 class Queue(Protocol):
