@@ -5,6 +5,7 @@ Each is also a subclass of the builtin that a caller would catch::
     MLDashError
     ├── InvalidPrefixError(ValueError)        a prefix that cannot name an experiment
     ├── InvalidArgumentError(ValueError)      a level, aggregation, timestamp… that is not known
+    │   └── InvalidFilterError                a filter or an order that cannot be understood
     ├── InvalidParameterError(TypeError)      a parameter that cannot be stored
     ├── InvalidCallError(TypeError)           a call whose arguments do not fit
     ├── UnknownNameError(AttributeError)      an attribute that is not there
@@ -29,8 +30,12 @@ The warnings, `ValueWarning` and `JournalDamageWarning`, are subclasses of `User
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from ml_dash.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ContentError",
@@ -40,6 +45,7 @@ __all__ = [
     "FileStoreError",
     "InvalidArgumentError",
     "InvalidCallError",
+    "InvalidFilterError",
     "InvalidParameterError",
     "InvalidPrefixError",
     "JournalDamageWarning",
@@ -90,6 +96,28 @@ class InvalidPrefixError(MLDashError, ValueError):
 
 class InvalidArgumentError(MLDashError, ValueError):
     """An argument has a value that is not among those allowed."""
+
+
+class InvalidFilterError(InvalidArgumentError):
+    """A filter, or what to sort by, cannot be understood.
+
+    Attributes:
+        problems: Of each, where it begins in the text, behind which character it ends, and what is wrong.
+    """
+
+    problems: Sequence[tuple[int, int, str]] = ()
+
+    @classmethod
+    def of(cls, what: str, text: str, problems: Iterable[tuple[int, int, str]]) -> InvalidFilterError:
+        """Return the error of an argument that was given this text."""
+        found = [(start, stop, message) for start, stop, message in problems]
+        told = "; ".join(
+            f"at ‘{text[start:stop]}’ (character {start + 1}): {message}" if text[start:stop] else message
+            for start, stop, message in found
+        )
+        error = cls(f"{what}={text!r} cannot be understood {told}")
+        error.problems = found
+        return error
 
 
 class InvalidParameterError(MLDashError, TypeError):

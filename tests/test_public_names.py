@@ -68,6 +68,7 @@ def test_the_public_names_are_these() -> None:
         "FlushResult",
         "InvalidArgumentError",
         "InvalidCallError",
+        "InvalidFilterError",
         "InvalidParameterError",
         "InvalidPrefixError",
         "JournalDamageWarning",
