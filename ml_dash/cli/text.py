@@ -71,8 +71,9 @@ def size_text(size: int) -> str:
 
 
 def count_text(count: int, noun: str) -> str:
-    """Return a number of things: ``1 row``, ``5,000 rows``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """Return a number of things: ``1 row``, ``5,000 rows``, ``2 entries``."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else several}"
 
 
 def age_text(time_ns: int, now_ns: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_dash.query.attempts import Openings, attempt_at, attempts_of, turn_of
 from ml_dash.query.row_source import timed_rows
-from ml_dash.query.selection import Span, merged_spans
+from ml_dash.query.selection import Span, merged_spans, shown
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.frame_table import Catalogue
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.attempts import Attempt
+    from ml_dash.query.selection import AttemptChoice, Shown
 
 _RUNS = Series(Kind.RUN, None)
 
@@ -66,6 +68,13 @@ class JournalAttempts:
             for opening in attempt.openings
         }
         return merged_spans(self._spans(index, series, attempts, numbers))
+
+    def shown(
+        self, index: JournalIndex, series: Series, attempts: Sequence[Attempt], choice: AttemptChoice = None
+    ) -> Shown:
+        """Return the rows of a metric that are shown, see `ml_dash.query.selection.shown`; `of` was called before."""
+        spans = partial(self.spans, index, series, attempts)
+        return shown(choice, attempts, spans, partial(index.blocks, series), index.count(series), {})
 
     def _spans(
         self,

@@ -15,7 +15,7 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import end_times
 from ml_dash.locks import MortalLock
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.processes import process_alive
 from ml_dash.query.files import FileQuery, FilesReader, FileTable
 from ml_dash.query.journal_attempts import JournalAttempts

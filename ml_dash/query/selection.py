@@ -108,6 +108,14 @@ class Shown:
                     at, to = max(begin, first), min(end, last)
                     yield at, slice_block(block, at - first, to - first)
 
+    def pieces(self, first: int, block: Block) -> Iterator[tuple[int, Block]]:
+        """Yield what is shown of a block whose first row has this index, in pieces, each with its first row's index."""
+        if self.ranges is None:
+            yield first, block
+            return
+        for begin, end in _within(self.ranges, first, first + block.count):
+            yield begin, slice_block(block, begin - first, end - first)
+
     def covered(self, first: int, rows: int) -> int:
         """Return how many of these rows are shown."""
         if self.ranges is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Annotated
 
@@ -25,6 +26,8 @@ from ml_dash.cli.select import (
 from ml_dash.cli.text import complain, count_text, standard_output
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.index import JournalIndex
+from ml_dash.query.journal_attempts import JournalAttempts
+from ml_dash.query.selection import AttemptChoice, checked_attempt
 from ml_dash.storage.placing import place_at, writing
 
 
@@ -72,14 +75,29 @@ def export(
     metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
     logs: Annotated[bool, typer.Option("--logs", help="Export the log messages.")] = False,
     tracks: Annotated[bool, typer.Option("--tracks", help="Export the tracks.")] = False,
+    attempt: Annotated[
+        str | None,
+        typer.Option(
+            "--attempt",
+            metavar="N|all",
+            help="Only rows of this attempt, or those of all; by default those that no later one has superseded.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Export rows to CSV, JSON lines or parquet.
 
-    All metrics by default, or the log messages, or the tracks; every value as it was logged.
+    All metrics by default, or the log messages, or the tracks; every value as it was logged. Of rows that an attempt
+    has logged again (run.start(resume_from=STEP)), the newest ones, unless --attempt says otherwise.
     A column has the metric of each row, unless only one --metric is named. FILE is replaced when all is written.
     """
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
+    if attempt is not None and (logs or tracks):
+        raise InvalidArgumentError(
+            "--attempt chooses rows of metrics: --logs and --tracks are always of all attempts"
+        )
+    choice = _attempt(attempt)
     chosen = _by_name(output) if format is Format.auto else format
     if chosen is Format.parquet:
         # both before any row is read: a wrong command line is told at once
@@ -88,9 +106,10 @@ def export(
         import_pyarrow()
     located = find_experiment(exp, root)
     index = open_index(located)
-    rows = _write(_source(index, metric, logs=logs, tracks=tracks), chosen, output)
+    source = _source(index, metric, logs=logs, tracks=tracks)
+    rows = _write(_of_attempt(source, choice), chosen, output)
     if output != "-":
-        complain(f"{count_text(rows, 'row')} written to {output}")
+        complain(f"{count_text(rows, source.content.unit)} written to {output}")
     if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
 
@@ -111,7 +130,31 @@ def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: b
     content = Content.LOGS if logs else Content.TRACKS if tracks else Content.METRICS
     series = index.series(content.kind)
     choice = MetricChoice(metric, series)
-    return Source(index, content, choice.pick() if metric else series, not choice.is_one_name)
+    return Source(index, content, choice.pick() if metric else series, not choice.is_one_name, {})
+
+
+def _attempt(text: str | None) -> AttemptChoice:
+    return checked_attempt(int(text) if text is not None and text.isdecimal() else text)
+
+
+def _of_attempt(source: Source, choice: AttemptChoice) -> Source:
+    """Return the source with the rows alone that are asked for, and say which are not among them."""
+    if source.content is not Content.METRICS or choice == "all":
+        return source
+    known = JournalAttempts()
+    attempts = known.of(source.index)
+    shown = {series: known.shown(source.index, series, attempts, choice) for series in source.series}
+    superseded = sum(each.superseded for each in shown.values())
+    if superseded:
+        complain(
+            f"Note: without {count_text(superseded, 'row')} that a later attempt has superseded: --attempt all has "
+            "them, too"
+        )
+    elif choice is None and len(attempts) > 1:
+        complain(
+            f"Note: these are the rows of {len(attempts):,} attempts: --attempt {len(attempts)} has the newest's"
+        )
+    return replace(source, shown=shown)
 
 
 def _write(source: Source, format: Format, output: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
@@ -19,7 +18,6 @@ from ml_dash.journal.sweep import sweep
 from ml_dash.query.attempts import superseded_from
 from ml_dash.query.columns import leaf_columns
 from ml_dash.query.journal_attempts import JournalAttempts
-from ml_dash.query.selection import shown
 from ml_dash.query.sparkline import sparkline
 from ml_dash.query.stats import SeriesStats
 from ml_dash.series import Series
@@ -87,8 +85,7 @@ def _summarize_shown(
     index: JournalIndex, series: Series, known: JournalAttempts, attempts: Sequence[Attempt]
 ) -> MetricSummary:
     """Read the rows of a metric that are left, as `metrics(name).stats()` does."""
-    spans = partial(known.spans, index, series, attempts)
-    found = shown(None, attempts, spans, partial(index.blocks, series), index.count(series), {})
+    found = known.shown(index, series, attempts)
     summary = MetricSummary(series, found.count, found.superseded)
     start = 0  # among the rows that are left, so that a course has no holes
     for _, block in found.blocks():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from ml_dash.journal.blocks import Block, Column, block_rows
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import free_name, leaf_columns
+from ml_dash.query.selection import Shown
 from ml_dash.series import Kind, Series
 
 _LOG_FIELDS = ("level", "message", "metadata")
@@ -19,14 +21,15 @@ _MERGED_ROWS = 8192
 
 
 class Content(Enum):
-    """What is exported, and how its columns of name, index and time are called; None where there is none."""
+    """What is exported, what one of it is called, and its columns of name, index and time; None where there is none."""
 
-    METRICS = (Kind.METRIC, "metric", "index", "_ts")
-    LOGS = (Kind.LOG, None, "index", "timestamp")
-    TRACKS = (Kind.TRACK, "topic", None, "timestamp")
+    METRICS = (Kind.METRIC, "row", "metric", "index", "_ts")
+    LOGS = (Kind.LOG, "message", None, "index", "timestamp")
+    TRACKS = (Kind.TRACK, "entry", "topic", None, "timestamp")
 
-    def __init__(self, kind: Kind, name: str | None, index: str | None, time: str) -> None:
+    def __init__(self, kind: Kind, unit: str, name: str | None, index: str | None, time: str) -> None:
         self.kind = kind
+        self.unit = unit
         self.name_column = name
         self.index_column = index
         self.time_column = time
@@ -48,12 +51,14 @@ class Source:
         content: What of it.
         series: Which series.
         with_name: Whether a column says of each row which series it is of.
+        shown: Which rows of a metric; all, where a series has none.
     """
 
     index: JournalIndex
     content: Content
     series: Sequence[Series]
     with_name: bool
+    shown: Mapping[Series, Shown]
 
     @property
     def lead(self) -> list[str]:
@@ -68,7 +73,8 @@ class Source:
                 yield from _by_time(self.index, series)
         else:
             for start, block in sweep(self.index, self.series):
-                yield Part(start, block)
+                shown = self.shown.get(block.series)
+                yield from itertools.starmap(Part, shown.pieces(start, block) if shown else [(start, block)])
 
     def columns(self, block: Block) -> Iterator[Column]:
         """Yield a block's columns by the names that they have in a table; nested dicts have dotted names."""

@@ -43,12 +43,13 @@ def checked_step(value: Any) -> float | None:
     try:
         number = value if isinstance(value, (int, float)) else value.item()
         is_step = isinstance(number, (int, float)) and not isinstance(number, bool)
-        if is_step and -(2**63) <= number < 2**63:
+        if is_step and 0 <= number < 2**63:
             return number
     except Exception:  # noqa: BLE001, S110 - foreign code: whatever it raises, this is no step
         pass
     raise InvalidArgumentError(
-        f"resume_from={value!r:.200} is not a step: give the number of the first step that is logged now"
+        f"resume_from={value!r:.200} is not a step: give the number of the first step that is logged now, from 0 on; 0 "
+        "takes the place of all that was logged with a step"
     )
 
 

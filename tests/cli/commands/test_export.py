@@ -377,6 +377,86 @@ def test_an_experiment_without_rows_gives_a_file_without_rows(root: Path, tmp_pa
     assert table(root, "empty", "--logs").num_rows == 0
 
 
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with an experiment that was ended behind step 5, and went on from step 3."""
+    root = tmp_path_factory.mktemp("again")
+    exp = Experiment("a/p/again", dash_root=root, echo=False)
+    for first, last, resume_from in ((0, 6, None), (3, 7, 3)):
+        exp.run.start(resume_from=resume_from)
+        for step in range(first, last):
+            exp.metrics("train").log(step=step, again=resume_from is not None)
+            exp.metrics("eval").log(epoch=step)
+        exp.tracks("pose").append(x=first, _ts=float(first))
+        exp.run.complete()
+    return root
+
+
+def test_superseded_rows_are_left_out_and_told_of(again: Path) -> None:
+    """As `read` does. The order and the indices of the others stay."""
+    done = invoke("export", "again", "--root", again, "--format", "jsonl", "--metric", "train")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    read = Experiment("a/p/again", dash_root=again).metrics("train").read()["data"]
+    assert [row["index"] for row in rows] == [row["index"] for row in read] == [0, 1, 2, 6, 7, 8, 9]
+    assert [row["step"] for row in rows] == list(range(7))
+    assert (
+        done.err == "Note: without 3 rows that a later attempt has superseded: --attempt all has them, too\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attempt", "steps"), [("1", range(6)), ("2", range(3, 7)), ("all", [*range(6), *range(3, 7)])]
+)
+def test_an_attempt_can_be_chosen(again: Path, attempt: str, steps: list[int]) -> None:
+    """In every format, and where several metrics lie mixed in the journal; rows without a step are in it, too."""
+    rows = json_rows(again, "again", "--attempt", attempt)
+    for metric, field in (("train", "step"), ("eval", "epoch")):
+        assert [row[field] for row in rows if row["metric"] == metric] == list(steps)
+    assert table(again, "again", "--attempt", attempt).num_rows == len(rows)
+    assert len(exported(again, "again", "--attempt", attempt).splitlines()) == len(rows) + 1
+
+
+def test_attempts_that_supersede_nothing_are_told_of(tmp_path: Path) -> None:
+    """All rows are written, as `read` gives them; whoever takes them for one run would average two."""
+    for _ in range(2):
+        make(tmp_path, "a/p/twice", in_frames(1, 2))
+    done = invoke("export", "twice", "--root", tmp_path)
+    assert len(done.out.splitlines()) == 5
+    assert done.err == "Note: these are the rows of 2 attempts: --attempt 2 has the newest's\n"
+    assert invoke("export", "twice", "--root", tmp_path, "--attempt", "2").err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--attempt", "3"], "there is no such attempt, but 2 of them"),
+        (["--attempt", "0"], "'all'"),
+        (["--attempt", "newest"], "'newest'"),
+        (["--attempt", "1", "--logs"], "--attempt chooses rows of metrics"),
+        (["--attempt", "1", "--tracks"], "--attempt chooses rows of metrics"),
+    ],
+)
+def test_an_attempt_that_there_is_not_is_a_usage_error(
+    again: Path, arguments: list[str], reason: str
+) -> None:
+    code, out, err = invoke("export", "again", "--root", again, *arguments)
+    assert (code, out) == (2, "")
+    assert reason in err
+
+
+def test_messages_and_entries_are_counted_as_what_they_are(again: Path, root: Path, tmp_path: Path) -> None:
+    """Rows are those of metrics."""
+    for name, where, option, counted in (
+        ("again", again, "--tracks", "2 entries"),
+        ("first", root, "--logs", "2 messages"),
+        ("again", again, "--attempt=2", "8 rows"),
+    ):
+        out = tmp_path / "out.csv"
+        assert (
+            f"{counted} written to {out}\n" in invoke("export", name, "--root", where, option, "-o", out).err
+        )
+
+
 def test_row_groups_are_of_a_bounded_size(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So memory does not grow with the number of rows, nor with that of columns."""
     make(root, "dora/p/groups", lambda exp: [exp.metrics("m").log(x=n, y=n) for n in range(20_000)])

@@ -78,6 +78,18 @@ def test_a_block_inside_of_a_run_and_another_object_are_part_of_it(
     assert "goes on" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("step", [-1, -0.5, float("nan"), float("inf"), 2**63, True, "3", [3]])
+def test_what_is_no_step_is_refused_before_anything_is_written(tmp_path: Path, step: Any) -> None:
+    """Less than 0, which would take the place of everything, as the last index of a list does of one row."""
+    exp = experiment(tmp_path)
+    with pytest.raises(
+        InvalidArgumentError, match="is not a step: give the number of the first step"
+    ) as caught:
+        exp.run.start(resume_from=step)
+    assert f"resume_from={step!r}" in str(caught.value)
+    assert not os.path.exists(exp.directory)
+
+
 def _take_part(root: Path) -> None:
     with experiment(root).run as exp:
         exp.metrics("train").log(step=1)

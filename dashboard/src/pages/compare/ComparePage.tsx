@@ -10,6 +10,7 @@ import { query, setQuery } from "../../state/url";
 import { Empty, Link, Select } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { ChartControls, chartView, setRange } from "../experiment/ChartControls";
+import { comparedLines } from "../experiment/attempts";
 import { AXES, axes, axisOf } from "../experiment/groups";
 import { metricTitle } from "../experiments/columns";
 import { Parallel } from "./Parallel";
@@ -19,6 +20,10 @@ import { Scatter } from "./Scatter";
 
 const CHARTS_MAX = 60;
 const DIMENSIONS_MAX = 10;
+const ATTEMPTS = [
+  ["newest", "the newest of each run"],
+  ["all", "all"],
+] as const;
 /** What people look at first, where it is there. */
 const RESULTS = /(eval|val|test).*(acc|loss)|acc|loss|reward|score/i;
 
@@ -133,9 +138,19 @@ function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
     (each) => !AXES.includes(each.field) && words.every((word) => metricTitle(each).toLowerCase().includes(word)),
   );
   const revision = runs.reduce((sum, run) => sum + run.record.entries, 0);
+  const all = query.value.get("attempts") === "all";
   return (
     <>
-      <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
+      <ChartControls view={view} axes={choices} searchLabel="Find metrics">
+        {runs.some((run) => run.attempts.length > 1) && (
+          <Select
+            label="Attempts"
+            value={all ? "all" : "newest"}
+            options={ATTEMPTS}
+            onChange={(value) => setQuery({ attempts: value === "all" ? value : null })}
+          />
+        )}
+      </ChartControls>
       <div class="charts">
         {found.slice(0, CHARTS_MAX).map((each) => {
           const axis = axisOf(view.x, each.fields);
@@ -146,14 +161,12 @@ function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
             <Chart
               key={writeField(each)}
               title={axis === view.x ? metricTitle(each) : `${metricTitle(each)} (by index)`}
-              lines={having.map((at) => ({
-                key: runs[at]!.record.prefix,
-                label: labels[at]!,
-                experimentId: runs[at]!.record.id,
-                name: each.name,
-                field: each.field,
-                color: colors[at]!,
-              }))}
+              lines={having.flatMap((at) => {
+                const { record, attempts } = runs[at]!;
+                const { name, field } = each;
+                const line = { key: record.prefix, label: labels[at]!, color: colors[at]!, name, field };
+                return comparedLines({ ...line, experimentId: record.id }, record, attempts, all);
+              })}
               x={axis}
               smoothing={view.smoothing}
               log={view.log}

@@ -6,7 +6,7 @@ const { fieldsOf, paramRows, shortNames } = await import("./runs");
 type Run = Parameters<typeof paramRows>[0][number];
 
 function run(params: Record<string, unknown>, metrics: Run["metrics"] = []): Run {
-  return { record: {} as Run["record"], params, metrics, results: [] };
+  return { record: {} as Run["record"], params, metrics, results: [], attempts: [] };
 }
 
 test("parameters that differ, or that a run lacks, are told", () => {

@@ -1,11 +1,11 @@
 /** The runs that are compared, with their parameters and metrics. */
 
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { encode } from "../../api/json";
-import type { ListedExperiment, MetricField } from "../../api/types";
+import type { Attempt, ListedExperiment, MetricField } from "../../api/types";
 import { usePoll } from "../../state/poll";
-import { findExperiment } from "../experiment/experiment";
+import { findExperiment, newestAttempts } from "../experiment/experiment";
 import { askValues } from "../experiments/store";
 
 const AGAIN = 5000;
@@ -16,6 +16,8 @@ export interface Run {
   metrics: { name: string | null; fields: string[] }[];
   /** Last values, in the order of what was asked for. */
   results: unknown[];
+  /** The newest attempts, the newest first; none where there is but one. */
+  attempts: Attempt[];
 }
 
 export interface Runs {
@@ -28,15 +30,18 @@ export interface Runs {
 /** Return the runs of these prefixes, as they are now, with the last values of these metrics. */
 export function useRuns(prefixes: readonly string[], results: readonly MetricField[]): Runs {
   const [state, setState] = useState<Runs>({ runs: [], missing: [], loaded: false });
+  const known = useRef(new Map<string, Attempt[]>());
   usePoll(
     async (signal) => {
       const found = await Promise.all(prefixes.map((prefix) => findExperiment(prefix, signal)));
       const records = found.filter((record): record is ListedExperiment => record !== null);
       const data = await askValues(records.map((record) => record.id), results, signal);
       const byId = new Map(data.map((each) => [each.id, each]));
-      const runs = records.flatMap((record) => {
-        const known = byId.get(record.id);
-        return known ? [{ record, params: known.params, metrics: known.metrics, results: known.values }] : [];
+      const attempts = await Promise.all(records.map((record) => attemptsOf(record, known.current, signal)));
+      const runs = records.flatMap((record, at) => {
+        const found = byId.get(record.id);
+        if (!found) return [];
+        return [{ record, params: found.params, metrics: found.metrics, results: found.values, attempts: attempts[at]! }];
       });
       const missing = prefixes.filter((_, at) => found[at] === null);
       const next = { runs, missing, loaded: true };
@@ -46,6 +51,19 @@ export function useRuns(prefixes: readonly string[], results: readonly MetricFie
     [prefixes.join("\n"), JSON.stringify(results)],
   );
   return state;
+}
+
+/** Return a run's attempts, which are asked for again only when there are more. */
+async function attemptsOf(
+  record: ListedExperiment,
+  known: Map<string, Attempt[]>,
+  signal: AbortSignal,
+): Promise<Attempt[]> {
+  if (record.attempts < 2) return [];
+  const key = `${record.id} ${record.attempts}`;
+  const found = known.get(key) ?? (await newestAttempts(record.id, signal));
+  known.set(key, found);
+  return found;
 }
 
 /** Return every field of every metric of any run, each once. */

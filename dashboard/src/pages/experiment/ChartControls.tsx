@@ -1,6 +1,6 @@
 /** What goes for all charts of a page; it is all in the address. */
 
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 
 import { query, setQuery } from "../../state/url";
 import { SearchField, Select, Toggle } from "../../ui/basic";
@@ -44,6 +44,8 @@ export function ChartControls(props: {
   view: ChartView;
   axes: readonly (readonly [string, string])[];
   searchLabel: string;
+  /** What goes for the charts of this page alone. */
+  children?: ComponentChildren;
 }): JSX.Element {
   const { view } = props;
   return (
@@ -73,6 +75,7 @@ export function ChartControls(props: {
         />
         <output>{view.smoothing.toFixed(2)}</output>
       </label>
+      {props.children}
       <Toggle label="log y" value={view.log} onChange={(on) => setQuery({ log: on ? "1" : null })} />
       {view.range && (
         <button type="button" onClick={() => setRange(null)}>

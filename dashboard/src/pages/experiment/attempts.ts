@@ -11,17 +11,38 @@ export const LINES_MAX = 8;
 /** A line for each of the newest attempts; one for all where each goes on from a step of the one before. */
 export function linesOf(chart: ChartOf, record: Experiment, attempts: readonly Attempt[]): Line[] {
   const line = { label: chart.field, experimentId: record.id, name: chart.name, field: chart.field };
+  const apart = drawnApart(record, attempts);
+  if (!apart.length) return [{ ...line, key: chart.key, color: colorOf(0) }];
+  return apart.map((each) => ({
+    ...line,
+    key: `${chart.key} ${each.number}`,
+    label: `attempt ${each.number}`,
+    attempt: each.number,
+    color: colorOf(each.number - 1),
+  }));
+}
+
+/** The lines of a run among others: its newest attempt, with what it goes on from, or all that are drawn apart. */
+export function comparedLines(line: Line, record: Counted, attempts: readonly Attempt[], all: boolean): Line[] {
+  const apart = drawnApart(record, attempts);
+  if (all && apart.length) {
+    return apart.map((each) => ({
+      ...line,
+      key: `${line.key} ${each.number}`,
+      label: `${line.label} · attempt ${each.number}`,
+      attempt: each.number,
+    }));
+  }
+  const newest = apart.at(-1);
+  return newest && newest.resumeFrom === null ? [{ ...line, attempt: newest.number }] : [line];
+}
+
+type Counted = Pick<Experiment, "attempts">;
+
+/** The newest attempts, the oldest of them first; none where one line is right for all of them. */
+function drawnApart(record: Counted, attempts: readonly Attempt[]): Attempt[] {
   const newest = attempts.slice(0, LINES_MAX);
   // the first one goes on from nothing
   const isOne = record.attempts < 2 || newest.every((each) => each.resumeFrom !== null || each.number === 1);
-  if (isOne) return [{ ...line, key: chart.key, color: colorOf(0) }];
-  return newest
-    .map((each) => ({
-      ...line,
-      key: `${chart.key} ${each.number}`,
-      label: `attempt ${each.number}`,
-      attempt: each.number,
-      color: colorOf(each.number - 1),
-    }))
-    .reverse();
+  return isOne ? [] : newest.reverse();
 }

@@ -59,14 +59,17 @@ export function useAttempts(record: Experiment): Attempt[] | null {
   const [attempts, setAttempts] = useState<Attempt[] | null>(record.attempts < 2 ? [] : null);
   usePoll(
     async (signal) => {
-      const limit = LINES_MAX;
-      const few = record.attempts < 2;
-      setAttempts(few ? [] : (await get<Attempts>(`experiments/${record.id}/attempts`, { limit }, signal)).data);
+      setAttempts(record.attempts < 2 ? [] : await newestAttempts(record.id, signal));
     },
     60_000,
     [record.id, record.attempts],
   );
   return attempts;
+}
+
+/** Return as many of the newest attempts as are drawn, the newest first. */
+export async function newestAttempts(id: string, signal: AbortSignal): Promise<Attempt[]> {
+  return (await get<Attempts>(`experiments/${id}/attempts`, { limit: LINES_MAX }, signal)).data;
 }
 
 /**
