@@ -78,7 +78,6 @@ if not typing.TYPE_CHECKING:  # with it, a type checker would take any name
         """Say what to write instead of a name of another tracker's."""
         if name.startswith("_"):
             raise AttributeError(f"module 'ml_dash' has no attribute {name!r}")
-        from ml_dash.sdk.guidance.guided import unknown_name
-        from ml_dash.sdk.guidance.names import PACKAGE
+        from ml_dash.sdk.guidance.package import missing_name
 
-        raise unknown_name("ml_dash", name, __all__, PACKAGE)
+        raise missing_name(name, __all__)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, NoReturn
+
+from ml_dash.errors import InvalidCallError
 
 
 class RunStatus(str, Enum):
@@ -18,6 +21,15 @@ class RunStatus(str, Enum):
     # Python only; `enum.StrEnum` is not there before 3.11, and has the Enum's repr.
     __str__ = str.__str__
     __repr__ = str.__repr__
+
+    if not TYPE_CHECKING:  # a type checker says it, too
+
+        def __call__(self, *_: object, **__: object) -> NoReturn:
+            """Say that a status is no method: of `exp`, it is one, with the counters."""
+            raise InvalidCallError(
+                f"this is the text {str(self)!r}, and not a function: write exp.run.status, or exp.status() for the "
+                "counters"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 import ml_dash
 from ml_dash.cli.text import complain
+from ml_dash.cli.wrong_values import reword
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 
 _USAGE_ERRORS = (InvalidArgumentError, InvalidPrefixError, MissingExtraError)
@@ -48,12 +49,32 @@ _COMMANDS = {
     "server": _Entry("server", "Serve experiments to everybody who has a token."),
 }
 
+_ELSEWHERE = {
+    **dict.fromkeys(("list", "runs", "experiments"), "ls"),
+    **dict.fromkeys(("cat", "info", "describe", "status"), "show"),
+    **dict.fromkeys(("dashboard", "web", "serve", "open", "view", "board"), "ui"),
+    **dict.fromkeys(("logs", "log", "watch", "follow"), "tail"),
+    **dict.fromkeys(("dump", "csv"), "export"),
+    **dict.fromkeys(("artifacts", "artifact"), "files"),
+    **dict.fromkeys(("get", "pull", "fetch"), "download"),
+    **dict.fromkeys(("add", "put", "save"), "upload"),
+    **dict.fromkeys(("convert", "migrate"), "import"),
+    **dict.fromkeys(("check", "fsck", "repair"), "verify"),
+    **dict.fromkeys(("push", "send"), "sync"),
+    **dict.fromkeys(("signin", "auth"), "login"),
+}
+"""What commands are called elsewhere, where the names are too different to be taken for slips of the pen."""
+
 
 class _Commands(TyperGroup):
     """Commands of which each is loaded when it is called, and whose errors are told in one line."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that is called; what the group has under its name is only an entry for the help."""
+        if args and args[0] in _ELSEWHERE and args[0] not in self.commands:
+            raise InvalidArgumentError(
+                f"there is no command {args[0]!r}: write ml-dash {_ELSEWHERE[args[0]]}"
+            )
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and _load(str(name)), rest
 
@@ -67,6 +88,9 @@ class _Commands(TyperGroup):
             _abandon_output()
         except KeyboardInterrupt:
             raise typer.Exit(_INTERRUPTED) from None
+        except typer.BadParameter as error:
+            reword(error)
+            raise
         except _USAGE_ERRORS as error:
             complain(f"Error: {error}")
             raise typer.Exit(_WRONG_USAGE) from None

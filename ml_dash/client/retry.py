@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from ml_dash.client.transport import NotMlDashError, ServerError, TransportError
 from ml_dash.clock import SYSTEM_CLOCK, Clock
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.protocol import ErrorCode
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ml_dash.journal.block_ops import join_columns
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.objects import DEPTH_MAX, flatten, is_shallow
-from ml_dash.log import is_news, logger
+from ml_dash.notices import is_news, logger
 from ml_dash.query.columns import meeting
 from ml_dash.series import Kind
 from ml_dash.slabs.layout import MARK

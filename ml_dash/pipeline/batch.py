@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ml_dash.events.batch import SHORTAGES, Batcher, Salvaged, encoded, salvage
 from ml_dash.events.items import Event, Item, rows_of
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.slabs.layout import Taken
 from ml_dash.slabs.slab import Chunk
 

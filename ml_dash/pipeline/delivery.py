@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.spawning import is_last_thread
 from ml_dash.upload.blob_ledger import BlobLedger
 

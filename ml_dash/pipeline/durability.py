@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from ml_dash.locks import MortalLock
-from ml_dash.log import logger
+from ml_dash.notices import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.pipeline.delivery import Delivery
 from ml_dash.slabs.bell import forget_bell
 

@@ -15,7 +15,7 @@ from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import importing
 from ml_dash.journal.latest import latest_ns
 from ml_dash.locks import MortalLock
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.channel_slab import after_fork, before_fork, slab_maker
 from ml_dash.pipeline.exit import Exit

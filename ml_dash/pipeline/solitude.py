@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.log import logger
+from ml_dash.notices import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

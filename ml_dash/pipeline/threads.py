@@ -13,7 +13,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ml_dash.alarm import Alarm
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import guarded_imports
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.pipeline.mover import SLICE, SLICE_BYTES
 from ml_dash.pipeline.threads import WorkThread
 from ml_dash.slabs.bell import current_bell

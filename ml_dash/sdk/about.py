@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, JournalError
 from ml_dash.journal.disk import REAL_DISK, is_shortage
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, SAID, TAG_MAX, TAGS_MAX
 from ml_dash.storage.side_file import read_side_file
 from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack, plain, represent

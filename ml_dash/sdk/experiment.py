@@ -14,9 +14,9 @@ from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import About
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
-from ml_dash.sdk.guidance.calls import explained, seconds
+from ml_dash.sdk.guidance.calls import explained, seconds, signposted
 from ml_dash.sdk.guidance.guided import Guided, keep
-from ml_dash.sdk.guidance.names import ARGUMENTS, OPEN_ARGUMENTS
+from ml_dash.sdk.guidance.names import ARGUMENTS, LEVELS, OPEN_ARGUMENTS
 from ml_dash.sdk.guidance.read_only import read_only
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
@@ -295,6 +295,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         """
         return exists(self._session)
 
+    @signposted("exp.log", LEVELS)
     @explained(_LOG)
     def log(
         self,

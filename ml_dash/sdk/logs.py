@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.log import say
+from ml_dash.notices import say
 from ml_dash.query.logs import LEVELS, level_name
 from ml_dash.sdk.guidance.calls import explained, shown
 from ml_dash.sdk.parts import Part

@@ -14,7 +14,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.forks import guarded_imports
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
 from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.guidance.guided import keep

@@ -22,7 +22,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.log import say
+from ml_dash.notices import say
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.query.sparkline import can_draw, sparkline
 from ml_dash.query.times import duration_text

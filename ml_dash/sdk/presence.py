@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_dash.errors import ExperimentMissingError, MLDashError
 from ml_dash.journal.foreign_disk import ForeignDisk
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.storage.side_file import strange_side_file
 from ml_dash.storage.survey import is_experiment, survey
 

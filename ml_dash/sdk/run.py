@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from ml_dash.errors import InvalidArgumentError, NotStartedError
 from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.pipeline.runtime import RUNTIME, open_runs
 from ml_dash.processes import process_born, process_space
 from ml_dash.sdk.decorating import decorated
@@ -296,7 +296,7 @@ class Run:
         self._session.forked()
 
     def _close(self, channel: Channel, status: str, error: str | None) -> None:
-        self.is_open, self._session.run_status = False, status
+        self.is_open, self._session.run_status = False, RunStatus(status)
         if RUNTIME.closing:
             self._session.bind(channel)  # what the script's own exit handlers log goes straight to disk
         else:

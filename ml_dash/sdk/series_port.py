@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ml_dash.errors import InvalidArgumentError, ValueWarning
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event
-from ml_dash.log import is_news, logger, warn_user
+from ml_dash.notices import is_news, logger, warn_user
 from ml_dash.series import Kind
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event, represent
 

@@ -7,7 +7,7 @@ import time
 from typing import NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.origins import origin
 from ml_dash.tokens.store import TokenStore
 from ml_dash.tokens.token import Token, TokenStoreError

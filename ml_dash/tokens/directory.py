@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_dash.file_locks import try_lock
 from ml_dash.journal.disk import sync_file
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.paths import absolute_path
 from ml_dash.storage.atomic import replacing
 from ml_dash.tokens.token import TokenStoreError

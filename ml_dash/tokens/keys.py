@@ -12,7 +12,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_dash.forks import guarded_imports
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.spawning import start_thread
 from ml_dash.tokens.directory import keep_private, replace_private, set_aside
 from ml_dash.tokens.token import TokenStoreError

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.origins import origin
 from ml_dash.tokens.directory import (
     config_directory,

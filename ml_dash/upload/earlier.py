@@ -18,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.alarm import Alarm
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.storage.manifest import Manifest
 from ml_dash.upload.outbox import earlier, keep_marks, tell
 from ml_dash.upload.sync import SyncProgress, sync_experiment

@@ -18,7 +18,7 @@ from ml_dash.forks import guarded_imports
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.frame import parse_segment_name
 from ml_dash.journal.index import JournalIndex
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.query.files import FILES, is_checksum, is_size
 from ml_dash.storage.blobs import Marker, Staging, add_marker, is_used, markers
 from ml_dash.storage.cursor import CURSOR_SUFFIX

@@ -11,7 +11,7 @@ from ml_dash.client.retry import Backoff, Trouble, Voice, trouble_of
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.journal.disk import REAL_DISK, Disk
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.upload.blob_disk import open_unlinked
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from enum import Enum
 from typing import Any, NoReturn, SupportsIndex
 
 from ml_dash.errors import InvalidParameterError, ValueWarning
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.values.config_fields import config_fields, elements
 from ml_dash.values.foreign import translated
 from ml_dash.values.tensors import is_freed

@@ -7,17 +7,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import ml_dash
 from ml_dash import Experiment
 from ml_dash.cli import main
-from ml_dash.cli.app import _COMMANDS, _load
+from ml_dash.cli.app import _COMMANDS, _ELSEWHERE, _load
+from ml_dash.cli.wrong_values import reword
 from tests.support.cli_experiments import make, training
 from tests.support.project import PROJECT
 from tests.support.shell import COMMAND, SECONDS, environment, invoke, shell
 
+_USAGE_ERROR: Any = typer.BadParameter.__base__
 SCRIPT = Path(sys.executable).with_name("ml-dash")
 
 
@@ -108,6 +112,55 @@ def test_a_command_line_that_cannot_be_followed_ends_with_two(arguments: list[st
     code, out, err = invoke(*arguments)
     assert (code, out) == (2, "")
     assert "Usage: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ["ls", "--sort", "prefx"],
+            "'prefx' is not one of 'prefix', 'status', 'rows', 'metrics', 'size', 'activity'. ",
+        ),
+        (["ls", "--sort", "prefx"], "Did you mean 'prefix'?"),
+        (["ls", "--status", "fine"], "'fine' is not one of 'running', "),
+        (["export", "x", "--format", "cvs"], "Did you mean 'csv'?"),
+        (["tail", "x", "-n", "1.5"], "'1.5' is not a whole number."),
+        (["tail", "x", "-n", "-1"], "-1 is less than 0, the least that it can be."),
+        (["sync", "--patience", "long"], "'long' is not a number."),
+        (["server", "--port", "99999"], "99999 is more than 65535, the most that it can be."),
+    ],
+)
+def test_a_value_that_cannot_be_taken_is_told_in_plain_words(arguments: list[str], reason: str) -> None:
+    """And not in those of the library that checks it."""
+    code, _, err = invoke(*arguments)
+    assert code == 2
+    assert "Error: Invalid value for '--" in err
+    assert reason in err
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_no_option_quotes_the_library_that_checks_it(name: str) -> None:
+    """Every one of every command is given a value that few take; the command itself is not run."""
+    command = _load(name)
+    said = []
+    for each in (command, *getattr(command, "commands", {}).values()):
+        for option in (it for it in each.params if it.param_type_name == "option"):
+            try:
+                each.make_context(name, [option.opts[0], "\x7f"])
+            except typer.BadParameter as error:
+                reword(error)
+                said.append(error.message)
+            except (typer.Exit, ml_dash.MLDashError, _USAGE_ERROR):
+                pass
+    assert [text for text in said if re.search("Value error|Input should|pydantic", text)] == []
+
+
+@pytest.mark.parametrize("name", _ELSEWHERE)
+def test_a_command_that_is_called_otherwise_elsewhere_is_told(name: str) -> None:
+    code, _, err = invoke(name)
+    assert (code, err) == (2, f"Error: there is no command {name!r}: write ml-dash {_ELSEWHERE[name]}\n")
+    assert _ELSEWHERE[name] in _COMMANDS
+    assert name not in _COMMANDS
 
 
 def test_an_error_is_one_line_without_a_traceback(root: Path, newer: Path) -> None:

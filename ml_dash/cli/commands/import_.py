@@ -110,8 +110,17 @@ Metric = Annotated[
 ]
 
 
-@import_.command("csv")
-def from_csv(
+_TABLES = """Bring in {}.
+
+PATH is one, or a directory of some. Each is a run of its name.
+"""
+
+
+# the lower one is listed first
+@import_.command("jsonl", help=_TABLES.format("files with a JSON object on each line"))
+@import_.command("csv", help=_TABLES.format("CSV files, whose first line has the columns' names"))
+def tables(
+    context: typer.Context,
     path: Path,
     *,
     columns: Columns = None,
@@ -120,28 +129,8 @@ def from_csv(
     root: Root = DEFAULT_ROOT,
     name: Name = None,
 ) -> None:
-    """Bring in CSV files, whose first line has the columns' names.
-
-    PATH is one, or a directory of some. Each is a run of its name.
-    """
-    _bring_in(Tables("csv", path, Shape(metric, _names(columns), time)), root, name)
-
-
-@import_.command("jsonl")
-def from_jsonl(
-    path: Path,
-    *,
-    columns: Columns = None,
-    time: Time = None,
-    metric: Metric = None,
-    root: Root = DEFAULT_ROOT,
-    name: Name = None,
-) -> None:
-    """Bring in files with a JSON object on each line.
-
-    PATH is one, or a directory of some. Each is a run of its name.
-    """
-    _bring_in(Tables("jsonl", path, Shape(metric, _names(columns), time)), root, name)
+    """Bring in files of the format that the command is called by."""
+    _bring_in(Tables(str(context.info_name), path, Shape(metric, _names(columns), time)), root, name)
 
 
 def _names(columns: str | None) -> list[str] | None:

@@ -13,7 +13,7 @@ from ml_dash.errors import (
     InvalidArgumentError,
     ServerUnavailableError,
 )
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.query.files import FileQuery, full_name
 from ml_dash.query.patterns import is_pattern
 from ml_dash.sdk.files.targets import Below, hidden_error, is_hidden, target_of

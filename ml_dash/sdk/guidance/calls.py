@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from ml_dash.errors import InvalidArgumentError, InvalidCallError
 from ml_dash.values.pack import represent
@@ -70,6 +70,31 @@ def _remedy(function: Callable[..., object], reason: str, example: str, keywords
     known = [each for each in inspect.signature(function).parameters if each != "self"]
     close = get_close_matches(name, known, 1)
     return f"did you mean {close[0]}=?" if close else f"write {example}"
+
+
+def signposted(written: str, names: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a method that is taken for an object, as in ``exp.log.info('text')``: its attributes say what to write.
+
+    They raise when they are called: those of a function cannot when they are read.
+
+    Args:
+        written: how the method is written.
+        names: what to write instead of calls of its attributes, by their names.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        for name, hint in names.items():
+            setattr(function, name, _refusing(f"{written}.{name}(…)", hint.format(name=name)))
+        return function
+
+    return decorate
+
+
+def _refusing(call: str, hint: str) -> Callable[..., NoReturn]:
+    def refuse(*_given: object, **_data: object) -> NoReturn:
+        raise InvalidCallError(f"{call} is not possible: write {hint}")
+
+    return refuse
 
 
 def merged(given: tuple[Any, ...], data: dict[str, Any], written: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _TORCH = "exp.files('models').save_torch(model, to='model.pt')"
 _BLOCK = "`with exp.run:`, or exp.run.start() and exp.run.complete()"
 _PREFIX = "Experiment('owner/project/name'): the prefix says them"
 _HISTOGRAM = "exp.metrics('weights').buffer(x=value), and at the end exp.metrics.buffer.log_summary('p5', 'p50', 'p95')"
+_COMING = "Experiment('owner/project/name'): docs/coming-from-{}.md has what to write instead of what"
 _SUMMARY = (
     "exp.metrics('train').stats() to read min, max and mean, or exp.params.set(best=0.9) to store a result"
 )
@@ -249,26 +250,71 @@ HINTS: dict[str, Hints] = {
 
 _PACKAGE = {
     **_each(
-        "init start_run",
+        "init start_run start begin",
         "exp = Experiment('owner/project/name').run.start(), or `with Experiment(…).run as exp:`",
     ),
-    **_each("log log_metric log_metrics", _LOG),
-    **_each("log_param log_params config", _PARAMS),
-    **_each("log_artifact log_model save", _SAVE),
-    **_each("finish end_run stop", "exp.run.complete()"),
+    **_each("log log_metric log_metrics log_scalar log_dict log_row track add_scalar", _LOG),
+    **_each("log_param log_params config param parameters hparams summary", _PARAMS),
+    **_each("log_artifact log_artifacts log_model log_image log_figure log_table log_text save", _SAVE),
+    **_each("finish end_run end stop complete close", "exp.run.complete()"),
     **_each("login", "`ml-dash login` in a shell, or the variable ML_DASH_TOKEN"),
-    **_each("Run run ML_Dash MLDash Tracker Session", "Experiment('owner/project/name')"),
+    **_each("sync upload_run", "`ml-dash sync` in a shell"),
+    **_each("ui serve dashboard board", "`ml-dash ui` in a shell"),
+    **_each(
+        "Run run ML_Dash MLDash MLDashRun Tracker Session Dash Project", "Experiment('owner/project/name')"
+    ),
     **_each("SummaryWriter Logger", _LOG),
+    **_each("logger print info warn warning debug alert message", "exp.log('text', level='warn')"),
     **_each("dxp", "from ml_dash.auto_start import dxp"),
-    **_each("Image Table Video Artifact", "exp.files, which saves images, videos, JSON and any file"),
-    **_each("Api load read", "ml_dash.open('owner/project/name')"),
+    **_each(
+        "Image Images Table Video Audio Artifact Html Plot",
+        "exp.files, which saves images, videos, JSON and any file",
+    ),
+    **_each("Histogram", _HISTOGRAM),
+    **_each("Api load read get", "ml_dash.open('owner/project/name')"),
     **_each("experiment", "@ml_dash_experiment('owner/project/name')"),
-    **_each("set_experiment", "Experiment('owner/project/name')"),
+    **_each(
+        "set_experiment set_tracking_uri create_experiment active_run current",
+        "Experiment('owner/project/name')",
+    ),
+    **_each("set_tag set_tags tags", _TAGS),
+    **_each("watch", "exp.params.set(model=str(model))"),
+    **_each("autolog autologger define_metric", _LOG),
+    **_each(
+        "sweep agent",
+        "Experiment('owner/project/sweep/run-{{n}}') for each run: docs/sweeps.md has Optuna and Hydra",
+    ),
     **_each("params", _PARAMS),
-    **_each("metrics", _LOG),
+    **_each("metrics metric", _LOG),
+    **_each("files file artifacts", _SAVE),
+    **_each("tracks", "exp.tracks('pose').append(x=1.0)"),
+    **_each("logs", "exp.log('text')"),
+    **_each("flush wait", "exp.flush()"),
+    **_each(
+        "wandb WandbLogger",
+        _COMING.format("wandb"),
+    ),
+    **_each(
+        "mlflow MLFlowLogger",
+        _COMING.format("mlflow"),
+    ),
+    **_each(
+        "tensorboard tensorboardX",
+        _COMING.format("tensorboard"),
+    ),
 }
 PACKAGE = Hints(_PACKAGE)
 """What to write instead of names that one would look for in `ml_dash` itself."""
+
+LEVELS = {
+    **_each("debug info warn error fatal", "exp.logs.{name}('text')"),
+    **_each("warning", "exp.logs.warn('text')"),
+    **_each("critical", "exp.logs.fatal('text')"),
+    **_each("exception", "exp.logs.error('text')"),
+    **_each("log", "exp.log('text')"),
+    **_each("read", "exp.logs.read(search='text')"),
+}
+"""What to write instead of calls such as ``exp.log.info('text')``: `exp.log` is a function itself."""
 
 FIXED = {
     **_each("prefix owner project folder name", "The prefix says it: pass another one to Experiment."),

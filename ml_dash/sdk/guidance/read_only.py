@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ml_dash.errors import ReadOnlyError
+from ml_dash.errors import InvalidCallError, ReadOnlyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +26,14 @@ class ReadOnlyList(list[Any]):
 
     append = extend = insert = remove = pop = clear = sort = reverse = _refuse
     __setitem__ = __delitem__ = __imul__ = _refuse
+
+    if not TYPE_CHECKING:  # a type checker says it, too
+
+        def __call__(self, *_: object, **__: object) -> NoReturn:
+            """Say that this is no method."""
+            raise InvalidCallError(
+                "this is a list, and not a function: leave out the parentheses, as in exp.tags"
+            )
 
     def __iadd__(self, items: Iterable[Any]) -> list[Any]:  # type: ignore[override,misc]
         """Return a plain list, so that ``exp.tags += ['new']`` does what it says."""
@@ -50,6 +58,14 @@ class ReadOnlyDict(dict[Any, Any]):
 
     __setitem__ = __delitem__ = _refuse
     update = pop = popitem = clear = setdefault = _refuse
+
+    if not TYPE_CHECKING:  # a type checker says it, too
+
+        def __call__(self, *_: object, **__: object) -> NoReturn:
+            """Say that this is no method."""
+            raise InvalidCallError(
+                "this is a dict, and not a function: leave out the parentheses, as in exp.metadata"
+            )
 
     def __ior__(self, items: Any) -> dict[Any, Any]:  # type: ignore[override,misc]
         """Return a plain dict, so that ``exp.metadata |= {'gpu': 'H100'}`` does what it says."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidPrefixError, JournalWriteError, MLDashError, ServerUnavailableError
 from ml_dash.identity import current_user, made_safe, parse_prefix, script_stem, utc_time
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 from ml_dash.sdk.starting.server_side import names_at_server, take_at_server
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.log import logger
+from ml_dash.notices import logger
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
 from ml_dash.server.http.cursors import (

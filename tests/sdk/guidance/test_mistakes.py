@@ -185,12 +185,20 @@ MISTAKES: dict[str, Mistake] = {
         "{'loss': 0.5}",
         "exp.metrics('train').log(",
     ),
+    "exp.log.info('text')": wrong(
+        lambda exp: exp.log.info("x"), InvalidCallError, "exp.log.info(…)", "exp.logs.info('text')"
+    ),
+    "exp.log.warning('text')": wrong(
+        lambda exp: exp.log.warning("x"), InvalidCallError, "exp.log.warning(…)", "exp.logs.warn('text')"
+    ),
     "exp.log(loss=0.5)": wrong(
         lambda exp: exp.log(loss=0.5), InvalidCallError, "message", "exp.metrics('train').log(loss=0.5)"
     ),
     "ml_dash.init": wrong(
         lambda _: package.init(project="x"), UnknownNameError, "'init'", "with Experiment("
     ),
+    "ml_dash.log({…})": wrong(lambda _: package.log({"a": 1}), UnknownNameError, "'log'", LOSS),
+    "ml_dash.wandb": wrong(lambda _: package.wandb, UnknownNameError, "'wandb'", "coming-from-wandb.md"),
     "ml_dash.log_metric": wrong(lambda _: package.log_metric("a", 1), UnknownNameError, "'log_metric'", LOSS),
     "ml_dash.Experment": wrong(
         lambda _: package.Experment, UnknownNameError, "'Experment'", "did you mean ml_dash.Experiment?"
@@ -415,6 +423,9 @@ MISTAKES: dict[str, Mistake] = {
     "slice(3)": wrong(
         lambda exp: exp.tracks("p").slice()(3), InvalidCallError, "track_slice.findByTime(1.5)"
     ),
+    "run.status()": wrong(lambda exp: exp.run.status(), InvalidCallError, "'RUNNING'", "exp.run.status,"),
+    "exp.tags()": wrong(lambda exp: exp.tags(), InvalidCallError, "parentheses"),
+    "exp.metadata()": wrong(lambda exp: exp.metadata(), InvalidCallError, "parentheses"),
     # --- flushing
     "flush('now')": wrong(lambda exp: exp.flush("now"), InvalidArgumentError, "timeout='now'", "timeout=10"),
     "flush(nan)": wrong(lambda exp: exp.flush(float("nan")), InvalidArgumentError, "timeout=nan"),

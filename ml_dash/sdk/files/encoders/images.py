@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, ValueWarning
-from ml_dash.log import warn_user
+from ml_dash.notices import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

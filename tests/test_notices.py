@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.errors import JournalDamageWarning
-from ml_dash.log import logger, warn_user
+from ml_dash.notices import logger, warn_user
 
 ACTIVE = "\x1b\n\r\x9b\u202e\u2028\ud800"
 
