@@ -1,4 +1,8 @@
-"""Where a server is: its URL, checked once; which part of it a token belongs to, and where none is ever sent."""
+"""Where a server is: its URL, checked once; which part of it a token belongs to, and where none is ever sent.
+
+The one rule, which everything that speaks with a server goes by: https, or plain http to this machine, or plain http to
+an origin for which `ml-dash login --insecure-http` has chosen it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.trust import trust_in
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
@@ -28,6 +33,11 @@ class ServerAddress(NamedTuple):
     origin: str
     is_loopback: bool
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether what is sent there crosses the network in the clear, as the user has chosen."""
+        return is_exposed(self.origin)
+
 
 def origin(url: str) -> str:
     """Return the origin of a server's URL: ``scheme://host``, with the port where it is not the scheme's own.
@@ -37,21 +47,39 @@ def origin(url: str) -> str:
 
     Raises:
         InvalidArgumentError: It is no http or https URL, has credentials in it, or is plain http to another machine,
-            so that a token would cross the network in the clear. The message shows no credentials.
+            so that a token would cross the network in the clear, which nobody has chosen. The message shows no
+            credentials.
 
     Example:
         >>> origin("HTTPS://Dash.Example.COM:443/api/v1")
         'https://dash.example.com'
     """
+    place = any_origin(url)
+    if is_refused(place):
+        raise InvalidArgumentError(
+            f"URL {place!r} would send the token in the clear: use https:// (`ml-dash server --self-signed` speaks it "
+            "without an authority). Plain http is for this machine (localhost, 127.0.0.1, [::1]); in a network that "
+            f"you trust, `ml-dash login --insecure-http {place}` allows it for this server"
+        )
+    return place
+
+
+def any_origin(url: str) -> str:
+    """Return the origin of a URL as `origin` does, also where no token may be sent to it."""
     scheme, authority = _split(url)
     host, port = _host_and_port(_ascii(authority.lower()), authority)
-    if scheme == "http" and not is_loopback(host):
-        raise InvalidArgumentError(
-            f"URL 'http://{host}' would send the token in the clear: use https://; plain http is for this machine "
-            "only (localhost, 127.0.0.1, [::1])"
-        )
     suffix = "" if port in {None, _DEFAULT_PORTS[scheme]} else f":{port}"
     return f"{scheme}://{host}{suffix}"
+
+
+def is_refused(place: str) -> bool:
+    """Say whether nothing may be sent to an origin: it is plain http to another machine, and nobody has chosen that."""
+    return is_exposed(place) and not trust_in(place).plain
+
+
+def is_exposed(place: str) -> bool:
+    """Say whether what is sent to an origin may cross a network in the clear: plain http to another machine."""
+    return place.startswith("http:") and not is_loopback(urlsplit(place).hostname or "")
 
 
 def parse_address(url: str) -> ServerAddress:

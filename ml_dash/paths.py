@@ -89,3 +89,8 @@ def absolute_path(given: Any, name: str, example: str = "./data") -> str:
             f"{name}={path!r:.200} is relative to the working directory, which was deleted: change to one that is "
             "there, or pass an absolute path"
         ) from error
+
+
+def config_directory() -> str:
+    """Return `ML_DASH_CONFIG_DIR`, else ``~/.dash``, for what belongs to the user. It need not exist."""
+    return absolute_path(os.environ.get("ML_DASH_CONFIG_DIR") or "~/.dash", "ML_DASH_CONFIG_DIR", "~/.dash")

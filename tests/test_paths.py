@@ -13,9 +13,8 @@ import pytest
 from ml_dash import Experiment
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import check_windows
-from ml_dash.paths import absolute_path, local_path, windows_fault
+from ml_dash.paths import absolute_path, config_directory, local_path, windows_fault
 from ml_dash.server.settings import ServerSettings
-from ml_dash.tokens.directory import config_directory
 from tests.support.shell import invoke, succeed
 
 PREFIX = "alice/p/e"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.paths import absolute_path
+from ml_dash.paths import absolute_path, config_directory
 
 DEFAULT_URL = "https://api.dash.ml"
 """The server that ``dash_url=True`` means where ``ML_DASH_API_URL`` names none."""
@@ -53,8 +53,6 @@ def destination(dash_url: str | bool | None, dash_root: str | os.PathLike[str] |
             f"dash_url={dash_url!r} and dash_root=None: nowhere to write. Pass dash_root='.dash', or dash_url= for a "
             "server"
         )
-    from ml_dash.tokens.directory import config_directory
-
     # the root of the journals that wait for one server: a name that tells which, and is a file's
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", url)
     return Destination(os.path.join(config_directory(), OUTBOX, name), url, keeps=False)
@@ -83,7 +81,7 @@ def server_url(given: Any) -> str:
 
 def make_outbox() -> None:
     """Make the outbox, in a directory that only the user may enter, or raise OSError."""
-    from ml_dash.tokens.directory import config_directory, make_private
+    from ml_dash.tokens.directory import make_private
     from ml_dash.tokens.token import TokenStoreError
 
     try:

@@ -25,9 +25,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
+from ml_dash.client.certificates import Certificate, CertificateRefusedError, Pin, pin
 from ml_dash.client.surroundings import proxy_for, trust_remedy, trusted
 from ml_dash.client.transport import Answer, Body, FailureKind, Stream, TransportError
-from ml_dash.origins import parse_address
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.origins import is_refused, parse_address
+from ml_dash.trust import trust_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -130,6 +133,7 @@ class AiohttpTransport:
         if self._proxy is not None and not self._proxy.is_spoken:
             reason = "it is not the URL of an http proxy (SOCKS is not spoken)"
             raise TransportError("proxy", self._proxy.failure(self.url, reason))
+        secured = self._secured()
         try:
             # A server that trickles bytes is bounded by `total`, one that is silent by `sock_read`.
             async with self._session().request(
@@ -139,6 +143,7 @@ class AiohttpTransport:
                 headers={**headers, **self._authorization()},
                 allow_redirects=False,
                 proxy=None if self._proxy is None else self._proxy.url,
+                ssl=secured,
                 timeout=aiohttp.ClientTimeout(
                     total=timeout,
                     connect=min(_CONNECT_SECONDS, timeout),
@@ -150,7 +155,59 @@ class AiohttpTransport:
         except TransportError:
             raise
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            failure = self._failure(error)
+            if _has_run_out(error):
+                raise await self._run_out(failure) from error
+            raise failure from error
+
+    def _secured(self) -> Pin | bool:
+        """Return what a connection has to show: the certificate that is pinned, or (True) one that is vouched for.
+
+        Asked at each request: a login or a logout meanwhile counts.
+
+        Raises:
+            TransportError: Nothing may be sent there any more, or nobody can tell.
+        """
+        if self.is_loopback and not self._address.url.startswith("https"):
+            return True
+        try:
+            if is_refused(self._address.origin):
+                raise TransportError(
+                    "tls",
+                    f"{self.url} is plain http to another machine, which is not chosen any more: run "
+                    f"`ml-dash login --insecure-http {self._address.origin}`, or use https://",
+                )
+            fingerprint = trust_in(self._address.origin).fingerprint
+        except InvalidArgumentError as error:
+            raise TransportError("tls", str(error)) from error
+        return True if fingerprint is None else pin(fingerprint)
+
+    async def certificate(self) -> Certificate:
+        """Return what the server shows as its certificate, whoever has signed it. No request is sent.
+
+        Raises:
+            TransportError: It cannot be reached, or speaks no TLS.
+        """
+        timeout = aiohttp.ClientTimeout(total=_CONNECT_SECONDS)
+        proxy = None if self._proxy is None else self._proxy.url
+        try:
+            async with self._session().get(self._base, ssl=pin(None), proxy=proxy, timeout=timeout):
+                raise TransportError("tls", f"{self.url} shows no certificate")
+        except CertificateRefusedError as error:
+            return error.found
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
             raise self._failure(error) from error
+
+    async def _run_out(self, failure: TransportError) -> TransportError:
+        try:
+            found = await self.certificate()
+        except TransportError:
+            return failure
+        return TransportError(
+            "tls",
+            f"no secure connection to {self.url}: its certificate ran out on {found.end}. Whoever runs the server has "
+            "to renew it; if that day is still to come, set this machine's clock",
+        )
 
     def _failure(self, error: BaseException) -> TransportError:
         if self._proxy is not None and isinstance(error, _OF_PROXY):
@@ -158,7 +215,7 @@ class AiohttpTransport:
         kind, text = _classify(error)
         message = text.format(at=self.url, error=_reason(error))
         if kind == "tls" and isinstance(error, aiohttp.ClientConnectorCertificateError):
-            message = f"{message} ({trust_remedy()})"
+            message = f"{message} ({trust_remedy(self.url)})"
         if self._proxy is not None:
             message = f"{message} (through the proxy {self._proxy.shown} of {self._proxy.named_by})"
         return TransportError(kind, message)
@@ -295,6 +352,19 @@ def _results(host: str, found: list[Any]) -> Iterator[ResolveResult]:
         yield ResolveResult(
             hostname=host, host=number, port=int(address[1]), family=family, proto=proto, flags=flags
         )
+
+
+def _has_run_out(error: BaseException) -> bool:
+    cause = getattr(error, "certificate_error", None)
+    # X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL
+    return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code == 10
+
+
+def is_unknown_authority(error: BaseException | None) -> bool:
+    """Say whether a connection failed because nobody who is trusted vouches for the server's certificate."""
+    cause = getattr(error, "certificate_error", None)
+    # of OpenSSL: no issuer found (2, 20, 21), signed by itself (18), or by an authority that is not known (19)
+    return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in {2, 18, 19, 20, 21}
 
 
 def _classify(error: BaseException) -> tuple[FailureKind, str]:

@@ -25,6 +25,8 @@ from ml_dash.tokens.token import LoginError, Token
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from ml_dash.client.certificates import Certificate
+
 CLIENT_ID = "ml-dash"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -85,6 +87,30 @@ async def ask(
             "it: if that is the server, give its URL"
         )
     return Answer(answer.status, _object(line.url, answer.status, answer.body))
+
+
+async def unknown_certificate(url: str) -> Certificate | None:
+    """Return the certificate of a server that nobody who is trusted vouches for; None where there is no such question.
+
+    Raises:
+        InvalidArgumentError: No token may be sent to this URL.
+        ServerUnavailableError: The server is out of reach, or its certificate is wrong otherwise: it has run out, is
+            another host's, or is not the one that was pinned before.
+    """
+    from ml_dash.client.http import AiohttpTransport, close_session, is_unknown_authority
+
+    line = AiohttpTransport(url, lambda: None)
+    if not line.url.startswith("https:"):
+        return None
+    try:
+        await line.request("GET", f"{API}/health", headers={"Accept": JSON}, timeout=SECONDS)
+    except transport.TransportError as error:
+        if not is_unknown_authority(error.__cause__):
+            raise
+        return await line.certificate()
+    finally:
+        await close_session()
+    return None
 
 
 async def who_am_i(url: str, token: Token) -> dict[str, Any]:

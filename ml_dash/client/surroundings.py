@@ -87,15 +87,18 @@ def trusted() -> ssl.SSLContext | bool:
     return context
 
 
-def trust_remedy() -> str:
+def trust_remedy(url: str) -> str:
     """Return what may be wrong where a server's certificate is not trusted, and what mends it."""
     file = os.environ.get("SSL_CERT_FILE")
     if file and not os.access(file, os.R_OK):
         return f"SSL_CERT_FILE={file!r} cannot be read, so no server is trusted: correct or unset it"
     named = _named()
+    own = f"if the server has made it itself, `ml-dash login {url}` shows it and asks whether to trust it"
     if named is not None:
-        return f"trusted are the usual authorities, and those that {named[0]}={named[1]!r} holds"
-    return "if its authority is one of your own, name the file of that one's certificate in ML_DASH_CA"
+        return f"trusted are the usual authorities, and those that {named[0]}={named[1]!r} holds; {own}"
+    return (
+        f"{own}; if its authority is one of your own, name the file of that one's certificate in ML_DASH_CA"
+    )
 
 
 def _named() -> tuple[str, str] | None:

@@ -232,6 +232,7 @@ class Delivery:
     def begin(self) -> None:
         """A new run begins: the server is told, and waited for as long as ever."""
         self.take_hope()
+        self._transport.tell_of_exposure()
         if self._earlier is not None:
             self._earlier.begin()  # first: the uploader sends nothing from now on that was logged later
         self._uploader.begin()
@@ -368,8 +369,19 @@ class _LazyTransport:
 
         address = parse_address(url)
         self.url, self.is_loopback = address.url, address.is_loopback
+        self._is_exposed = address.is_exposed
         self._token = token
         self._threads = threads
+
+    def tell_of_exposure(self) -> None:
+        """Say that others can read along, where they can, as the user has allowed."""
+        if self._is_exposed:
+            logger().warning(
+                "%s is plain http: the token and all that is sent can be read, and changed, by whoever is on the "
+                "network in between. `ml-dash logout %s` ends that.",
+                self.url,
+                self.url,
+            )
 
     def load(self) -> None:
         self._real  # noqa: B018 - kept from now on

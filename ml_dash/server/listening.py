@@ -6,6 +6,10 @@ import asyncio
 import gc
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TURN_SECONDS = 0.001
 
@@ -21,6 +25,16 @@ def end_on_signals() -> asyncio.Event:
         except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt, which ends the loop
             continue
     return end
+
+
+def call_on_hangup(function: Callable[[], object]) -> None:
+    """Have SIGHUP call a function on the running loop, as daemons read their settings again.
+
+    On a terminal that signal says that the terminal has gone, and it ends the process as ever.
+    """
+    if sys.platform == "win32" or (sys.stdin is not None and sys.stdin.isatty()):
+        return
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, function)
 
 
 def reason_of(error: Exception) -> str:

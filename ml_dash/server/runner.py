@@ -13,6 +13,7 @@ import socket
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -21,8 +22,9 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import MLDashError
 from ml_dash.server.accounts.tokens import Tokens
 from ml_dash.server.app import build_app
+from ml_dash.server.certificates import Certificates, certificates_of
 from ml_dash.server.http.connections import Connections, connections_max, raise_descriptor_limit
-from ml_dash.server.listening import end_on_signals, favour_the_loop, reason_of
+from ml_dash.server.listening import call_on_hangup, end_on_signals, favour_the_loop, reason_of
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.store import Store
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedServer", "RunningServer", "ServerStartError", "serve"]
 
 _LOG = logging.getLogger("ml_dash.server")
+_LOOK_SECONDS = 30.0
+"""Between two looks whether the certificate was renewed, where nobody says so by SIGHUP."""
 _READ_BUFFER = 512 << 10
 """aiohttp's 64 KiB would pause and resume a body of several MiB, a batch of frames, dozens of times."""
 
@@ -48,6 +52,7 @@ class RunningServer:
         url: Its address.
         admin_token: The admin token if it was generated now; it cannot be shown again.
         store: Its store.
+        certificates: The certificate that it shows; None for plain http.
     """
 
     def __init__(
@@ -57,11 +62,15 @@ class RunningServer:
         listening: socket.socket,
         connections: Connections,
         admin_token: str | None,
+        certificates: Certificates | None,
     ) -> None:
         self.store = store
         host, port = listening.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if certificates is None else "https"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         self.admin_token = admin_token
+        self.certificates = certificates
+        self._watch = asyncio.create_task(_watching(certificates)) if certificates is not None else None
         self._runner = runner
         self._connections = connections
 
@@ -73,6 +82,7 @@ class RunningServer:
             MLDashError: A setting is not possible; the message says which, and what to do.
             OSError: The data directory cannot be made or written.
         """
+        certificates = await asyncio.to_thread(certificates_of, settings)
         listening = _listen(settings.host, settings.port)
         try:
             store = await asyncio.to_thread(Store.open, settings, clock or SYSTEM_CLOCK)
@@ -95,6 +105,7 @@ class RunningServer:
                 connections_max(settings.connections),
                 head_seconds=settings.head_timeout,
                 answer_seconds=settings.body_timeout,
+                secured=None if certificates is None else lambda: certificates.shown.context,
                 access_log=None,  # the metrics count requests; a line for each would be most of the log
                 auto_decompress=False,  # bodies are decompressed in `http.bodies`, within limits
                 keepalive_timeout=75.0,  # longer than proxies keep theirs, so that they do not meet one being closed
@@ -106,20 +117,22 @@ class RunningServer:
             listening.close()
             await asyncio.to_thread(store.close)
             raise
-        return cls(store, runner, listening, connections, admin_token)
+        return cls(store, runner, listening, connections, admin_token, certificates)
 
     async def stop(self) -> None:
         """Finish what was accepted, and close everything."""
         self.store.closing = True
+        if self._watch is not None:
+            self._watch.cancel()
         await self._connections.stop()
         await self._runner.cleanup()
         await asyncio.to_thread(self.store.close)
 
 
-async def serve(settings: ServerSettings, ready: Callable[[str, str | None], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def serve(settings: ServerSettings, ready: Callable[[RunningServer], None]) -> None:
+    """Serve until SIGTERM or SIGINT. SIGHUP has the certificate read again, if there is one.
 
-    When it listens, `ready` is called with its URL, and with the admin token if it was generated now.
+    `ready` is called with the server when it listens.
 
     Raises:
         MLDashError: A setting is not possible.
@@ -129,11 +142,19 @@ async def serve(settings: ServerSettings, ready: Callable[[str, str | None], Non
     raise_descriptor_limit()
     server = await RunningServer.start(settings)
     favour_the_loop()
+    if server.certificates is not None:
+        call_on_hangup(partial(server.certificates.look, again=True))
     try:
-        ready(server.url, server.admin_token)
+        ready(server)
         await end.wait()
     finally:
         await server.stop()
+
+
+async def _watching(certificates: Certificates) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.to_thread(certificates.look)
 
 
 class EmbeddedServer:
@@ -149,6 +170,7 @@ class EmbeddedServer:
         url: Where it listens.
         admin_token: A token that may do everything.
         store: Its store; None while it is stopped.
+        certificates: The certificate that it shows; None for plain http.
 
     Example:
         >>> with EmbeddedServer(data="/tmp/dash") as server:
@@ -164,6 +186,7 @@ class EmbeddedServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
         self.store: Store | None = None
+        self.certificates: Certificates | None = None
         self.url = ""
         self.admin_token = settings.get("admin_token") or ""
 
@@ -209,7 +232,7 @@ class EmbeddedServer:
             started.set_exception(error)
             return
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        self.store, self.url = server.store, server.url
+        self.store, self.url, self.certificates = server.store, server.url, server.certificates
         self.admin_token = server.admin_token or self.admin_token
         # the port that a 0 was given now: clients find the server there again when it is started once more
         self._settings = replace(self._settings, port=int(server.url.rpartition(":")[2]))

@@ -30,6 +30,9 @@ class ServerSettings:
         database: The URL of the database; None: ``<data>/catalogue.sqlite``.
         blobs: The URL of the object store (``s3://…``, ``gs://…``, ``az://…``, ``file:///…``); None: ``<data>/blobs``.
         admin_token: The first admin token, if there is none yet; None to generate one.
+        tls_cert: A file with the certificate to show, in PEM format; None: plain http.
+        tls_key: A file with its key; None: it is in the same file.
+        self_signed: Whether to show a certificate that the server makes itself, and keeps in the data directory.
         trusted_proxies: Networks of proxies whose X-Forwarded-For says who asks.
         request_bytes: Largest request with frames, after decompression.
         json_bytes: Largest other request.
@@ -62,6 +65,9 @@ class ServerSettings:
     database: str | None = None
     blobs: str | None = None
     admin_token: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    self_signed: bool = False
     trusted_proxies: Sequence[Network] = ()
     request_bytes: int = FRAMES_BYTES_MAX
     json_bytes: int = 4 << 20

@@ -1,4 +1,4 @@
-"""The directory of what belongs to the user and not to an experiment, and files in it that only he may read."""
+"""Files that only the user may read, in the directory of what belongs to the user and not to an experiment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ml_dash.file_locks import try_lock
 from ml_dash.journal.disk import sync_file
 from ml_dash.notices import logger
-from ml_dash.paths import absolute_path
 from ml_dash.storage.atomic import replacing
 from ml_dash.tokens.token import TokenStoreError
 
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-
-
-def config_directory() -> str:
-    """Return `ML_DASH_CONFIG_DIR`, else ``~/.dash``. It need not exist."""
-    return absolute_path(os.environ.get("ML_DASH_CONFIG_DIR") or "~/.dash", "ML_DASH_CONFIG_DIR", "~/.dash")
 
 
 def make_private(directory: str) -> None:

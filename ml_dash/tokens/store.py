@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ml_dash.notices import logger
 from ml_dash.origins import origin
+from ml_dash.paths import config_directory
 from ml_dash.tokens.directory import (
-    config_directory,
     keep_private,
     locked,
     make_private,

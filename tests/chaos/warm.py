@@ -91,13 +91,13 @@ def _fork(work: Callable[[], None]) -> int:
 
 
 def _serve(request: dict[str, Any]) -> dict[str, Any]:
-    from ml_dash.server.runner import serve
+    from ml_dash.server.runner import RunningServer, serve
     from ml_dash.server.settings import ServerSettings
 
     reader, writer = os.pipe()
 
-    def ready(url: str, token: str | None) -> None:
-        os.write(writer, url.encode())
+    def ready(server: RunningServer) -> None:
+        os.write(writer, server.url.encode())
         os.close(writer)
 
     def work() -> None:

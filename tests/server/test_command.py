@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash.cli.commands.server import plain_warning
+from ml_dash.server.accounts.attempts import parse_proxies
+from ml_dash.server.settings import ServerSettings
 from tests.support.project import PROJECT
-from tests.support.serving import DEADLINE, TOKEN, Client, expected, frames
+from tests.support.serving import DEADLINE, TOKEN, Client, expected, frames, until
+from tests.support.sockets import certificate, fingerprint_of, shown_at
 
 _COMMAND = [sys.executable, "-m", "ml_dash.cli", "server"]
 
@@ -168,3 +172,39 @@ def test_a_directory_with_somebodys_files_is_refused_in_one_line(tmp_path: Path)
     assert said.startswith(f"Error: the blob store {tmp_path}/mine is not empty (there is thesis.docx)")
     assert len(said.splitlines()) == 1
     assert os.listdir(tmp_path / "mine") == ["thesis.docx"]
+
+
+def test_it_says_that_plain_http_for_others_can_be_read() -> None:
+    warning = plain_warning("http://0.0.0.0:7007", ServerSettings())
+    assert warning is not None
+    assert "--self-signed" in warning
+    behind = ServerSettings(trusted_proxies=parse_proxies(["10.0.0.5"]))
+    for url, settings in (
+        ("http://127.0.0.1:7007", ServerSettings()),
+        ("https://0.0.0.0:7007", ServerSettings()),
+        ("http://0.0.0.0:7007", behind),
+    ):
+        assert plain_warning(url, settings) is None
+
+
+@pytest.mark.slow
+def test_it_prints_the_fingerprint_and_shows_a_renewed_certificate_at_sighup(tmp_path: Path) -> None:
+    path = certificate(tmp_path / "server.pem", days=100)
+    with start(tmp_path / "data", "--tls-cert", str(path)) as server:
+        lines = lines_until_listening(server)
+        assert lines[-2] == f"Certificate SHA-256: {fingerprint_of(path)}"
+        port = int(lines[-1].rpartition(":")[2])
+        assert lines[-1].startswith("Listening on https://")
+        certificate(path, days=100)
+        server.send_signal(signal.SIGHUP)
+        until(lambda: shown_at(port) == fingerprint_of(path), "the renewed certificate is shown")
+        server.terminate()
+        assert server.wait(DEADLINE) == 0
+        assert server.stderr is not None
+        assert fingerprint_of(path) in server.stderr.read()
+
+
+def test_a_certificate_that_cannot_be_used_is_a_wrong_command_line(tmp_path: Path) -> None:
+    code, err = refused("--data", str(tmp_path), "--port", "0", "--tls-cert", str(tmp_path / "none.pem"))
+    assert code == 2
+    assert "No such file" in err

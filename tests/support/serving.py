@@ -220,7 +220,7 @@ from ml_dash.server.runner import serve
 from ml_dash.server.settings import ServerSettings
 
 settings = ServerSettings(**json.loads(sys.argv[1]))
-asyncio.run(serve(settings, lambda url, token: print(url, flush=True)))
+asyncio.run(serve(settings, lambda server: print(server.url, flush=True)))
 """
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import hashlib
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -87,28 +89,60 @@ def _length(head: bytes) -> int:
 
 def untrusted(directory: Path) -> ssl.SSLContext:
     """TLS with a certificate that nobody has reason to trust."""
+    return showing(certificate(directory / "somebody.pem"))
+
+
+def showing(path: Path) -> ssl.SSLContext:
+    """TLS with the certificate and the key in a file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+def certificate(path: Path, *, name: str = "127.0.0.1", days: float = 1, ago: float = 1) -> Path:
+    """Write a key, and a certificate for a name that it has signed itself, which was made `ago` and has `days` left."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+    somebody = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
     now = dt.datetime.now(dt.timezone.utc)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
+    try:
+        called: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        called = x509.DNSName(name)
+    made = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(somebody)
+        .issuer_name(somebody)
         .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=ago))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([called]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = directory / "somebody.pem"
     path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        + certificate.public_bytes(serialization.Encoding.PEM)
+        + made.public_bytes(serialization.Encoding.PEM)
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context
+    return path
+
+
+def fingerprint_of(path: Path) -> str:
+    """The SHA-256 of the certificate in a file, as people compare it."""
+    read = x509.load_pem_x509_certificate(path.read_bytes())
+    return read.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def shown_at(port: int) -> str:
+    """The fingerprint of the certificate that is shown at a port of this machine now."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), 60) as below,
+        context.wrap_socket(below, server_hostname="127.0.0.1") as secure,
+    ):
+        der = secure.getpeercert(binary_form=True)
+    assert der is not None
+    return hashlib.sha256(der).digest().hex(":").upper()

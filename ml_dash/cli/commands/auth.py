@@ -6,6 +6,8 @@ import asyncio
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -13,12 +15,15 @@ import typer
 from ml_dash.cli.doorway import Doorway
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import complain, print_json
-from ml_dash.client.destination import server_url
-from ml_dash.client.login import Authorization, Left, begin, finish, leave, who_am_i
+from ml_dash.client.destination import default_url, server_url
+from ml_dash.client.login import Authorization, Left, begin, finish, leave, unknown_certificate, who_am_i
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
+from ml_dash.origins import any_origin, origin, parse_address
 from ml_dash.tokens import LoginError, Token, TokenStore, token_for
 from ml_dash.tokens.current import VARIABLE
 from ml_dash.tokens.token import AuthError
+from ml_dash.tokens.trusting import choose, forget
+from ml_dash.trust import NONE, Trust, all_trusted, parse_fingerprint, show_fingerprint, trust_in, trusting
 from ml_dash.visible import visible
 
 ServerUrl = Annotated[
@@ -49,20 +54,106 @@ def login(
     browser: Annotated[
         bool, typer.Option("--browser", help="Open the page of the approval in a browser.")
     ] = False,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            "--fingerprint",
+            metavar="SHA256",
+            help="Trust the certificate with this fingerprint, as `ml-dash server` prints it, and no other.",
+            show_default=False,
+        ),
+    ] = None,
+    insecure_http: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-http",
+            help="Send the token and all data to this server over plain http, until `ml-dash logout`.",
+        ),
+    ] = False,
 ) -> None:
     """Log in to a server, and store the token for it.
 
     It shows an address and a code: approve the login there, in any browser, on any machine. A script that is running
     notices the new token without a restart.
+
+    Of a server that has made its certificate itself, the fingerprint is shown: compare it with what the server printed
+    when it started. From then on no other certificate is accepted for that server.
     """
-    server = server_named(url)
-    got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
-    who = asyncio.run(who_am_i(server, got))
-    # Stored last: a token that the server refuses must not replace one that works.
-    TokenStore().put(server, got)
+    given = default_url() if url is None else url
+    with _trusted(given, fingerprint, insecure_http=insecure_http) as chosen:
+        server = server_named(given)
+        got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
+        who = asyncio.run(who_am_i(server, got))
+        # Stored last: a token that the server refuses must not replace one that works.
+        if chosen is not None:
+            choose(origin(server), chosen)
+        TokenStore().put(server, got)
     typer.echo(f"Logged in to {server} as {describe(who)}")
     if os.environ.get(VARIABLE):
         complain(f"Note: {VARIABLE} is set, and is used instead of the stored token while it is")
+
+
+@contextmanager
+def _trusted(given: str, fingerprint: str | None, *, insecure_http: bool) -> Iterator[Trust | None]:
+    """Trust a server as the user says, for as long as the block takes; gives what is to be stored, if anything."""
+    place = any_origin(given)
+    is_https = place.startswith("https:")
+    chosen: Trust | None
+    if insecure_http:
+        if is_https or fingerprint is not None:
+            raise InvalidArgumentError(
+                f"{place}: --insecure-http is for an http:// URL without --fingerprint: leave it out"
+            )
+        chosen = Trust(plain=True)
+        with trusting(place, chosen):
+            if not parse_address(given).is_exposed:
+                raise InvalidArgumentError(
+                    f"{place} is this machine, where plain http is safe: leave out --insecure-http"
+                )
+            complain(
+                f"Warning: whoever is on the network between here and {place} can read the token and all that is sent, "
+                f"and change it. `ml-dash logout {place}` ends this"
+            )
+            yield chosen
+        return
+    if fingerprint is not None:
+        if not is_https:
+            raise InvalidArgumentError(f"{place} has no certificate: --fingerprint is for https:// URLs")
+        chosen = Trust(parse_fingerprint(fingerprint))
+    else:
+        server = server_named(
+            given
+        )  # first: plain http that nobody has chosen is told of by a better message
+        chosen = _asked_for(server) if is_https else None
+    if chosen is None:
+        yield None
+        return
+    with trusting(place, chosen):
+        yield chosen
+
+
+def _asked_for(server: str) -> Trust | None:
+    """Ask the person whether to trust a server's certificate, if nobody vouches for it.
+
+    Raises:
+        LoginError: It is not trusted.
+    """
+    found = asyncio.run(unknown_certificate(server))
+    if found is None:
+        return None
+    shown = show_fingerprint(found.fingerprint)
+    if not sys.stdin.isatty():
+        raise LoginError(
+            f"no authority vouches for the certificate of {server}, whose SHA-256 fingerprint is {shown}: if that is "
+            f"what `ml-dash server` printed there, run `ml-dash login {server} --fingerprint {shown}`"
+        )
+    complain(
+        f"No authority vouches for the certificate of {server}.\nIts SHA-256 fingerprint is\n\n    {shown}\n\n"
+        "Compare it with the one that `ml-dash server` printed when it started there."
+    )
+    if not typer.confirm("Is it the same, and do you trust it from now on?", err=True):
+        raise LoginError(f"the certificate of {server} is not trusted, and nothing was sent to it")
+    return Trust(found.fingerprint)
 
 
 def server_named(url: str | None) -> str:
@@ -151,8 +242,9 @@ def logout(
     """Forget the stored token for a server, and revoke it if a login of this machine made it.
 
     A token that was given with `login --token -`, or an admin's, may be in use elsewhere: it stays valid at the server,
-    unless --revoke says otherwise. It is forgotten here in any case. Exit code 1: the server cannot be reached, and the
-    token that was to be revoked stays valid there.
+    unless --revoke says otherwise. It is forgotten here in any case, and so is the server's certificate, or that plain
+    http was chosen for it. Exit code 1: the server cannot be reached, and the token that was to be revoked stays valid
+    there.
     """
     server = server_named(url)
     if everywhere and url is not None:
@@ -166,6 +258,10 @@ def logout(
     if not tokens:
         typer.echo("No token is stored for " + ("any server" if everywhere else server))
     done = [_leave(store, place, token, revoke=revoke) for place, token in tokens.items()]
+    # After the tokens: the server was asked to revoke them by what is trusted until now.
+    for place in all_trusted() if everywhere else [any_origin(server)]:
+        if forget(place):
+            typer.echo(f"{place} is trusted no more as `ml-dash login` had chosen")
     if os.environ.get(VARIABLE):
         complain(f"Note: {VARIABLE} is set; its token was not touched")
     if not all(done):
@@ -205,8 +301,12 @@ def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
         )
     # The server is asked each time: only it knows whether the token was revoked meanwhile.
     who = asyncio.run(who_am_i(server, token))
+    trust = trust_in(origin(server))
     if as_json:
-        print_json({"server": server, "source": token.source, **who})
+        pinned = None if trust.fingerprint is None else show_fingerprint(trust.fingerprint)
+        print_json(
+            {"server": server, "source": token.source, "fingerprint": pinned, "insecure": trust.plain, **who}
+        )
         return
     facts = {
         "server": server,
@@ -217,5 +317,11 @@ def whoami(url: ServerUrl = None, *, as_json: AsJson = False) -> None:
         "token": f"{token} ({token.source})",
         "id": who.get("tokenId"),
     }
+    if trust != NONE:
+        facts["trusted"] = (
+            "over plain http: others on the network can read along"
+            if trust.plain
+            else f"by the certificate {show_fingerprint(trust.fingerprint or '')} alone"
+        )
     for name, value in facts.items():
         typer.echo(f"{name:8} {visible(str(value))}")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -20,12 +21,14 @@ from ml_dash.cli.output import Screen, table
 from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import age_text, complain, local_time, print_json
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.origins import is_exposed
 from ml_dash.server.accounts.grants import parse_grants
 from ml_dash.server.settings import DEFAULT_DATA, ServerSettings
 
 if TYPE_CHECKING:
     from ml_dash.server.accounts.token_records import TokenRecord
     from ml_dash.server.accounts.tokens import Tokens
+    from ml_dash.server.runner import RunningServer
 
 server = typer.Typer(invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 _token = typer.Typer(
@@ -88,6 +91,31 @@ def _serve(
             show_default=False,
         ),
     ] = None,
+    tls_cert: Annotated[
+        str | None,
+        typer.Option(
+            "--tls-cert",
+            metavar="FILE",
+            help="Speak https, with the certificate in this file (PEM, its authorities' after it).",
+            show_default=False,
+        ),
+    ] = None,
+    tls_key: Annotated[
+        str | None,
+        typer.Option(
+            "--tls-key",
+            metavar="FILE",
+            help="The certificate's key; by default in the same file.",
+            show_default=False,
+        ),
+    ] = None,
+    self_signed: Annotated[
+        bool,
+        typer.Option(
+            "--self-signed",
+            help="Speak https, with a certificate that the server makes itself; `ml-dash login` asks about it.",
+        ),
+    ] = False,
     trusted_proxies: Annotated[
         list[str],
         typer.Option(
@@ -121,19 +149,37 @@ def _serve(
         blobs=blobs,
         quota_bytes=quota,
         file_bytes=file_limit,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        self_signed=self_signed,
         trusted_proxies=parse_proxies(trusted_proxies),
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
     )
-    asyncio.run(serve(settings, _announce))
+    asyncio.run(serve(settings, partial(_announce, settings)))
 
 
-def _announce(url: str, admin_token: str | None) -> None:
-    if admin_token is not None:
+def _announce(settings: ServerSettings, started: RunningServer) -> None:
+    if started.admin_token is not None:
         complain("The admin token, shown this once (the server keeps only a hash of it):")
-        typer.echo(f"Admin token: {admin_token}")
-    typer.echo(f"Listening on {url}")
+        typer.echo(f"Admin token: {started.admin_token}")
+    if started.certificates is not None:
+        typer.echo(f"Certificate SHA-256: {started.certificates.fingerprint}")
+    elif warning := plain_warning(started.url, settings):
+        complain(warning)
+    typer.echo(f"Listening on {started.url}")
     # Who starts the server through a pipe waits for this line.
     sys.stdout.flush()
+
+
+def plain_warning(url: str, settings: ServerSettings) -> str | None:
+    """Return what to say of a server that speaks plain http to other machines, and not to a proxy; else None."""
+    if not is_exposed(url) or settings.trusted_proxies:
+        return None
+    return (
+        f"Warning: {url} is plain http for other machines: tokens and data can be read on the network, and clients "
+        "refuse it. Use --self-signed, or --tls-cert and --tls-key; or put a proxy with TLS before it, and name that "
+        "by --trusted-proxy"
+    )
 
 
 # No months, which have no fixed length; `m` is minutes.

@@ -17,9 +17,9 @@ from ml_dash.client.retry import Trouble
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
 from ml_dash.journal.foreign_disk import ForeignDisk
+from ml_dash.paths import config_directory
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import Located, is_inside, survey
-from ml_dash.tokens.directory import config_directory
 from ml_dash.upload.outbox import clear
 from ml_dash.upload.sync import SyncReport, report_unasked, sync_experiment
 from ml_dash.upload.unsent import unsent

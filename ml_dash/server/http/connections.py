@@ -14,6 +14,8 @@ object store can open a file.
   as it takes to close an old one, and a server all of whose connections are at work goes on when one is done.
 - A connection has ten seconds for the first head of a request. Later ones have aiohttp's keep-alive time. One that asks
   and asks, and reads nothing, would be at work for ever: it has as long as a body that does not come.
+- With TLS a connection first has its handshake, on a task of its own, and for as long as a first head may take: one
+  that says nothing keeps none from being accepted behind it. It counts as any other, and is the first to go.
 - What is logged of all this is one line a minute, with a count.
 
 What this does not do: share the room out by address. Behind a proxy all clients have one, and a flood from many
@@ -26,6 +28,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -36,6 +39,8 @@ from ml_dash.server.http.bodies import error_answer
 
 if TYPE_CHECKING:
     import socket
+    import ssl
+    from collections.abc import Callable
 
     from aiohttp.typedefs import Handler
 
@@ -89,6 +94,7 @@ class Connections:
         most: How many there may be.
         head_seconds: How long one may take for its first request's head.
         answer_seconds: How long one may take nothing of an answer.
+        secured: Gives the TLS context of a new connection; None for plain http.
         **options: Those of aiohttp's `RequestHandler`.
     """
 
@@ -100,8 +106,11 @@ class Connections:
         *,
         head_seconds: float,
         answer_seconds: float,
+        secured: Callable[[], ssl.SSLContext] | None = None,
         **options: Any,
     ) -> None:
+        self._secured = secured
+        self._handshakes: dict[asyncio.Task[None], float] = {}
         self._listening = listening
         if runner.server is None:
             raise ValueError("the runner has not been set up: await runner.setup() before")
@@ -116,7 +125,7 @@ class Connections:
         self._logged_at = -_LOG_SECONDS
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open) + len(self._handshakes)
 
     def start(self) -> None:
         """Listen, and accept."""
@@ -131,9 +140,10 @@ class Connections:
         aiohttp knows, and closes, only those that have got there: any other would be leaked, or waited for until the
         shutdown times out.
         """
-        for task in self._tasks:
+        ending = [*self._tasks, *self._handshakes]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._listening.close()
         for _ in range(_ACCEPTING_TURNS):
             await asyncio.sleep(0)
@@ -162,8 +172,28 @@ class Connections:
                 await asyncio.sleep(_FULL_SECONDS)
                 continue
             accepted.setblocking(False)  # noqa: FBT003 - its only argument
+            if self._secured is not None:
+                task = loop.create_task(self._shake_hands(accepted, self._secured()))
+                self._handshakes[task] = loop.time()
+                task.add_done_callback(partial(self._shaken, accepted))
+                continue
             with contextlib.suppress(OSError):
                 await asyncio.shield(loop.connect_accepted_socket(self._connection, accepted))
+
+    async def _shake_hands(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        # of those who speak no TLS, or do not trust the certificate, nothing is logged: anybody may come and try
+        with contextlib.suppress(OSError):
+            await loop.connect_accepted_socket(
+                self._connection, accepted, ssl=context, ssl_handshake_timeout=self._head_seconds
+            )
+
+    def _shaken(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        self._handshakes.pop(task, None)
+        if task.cancelled():
+            accepted.close()  # the task may have been ended before it began, and nobody else has the socket then
+        elif (error := task.exception()) is not None:
+            _LOG.debug("a connection was given up: %s", error)
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -182,8 +212,17 @@ class Connections:
         return Connection(self, self._server, self._options)
 
     async def _make_room(self) -> None:
-        while len(self._open) >= self._most:
+        while len(self) >= self._most:
             now = asyncio.get_running_loop().time()
+            late = next(
+                (task for task, since in self._handshakes.items() if now - since >= _IDLE_SECONDS), None
+            )
+            if late is not None:
+                late.cancel()
+                self._handshakes.pop(late)
+                self._log_closed()
+                await asyncio.sleep(0)
+                continue
             idle = [each for each in self._open if each.is_idle(now)]
             stuck = [each for each in self._open if now - each.stuck_since >= _STUCK_SECONDS]
             if idle:
@@ -207,6 +246,9 @@ class Connections:
         self.closed(connection)
         if connection.transport is not None:
             connection.transport.abort()
+        self._log_closed()
+
+    def _log_closed(self) -> None:
         self._log(
             "connections that asked for nothing, or took nothing of an answer, were closed (there may be %d at once)",
             self._most,
@@ -241,12 +283,12 @@ class Connection(web.RequestHandler):
 
     def is_idle(self, now: float) -> bool:
         """Say whether it may be closed: nothing is in work, nothing is on its way to the client, and not just now."""
-        sent = self.transport is None or self.transport.get_write_buffer_size() == 0
+        sent = not _unsent(self.transport)
         return sent and now - self.idle_since >= _IDLE_SECONDS
 
     def look(self, now: float) -> None:
         """See whether the client has taken something since the last look."""
-        left = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        left = _unsent(self.transport)
         if not left or left != self._left:
             self.stuck_since = now
         self._left = left
@@ -281,6 +323,15 @@ class Connection(web.RequestHandler):
         response.headers["Server"] = "ml-dash"
         response.force_close()
         return response
+
+
+def _unsent(transport: asyncio.WriteTransport | None) -> int:
+    """Return how many bytes are on their way to a client, those that TLS has encrypted and not sent included."""
+    if transport is None:
+        return 0
+    # asyncio counts what waits for encryption, and no more; there is no public way to the transport below
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return transport.get_write_buffer_size() + (0 if below is None else below.get_write_buffer_size())
 
 
 @web.middleware
