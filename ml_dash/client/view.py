@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ml_dash import shapes
@@ -19,6 +18,7 @@ from ml_dash.query.pages import page, whole_number
 from ml_dash.query.runs import RunInfo
 from ml_dash.query.selection import Shown, checked_attempt
 from ml_dash.query.stats import SeriesStats
+from ml_dash.query.times import iso_ns
 from ml_dash.query.tracks import FEW_ENTRIES, TIMESTAMP
 from ml_dash.query.view import View
 from ml_dash.series import Kind, Series
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ml_dash.query.tracks import TrackQuery
 
 _T = TypeVar("_T")
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class RemoteView(View):
@@ -171,9 +170,9 @@ class RemoteView(View):
         answer = self._ask("run", {}, {}, shapes.Run)
         return RunInfo(
             status=answer.get("status"),
-            started_at=_time_ns(answer.get("startedAt")),
-            ended_at=_time_ns(answer.get("endedAt")),
-            last_activity=_time_ns(answer.get("lastActivity")),
+            started_at=iso_ns(answer.get("startedAt")),
+            ended_at=iso_ns(answer.get("endedAt")),
+            last_activity=iso_ns(answer.get("lastActivity")),
             host=answer.get("host"),
             pid=answer.get("pid"),
             stale=bool(answer.get("stale")),
@@ -356,14 +355,3 @@ def _between(topic: str, query: TrackQuery) -> dict[str, str]:
     _named(Series(Kind.TRACK, topic))
     given = (("start", query.start), ("end", query.end))
     return {"topic": topic, **{name: repr(bound) for name, bound in given if bound is not None}}
-
-
-def _time_ns(text: Any) -> int | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        since = datetime.fromisoformat(text.replace("Z", "+00:00")) - _EPOCH
-    except (ValueError, TypeError):
-        return None
-    # in integers: `total_seconds()` is a float, which rounds microseconds of today
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000

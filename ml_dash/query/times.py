@@ -27,6 +27,18 @@ def iso_time(time_ns: int) -> str:
     return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def iso_ns(text: Any) -> int | None:
+    """Return the time that `iso_time` has made this of; None for what is no such text."""
+    if not isinstance(text, str):
+        return None
+    try:
+        since = datetime.fromisoformat(text.replace("Z", "+00:00")) - _EPOCH
+    except (ValueError, TypeError):
+        return None
+    # in integers: `total_seconds()` is a float, which rounds microseconds of today
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
 def duration_text(nanoseconds: int) -> str:
     """Return a duration by its two largest units: ``24 ms``, ``3.2 s``, ``2 min 5 s``, ``3 d 4 h``."""
     seconds = max(nanoseconds, 0) / NANOSECONDS

@@ -26,6 +26,7 @@ from ml_dash.notices import say
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.query.sparkline import can_draw, sparkline
 from ml_dash.query.times import duration_text
+from ml_dash.sdk.starting.ranks import RANKS
 from ml_dash.spawning import is_last_thread
 from ml_dash.visible import visible
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from ml_dash.query.highlights import Highlight
     from ml_dash.sdk.session import Session
     from ml_dash.status import ExperimentStatus
-
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-"""Environment variables with the number of this process among those of one training: torchrun's, SLURM's, MPI's."""
 
 _MAIN_PROCESS = os.getpid()
 _NUMBERS = itertools.count()

@@ -14,6 +14,7 @@ field          meaning
 ``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
 ``born``       in start rows, which process has that number, see `ml_dash.processes.process_born`
 ``attempt``    in start rows, the name of the attempt that it opens, or takes part in
+``rank``       in start rows of processes that a launcher has started, the number of this one, as a text
 ``resume_from`` in start rows, the step from which on it supersedes what earlier attempts have logged
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
 ``queue``      in start rows, where rows wait for the journal: ``shared memory`` or ``memory``
@@ -41,6 +42,7 @@ from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.narration import Narration
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict
+from ml_dash.sdk.starting.ranks import own_rank
 from ml_dash.sdk.starting.resuming import (
     Earlier,
     Resume,
@@ -114,7 +116,7 @@ class Run:
             here = next((run for run in open_runs(session.directory) if isinstance(run, Run)), None)
             before = Earlier() if here is not None else earlier(session)
             if here is None:
-                check_earlier(session, before, self.resume)
+                before = check_earlier(session, before, self.resume)
                 self.resume = "allow"  # what is reopened is there
             prepare_directory(session.identity, session.destination.root, keeps=session.destination.keeps)
             joined = before.joined if here is None else here.attempt
@@ -141,6 +143,8 @@ class Run:
             }
             if resume_from is not None:
                 start["resume_from"] = resume_from
+            if (rank := own_rank()) is not None:
+                start["rank"] = rank
             # before the ports open: the run's first row
             self._start, self._started_ns, self._is_placed = start, channel.put_control(start), False
             session.bind(channel)

@@ -37,6 +37,21 @@ def test_a_server_that_has_an_experiment_counts(
         pass
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_ranks_on_several_machines_begin_one_new_experiment(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, keeps: bool
+) -> None:
+    """They share a server and no disk; the experiment is there since their launcher began, and not before."""
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        with experiment(server, tmp_path / rank if keeps else None, resume="never").run as exp:
+            exp.metrics("train").log(rank=rank)
+    monkeypatch.setattr("ml_dash.sdk.starting.resuming.is_recent", lambda _: False)
+    monkeypatch.setenv("RANK", "2")
+    with pytest.raises(ResumeError, match="'never'"):
+        experiment(server, tmp_path / "2" if keeps else None, resume="never").run.start()
+
+
 def test_what_goes_on_is_told_of_the_server_where_nothing_is_kept(
     server: EmbeddedServer, seen: Seen, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

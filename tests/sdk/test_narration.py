@@ -18,7 +18,8 @@ from ml_dash import Experiment
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.query.highlights import Highlights
 from ml_dash.sdk import narration
-from ml_dash.sdk.narration import RANKS, is_spokesman, means, page_url, short
+from ml_dash.sdk.narration import is_spokesman, means, page_url, short
+from ml_dash.sdk.starting.ranks import RANKS
 from tests.support.scripts import python, start_python
 
 Captured = pytest.CaptureFixture[str]

@@ -7,14 +7,16 @@ machine: then it takes part in that.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, JournalError, ResumeError
 from ml_dash.processes import process_space
+from ml_dash.query.attempts import text_of
 from ml_dash.query.runs import attempts_now, writer_runs
-from ml_dash.sdk.narration import RANKS
 from ml_dash.sdk.starting.prefixes import leave_on_disk, take_on_disk
-from ml_dash.sdk.starting.server_side import is_at_server, take_at_server
+from ml_dash.sdk.starting.ranks import Start, is_one_training, is_recent, own_rank
+from ml_dash.sdk.starting.server_side import created_at_server, is_at_server, take_at_server
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 
 Resume: TypeAlias = Literal["allow", "must", "never"]
+
+_FIRST_SECONDS = 5.0
+_FIRST_POLL = 0.02
 
 
 def check_resume(value: Any) -> Resume:
@@ -59,26 +64,33 @@ class Earlier(NamedTuple):
     Attributes:
         attempts: How many attempts there were before.
         rows: How many rows its metrics have.
-        joined: The name of the attempt that goes on now, and that a run here would be part of.
+        joined: The name of the attempt that goes on now, or of the training of which this process is a rank: a run here
+            would be part of it.
+        newest: The name of the newest attempt.
+        starts: All starts of runs that there were.
     """
 
     attempts: int = 0
     rows: int = 0
     joined: str | None = None
+    newest: str | None = None
+    starts: tuple[Start, ...] = ()
 
 
 def earlier(session: Session) -> Earlier:
     """Return what the journal on this disk has; what cannot be read keeps no run from starting."""
-    attempts, rows = _look(session)
-    going_on = [attempt.name for attempt, is_here in attempts if is_here and attempt.name is not None]
-    return Earlier(len(attempts), rows, going_on[-1] if going_on else None)
+    found = _look(session)
+    going_on = [attempt.name for attempt, is_here in found.attempts if is_here and attempt.name is not None]
+    newest = found.attempts[-1][0].name if found.attempts else None
+    return Earlier(len(found.attempts), found.rows, going_on[-1] if going_on else None, newest, found.starts)
 
 
-def check_earlier(session: Session, before: Earlier, resume: Resume) -> None:
+def check_earlier(session: Session, before: Earlier, resume: Resume) -> Earlier:
     """Raise `ResumeError` where there is not what ``resume=`` wants, before anything is written.
 
     Where there is a server, it is asked, and raises `ServerUnavailableError` or `RemoteError` as reads do. With
-    ``"never"`` the name is taken: of two processes that start at once, one gets it.
+    ``"never"`` the name is taken: of two processes that start at once, one gets it, unless they are ranks of one
+    training. Returns what there is then.
     """
     place, prefix = session.destination, session.prefix
     if resume == "must" and not before.attempts and not (place.url and is_at_server(place, prefix)):
@@ -87,15 +99,20 @@ def check_earlier(session: Session, before: Earlier, resume: Resume) -> None:
             f"there is no run of {prefix!r} to go on with in {where}, and resume='must' wants one: check prefix and "
             "dash_root=, or leave out resume="
         )
-    if resume != "never" or (before.joined and _is_other_rank()):
-        return
+    rank = own_rank()
+    if resume != "never" or (before.joined and rank not in (None, "0")):
+        return before
     is_new = not before.attempts
     if is_new and place.keeps:
         is_new = take_on_disk(session.directory, prefix)
+        if not is_new and rank is not None:
+            before = _wait_for_first(session)
+    if not is_new and rank is not None and is_one_training(rank, before.starts):
+        return before._replace(joined=before.newest)
     if is_new and place.url is not None:
         try:
             is_new = False
-            is_new = take_at_server(place, prefix)
+            is_new = take_at_server(place, prefix) or (rank is not None and _is_recent_at_server(session))
         finally:
             if not is_new:
                 leave_on_disk(session.directory, place)
@@ -105,10 +122,32 @@ def check_earlier(session: Session, before: Earlier, resume: Resume) -> None:
             f"there is an experiment {prefix!r} ({what}), and resume='never' wants a new one: choose another prefix, "
             "for example one that ends with -{n}"
         )
+    return before
 
 
-def _is_other_rank() -> bool:
-    return any(os.environ.get(name, "0").strip() not in ("", "0") for name in RANKS)
+def _wait_for_first(session: Session) -> Earlier:
+    """Return what there is when the process that has just taken the name has begun; it may do so any moment."""
+    deadline = time.monotonic() + _FIRST_SECONDS
+    before = earlier(session)
+    # a name that was taken long ago, and never used, is nobody's first start
+    while not before.attempts and _is_fresh(session) and time.monotonic() < deadline:
+        time.sleep(_FIRST_POLL)
+        before = earlier(session)
+    return before
+
+
+def _is_fresh(session: Session) -> bool:
+    try:
+        made_ns = os.stat(os.path.join(session.directory, "journal")).st_mtime_ns
+    except OSError:
+        return False
+    return is_recent(made_ns)
+
+
+def _is_recent_at_server(session: Session) -> bool:
+    """Whether another rank has made the experiment that the server has: there are no starts to tell it by."""
+    created = created_at_server(session.destination, session.prefix)
+    return created is not None and is_recent(created)
 
 
 def first_beside(session: Session, own: str) -> str:
@@ -116,33 +155,46 @@ def first_beside(session: Session, own: str) -> str:
 
     Each has written its start before it looks: whichever was second sees both.
     """
-    attempts, _ = _look(session)
     going_on = [
         attempt.name
-        for attempt, is_here in attempts
+        for attempt, is_here in _look(session).attempts
         if attempt.name is not None and (is_here or attempt.name == own)
     ]
     return going_on[0] if going_on else own
 
 
-def _look(session: Session) -> tuple[list[tuple[Attempt, bool]], int]:
-    """Return the attempts, each with whether it goes on in another process of this machine; and the rows of metrics."""
+class _Found(NamedTuple):
+    """What is in a journal: attempts, each with whether it goes on in another process of this machine, and so on."""
+
+    attempts: list[tuple[Attempt, bool]]
+    rows: int
+    starts: tuple[Start, ...]
+
+
+def _look(session: Session) -> _Found:
     if not os.path.isdir(os.path.join(session.directory, "journal")):
-        return [], 0
+        return _Found([], 0, ())
     try:
         with session.written.reading(quietly=True) as index:
             rows = sum(map(index.count, index.series(Kind.METRIC)))
-            attempts, is_alive = attempts_now(writer_runs(index), stale_after=session.settings.stale_after)
+            writers = writer_runs(index)
+            attempts, is_alive = attempts_now(writers, stale_after=session.settings.stale_after)
     except (JournalError, OSError):
-        return [], 0
+        return _Found([], 0, ())
     space = process_space()
+    starts = tuple(
+        Start(time_ns, text_of(row.get("rank")))
+        for writer in writers.values()
+        for time_ns, row in writer.rows
+        if row.get("event") == "start"
+    )
 
     def is_here(opening: Opening) -> bool:
         # of the runs of this process the runtime knows
         is_other = opening.row["pid"] != os.getpid()
         return is_other and opening.row["space"] == space is not None and is_alive(opening)
 
-    return [(attempt, any(map(is_here, attempt.openings))) for attempt in attempts], rows
+    return _Found([(attempt, any(map(is_here, attempt.openings))) for attempt in attempts], rows, starts)
 
 
 def earlier_at_server(session: Session) -> Earlier:

@@ -8,6 +8,7 @@ from ml_dash.errors import MLDashError
 from ml_dash.forks import guarded_imports
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.times import iso_ns
 
 if TYPE_CHECKING:
     from ml_dash.client.api import Client
@@ -36,6 +37,12 @@ def take_at_server(place: Destination, prefix: str) -> bool:
 def is_at_server(place: Destination, prefix: str) -> bool:
     """Whether a server has an experiment; raises as `take_at_server` does."""
     return RUNTIME.ask(_client(place).find(prefix)) is not None
+
+
+def created_at_server(place: Destination, prefix: str) -> int | None:
+    """Return when a server made an experiment; None where it has none. Raises as `take_at_server` does."""
+    record = RUNTIME.ask(_client(place).find(prefix))
+    return None if record is None else iso_ns(record.get("createdAt"))
 
 
 def names_at_server(place: Destination, above: str) -> set[str] | None:
