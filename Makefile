@@ -15,13 +15,14 @@ STAMP := .venv/.installed
 DEMO := .venv/.demo
 POSTGRES := .venv/.postgresql
 CHROMIUM := .venv/.chromium
+INTEGRATIONS := .venv/integrations/.installed
 
 PAGES := dashboard
 BUILT := ml_dash/server/dashboard/dist/index.html
 # the sources, without what npm and the build put beside them
 SOURCES := $(shell find $(PAGES)/src -type f) $(addprefix $(PAGES)/,index.html package.json package-lock.json tsconfig.json vite.config.ts)
 
-.PHONY: audit bench bench-compare bench-setup coverage dashboard demo docs format lint setup sweep test test-all test-dashboard types
+.PHONY: audit bench bench-compare bench-setup coverage dashboard demo docs format integrations lint setup sweep test test-all test-dashboard types
 
 setup: $(STAMP)
 
@@ -32,7 +33,7 @@ demo: $(DEMO) dashboard
 test: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' $(ARGS)
 
-test-all: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
+test-all: $(STAMP) $(POSTGRES) $(CHROMIUM) $(INTEGRATIONS) dashboard
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Far more seeds than the tests take, for a night: `make sweep FIRST=10000 SEEDS=50000`
@@ -130,4 +131,15 @@ $(CHROMIUM): $(STAMP)
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium) >/dev/null \
 			|| echo "It cannot be installed: tests that need it are skipped"; \
 	fi
+	@touch $@
+
+# Adapters are tested with the frameworks themselves, in an environment of their own: their packages would decide what versions ours
+# are, and mypy would judge by them. A minute and 1.5 GB; what cannot be installed leaves its tests skipped.
+integrations: $(INTEGRATIONS)
+
+$(INTEGRATIONS): tests/integrations/requirements.txt $(STAMP)
+	$(BIN)/python -m venv .venv/integrations
+	@.venv/integrations/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--requirement tests/integrations/requirements.txt --editable . \
+		|| echo "Frameworks cannot be installed: the tests of their adapters are skipped"
 	@touch $@

@@ -64,14 +64,23 @@ __all__ = [
 ]
 
 EXTRAS = {
+    "accelerate": "accelerate",
+    "hydra": "hydra-core",
     "image": "pillow",
+    "keras": "keras",
     "keyring": "keyring",
+    "lightgbm": "lightgbm",
+    "lightning": "lightning",
+    "optuna": "optuna",
     "pandas": "pandas",
     "parquet": "pyarrow",
     "plot": "matplotlib",
     "server": "sqlalchemy alembic obstore prometheus-client 'psycopg[binary]'",
+    "stable-baselines3": "stable-baselines3",
     "torch": "torch",
+    "transformers": "transformers",
     "video": "imageio-ffmpeg pillow",
+    "xgboost": "xgboost",
 }
 """What `pip install` takes for each extra; a test holds it against pyproject.toml."""
 
