@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ml_dash.server.accounts.attempts import forwarded
 from ml_dash.server.accounts.browser_sessions import StoreSessions
 from ml_dash.server.api.blobs import blob_routes, owner_routes
 from ml_dash.server.api.bodies import body_routes
@@ -25,6 +24,7 @@ from ml_dash.server.api.tokens import account_routes
 from ml_dash.server.api.values import value_routes
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
+from ml_dash.server.forwarding import below, forwarded
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered, within
 from ml_dash.server.http.budget import Memory
@@ -61,8 +61,8 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         middlewares=[
             watched,
             numbered,
-            forwarded(settings.trusted_proxies),
-            _measured(store.telemetry),
+            forwarded(settings.trusted_proxies, settings.base_path),
+            _measured(store.telemetry, settings.base_path),
             answered(_explained(store.telemetry)),
             authenticate(access),
             pieces.assembled(),
@@ -77,35 +77,35 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         settings.page_bytes,
         memory,
     )
-    app.add_routes(
-        [
-            *system_routes(bind, store),
-            *account_routes(bind, tokens),
-            *device_routes(tokens, store.clock),
-            *session_routes(bind, access),
-            *value_routes(bind, store),
-            *catalogue_routes(bind, store),
-            *experiment_routes(bind, store),
-            *body_routes(bind, pieces, settings, memory),
-            *frame_routes(bind, store, memory),
-            *reading_routes(bind, store),
-            *file_routes(bind, store),
-            *blob_routes(bind, store, memory),
-            *owner_routes(bind, store),
-            *page_routes(),
-        ]
-    )
+    routes = [
+        *system_routes(bind, store),
+        *account_routes(bind, tokens),
+        *device_routes(tokens, store.clock),
+        *session_routes(bind, access),
+        *value_routes(bind, store),
+        *catalogue_routes(bind, store),
+        *experiment_routes(bind, store),
+        *body_routes(bind, pieces, settings, memory),
+        *frame_routes(bind, store, memory),
+        *reading_routes(bind, store),
+        *file_routes(bind, store),
+        *blob_routes(bind, store, memory),
+        *owner_routes(bind, store),
+        *page_routes(),
+    ]
+    app.add_routes(below(settings.base_path, routes))
     app.on_response_prepare.append(add_headers)
     return app
 
 
-def _measured(telemetry: Telemetry) -> Middleware:
+def _measured(telemetry: Telemetry, base: str) -> Middleware:
     """Return the middleware that counts and times requests, by route: paths are made up by clients, without end."""
 
     @web.middleware
     async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = request.match_info.route.resource
-        route = "unknown" if resource is None else resource.canonical
+        # with the path below which the server is or without, it is one route
+        route = "unknown" if resource is None else resource.canonical.removeprefix(base) or "/"
         # of a route that is unknown, the method is also one that a client made up: each would be one more label
         method = request.method if resource is not None else "any"
         began = time.perf_counter()

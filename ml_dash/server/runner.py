@@ -50,6 +50,7 @@ class RunningServer:
 
     Attributes:
         url: Its address.
+        port: The port of that.
         admin_token: The admin token if it was generated now; it cannot be shown again.
         store: Its store.
         certificates: The certificate that it shows; None for plain http.
@@ -63,11 +64,14 @@ class RunningServer:
         connections: Connections,
         admin_token: str | None,
         certificates: Certificates | None,
+        base: str,
     ) -> None:
         self.store = store
         host, port = listening.getsockname()[:2]
         scheme = "http" if certificates is None else "https"
-        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.url = f"{scheme}://{place}{base}"
+        self.port = port
         self.admin_token = admin_token
         self.certificates = certificates
         self._watch = asyncio.create_task(_watching(certificates)) if certificates is not None else None
@@ -117,7 +121,7 @@ class RunningServer:
             listening.close()
             await asyncio.to_thread(store.close)
             raise
-        return cls(store, runner, listening, connections, admin_token, certificates)
+        return cls(store, runner, listening, connections, admin_token, certificates, settings.base_path)
 
     async def stop(self) -> None:
         """Finish what was accepted, and close everything."""
@@ -235,7 +239,7 @@ class EmbeddedServer:
         self.store, self.url, self.certificates = server.store, server.url, server.certificates
         self.admin_token = server.admin_token or self.admin_token
         # the port that a 0 was given now: clients find the server there again when it is started once more
-        self._settings = replace(self._settings, port=int(server.url.rpartition(":")[2]))
+        self._settings = replace(self._settings, port=server.port)
         started.set_result(None)
         try:
             await self._end.wait()

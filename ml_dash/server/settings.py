@@ -33,7 +33,8 @@ class ServerSettings:
         tls_cert: A file with the certificate to show, in PEM format; None: plain http.
         tls_key: A file with its key; None: it is in the same file.
         self_signed: Whether to show a certificate that the server makes itself, and keeps in the data directory.
-        trusted_proxies: Networks of proxies whose X-Forwarded-For says who asks.
+        base_path: The path of the host below which the server is reached, as ``/ml-dash``; empty: the whole host.
+        trusted_proxies: Networks of proxies whose X-Forwarded-For, -Proto and -Prefix say who asks, and where.
         request_bytes: Largest request with frames, after decompression.
         json_bytes: Largest other request.
         memory_bytes: Most bytes of requests in memory at once; beyond, 503.
@@ -68,6 +69,7 @@ class ServerSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     self_signed: bool = False
+    base_path: str = ""
     trusted_proxies: Sequence[Network] = ()
     request_bytes: int = FRAMES_BYTES_MAX
     json_bytes: int = 4 << 20

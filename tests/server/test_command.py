@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash.cli.commands.server import plain_warning
-from ml_dash.server.accounts.attempts import parse_proxies
+from ml_dash.server.forwarding import parse_proxies
 from ml_dash.server.settings import ServerSettings
 from tests.support.project import PROJECT
 from tests.support.serving import DEADLINE, TOKEN, Client, expected, frames, until

@@ -1,9 +1,10 @@
 /** Asking the server: JSON in and out, and what became of the connection. */
 
+import { addressOf } from "../state/base";
 import { connection, signedOut } from "../state/connection";
 import { decode } from "./json";
 
-const API = "/api/v1";
+const API = addressOf("/api/v1");
 
 type Argument = string | number | boolean | readonly string[] | null | undefined;
 

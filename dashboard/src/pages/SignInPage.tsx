@@ -4,10 +4,11 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ApiError } from "../api/client";
+import { addressOf } from "../state/base";
 import { session, signIn } from "../state/session";
 import { navigate, query } from "../state/url";
 
-const DEVICE = "/api/v1/device";
+const DEVICE = addressOf("/api/v1/device");
 const GRANT = "urn:ietf:params:oauth:grant-type:device_code";
 
 interface Login {
@@ -141,7 +142,7 @@ function WithCode(props: {
     <div class="device" role="status">
       <p>Ask somebody who has a token to approve this code, or approve it yourself:</p>
       <p class="user-code">{login.user_code}</p>
-      <a href={`/device?user_code=${encodeURIComponent(login.user_code)}`} target="_blank" rel="noopener">
+      <a href={addressOf(`/device?user_code=${encodeURIComponent(login.user_code)}`)} target="_blank" rel="noopener">
         Approve
       </a>
       <p class="muted">Waiting…</p>

@@ -2,6 +2,8 @@
 
 import { computed, signal } from "@preact/signals";
 
+import { addressOf, pathIn } from "./base";
+
 interface Place {
   path: string;
   search: string;
@@ -9,7 +11,7 @@ interface Place {
 
 export type Change = Record<string, string | string[] | null>;
 
-const here = (): Place => ({ path: location.pathname, search: location.search });
+const here = (): Place => ({ path: pathIn(location.pathname), search: location.search });
 
 export const place = signal<Place>(typeof location === "undefined" ? { path: "/", search: "" } : here());
 export const query = computed(() => new URLSearchParams(place.value.search));
@@ -22,9 +24,9 @@ if (typeof window !== "undefined") {
 
 /** Go to another page; `path` may have a query. */
 export function navigate(path: string, options: { replace?: boolean } = {}): void {
-  if (options.replace) history.replaceState(null, "", path);
+  if (options.replace) history.replaceState(null, "", addressOf(path));
   else {
-    history.pushState(null, "", path);
+    history.pushState(null, "", addressOf(path));
     window.scrollTo(0, 0);
   }
   place.value = here();
@@ -34,7 +36,7 @@ export function navigate(path: string, options: { replace?: boolean } = {}): voi
 export function setQuery(change: Change, options: { push?: boolean } = {}): void {
   const search = changed(place.value.search, change);
   if (search === place.value.search) return;
-  const path = `${place.value.path}${search}`;
+  const path = addressOf(`${place.value.path}${search}`);
   if (options.push) history.pushState(null, "", path);
   else history.replaceState(null, "", path);
   place.value = here();

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 
 import type { Experiment } from "../api/types";
+import { addressOf } from "../state/base";
 import { connection } from "../state/connection";
 import { navigate } from "../state/url";
 import { ago } from "./format";
@@ -21,7 +22,7 @@ export function Link(props: JSX.HTMLAttributes<HTMLAnchorElement> & { href: stri
     event.preventDefault();
     navigate(props.href);
   }
-  return <a {...props} onClick={go} />;
+  return <a {...props} href={addressOf(props.href)} onClick={go} />;
 }
 
 export type Standing = "running" | "stale" | "completed" | "failed" | "cancelled" | "unknown";

@@ -116,12 +116,21 @@ def _serve(
             help="Speak https, with a certificate that the server makes itself; `ml-dash login` asks about it.",
         ),
     ] = False,
+    base_path: Annotated[
+        str,
+        typer.Option(
+            "--base-path",
+            metavar="PATH",
+            help="The path of the host below which a proxy has this server, such as /ml-dash.",
+            show_default=False,
+        ),
+    ] = "",
     trusted_proxies: Annotated[
         list[str],
         typer.Option(
             "--trusted-proxy",
             metavar="CIDR",
-            help="A proxy (address or network) whose X-Forwarded-For is believed; may be repeated.",
+            help="A proxy (address or network) whose X-Forwarded-For, -Proto and -Prefix count; may be repeated.",
         ),
     ] = [],  # noqa: B006 - typer wants a list, and makes a new one
 ) -> None:
@@ -134,7 +143,7 @@ def _serve(
         return
     # what the extra `server` installs is missing for most users, who must still get the help
     try:
-        from ml_dash.server.accounts.attempts import parse_proxies
+        from ml_dash.server.forwarding import parse_base, parse_proxies
         from ml_dash.server.runner import serve
     except ModuleNotFoundError as error:
         raise MissingExtraError("ml-dash server", error.name or "aiohttp", "server") from error
@@ -152,6 +161,7 @@ def _serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         self_signed=self_signed,
+        base_path=parse_base(base_path),
         trusted_proxies=parse_proxies(trusted_proxies),
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
     )

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from typing import TYPE_CHECKING, Any
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from ml_dash.clock import SYSTEM_CLOCK
-from ml_dash.errors import InvalidArgumentError
+from ml_dash.server.forwarding import client_of, parse_client
 from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from aiohttp.typedefs import Handler, Middleware
+    from aiohttp import web
 
     from ml_dash.clock import Clock
-    from ml_dash.server.settings import Network
-
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# before aiohttp 3.14, keys were strings
-_CLIENT: Any = web.RequestKey("client", str) if hasattr(web, "RequestKey") else "ml_dash_client"
 
 # beyond, the address that was quiet for longest is forgotten: whoever has that many addresses cannot be stopped by them
 _ADDRESSES_MAX = 4096
@@ -78,65 +68,10 @@ class Attempts:
         return recent
 
 
-def parse_proxies(given: Iterable[str]) -> list[Network]:
-    """Return the networks of the proxies whose word on a client's address is taken.
-
-    Raises:
-        InvalidArgumentError: One is no address and no network.
-    """
-    try:
-        return [ipaddress.ip_network(each.strip()) for each in given]
-    except ValueError as error:
-        raise InvalidArgumentError(
-            f"--trusted-proxy: {error}: give an address or a network, such as 10.0.0.5 or 10.0.0.0/8"
-        ) from None
-
-
-def forwarded(proxies: Sequence[Network]) -> Middleware:
-    """Return the middleware that takes the client's address from ``X-Forwarded-For`` if a proxy of ours sent it."""
-
-    @web.middleware
-    async def forwarding(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[_CLIENT] = _client(request, proxies)
-        return await handler(request)
-
-    return forwarding
-
-
-def _client(request: web.BaseRequest, proxies: Sequence[Network]) -> str:
-    # From the right: each proxy appends whom it has spoken with, and what is further left may be invented.
-    client = request.remote or ""
-    for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", [])).split(",")):
-        address = _parsed(client)
-        if address is None or not any(address in network for network in proxies) or _parsed(hop) is None:
-            break
-        client = hop.strip()
-    return client
-
-
-def _parsed(text: str) -> Address | None:
-    """Return an address as proxies write it: IPv6 in brackets, or with its zone; None where it is invalid."""
-    text = text.strip()
-    host = text[1:].partition("]")[0] if text.startswith("[") else text
-    # of IPv4, some write the port
-    host = host.partition(":")[0] if host.count(":") == 1 else host.partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    # a socket for both versions shows IPv4 clients so: all of them would be one network
-    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
-
-
-def client_of(request: web.BaseRequest) -> str:
-    """Return the address of who asks; of a proxy, where nothing says for whom it does."""
-    return request.get(_CLIENT) or request.remote or "unknown"
-
-
 def address_of(request: web.BaseRequest) -> str:
     """Return whom to count guesses for: an IPv4 address, or the network that the site of an IPv6 address has."""
     client = client_of(request)
-    address = _parsed(client)
+    address = parse_client(client)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, _IPV6_BITS_OF_A_SITE), strict=False))
     return client if address is None else str(address)

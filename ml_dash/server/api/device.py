@@ -13,7 +13,7 @@ from aiohttp import web
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import FORM
 from ml_dash.query.times import NANOSECONDS
-from ml_dash.server.accounts.attempts import Attempts, address_of, client_of
+from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.device_logins import (
     CODE_SECONDS,
     POLL_SECONDS,
@@ -34,6 +34,7 @@ from ml_dash.server.accounts.tokens import check_name
 from ml_dash.server.api import contract
 from ml_dash.server.api.device_page import LIFETIMES, ask_for_code, ask_for_decision, say
 from ml_dash.server.errors import ApiError
+from ml_dash.server.forwarding import address_of_server, client_of
 from ml_dash.server.http.bodies import read_form
 from ml_dash.server.http.routing import bound
 from ml_dash.shapes import DeviceAuthorization, DeviceToken
@@ -126,7 +127,7 @@ class _Device:
         if begun is None:
             raise _refused("temporarily_unavailable", "too many logins are pending", 503, 60)
         self._begun.count(address, hash_token(begun.device_code))
-        base = (self._public_url or f"{request.scheme}://{request.host}").rstrip("/")
+        base = (self._public_url or address_of_server(request)).rstrip("/")
         where = base + contract.DEVICE_PAGE.path
         code = show_user_code(begun.user_code)
         return _answer(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from ml_dash.server.dashboard import DIST
+from ml_dash.server.forwarding import base_of
 from ml_dash.server.http.access import public
 
 # the pages look at the address themselves: it is the same HTML for each
@@ -51,13 +52,13 @@ def page_routes(directory: str = DIST) -> list[web.RouteDef]:
     """Return the routes of the pages that are built in this directory."""
 
     @public
-    async def page(_request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.Response:
         pages = _read(directory)
         if pages is None:
             return web.Response(body=_UNBUILT, status=503, headers={"Content-Type": _HTML})
         # no-cache: it names the assets, whose names another version changes
         headers = {"Content-Type": _HTML, "Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
-        return web.Response(body=pages.html, headers=headers)
+        return web.Response(body=_below(base_of(request), pages.html), headers=headers)
 
     @public
     async def asset(request: web.Request) -> web.Response:
@@ -74,6 +75,18 @@ def page_routes(directory: str = DIST) -> list[web.RouteDef]:
         *(web.get(path, page, allow_head=False) for path in _PATHS),
         web.get("/assets/{name}", asset, allow_head=False),
     ]
+
+
+def _below(base: str, html: bytes) -> bytes:
+    """Return the page as it is below a path of a host: it finds its assets there, and its script what to ask.
+
+    A path has no character that means anything in HTML, see `forwarding`.
+    """
+    if not base:
+        return html
+    path = base.encode()
+    html = html.replace(b'="/assets/', b'="' + path + b"/assets/")
+    return html.replace(b"<head>", b'<head>\n    <meta name="ml-dash-base" content="' + path + b'" />', 1)
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.server.api import contract
-from ml_dash.server.http.access import Access, cookie_name, is_https, refused
+from ml_dash.server.forwarding import is_https
+from ml_dash.server.http.access import Access, cookie_name, refused
 from ml_dash.server.http.bodies import answer
 from ml_dash.shapes import NewSession, Session
 from ml_dash.version import __version__

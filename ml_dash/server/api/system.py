@@ -9,6 +9,7 @@ from aiohttp import web
 from ml_dash.protocol import ErrorCode
 from ml_dash.server.api import contract
 from ml_dash.server.errors import ApiError
+from ml_dash.server.forwarding import base_of
 from ml_dash.server.http.bodies import answer
 from ml_dash.shapes import Health, Ready
 from ml_dash.version import __version__
@@ -44,8 +45,9 @@ def system_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
-    async def openapi(_request: web.Request) -> web.Response:
-        return web.json_response(contract.document())
+    async def openapi(request: web.Request) -> web.Response:
+        # where its paths begin for who asks: below a path of a host they would lead elsewhere
+        return web.json_response({**contract.document(), "servers": [{"url": base_of(request) or "/"}]})
 
     return [
         health_route(bind, "ml-dash"),

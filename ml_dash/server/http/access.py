@@ -15,6 +15,7 @@ from ml_dash.protocol import TOKEN_CHARACTERS_MAX, ErrorCode
 from ml_dash.server.accounts.attempts import Attempts, address_of
 from ml_dash.server.accounts.grants import Principal, Scope, hash_token
 from ml_dash.server.errors import ApiError
+from ml_dash.server.forwarding import is_https
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,14 +72,11 @@ def cookie_name(request: web.Request, sessions: Sessions) -> str:
     Over https it begins with ``__Host-``: a browser takes such a cookie from this very host only, over https, and for
     all of its paths. So neither another host of the domain, nor somebody on the line who answers for it over http, can
     put a session of their own in its place. Over plain http browsers refuse the name, since it demands `Secure`.
+
+    Below a path of a host it is sent to that host's other paths too, as the name demands: they are of one origin, whose
+    scripts can ask this server anyhow.
     """
     return f"__Host-{sessions.cookie}" if is_https(request) else sessions.cookie
-
-
-def is_https(request: web.Request) -> bool:
-    """Say whether the browser speaks https, as a proxy before this server may do where it does not."""
-    told = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
-    return request.secure or told == "https"
 
 
 class Access(NamedTuple):
