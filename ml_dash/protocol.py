@@ -26,6 +26,12 @@ HTML = "text/html"
 CLOCK_HEADER = "ML-Dash-Clock"
 """The sender's time, in nanoseconds since the epoch: how old the rows are that it sends, whatever its clock says."""
 
+WRITERS_HEADER = "ML-Dash-Writers"
+"""Writers of the journal that a client introduces, with commas between them: by these, and not by its name alone, the
+server knows an experiment that was moved. Without it, the client is an older one, or has no journal."""
+WRITERS_TOLD_MAX = 60
+"""How many of them it names: one that the server has is enough."""
+
 BODY_HEADER = "ML-Dash-Body"
 """Says by its SHA-256 which body a request has that comes with none: one that was sent in pieces before."""
 BODY_PIECE_BYTES_MAX = 8 << 20
@@ -46,7 +52,7 @@ DESCRIBED = ("readme", "tags", "bindrs", "metadata")
 SAID = "saidNs"
 """When each of these was said, by its name: nanoseconds since the epoch, by the sender's clock."""
 README_MAX, TAGS_MAX, TAG_MAX = 1 << 20, 1000, 1024
-"""Characters of a readme; tags (and bindrs) of an experiment, and characters of each."""
+"""Characters of a readme, and of a note; tags (and bindrs) of an experiment, and characters of each."""
 METADATA_BYTES_MAX = 4 << 20
 """Bytes of an experiment's metadata, packed."""
 ABOUT_BYTES_MAX = 17 << 20
@@ -94,6 +100,9 @@ class ErrorCode(str, Enum):
     NOT_FOUND = "not_found"  # 404: it is not there, or the token may not see it
     GONE = "gone"  # 410: the experiment was deleted
     EXISTS = "exists"  # 409: there is an experiment where a new one was asked for
+    RUNNING = (
+        "running"  # 409: a run of the experiment goes on, and only one that stands still was to be deleted
+    )
     GAP = "gap"  # 409: {"expected"}: frames before these are missing
     FENCED = "fenced"  # 409: {"seq"}: another client writes other frames under this writer's id
     MALFORMED = "malformed"  # 422: {"seq", "watermark"}: a frame arrived whole, and its contents are none

@@ -256,6 +256,87 @@ class Experiment(ListedExperiment, kw_only=True):
     """An experiment."""
 
     readme: str | None
+    note: Annotated[
+        str | None,
+        Meta(description="What people have written of it, in Markdown; the readme is the run's own."),
+    ]
+
+
+class DeletedExperiment(Experiment, kw_only=True):
+    """An experiment that was deleted, and can be restored."""
+
+    purge_at: Annotated[
+        Time | None, Meta(description="When its rows are removed for good; null for one whose rows stay.")
+    ]
+
+
+class Trashed(Answer):
+    """A deleted experiment, in a list."""
+
+    id: str
+    prefix: str
+    owner: str
+    rows: Annotated[int, Meta(ge=0, description="Of its metrics.")]
+    deleted_at: Time
+    deleted_by: Annotated[
+        str | None, Meta(description="The name of the token; null where nobody wrote it down.")
+    ]
+    purge_at: Annotated[
+        Time | None, Meta(description="When its rows are removed for good; null for one whose rows stay.")
+    ]
+
+
+class Trash(Answer):
+    """A page of deleted experiments."""
+
+    data: list[Trashed]
+    has_more: bool
+    cursor: str | None
+
+
+class RestoreTo(Request):
+    """Under which name a deleted experiment comes back."""
+
+    to: Annotated[str | None, Meta(description="In full; null for the name that it had.")] = None
+
+
+class MoveTo(Request):
+    """A new name for an experiment."""
+
+    to: Annotated[str, Meta(description="In full, of the same owner: owner/project/path…/name.")]
+
+
+class NewTags(Request):
+    """Tags to change: first all are replaced, if `only` is given, then some are taken away, then some are added."""
+
+    only: Tags | None = None
+    remove: Tags = ()
+    add: Tags = ()
+
+
+class NewNote(Request):
+    """A note; an empty text takes it away."""
+
+    note: Annotated[str, Meta(max_length=README_MAX, description="In Markdown.")]
+
+
+class Change(Answer):
+    """What somebody has done with an experiment."""
+
+    number: Annotated[int, Meta(ge=1)]
+    at: Time
+    action: Literal["delete", "restore", "move", "tag", "note"]
+    who: Annotated[str, Meta(description="What the token was called that was used.")]
+    token_id: str
+    details: dict[str, Anything]
+
+
+class History(Answer):
+    """A page of what was done with an experiment, the newest first."""
+
+    data: list[Change]
+    has_more: bool
+    cursor: str | None
 
 
 class UpsertedExperiment(Experiment, kw_only=True):

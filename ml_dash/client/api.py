@@ -24,10 +24,20 @@ from ml_dash.client.retry import means_the_same_from_a_proxy, retry_after_second
 from ml_dash.client.transport import Answer, Body, NotMlDashError, ServerError, Stream, Transport
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.journal.objects import to_msgpack
-from ml_dash.protocol import API, CLOCK_HEADER, DESCRIBED, FRAMES, MSGPACK, OCTETS, SAID, frames_path
+from ml_dash.protocol import (
+    API,
+    CLOCK_HEADER,
+    DESCRIBED,
+    FRAMES,
+    MSGPACK,
+    OCTETS,
+    SAID,
+    WRITERS_HEADER,
+    frames_path,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 _READ_SECONDS = 60.0
 # Nobody knows how long a series is before it comes. A server that falls silent is given up much earlier, see `http`.
@@ -79,13 +89,15 @@ class Client:
         recreate: bool = False,
         anew: bool = False,
         only_new: bool = False,
+        writers: Sequence[str] = (),
     ) -> Upserted:
         """Create an experiment at the server, or update it, and return what the server has of it.
 
         Of `about`, ``readme``, ``tags``, ``bindrs`` and ``metadata`` that are not given stay as they are, and so do
         those of which somebody has said something later, by its ``saidNs``. `recreate` brings back one that was deleted
         at the server; `anew` begins another one then, without its data. With `only_new` there must be none, but for a
-        deleted one: of several who ask at once, one gets it.
+        deleted one: of several who ask at once, one gets it. By the `writers` of its journal the server knows one that
+        was moved since: the record has the prefix that it has now.
         """
         fields = {key: (about or {}).get(key) for key in DESCRIBED}
         body = {"prefix": prefix, **{key: value for key, value in fields.items() if value is not None}}
@@ -97,7 +109,7 @@ class Client:
             body["anew"] = True
         if only_new:
             body |= {"onlyNew": True, "anew": True}
-        headers = {CLOCK_HEADER: str(self._clock.time_ns())}
+        headers = {CLOCK_HEADER: str(self._clock.time_ns()), WRITERS_HEADER: ",".join(writers)}
         answer = await self._post(
             f"{API}/experiments", to_msgpack(body), MSGPACK, headers=headers, timeout=_READ_SECONDS
         )

@@ -22,6 +22,7 @@ from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.system import system_routes
 from ml_dash.server.api.tokens import account_routes
 from ml_dash.server.api.values import value_routes
+from ml_dash.server.api.verbs import naming_routes, noting_routes, past_routes
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.forwarding import below, forwarded
@@ -85,6 +86,9 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         *value_routes(bind, store),
         *catalogue_routes(bind, store),
         *experiment_routes(bind, store),
+        *naming_routes(bind, store),
+        *noting_routes(bind, store),
+        *past_routes(bind, store),
         *body_routes(bind, pieces, settings, memory),
         *frame_routes(bind, store, memory),
         *reading_routes(bind, store),

@@ -55,6 +55,7 @@ class ServerSettings:
             of their own.
         file_bytes: Largest size of one file; None for no limit.
         file_grace: How long the blob of a deleted file is kept.
+        deleted_age: How long a deleted experiment can be restored, before its rows are removed; None for ever.
         shutdown_timeout: How long a shutdown waits for the requests that were accepted.
         head_timeout: How long a connection may take for the head of its first request.
         body_timeout: How long a request's body may make no progress, and a client may take nothing of an answer.
@@ -89,6 +90,7 @@ class ServerSettings:
     quota_bytes: int | None = None
     file_bytes: int | None = None
     file_grace: float = 30 * 86_400.0
+    deleted_age: float | None = 30 * 86_400.0
     shutdown_timeout: float = 30.0
     head_timeout: float = 10.0
     body_timeout: float = 60.0

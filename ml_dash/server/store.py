@@ -22,9 +22,11 @@ from ml_dash.server.blobs.objects import ObjectStore
 from ml_dash.server.blobs.orphans import OrphanCollector
 from ml_dash.server.blobs.transfers import BlobTransfers
 from ml_dash.server.catalogue.experiments import Experiments
+from ml_dash.server.catalogue.verbs import Verbs
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.ingest.ingest import Ingest
+from ml_dash.server.ingest.purging import Purger
 from ml_dash.server.recent import Recent
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
@@ -61,9 +63,11 @@ class Store:
         self.keeper = StoreKeeper(database, objects, clock, self.telemetry)
         self.backend = Backend(database, objects, settings, clock, self.telemetry, self.keeper, Recent(1000))
         self.experiments = Experiments(database, clock=clock, stale_after=settings.stale_after)
+        self.verbs = Verbs(self.experiments, settings.deleted_age)
         self.limits = OwnerLimits(database, settings)
         self.blob_catalogue = BlobCatalogue(database, self.limits, clock)
         self.transfers = BlobTransfers(self.blob_catalogue, self.backend)
+        self.purger = Purger(self.backend)
         self.blob_collector = BlobCollector(self.backend)
         self.orphan_collector = OrphanCollector(self.backend)
         self.compactor = Compactor(
@@ -71,6 +75,7 @@ class Store:
             # this order: objects that were stored must be known to be ours before any are removed
             (
                 self.keeper.advance,
+                _hourly(clock, self.purger.collect),
                 _hourly(clock, self.blob_collector.collect),
                 _hourly(clock, self.orphan_collector.collect),
             ),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SIDE_FILE = "experiment.json"
 PARAMETERS_FILE = "parameters.json"
+NOTE = "note"
+"""What people write of an experiment, in Markdown: said by an update, as tags are, and never sent to a server."""
 _OURS = frozenset({"prefix", "owner", "folder", "updatedAt"})  # in each that we write
 _BYTES_MAX = 64 << 20
 """More than a readme, tags and metadata of the largest sizes; a larger file is read as none."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ml_dash.client.transport import ServerError
-from ml_dash.protocol import DESCRIBED, SAID, ErrorCode
+from ml_dash.journal.feed import writers
+from ml_dash.protocol import DESCRIBED, SAID, WRITERS_TOLD_MAX, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -60,6 +62,8 @@ class Introduction:
         self.untold: dict[str, str] = {}
         self._client = target.client
         self._prefix = target.prefix
+        self._target = target
+        self._called = target.prefix
         self._say = say
         self._about = about
         self._times: Mapping[str, int] = {}
@@ -79,8 +83,9 @@ class Introduction:
         except ServerError as error:
             if not await self._is_another(error):
                 raise
-            await self._client.upsert(self._prefix, anew=True)
+            await self._client.upsert(self._prefix, anew=True, writers=await self._writers())
             found = await self._tell(about)
+        self._tell_name(found)
         self._recreate = False  # should it be deleted once more, that is meant
         # By its id, and not by its word that it was created now: the answer with that may have been lost.
         if found.id != self._told.experiment_id and len(news) < len(about):
@@ -106,15 +111,18 @@ class Introduction:
 
     async def _tell(self, about: Mapping[str, Any]) -> Upserted:
         """Tell the server what is said of the experiment; what it refuses of that keeps back no row."""
+        names = await self._writers()
         try:
-            return await self._client.upsert(self._prefix, self._timed(about), recreate=self._recreate)
+            return await self._client.upsert(
+                self._prefix, self._timed(about), recreate=self._recreate, writers=names
+            )
         except ServerError as error:
             if not about or not _is_refusal(error):
                 raise
-        found = await self._client.upsert(self._prefix, recreate=self._recreate)
+        found = await self._client.upsert(self._prefix, recreate=self._recreate, writers=names)
         for name, value in about.items():
             try:
-                found = await self._client.upsert(self._prefix, self._timed({name: value}))
+                found = await self._client.upsert(self._prefix, self._timed({name: value}), writers=names)
             except ServerError as error:
                 if not _is_refusal(error):
                     raise
@@ -125,6 +133,33 @@ class Introduction:
                     "all rows are sent.",
                 )
         return found
+
+    async def _writers(self) -> list[str]:
+        """Return writers of the journal, by which a server knows an experiment that was moved: the first and the last.
+
+        All that are in the directory, and not only those that are sent: a forked child's has sent nothing yet. A disk
+        that refuses is told of when frames are read.
+        """
+        target = self._target
+        try:
+            found = await target.run_blocking(
+                lambda: writers(os.path.join(target.directory, "journal"), target.disk)
+            )
+        except OSError:
+            return []
+        half = WRITERS_TOLD_MAX // 2
+        return [*found[:half], *found[max(half, len(found) - half) :]]
+
+    def _tell_name(self, found: Upserted) -> None:
+        """Say under which name the rows are found at the server, where somebody has moved the experiment there."""
+        called = found.record.get("prefix")
+        if isinstance(called, str) and called != self._called:
+            self._called = called
+            self._say(
+                "moved",
+                f"{self._prefix} is called {called} at {self._client.url}, where it was moved: what is logged goes on "
+                "to that one, each row once",
+            )
 
     def _timed(self, about: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return this with when it was said: what others have said since stays."""

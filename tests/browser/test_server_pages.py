@@ -16,6 +16,7 @@ from tests.browser.training import README, SCRIPT, hostile, train, training
 from tests.browser.window import Window, keep, sign_in
 from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
+from tests.support.serving import TESTER
 
 RATES = {"lr-0.08": 0.08, "lr-0.02": 0.02, "lr-0.005": 0.005}
 
@@ -618,6 +619,6 @@ def test_an_experiment_that_is_deleted_while_it_is_open_is_told(
         expect(page.locator("canvas")).to_be_visible()
         assert trained.store is not None
         assert exp.id is not None
-        trained.store.experiments.delete(exp.id)
+        trained.store.verbs.delete(exp.id, TESTER, unless_running=False)
         expect(page.get_by_role("alert")).to_contain_text("was deleted")
         expect(page.locator("canvas")).to_be_visible()

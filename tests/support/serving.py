@@ -22,6 +22,7 @@ from ml_dash.journal.objects import from_msgpack
 from ml_dash.protocol import FRAMES
 from ml_dash.query.pages import Into
 from ml_dash.series import Kind, Series
+from ml_dash.server.accounts.grants import Principal
 from tests.support.project import PROJECT
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 API = "/api/v1"
 WRITER = "0123456789abcdef-1f-89abcdef"
 TOKEN = "mld_" + "t" * 43
+TESTER = Principal("tok_0000000000000000", "a test", admin=True, grants={})
+"""Who asks the store itself."""
 TRAIN = Series(Kind.METRIC, "train")
 LOGS = Series(Kind.LOG, None)
 PARAMS = Series(Kind.PARAMS, None)
@@ -90,6 +93,10 @@ class Client:
         answer = self.ask("GET", path, **query)
         assert answer.status == 200, answer
         return answer.body
+
+    def put(self, path: str, value: Any) -> Answer:
+        """Put an object as JSON."""
+        return self.ask("PUT", path, json.dumps(value).encode(), headers={"Content-Type": "application/json"})
 
     def post(self, path: str, value: Any, **headers: str) -> Answer:
         """Send an object as JSON."""

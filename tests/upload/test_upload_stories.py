@@ -56,13 +56,13 @@ def test_what_is_said_of_an_experiment_may_be_missing_from_a_backup_that_lacks_n
 def test_every_kind_of_fault_comes_often() -> None:
     """A simulation in which nothing happens proves nothing."""
     seen: Counter[str] = Counter()
-    for seed in range(150):
+    for seed in range(240):
         story = Story(seed)
         story.run()
         seen += story.seen
 
     rare = {name: seen[name] for name in (*FAULTS, *Story.EVENTS) if seen[name] < 5}
-    assert not rare, f"{rare} in 150 stories"
+    assert not rare, f"{rare} in 240 stories"
 
 
 def test_a_seed_tells_the_same_story_every_time() -> None:

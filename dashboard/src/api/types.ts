@@ -105,6 +105,47 @@ export interface components {
             scope: "admin" | "read" | "write";
         };
         /**
+         * DeletedExperiment
+         * @description An experiment that was deleted, and can be restored.
+         */
+        DeletedExperiment: {
+            id: string;
+            prefix: string;
+            owner: string;
+            project: string;
+            folder: string;
+            name: string;
+            tags: string[];
+            bindrs: string[];
+            metadata: {
+                [key: string]: unknown;
+            } | null;
+            status: string | null;
+            stale: boolean;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            startedAt: string | null;
+            endedAt: string | null;
+            lastActivity: string | null;
+            host: string | null;
+            error: string | null;
+            /** @description Of its metrics. */
+            rows: number;
+            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            entries: number;
+            /** @description How often a run of it was started. */
+            attempts: number;
+            deletedAt: string | null;
+            problem?: string | null;
+            readme: string | null;
+            /** @description What people have written of it, in Markdown; the readme is the run's own. */
+            note: string | null;
+            /** @description When its rows are removed for good; null for one whose rows stay. */
+            purgeAt: string | null;
+        };
+        /**
          * DeviceAuthorization
          * @description A login that has begun (RFC 8628).
          */
@@ -164,7 +205,7 @@ export interface components {
          * @description The ``code`` of an error's body ``{"error": {"code", "message", …}}``.
          * @enum {unknown}
          */
-        ErrorCode: "busy" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "too_large" | "unauthorized";
+        ErrorCode: "busy" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "running" | "too_large" | "unauthorized";
         /**
          * Experiment
          * @description An experiment.
@@ -201,6 +242,8 @@ export interface components {
             deletedAt: string | null;
             problem?: string | null;
             readme: string | null;
+            /** @description What people have written of it, in Markdown; the readme is the run's own. */
+            note: string | null;
         };
         /**
          * Experiments
@@ -297,6 +340,32 @@ export interface components {
             api: string[];
         };
         /**
+         * History
+         * @description A page of what was done with an experiment, the newest first.
+         */
+        History: {
+            data: components["schemas"]["Change"][];
+            hasMore: boolean;
+            cursor: string | null;
+        };
+        /**
+         * Change
+         * @description What somebody has done with an experiment.
+         */
+        Change: {
+            number: number;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            at: string;
+            /** @enum {unknown} */
+            action: "delete" | "move" | "note" | "restore" | "tag";
+            /** @description What the token was called that was used. */
+            who: string;
+            tokenId: string;
+            details: {
+                [key: string]: unknown;
+            };
+        };
+        /**
          * LackingBlobs
          * @description Those of them that the server does not have.
          */
@@ -361,6 +430,14 @@ export interface components {
             cursor: string | null;
         };
         /**
+         * MoveTo
+         * @description A new name for an experiment.
+         */
+        MoveTo: {
+            /** @description In full, of the same owner: owner/project/path…/name. */
+            to: string;
+        };
+        /**
          * NewExperiment
          * @description An experiment to create, or what to change of it; what is left out or null stays.
          */
@@ -416,11 +493,31 @@ export interface components {
             fileBytes?: number | null;
         };
         /**
+         * NewNote
+         * @description A note; an empty text takes it away.
+         */
+        NewNote: {
+            /** @description In Markdown. */
+            note: string;
+        };
+        /**
          * NewSession
          * @description The token with which a browser signs in.
          */
         NewSession: {
             token: string;
+        };
+        /**
+         * NewTags
+         * @description Tags to change: first all are replaced, if `only` is given, then some are taken away, then some are added.
+         */
+        NewTags: {
+            /** @default null */
+            only?: string[] | null;
+            /** @default [] */
+            remove?: string[];
+            /** @default [] */
+            add?: string[];
         };
         /**
          * NewToken
@@ -484,6 +581,17 @@ export interface components {
          */
         Ready: {
             status: string;
+        };
+        /**
+         * RestoreTo
+         * @description Under which name a deleted experiment comes back.
+         */
+        RestoreTo: {
+            /**
+             * @description In full; null for the name that it had.
+             * @default null
+             */
+            to?: string | null;
         };
         /**
          * Revoked
@@ -678,6 +786,32 @@ export interface components {
             count: number;
         };
         /**
+         * Trash
+         * @description A page of deleted experiments.
+         */
+        Trash: {
+            data: components["schemas"]["Trashed"][];
+            hasMore: boolean;
+            cursor: string | null;
+        };
+        /**
+         * Trashed
+         * @description A deleted experiment, in a list.
+         */
+        Trashed: {
+            id: string;
+            prefix: string;
+            owner: string;
+            /** @description Of its metrics. */
+            rows: number;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            deletedAt: string;
+            /** @description The name of the token; null where nobody wrote it down. */
+            deletedBy: string | null;
+            /** @description When its rows are removed for good; null for one whose rows stay. */
+            purgeAt: string | null;
+        };
+        /**
          * Upload
          * @description An upload in parts: how large they are, and which are here.
          */
@@ -722,6 +856,8 @@ export interface components {
             deletedAt: string | null;
             problem?: string | null;
             readme: string | null;
+            /** @description What people have written of it, in Markdown; the readme is the run's own. */
+            note: string | null;
             created: boolean;
             watermarks: {
                 [key: string]: number;
@@ -809,6 +945,7 @@ export type Kind = components['schemas']['Kind'];
 export type BodyPiece = components['schemas']['BodyPiece'];
 export type CreatedToken = components['schemas']['CreatedToken'];
 export type Grant = components['schemas']['Grant'];
+export type DeletedExperiment = components['schemas']['DeletedExperiment'];
 export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];
 export type DeviceToken = components['schemas']['DeviceToken'];
 export type Entries = components['schemas']['Entries'];
@@ -821,16 +958,21 @@ export type ListedExperiment = components['schemas']['ListedExperiment'];
 export type File = components['schemas']['File'];
 export type Files = components['schemas']['Files'];
 export type Health = components['schemas']['Health'];
+export type History = components['schemas']['History'];
+export type Change = components['schemas']['Change'];
 export type LackingBlobs = components['schemas']['LackingBlobs'];
 export type Logs = components['schemas']['Logs'];
 export type LogRow = components['schemas']['LogRow'];
 export type Metrics = components['schemas']['Metrics'];
 export type Metric = components['schemas']['Metric'];
 export type MissingBlobs = components['schemas']['MissingBlobs'];
+export type MoveTo = components['schemas']['MoveTo'];
 export type NewExperiment = components['schemas']['NewExperiment'];
 export type SaidTimes = components['schemas']['SaidTimes'];
 export type NewLimits = components['schemas']['NewLimits'];
+export type NewNote = components['schemas']['NewNote'];
 export type NewSession = components['schemas']['NewSession'];
+export type NewTags = components['schemas']['NewTags'];
 export type NewToken = components['schemas']['NewToken'];
 export type NewUpload = components['schemas']['NewUpload'];
 export type OAuthError = components['schemas']['OAuthError'];
@@ -838,6 +980,7 @@ export type OwnerLimits = components['schemas']['OwnerLimits'];
 export type Params = components['schemas']['Params'];
 export type Part = components['schemas']['Part'];
 export type Ready = components['schemas']['Ready'];
+export type RestoreTo = components['schemas']['RestoreTo'];
 export type Revoked = components['schemas']['Revoked'];
 export type Rows = components['schemas']['Rows'];
 export type Row = components['schemas']['Row'];
@@ -852,6 +995,8 @@ export type Tokens = components['schemas']['Tokens'];
 export type Token = components['schemas']['Token'];
 export type Tracks = components['schemas']['Tracks'];
 export type Track = components['schemas']['Track'];
+export type Trash = components['schemas']['Trash'];
+export type Trashed = components['schemas']['Trashed'];
 export type Upload = components['schemas']['Upload'];
 export type UpsertedExperiment = components['schemas']['UpsertedExperiment'];
 export type Values = components['schemas']['Values'];

@@ -82,6 +82,15 @@ def _serve(
             show_default=False,
         ),
     ] = None,
+    keep_deleted: Annotated[
+        float,
+        typer.Option(
+            "--keep-deleted",
+            metavar="DAYS",
+            min=0,
+            help="How long a deleted experiment can be restored; then its rows are removed for good.",
+        ),
+    ] = 30,
     blobs: Annotated[
         str | None,
         typer.Option(
@@ -162,6 +171,7 @@ def _serve(
         tls_key=tls_key,
         self_signed=self_signed,
         base_path=parse_base(base_path),
+        deleted_age=keep_deleted * 86_400,
         trusted_proxies=parse_proxies(trusted_proxies),
         admin_token=os.environ.get("ML_DASH_ADMIN_TOKEN") or None,
     )

@@ -277,13 +277,71 @@ VALUES = Route(
     body_bytes=1 << 20,
 )
 RECORD = Route("GET", EXPERIMENT, "Return an experiment.", {200: shapes.Experiment}, scope=Scope.READ)
+
+
+# --- what people do with experiments
+
+
+class DeleteHow(Query):
+    """Which experiments are deleted."""
+
+    unless_running: Annotated[bool, Meta(description="Answer by 409 where a run of it goes on.")] = False
+
+
+class ListTrash(Query):
+    """Which deleted experiments."""
+
+    limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
+    cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
+
+
+class ListHistory(Query):
+    """Which changes."""
+
+    limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
+    cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
+
+
 DELETE = Route(
     "DELETE",
     EXPERIMENT,
-    "Delete an experiment; its data stays, for who recreates it.",
-    {200: shapes.Experiment},
-    (507,),
-    scope=Scope.ADMIN,
+    "Put an experiment into the trash: it can be restored, with all its rows, until they are removed for good.",
+    {200: shapes.DeletedExperiment},
+    (409, 507),
+    scope=Scope.WRITE,
+    query=DeleteHow,
+)
+RESTORE = _writing(
+    "POST",
+    "restore",
+    "Take an experiment out of the trash, under its own name or another one.",
+    shapes.Experiment,
+    409,
+    body=shapes.RestoreTo,
+)
+MOVE = _writing(
+    "POST",
+    "move",
+    "Give an experiment another name, of the same owner; its runs go on in it, and by its former name their writers "
+    "find it.",
+    shapes.Experiment,
+    409,
+    body=shapes.MoveTo,
+)
+TAG = _writing("POST", "tags", "Change the tags of an experiment.", shapes.Experiment, body=shapes.NewTags)
+NOTE = _writing("PUT", "note", "Write a note on an experiment.", shapes.Experiment, body=shapes.NewNote)
+TRASH = Route(
+    "GET",
+    f"{API}/trash",
+    "List what is in the trash of the owners that the token may read, what was deleted last first.",
+    {200: shapes.Trash},
+    query=ListTrash,
+)
+HISTORY = _reading(
+    "history",
+    "List who has deleted, restored, moved, tagged or annotated an experiment, the newest first.",
+    shapes.History,
+    ListHistory,
 )
 
 

@@ -1,7 +1,8 @@
-"""Experiments: find and list them, of any library; create, describe and delete them, of a server."""
+"""Experiments: find and list them, of any library; create and describe them, of a server."""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from msgspec import structs
 from ml_dash.errors import InvalidPrefixError
 from ml_dash.identity import Identity, parse_prefix
 from ml_dash.journal.objects import to_msgpack
-from ml_dash.protocol import METADATA_BYTES_MAX
+from ml_dash.protocol import METADATA_BYTES_MAX, WRITER_PATTERN, WRITERS_HEADER, WRITERS_TOLD_MAX
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id
@@ -83,10 +84,11 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
 
     def permit(request: web.Request, body: dict[str, Any]) -> None:
         # before all other fields: what they may hold is nothing to tell who may not write
-        require(request, _identity(body.get("prefix")).owner, Scope.WRITE)
+        require(request, given_identity(body.get("prefix")).owner, Scope.WRITE)
 
     async def upsert(request: web.Request, new: NewExperiment) -> web.Response:
-        identity = _identity(new.prefix)
+        identity = given_identity(new.prefix)
+        writers = _told_writers(request)
         said_ns = {} if new.said_ns is None else structs.asdict(new.said_ns)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata, said_ns, sent_ns(request))
         encode = encoder(request)
@@ -95,18 +97,19 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
             if new.metadata is not None:
                 _check_metadata(new.metadata)
             record = experiments.upsert(
-                identity, description, recreate=new.recreate, anew=new.anew, only_new=new.only_new
+                identity,
+                description,
+                recreate=new.recreate,
+                anew=new.anew,
+                only_new=new.only_new,
+                writers=writers,
             )
             return encode(record), 201 if record["created"] else 200
 
         body, status = await store.database.run(store_it)
         return encoded_answer(request, body, status=status)
 
-    async def delete(request: web.Request, found: Found) -> web.Response:
-        encode = encoder(request)
-        return encoded_answer(request, await store.database.run(lambda: encode(experiments.delete(found.id))))
-
-    return [bind(contract.UPSERT, upsert, permit=permit), bind(contract.DELETE, delete)]
+    return [bind(contract.UPSERT, upsert, permit=permit)]
 
 
 def _plain(name: str, text: str | None, strip: str = "") -> str | None:
@@ -118,16 +121,31 @@ def _plain(name: str, text: str | None, strip: str = "") -> str | None:
     return text.strip(strip) if strip else text
 
 
-def _identity(prefix: object) -> Identity:
+def _told_writers(request: web.Request) -> list[str] | None:
+    """Return the writers that a client says its journal has; None of one that does not say it."""
+    text = request.headers.get(WRITERS_HEADER)
+    if text is None:
+        return None
+    found = [writer for writer in text.split(",") if re.fullmatch(WRITER_PATTERN, writer)]
+    # nothing is refused for more of them, for one that is known is enough
+    return found[:WRITERS_TOLD_MAX]
+
+
+def given_identity(prefix: object, name: str = "prefix") -> Identity:
+    """Return what a prefix means that a request gives under this name.
+
+    Raises:
+        ApiError: 400: it is invalid.
+    """
     if not isinstance(prefix, str):
-        raise invalid("prefix", prefix, "give a text such as 'owner/project/name'")
+        raise invalid(name, prefix, "give a text such as 'owner/project/name'")
     try:
         # names that stand for "the current user" or "now" are filled in by clients: here they would be the server's
         identity = parse_prefix(prefix, user=str, now_ns=time.time_ns)
     except InvalidPrefixError as error:
-        raise invalid("prefix", prefix, str(error)) from None
+        raise invalid(name, prefix, str(error)) from None
     if identity.prefix != prefix:
-        raise invalid("prefix", prefix, "give it in full: 'owner/project/name', without slashes at its ends")
+        raise invalid(name, prefix, "give it in full: 'owner/project/name', without slashes at its ends")
     return identity
 
 

@@ -14,11 +14,12 @@ from ml_dash.protocol import READ_LIMIT_MAX
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import Seen, change_mark, parse_seen, seen
+from ml_dash.server.catalogue.moving import meant
 from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such_experiment, time_or_none
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.batches import batches, size_of
-from ml_dash.server.db.tables import EXPERIMENTS, SERIES, TAGS, WRITERS
+from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, TAGS, WRITERS
 from ml_dash.server.db.texts import Holds
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
@@ -43,16 +44,25 @@ _WRITERS_TOLD = 1000
 """Watermarks in the answer to an upsert; the rest is on the pages of ``…/writers``."""
 # words are as long as the readme, and only looked in
 _FULL = tuple(column for column in EXPERIMENTS.c if column.name != "words")
-_LISTED = tuple(column for column in _FULL if column.name != "readme")
+_LISTED = tuple(column for column in _FULL if column.name not in {"readme", "note"})
+
+
+_NOT_DELETED = dict.fromkeys(("deleted_ns", "purge_ns", "purged_ns"))
 
 
 class Experiments:
-    """The catalogue of experiments; a running run counts as dead after `stale_after` seconds without a heartbeat."""
+    """The catalogue of experiments; a running run counts as dead after `stale_after` seconds without a heartbeat.
+
+    Attributes:
+        database: Where it is kept.
+        clock: The time.
+        stale_after: In seconds.
+    """
 
     def __init__(self, database: Database, *, clock: Clock, stale_after: float) -> None:
-        self._database = database
-        self._clock = clock
-        self._stale_after = stale_after
+        self.database = database
+        self.clock = clock
+        self.stale_after = stale_after
 
     def upsert(
         self,
@@ -62,6 +72,7 @@ class Experiments:
         recreate: bool = False,
         anew: bool = False,
         only_new: bool = False,
+        writers: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Create an experiment, or change its description.
 
@@ -70,7 +81,8 @@ class Experiments:
             description: Its description.
             recreate: Whether to bring it back, with all its data, if it was deleted.
             anew: Whether to begin another one under its name then, without its data.
-            only_new: Whether it must be a new one.
+            only_new: Whether it must be a new one, of this very name.
+            writers: Writers of the client's journal, by which it may mean one that was moved; None where it tells none.
 
         Returns:
             Its record, with ``created`` and the ``watermarks`` of its writers.
@@ -78,16 +90,17 @@ class Experiments:
         Raises:
             ApiError: 410: it was deleted, and neither is asked for. It tells the watermarks, too. 409: there is one.
         """
+        wishes = {"recreate": recreate, "anew": anew, "only_new": only_new}
         for _ in range(_ATTEMPTS):
             try:
-                return self._upsert(identity, description, recreate=recreate, anew=anew, only_new=only_new)
+                return self._upsert(identity, description, writers, **wishes)
             except IntegrityError:
                 continue  # another process created it at this very moment
-        return self._upsert(identity, description, recreate=recreate, anew=anew, only_new=only_new)
+        return self._upsert(identity, description, writers, **wishes)
 
     def find(self, experiment_id: str) -> Found | None:
         """Return the experiment with this id, also if it was deleted; None if there is no such experiment."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             row = connection.execute(
                 select(
                     EXPERIMENTS.c.id, EXPERIMENTS.c.prefix, EXPERIMENTS.c.owner, EXPERIMENTS.c.deleted_ns
@@ -101,7 +114,7 @@ class Experiments:
         Raises:
             ApiError: 404 or 410.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return self._record(connection, experiment_id, _FULL)
 
     def brief(self, experiment_id: str) -> dict[str, Any]:
@@ -110,7 +123,7 @@ class Experiments:
         Raises:
             ApiError: 404 or 410.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return self._record(connection, experiment_id)
 
     def listing(
@@ -126,12 +139,12 @@ class Experiments:
         Raises:
             ApiError: 400: the cursor or `changed_since` is invalid.
         """
-        now = self._clock.time_ns()
+        now = self.clock.time_ns()
         columns = EXPERIMENTS.c
         conditions = self._conditions(where, now)
         after = [] if cursor is None else [_behind(cursor)]
         size = size_of(columns.tags, columns.bindrs, columns.metadata, columns.error)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             as_of = seen(connection, now)
             if changed_since is not None:
                 conditions = [*conditions[1:], self._changed(parse_seen(changed_since, as_of))]
@@ -165,28 +178,12 @@ class Experiments:
                 taken += 1
         return taken
 
-    def delete(self, experiment_id: str) -> dict[str, Any]:
-        """Mark an experiment as deleted, and return its record; its data stays.
-
-        Raises:
-            ApiError: 404 or 410.
-        """
-        now = self._clock.time_ns()
-        with self._database.write() as connection:
-            self._record(connection, experiment_id)
-            connection.execute(
-                update(EXPERIMENTS)
-                .where(EXPERIMENTS.c.id == experiment_id)
-                .values(deleted_ns=now, updated_ns=now, changed=change_mark(connection))
-            )
-            return self._records(connection, select(*_FULL).where(EXPERIMENTS.c.id == experiment_id), now)[0]
-
     def watermark(self, experiment_id: str, writer: str) -> int:
         """Return how far the frames of a writer are stored; 0 where nothing is known of it."""
         query = select(WRITERS.c.watermark).where(
             WRITERS.c.experiment_id == experiment_id, WRITERS.c.writer == writer
         )
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return connection.execute(query).scalar_one_or_none() or 0
 
     def watermarks(self, experiment_id: str, limit: int, cursor: str | None) -> list[tuple[str, int]]:
@@ -195,18 +192,23 @@ class Experiments:
         Raises:
             ApiError: 404 or 410.
         """
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             self._record(connection, experiment_id)
             return _watermarks(connection, experiment_id, limit, cursor)
 
     def _upsert(
-        self, identity: Identity, description: Description, *, recreate: bool, anew: bool, only_new: bool
+        self,
+        identity: Identity,
+        description: Description,
+        writers: Sequence[str] | None,
+        *,
+        recreate: bool,
+        anew: bool,
+        only_new: bool,
     ) -> dict[str, Any]:
-        now = self._clock.time_ns()
-        with self._database.write() as connection:
-            row = connection.execute(
-                select(EXPERIMENTS).where(EXPERIMENTS.c.prefix == identity.prefix).with_for_update()
-            ).one_or_none()
+        now = self.clock.time_ns()
+        with self.database.write() as connection:
+            row = meant(connection, identity.prefix, () if only_new else writers)
             deleted = row is not None and row.deleted_ns is not None and not recreate
             if only_new and row is not None and row.deleted_ns is None:
                 raise exists(identity.prefix)
@@ -218,7 +220,7 @@ class Experiments:
                 )
             elif deleted:
                 known, cursor = _told(_watermarks(connection, row.id, READ_LIMIT_MAX + 1), READ_LIMIT_MAX)
-                raise gone(identity.prefix, watermarks=known, watermarksCursor=cursor)
+                raise gone(row.prefix, watermarks=known, watermarksCursor=cursor)
             else:
                 experiment_id = row.id
                 _change(connection, row, description, now)
@@ -234,11 +236,16 @@ class Experiments:
                 "latestNs": _latest_ns(connection, experiment_id),
             }
 
+    def stored(self, connection: Connection, experiment_id: str) -> dict[str, Any]:
+        """Return an experiment's whole record, deleted or not, as this transaction sees it; there must be one."""
+        query = select(*_FULL).where(EXPERIMENTS.c.id == experiment_id)
+        return self._records(connection, query, self.clock.time_ns())[0]
+
     def _record(
         self, connection: Connection, experiment_id: str, columns: Sequence[ColumnElement[Any]] = _LISTED
     ) -> dict[str, Any]:
         query = select(*columns).where(EXPERIMENTS.c.id == experiment_id)
-        found = self._records(connection, query, self._clock.time_ns())
+        found = self._records(connection, query, self.clock.time_ns())
         if not found:
             raise no_such_experiment(experiment_id)
         if found[0]["deletedAt"] is not None:
@@ -249,11 +256,11 @@ class Experiments:
         rows = connection.execute(query).all()
         since = self._alive_since(now)
         alive = [row.id for row in rows if row.alive_ns is not None and row.alive_ns >= since]
-        runs = open_runs(connection, alive, stale_after=self._stale_after, now_ns=now) if alive else {}
+        runs = open_runs(connection, alive, stale_after=self.stale_after, now_ns=now) if alive else {}
         return [_as_record(row, runs.get(row.id)) for row in rows]
 
     def _alive_since(self, now: int) -> int:
-        return now - int(self._stale_after * NANOSECONDS)
+        return now - int(self.stale_after * NANOSECONDS)
 
     def _changed(self, since: Seen) -> ColumnElement[bool]:
         # it was alive for the reader, so it may have become stale since; nothing is written when that happens
@@ -304,14 +311,14 @@ def _create(connection: Connection, identity: Identity, description: Description
             name=identity.name,
             **{"tags": [], "bindrs": [], **said},
             **{f"{name}_ns": description.time_ns(name, now) for name in said},
-            words=_words(identity.prefix, tags, description.readme),
+            words=words_of(identity.prefix, tags, description.readme),
             created_ns=now,
             updated_ns=now,
             changed=change_mark(connection),
             rows=0,
         )
     )
-    _tag(connection, experiment_id, tags)
+    store_tags(connection, experiment_id, tags)
     return experiment_id
 
 
@@ -337,25 +344,31 @@ def _change(connection: Connection, row: Row[Any], description: Description, now
         )
     if not news and row.deleted_ns is None:
         return
+    if row.purged_ns is not None:
+        # its rows are gone for good: who recreates it sends them from the first frame on
+        for table in (WRITERS, FRAME_CHECKS):
+            connection.execute(delete(table).where(table.c.experiment_id == row.id))
     tags = news.get("tags", row.tags)
     # whole, even if only one of them differs: what it was made of cannot be told apart in it
-    words = _words(row.prefix, tags, news.get("readme", row.readme))
+    words = words_of(row.prefix, tags, news.get("readme", row.readme))
     connection.execute(
         update(EXPERIMENTS)
         .where(EXPERIMENTS.c.id == row.id)
-        .values(**news, words=words, updated_ns=now, changed=change_mark(connection), deleted_ns=None)
+        .values(**news, words=words, updated_ns=now, changed=change_mark(connection), **_NOT_DELETED)
     )
     if "tags" in news:
-        connection.execute(delete(TAGS).where(TAGS.c.experiment_id == row.id))
-        _tag(connection, row.id, tags)
+        store_tags(connection, row.id, tags)
 
 
-def _tag(connection: Connection, experiment_id: str, tags: Collection[str]) -> None:
+def store_tags(connection: Connection, experiment_id: str, tags: Collection[str]) -> None:
+    """Replace the tags by which an experiment is found."""
+    connection.execute(delete(TAGS).where(TAGS.c.experiment_id == experiment_id))
     if tags:
         connection.execute(insert(TAGS), [{"experiment_id": experiment_id, "tag": tag} for tag in tags])
 
 
-def _words(prefix: str, tags: Sequence[str], readme: str | None) -> str:
+def words_of(prefix: str, tags: Sequence[str], readme: str | None) -> str:
+    """Return what a search looks in."""
     return _findable("\n".join([prefix, *tags, readme or ""]))
 
 
@@ -394,8 +407,8 @@ def _latest_ns(connection: Connection, experiment_id: str) -> int | None:
 def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """Return the public form of an experiment; `run` is the run of it that is alive, if there is one."""
     running = run is not None or row.status == RunStatus.RUNNING
-    # lists have no readmes: some are a megabyte long
-    readme = {"readme": row.readme} if hasattr(row, "readme") else {}
+    # lists have no readmes and no notes: some are a megabyte long
+    texts = {name: getattr(row, name) for name in ("readme", "note") if hasattr(row, name)}
     return {
         "id": row.id,
         "prefix": row.prefix,
@@ -403,7 +416,7 @@ def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
         "project": row.project,
         "folder": row.folder,
         "name": row.name,
-        **readme,
+        **texts,
         "tags": row.tags,
         "bindrs": row.bindrs,
         "metadata": row.metadata,

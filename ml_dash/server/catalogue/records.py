@@ -124,19 +124,20 @@ def gone(prefix: str, **details: Any) -> ApiError:
     return ApiError(
         410,
         ErrorCode.GONE,
-        f"the experiment {prefix.partition(_SUCCEEDED)[0]!r} was deleted: bring it back with all its data by POST "
+        f"the experiment {own_prefix(prefix)!r} was deleted: bring it back with all its data by POST "
         '/api/v1/experiments with "recreate": true (`ml-dash sync --recreate`), or begin another one with "anew": true',
         **details,
     )
 
 
-def exists(prefix: str) -> ApiError:
+def exists(prefix: str, remedy: str = 'choose another name, or leave out "onlyNew"') -> ApiError:
     """Return the error for an experiment that there is, where a new one was asked for."""
-    return ApiError(
-        409,
-        ErrorCode.EXISTS,
-        f'there is an experiment {prefix!r}: choose another name, or leave out "onlyNew"',
-    )
+    return ApiError(409, ErrorCode.EXISTS, f"there is an experiment {prefix!r}: {remedy}")
+
+
+def own_prefix(prefix: str) -> str:
+    """Return what an experiment is, or was, called: a deleted one may have given its name away."""
+    return prefix.partition(_SUCCEEDED)[0]
 
 
 def time_or_none(time_ns: int | None) -> str | None:

@@ -21,6 +21,10 @@ Of experiments and their rows; all of these begin with the experiment, so that a
     The rows themselves, as the journal's blocks: consecutive rows of a series, in the row or in an object.
 ``objects``
     The objects in the object store that are in use. Any other object there may be collected.
+``former_prefixes``
+    What moved experiments were called before: by that name, their writers find them, see `catalogue.moving`.
+``audit``
+    Who has deleted, restored, moved, tagged or annotated an experiment, and when.
 ``files``
     What the FILE rows of each id amount to. One whose own row has not come yet (an update came first) has no time.
 
@@ -151,10 +155,14 @@ EXPERIMENTS = Table(
     *_optional(Packed, "metadata"),
     # when each was said, by this server's clock; NULL where that is not known: whatever is said is newer
     *_optional(BigInteger, "readme_ns", "tags_ns", "bindrs_ns", "metadata_ns"),
+    # what people have written of it, which is not the run's own readme
+    *_optional(AnyText, "note"),
     # prefix, tags and readme in lower case: what a search looks in
     *_required(Text, "words"),
     *_required(BigInteger, "created_ns", "updated_ns"),
     *_optional(BigInteger, "deleted_ns"),
+    # when the rows of a deleted one are to be removed for good, NULL for never; and when they were
+    *_optional(BigInteger, "purge_ns", "purged_ns"),
     # of all series; and of metrics alone, which are what people are told as rows
     *_required(BigInteger, "rows"),
     Column("metric_rows", BigInteger, nullable=False, server_default="0"),
@@ -307,6 +315,30 @@ OBJECTS = Table(
     *_key(_OBJECT, "name"),
     *_required(_ID, "experiment_id"),
     *_required(BigInteger, "bytes", "created_ns"),
+    _of_experiment(),
+)
+
+FORMER_PREFIXES = Table(
+    "former_prefixes",
+    METADATA,
+    *_key(Text, "prefix"),
+    *_key(_ID, "experiment_id"),
+    *_required(BigInteger, "moved_ns"),
+    _of_experiment(),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    *_key(_ID, "experiment_id"),
+    # from 1 on
+    *_key(BigInteger, "number"),
+    *_required(BigInteger, "time_ns"),
+    # the token that was used, and what it was called then
+    *_required(_ID, "token_id"),
+    *_required(String(255), "who"),
+    *_required(String(16), "action"),
+    *_required(Packed, "details"),
     _of_experiment(),
 )
 

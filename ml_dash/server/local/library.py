@@ -31,6 +31,7 @@ from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Readers
 from ml_dash.status import RunStatus
+from ml_dash.storage.side_file import NOTE
 from ml_dash.storage.survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ def _place_of(record: dict[str, Any]) -> tuple[str, str]:
 
 def _listed(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record as lists have it."""
-    return {name: value for name, value in record.items() if name != "readme"}
+    return {name: value for name, value in record.items() if name not in {"readme", NOTE}}
 
 
 def _matches(record: dict[str, Any], where: ExperimentFilter) -> bool:

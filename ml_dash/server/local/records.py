@@ -12,7 +12,7 @@ from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.records import time_or_none
-from ml_dash.storage.side_file import SIDE_FILE, is_sound, read_side_file
+from ml_dash.storage.side_file import NOTE, SIDE_FILE, is_sound, read_side_file
 
 if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
@@ -57,6 +57,7 @@ def side_record(located: Located) -> dict[str, Any]:
         "folder": folder,
         "name": name,
         "readme": _text(said.get("readme")),
+        NOTE: _text(said.get(NOTE)),
         "tags": _texts(said.get("tags")),
         "bindrs": _texts(said.get("bindrs")),
         "metadata": said.get("metadata") if isinstance(said.get("metadata"), dict) else None,
@@ -82,7 +83,7 @@ def full_record(located: Located, view: LocalView, stale_after: float) -> dict[s
     except (JournalError, OSError) as error:
         problem = str(error)
     experiment = said.pop("experiment", None) or {}
-    for name in DESCRIBED:
+    for name in (*DESCRIBED, NOTE):
         if is_sound(name, experiment.get(name)):
             record[name] = experiment[name]
     return {

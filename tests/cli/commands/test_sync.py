@@ -19,6 +19,7 @@ from ml_dash.server.runner import EmbeddedServer
 from ml_dash.tokens import Token, TokenStore
 from tests.cli.commands.offline import ROWS, log_offline, server, steps_at
 from tests.support.scripts import python
+from tests.support.serving import TESTER
 from tests.support.shell import invoke
 
 
@@ -168,7 +169,7 @@ def test_an_experiment_that_was_deleted_comes_back_on_demand(server: EmbeddedSer
     remote = Experiment("alice/p/exp", dash_url=server.url, echo=False)
     with remote.run:
         remote.flush(60)  # a run of which the server has nothing would not be the one that is deleted
-        server.store.experiments.delete(str(remote.id))
+        server.store.verbs.delete(str(remote.id), TESTER, unless_running=False)
     refused = invoke("sync")
     back = invoke("sync", "--recreate")
 

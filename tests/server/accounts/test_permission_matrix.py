@@ -162,7 +162,14 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", f"{API}/experiments/values"): Asked(Rule.any_token, json={"ids": [MISSING]}),
     ("POST", f"{API}/experiments"): Asked(Rule.write, json={"prefix": PREFIX, "readme": "changed"}),
     ("GET", EXPERIMENT): Asked(Rule.read),
-    ("DELETE", EXPERIMENT): Asked(Rule.admin),
+    ("DELETE", EXPERIMENT): Asked(Rule.write),
+    # of one that is not in the trash, which changes nothing
+    ("POST", f"{EXPERIMENT}/restore"): Asked(Rule.write, json={}),
+    ("POST", f"{EXPERIMENT}/move"): Asked(Rule.write, json={"to": f"{PREFIX}-moved"}),
+    ("POST", f"{EXPERIMENT}/tags"): Asked(Rule.write, json={"add": ["t"]}),
+    ("PUT", f"{EXPERIMENT}/note"): Asked(Rule.write, json={"note": "hm"}),
+    ("GET", f"{EXPERIMENT}/history"): Asked(Rule.read),
+    ("GET", f"{API}/trash"): Asked(Rule.any_token),
     ("PUT", f"{API}/bodies/{{checksum}}"): Asked(Rule.any_writer, query={"offset": "0"}, data=CONTENT),
     ("POST", f"{EXPERIMENT}/writers/{{writer}}/frames"): Asked(
         Rule.write, data=frame(2), headers={"Content-Type": FRAMES}

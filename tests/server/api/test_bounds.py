@@ -64,6 +64,10 @@ BOUNDED_OTHERWISE = {
     "POST /experiments",
     "GET /experiments/{id}",
     "DELETE /experiments/{id}",
+    "POST /experiments/{id}/restore",
+    "POST /experiments/{id}/move",
+    "POST /experiments/{id}/tags",
+    "PUT /experiments/{id}/note",
     "GET /experiments/{id}/files/{file}",
     # as many as were asked for, each of bounded size
     "GET /experiments/{id}/metrics/series",
@@ -113,6 +117,8 @@ WALKS = {
     "entries": Walk("/experiments/{id}/tracks/entries?topic=pose", "entries", by_cursor),
     "writers": Walk("/experiments/{id}/writers?limit=20", "watermarks", by_cursor),
     "tokens": Walk("/tokens", "data", by_cursor),
+    "trash": Walk("/trash", "data", by_cursor),
+    "history": Walk("/experiments/{id}/history", "data", by_cursor),
     "files": Walk("/experiments/{id}/files", "data", by_cursor),
     "files of a tag": Walk("/experiments/{id}/files?tag=best", "data", by_cursor),
 }
@@ -173,6 +179,9 @@ def full(bounded: EmbeddedServer) -> str:
         ),
     )
     for at in range(MANY):
+        assert client.post(f"/experiments/{id_}/tags", {"only": [f"{at} {LONG}"[:1000]]}).status == 200
+        deleted = client.create(f"full/{'/'.join(['long' * 60] * 4)}/{at}")
+        assert client.ask("DELETE", f"/experiments/{deleted}").status == 200
         client.stored(id_, frame(1, objects(TRAIN, [(NOON, {"v": 1})])), writer=f"{at:03}".ljust(128, "w"))
         grants = [{"owner": f"{at}-{each}".ljust(200, "o"), "scope": "read"} for each in range(10)]
         assert client.post("/tokens", {"name": f"t{at}", "grants": grants}).status == 201

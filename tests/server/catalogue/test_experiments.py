@@ -45,8 +45,8 @@ from tests.support.simulated_clock import HandClock
 from tests.support.view_journals import block_of
 
 FIELDS = [
-    "id", "prefix", "owner", "project", "folder", "name", "readme", "tags", "bindrs", "metadata", "status", "stale",
-    "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows",
+    "id", "prefix", "owner", "project", "folder", "name", "readme", "note", "tags", "bindrs", "metadata", "status",
+    "stale", "createdAt", "updatedAt", "startedAt", "endedAt", "lastActivity", "host", "error", "rows",
     "entries", "attempts", "deletedAt",
 ]  # fmt: skip
 
