@@ -77,6 +77,7 @@ EXTRAS = {
     "plot": "matplotlib",
     "server": "sqlalchemy alembic obstore prometheus-client 'psycopg[binary]'",
     "stable-baselines3": "stable-baselines3",
+    "system": "nvidia-ml-py psutil",
     "torch": "torch",
     "transformers": "transformers",
     "video": "imageio-ffmpeg pillow",

@@ -12,6 +12,7 @@ LOG       None                        ``level``, ``message``, ``metadata`` (a di
 PARAMS    None                        ``set``: flat dict of dotted keys
 RUN       None                        ``event`` (start, end, …), see `ml_dash.sdk.run`
 FILE      None                        ``event`` (save, update, delete), see `ml_dash.query.files`
+ENVIRONMENT None                      ``environment`` (a dict), see `ml_dash.query.environments`
 ========  ==========================  =====================================================
 """
 
@@ -30,6 +31,7 @@ class Kind(IntEnum):
     PARAMS = 4
     RUN = 5
     FILE = 6
+    ENVIRONMENT = 7
 
 
 class Series(NamedTuple):

@@ -22,6 +22,8 @@ ML_DASH_SIGTERM_TIMEOUT     0.5 s      that SIGTERM may wait for the journal
 ML_DASH_BUFFER_ENABLED      true       ``false``: every call returns only when it is on disk
 ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the console
 ML_DASH_QUIET               false      ``1``: nothing is printed when a run starts and ends
+ML_DASH_CAPTURE             true       what a run captures by itself: ``environment,git,packages,system``; ``0``: none
+ML_DASH_SYSTEM_INTERVAL     10 s       between two samples of the machine's load
 ML_DASH_PREFIX              –          the prefix of an experiment that is given none
 ML_DASH_USER                login      the owner of a prefix that names none
 ML_DASH_API_URL             –          the server that ``dash_url=True`` means, see `ml_dash.client.destination`
@@ -34,6 +36,8 @@ ML_DASH_CONFIG_DIR          ~/.dash    where tokens and the outbox lie, see `ml_
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +51,9 @@ FRAME_BYTES = "ML_DASH_FRAME_BYTES"
 LINGER, EXPOSED_LINGER = 1.0, 0.05
 """Seconds that rows wait if nothing else is set: in shared memory, and in memory that is lost with the process."""
 Overflow = Literal["block", "drop"]
+
+CAPTURED = frozenset({"environment", "git", "packages", "system"})
+"""What a run can capture of its surroundings."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -74,6 +81,8 @@ class Settings:
     buffered: bool = True
     echo: bool = True
     quiet: bool = False
+    capture: frozenset[str] = CAPTURED
+    system_interval: float = 10.0
 
     @property
     def speaks(self) -> bool:
@@ -104,6 +113,8 @@ class Settings:
             buffered=read.boolean("ML_DASH_BUFFER_ENABLED", default.buffered),
             echo=read.boolean("ML_DASH_ECHO", default.echo),
             quiet=read.boolean("ML_DASH_QUIET", default.quiet),
+            capture=check_capture(environ.get("ML_DASH_CAPTURE") or True, "ML_DASH_CAPTURE"),
+            system_interval=read.number("ML_DASH_SYSTEM_INTERVAL", default.system_interval),
         )
 
 
@@ -120,6 +131,26 @@ def check_overflow(value: Any, name: str = "overflow") -> Overflow:
         return "drop"
     msg = f"{name}={value!r} is not known: use 'block' (wait for the disk) or 'drop' (count what is left out)"
     raise InvalidArgumentError(msg)
+
+
+def check_capture(value: Any, name: str = "capture") -> frozenset[str]:
+    """Return which parts are to be captured; True is all, False none, else they are named, in a list or a text.
+
+    Raises:
+        InvalidArgumentError: `value` is nothing of these, or names another part.
+    """
+    if isinstance(value, str):
+        text = value.strip().lower()
+        value = True if text in _TRUE else False if text in _FALSE else re.split(r"[\s,]+", text.strip(","))
+    if isinstance(value, bool):
+        return CAPTURED if value else frozenset()
+    parts = tuple(value) if isinstance(value, Iterable) else (value,)
+    if unknown := ", ".join(repr(part) for part in parts if part not in tuple(CAPTURED)):
+        msg = (
+            f"{name}={unknown} cannot be captured: use True, False, or some of {', '.join(sorted(CAPTURED))}"
+        )
+        raise InvalidArgumentError(msg)
+    return frozenset(parts)
 
 
 class _Environment:

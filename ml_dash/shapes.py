@@ -516,6 +516,29 @@ class Attempts(Answer):
     total: Count
 
 
+class Environment(Answer):
+    """What surrounded a process of the experiment."""
+
+    attempt: Annotated[
+        int | None, Meta(description="The number of its attempt; null where its start is lost.")
+    ]
+    rank: int | None
+    host: str | None
+    pid: int | None
+    created_at: Time
+    environment: Annotated[
+        dict[str, Any],
+        Meta(description="command, python, packages, git, cpu, gpus, … as far as they were captured."),
+    ]
+
+
+class Environments(Answer):
+    """A page of environments."""
+
+    data: list[Environment]
+    total: Count
+
+
 Superseded: TypeAlias = Annotated[
     int, Meta(ge=1, description="How many rows a later attempt has superseded; absent where there are none.")
 ]

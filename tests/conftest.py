@@ -75,6 +75,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     # What a run says of itself has tests of its own; elsewhere standard error is empty, or has what the test is about.
     monkeypatch.setenv("ML_DASH_QUIET", "1")
+    monkeypatch.setenv("ML_DASH_CAPTURE", "0")
 
 
 @pytest.fixture(autouse=True)

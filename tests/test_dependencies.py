@@ -26,8 +26,11 @@ else:
 
 PROJECT_TABLE = tomllib.loads(Path(PROJECT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROVIDED = packages_distributions()
-SCRIPTS_OWN = {"torch", "secretstorage"}
-"""Packages that are only asked for something where they are there; `keyring` brings the second, and the desktop."""
+SCRIPTS_OWN = {"torch", "secretstorage", "pynvml"}
+"""Packages that are only asked for something where they are there.
+
+`keyring` brings the second, and the desktop; `nvidia-ml-py` the third, which is declared under that name alone.
+"""
 
 
 def test_what_is_imported_is_declared() -> None:

@@ -33,7 +33,7 @@ from ml_dash.sdk.metrics import MetricBuilder, MetricsManager
 from ml_dash.sdk.params import ParametersBuilder
 from ml_dash.sdk.run import RunManager
 from ml_dash.sdk.tracks import TrackBuilder, TrackSlice, TracksManager
-from ml_dash.settings import LINGER, Settings
+from ml_dash.settings import CAPTURED, LINGER, Settings
 from tests.support.project import PROJECT
 
 DOCS = PROJECT / "docs"
@@ -121,7 +121,13 @@ def test_the_code_of_a_page_runs_and_prints_what_the_page_says(page: Path, tmp_p
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", script],
         cwd=home,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUTF8": "1", "COLUMNS": "100"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(PROJECT),
+            "PYTHONUTF8": "1",
+            "COLUMNS": "100",
+            "ML_DASH_CAPTURE": "1",
+        },
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -226,6 +232,8 @@ def test_the_page_of_settings_has_the_defaults_of_the_code(variable: Variable) -
     default = getattr(Settings(), field)
     if field == "linger":  # where rows are in shared memory
         default = LINGER
+    if default == CAPTURED:
+        default = True
     if default is None:
         default = "none"
     written = variable.default.split()[0].strip("`")

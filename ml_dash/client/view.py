@@ -145,6 +145,20 @@ class RemoteView(View):
             pages.count(answer["total"], (repr(each["number"]) for each in answer["data"]))
         return found[::-1]
 
+    def environments(self) -> list[dict[str, Any]]:
+        """See `View.environments`."""
+        found: list[dict[str, Any]] = []
+        pages = Pages(self._client.url)
+        while not pages.over:
+            start = {"start": str(len(found))} if found else {}
+            answer = self._ask("environments", start, {"data": [], "total": 0}, shapes.Environments)
+            found += answer["data"]
+            pages.count(
+                answer["total"],
+                (f"{each['host']} {each['pid']} {each['createdAt']}" for each in answer["data"]),
+            )
+        return found
+
     def logs(
         self,
         level: str | None = None,

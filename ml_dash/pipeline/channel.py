@@ -193,12 +193,12 @@ class Channel:
         with self._lock:
             return self._slab.number(Series(kind, name))
 
-    def put_control(self, fields: Mapping[str, Any], after_ns: int = 0) -> int:
-        """Put a row of the RUN series: never dropped, never blocked, not counted as logged. Returns its time."""
+    def put_control(self, fields: Mapping[str, Any], after_ns: int = 0, kind: Kind = Kind.RUN) -> int:
+        """Put a row that the script has not logged: never dropped, never blocked, not counted. Returns its time."""
         with self._lock:
             time_ns = self.times.next_ns(after_ns)
             # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
-            self._mover.control.append(pack_plain([self.series_id(Kind.RUN, None), time_ns, dict(fields)]))
+            self._mover.control.append(pack_plain([self.series_id(kind, None), time_ns, dict(fields)]))
         return time_ns
 
     def secure(self, path: str) -> None:

@@ -45,6 +45,13 @@ _LONGEST_IMPORT = 5.0  # seconds by which SIGTERM may take longer where somethin
 _LAST_WORD = 0.25  # seconds for the end rows even where the exit timeout has run out: a few fsyncs' time
 
 
+class _Run(Protocol):
+    """Of the `OpenRun` of that module."""
+
+    def settle(self) -> None: ...
+    def tell_end(self) -> None: ...
+
+
 class _Registry(Protocol):
     """What is to be ended: see the methods of `Runtime`, which imports this module."""
 
@@ -53,7 +60,7 @@ class _Registry(Protocol):
     def open_channels(self) -> Collection[Channel]: ...
     def flush(self, channel: Channel, timeout: float | None = None) -> bool: ...
     def end_runs(self, status: str) -> None: ...
-    def tell_ends(self) -> None: ...
+    def runs(self) -> Iterable[_Run]: ...
     def hang_up(self, timeout: float) -> None: ...
     def end_worker(self, timeout: float) -> None: ...
 
@@ -100,6 +107,8 @@ class Exit:
 
         The open runs end with `status` where there is no later moment to end them; else it is None.
         """
+        for run in self._registry.runs():
+            run.settle()
         if status is not None:
             self._registry.end_runs(status)
         self.drain(last=status is not None)
@@ -110,7 +119,8 @@ class Exit:
         """End the runs that are still open, flush, and let go of servers and threads: no thread logs any more."""
         self._registry.end_runs(status)
         self.drain(_LAST_WORD)
-        self._registry.tell_ends()
+        for run in self._registry.runs():
+            run.tell_end()
         with contextlib.suppress(KeyboardInterrupt):  # then connections are closed with a complaint
             self._hang_up()
         self._leave_slabs()

@@ -50,6 +50,9 @@ class OpenRun(Protocol):
     def beat(self) -> None:
         """Write a heartbeat."""
 
+    def settle(self) -> None:
+        """Wait a moment for what is to be written before the end."""
+
     def end(self, status: str) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not this process's or has ended."""
 
@@ -370,10 +373,9 @@ class Runtime:
             except Exception:  # noqa: BLE001 - a warning that is an error, in one run, must not stop the others
                 logger().exception("A run could not be ended; its rows are written all the same.")
 
-    def tell_ends(self) -> None:
-        """Have the runs say how they went that have not said so."""
-        for run in tuple(self._handles):
-            run.tell_end()
+    def runs(self) -> tuple[OpenRun, ...]:
+        """Return the runs of this process that are open, and those whose objects are still there."""
+        return tuple(self._handles)
 
     def told(self, channel: Channel) -> None:
         """Note that the user knows what is pending of a channel now."""

@@ -23,6 +23,8 @@ Direction: TypeAlias = Literal["min", "max"]
 
 MOST = 32
 """Fields that are followed."""
+SYSTEM = "system/"
+"""How the names of metrics begin that tell of a machine's load, see `ml_dash.capture.load`."""
 _UNLISTED = frozenset(Kind) - {Kind.METRIC, Kind.RUN}
 _SAMPLES = 64
 """Values of a field that are kept at most; at least half as many, once there were so many."""
@@ -68,6 +70,8 @@ def direction(name: str | None, field: str) -> Direction | None:
 @functools.lru_cache(maxsize=16_384)  # each row of a field that is not followed asks
 def rank(name: str | None, field: str) -> int:
     """Return how telling a metric's field is by its names; the smaller, the more."""
+    if name is not None and name.startswith(SYSTEM):
+        return 4
     found = words(field)
     last = words(field.rpartition(".")[2]) if "." in field else []
     is_spread = any(word.rstrip("0123456789") in _SPREADS for word in last)

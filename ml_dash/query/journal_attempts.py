@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.query.attempts import Openings, attempt_at, attempts_of, turn_of
+from ml_dash.query.environments import ENVIRONMENT, fold_environments
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.selection import Span, merged_spans, shown
 from ml_dash.series import Kind, Series
@@ -97,3 +98,8 @@ class JournalAttempts:
                 first, owner = stop, numbers[name, at]
             yield Span(base + first, base + count, owner)
             base += count
+
+
+def environments_of(index: JournalIndex) -> list[dict[str, Any]]:
+    """Return what surrounded each process that a journal knows of; see `ml_dash.query.environments`."""
+    return fold_environments(index.blocks(ENVIRONMENT), JournalAttempts().of(index))

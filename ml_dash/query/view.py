@@ -14,6 +14,7 @@ from ml_dash.journal.block_ops import within
 from ml_dash.journal.blocks import Block, as_list, block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.data_frame import to_frame
+from ml_dash.query.environments import ENVIRONMENT, fold_environments
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import Filling, Into, whole_number
 from ml_dash.query.row_source import RowSource, read_params
@@ -92,6 +93,10 @@ class View(ABC):
         Each has its ``number``, ``status``, ``stale``, ``startedAt``, ``endedAt``, ``host``, ``error``, and
         ``resumeFrom``: the step from which on it supersedes the rows of earlier ones, or None.
         """
+
+    @abstractmethod
+    def environments(self) -> list[dict[str, Any]]:
+        """Return what surrounded each process, the newest first, see `ml_dash.query.environments`."""
 
     @abstractmethod
     def metrics(self) -> list[dict[str, Any]]:
@@ -278,6 +283,11 @@ class RowView(View, Generic[Source]):
             found[-1] |= {"status": run.status, "stale": run.stale, "host": run.host, "error": run.error}
             found[-1]["endedAt"] = None if run.ended_at is None else iso_time(run.ended_at)
         return found
+
+    def environments(self) -> list[dict[str, Any]]:
+        """See `View.environments`."""
+        with self.reading() as rows:
+            return fold_environments(rows.blocks(ENVIRONMENT), self._whole_attempts(rows))
 
     def _blocks_between(
         self,

@@ -11,6 +11,7 @@ from ml_dash.client.destination import destination
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
@@ -24,16 +25,16 @@ from ml_dash.sdk.narration import page_url
 from ml_dash.sdk.params import ParametersBuilder
 from ml_dash.sdk.presence import exists, require, warn_of_nothing
 from ml_dash.sdk.run import Run, RunManager
-from ml_dash.sdk.saying import record_of, say
+from ml_dash.sdk.saying import copy_of, record_of, say
 from ml_dash.sdk.session import Session
 from ml_dash.sdk.starting.prefixes import identity_of, sample
 from ml_dash.sdk.starting.resuming import Resume, check_resume
 from ml_dash.sdk.tracks import TracksManager
-from ml_dash.settings import Overflow, Settings, check_overflow
+from ml_dash.settings import Overflow, Settings, check_capture, check_overflow
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from typing_extensions import Self
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from ml_dash.status import ExperimentStatus, FlushResult
 
 _LOG = "exp.log('text', level='info', key=value) for a message, exp.metrics('train').log(loss=0.5) for values"
-_COPY = "exp.{0} is a copy, and changing it would change nothing: write exp.{0} = {1}"
 
 # A run may be started in another thread than the main one, which imports this and alone can take a signal.
 RUNTIME.watch()
@@ -65,6 +65,8 @@ class Experiment(Guided, written="exp", is_hot=True):
             environment's ``ML_DASH_ECHO``.
         overflow: at a full queue ``"block"`` the caller or ``"drop"`` the row and count it.
         resume: whether a run may go on with an experiment that there is: ``"allow"``, ``"must"`` or ``"never"``.
+        capture: what a run captures of its surroundings: True for all, False for nothing, or some of
+            ``"environment"``, ``"git"``, ``"packages"`` and ``"system"``; default: ``ML_DASH_CAPTURE``.
 
     Raises:
         InvalidPrefixError: the prefix cannot name an experiment.
@@ -96,9 +98,10 @@ class Experiment(Guided, written="exp", is_hot=True):
         echo: bool | None = None,
         overflow: Overflow | None = None,
         resume: Resume = "allow",
+        capture: bool | Collection[str] | None = None,
     ) -> None:
         RUNTIME.watch()
-        settings = _settings(echo, overflow)
+        settings = _settings(echo, overflow, capture)
         resume = check_resume(resume)
         place = destination(dash_url, dash_root)
         identity, is_new = identity_of(prefix, place, SYSTEM_CLOCK)
@@ -112,7 +115,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         )
         # For copies and pickles, which take all arguments as they were understood here.
         understood = {**about.given, **place.arguments, "prefix": identity.prefix}
-        self._arguments = {**understood, "echo": echo, "overflow": overflow}
+        self._arguments = {**understood, "echo": echo, "overflow": overflow, "capture": capture}
         self._session = Session(identity, place, settings, about)
         self._session.tell_missing = partial(warn_of_nothing, self._session)
         self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
@@ -208,9 +211,7 @@ class Experiment(Guided, written="exp", is_hot=True):
     @property
     def tags(self) -> list[str]:
         """The tags given, else those stored: a copy, which cannot be changed. Set while the run is open."""
-        tags: list[str] = read_only(
-            list(self._session.said("tags") or []), _COPY.format("tags", "[*exp.tags, 'new']")
-        )
+        tags: list[str] = copy_of(self._session, "tags", [], "[*exp.tags, 'new']")
         return tags
 
     @tags.setter
@@ -220,8 +221,7 @@ class Experiment(Guided, written="exp", is_hot=True):
     @property
     def bindrs(self) -> list[str]:
         """The bindrs given, else those stored; as `tags`."""
-        remedy = _COPY.format("bindrs", "[*exp.bindrs, 'new']")
-        bindrs: list[str] = read_only(list(self._session.said("bindrs") or []), remedy)
+        bindrs: list[str] = copy_of(self._session, "bindrs", [], "[*exp.bindrs, 'new']")
         return bindrs
 
     @bindrs.setter
@@ -231,8 +231,7 @@ class Experiment(Guided, written="exp", is_hot=True):
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata given, else those stored: a copy, which cannot be changed. Set while the run is open."""
-        remedy = _COPY.format("metadata", "{**exp.metadata, 'key': value}")
-        metadata: dict[str, Any] = read_only(dict(self._session.said("metadata") or {}), remedy)
+        metadata: dict[str, Any] = copy_of(self._session, "metadata", {}, "{**exp.metadata, 'key': value}")
         return metadata
 
     @metadata.setter
@@ -273,6 +272,11 @@ class Experiment(Guided, written="exp", is_hot=True):
     def directory(self) -> str:
         """Where the experiment lies on disk: its journal and its readable side files."""
         return self._session.directory
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What surrounded the newest attempt in its first process: see `ml_dash.query.environments.newest`."""
+        return newest(self._session.view.environments())
 
     @property
     def view(self) -> JournalView | RemoteView:
@@ -435,11 +439,15 @@ def rebuild(arguments: dict[str, Any]) -> Experiment:
     return Experiment(**arguments)
 
 
-def _settings(echo: bool | None, overflow: Overflow | None) -> Settings:
+def _settings(
+    echo: bool | None, overflow: Overflow | None, capture: bool | Collection[str] | None
+) -> Settings:
     # Read for each experiment, not at import: notebooks and tests set the environment in between.
     settings = Settings.from_environment()
     if echo is not None:
         settings = replace(settings, echo=bool(echo))
     if overflow is not None:
         settings = replace(settings, overflow=check_overflow(overflow))
+    if capture is not None:
+        settings = replace(settings, capture=check_capture(capture))
     return settings

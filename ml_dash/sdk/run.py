@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -36,12 +37,13 @@ from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.pipeline.runtime import RUNTIME, open_runs
 from ml_dash.processes import process_born, process_space
+from ml_dash.sdk.capturing import Capturing
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
 from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.narration import Narration
 from ml_dash.sdk.parts import Part
-from ml_dash.sdk.run_blocks import Blocks, Verdict
+from ml_dash.sdk.run_blocks import Blocks, Verdict, failure
 from ml_dash.sdk.starting.ranks import own_rank
 from ml_dash.sdk.starting.resuming import (
     Earlier,
@@ -66,8 +68,6 @@ E = TypeVar("E")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MAX_ERROR = 2000  # characters
-
 
 class Run:
     """Begins and ends a session's runs, for `RunManager` and for the runtime; for any thread."""
@@ -86,6 +86,7 @@ class Run:
         self._is_placed = False  # whether the start is known to be behind what the server had
         self.is_open = False
         self._blocks = Blocks()
+        self._capturing = Capturing(session)
         self._renew()
         # In this list a run that has ended is kept, too: the runtime only knows it weakly, and tells it of a fork.
         session.on_fork.append(self._renew)
@@ -94,6 +95,7 @@ class Run:
         # Reentrant: a signal handler may end the run in the middle of its beginning.
         self._lock = threading.RLock()
         self._blocks.forked()
+        self._capturing.forked()
         self._narration = Narration(self._session)  # a child has nothing to tell of its parent's runs
 
     def _begin(self, resume_from: float | None = None) -> bool:
@@ -154,6 +156,7 @@ class Run:
                 self.attempt, self._earlier = first, None
                 self._start = {**start, "attempt": first}
                 self._started_ns = channel.put_control({**self._start, "again": True})
+            self._capturing.begin(self.attempt)
             return True
 
     def start(self, resume_from: float | None = None) -> bool:
@@ -217,7 +220,12 @@ class Run:
             again = {**self._start, "experiment": self._session.description(), "again": True}
             channel.put_control(again, upload.latest_ns)
 
-    def end(self, status: str, error: str | None = None) -> bool:
+    def settle(self) -> None:
+        """Wait a moment for what is still to be read of the run's surroundings."""
+        if self.is_open and self._pid == os.getpid():
+            self._capturing.settle()
+
+    def end(self, status: str, error: str | None = None, traceback: str | None = None) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not ours or has ended.
 
         In a forked child that is the end of what the child had buffered, and of nothing else.
@@ -230,6 +238,9 @@ class Run:
             if self._pid != os.getpid():
                 self._session.log_rest()
                 return False
+            if status == RunStatus.FAILED and error is None and RUNTIME.closing:
+                _, error, traceback = failure(getattr(sys, "last_value", None))  # of which the script ends
+            self._capturing.end(traceback)
             self._close(channel, status, error)
             # Behind the closing, so that nothing is buffered after this.
             self._session.log_rest(channel.queue.put)
@@ -249,9 +260,9 @@ class Run:
             # A child that shares its parent's run has to write what it has logged.
             return self._blocks.verdict is not None or self._pid != os.getpid()
 
-    def finish(self, status: str, error: str | None = None) -> None:
+    def finish(self, verdict: Verdict) -> None:
         """End the run, and wait until it is written and, as long as the server can be reached, sent."""
-        self._finish(lambda: self.end(status, error))
+        self._finish(lambda: self.end(*verdict))
 
     def finish_blocks(self) -> None:
         """Do as `finish` does for a run whose last block was left, unless another was entered since."""
@@ -267,6 +278,7 @@ class Run:
     def _finish(self, end: Callable[[], bool]) -> None:
         was_open = self.is_open
         try:
+            self.settle()
             if end() and (channel := self._session.channel) is not None:
                 RUNTIME.end_forsaken(channel, str(self._session.run_status))
         finally:
@@ -359,7 +371,7 @@ class RunManager(Part, Generic[E], written="exp.run"):
     @explained("exp.run.complete(), or exp.run.fail('why')")
     def complete(self) -> None:
         """Drain, and mark the run as completed; harmless when repeated."""
-        self._run.finish(RunStatus.COMPLETED)
+        self._run.finish(Verdict(RunStatus.COMPLETED))
 
     @explained("exp.run.fail(error)")
     def fail(self, error: BaseException | str | None = None) -> None:
@@ -368,12 +380,12 @@ class RunManager(Part, Generic[E], written="exp.run"):
         Args:
             error: what it failed of, for the record.
         """
-        self._run.finish(RunStatus.FAILED, _describe(error))
+        self._run.finish(failure(error))
 
     @explained("exp.run.cancel(), or exp.run.fail('why')")
     def cancel(self) -> None:
         """Drain, and mark the run as cancelled; harmless when repeated."""
-        self._run.finish(RunStatus.CANCELLED)
+        self._run.finish(Verdict(RunStatus.CANCELLED))
 
     def __enter__(self) -> E:
         if self._run.enter():
@@ -441,16 +453,4 @@ def _verdict(error: BaseException | None) -> Verdict:
     # sys.exit() and sys.exit(0) are how scripts say that all is well.
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return Verdict(RunStatus.COMPLETED)
-    return Verdict(RunStatus.FAILED, _describe(error))
-
-
-def _describe(error: BaseException | str | None) -> str | None:
-    if error is None:
-        return None
-    try:
-        # Plain text: a subclass of str might not be storable, or keep more alive than its characters.
-        text = str.__str__(error) if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        # Cut: some errors carry a whole program or tensor as text, and this goes into every listing.
-        return text[:_MAX_ERROR]
-    except Exception:  # noqa: BLE001 - a broken __str__ of the error must not hide it
-        return type(error).__name__
+    return failure(error)

@@ -12,7 +12,9 @@ Python does not tell `__exit__` which block is left. So each block is noted in t
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import ContextVar
+from traceback import format_exception
 from typing import NamedTuple
 
 from ml_dash.status import RunStatus
@@ -21,11 +23,38 @@ _WITHIN: ContextVar[tuple[object, ...]] = ContextVar("ml_dash_blocks", default=(
 """The blocks, of whichever runs, that this thread or task is in, from the outermost on."""
 
 
+_ERROR_MAX = 2000  # characters
+_TRACEBACK_MAX = 16_000  # characters, of its end
+
+
 class Verdict(NamedTuple):
-    """How a run ends."""
+    """How a run ends, and of what."""
 
     status: RunStatus
     error: str | None = None
+    traceback: str | None = None
+
+
+def failure(error: BaseException | str | None) -> Verdict:
+    """Return the verdict of a run that has failed by an error, as far as that is known."""
+    traceback = None
+    if isinstance(error, BaseException):
+        with contextlib.suppress(Exception):  # as below
+            lines = format_exception(type(error), error, error.__traceback__)
+            traceback = "".join(lines)[-_TRACEBACK_MAX:]
+    return Verdict(RunStatus.FAILED, _describe(error), traceback)
+
+
+def _describe(error: BaseException | str | None) -> str | None:
+    if error is None:
+        return None
+    try:
+        # Plain text: a subclass of str might not be storable, or keep more alive than its characters.
+        text = str.__str__(error) if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        # Cut: some errors carry a whole program or tensor as text, and this goes into every listing.
+        return text[:_ERROR_MAX]
+    except Exception:  # noqa: BLE001 - a broken __str__ of the error must not hide it
+        return type(error).__name__
 
 
 class Blocks:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_dash.errors import ReadOnlyError
 from ml_dash.protocol import SAID
+from ml_dash.sdk.guidance.read_only import read_only
 
 if TYPE_CHECKING:
     from ml_dash.sdk.session import Session
+
+_C = TypeVar("_C", list[str], dict[str, Any])
 
 _AT_SERVER = (
     *(
@@ -52,6 +55,13 @@ def say(session: Session, name: str, value: Any) -> None:
     session.snapshot()
     if channel.delivery is not None:
         channel.delivery.describe(lambda: {**said, SAID: {name: time_ns}})
+
+
+def copy_of(session: Session, name: str, empty: _C, example: str) -> _C:
+    """Return the tags, bindrs or metadata of an experiment, as a copy that says to be one where it is changed."""
+    remedy = f"exp.{name} is a copy, and changing it would change nothing: write exp.{name} = {example}"
+    copied: _C = read_only(type(empty)(session.said(name) or empty), remedy)
+    return copied
 
 
 def record_of(session: Session) -> dict[str, Any] | None:

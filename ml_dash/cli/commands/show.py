@@ -22,6 +22,7 @@ from ml_dash.cli.select import (
     Root,
     find_experiment,
 )
+from ml_dash.cli.surroundings import surroundings_facts
 from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import (
     age_text,
@@ -33,7 +34,9 @@ from ml_dash.cli.text import (
 )
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.sweep import last_rows
+from ml_dash.query.environments import newest
 from ml_dash.query.files import FilesReader, full_name
+from ml_dash.query.journal_attempts import environments_of
 from ml_dash.query.row_source import read_params
 from ml_dash.query.times import duration_text, iso_time
 from ml_dash.series import Kind, Series
@@ -78,7 +81,8 @@ def show(
         shown = chosen if metric or all_metrics else chosen[:_METRICS_SHOWN]
         status = (visible(overview.label), status_style(overview.label))
         screen.show(Text.assemble((visible(located.prefix), "bold"), "  ", status))
-        facts = [(name, fact) for name, fact in _facts(overview) if fact]
+        surroundings = surroundings_facts(newest(environments_of(index)))
+        facts = [(name, fact) for name, fact in (*_facts(overview), *surroundings) if fact]
         screen.show(table(["", ""], facts, header=False, indent=2))
         if params := read_params(index):
             rows = [(key, value_text(value)) for key, value in params.items()]
@@ -107,6 +111,7 @@ def _record(
         "attempts": run and run.attempts,
         "rows": overview.rows,
         "bytes": overview.bytes,
+        "environment": newest(environments_of(index)),
         "params": read_params(index),
         "metrics": [each.as_dict() for each in summaries],
         "tracks": [

@@ -489,6 +489,13 @@ class AttemptsPage(Query):
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
 
 
+class EnvironmentsPage(Query):
+    """Which processes."""
+
+    start: Annotated[int, _whole("How many to leave out: the newest ones.")] = 0
+    limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
+
+
 class Chart(MetricName, kw_only=True):
     """What to draw of a metric."""
 
@@ -532,6 +539,12 @@ class TrackEntries(Query):
 PARAMS = _reading("params", "Return flat parameters.", shapes.Params, ParamsPage)
 RUN = _reading("run", "Return the status of the run.", shapes.Run)
 ATTEMPTS = _reading("attempts", "List the attempts, the newest first.", shapes.Attempts, AttemptsPage)
+ENVIRONMENTS = _reading(
+    "environments",
+    "List what surrounded each process of the experiment, the newest first.",
+    shapes.Environments,
+    EnvironmentsPage,
+)
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
 METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, SeriesPage)
 ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)

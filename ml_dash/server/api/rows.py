@@ -83,6 +83,7 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         listing(contract.PARAMS, _params, "params"),
         asking(contract.RUN, lambda _, view: _run(view.run())),
         listing(contract.ATTEMPTS, _attempts),
+        listing(contract.ENVIRONMENTS, _environments),
         listing(contract.LOGS, _logs),
         listing(contract.METRICS, _metrics),
         listing(contract.ROWS, _rows),
@@ -144,6 +145,14 @@ def _attempts(page: Page, asked: contract.AttemptsPage, view: ServedView) -> dic
     found = view.attempts()[::-1]
     for attempt in found[asked.start : asked.start + asked.limit]:
         if not page.take(attempt):
+            break
+    return {"total": len(found)}
+
+
+def _environments(page: Page, asked: contract.EnvironmentsPage, view: ServedView) -> dict[str, Any]:
+    found = view.environments()
+    for process in found[asked.start : asked.start + asked.limit]:
+        if not page.take(process):
             break
     return {"total": len(found)}
 

@@ -1,0 +1,213 @@
+"""What a run captures by itself: each part in the journal, and never a step or an end that waits for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.capture import git
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.sdk import capturing
+from ml_dash.settings import CAPTURED, Settings
+
+
+def experiment(root: Path, **more: Any) -> Experiment:
+    return Experiment("a/b/c", dash_root=root, **{"capture": True, **more})
+
+
+def until(seen: Callable[[], bool]) -> None:
+    while not seen():  # the test's own timeout ends it
+        time.sleep(0.005)
+
+
+def test_what_surrounds_a_run(tmp_path: Path) -> None:
+    with experiment(tmp_path).run as exp:
+        exp.metrics("train").log(loss=0.5)
+    found = exp.environment
+    assert found["python"]["executable"] == sys.executable
+    assert found["packages"]["msgpack"]
+    assert "traceback" not in found
+    (process,) = exp.view.environments()
+    assert (process["attempt"], process["rank"]) == (1, 0)
+    status = exp.status()
+    assert status.logged == status.acknowledged
+    assert (status.pending, status.dropped) == (0, {})
+
+
+def test_each_attempt_has_its_own(tmp_path: Path) -> None:
+    for _ in range(2):
+        with experiment(tmp_path).run:
+            pass
+    assert [each["attempt"] for each in experiment(tmp_path).view.environments()] == [2, 1]
+
+
+@pytest.mark.parametrize("part", sorted(CAPTURED))
+def test_parts_are_chosen(tmp_path: Path, part: str) -> None:
+    with experiment(tmp_path, capture=[part]).run as exp:
+        pass
+    expected = {"environment": "command", "packages": "packages"}.get(part)
+    found = exp.environment
+    assert {"command", "packages"} & set(found) == ({expected} if expected else set())
+
+
+@pytest.mark.parametrize("off", [False, [], "0", "false"])
+def test_nothing_is_captured(tmp_path: Path, off: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isinstance(off, str):
+        monkeypatch.setenv("ML_DASH_CAPTURE", off)
+        off = None
+    with experiment(tmp_path, capture=off).run as exp:
+        assert capturing._CAPTOR._next() is None
+    assert exp.environment == {}
+
+
+@pytest.mark.parametrize("wrong", ["gpu", ["git", "console2"], 3, [["git"]]])
+def test_a_part_that_there_is_not(tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"capture=.*cannot be captured: use True, False, or some of"
+    ):
+        experiment(tmp_path, capture=wrong)
+
+
+def test_the_environment_names_parts() -> None:
+    for text, parts in (("git, system", {"git", "system"}), ("1", CAPTURED), ("off", set()), ("", CAPTURED)):
+        assert Settings.from_environment({"ML_DASH_CAPTURE": text}).capture == parts
+
+
+def test_what_a_run_failed_of(tmp_path: Path) -> None:
+    def broken() -> None:
+        raise ValueError("no such layer")
+
+    with pytest.raises(ValueError, match="no such layer"), experiment(tmp_path).run as exp:
+        broken()
+    assert "in broken\n" in exp.environment["traceback"]
+    assert exp.environment["traceback"].endswith("ValueError: no such layer\n")
+
+
+def test_an_error_whose_text_cannot_be_had(tmp_path: Path) -> None:
+    class StrangeError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    with pytest.raises(StrangeError), experiment(tmp_path).run as exp:
+        raise StrangeError
+    assert exp.run.status == "FAILED"
+
+
+def test_a_part_that_hangs_delays_neither_steps_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(git, "repository_state", lambda *_: goes_on.wait() and {})
+    monkeypatch.setattr(capturing, "_ENDING_SECONDS", 0.01)
+    try:
+        with experiment(tmp_path).run as exp:
+            exp.metrics("train").log(loss=0.5)
+    finally:
+        goes_on.set()
+    assert exp.run.status == "COMPLETED"
+    found = exp.environment
+    assert found["command"]  # quicker, and before it
+    assert "packages" not in found  # behind it
+    until(lambda: not any(each.name == "ml-dash-capture" for each in threading.enumerate()))
+    status = exp.status()
+    assert status.logged == status.acknowledged  # what came too late was refused, and not lost on its way
+
+
+def test_a_part_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Any:
+        raise OSError("the disk is on fire")
+
+    monkeypatch.setattr("ml_dash.capture.environment.packages", refuse)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with experiment(tmp_path).run as exp:
+        pass
+    missing = exp.environment["missing"]
+    assert missing["packages"] == "OSError: the disk is on fire"
+    assert missing["git"] == "there is no git on the PATH"
+
+
+def test_the_load_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psutil")
+    monkeypatch.setenv("ML_DASH_SYSTEM_INTERVAL", "0.01")
+    with experiment(tmp_path).run as exp:
+        until(lambda: exp.metrics("system/process").read()["total"] > 2)
+    row = exp.metrics("system/process").read()["data"][0]["data"]
+    assert set(row) == {"cpu_percent", "rss_mib", "threads", "_ts"}
+    until(lambda: not any(each.name == "ml-dash-capture" for each in threading.enumerate()))
+
+
+def test_without_psutil_there_is_no_load_and_a_word_about_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with experiment(tmp_path).run as exp:
+        until(lambda: "system" in exp.environment.get("missing", {}))
+    assert "pip install nvidia-ml-py psutil" in exp.environment["missing"]["system"]
+
+
+def test_ranks_tell_of_themselves_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psutil")
+    monkeypatch.setenv("ML_DASH_SYSTEM_INTERVAL", "0.01")
+    for name, value in (("RANK", "9"), ("LOCAL_RANK", "0"), ("GROUP_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    with experiment(tmp_path).run as exp:
+        until(lambda: exp.metrics("system/rank9/process").read()["total"] > 0)
+    (process,) = exp.view.environments()
+    assert process["rank"] == 9
+    assert process["environment"]["variables"]["RANK"] == "9"
+    assert "packages" not in process["environment"]  # those of rank 0 say it for all
+    names = {metric["name"] for metric in exp.metrics.list()}
+    assert {"system/node1/cpu", "system/node1/memory"} <= names
+
+
+def script(place: Path, text: str) -> Path:
+    """Run a script to its end."""
+    path = place / "train.py"
+    path.write_text("import os\nfrom ml_dash import Experiment\n" + text.replace("ROOT", repr(str(place))))
+    subprocess.run(
+        [sys.executable, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+    )
+    return path
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_captures_for_its_own_runs_alone(tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        """
+with Experiment("a/b/c", dash_root=ROOT, capture=True).run as exp:
+    while not exp.environment.get("packages"):
+        pass
+    if (child := os.fork()) == 0:
+        exp.metrics("train").log(loss=0.5)
+        exp.flush()
+        with Experiment("a/b/d", dash_root=ROOT, capture=True).run:
+            pass
+        os._exit(0)
+    os.waitpid(child, 0)
+""",
+    )
+    exp = Experiment("a/b/c", dash_root=tmp_path)
+    assert exp.metrics("train").read()["total"] == 1
+    assert len(exp.view.environments()) == 1
+    assert Experiment("a/b/d", dash_root=tmp_path).environment["command"]
+
+
+def test_a_script_of_a_moment_that_ends_by_an_error(tmp_path: Path) -> None:
+    path = script(
+        tmp_path, "Experiment('a/b/c', dash_root=ROOT, capture=True).run.start()\nraise SystemError('gone')\n"
+    )
+    exp = Experiment("a/b/c", dash_root=tmp_path)
+    assert exp.environment["script"] == str(path)
+    assert exp.environment["packages"]
+    assert exp.environment["traceback"].endswith("SystemError: gone\n")
+    assert exp.view.run().error == "SystemError: gone"
