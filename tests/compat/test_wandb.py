@@ -1,0 +1,332 @@
+"""The module of wandb's shape, by the calls that scripts written for wandb make."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ml_dash
+from ml_dash import FileMissingError, InvalidArgumentError, InvalidCallError, ResumeError, UnknownNameError
+from ml_dash.compat import wandb
+from tests.support.scripts import python
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ML_DASH_ECHO", "0")
+    yield
+    wandb.finish()
+
+
+def start(**arguments: Any) -> wandb.Run:
+    return wandb.init(project="vision", entity="alice", name="first", **arguments)
+
+
+def rows(metric: str | None, prefix: str = "alice/vision/first") -> list[dict[str, Any]]:
+    read = ml_dash.open(prefix).metrics(metric).read(limit=10_000)
+    return [{name: value for name, value in row["data"].items() if name != "_ts"} for row in read["data"]]
+
+
+def status(prefix: str = "alice/vision/first") -> str:
+    return str(ml_dash.open(prefix).view.attempts()[-1]["status"])
+
+
+def test_a_script_written_for_wandb_logs_an_experiment() -> None:
+    with start(config={"lr": 0.1}, tags=["baseline"], notes="the first") as run:
+        assert vars(wandb)["run"] is run
+        for step in range(3):
+            wandb.log({"train/loss": 1 / (step + 1), "train/acc": 0.5, "lr": 0.1})
+        wandb.config.update({"epochs": 3})
+        wandb.config.layers = [1, 2]
+        wandb.summary["best"] = 0.9
+        assert (run.config.lr, run.config["epochs"], run.summary["train/loss"]) == (0.1, 3, 1 / 3)
+    assert vars(wandb)["run"] is None
+    assert rows("train") == [{"step": step, "loss": 1 / (step + 1), "acc": 0.5} for step in range(3)]
+    assert rows(None)[2] == {"step": 2, "lr": 0.1}
+    read = ml_dash.open("alice/vision/first")
+    assert read.params.get() == {"lr": 0.1, "epochs": 3, "layers": [1, 2], "summary.best": 0.9}
+    assert (read.tags, read.readme, status()) == (["baseline"], "the first", "COMPLETED")
+
+
+def test_a_row_is_what_is_logged_until_it_is_committed() -> None:
+    run = start()
+    run.log({"a": 1}, commit=False)
+    run.log({"b": 2})
+    run.log({"a": 3}, step=7)
+    run.log({"b": 4}, step=7)
+    run.log({"a": 5}, step=8, commit=True)
+    run.log({"a": 6}, step=2)
+    run.finish()
+    assert rows(None) == [
+        {"step": 0, "a": 1, "b": 2},
+        {"step": 7, "a": 3, "b": 4},
+        {"step": 8, "a": 5},
+        {"step": 2, "a": 6},
+    ]
+
+
+def test_a_row_that_was_not_committed_is_logged_when_the_script_ends(tmp_path: Path) -> None:
+    script = """
+    import ml_dash.compat.wandb as wandb
+    wandb.init(project="vision", entity="alice", name="first")
+    wandb.log({"a": 1}, step=4)
+    """
+    python(script, tmp_path)
+    assert rows(None) == [{"step": 4, "a": 1}]
+    assert status() == "COMPLETED"
+
+
+def test_a_metric_counts_by_the_value_that_it_was_defined_by() -> None:
+    run = start()
+    run.define_metric("train/global_step")
+    run.define_metric("*", step_metric="train/global_step")
+    run.define_metric("val/*", step_metric="epoch")
+    run.log({"train/loss": 0.5, "train/global_step": 100})
+    run.log({"eval/loss": 0.6, "train/global_step": 100})
+    run.log({"val/loss": 0.7, "epoch": 3})
+    run.finish()
+    assert rows("train") == [{"step": 100, "loss": 0.5, "global_step": 100}]
+    assert rows("eval") == [{"step": 100, "loss": 0.6}]
+    assert rows("val") == [{"step": 3, "loss": 0.7}]
+
+
+def test_a_run_that_dies_has_failed() -> None:
+    with pytest.raises(ZeroDivisionError), start():
+        raise ZeroDivisionError("by zero")
+    newest = ml_dash.open("alice/vision/first").view.attempts()[-1]
+    assert (newest["status"], newest["error"]) == ("FAILED", "ZeroDivisionError: by zero")
+    start()
+    wandb.finish(exit_code=3)
+    assert status() == "FAILED"
+
+
+def test_a_run_that_is_resumed_counts_on() -> None:
+    for step in (0, 2):
+        run = wandb.init(project="vision", entity="alice", id="abc", name="pretty", resume="allow")
+        assert (run.step, run.resumed, run.id, run.name) == (step, step > 0, "abc", "pretty")
+        run.log({"a": 1})
+        run.log({"a": 2})
+        run.finish()
+    assert [row["step"] for row in rows(None, "alice/vision/abc")] == [0, 1, 2, 3]
+    with pytest.raises(ResumeError):
+        wandb.init(project="vision", entity="alice", id="new", resume="must")
+    with pytest.raises(InvalidArgumentError, match="resume='always' is not known"):
+        wandb.init(project="vision", resume="always")
+
+
+def test_names_that_nobody_gave_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "speech/{n}")
+    monkeypatch.setenv("WANDB_ENTITY", "bob")
+    paths = []
+    for _ in range(2):
+        paths.append(wandb.init(group="sweep").path)
+        wandb.finish()
+    assert paths == ["bob/speech-(n)/sweep/run-1", "bob/speech-(n)/sweep/run-2"]
+
+
+def test_an_open_run_is_returned_unless_another_one_is_wanted() -> None:
+    first = start()
+    assert wandb.init(config={"late": 1}) is first
+    assert first.config.late == 1
+    assert wandb.init(project="vision", entity="alice", name="second", reinit=True) is not first
+    assert status() == "COMPLETED"
+
+
+def test_a_disabled_run_takes_everything_and_leaves_nothing(tmp_path: Path) -> None:
+    run = wandb.init(mode="disabled", config={"lr": 0.1})
+    run.log({"a": 1, "image": wandb.Image(np.zeros((2, 2)))})
+    run.define_metric("*", step_metric="a")
+    run.watch(object())
+    run.save("*.pt")
+    run.log_artifact(__file__)
+    run.summary["x"] = run.config.lr
+    run.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_media_are_files_of_their_step(tmp_path: Path) -> None:
+    (tmp_path / "here.png").write_bytes(b"as it is")
+    run = start()
+    run.log(
+        {
+            "val/image": wandb.Image(np.zeros((3, 4, 5), np.uint8), caption="black", boxes={"p": [1, 2]}),
+            "val/bright": wandb.Image(np.full((4, 5, 3), 255.0)),
+            "val/several": [wandb.Image(np.zeros((2, 2))), wandb.Image("here.png")],
+            "sound": wandb.Audio(np.zeros(16), sample_rate=16),
+            "page": wandb.Html("<b>bold</b>"),
+            "weights": wandb.Histogram([0.0, 1.0, 1.0], num_bins=2),
+            "known": wandb.Histogram(np_histogram=([1, 2], [0, 1, 2])),
+            "points": wandb.Object3D(np.zeros((2, 3))),
+        },
+        step=5,
+    )
+    run.finish()
+    (row,) = rows("val")
+    assert row["image"] == "media/val/image/00000005.png"
+    assert row["several"] == ["media/val/several/0/00000005.png", "media/val/several/1/00000005.png"]
+    files = ml_dash.open("alice/vision/first").files
+    (image,) = files(row["image"]).list()
+    assert image["metadata"] == {"step": 5, "name": "val/image", "caption": "black", "boxes": {"p": [1, 2]}}
+    assert files(row["several"][1]).read_bytes() == b"as it is"
+    (other,) = rows(None)
+    assert files(other["sound"]).read_bytes()[:4] == b"RIFF"
+    assert files(other["page"]).read_text() == "<b>bold</b>"
+    assert other["weights"]["counts"] == [1, 2]
+    assert other["known"] == {"count": 3, "counts": [1, 2], "edges": [0, 1, 2]}
+
+
+def test_a_video_and_a_figure_are_files() -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    run = start()
+    run.log({"video": wandb.Video(np.zeros((4, 3, 16, 16), np.uint8), fps=8), "figure": figure}, step=1)
+    run.finish()
+    names = [row["filename"] for row in ml_dash.open("alice/vision/first").files("media").list()]
+    assert sorted(names) == ["00000001.mp4", "00000001.png"]
+
+
+def test_a_table_keeps_its_cells_and_their_media() -> None:
+    table = wandb.Table(columns=["text", "score"], data=[["a", 0.5]])
+    table.add_data("b", np.float32(0.25))
+    table.add_column("image", [wandb.Image(np.zeros((2, 2))), None])
+    assert table.get_column("text") == ["a", "b"]
+    with pytest.raises(InvalidArgumentError, match="a row of 1 cells does not fit 3 columns"):
+        table.add_data("c")
+    run = start()
+    run.log({"samples": table})
+    run.log({"empty": wandb.Table(columns=["a"])})
+    run.finish()
+    read = ml_dash.open("alice/vision/first")
+    (name,) = [row["samples"] for row in rows(None) if "samples" in row]
+    import json
+
+    written = json.loads(read.files(name).read_text())
+    assert written["columns"] == ["text", "score", "image"]
+    assert written["data"][1] == ["b", 0.25, None]
+    assert read.files(written["data"][0][2]).exists()
+
+
+def test_a_picture_that_cannot_be_encoded_costs_itself_alone(caplog: pytest.LogCaptureFixture) -> None:
+    run = start()
+    run.log({"loss": 0.5, "image": wandb.Image(np.zeros((2, 2, 3), complex))})
+    run.finish()
+    assert rows(None) == [{"step": 0, "loss": 0.5}]
+
+
+def test_artifacts_have_versions_and_aliases(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.bin").write_bytes(b"1")
+    run = start()
+    for content, aliases in ((b"1", ["best"]), (b"2", None)):
+        artifact = wandb.Artifact("model", type="model", metadata={"size": 1})
+        (tmp_path / "model" / "a.bin").write_bytes(content)
+        artifact.add_dir(str(tmp_path / "model"))
+        with artifact.new_file("deep/note.txt") as file:
+            file.write("x")
+        run.log_artifact(artifact, aliases=aliases).wait()
+    run.finish()
+    later = wandb.init(project="vision", entity="alice", name="later")
+    for wanted, content in (("model:latest", b"2"), ("model:best", b"1"), ("alice/vision/model:v0", b"1")):
+        found = later.use_artifact(wanted)
+        directory = Path(found.download(tmp_path / wanted.rpartition(":")[2]))
+        assert (directory / "a.bin").read_bytes() == content
+        assert (directory / "deep" / "note.txt").read_text() == "x"
+        assert (found.type, found.metadata["size"]) == ("model", 1)
+    with pytest.raises(
+        FileMissingError, match="there is no artifact 'other:v1' in alice/vision/later, alice/vision/first"
+    ):
+        later.use_artifact("other:v1")
+    assert later.log_artifact(tmp_path / "model", name="again").version == "v0"
+    with pytest.raises(InvalidCallError, match="not a name within"):
+        wandb.Artifact("x").add_file(__file__, "../out")
+
+
+def test_files_are_saved_by_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("a.pt", "b.pt", "c.txt"):
+        (tmp_path / "out" / name).write_text(name)
+    run = start()
+    assert len(wandb.save("out/*.pt")) == 2
+    wandb.alert("slow", "very")
+    run.finish()
+    read = ml_dash.open("alice/vision/first")
+    assert [row["filename"] for row in read.files.list()] == ["a.pt", "b.pt"]
+    assert read.logs.read()["data"][0]["message"] == "slow: very"
+
+
+@pytest.mark.parametrize(
+    "config", [{"lr": 0.1}, argparse.Namespace(lr=0.1)], ids=lambda config: type(config).__name__
+)
+def test_a_configuration_may_be_of_any_kind(config: Any) -> None:
+    run = start(config=config)
+    run.config.setdefaults({"lr": 1, "size": 2})
+    assert run.config.as_dict() == {"lr": 0.1, "size": 2}
+    assert "lr" in run.config
+    assert run.config.get("none", 5) == 5
+    with pytest.raises(AttributeError, match="config has no 'rate'"):
+        _ = run.config.rate
+    with pytest.raises(TypeError, match="config takes a dict"):
+        run.config.update(3)
+
+
+@pytest.mark.parametrize("name", ["Api", "sweep", "plot", "Molecule", "nothing_like_it"])
+def test_what_is_not_there_says_what_to_write(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=rf"ml_dash\.compat\.wandb has no '{name}': \w+"):
+        getattr(wandb, name)
+
+
+def test_calls_before_the_start_and_of_the_wrong_kind_are_told() -> None:
+    with pytest.raises(InvalidCallError, match=r"wandb\.log\(\) was called before wandb\.init\(\)"):
+        wandb.log({"a": 1})
+    run = start()
+    wrong: Any
+    for wrong in ("loss", {1: 2}, [1]):
+        with pytest.raises(InvalidArgumentError, match="takes a dict with texts for names"):
+            run.log(wrong)
+
+
+def test_the_module_is_found_by_the_name_of_the_other(tmp_path: Path) -> None:
+    """And so is its version, and what frameworks import from below it."""
+    script = """
+    import importlib.metadata, importlib.util, sys
+    import ml_dash.compat
+    ml_dash.compat.install("wandb", dash_root="elsewhere")
+    import wandb
+    from wandb.sdk.lib.config_util import ConfigError
+    from wandb.wandb_run import Run
+    from wandb.sdk.lib import RunDisabled
+    assert importlib.util.find_spec("wandb") is not None
+    assert hasattr(wandb, "run")
+    assert tuple(map(int, importlib.metadata.version("wandb").split("."))) > (0, 12, 10)
+    assert importlib.metadata.version("numpy") != importlib.metadata.version("wandb")
+    with wandb.init(project="vision", entity="alice", name="first") as run:
+        assert isinstance(run, Run)
+        print(run.dir)
+    ml_dash.compat.install("wandb")
+    try:
+        ml_dash.compat.install("neptune")
+    except ml_dash.InvalidArgumentError as error:
+        assert "one of 'tensorboard', 'wandb'" in str(error)
+    sys.modules["torch.utils.tensorboard"] = sys
+    try:
+        ml_dash.compat.install("tensorboard")
+    except ml_dash.InvalidArgumentError as error:
+        print(error)
+    """
+    printed = python(script, tmp_path)
+    assert "elsewhere/alice/vision/first" in printed
+    assert "torch.utils.tensorboard has been imported already" in printed
+
+
+def test_nothing_of_it_is_loaded_by_the_package() -> None:
+    code = "import sys, ml_dash; print([name for name in sys.modules if 'compat' in name or 'integrations' in name])"
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert [name for name in eval(printed) if name.startswith("ml_dash")] == []
