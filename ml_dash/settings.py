@@ -3,7 +3,8 @@
 ==========================  =========  ======================================================================
 variable                    default    meaning
 ==========================  =========  ======================================================================
-ML_DASH_LINGER              1 s        how long a row may wait before it is written; 0.05 s without shared memory
+ML_DASH_LINGER              1 s        how long a row may wait before it is written; 0.05 s without shared memory, and
+                                       0.25 s where its values come from a device
 ML_DASH_FLUSH_INTERVAL      –          the same, under the name that earlier users know
 ML_DASH_SYNC_INTERVAL       1 s        at most this long between two fsyncs while rows arrive
 ML_DASH_QUEUE_EVENTS        262144     events that may wait for the journal
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FRAME_BYTES = "ML_DASH_FRAME_BYTES"
-LINGER, EXPOSED_LINGER = 1.0, 0.05
-"""Seconds that rows wait if nothing else is set: in shared memory, and in memory that is lost with the process."""
+LINGER, DEVICE_LINGER, EXPOSED_LINGER = 1.0, 0.25, 0.05
+"""Seconds that rows wait if nothing else is set: in shared memory; on a device; and in memory that is lost with the
+process. Of a device more than that are not worth it: they would be late all the same, and each look costs the loop."""
 Overflow = Literal["block", "drop"]
 
 CAPTURED = frozenset({"environment", "git", "packages", "system"})

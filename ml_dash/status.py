@@ -76,6 +76,8 @@ class ExperimentStatus:
         queue: where rows wait for the journal: "shared memory", which survives this process, or "memory"; None before
             the first start.
         recovered: rows that earlier processes had left in shared memory, appended to the journal by this start.
+        on_devices: of the pending rows, those of which values are on their way from a device; they are in this
+            process's memory only.
     """
 
     status: str | None
@@ -93,3 +95,4 @@ class ExperimentStatus:
     earlier_bytes: int = 0
     queue: str | None = None
     recovered: int = 0
+    on_devices: int = 0

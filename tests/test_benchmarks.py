@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compare
+from benchmarks import compare, device
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.measure import PERCENTILES
 from benchmarks.peers import level_db_records
@@ -154,3 +155,29 @@ def _level_db_log(messages: list[bytes]) -> Iterator[bytes]:
             yield struct.pack("<IHB", 0, len(part), kind) + part
             at += 7 + len(part)
             is_first = False
+
+
+@pytest.mark.parametrize(
+    ("ours", "read", "judged"), [(101.0, 103.0, "reached"), (100.5, 100.2, "not reached")]
+)
+def test_tensors_may_cost_a_hundredth_and_no_more_than_to_wait_for_them(
+    ours: float, read: float, judged: str
+) -> None:
+    def loop(step_us: float) -> dict[str, float]:
+        return {"step_us": step_us, "call_p50_us": 1.0, "call_p99_us": 2.0}
+
+    rounds = [
+        {"silent": loop(100.0), "tensors to ml-dash": loop(ours), "ml-dash, by .item()": loop(read)}
+    ] * 3
+    found = device.tables({"environment": {"device": "none"}, "small": rounds, "large": rounds})
+    for table in found:
+        assert [row[0] for row in table.rows if row[-1]] == ["tensors to ml-dash"]
+        assert [row[-1] for row in table.rows if row[-1]] == [judged]
+
+
+def test_a_benchmark_of_a_device_says_where_there_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    """And measures nothing."""
+    if importlib.util.find_spec("torch") is not None:
+        pytest.skip("torch is installed, and may find a device")
+    with pytest.raises(SystemExit, match="Nothing was measured"):
+        device._torch()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
+from enum import Enum
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import Event, Item, rows_of
 from ml_dash.slabs.slab import Chunk
+from ml_dash.values.pack import DeferredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +32,14 @@ _T = TypeVar("_T")
 
 LARGE_EVENT = 4096
 """Bytes above which an event is counted by its size and not only by its number."""
+
+
+class Exposure(Enum):
+    """Which rows are in the memory of their process alone, and may be lost with it."""
+
+    NONE = "none"
+    ON_DEVICES = "those whose values are on their way from a device"
+    ALL = "all"
 
 
 class Drained(NamedTuple):
@@ -49,6 +59,8 @@ class Backlog:
         slab: where rows wait that survive the process; None where all wait in its memory.
     """
 
+    capacity: int
+    _capacity_bytes: int
     _lock: threading.RLock
     _is_dropped: bool
     """Whether rows are taken back that find no room; else their callers wait, unless the disk fails."""
@@ -58,6 +70,7 @@ class Backlog:
         "_column_events",
         "_drainer",
         "_exempt",
+        "_expects_deferred",
         "_failing",
         "_is_dropped",
         "_kept",
@@ -80,6 +93,7 @@ class Backlog:
         self.dropped: Counter[str] = Counter()
         self._failing = False
         self._drainer = self._exempt = self._changer = 0
+        self._expects_deferred = False  # whether rows wait for their devices, or did at the last drain
         self._late: list[Event] = []  # put in the middle of a change, by the thread that makes it
         self.slab: Slab | None = None
 
@@ -112,6 +126,15 @@ class Backlog:
         # Nor may one wait that is in the middle of a change, with the lock in its hands.
         return threading.get_ident() in {self._drainer, self._exempt, self._changer}
 
+    def _goes_on(self, event: bytes) -> bool:
+        """Whether the slab takes more, and such an event."""
+        slab = self.slab
+        return slab is not None and not slab.is_left and len(event) <= slab.event_bytes_max
+
+    def _is_full(self) -> bool:
+        waiting = len(self.events)
+        return waiting > self.capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
+
     def _refusal(self) -> str | None:
         if self._failing:
             return "disk"
@@ -124,6 +147,12 @@ class Backlog:
                 self._late.append(item)
             else:
                 self._change(partial(self._append, item))
+
+    def _is_news(self, item: Event) -> bool:
+        """Whether this is the first that waits for its device: such are in no shared memory, and looked for sooner."""
+        is_news = type(item) is DeferredEvent and not self._expects_deferred
+        self._expects_deferred |= is_news
+        return is_news
 
     def _append(self, item: Event) -> None:
         self._collect_now()
@@ -140,12 +169,16 @@ class Backlog:
         """Change the slab or the list, and not in the middle of another change; the caller has the lock."""
         self._changer = threading.get_ident()
         try:
+            self._append_late()  # what came when the last change was as good as over
             result = change()
-            while self._late:
-                self._append(self._late.pop(0))
+            self._append_late()
             return result
         finally:
             self._changer = 0
+
+    def _append_late(self) -> None:
+        while self._late:
+            self._append(self._late.pop(0))
 
     def release(self, place: tuple[int, int]) -> None:
         """Take note that what waited before this place of the slab is in the journal."""
@@ -156,16 +189,23 @@ class Backlog:
                 self.remove_released()
 
     @property
+    def on_devices(self) -> int:
+        """How many rows wait of which values were still on a device at the call."""
+        return sum(type(item) is DeferredEvent for item in tuple(self.events))
+
+    @property
     def kind(self) -> str:
         """Where rows wait, in a word or two for users."""
         return "memory" if self.slab is None or self.slab.is_left else "shared memory"
 
     @property
-    def is_crash_proof(self) -> bool:
-        """Whether all that waits is in shared memory, and what comes goes there."""
+    def exposure(self) -> Exposure:
+        """What of all that waits, and of what comes, would be lost with the process."""
         slab = self.slab
-        is_all = not self._kept and all(type(item) is Chunk for item in self.events)
-        return slab is not None and not slab.is_left and is_all
+        kinds = set(map(type, tuple(self.events))) - {Chunk}
+        if slab is None or slab.is_left or self._kept or kinds - {DeferredEvent}:
+            return Exposure.ALL
+        return Exposure.ON_DEVICES if kinds or self._expects_deferred else Exposure.NONE
 
     def remove_released(self) -> None:
         """Let go of a slab that takes nothing more, and of which all is in the journal; the caller has the lock."""
@@ -220,21 +260,25 @@ class Backlog:
         is_much = waiting >= most or self._large_bytes >= most_bytes
         return is_much or self.has_columns or (slab is not None and slab.has_full_region)
 
-    def drain(self, most: int, most_bytes: int) -> Drained:
+    def drain(self, most: int, most_bytes: int, *, waits: bool = True) -> Drained:
         """Take up to about `most` rows, oldest first, and of large ones about `most_bytes`; first those to be kept.
 
-        Columns come alone, or behind those to be kept.
+        Columns come alone, or behind those to be kept. Without `waits`, none from the first row on whose device has not
+        come to it.
         """
         with self._lock:
             if self._is_changing:
                 return Drained([], 0, None)
-            return self._change(partial(self._drain, most, most_bytes))
+            return self._change(partial(self._drain, most, most_bytes, waits=waits))
 
-    def _drain(self, most: int, most_bytes: int) -> Drained:
+    def _drain(self, most: int, most_bytes: int, *, waits: bool) -> Drained:
         kept = self._kept[:most]
         del self._kept[: len(kept)]
         self._collect_now()
         taken = self.events[: most - len(kept)]
+        self._expects_deferred = DeferredEvent in set(map(type, taken))
+        if self._expects_deferred and not waits:
+            taken = taken[: _arrived(taken)]
         is_mixed = self.slab is not None or self._column_events > 0
         if is_mixed:
             taken = taken[: _reach(taken, most - len(kept))]
@@ -289,6 +333,14 @@ class Backlog:
 def _large_bytes_of(item: Item) -> int:
     size = len(item)
     return size if size > LARGE_EVENT and type(item) is not Chunk else 0
+
+
+def _arrived(items: Sequence[Item]) -> int:
+    """Return how many items come before the first one whose device has not come to it."""
+    for place, item in enumerate(items):
+        if isinstance(item, DeferredEvent) and not item.is_there:
+            return place
+    return len(items)
 
 
 def _reach(items: Sequence[Item], most: int) -> int:

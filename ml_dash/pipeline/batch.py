@@ -9,6 +9,7 @@ from ml_dash.events.items import Event, Item, rows_of
 from ml_dash.notices import logger
 from ml_dash.slabs.layout import Taken
 from ml_dash.slabs.slab import Chunk
+from ml_dash.values.pack import DeferredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,6 +59,11 @@ class Batch:
         self._slab = slab
         self.frames: list[Salvaged] | None = None
         self._in_slab: Sequence[bool] | None = None  # which items were there, once these are cut surely
+
+    @property
+    def on_devices(self) -> int:
+        """How many rows may wait for a device."""
+        return sum(type(item) is DeferredEvent for item in self._items) if self.frames is None else 0
 
     def encode(self, batcher: Batcher, series: Sequence[Series], frame_bytes: int) -> tuple[int, int]:
         """Encode the rows; return how many more they are than was thought when taken, and how many cannot be stored."""

@@ -24,6 +24,7 @@ from ml_dash.events.batch import SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.locks import MortalLock
+from ml_dash.pipeline.backlog import Exposure
 from ml_dash.pipeline.batch import NOWHERE
 from ml_dash.pipeline.channel_slab import ChannelSlab
 from ml_dash.pipeline.counters import Counters, Tally
@@ -34,7 +35,7 @@ from ml_dash.pipeline.queue import EventQueue
 from ml_dash.pipeline.side_files import SideFiles
 from ml_dash.pipeline.turns import Turns
 from ml_dash.series import Kind, Series
-from ml_dash.settings import EXPOSED_LINGER, LINGER
+from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
 from ml_dash.values.pack import pack_plain
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from ml_dash.settings import Settings
     from ml_dash.slabs.slab import Slab
 
+_LINGERS = {
+    Exposure.NONE: LINGER,
+    Exposure.ON_DEVICES: DEVICE_LINGER,
+    Exposure.ALL: EXPOSED_LINGER,
+}
 # Written and not durable at most: a disk that refuses has as much written again. From half of it on it is synced.
 _UNSYNCED_BYTES = 16 * 1024 * 1024
 
@@ -220,7 +226,7 @@ class Channel:
         """How many seconds a row may wait for the journal: longer where that is not what keeps it safe."""
         if self.settings.linger is not None:
             return self.settings.linger
-        return LINGER if self.queue.is_crash_proof and not self._mover.control else EXPOSED_LINGER
+        return EXPOSED_LINGER if self._mover.control else _LINGERS[self.queue.exposure]
 
     @property
     def failing(self) -> bool:
@@ -255,17 +261,16 @@ class Channel:
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""
         with self._lock:
-            unwritten = self._mover.rows
-            return self._tally.count(self.queue, unwritten, self.writer.unsynced_bytes, self.delivery)
+            return self._tally.count(self.queue, self._mover, self.writer.unsynced_bytes, self.delivery)
 
     def pump(self, *, wait: bool = True) -> bool:
-        """Move a slice of events to the journal; False where none can be moved, or, without `wait`, another does it."""
+        """Move a slice to the journal; False where none can be. Without `wait`, wait for no thread and no device."""
         with self.turns.begin() as may_write:
             if not may_write or not self._pumping.acquire(blocking=wait):
                 return False
             try:
                 self.queue.begin_drain()
-                return self._pump()
+                return self._pump(wait=wait)
             finally:
                 self.queue.end_drain()
                 self._pumping.release()
@@ -337,12 +342,12 @@ class Channel:
             self._tally.make_durable(self.blobs.durable(self.writer.durable_seq))
             self._mover.release(self.writer)
 
-    def _pump(self) -> bool:
+    def _pump(self, *, wait: bool) -> bool:
         if self.health.rests or self.writer.unsynced_bytes >= _UNSYNCED_BYTES:
             return False
         moved = False
         with self.health.noting(Exception):  # an import that fails, too: the batch waits as for a full disk
-            moved, has_written = self._mover.move(self.writer)
+            moved, has_written = self._mover.move(self.writer, waits=wait)
             if has_written:
                 self.health.recover()
                 if self.delivery is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,15 @@ class Counters:
     pending_blob_bytes: int = field(default=0, compare=False)
     unsafe: int = field(default=0, compare=False)
     """Of those that were not dropped, the rows that no fsync has confirmed."""
+    on_devices: int = field(default=0, compare=False)
+    """Of the pending ones, the rows of which values are on their way from a device."""
+
+
+class _Taken(Protocol):
+    @property
+    def rows(self) -> int: ...
+    @property
+    def on_devices(self) -> int: ...
 
 
 class Tally:
@@ -85,9 +94,13 @@ class Tally:
         self._earlier["lost"] += self._written - self._earlier.total()
 
     def count(
-        self, queue: EventQueue, unwritten: int, pending_bytes: int, delivery: Delivery | None
+        self,
+        queue: EventQueue,
+        taken: _Taken,
+        pending_bytes: int,
+        delivery: Delivery | None,
     ) -> Counters:
-        """Return the counters; `unwritten` rows were taken, and `pending_bytes` were written and not synced."""
+        """Return the counters; `taken` are on their way to the journal, `pending_bytes` were written and not synced."""
         # In one go, under the queue's lock: an event taken in between would count twice, or not at all.
         queued, refused = queue.counts()
         unsynced = sum(rows for _, rows in self._unsynced)
@@ -104,10 +117,11 @@ class Tally:
             logged=self._rows + queued + refused.total(),
             durable=self._durable,
             acknowledged=acknowledged,
-            pending=queued + unwritten + pending,
+            pending=queued + taken.rows + pending,
             pending_bytes=pending_bytes,
             dropped=dict(dropped),
             pending_files=0 if delivery is None else delivery.blobs.pending_files,
             pending_blob_bytes=0 if delivery is None else delivery.blobs.pending_bytes,
-            unsafe=queued + unwritten + unsynced,
+            unsafe=queued + taken.rows + unsynced,
+            on_devices=queue.on_devices + taken.on_devices,
         )

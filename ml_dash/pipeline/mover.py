@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.pipeline.batch import Batch
 from ml_dash.query.highlights import Highlights
+from ml_dash.values.transfers import look_at_devices
 
 if TYPE_CHECKING:
     import threading
@@ -68,6 +69,11 @@ class Mover:
         """How many rows are on their way."""
         return self.batch.rows if self.batch is not None else 0
 
+    @property
+    def on_devices(self) -> int:
+        """How many of these are still on a device."""
+        return self.batch.on_devices if self.batch is not None else 0
+
     def leave_slab(self) -> None:
         """Have what is on its way in memory only, for another writer; the caller has the lock."""
         if self.batch is not None:
@@ -75,13 +81,17 @@ class Mover:
             self.batch.after = 0
         self._behind = None
 
-    def move(self, writer: JournalWriter) -> tuple[bool, bool]:
+    def move(self, writer: JournalWriter, *, waits: bool) -> tuple[bool, bool]:
         """Write a frame; return whether there was something to do, and whether something was written.
+
+        Args:
+            writer: what writes it.
+            waits: for the devices of rows that are on them; else these stay in the queue, and what is behind them.
 
         Raises:
             OSError: the disk refuses. What was taken stays here, and is tried again by the next call.
         """
-        batch = self.batch or self._next_batch(writer)
+        batch = self.batch or self._next_batch(writer, waits=waits)
         if batch is None:
             return False, False
         if batch.frames is None:
@@ -110,10 +120,11 @@ class Mover:
                 self._queue.release(self._behind)
                 self._behind = None
 
-    def _next_batch(self, writer: JournalWriter) -> Batch | None:
+    def _next_batch(self, writer: JournalWriter, *, waits: bool) -> Batch | None:
+        look_at_devices()  # before a lock is taken: drivers have locks of their own
         with self._guard:
             control, self.control = self.control, []
-            drained = self._queue.drain(SLICE, SLICE_BYTES)
+            drained = self._queue.drain(SLICE, SLICE_BYTES, waits=waits)
             if not drained.items and not control:
                 return None
             self._tally.take(drained)

@@ -99,6 +99,7 @@ class EventQueue(Backlog):
     __slots__ = (
         "_capacity_bytes",
         "_early",
+        "_forks",
         "_makers",
         "_parent",
         "_wake",
@@ -143,6 +144,7 @@ class EventQueue(Backlog):
         self.events += self._early
         self._early = []
         self.limit = 0
+        self._forks: set[int] = set()  # the threads that are in the middle of one
         self._makers: list[Callable[[], None]] = []
         self.write: Callable[[bytes], object] = self._write_slowly
 
@@ -186,11 +188,13 @@ class EventQueue(Backlog):
         """Have this thread write on a way on which a child can tell that the slab is its parent's."""
         if self.slab is not None:
             self._parent = os.getpid()
+            self._forks.add(threading.get_ident())
             self.write = self._write_after_fork
 
     def after_fork(self) -> None:
         """In the parent: go on."""
-        if self.write == self._write_after_fork:
+        self._forks.discard(threading.get_ident())
+        if self.write == self._write_after_fork and not self._forks:
             self.write = self._write_slowly
             self._aim()
             if self.events:
@@ -269,10 +273,6 @@ class EventQueue(Backlog):
     def _is_stuck(self, full: Callable[[bytes], object]) -> bool:
         return not self._advance(full)
 
-    def _goes_on(self, event: bytes) -> bool:
-        slab = self.slab
-        return slab is not None and not slab.is_left and len(event) <= slab.event_bytes_max
-
     def _advance(self, full: Callable[[bytes], object]) -> bool:
         """Go on with the next region, unless another thread has; False where none is free."""
         with self._lock:
@@ -304,6 +304,8 @@ class EventQueue(Backlog):
         else:
             self._put_behind(event)
             self.attend(event)
+            if self._is_news(event):
+                self._wake()
             if isinstance(event, bytes) and len(event) > slab.event_bytes_max and self._refusal() is None:
                 self._write_all()  # it must be in the journal when the call returns
 
@@ -378,10 +380,6 @@ class EventQueue(Backlog):
         if is_full():  # else the waking has made room: see `be_alone`
             # No `time.sleep`, which programs replace in their tests; no condition, which each drain had to notify.
             threading.Event().wait(seconds)
-
-    def _is_full(self) -> bool:
-        waiting = len(self.events)
-        return waiting > self.capacity or (waiting > 0 and self._large_bytes > self._capacity_bytes)
 
 
 class ClosedQueue:

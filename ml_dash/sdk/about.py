@@ -13,7 +13,7 @@ from ml_dash.notices import warn_user
 from ml_dash.protocol import DESCRIBED, METADATA_BYTES_MAX, README_MAX, SAID, TAG_MAX, TAGS_MAX
 from ml_dash.storage.side_file import read_side_file
 from ml_dash.values.pack import PACK_ERRORS, deferred_in, fetched, pack, plain, represent
-from ml_dash.values.tensors import Deferred, mark
+from ml_dash.values.tensors import Deferred, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,7 +142,7 @@ def _plain_metadata(metadata: Any) -> Any:
     """Return metadata as they are stored: all of it as it is now."""
     found = plain(metadata, represent)
     _check_size(found)
-    mark(deferred_in(found))
+    take(deferred_in(found))
     return found
 
 

@@ -20,7 +20,8 @@ from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
 from ml_dash.values.pack import deferred_in, plain, represent
-from ml_dash.values.tensors import Deferred, defer, element_count, fetch, mark, on_device
+from ml_dash.values.tensors import Deferred, defer, element_count, fetch, on_device, take
+from ml_dash.values.transfers import look_at_devices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ml_dash.sdk.series_port import Port, Put
     from ml_dash.sdk.session import Session
     from ml_dash.values.aggregate import Aggregation
+
+
+_MANY = 256
+"""Values of a field, each still on a device, of which those are read that have arrived."""
 
 
 class _Numbers:
@@ -43,10 +48,26 @@ class _Numbers:
 
     def append(self, value: float | Deferred) -> None:
         if isinstance(value, Deferred):
-            # Its place among the others is kept by a NaN, which `read` replaces.
+            # Its place among the others is kept by a NaN, which is replaced when it is read.
             self.late.append((len(self._values), value))
             value = float("nan")
         self._values.append(value)
+        if self.late and len(self.late) % _MANY == 0:
+            self._read_what_is_here()
+
+    def _read_what_is_here(self) -> None:
+        # Not for the memory alone: each holds some that is page-locked, of which there is not much.
+        look_at_devices()
+        late, self.late = self.late, []
+        for index, deferred in late:
+            if deferred.is_here:
+                self._fetch(index, deferred)
+            else:
+                self.late.append((index, deferred))
+
+    def _fetch(self, index: int, deferred: Deferred) -> None:
+        with contextlib.suppress(Exception):  # the device's error belongs to the training loop, not to us
+            self._values[index] = float(deferred.fetch())
 
     def copy(self) -> _Numbers:
         twin = _Numbers()
@@ -57,22 +78,30 @@ class _Numbers:
         """Return the values, waiting for the device; one that it does not give is NaN."""
         for index, deferred in self.late:
             # One by one, and not as one tensor: values of one field may lie on several devices.
-            with contextlib.suppress(Exception):  # the device's error belongs to the training loop, not to us
-                self._values[index] = float(deferred.fetch())
+            self._fetch(index, deferred)
         self.late = []
         return self._values
 
 
-class _LateSummary:
-    """One aggregation of values on a device: a tensor of one number, as far as `Deferred` can tell."""
+class _LateSummary(Deferred):
+    """One aggregation of values of which some are still on a device."""
 
-    nbytes = 8
+    __slots__ = ("_aggregation", "_numbers")
 
     def __init__(self, numbers: _Numbers, aggregation: Aggregation) -> None:
+        self.nbytes = 8
         self._numbers = numbers
         self._aggregation = aggregation
 
-    def item(self) -> float:
+    @property
+    def type_name(self) -> str:
+        return "builtins.float"
+
+    @property
+    def is_there(self) -> bool:
+        return all(deferred.is_there for _, deferred in self._numbers.late)
+
+    def fetch(self) -> float:
         return summarize(self._numbers.read(), [self._aggregation])[self._aggregation.name]
 
 
@@ -105,7 +134,8 @@ class Store:
         """Append one value a field: all of them, or, where one is not a number or the run is not open, none."""
         # All are checked before the first is kept: a call that raises has done nothing.
         numbers = {name: _number(name, value) for name, value in data.items()}
-        mark(number for number in numbers.values() if isinstance(number, Deferred))
+        take(number for number in numbers.values() if isinstance(number, Deferred))
+        numbers = {name: _if_here(number) for name, number in numbers.items()}
         with self._lock:
             self._port.check()  # under the lock: what it lets through is there for the summary at the run's end
             if not self._fields:
@@ -118,7 +148,7 @@ class Store:
         """Put fields into the next summary as they are."""
         self._port.check()
         fixed = {name: plain(value, represent) for name, value in data.items()}
-        mark(deferred_in(fixed))
+        take(deferred_in(fixed))
         self._fixed = {**self._fixed, **fixed}
 
     def summarize(self, names: tuple[str, ...], *, clear: bool = True) -> None:
@@ -281,13 +311,21 @@ def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...])
     for name, numbers in fields.items():
         if numbers.late:
             # The worker computes it when it packs the row: the training loop never waits for its device.
-            results: dict[str, Any] = {
-                each.name: Deferred(_LateSummary(numbers, each)) for each in aggregations
-            }
+            results: dict[str, Any] = {each.name: _LateSummary(numbers, each) for each in aggregations}
         else:
             results = dict(summarize(numbers.read(), aggregations))
         row |= {f"{name}.{aggregation}": result for aggregation, result in results.items()}
     return row
+
+
+def _if_here(number: float | Deferred) -> float | Deferred:
+    """Return a value that its device was done with; NaN for one that it does not give."""
+    if not (isinstance(number, Deferred) and number.is_here):
+        return number
+    try:
+        return float(number.fetch())
+    except Exception:  # noqa: BLE001 - the device's error belongs to the training loop, not to us
+        return float("nan")
 
 
 def _number(name: str, value: Any) -> float | Deferred:

@@ -109,7 +109,7 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         try:
             event = pack([port.id, now, data])
         except PACK_ERRORS:
-            port.write(now, data)
+            port.write_odd(now, data)
         else:
             write = queue.write
             try:

@@ -36,6 +36,7 @@ def status_of(
         earlier_bytes=0 if channel is None or channel.delivery is None else channel.delivery.earlier_bytes,
         queue=None if channel is None else channel.queue.kind,
         recovered=0 if channel is None else channel.recovered,
+        on_devices=counters.on_devices,
     )
 
 

@@ -81,7 +81,11 @@ class Port:
         else:
             put(event)
             return
-        # The dear way, which looks at every value; only rows that msgpack has refused take it.
+        self.write_odd(time_ns, fields, put)
+
+    def write_odd(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
+        """Put a row that `pack` has refused: the dear way, which looks at every value. See `write`."""
+        put = put or self.queue.put
         converted, unstorable = pack_event(self.id, time_ns, fields, self._tell_unfetched)
         put(converted)
         for name, kind in unstorable.items():

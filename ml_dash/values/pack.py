@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ import msgpack
 from msgspec.msgpack import Encoder
 
 from ml_dash.values.foreign import translated
-from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, mark
+from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, take
 
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
 _MAX_REPR = 10_000
@@ -181,34 +181,39 @@ def represent(value: Any) -> dict[str, str]:
 
 
 class DeferredEvent:
-    """An event with device tensors in it, to be fetched and packed by the worker.
+    """An event with values in it that are still on their devices, to be fetched and packed by the worker.
 
     Its length is what the packed event will take, roughly: the queue bounds memory by it. `failed` is called with the
     name of a field of which a value could not be fetched, and why.
     """
 
-    __slots__ = ("_failed", "_fields", "_nbytes", "_series_id", "_time_ns")
+    __slots__ = ("_deferred", "_failed", "_fields", "_nbytes", "_series_id", "_time_ns")
 
     def __init__(
         self,
         series_id: int,
         time_ns: int,
         fields: dict[str, Any],
+        deferred: Sequence[Deferred],
         failed: Callable[[str, str], None] = lambda _name, _why: None,
     ) -> None:
         self._series_id = series_id
         self._time_ns = time_ns
         self._fields = fields
+        self._deferred = deferred
         self._failed = failed
-        deferred = list(deferred_in(fields))
-        mark(deferred)
         self._nbytes = 64 + sum(item.nbytes for item in deferred)
 
     def __len__(self) -> int:
         return self._nbytes
 
+    @property
+    def is_there(self) -> bool:
+        """Whether `pack` waits for no device, as far as can be told."""
+        return all(item.is_there for item in self._deferred)
+
     def pack(self) -> bytes:
-        """Fetch the tensors, waiting for the device, and pack the event."""
+        """Fetch the values, waiting for their devices, and pack the event."""
         fields = {
             name: fetched(value, functools.partial(self._failed, name))
             for name, value in self._fields.items()
@@ -249,7 +254,7 @@ def pack_event(
     fields: dict[str, Any],
     failed: Callable[[str, str], None] = lambda _name, _why: None,
 ) -> tuple[bytes | DeferredEvent, dict[str, str]]:
-    """Pack a row whose fields are not all plain; with device tensors in it, put that off.
+    """Pack a row whose fields are not all plain; with values in it that devices are still at, put that off.
 
     `failed` is called later, in another thread, with the name of a field that a device did not give, and why.
 
@@ -264,10 +269,12 @@ def pack_event(
             converted[name] = _named(inner)
         else:
             converted[name] = _noted(name, value, unstorable)
-    try:
+    deferred = list(deferred_in(converted))
+    if not deferred:
         return pack_plain([series_id, time_ns, converted]), unstorable
-    except TypeError:
-        return DeferredEvent(series_id, time_ns, converted, failed), unstorable
+    take(deferred)
+    event = DeferredEvent(series_id, time_ns, converted, deferred, failed)
+    return event.pack() if all(item.is_here for item in deferred) else event, unstorable
 
 
 def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:
@@ -282,6 +289,6 @@ def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:
 
 
 def pack_plain(event: list[Any]) -> bytes:
-    """Pack plain data, strings with lone surrogates included; TypeError where a `Deferred` is in it."""
+    """Pack plain data, strings with lone surrogates included."""
     packed: bytes = msgpack.packb(event, unicode_errors="surrogatepass")
     return packed

@@ -1,23 +1,34 @@
 """Tensors and arrays of other libraries, by what they can do: no library is imported.
 
-A number on a device is not read at the call, which would wait for everything queued on the device before it. It is
-copied on the device's own stream, and the worker reads the copy when the device has come to it. (An array of JAX is
-copied, too: it never changes, but the next step may be given its memory, by `donate_argnums`, and then it is no more.)
-The copy of a small tensor of CUDA goes into the host's memory, since reading one that is still on the device waits for
-all that was queued behind it, too: beside a loop that is ahead of its device the worker would never catch up.
+A number on a device is not read at the call where that would wait for everything queued on the device before it. What a
+call has of such numbers is taken together, at its end: read where the device is done with all that it was given, else
+copied on its own stream, and the worker reads the copy when the device has come to it; see `ml_dash.values.transfers`.
+(An array of JAX is copied, too: it never changes, but the next step may be given its memory, by `donate_argnums`, and
+then it is no more.) The copy of a small tensor of CUDA goes into the host's memory, since reading one that is still on
+the device waits for all that was queued behind it, too: beside a loop that is ahead of its device the worker would
+never catch up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_dash.values.transfers import (
+    SLOT_BYTES,
+    Lane,
+    Transfer,
+    beside_captures,
+    copy_into,
+    lane_of,
+    module_of,
+    ring,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
 
 _JAX = frozenset({"jax", "jaxlib"})
 """Packages whose arrays are computed behind the caller's back, on the CPU too."""
@@ -31,71 +42,246 @@ _STRIDED = frozenset({("torch", "Tensor"), ("torch.nn.parameter", "Parameter")})
 _SMALL_BYTES = 65_536
 """The largest tensor that is copied into the host's memory, which is page-locked for that: larger ones are cloned."""
 
-_RELAXED = 2
-"""`CU_STREAM_CAPTURE_MODE_RELAXED`."""
-
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.0001, 0.002
-"""Seconds between two looks whether a device has come to a copy."""
+_FEW_READS = 2
+"""Numbers that are read one by one: to join more of them on their device costs less than to read each."""
 
 
-class Deferred:
-    """A value on a device, safe from later changes, to be fetched by another thread.
+class Deferred(ABC):
+    """A value that may not be there yet, safe from later changes, to be fetched by another thread.
 
-    The value is a copy. `device` is where it is copied from, behind what that device has still
-    to do; None where reading it waits for that by itself. `mark` is called before the call that took it ends.
+    Attributes:
+        nbytes: that it takes until then.
     """
 
-    __slots__ = ("_device", "_ready", "_result", "_value", "nbytes", "type_name")
+    __slots__ = ("nbytes",)
+    nbytes: int
 
-    def __init__(self, value: Any, device: Any = None) -> None:
-        self._value = value
-        self._device = device
-        self._ready: Any = None
+    @property
+    def is_here(self) -> bool:
+        """Whether `fetch` waits for nothing, for certain."""
+        return False
+
+    @property
+    @abstractmethod
+    def is_there(self) -> bool:
+        """Whether `fetch` waits for nothing, as far as can be told: what nobody can be asked of counts as there."""
+
+    @property
+    @abstractmethod
+    def type_name(self) -> str:
+        """The name of what it is a value of."""
+
+    @abstractmethod
+    def fetch(self) -> Any:
+        """Wait for the device and return a Python number or nested list; raises what the device raises."""
+
+
+class _Piece(NamedTuple):
+    """Some of the numbers of a flat tensor in the host's memory."""
+
+    flat: Any
+    begin: int
+    shape: Any
+
+    def read(self) -> Any:
+        count = functools.reduce(lambda product, size: product * size, self.shape, 1)
+        if count == 1:
+            return self.flat[self.begin].item()
+        return self.flat[self.begin : self.begin + count].reshape(self.shape).tolist()
+
+
+class _Copy(NamedTuple):
+    """A copy in the host's memory, or one of JAX."""
+
+    value: Any
+
+    def read(self) -> Any:
+        return fetch(self.value)
+
+
+class _Clone(NamedTuple):
+    """A copy on its device."""
+
+    value: Any
+
+    def read(self) -> Any:
+        with beside_captures():
+            return fetch(self.value)
+
+
+class _OfDevice(Deferred):
+    """A number, or several, of a tensor on a device.
+
+    It is `source`'s own until it was taken (see `take`), and a copy from then on, of which all is let go when it was
+    read.
+    """
+
+    __slots__ = ("_copy", "_error", "_kind", "_result", "_transfer", "source")
+
+    def __init__(self, source: Any) -> None:
+        self.nbytes = int(getattr(source, "nbytes", 8))
+        self.source = source
+        self._kind = type(source)
+        self._copy: _Piece | _Copy | _Clone | None = None
+        self._transfer: Transfer | None = None
+        self._error: str | None = None
         self._result: tuple[Any] | None = None
-        self.nbytes = int(getattr(value, "nbytes", 8))
-        self.type_name = f"{type(value).__module__}.{type(value).__qualname__}"
 
-    def mark(self, events: dict[Any, Any]) -> None:
-        """Take the event of `events` that is behind the copy on its device, recorded now where there is none."""
-        device = self._device
-        if device is not None:
-            if device not in events:
-                events[device] = _module(device).current_stream(device).record_event()
-            self._ready = events[device]
+    @property
+    def type_name(self) -> str:
+        return f"{self._kind.__module__}.{self._kind.__qualname__}"
+
+    @property
+    def is_here(self) -> bool:
+        if self._result is not None or self._error is not None:
+            return True
+        transfer = self._transfer
+        return transfer is not None and transfer.is_there and not isinstance(self._copy, _Clone)
+
+    @property
+    def is_there(self) -> bool:
+        transfer = self._transfer
+        return transfer is None or transfer.is_there
+
+    def have(self, result: Any) -> None:
+        """Have been read."""
+        self._result = (result,)
+        self.source = None
+
+    def follow(self, copy: _Piece | _Copy | _Clone, transfer: Transfer | None) -> None:
+        """Be this copy, when the transfer is there."""
+        self._copy, self._transfer, self.source = copy, transfer, None
+
+    def fail(self, error: str) -> None:
+        """Have no value, for this reason."""
+        self._error, self.source = error, None
 
     def fetch(self) -> Any:
-        """Wait for the device and return a Python number or nested list; then the copy is let go."""
-        value = self._value  # before the result: another thread lets it go when that is there
+        copy, transfer = (
+            self._copy,
+            self._transfer,
+        )  # first: another thread lets them go when the result is there
         if self._result is None:
-            with contextlib.nullcontext() if self._device is None else _beside_captures():
-                self._wait()
-                self._result = (fetch(value),)
-                self._value = self._ready = value = None
+            if self._error is not None:
+                raise RuntimeError(self._error)
+            if transfer is not None:
+                transfer.wait()
+            assert copy is not None, "it was not taken"  # noqa: S101
+            self._result = (copy.read(),)
+            self._copy = self._transfer = None
         return self._result[0]
 
-    def _wait(self) -> None:
-        """Wait without a core that spins, which is what an event's own `synchronize` takes."""
-        event = self._ready
-        if event is None:
-            if self._device is not None:
-                _module(self._device).synchronize(self._device)
-            return
-        pause = _SHORTEST_WAIT
-        while not event.query():
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_WAIT)
+
+class _OfJax(_OfDevice):
+    """An array of JAX: a copy of it, from the beginning."""
+
+    __slots__ = ()
+
+    def __init__(self, array: Any, copy: Any) -> None:
+        super().__init__(array)
+        self.follow(_Copy(copy), None)
+
+    @property
+    def is_there(self) -> bool:
+        copy = self._copy
+        try:
+            return not isinstance(copy, _Copy) or bool(copy.value.is_ready())
+        except Exception:  # noqa: BLE001 - foreign code: `fetch` will tell
+            return True
 
 
-def mark(values: Iterable[Deferred]) -> None:
-    """Note where in the device's work the copies that this call has made are ready, by one event for all of them.
+def take(values: Iterable[Deferred]) -> None:
+    """Take all that one call has of tensors, before it ends: read them if that waits for nothing, else copy them.
 
-    It is recorded in the caller's current stream, as the copies were. Where that fails, `fetch` waits for everything.
+    A device that refuses is told with each value, by `Deferred.fetch`: its error belongs to the training loop.
     """
-    events: dict[Any, Any] = {}
-    # The device's error belongs to the training loop, which will meet it.
-    with contextlib.suppress(Exception):
-        for value in values:
-            value.mark(events)
+    by_device: dict[Any, list[_OfDevice]] = {}
+    for value in values:
+        if isinstance(value, _OfDevice) and value.source is not None:
+            by_device.setdefault(value.source.device, []).append(value)
+    for device, some in by_device.items():
+        try:
+            with beside_captures():
+                _take(device, some)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the training loop here
+            for value in some:
+                if value.source is not None:
+                    value.fail(str(error))
+
+
+def _take(device: Any, values: Sequence[_OfDevice]) -> None:
+    has_streams = hasattr(module_of(device), "current_stream")
+    if not has_streams or not isinstance(values[0].source, sys.modules["torch"].Tensor):
+        for value in values:  # to read it waits by itself
+            value.follow(_Clone(value.source.detach().clone()), None)
+        return
+    lane, is_done = lane_of(device)
+    now = [value for value in values if is_done and value.nbytes <= SLOT_BYTES and _is_plain(value.source)]
+    if now:
+        _read(now)
+    later = [value for value in values if value.source is not None] if now else values
+    if later:
+        _copy(later, lane)
+
+
+def _read(values: Sequence[_OfDevice]) -> None:
+    """Read values of a device that is done."""
+    numbers = [value for value in values if not value.source.shape]
+    by_type: dict[Any, list[_OfDevice]] = {}
+    for value in numbers:
+        by_type.setdefault(value.source.dtype, []).append(value)
+    for some in by_type.values():
+        if len(some) > _FEW_READS:
+            joined = sys.modules["torch"].stack([value.source.detach() for value in some])
+            for value, result in zip(some, joined.tolist(), strict=True):
+                value.have(result)
+    for value in values:
+        if value.source is not None:
+            value.have(fetch(value.source))
+
+
+def _copy(values: Sequence[_OfDevice], lane: Lane) -> None:
+    """Queue copies of values behind what their device has still to do."""
+    transfer = Transfer(lane)
+    try:
+        sources = [_resolved(value.source.detach()) for value in values]
+        small = [
+            place
+            for place, tensor in enumerate(sources)
+            if _is_plain(tensor) and tensor.device.type == "cuda" and tensor.nbytes <= SLOT_BYTES
+        ]
+        places: dict[int, tuple[Any, int] | None] = {}
+        memory = ring() if small else None
+        if memory is not None:
+            found = copy_into(transfer, [sources[place] for place in small], memory)
+            places = dict(zip(small, found, strict=True))
+        for index, (value, source) in enumerate(zip(values, sources, strict=True)):
+            place = places.get(index)
+            if place is not None:
+                value.follow(_Piece(*place, source.shape), transfer)
+            else:
+                value.follow(_copied(source), transfer)
+    finally:
+        lane.begin(transfer)  # in any case: what was queued may still write into its slot
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether this is a tensor of torch itself, whose numbers lie one behind the other."""
+    torch: Any = sys.modules.get("torch")
+    return type(tensor) is getattr(torch, "Tensor", None) and tensor.layout is torch.strided
+
+
+def _resolved(tensor: Any) -> Any:
+    """Return a tensor in which signs stand as they are: of a view torch turns them on the host, before numbers come."""
+    is_turned = _is_plain(tensor) and (tensor.is_neg() or tensor.is_conj())
+    return tensor.clone() if is_turned else tensor
+
+
+def _copied(tensor: Any) -> _Copy | _Clone:
+    """Queue a copy of a tensor by itself."""
+    if _is_plain(tensor) and tensor.device.type == "cuda" and tensor.nbytes <= _SMALL_BYTES:
+        return _Copy(tensor.to("cpu", non_blocking=True))
+    return _Clone(tensor.clone())
 
 
 def on_device(value: Any) -> bool:
@@ -107,18 +293,14 @@ def on_device(value: Any) -> bool:
 
 
 def defer(value: Any) -> Deferred | None:
-    """Return `value` as a `Deferred` where reading it now would wait for a device, else None.
+    """Return `value` as a `Deferred`, still to be taken (see `take`), where it is on a device, else None.
 
     None as well where it cannot be copied, as where JAX traces the caller: it has to be read now, if that can be done.
     """
     if _is_jax_array(value):
         copy = _copy_of_jax(value)
-        return None if copy is None else Deferred(copy)
-    device = _device(value)
-    if device is None or is_freed(value):
-        return None
-    copy = _copy(value.detach(), device)
-    return Deferred(copy, device if hasattr(_module(device), "current_stream") else None)
+        return None if copy is None else _OfJax(value, copy)
+    return None if _device(value) is None or is_freed(value) else _OfDevice(value)
 
 
 def is_freed(value: Any) -> bool:
@@ -179,11 +361,6 @@ def _jax_copier() -> Callable[[Any], Any]:
     return copier
 
 
-def _module(device: Any) -> Any:
-    """The module of torch for a kind of devices, as `torch.cuda`; None where it has none."""
-    return getattr(sys.modules.get("torch"), device.type, None)
-
-
 def _device(value: Any) -> Any:
     """The device that a tensor is on; None for the CPU, and for what is no tensor."""
     device = getattr(value, "device", None)
@@ -206,43 +383,3 @@ def element_count(value: Any) -> int:
     """Return how many elements a tensor or array has, without reading them."""
     numel = getattr(value, "numel", None)
     return int(numel() if callable(numel) else getattr(value, "size", 1))
-
-
-def _copy(tensor: Any, device: Any) -> Any:
-    """Queue a copy of a tensor behind what its device has still to do."""
-    if (
-        device.type == "cuda"
-        and type(tensor) is getattr(sys.modules.get("torch"), "Tensor", None)
-        and tensor.nbytes <= _SMALL_BYTES
-        # of these views torch turns the sign on the host, before the number is there
-        and not (tensor.is_neg() or tensor.is_conj())
-    ):
-        return tensor.to("cpu", non_blocking=True)
-    return tensor.clone()
-
-
-@contextlib.contextmanager
-def _beside_captures() -> Iterator[None]:
-    """Let this thread ask CUDA what it likes while another one captures a graph.
-
-    In the mode in which torch captures by default, whatever another thread asks would spoil the capture. See
-    `cuThreadExchangeStreamCaptureMode` of CUDA's driver interface.
-    """
-    exchange = _exchange_capture_mode()
-    mode = ctypes.c_int(_RELAXED)
-    exchange(ctypes.byref(mode))
-    try:
-        yield
-    finally:
-        exchange(ctypes.byref(mode))
-
-
-@functools.cache
-def _exchange_capture_mode() -> Callable[[Any], object]:
-    """The driver's function; where there is none, one that does nothing."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-        function: Callable[[Any], object] = driver.cuThreadExchangeStreamCaptureMode
-    except (OSError, AttributeError):
-        return lambda _mode: None
-    return function

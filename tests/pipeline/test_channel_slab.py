@@ -16,8 +16,10 @@ from ml_dash.journal.blocks import Column
 from ml_dash.pipeline import queue as queue_module
 from ml_dash.pipeline.channel import Channel
 from ml_dash.series import Kind, Series
+from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
 from ml_dash.slabs.layout import MARK
-from ml_dash.values.pack import pack
+from ml_dash.values.pack import pack, pack_event
+from tests.support.fake_torch import install
 from tests.support.slabs import SlabBench, at_each_line, log, recovered, rows_in
 
 HANDLERS = 1_000_000
@@ -267,3 +269,89 @@ def test_sixteen_threads_find_room_in_a_small_slab_and_stay_in_order(tmp_path: P
     counted = channel.counters()
     assert (counted.logged, counted.pending, counted.dropped) == (16 * 300, 0, {})
     assert channel._slab.place[0] > 3, "no region was used again: this has tested nothing"
+
+
+def test_rows_on_a_device_hold_up_nobody_but_what_is_behind_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker takes what has come, and waits for no device; a flush does. All rows stay in order."""
+    torch = install(monkeypatch)
+    bench = SlabBench(tmp_path)
+    channel = bench.channel
+    value = torch.tensor(0.0, device=0)
+    stream = torch.busy()
+    for number in range(9):
+        if number % 3:
+            bench.log(number)
+        else:
+            log(channel, pack_event(bench.train, 10**18 + number, {"n": value.fill_(number)})[0])
+        if number == 0:
+            stream.run()  # it has come to the first one
+            torch.busy(pieces=3)
+    value.fill_(-1)
+
+    assert channel.pump(wait=False)
+    assert not channel.pump(wait=False)
+    assert channel.backlog
+    assert bench.found() == [0, 1, 2]
+    counters = channel.counters()
+    assert (counters.logged, counters.pending, counters.on_devices) == (9, 9, 2)
+    torch.cuda.run()
+    for _ in range(
+        3
+    ):  # one row has no event behind it: its stream is asked when two looks have found nothing new
+        channel.pump(wait=False)
+    channel.flush()
+    assert bench.found() == list(range(9))
+    assert channel.counters().on_devices == 0
+    assert torch.cuda.waited == []
+
+
+def test_a_flush_waits_for_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whichever thread that is done; rows that it has in its hands are still counted as on a device."""
+    torch = install(monkeypatch)
+    bench = SlabBench(tmp_path)
+    stream = torch.busy()
+    for number in range(3):
+        log(bench.channel, pack_event(bench.train, 10**18, {"n": torch.tensor(number, device=0)})[0])
+    seen: list[int] = []
+    stream.give(lambda: seen.append(bench.channel.counters().on_devices))
+    flush = threading.Thread(target=bench.channel.flush)
+    flush.start()
+    flush.join()
+    assert seen == [3]
+    assert bench.found() == [0, 1, 2]
+    counters = bench.channel.counters()
+    assert (counters.durable, counters.on_devices) == (3, 0)
+
+
+def test_rows_on_a_device_are_looked_for_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in no shared memory. The first one has the worker look; from then on it knows."""
+    torch = install(monkeypatch)
+    woken: list[None] = []
+    bench = SlabBench(tmp_path)
+    channel = bench.channel
+    monkeypatch.setattr(channel.queue, "_wake", lambda: woken.append(None))
+
+    def log_one(number: int) -> None:
+        torch.busy()
+        log(channel, pack_event(bench.train, 10**18, {"n": torch.tensor(number, device=0)})[0])
+
+    bench.log(0)
+    assert (channel.linger, len(woken)) == (LINGER, 0)
+    for number in range(1, 4):
+        log_one(number)
+        assert (channel.linger, len(woken)) == (DEVICE_LINGER, 1)
+    torch.cuda.run()
+    channel.pump()
+    assert (channel.linger, len(woken)) == (DEVICE_LINGER, 1)  # more of them are likely
+    log_one(4)
+    assert len(woken) == 1
+    torch.cuda.run()
+    channel.pump()
+    channel.pump()
+    assert channel.linger == LINGER
+    channel.queue.leave_slab()
+    assert channel.linger == EXPOSED_LINGER
+    channel.flush()
+    assert bench.found() == list(range(5))

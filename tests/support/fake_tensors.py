@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-__all__ = ["FakeCuda", "FakeCudaTensor", "FakeJax", "FakeTensor", "freed_tensor"]
+__all__ = ["FakeJax", "FakeTensor", "freed_tensor"]
 
 
 class _Device(NamedTuple):
@@ -101,115 +101,6 @@ class _FreedTensor(FakeTensor):
 
 # by its name and its module a tensor is known that lies in a storage of its own
 freed_tensor = type("Tensor", (_FreedTensor,), {"__module__": "torch"})
-
-
-class FakeCuda:
-    """As much of torch as tells a CUDA device: one stream, which gets on when somebody looks at one of its events.
-
-    Attributes:
-        events: how many were recorded.
-        failing: whether it refuses everything from now on.
-    """
-
-    def __init__(self) -> None:
-        self.cuda = SimpleNamespace(
-            current_stream=lambda device: self, synchronize=lambda device: self.synchronize()
-        )
-        self.Tensor = _CudaView
-        self.events = 0
-        self.failing = False
-        self._queued: list[Callable[[], object]] = []
-
-    def tensor(self, value: Any, *, nbytes: int = 4, negated: bool = False) -> FakeCudaTensor:
-        """Return a tensor on this device."""
-        return FakeCudaTensor(self, value, nbytes=nbytes, negated=negated)
-
-    def queue(self, work: Callable[[], object]) -> None:
-        """Put off some work until the device comes to it."""
-        self._check()
-        self._queued.append(work)
-
-    def record_event(self) -> _Event:
-        """See torch."""
-        event = _Event(self)
-        self.queue(event.set)
-        self.events += 1
-        return event
-
-    def synchronize(self) -> None:
-        """See torch."""
-        while self._queued:
-            self.advance()
-
-    def advance(self) -> None:
-        """Do the next piece of work."""
-        self._check()
-        if self._queued:
-            self._queued.pop(0)()
-
-    def _check(self) -> None:
-        if self.failing:
-            raise RuntimeError("CUDA error: device-side assert triggered")
-
-
-class _Event:
-    def __init__(self, stream: FakeCuda) -> None:
-        self._stream = stream
-        self._done = False
-
-    def set(self) -> None:
-        self._done = True
-
-    def query(self) -> bool:
-        self._stream.advance()
-        return self._done
-
-
-class FakeCudaTensor(FakeTensor):
-    """A tensor on a `FakeCuda`, whose copies hold nothing of use until the device has come to them.
-
-    Attributes:
-        copies: how it was copied: "host" or "clone" each time.
-    """
-
-    def __init__(self, stream: FakeCuda, value: Any, *, nbytes: int, negated: bool) -> None:
-        super().__init__(value)
-        self.nbytes = nbytes
-        self.stream = stream
-        self.negated = negated
-        self.copies: list[str] = []
-
-    def detach(self) -> FakeTensor:
-        return _CudaView(self)
-
-
-class _CudaView(FakeTensor):
-    def __init__(self, base: FakeCudaTensor) -> None:
-        super().__init__(None, readers=base.readers)
-        self.nbytes = base.nbytes
-        self._base = base
-
-    def is_neg(self) -> bool:
-        return self._base.negated
-
-    def is_conj(self) -> bool:
-        return False
-
-    def to(self, device: str, *, non_blocking: bool) -> FakeTensor:
-        assert (device, non_blocking) == ("cpu", True)
-        return self._copied("host", device)
-
-    def clone(self) -> FakeTensor:
-        return self._copied("clone", "cuda")
-
-    def _copied(self, how: str, device: str) -> FakeTensor:
-        base = self._base
-        copy = FakeTensor("not there yet", device=device, readers=base.readers)
-        copy.nbytes = base.nbytes
-        value = base.value  # work of before on the same stream: the copy sees what it left
-        base.stream.queue(lambda: copy.fill_(value))
-        base.copies.append(how)
-        return copy
 
 
 class FakeJax:

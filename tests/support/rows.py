@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ml_dash.events.items import Event
 from ml_dash.series import Kind, Series
-from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event
-from ml_dash.values.tensors import Deferred
+from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
+from tests.support.fake_tensors import FakeTensor
 from tests.support.simulated_clock import SimulatedClock
 
 __all__ = ["SERIES", "Row", "as_text", "malformed_event", "random_row"]
@@ -65,28 +65,15 @@ def random_row(
     number = rng.random()
     series = _TRAIN if number < 0.5 else SERIES[int(number * 12) - 6]
     fields = _FIELDS_OF[series](rng, serial)
-    deferred = {"device": _Tensor(rng.random())} if rng.random() < 0.03 else {}
+    deferred = {"device": FakeTensor(rng.random())} if rng.random() < 0.03 else {}
     now_ns = clock.time_ns if next_ns is None or series.kind is not Kind.PARAMS else next_ns
     time = now_ns() if number < 0.4 or number > 0.6 else (serial if serial & 1 else -serial)
     row = Row(series, time, as_text({**fields, **{name: tensor.item() for name, tensor in deferred.items()}}))
-    return row, _event(SERIES.index(series), time, fields, deferred)
+    return row, _event(SERIES.index(series), time, {**fields, **deferred})
 
 
-class _Tensor:
-    """A number on a device."""
-
-    def __init__(self, number: float) -> None:
-        self._number = number
-
-    def item(self) -> float:
-        return self._number
-
-
-def _event(series_id: int, time: int, fields: dict[str, Any], deferred: dict[str, _Tensor]) -> Event:
+def _event(series_id: int, time: int, fields: dict[str, Any]) -> Event:
     """Pack a row as the managers do."""
-    if deferred:
-        tensors = {name: Deferred(tensor, None) for name, tensor in deferred.items()}
-        return DeferredEvent(series_id, time, {**fields, **tensors})
     try:
         return pack([series_id, time, fields])
     except PACK_ERRORS:

@@ -9,7 +9,6 @@ import itertools
 import math
 import random
 import struct
-import sys
 import threading
 import warnings
 from collections import OrderedDict, defaultdict
@@ -25,9 +24,8 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from ml_dash import Experiment
 from ml_dash.errors import ValueWarning
-from ml_dash.values.pack import pack_event
 from tests.support.examples import many
-from tests.support.fake_tensors import FakeCuda, FakeTensor
+from tests.support.fake_tensors import FakeTensor
 
 Row = dict[str, Any]
 
@@ -518,100 +516,6 @@ def test_rows_with_tensors_keep_their_place_among_the_others(exp: Experiment) ->
         exp.metrics("m").log(x=FakeTensor(number) if number % 3 else number)
 
     assert stored(exp) == [{"x": number} for number in range(200)]
-
-
-@pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    """A CUDA device that does nothing until it is asked how far it is."""
-    device = FakeCuda()
-    monkeypatch.setitem(sys.modules, "torch", device)
-    return device
-
-
-def test_a_tensor_of_cuda_is_copied_to_the_host_and_read_when_the_copy_is_there(
-    cuda: FakeCuda, exp: Experiment
-) -> None:
-    """One event is recorded for a call, whatever it holds."""
-    loss, norms = cuda.tensor(1.5), cuda.tensor([3, 4])
-    exp.metrics("m").log(loss=loss, deep={"norms": [norms]}, n=1)
-    loss.fill_(9.0)
-    assert cuda.events == 1
-    exp.metrics("m").log(loss=loss)
-    assert cuda.events == 2
-    exp.flush()
-
-    assert stored(exp) == [{"loss": 1.5, "deep": {"norms": [[3, 4]]}, "n": 1}, {"loss": 9.0}]
-    assert loss.copies == ["host", "host"]
-    assert threading.get_ident() not in loss.readers
-
-
-@pytest.mark.parametrize(
-    ("kind", "how"),
-    [
-        ({"nbytes": 65_536}, "host"),
-        ({"nbytes": 65_537}, "clone"),
-        ({"negated": True}, "clone"),
-    ],
-)
-def test_what_is_large_or_a_view_with_a_turned_sign_is_cloned(
-    kind: dict[str, Any], how: str, cuda: FakeCuda, exp: Experiment
-) -> None:
-    """Page-locked memory is dear; and torch turns signs on the host before the number has arrived."""
-    tensor = cuda.tensor(1.5, **kind)
-    exp.metrics("m").log(x=tensor)
-    exp.flush()
-
-    assert tensor.copies == [how]
-    assert stored(exp) == [{"x": 1.5}]
-
-
-def test_buffered_tensors_of_cuda_are_read_when_they_are_there(cuda: FakeCuda, exp: Experiment) -> None:
-    """By a peek, and by a summary."""
-    tensor = cuda.tensor(0.0)
-    for number in (1.0, 2.0, 6.0):
-        exp.metrics("m").buffer(loss=tensor.fill_(number), norm=tensor)
-        exp.metrics("m").summary_cache.set(last=tensor)
-    assert cuda.events == 6  # one a call
-    assert exp.metrics("m").buffer.peek("loss") == {"loss": [1.0, 2.0, 6.0]}
-    exp.metrics("m").buffer.log_summary("sum")
-    exp.metrics("m").summary_cache.summarize()
-
-    assert stored(exp) == [{"loss.sum": 9.0, "norm.sum": 9.0}, {"last": 6.0}]
-
-
-@pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
-def test_a_device_that_fails_between_the_copy_and_its_event_does_not_stop_the_loop(
-    cuda: FakeCuda, exp: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its error belongs to the training loop, which will meet it; here the value is marked."""
-
-    def refuse() -> None:
-        cuda.failing = True
-        cuda.queue(lambda: None)
-
-    monkeypatch.setattr(cuda, "record_event", refuse)
-    exp.metrics("m").log(x=cuda.tensor(1.5), n=1)
-    exp.flush()
-    (row,) = stored(exp)
-
-    assert row["n"] == 1
-    assert "device-side assert" in row["x"]["__repr__"]
-
-
-def test_metadata_of_an_experiment_may_be_on_a_device(cuda: FakeCuda, root: str) -> None:
-    """It is read when the run starts, which is no hot path."""
-    with Experiment("a/b/c", dash_root=root, metadata={"seed": cuda.tensor(7), "n": 1}).run:
-        pass
-
-    assert Experiment("a/b/c", dash_root=root).metadata == {"seed": 7, "n": 1}
-
-
-def test_an_event_counts_the_bytes_of_all_its_tensors(cuda: FakeCuda) -> None:
-    """Nested ones too: the queue bounds memory by them."""
-    event, _ = pack_event(
-        1, 2, {"a": cuda.tensor(1.0, nbytes=5000), "b": [{"c": cuda.tensor(1.0, nbytes=700)}]}
-    )
-    assert len(event) >= 5700
 
 
 @pytest.mark.parametrize("aggregations", [(), ("mean", "std", "p50", "count", "last")])
