@@ -39,6 +39,7 @@ from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 from ml_dash.storage.blobs import Staged, Staging
+from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, experiment_record, json_bytes
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
 
@@ -113,6 +114,7 @@ class Target:
         else:  # what is in no frame yet is read again the next time
             with suppress(OSError):
                 self._writer.close()
+        mark_changed(self.directory)
 
     # --- what is here already
 

@@ -88,6 +88,29 @@ class Reader:
         return heads
 
 
+class AheadReader(Reader):
+    """A reader of files that are gone through once from front to back, and of each frame a second time: see `Reader`.
+
+    What was read ahead is kept, so that many small frames take one call to the system.
+    """
+
+    __slots__ = ("_ahead", "_path", "_start")
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(disk)
+        self._path = ""
+        self._start = 0
+        self._ahead = b""
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """See `Reader.read`; what is appended meanwhile may be missing."""
+        first = offset - self._start
+        if path != self._path or first < 0 or first + length > len(self._ahead):
+            self._path, self._start, first = path, offset, 0
+            self._ahead = super().read(path, offset, max(length, WINDOW_MAX))
+        return self._ahead[first : first + length]
+
+
 def read_frame(
     reader: Reader, path: str, offset: int, length: int, seq: int
 ) -> tuple[list[BlockHead], memoryview]:

@@ -98,6 +98,10 @@ class SegmentScan:
         """The segment's number: what the header says, or else the file's name."""
         return self.header.segment if self.header else self._named[1]
 
+    def go_on_behind(self, end: int, last_seq: int) -> None:
+        """Begin where another scan of this file ended: behind a frame with this number, which is still there."""
+        self.end, self.last_seq = end, last_seq
+
     def advance(self, size: int) -> Iterator[Frame]:
         """Yield the frames that begin at or after `end`, in a file that is now `size` bytes long.
 

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.locks import MortalLock
+from ml_dash.storage.marks import mark_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,8 @@ class SideFiles:
                 # To the end of the queue: one that never succeeds must not hold up the others.
                 self._posted[name] = self._posted.pop(name)
             return False
+        # the rows that it tells of are written as well: whoever looks now finds all
+        mark_changed(self._directory)
         with self._lock:
             if self._posted.get(name) is posted:  # else it was posted anew meanwhile
                 del self._posted[name]

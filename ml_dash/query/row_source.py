@@ -58,7 +58,7 @@ def read_params(source: RowSource) -> dict[str, Any]:
     """
     rising = [_rising(blocks) for _, blocks in source.blocks_by_writer(_PARAMS)]
     # of the same time, the rows of the writer that comes first are first
-    return fold_params(_sets(fields for _, fields in heapq.merge(*rising, key=itemgetter(0))))
+    return fold_params(param_sets(fields for _, fields in heapq.merge(*rising, key=itemgetter(0))))
 
 
 def _rising(blocks: Iterable[Block]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -70,7 +70,8 @@ def _rising(blocks: Iterable[Block]) -> Iterator[tuple[int, dict[str, Any]]]:
         yield latest, fields
 
 
-def _sets(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
+def param_sets(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
+    """Yield what each row of the PARAMS series sets; None where it forgets all that was set before."""
     for fields in rows:
         if fields.get("clear") is True:
             yield None

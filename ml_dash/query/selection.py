@@ -187,20 +187,36 @@ def merged_spans(spans: Iterable[Span]) -> list[Span]:
 
 def _before(least: float, blocks: Blocks, span: Span) -> Iterator[Range]:
     """Yield the rows of a span that have no step, or one below `least`."""
+    for first, block in blocks(span.first, span.stop):
+        yield from kept_ranges(least, first, block, span.first, span.stop)
+
+
+def kept_ranges(
+    least: float, first: int, block: Block, start: int = 0, stop: int | None = None
+) -> Iterator[Range]:
+    """Yield the rows of a block that have no step, or one below `least`: those from `start` up to `stop`.
+
+    Args:
+        least: From which step on rows are superseded.
+        first: The index of the block's first row.
+        block: Rows of a metric.
+        start: An index; so is `stop`.
+        stop: None for the block's end.
+    """
     import numpy as np
 
-    for first, block in blocks(span.first, span.stop):
-        hidden = np.zeros(block.count, np.bool_)
-        for column in block.columns:
-            if column.field == _STEP:
-                rows = np.arange(block.count) if column.rows is None else np.asarray(column.rows, np.intp)
-                hidden[rows] |= _at_least(column.values, column.type, least)
-        kept = ~hidden
-        kept[: max(span.first - first, 0)] = False
-        kept[max(span.stop - first, 0) :] = False
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], kept, [False]))))
-        for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            yield first + begin, first + end
+    hidden = np.zeros(block.count, np.bool_)
+    for column in block.columns:
+        if column.field == _STEP:
+            rows = np.arange(block.count) if column.rows is None else np.asarray(column.rows, np.intp)
+            hidden[rows] |= _at_least(column.values, column.type, least)
+    kept = ~hidden
+    kept[: max(start - first, 0)] = False
+    if stop is not None:
+        kept[max(stop - first, 0) :] = False
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], kept, [False]))))
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        yield first + begin, first + end
 
 
 def _at_least(values: Any, kind: str, least: float) -> Any:

@@ -29,6 +29,7 @@ from ml_dash.query.runs import RECOVERED
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import current_bell, ring
 from ml_dash.slabs.found import FoundSlab, age, discard, discard_unborn, find_slabs
+from ml_dash.storage.marks import mark_changed
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
@@ -73,6 +74,15 @@ def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
         else:
             _ask(path)
     return found
+
+
+def directories_waiting() -> set[str]:
+    """Return the directories, behind links, of the experiments that processes of this user on this machine log to.
+
+    Those that are dead count as well, as long as nobody has recovered what they have left.
+    """
+    found = map(_directory_of, find_slabs())
+    return {directory for directory in found if directory is not None}
 
 
 def recover_dead() -> list[Recovered]:
@@ -181,6 +191,7 @@ def recover(
         finally:
             writer.release()
         slab.remove()
+        mark_changed(directory)
         return Recovered(directory, rows, lost)
     except OSError:
         return None  # a disk that is full, or read-only: what is in the slab stays there

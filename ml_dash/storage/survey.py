@@ -115,7 +115,7 @@ def survey(root: str, *, is_own: bool = False) -> Survey:
         InvalidArgumentError: There is no such directory.
         OSError: There are no descriptors or no memory to look with, see `is_shortage`.
     """
-    if not _may_be_directory(root):
+    if not may_be_directory(root):
         raise InvalidArgumentError(f"there is no directory {root!r}: name the one that experiments are in")
     found = Survey()
     visited: set[tuple[int, int]] = set()
@@ -134,7 +134,10 @@ def survey(root: str, *, is_own: bool = False) -> Survey:
                 continue
             visited.add((status.st_dev, status.st_ino))
             inside = is_experiment(directory)
-            found.refused |= _list(directory, inside, pending, links)
+            children = children_of(directory, inside)
+            pending += [os.path.join(directory, name) for name in children.directories]
+            links += [os.path.join(directory, name) for name in children.links]
+            found.refused |= children.refused
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -160,22 +163,33 @@ def _without_parts(strange: list[str]) -> Iterator[str]:
             yield directory
 
 
-def _list(directory: str, inside: bool, pending: list[str], links: deque[str]) -> dict[str, str]:
-    """Enter what is in a directory into what is to be visited; return what makes it no experiment that should be."""
-    refused = {}
+class Children(NamedTuple):
+    """What is in a directory: other ones, with their inodes, and links that may lead to some, by name.
+
+    `refused` is what makes it no experiment that should be one, by path.
+    """
+
+    directories: dict[str, int]
+    links: list[str]
+    refused: dict[str, str]
+
+
+def children_of(directory: str, inside: bool) -> Children:
+    """Return what is to be looked into in a directory; `inside` says whether it is an experiment's."""
+    found = Children({}, [], {})
     with os.scandir(directory) as entries:
         for entry in entries:
             # no segment of a prefix begins with a dot
             if entry.name.startswith(".") or (inside and entry.name in _OWN_DIRECTORIES):
                 continue
             if entry.name == "journal" and not (entry.is_symlink() or entry.is_dir() or entry.is_file()):
-                refused[entry.path] = _reason(entry) or ""
+                found.refused[entry.path] = _reason(entry) or ""
             elif entry.is_symlink():
-                if _may_be_directory(entry.path):
-                    links.append(entry.path)
+                if may_be_directory(entry.path):
+                    found.links.append(entry.name)
             elif entry.is_dir():
-                pending.append(entry.path)
-    return refused
+                found.directories[entry.name] = entry.inode()
+    return found
 
 
 def is_inside(root: str, directory: str) -> bool:
@@ -192,7 +206,7 @@ def leads_out(root: str, directory: str) -> str:
     )
 
 
-def _may_be_directory(path: str) -> bool:
+def may_be_directory(path: str) -> bool:
     """Whether there is a directory, or something that cannot be looked at: who goes on there is told why."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)

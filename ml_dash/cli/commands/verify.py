@@ -32,6 +32,7 @@ from ml_dash.status import RunStatus
 from ml_dash.storage.blobs import Staging, markers
 from ml_dash.storage.hashing import checksum_of
 from ml_dash.storage.manifest import Manifest
+from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.survey import Located, Survey, is_experiment, survey
 from ml_dash.visible import visible
 
@@ -133,6 +134,7 @@ def _check(located: Located, *, mend: bool, force: bool) -> _Verdict:
         if not mend or report.ok:
             return _Verdict(located, report, None, blobs, alive=alive)
         done = repair(located.journal, disk=located.disk, live=alive.__contains__, force=force)
+        mark_changed(located.directory)
         return _Verdict(located, report, done, blobs, alive=alive)
     except (JournalError, OSError) as error:
         return _Verdict(located, problem=str(error))
