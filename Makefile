@@ -15,6 +15,7 @@ STAMP := .venv/.installed
 DEMO := .venv/.demo
 POSTGRES := .venv/.postgresql
 CHROMIUM := .venv/.chromium
+PROXIES := .venv/.proxies
 INTEGRATIONS := .venv/integrations/.installed
 
 PAGES := dashboard
@@ -30,10 +31,10 @@ demo: $(DEMO) dashboard
 	$(BIN)/python docs/examples/digits.py $(ARGS)
 
 # All that is quick, and a part of what is not. `make test-all` runs everything.
-test: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
+test: $(STAMP) $(POSTGRES) $(CHROMIUM) $(PROXIES) dashboard
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not slow' $(ARGS)
 
-test-all: $(STAMP) $(POSTGRES) $(CHROMIUM) $(INTEGRATIONS) dashboard
+test-all: $(STAMP) $(POSTGRES) $(CHROMIUM) $(PROXIES) $(INTEGRATIONS) dashboard
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Far more seeds than the tests take, for a night: `make sweep FIRST=10000 SEEDS=50000`
@@ -42,7 +43,7 @@ sweep: $(STAMP)
 		FUZZ_FIRST=$(FIRST) FUZZ_SEEDS=$(SEEDS) \
 		$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'simulation or fuzz' tests/simulation tests/upload tests/fuzz $(ARGS)
 
-coverage: $(STAMP) $(POSTGRES) $(CHROMIUM) dashboard
+coverage: $(STAMP) $(POSTGRES) $(CHROMIUM) $(PROXIES) dashboard
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -142,4 +143,14 @@ $(INTEGRATIONS): tests/integrations/requirements.txt $(STAMP)
 	@.venv/integrations/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--requirement tests/integrations/requirements.txt --editable . \
 		|| echo "Frameworks cannot be installed: the tests of their adapters are skipped"
+	@touch $@
+
+# The tests of docs/deploy run its files with Debian's nginx and Caddy; without them they are skipped and say so. Nothing is
+# started: RUNLEVEL=1 says so to what installs them.
+$(PROXIES): $(STAMP)
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && ! { command -v nginx && command -v caddy; } >/dev/null; then \
+		echo "Installing Debian's packages nginx-light and caddy, for the tests of docs/deploy"; \
+		(apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light caddy) \
+			>/dev/null || echo "They cannot be installed: tests that need them are skipped"; \
+	fi
 	@touch $@
