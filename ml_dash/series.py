@@ -34,6 +34,10 @@ class Kind(IntEnum):
     ENVIRONMENT = 7
 
 
+CONTROL = frozenset({Kind.RUN, Kind.ENVIRONMENT})
+"""What runs say of themselves: no script has logged it, and it is counted as neither logged nor pending."""
+
+
 class Series(NamedTuple):
     """The identity of a series: its kind and its name (None is the unnamed one)."""
 

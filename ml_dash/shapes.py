@@ -241,7 +241,10 @@ class ListedExperiment(Answer):
     rows: Annotated[int, Meta(ge=0, description="Of its metrics.")]
     entries: Annotated[
         int,
-        Meta(ge=0, description="All that was logged: rows, messages, parameters, signs of life, and so on."),
+        Meta(
+            ge=0,
+            description="Of all kinds: events (rows, messages, parameters, and so on), and signs of life.",
+        ),
     ]
     attempts: Annotated[int, Meta(ge=0, description="How often a run of it was started.")]
     deleted_at: Time | None

@@ -1,4 +1,4 @@
-"""How a run stands, and what has become of the rows that were logged, as users are told."""
+"""How a run stands, and what has become of the events that were logged, as users are told."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class RunStatus(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class FlushResult:
-    """What `Experiment.flush` can vouch for; counts are of rows.
+    """What `Experiment.flush` can vouch for. Counts are of events: all that was logged, not rows of metrics alone.
 
     Attributes:
-        durable: rows that an fsync has confirmed on the local disk.
-        acknowledged: rows that reached their last destination: the server, or in local mode the disk.
-        pending: rows that have not.
-        dropped: rows left out, for whatever reason.
+        durable: events that an fsync has confirmed on the local disk.
+        acknowledged: events that reached their last destination: the server, or in local mode the disk.
+        pending: events that have not.
+        dropped: events left out, for whatever reason.
         online: whether the server is reachable; False in local mode.
         reason: why something is pending, or None.
     """
@@ -55,28 +55,29 @@ class FlushResult:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentStatus:
-    """What has become of the rows logged by this process; see `FlushResult`.
+    """What has become of the events logged by this process; see `FlushResult`.
 
     Attributes:
         status: RUNNING, COMPLETED, FAILED or CANCELLED; of a run that this object did not start, what its journal
             says; None before the first start.
-        logged: rows that the script logged: ``logged == acknowledged + pending + dropped``.
-        durable: rows confirmed on disk.
-        acknowledged: rows that reached their last destination.
-        pending: rows that have not, yet.
-        dropped: rows left out, by reason.
+        logged: events that the script logged: ``logged == acknowledged + pending + dropped``. An event is a row of a
+            metric, a message, a call of ``params.set``, an entry of a track, or what is done with a file.
+        durable: events confirmed on disk.
+        acknowledged: events that reached their last destination.
+        pending: events that have not, yet.
+        dropped: events left out, by reason.
         pending_bytes: bytes written and not yet acknowledged, those of files too.
-        pending_frames: frames, of at least one row each, written and not yet acknowledged by the server.
-        pending_files: contents of files that the server does not have yet; a row that saves one is pending, too.
+        pending_frames: frames, of at least one event each, written and not yet acknowledged by the server.
+        pending_files: contents of files that the server does not have yet; the event that saves one is pending, too.
         online: whether the server is reachable; False in local mode.
         offline_since: since when it is not, ISO 8601; None while it is, and in local mode.
         last_error: the last refusal of the disk or of the server, or None.
         earlier_bytes: bytes that earlier runs of the experiment have left here, and that the server does not have; they
-            are sent beside this run's rows, and are not counted in the others.
-        queue: where rows wait for the journal: "shared memory", which survives this process, or "memory"; None before
+            are sent beside this run's events, and are not counted in the others.
+        queue: where events wait for the journal: "shared memory", which survives this process, or "memory"; None before
             the first start.
-        recovered: rows that earlier processes had left in shared memory, appended to the journal by this start.
-        on_devices: of the pending rows, those of which values are on their way from a device; they are in this
+        recovered: events that earlier processes had left in shared memory, appended to the journal by this start.
+        on_devices: of the pending events, those of which values are on their way from a device; they are in this
             process's memory only.
     """
 

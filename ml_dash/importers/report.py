@@ -31,7 +31,9 @@ class RunReport:
     Attributes:
         place: Where it lies in the source.
         prefix: What it is called here; None where it was not brought in at all.
-        rows: Rows of metrics, tracks and logs that are new here.
+        rows: Rows of metrics that are new here.
+        messages: Log messages that are.
+        entries: Entries of tracks that are.
         files: Files that are new here.
         params: Whether parameters are new here.
         problems: What was not understood or could not be read, by path and reason.
@@ -42,11 +44,23 @@ class RunReport:
     place: str
     prefix: str | None = None
     rows: int = 0
+    messages: int = 0
+    entries: int = 0
     files: int = 0
     params: bool = False
     problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
     refused: str | None = None
     left_out: int = 0
+
+    @property
+    def events(self) -> int:
+        """How many rows, messages and entries are new here."""
+        return self.rows + self.messages + self.entries
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is new here."""
+        return bool(self.events or self.files or self.params)
 
     def path_of(self, part: str) -> str:
         """Return where a part lies: below the run's directory, or where that is a file, it is the file."""

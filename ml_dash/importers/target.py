@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from ml_dash.storage.hashing import Opener
 
 _RUNS = Series(Kind.RUN, None)
-_LOGGED = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG})
 _HANDLE = "import"
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 1 << 20
@@ -273,8 +272,12 @@ class Target:
 
     def _count(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            if row.series.kind in _LOGGED:
+            if row.series.kind is Kind.METRIC:
                 self._report.rows += 1
+            elif row.series.kind is Kind.LOG:
+                self._report.messages += 1
+            elif row.series.kind is Kind.TRACK:
+                self._report.entries += 1
             elif row.series.kind is Kind.PARAMS:
                 self._report.params = True
             elif row.fields.get("event") == "save":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ml_dash.journal.blocks import Block, BlockHead, decode_block
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.disk import is_shortage
 from ml_dash.journal.frame_table import KNOWN_KINDS, FramePlace
 from ml_dash.journal.reader import BadFrameError, Reader, read_frame
+from ml_dash.series import CONTROL, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,9 +30,24 @@ def known_blocks(heads: list[BlockHead], data: bytes | memoryview) -> Iterator[B
         offset += head.nbytes
 
 
-def count_rows(heads: list[BlockHead], data: memoryview) -> int:
-    """Return how many rows these blocks have, once all of them are decoded."""
-    return sum(block.count for block in known_blocks(heads, data))
+class Counts(NamedTuple):
+    """How many rows of metrics there are, and how many events: all that scripts have logged, rows among them.
+
+    What runs say of themselves (starts, ends, signs of life, surroundings) is neither.
+    """
+
+    rows: int
+    events: int
+
+
+def counted(heads: list[BlockHead], data: memoryview) -> Counts:
+    """Count what is in these blocks, once all of them are decoded."""
+    found = [(block.series.kind, block.count) for block in known_blocks(heads, data)]
+    return Counts(sum(rows for kind, rows in found if kind == Kind.METRIC), _events(found))
+
+
+def _events(found: Iterable[tuple[int, int]]) -> int:
+    return sum(rows for kind, rows in found if kind in KNOWN_KINDS and kind not in CONTROL)
 
 
 class CheckedFrames:
@@ -100,15 +116,12 @@ class CheckedFrames:
     def _note(self, errors: list[tuple[FramePlace, BadFrameError]], *, lost: bool) -> None:
         """Remember what is bad. A frame of which all copies are bad is lost once."""
         for place, error in errors:
-            rows: int | None = 0
+            events: int | None = 0
             if lost:  # nobody knows what a frame held whose meta is bad too
-                rows = (
-                    None
-                    if error.heads is None
-                    else sum(head.rows for head in error.heads if head.series.kind in KNOWN_KINDS)
-                )
+                heads = error.heads
+                events = None if heads is None else _events((head.series.kind, head.rows) for head in heads)
             damage = Damage(
-                place.path, place.offset, place.length, str(error), int(lost), rows, unread=error.unread
+                place.path, place.offset, place.length, str(error), int(lost), events, unread=error.unread
             )
             self.bad[place.path, place.offset] = damage
             if error.moved:

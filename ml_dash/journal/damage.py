@@ -21,7 +21,7 @@ class Damage(NamedTuple):
         length: How many bytes; 0 where the bytes themselves are gone.
         reason: What is wrong, in words.
         frames: How many frames are lost by it; 0 where none is, or where a copy of it was found elsewhere.
-        rows: How many rows are lost, of all series; None where nobody can know.
+        events: How many events are lost, see `ml_dash.journal.checked.Counts`; None where nobody can know.
         unread: Whether the system refuses to read it: no byte is known to be bad, and nothing to be lost.
     """
 
@@ -30,7 +30,7 @@ class Damage(NamedTuple):
     length: int
     reason: str
     frames: int
-    rows: int | None
+    events: int | None
     unread: bool = False
 
     @property
@@ -38,9 +38,9 @@ class Damage(NamedTuple):
         """What the answer lacks by it, in words."""
         if self.unread:
             return "what is in it is left out"
-        if self.rows is None:
-            return "an unknown number of rows lost"
-        return f"{self.rows:,} {'row' if self.rows == 1 else 'rows'} lost"
+        if self.events is None:
+            return "an unknown number of events lost"
+        return f"{self.events:,} {'event' if self.events == 1 else 'events'} lost"
 
 
 def writer_damage(scans: Sequence[SegmentScan], catalogue: Catalogue, next_seq: int) -> list[Damage]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml_dash.journal.scan import Frame, SegmentScan
-from ml_dash.series import Kind
+from ml_dash.series import CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def logged_rows(heads: list[BlockHead]) -> int:
-    """Return how many rows of a frame count as logged: those of its run (heartbeats and the like) do not."""
-    return sum(head.rows for head in heads if head.series.kind != Kind.RUN)
+    """Return how many rows of a frame count as logged: what runs say of themselves does not."""
+    return sum(head.rows for head in heads if head.series.kind not in CONTROL)
 
 
 class FeedSegment:

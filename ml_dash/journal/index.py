@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.journal.blocks import Block, BlockHead, decode_block
-from ml_dash.journal.checked import CheckedFrames, count_rows, known_blocks
+from ml_dash.journal.checked import CheckedFrames, Counts, counted, known_blocks
 from ml_dash.journal.damage import Damage, writer_damage
 from ml_dash.journal.disk import REAL_DISK, Disk, is_shortage
 from ml_dash.journal.frame import parse_segment_name
@@ -198,24 +198,19 @@ class JournalIndex:
         except OSError:
             return None
 
-    def check(self) -> tuple[int, int]:
-        """Read all data, and return how many frames and rows can be read; what is damaged is in `damage` then."""
-        found = self.check_files().values()
-        return sum(frames for frames, _ in found), sum(rows for _, rows in found)
+    def check_files(self) -> dict[str, tuple[int, Counts]]:
+        """Read all data, and return how many frames can be read, and what is in them, by file.
 
-    def check_files(self) -> dict[str, tuple[int, int]]:
-        """Do as `check` does, and tell the numbers by file.
-
-        A frame that was written twice counts once, where its first good copy is.
+        A frame that was written twice counts once, where its first good copy is. What is damaged is in `damage` then.
         """
-        found = dict.fromkeys(self.files, (0, 0))
+        found = dict.fromkeys(self.files, (0, Counts(0, 0)))
         for catalogue in self._catalogues.values():
             for copies in catalogue.all_copies():
-                counted = self._frames.first(copies, count_rows, check_all=True)
-                if counted is not None:
+                counts = self._frames.first(copies, counted, check_all=True)
+                if counts is not None:
                     path = next(place.path for place in copies if place[:2] not in self._frames.bad)
-                    frames, rows = found[path]
-                    found[path] = frames + 1, rows + counted
+                    frames, before = found[path]
+                    found[path] = frames + 1, Counts(before.rows + counts.rows, before.events + counts.events)
         return found
 
     def _refresh_once(self) -> None:

@@ -10,7 +10,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_dash.journal.checked import count_rows
+from ml_dash.journal.checked import counted
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.frame import encode_segment_header
 from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
@@ -27,12 +27,13 @@ _WRITER_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]+)-[0-9a-f]+")
 
 
 class SegmentReport(NamedTuple):
-    """What one file holds: frames and rows that can be read, its size, and its torn bytes at the end."""
+    """What one file holds: what of it can be read, its size, and its torn bytes at the end."""
 
     path: str
     writer: str
     frames: int
     rows: int
+    events: int
     bytes: int
     torn: int
 
@@ -43,7 +44,8 @@ class VerifyReport:
 
     Attributes:
         frames: Frames that can be read.
-        rows: Rows in them, of all series.
+        rows: Rows of metrics in them.
+        events: All that was logged in them, see `ml_dash.journal.checked.Counts`.
         bytes: The files' sizes together.
         damage: All that cannot be read.
         torn: Bytes at the end of a file that are no complete frame, by path. In a writer's last file they are
@@ -53,6 +55,7 @@ class VerifyReport:
 
     frames: int
     rows: int
+    events: int
     bytes: int
     damage: tuple[Damage, ...]
     torn: dict[str, int]
@@ -134,12 +137,14 @@ def verify(directory: str, *, disk: Disk = REAL_DISK) -> VerifyReport:
     index.refresh()
     files = index.check_files()
     segments = tuple(
-        SegmentReport(path, scan.writer, *files[path], scan.size, index.torn.get(path, 0))
+        SegmentReport(path, scan.writer, frames, *counts, scan.size, index.torn.get(path, 0))
         for path, scan in index.files.items()
+        for frames, counts in [files[path]]
     )
     return VerifyReport(
         frames=sum(each.frames for each in segments),
         rows=sum(each.rows for each in segments),
+        events=sum(each.events for each in segments),
         bytes=sum(each.bytes for each in segments),
         damage=tuple(index.damage),
         torn=index.torn,
@@ -219,7 +224,7 @@ def _examine_all(directory: str, disk: Disk) -> tuple[list[_Finding], dict[str, 
 def _is_good(path: str, frame: Frame, reader: Reader) -> bool:
     # what cannot be read is neither good nor bad: the OSError leaves the whole file as it is
     try:
-        count_rows(*read_frame(reader, path, frame.offset, frame.length, frame.seq))
+        counted(*read_frame(reader, path, frame.offset, frame.length, frame.seq))
     except BadFrameError as error:
         if error.unread:
             raise OSError(str(error)) from error

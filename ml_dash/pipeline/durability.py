@@ -192,7 +192,7 @@ class DiskHealth:
             _FAILING[id(self)] = reason
         if others == 0:
             logger().warning(
-                "The journal in %s cannot be written (%s). Training goes on; up to %d rows wait in memory, "
+                "The journal in %s cannot be written (%s). Training goes on; up to %d events wait in memory, "
                 "further ones are dropped and counted in status().dropped['disk']. Writing is tried again "
                 "every second: %s.",
                 self._journal,
@@ -214,7 +214,7 @@ class DiskHealth:
             if reason in _FAILING.values() and not dropped:
                 return  # the last one tells
             logger().warning(
-                "The journal in %s can be written again; %d rows were dropped meanwhile.",
+                "The journal in %s can be written again; %d events were dropped meanwhile.",
                 self._journal,
                 dropped,
             )

@@ -217,8 +217,8 @@ class Exit:
             # A forked child that has logged nothing has nothing to send, however late it learns of that.
             if any(wait.channel.writer.written_seq for wait in late):
                 logger().warning(
-                    "Sending the last rows to %s (%s to go). Ctrl-C leaves at once, and loses nothing: `ml-dash sync` "
-                    "sends the rest.",
+                    "Sending the last events to %s (%s to go). Ctrl-C leaves at once, and loses nothing: "
+                    "`ml-dash sync` sends the rest.",
                     late[0].delivery.url,
                     _to_go(
                         [wait.channel.counters() for wait in late],
@@ -261,7 +261,7 @@ class Exit:
         is_news = self._told.get(channel) != counters
         if (unsure or counters.dropped) and is_news:
             logger().warning(
-                "%s: at exit, rows not known to be on disk: %d; dropped: %s%s.",
+                "%s: at exit, events not known to be on disk: %d; dropped: %s%s.",
                 channel.journal,
                 unsure,
                 dict(counters.dropped) or "none",
@@ -306,7 +306,7 @@ def _to_go(
     files = sum(each.pending_files for each in counters)
     parts = []
     if own:
-        parts.append(_several(count, "row") if count > 0 else "the end of the run")
+        parts.append(_several(count, "event") if count > 0 else "the end of the run")
     if files:
         size = sum(each.pending_blob_bytes for each in counters)
         shown = f"{size / 1e6:.1f} MB" if size >= 100_000 else _several(size, "byte")
@@ -341,7 +341,7 @@ def _exit_bar(left: Callable[[], tuple[int, int]]) -> Iterator[Callable[[], None
     columns = "{task.description}", BarColumn(), count, TaskProgressColumn()
     progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
     total = size or rows
-    task = progress.add_task("files" if size else "rows", total=total)
+    task = progress.add_task("files" if size else "events", total=total)
 
     def show() -> None:
         rows, size_left = left()

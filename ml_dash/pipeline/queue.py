@@ -325,8 +325,8 @@ class EventQueue(Backlog):
         while len(self._kept) >= self.capacity and not self._may_pass():
             if self._failing:
                 raise FileStoreError(
-                    f"the journal cannot be written, and {len(self._kept)} rows of files wait for it already: nothing "
-                    "was saved; free space on its disk"
+                    f"the journal cannot be written, and {len(self._kept)} events of files wait for it already: "
+                    "nothing was saved; free space on its disk"
                 )
             self._wait(looks := looks + 1, lambda: len(self._kept) >= self.capacity)
         self._kept.append(event)

@@ -12,7 +12,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from ml_dash.series import Kind
+from ml_dash.series import CONTROL, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ MOST = 32
 """Fields that are followed."""
 SYSTEM = "system/"
 """How the names of metrics begin that tell of a machine's load, see `ml_dash.capture.load`."""
-_UNLISTED = frozenset(Kind) - {Kind.METRIC, Kind.RUN}
+_UNLISTED = frozenset(Kind) - {Kind.METRIC} - CONTROL
 _SAMPLES = 64
 """Values of a field that are kept at most; at least half as many, once there were so many."""
 

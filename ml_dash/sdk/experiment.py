@@ -343,7 +343,7 @@ class Experiment(Guided, written="exp", is_hot=True):
 
     @explained("exp.status()")
     def status(self) -> ExperimentStatus:
-        """Say what has become of the rows that this process logged, and how the run stands; waits for nothing.
+        """Say what has become of the events that this process logged, and how the run stands; waits for nothing.
 
         But of an experiment that was not started here, with ``dash_root=None``, the server is asked how it stands.
         """

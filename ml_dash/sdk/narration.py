@@ -151,14 +151,14 @@ def _losses(session: Session, status: ExperimentStatus) -> Iterator[tuple[str, s
     """Yield what is not where it should be."""
     if dropped := sum(status.dropped.values()):
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in status.dropped.items())
-        yield "dropped", f"{_rows(dropped)} ({reasons})"
+        yield "dropped", f"{_events(dropped)} ({reasons})"
     if status.pending and session.destination.url is None:
-        yield "pending", f"{_rows(status.pending)} not known to be on disk"
+        yield "pending", f"{_events(status.pending)} not known to be on disk"
     elif status.pending:
         command = f"ml-dash sync {shlex.quote(near(session.directory))}"
         yield (
             "pending",
-            f"{_rows(status.pending)} not at the server yet: sent while this process lives, or by `{command}`",
+            f"{_events(status.pending)} not at the server yet: sent while this process lives, or by `{command}`",
         )
 
 
@@ -199,6 +199,10 @@ def short(text: str, width: int) -> str:
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count:,} events"
 
 
 def _block(title: str, facts: Sequence[tuple[str, str]]) -> str:

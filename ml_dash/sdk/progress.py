@@ -1,4 +1,4 @@
-"""What has become of the rows that this process logged, in the words of `ExperimentStatus` and `FlushResult`."""
+"""What has become of the events that this process logged, in the words of `ExperimentStatus` and `FlushResult`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def status_of(
     channel: Channel | None, upload: UploadState | None, run_status: str | None
 ) -> ExperimentStatus:
-    """Count the rows of a channel; None is one that was never opened."""
+    """Count the events of a channel; None is one that was never opened."""
     counters = channel.counters() if channel is not None else Counters()
     disk_error = channel.health.last_error if channel is not None else None
     unacknowledged_bytes = counters.pending_bytes if upload is None else upload.pending_bytes
@@ -72,7 +72,7 @@ def _reason(channel: Channel | None, status: ExperimentStatus) -> str | None:
 
 
 def _reason_earlier(channel: Channel | None) -> str | None:
-    """Say what else than this run's rows is still to be sent."""
+    """Say what else than this run's events is still to be sent."""
     if channel is None or channel.delivery is None or channel.delivery.has_earlier:
         return None
     return (

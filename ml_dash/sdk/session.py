@@ -183,8 +183,8 @@ class Session:
         result = self.flush()
         if result.pending:
             raise ServerUnavailableError(
-                f"{self.destination.url} cannot answer for {self.prefix!r}: {result.pending} rows have not arrived yet "
-                f"({result.reason}). They are safe in {self.directory}; read again when the server is back"
+                f"{self.destination.url} cannot answer for {self.prefix!r}: {result.pending} events have not arrived "
+                f"yet ({result.reason}). They are safe in {self.directory}; read again when the server is back"
             )
         return self.server_view()
 

@@ -30,7 +30,9 @@ class Telemetry:
         self.memory = gauge("mldash_request_memory_bytes", "Bytes of requests that are in memory.")
         self.sending = gauge("mldash_answer_memory_bytes", "Bytes of large answers that are in memory.")
         self.body_bytes = counted("mldash_ingest_bytes", "Bytes of frames received, after decompression.")
-        self.rows = counted("mldash_ingest_rows", "Rows stored.")
+        self.rows = counted(
+            "mldash_ingest_rows", "Events stored: rows of metrics, messages, signs of life, and so on."
+        )
         self.frames = counted("mldash_ingest_frames", "Frames stored.")
         self.duplicates = counted("mldash_ingest_duplicate_frames", "Frames that were stored already.")
         self.commits = counted("mldash_ingest_commits", "Transactions that stored frames.")
@@ -40,7 +42,7 @@ class Telemetry:
             buckets=_REQUESTS,
             registry=self._registry,
         )
-        self.compacted = counted("mldash_compacted_rows", "Rows merged into chunks.")
+        self.compacted = counted("mldash_compacted_rows", "Events merged into chunks.")
         self.orphans = counted(
             "mldash_removed_objects", "Objects moved into the trash, to which nothing referred."
         )

@@ -124,7 +124,7 @@ def tell(report: SyncReport) -> None:
         )
     if report.left_behind is not None:
         logger().warning(
-            "%s has rows of an earlier run, which %s does not take (%s). They stay there; `ml-dash sync %s` tries "
+            "%s has events of an earlier run, which %s does not take (%s). They stay there; `ml-dash sync %s` tries "
             "again.",
             report.directory,
             report.url,

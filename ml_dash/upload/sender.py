@@ -265,8 +265,8 @@ class Sender:
         await writer.set_aside(entry)
         self._say(
             "rejected",
-            f"{self._client.url} refuses frame {entry.seq} of {self._prefix} with {entry.rows} rows "
-            f"({error.message}). It is kept as {writer.rejected.path(entry.seq)}, its rows are counted in "
+            f"{self._client.url} refuses frame {entry.seq} of {self._prefix} with {entry.rows} events "
+            f"({error.message}). It is kept as {writer.rejected.path(entry.seq)}, its events are counted in "
             "status().dropped['rejected'], and the others are sent.",
         )
 

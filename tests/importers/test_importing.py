@@ -105,7 +105,7 @@ def test_two_runs_of_one_name_are_not_mixed(tmp_path: Path) -> None:
     assert "was not imported: import under another name (--as)" in str(first.refused)
     assert second.refused is None
     (other,) = bring_in(theirs / RUN, root, "alice/vision/other")
-    assert (other.prefix, other.rows) == ("alice/vision/other", 22)
+    assert (other.prefix, other.events) == ("alice/vision/other", 22)
     copy = theirs / "copy"
     shutil.copytree(theirs / "two/parts", copy)
     record = (copy / "experiment.json").read_text()
@@ -142,7 +142,7 @@ def test_two_imports_do_not_write_one_root_at_once(tmp_path: Path) -> None:
             bring_in(theirs, root)
     finally:
         os.close(descriptor)
-    assert bring_in(theirs, root)[0].rows == 22
+    assert bring_in(theirs, root)[0].events == 22
 
 
 def test_a_line_that_is_too_long_is_left_out_and_never_in_memory(
@@ -161,7 +161,7 @@ def test_a_line_that_is_too_long_is_left_out_and_never_in_memory(
     assert "line 2: the line is longer than 200 bytes" in problems([report])
     with path.open("a") as file:
         file.write(short % 3)
-    assert bring_in(theirs / "two", root)[0].rows == 1
+    assert bring_in(theirs / "two", root)[0].events == 1
     assert [row["v"] for row in metric(root, "m", "two/parts")] == [1, 2, 3]
 
 
@@ -183,7 +183,7 @@ def test_rows_that_are_too_large_for_one_frame_go_into_several(
 
     monkeypatch.setattr(target, "JournalWriter", Small)
     report = bring_in(theirs / "two", root)[0]
-    assert report.rows == 4
+    assert report.events == 4
     assert "it cannot be stored" in problems([report])
     assert [len(row.get("text", "")) for row in metric(root, "m", "two/parts")] == [0, 1_000, 1_500, 1_200]
-    assert bring_in(theirs / "two", root)[0].rows == 0
+    assert bring_in(theirs / "two", root)[0].events == 0

@@ -33,7 +33,7 @@ def run(theirs: Path) -> Path:
 def test_a_run_is_brought_in_whole(theirs: Path, root: Path) -> None:
     """As the script gave it to the other package: what it is called, said, logged and saved, with the times."""
     reports = bring_in(theirs, root)
-    assert [(each.prefix, each.rows, each.files, each.params) for each in reports] == [
+    assert [(each.prefix, each.events, each.files, each.params) for each in reports] == [
         (RUN, 22, 4, True),
         ("two/parts/parts", 1, 0, False),
     ]
@@ -118,7 +118,7 @@ def test_importing_again_adds_nothing_and_the_source_is_only_read(theirs: Path, 
     bring_in(theirs, root)
     imported = bytes_below(root)
     for report in bring_in(theirs, root):
-        assert (report.rows, report.files, report.params) == (0, 0, False)
+        assert (report.events, report.files, report.params) == (0, 0, False)
     assert bytes_below(root) == imported
     assert bytes_below(theirs) == before
 
@@ -144,7 +144,7 @@ def test_what_the_run_writes_later_is_added(theirs: Path, root: Path, run: Path)
     about = json.loads((run / "experiment.json").read_text())
     (run / "experiment.json").write_text(json.dumps(about | {"tags": ["new"]}))
     report = bring_in(theirs, root)[0]
-    assert (report.rows, report.files, report.params) == (4, 0, True)
+    assert (report.events, report.files, report.params) == (4, 0, True)
     exp = Experiment(RUN, dash_root=root)
     assert metric(root, "train")[-1] == {"loss": 0.5, "_ts": 1795984500.5}
     assert [entry["timestamp"] for entry in exp.tracks("robot/pose").read()["entries"]] == [1.5, 99.5, 100.5]
@@ -162,7 +162,7 @@ def test_a_script_goes_on_with_what_was_imported(theirs: Path, root: Path) -> No
     with Experiment(RUN, dash_root=root, echo=False).run as exp:
         exp.metrics("train").log(loss=7.0)
     assert [row["loss"] for row in metric(root, "train")][-2:] == [0.0, 7.0]
-    assert bring_in(theirs, root)[0].rows == 0
+    assert bring_in(theirs, root)[0].events == 0
 
 
 BROKEN = {
@@ -189,14 +189,14 @@ def test_broken_lines_are_named_and_all_others_are_brought_in(theirs: Path, root
         with (run / name).open("ab") as file:
             file.write("".join(f"{line}\n" for line in lines).encode("latin-1"))
     report = bring_in(theirs, root)[0]
-    assert report.rows == whole + 1
+    assert report.events == whole + 1
     told = problems([report])
     broken = {"metrics/train/data": (7, 8, 9, 11), "logs/logs": (4, 5), "tracks/robot_pose/data": (3, 4)}
     for name, numbers in broken.items():
         for number in numbers:
             assert f"{name}.jsonl, line {number}:" in told
     again = bring_in(theirs, root)[0]
-    assert again.rows == 0
+    assert again.events == 0
     assert "data.jsonl: 4 lines or values were left out before" in problems([again])
 
 
@@ -210,7 +210,7 @@ def test_a_line_that_is_cut_off_is_told_and_read_when_it_is_whole(
     assert "line 6: the last line is cut off" in problems([report])
     assert len(metric(root, "train")) == 5
     path.write_bytes(whole)
-    assert bring_in(theirs, root)[0].rows == 1
+    assert bring_in(theirs, root)[0].events == 1
     assert metric(root, "train")[-1]["step"] == 5
 
 
@@ -226,7 +226,7 @@ def test_documents_that_are_cut_off_are_named_and_all_else_is_brought_in(
     ]:
         path.write_bytes(path.read_bytes()[:-10])
     report = bring_in(theirs, root)[0]
-    assert (report.prefix, report.rows, report.files, report.params) == (RUN, 22, 4, False)
+    assert (report.prefix, report.events, report.files, report.params) == (RUN, 22, 4, False)
     for name in ("experiment.json", "parameters.json", ".files_metadata.json", "metadata.json"):
         assert f"{name}: it cannot be read (it is not JSON" in problems([report])
     exp = Experiment(RUN, dash_root=root)
@@ -262,7 +262,7 @@ def test_a_file_that_was_written_anew_is_not_mixed_with_what_it_was(
     path = run / "metrics/train/data.jsonl"
     path.write_text(path.read_text().replace("0.5", "0.7"))
     report = bring_in(theirs, root)[0]
-    assert report.rows == 0
+    assert report.events == 0
     assert "it was written anew since it was imported" in problems([report])
 
 
@@ -277,7 +277,7 @@ def test_no_link_is_followed(
     (run / link).rename(tmp_path / "secret")
     (run / link).symlink_to(tmp_path / "secret")
     report = bring_in(theirs, root)[0]
-    assert (report.rows, report.files) == (rows, files)
+    assert (report.events, report.files) == (rows, files)
     assert f"{link}: " in problems([report])
 
 
@@ -312,6 +312,6 @@ def test_no_bytes_of_a_tree_end_the_import(theirs: Path, root: Path, seed: int) 
     bring_in(theirs, root)
     imported = bytes_below(root)
     for report in bring_in(theirs, root):
-        assert (report.rows, report.files, report.params) == (0, 0, False)
+        assert (report.events, report.files, report.params) == (0, 0, False)
     assert bytes_below(root) == imported
     assert bytes_below(theirs) == before

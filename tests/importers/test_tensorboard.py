@@ -55,7 +55,7 @@ def bring_in(logs: Path, root: Path, under: str | None = "zoe/vision") -> list[R
 def test_scalars_become_rows_of_their_tags_with_their_steps_and_times(logs: Path, root: Path) -> None:
     """Values are those of the file, which keeps floats of 32 bits."""
     reports = bring_in(logs, root)
-    assert [(each.prefix, each.rows, each.params) for each in reports] == [
+    assert [(each.prefix, each.events, each.params) for each in reports] == [
         ("zoe/vision/keras", 5, False),
         (SGD, 13, False),
         (f"{SGD}/hp", 1, True),
@@ -97,8 +97,8 @@ def test_importing_again_adds_what_is_new(logs: Path, root: Path, events: Path) 
     assert "cut off, or still being written" in problems(first)
     events.write_bytes(whole)
     again = bring_in(logs, root)
-    assert first[1].rows + again[1].rows == 13
-    assert sum(report.rows for report in bring_in(logs, root)) == 0
+    assert first[1].events + again[1].events == 13
+    assert sum(report.events for report in bring_in(logs, root)) == 0
     assert len(metric(root, "train", SGD)) == 10
     # said once when it is found, and from then on as a number: of this file, a histogram
     assert "1 lines or values were left out before" in problems(bring_in(logs, root))
@@ -118,7 +118,7 @@ def test_damage_is_named_and_hides_nothing_but_itself(
     events.write_bytes(raw)
     report = bring_in(logs, root)[1]
     assert told in problems([report])
-    assert report.rows == rows
+    assert report.events == rows
 
 
 def test_a_name_of_a_run_is_its_place(logs: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_no_bytes_of_a_record_end_the_import(logs: Path, root: Path, events: Pat
     events.write_bytes(mutated)
     report = bring_in(logs, root)[1]
     assert report.refused is None
-    assert report.rows > len(whole)
+    assert report.events > len(whole)
     assert "a record is no event" in problems([report])
 
 

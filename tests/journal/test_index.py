@@ -198,7 +198,7 @@ def test_a_second_copy_is_used_when_the_first_is_bad() -> None:
     index = opened(disk_with(first, second))
 
     assert values(index) == [1, 2, 3, 4]
-    assert [(damage.frames, damage.rows) for damage in index.damage] == [(0, 0)], "nothing is lost"
+    assert [(damage.frames, damage.events) for damage in index.damage] == [(0, 0)], "nothing is lost"
 
 
 def test_a_frame_is_lost_once_when_all_its_copies_are_bad() -> None:
@@ -206,7 +206,7 @@ def test_a_frame_is_lost_once_when_all_its_copies_are_bad() -> None:
     index = opened(disk_with(segment(frame(1, 1), bad), segment(bad, frame(3, 4), number=2, first_seq=2)))
 
     assert read(index) == [(0, 1), (3, 4)]
-    assert [(damage.path, damage.frames, damage.rows) for damage in index.damage] == [
+    assert [(damage.path, damage.frames, damage.events) for damage in index.damage] == [
         (PATHS[0], 1, 2),
         (PATHS[1], 0, 0),
     ]
@@ -256,7 +256,7 @@ def test_data_that_its_meta_does_not_describe_is_damage() -> None:
     index = opened(disk_with(segment(raw, frame(2, 2))))
 
     assert read(index) == [(1, 2)]
-    assert [(damage.frames, damage.rows) for damage in index.damage] == [(1, 1)]
+    assert [(damage.frames, damage.events) for damage in index.damage] == [(1, 1)]
 
 
 def test_missing_numbers_are_reported_where_frames_go_on() -> None:
@@ -264,7 +264,7 @@ def test_missing_numbers_are_reported_where_frames_go_on() -> None:
     index = opened(disk)
 
     assert values(index) == [3, 4, 7]
-    assert [(damage.offset, damage.length, damage.frames, damage.rows) for damage in index.damage] == [
+    assert [(damage.offset, damage.length, damage.frames, damage.events) for damage in index.damage] == [
         (HEADER, 0, 2, None),
         (HEADER + len(frame(3, 3) + frame(4, 4)), 0, 2, None),
     ]
@@ -279,7 +279,7 @@ def test_a_hole_tells_how_many_frames_were_in_it() -> None:
     index = opened(disk_with(raw))
 
     assert values(index) == [1, 4]
-    assert [(damage.offset, damage.length, damage.frames, damage.rows) for damage in index.damage] == [
+    assert [(damage.offset, damage.length, damage.frames, damage.events) for damage in index.damage] == [
         (HEADER + len(frame(1, 1)), 2 * len(frame(2, 2)), 2, None)
     ]
 
@@ -288,7 +288,7 @@ def test_garbage_between_frames_is_reported_and_costs_no_frame() -> None:
     index = opened(disk_with(segment(frame(1, 1), b"garbage", frame(2, 2))))
 
     assert values(index) == [1, 2]
-    assert [(damage.length, damage.frames, damage.rows) for damage in index.damage] == [(7, 0, 0)]
+    assert [(damage.length, damage.frames, damage.events) for damage in index.damage] == [(7, 0, 0)]
 
 
 def test_a_torn_tail_of_the_last_segment_is_not_yet_a_frame() -> None:
@@ -610,8 +610,8 @@ def test_check_reads_every_copy_of_every_frame() -> None:
     second = segment(bad_data(frame(2, 3)), bad_data(frame(3, 4)), number=2, first_seq=2)
     index = opened(disk_with(first, second))
 
-    assert index.check() == (2, 3)
-    assert [(damage.path, damage.frames, damage.rows) for damage in index.damage] == [
+    assert index.check_files() == {PATHS[0]: (2, (3, 3)), PATHS[1]: (0, (0, 0))}
+    assert [(damage.path, damage.frames, damage.events) for damage in index.damage] == [
         (PATHS[1], 0, 0),
         (PATHS[1], 1, 1),
     ]

@@ -336,7 +336,7 @@ def test_objects_of_all_columns_are_counted_before_they_are_decoded(
         for module in ("reader", "objects"):
             monkeypatch.setattr(f"ml_dash.journal.{module}.READ_CONTAINERS_MAX", most)
         report = verify(str(tmp_path))
-        assert [damage.rows for damage in report.damage if "lists and dicts" in damage.reason] == lost
+        assert [damage.events for damage in report.damage if "lists and dicts" in damage.reason] == lost
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", JournalDamageWarning)
             assert len(JournalView(str(tmp_path)).read(blocks[0].series)["data"]) == rows

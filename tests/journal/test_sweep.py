@@ -85,7 +85,7 @@ def test_a_sweep_leaves_out_damage_and_keeps_the_numbers() -> None:
     raw[place.offset + place.length - 1] ^= 1
     index = opened(disk_with(bytes(raw)))
     assert [(start, int(block.times[0])) for start, block in sweep(index, [TRAIN])] == [(0, 1), (3, 4)]
-    assert [damage.rows for damage in index.damage] == [1]
+    assert [damage.events for damage in index.damage] == [1]
 
 
 def test_a_frame_of_which_one_copy_is_bad_is_swept_from_the_other() -> None:

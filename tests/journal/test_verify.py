@@ -77,7 +77,7 @@ def test_verify_finds_damage_that_only_reading_the_data_shows() -> None:
 
     assert not report.ok
     assert (report.frames, report.rows) == (2, 4)
-    assert [(damage.offset, damage.frames, damage.rows) for damage in report.damage] == [
+    assert [(damage.offset, damage.frames, damage.events) for damage in report.damage] == [
         (HEADER + len(ONE), 1, 2)
     ]
 

@@ -303,7 +303,7 @@ def test_a_full_disk_costs_rows_only_at_capacity_and_one_warning(
     assert (counters.pending, counters.dropped) == (12, {"disk": 10})
     (warning,) = said(caplog)
     assert "exp/journal cannot be written ([Errno 28] No space left on device)" in warning
-    assert "up to 10 rows wait" in warning
+    assert "up to 10 events wait" in warning
     assert "free space" in warning
     caplog.clear()
 
@@ -312,7 +312,7 @@ def test_a_full_disk_costs_rows_only_at_capacity_and_one_warning(
     small.channel.flush()
     assert not small.channel.failing
     (warning,) = said(caplog)
-    assert warning == "The journal in exp/journal can be written again; 10 rows were dropped meanwhile."
+    assert warning == "The journal in exp/journal can be written again; 10 events were dropped meanwhile."
     assert small.read() == list(range(1, 15))
     assert small.counters() == Counters(logged=24, durable=14, acknowledged=14, dropped={"disk": 10})
 

@@ -478,7 +478,7 @@ def test_what_is_to_be_kept_waits_for_room_and_is_refused_where_the_disk_gives_n
     assert queue.drain(1, ALL).items == [b"1"]
     assert done.wait(60)
     queue.disk_failed()
-    with pytest.raises(FileStoreError, match="2 rows of files wait"):
+    with pytest.raises(FileStoreError, match="2 events of files wait"):
         queue.keep(b"4")
     assert queue.counts() == (2, Counter())
     assert queue.drain(ALL, ALL).items == [b"2", b"3"]

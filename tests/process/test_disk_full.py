@@ -141,7 +141,7 @@ def test_the_journal_itself_may_fill_the_disk(scripts: Scripts) -> None:
     )
     journal = check_rows(scripts.home, finished)
     assert 0 < len(journal.rows()) < 50_000
-    assert "rows not known to be on disk" in finished.stderr
+    assert "events not known to be on disk" in finished.stderr
 
 
 @on_a_small_disk

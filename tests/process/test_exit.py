@@ -544,7 +544,7 @@ def test_exit_waits_for_a_stalled_disk_no_longer_than_the_exit_timeout(scripts: 
         env={"ML_DASH_EXIT_TIMEOUT": "0.3"},
     )
     assert finished.returncode == 0
-    assert "rows not known to be on disk: 1" in finished.stderr
+    assert "events not known to be on disk: 1" in finished.stderr
     assert scripts.journal().rows() == [{"loss": 0.5}]  # written, though not known to be durable
 
 

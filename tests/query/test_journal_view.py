@@ -630,7 +630,7 @@ def test_a_damaged_block_is_left_out_and_told_once(tmp_path: Path) -> None:
     [warning] = told
     message = str(warning.message)
     assert path in message
-    assert "10 rows lost" in message
+    assert "10 events lost" in message
     assert Path(warning.filename) == Path(__file__), "the warning is about what was asked here"
     assert indices(found) == [*range(10), *range(20, 30)]
     assert (found["total"], found["startIndex"], found["endIndex"], found["hasMore"]) == (30, 0, 29, False)
@@ -676,7 +676,7 @@ def test_a_block_lost_between_the_two_passes_leaves_the_others_in_place() -> Non
 def test_a_damaged_head_loses_a_frame_and_no_more(tmp_path: Path) -> None:
     path = write_rows(tmp_path, TRAIN, metric_rows(30), per_frame=10)
     spoil(path, b"\xf1mD\x9a")
-    with pytest.warns(JournalDamageWarning, match="an unknown number of rows lost"):
+    with pytest.warns(JournalDamageWarning, match="an unknown number of events lost"):
         found = JournalView(str(tmp_path)).read(TRAIN)
     assert [row["data"]["step"] for row in found["data"]] == list(range(10, 30))
 

@@ -115,11 +115,11 @@ def test_an_outage_holds_up_neither_a_flush_nor_the_end_and_is_told(
         """
     done = scripts.run(script)
     assert done.stdout == "1 False\n"
-    assert "does not have 1 row, and what earlier runs have logged yet, safe in the journal" in done.stderr
+    assert "does not have 1 event, and what earlier runs have logged yet, safe in the journal" in done.stderr
     server.start()
     code, out, err = invoke("sync", home)
     assert (code, err) == (0, "")
-    assert f"{PREFIX} -> {server.url}: 15 rows sent, 1 file sent" in out
+    assert f"{PREFIX} -> {server.url}: 15 events sent, 1 file sent" in out
     assert seen.values("step") == list(range(11))
 
 

@@ -63,7 +63,7 @@ def check_kept(scripts: Scripts, finished: Finished, returncode: int = 0) -> Non
     assert len(journal.ends()) == 1
     assert finished.stderr.count("`ml-dash sync ") == 1
     assert f"`ml-dash sync {scripts.home / '.dash' / PREFIX}`" in finished.stderr
-    assert finished.stderr.count("100 rows") >= 1
+    assert finished.stderr.count("100 events") >= 1
     assert "Traceback" not in finished.stderr
     assert "Unclosed" not in finished.stderr
 
@@ -82,7 +82,7 @@ def test_a_short_script_has_sent_all_at_its_end_on_every_python(
     assert (finished.returncode, finished.stdout) == (0, "")
     # a second may go by before all is sent, where nothing was imported before
     assert finished.stderr == "" or re.fullmatch(
-        r"Sending the last rows to .*\(100 rows to go\).*\n", finished.stderr
+        r"Sending the last events to .*\(100 events to go\).*\n", finished.stderr
     )
     seen = Seen(server)
     assert seen.values("step") == list(range(100))
@@ -349,7 +349,7 @@ def test_an_exit_with_a_server_that_stalls_keeps_the_exit_timeout(tmp_path: Path
         server.thaw()
     assert finished.returncode == 0
     assert finished.stderr.count("`ml-dash sync /") == 1
-    assert "100 rows" in finished.stderr
+    assert "100 events" in finished.stderr
     assert scripts.journal().values("step") == list(range(200))
     assert scripts.journal().ends() == ["COMPLETED"]
 

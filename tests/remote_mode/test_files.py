@@ -441,12 +441,12 @@ def test_who_waits_at_exit_on_a_terminal_sees_how_far_it_is(
             "ML_DASH_FLUSH_TIMEOUT": "1",
         }
         shown = written_on_terminal([sys.executable, str(script)], 100, env)
-        assert "Sending the last rows" in shown
+        assert "Sending the last events" in shown
         assert "files" in shown
         assert re.search(r"\d+(\.\d+)?/41\.9 MB", shown)
         assert "%" in shown
         piped = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, check=True)
-        assert "Sending the last rows" in piped.stderr
+        assert "Sending the last events" in piped.stderr
         assert "%" not in piped.stderr
 
 

@@ -110,7 +110,7 @@ def test_a_read_says_why_the_server_does_not_answer(
     remote.run.start()
     server.stop()
     remote.metrics("train").log(step=0)
-    with pytest.raises(ServerUnavailableError, match=r"1 rows have not arrived yet.*since") as caught:
+    with pytest.raises(ServerUnavailableError, match=r"1 events have not arrived yet.*since") as caught:
         remote.metrics("train").read()
     assert isinstance(caught.value, ConnectionError)
     law(remote)

@@ -280,7 +280,7 @@ def test_of_rows_that_no_server_has_the_command_is_told_that_sends_them(
     )
     (pending,) = [line for line in end.splitlines() if line.startswith("  pending")]
     assert pending == (
-        "  pending     1 row not at the server yet: sent while this process lives, "
+        "  pending     1 event not at the server yet: sent while this process lives, "
         "or by `ml-dash sync 'my runs/alice/my project/first'`"
     )
     caplog.clear()

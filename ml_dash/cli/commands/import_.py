@@ -149,7 +149,7 @@ def _bring_in(source: Source, root: str, name: str | None) -> None:
 
         for report in import_runs(source, root, name=name, on_run=begin):
             is_whole = is_whole and report.is_whole
-            known += report.prefix is not None and not (report.rows or report.files or report.params)
+            known += report.prefix is not None and not report.has_news
             _tell(report, bar)
     if known == count:
         typer.echo("nothing new")
@@ -163,9 +163,9 @@ def _bring_in(source: Source, root: str, name: str | None) -> None:
 
 
 def _tell(report: RunReport, bar: Bar) -> None:
-    new = [count_text(report.rows, "row")] if report.rows else []
+    counts = {"row": report.rows, "message": report.messages, "entry": report.entries, "file": report.files}
+    new = [count_text(count, noun) for noun, count in counts.items() if count]
     new += ["parameters"] if report.params else []
-    new += [count_text(report.files, "file")] if report.files else []
     if report.refused is not None:
         bar.say(f"{report.place}: not brought in: {report.refused}", wrong=True)
     elif new:

@@ -89,7 +89,7 @@ def show(
             screen.show(_title("Parameters"), table(["", ""], rows, header=False, indent=2))
         _show_metrics(screen, summarize_metrics(index, shown), len(chosen))
         if tracks := index.series(Kind.TRACK):
-            rows = [(str(series.name), count_text(index.count(series), "row")) for series in tracks]
+            rows = [(str(series.name), count_text(index.count(series), "entry")) for series in tracks]
             screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
         _show_files(screen, index)
         _show_logs(screen, index, logs)
@@ -159,7 +159,7 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "queue", run.queue or ""
     yield (
         "recovered",
-        f"{count_text(run.recovered, 'row')} of a process that had died" if run.recovered else "",
+        f"{count_text(run.recovered, 'event')} of a process that had died" if run.recovered else "",
     )
     # Whether its process lives or not: this may be a copy.
     if run.status == RunStatus.RUNNING and run.elsewhere and run.queue == "shared memory":

@@ -283,19 +283,17 @@ def _tell(report: SyncReport) -> None:
         complain(
             f"{report.directory} was logged as {report.formerly}, and is sent as {name}, which is its name now"
         )
-    parts = [f"{count_text(report.sent_rows, 'row')} sent"]
+    parts = [f"{count_text(report.sent_rows, 'event')} sent"]
     if report.known_rows:
-        parts.append(f"{count_text(report.known_rows, 'row')} already there")
+        parts.append(f"{count_text(report.known_rows, 'event')} already there")
     if report.sent_files:
         parts.append(f"{count_text(report.sent_files, 'file')} sent")
     if report.rejected_rows:
-        parts.append(f"{count_text(report.rejected_rows, 'row')} refused and set aside in rejected/")
+        parts.append(f"{count_text(report.rejected_rows, 'event')} refused and set aside in rejected/")
     if report.lost_frames:
         parts.append(f"{count_text(report.lost_frames, 'frame')} damaged on this disk")
     if report.torn_bytes:
-        parts.append(
-            f"{count_text(report.torn_bytes, 'byte')} that cannot be read as rows (see `ml-dash verify`)"
-        )
+        parts.append(f"{count_text(report.torn_bytes, 'byte')} that are no frame (see `ml-dash verify`)")
     typer.echo(visible(f"{name} -> {report.url}: {', '.join(parts)}"))
     if report.left_behind is not None:
         complain(f"{name}: not all of it was sent: {report.left_behind}")

@@ -36,7 +36,7 @@ from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.survey import Located, Survey, is_experiment, survey
 from ml_dash.visible import visible
 
-_COLUMNS = ("segment", ">frames", ">rows", ">size", "")
+_COLUMNS = ("segment", ">frames", ">rows", ">events", ">size", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def verify(
     """Check journals and files, and repair journals on demand.
 
     Every frame of the journal and every byte of the files is read, of one experiment or of all under a directory
-    (--root by default).
+    (--root by default). Rows are those of metrics; events are all that was logged: rows, messages, parameters, files.
     Exit code 1: something is damaged, missing or torn, even if it is repaired at once. A repair cannot bring back
     what is lost: later checks report missing frames again.
     """
@@ -166,6 +166,7 @@ def _record(each: _Verdict) -> dict[str, Any]:
         "problem": each.problem,
         "frames": report and report.frames,
         "rows": report and report.rows,
+        "events": report and report.events,
         "bytes": report and report.bytes,
         "segments": [segment._asdict() for segment in report.segments] if report else [],
         "damage": [damage._asdict() for damage in report.damage] if report else [],
@@ -205,8 +206,13 @@ def _row(each: _Verdict, segment: SegmentReport) -> list[str | Text]:
         states.append(f"{tail}, {size_text(segment.torn)}")
     # Names only: the heading says which experiment, and the window is narrow.
     name = os.path.basename(segment.path)
-    numbers = [f"{segment.frames:,}", f"{segment.rows:,}", size_text(segment.bytes)]
-    return [name, *numbers, Text(", ".join(states) or "ok", "red" if states else "green")]
+    counts = [f"{number:,}" for number in (segment.frames, segment.rows, segment.events)]
+    return [
+        name,
+        *counts,
+        size_text(segment.bytes),
+        Text(", ".join(states) or "ok", "red" if states else "green"),
+    ]
 
 
 def _remarks(each: _Verdict) -> Iterator[str]:

@@ -473,7 +473,7 @@ def test_damage_is_reported_and_the_rest_is_exported(root: Path, damaged: Path, 
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         code, _, err = invoke("export", "damaged", "--root", root, "-o", tmp_path / name)
         assert code == 1
-        assert "1 row lost" in err
+        assert "1 event lost" in err
         assert "2 rows written" in err
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert [line.split(",")[1] for line in lines] == ["index", "0", "2"]

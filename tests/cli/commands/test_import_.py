@@ -22,7 +22,7 @@ def test_an_import_says_what_it_brings_in_and_where(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     code, out, err = invoke("import", "ml-dash", theirs)
     lines = out.splitlines()
-    assert lines[0] == f"{theirs / RUN} -> {RUN}: 22 rows, parameters, 4 files"
+    assert lines[0] == f"{theirs / RUN} -> {RUN}: 17 rows, 3 messages, 2 entries, 4 files, parameters"
     assert lines[1] == f"{theirs / 'two/parts'} -> two/parts/parts: 1 row"
     assert (
         lines[2]
@@ -57,7 +57,7 @@ def test_other_formats_have_commands_of_their_own(tmp_path: Path, monkeypatch: p
         assert row == {"x": 1, "y": 2, "_ts": 5.0}
     logs = PROJECT / "tests" / "importers" / "data" / "tensorboard" / "keras"
     told = succeed("import", "tensorboard", logs, "--under", "a/b", "--root", "tb")
-    assert told.splitlines()[0] == f"{logs} -> a/b/b: 5 rows"
+    assert told.splitlines()[0] == f"{logs} -> a/b/b: 4 rows, 1 message"
 
 
 def test_what_is_refused_is_told_and_the_rest_brought_in(tmp_path: Path) -> None:
@@ -111,11 +111,11 @@ def test_what_was_imported_goes_to_a_server_whole(server: EmbeddedServer, tmp_pa
     theirs, root = tree(tmp_path), tmp_path / "ours"
     server.start()
     invoke("import", "ml-dash", theirs, "--root", root)
-    assert f"{RUN} -> {server.url}: 32 rows sent, 3 files sent" in succeed("sync", root, "--to", server.url)
+    assert f"{RUN} -> {server.url}: 32 events sent, 3 files sent" in succeed("sync", root, "--to", server.url)
     with (theirs / RUN / "metrics/train/data.jsonl").open("a") as file:
         file.write('{"data": {"loss": 0.5}, "createdAt": "2026-11-29T20:35:00Z"}\n')
     invoke("import", "ml-dash", theirs, "--root", root)
-    assert f"{RUN} -> {server.url}: 1 row sent, 32 rows already there" in succeed(
+    assert f"{RUN} -> {server.url}: 1 event sent, 32 events already there" in succeed(
         "sync", root, "--to", server.url
     )
     here, there = Experiment(RUN, dash_root=root), Experiment(RUN, dash_url=server.url, dash_root=None)

@@ -47,7 +47,7 @@ def test_all_about_an_experiment(root: Path) -> None:
         ["model.arch", "resnet50"],
         ["model.layers", "50"],
     ]
-    assert [line.split() for line in shown["Tracks"]] == [["pose", "1", "row"]]
+    assert [line.split() for line in shown["Tracks"]] == [["pose", "1", "entry"]]
     assert [line.split()[2:] for line in shown["Logs"]] == [
         ["info", "training", "begins", "gpu=3"],
         ["warn", "done"],
@@ -186,9 +186,9 @@ def test_damage_is_reported_and_the_rest_is_shown(root: Path, damaged: Path) -> 
     lines = [line.split() for line in sections(out)["Metrics"]]
     assert lines[2] == ["n", "▁", "█", "3", "1", "3", "2"]
     assert err.count("\n") == 1
-    assert "1 row lost" in err
+    assert "1 event lost" in err
     record = json.loads(invoke("show", "damaged", "--root", root, "--json").out)
-    assert record["damage"][0]["rows"] == 1
+    assert record["damage"][0]["events"] == 1
 
 
 def test_a_journal_of_a_later_version_is_refused(root: Path, newer: Path) -> None:

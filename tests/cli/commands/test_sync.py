@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from ml_dash.tokens import Token, TokenStore
 from tests.cli.commands.offline import ROWS, log_offline, server, steps_at
 from tests.support.scripts import python
 from tests.support.serving import TESTER
-from tests.support.shell import invoke
+from tests.support.shell import invoke, succeed
 
 
 def test_what_was_logged_offline_arrives_once(server: EmbeddedServer) -> None:
@@ -34,12 +35,55 @@ def test_what_was_logged_offline_arrives_once(server: EmbeddedServer) -> None:
 
     assert (first.code, second.code) == (0, 0)
     for prefix in ("alice/p/whole", "alice/p/killed"):
-        assert f"{prefix} -> {server.url}: {ROWS} rows sent" in first.out
-        assert f"{prefix} -> {server.url}: 0 rows sent, {ROWS} rows already there" in second.out
+        assert f"{prefix} -> {server.url}: {ROWS} events sent" in first.out
+        assert f"{prefix} -> {server.url}: 0 events sent, {ROWS} events already there" in second.out
         assert steps_at(server, prefix) == list(range(ROWS))
 
 
 __all__ = ["server"]  # the fixture
+
+
+def test_rows_are_counted_in_one_way_everywhere_and_so_are_events(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows are those of metrics. Whatever counts all that was logged says events, and counts the same ones."""
+    monkeypatch.delenv("ML_DASH_QUIET")
+    prefix = "alice/p/counted"
+    # what a run captures of its surroundings is neither
+    with Experiment(prefix, dash_root=".dash", capture=["environment", "packages"]).run as exp:
+        exp.params.set(lr=0.1)
+        exp.params.set(seed=1)
+        for step in range(7):
+            exp.metrics("train").log(step=step)
+            exp.metrics("eval").log(step=step)
+        exp.log("text", level="debug")
+        exp.tracks("pose").append(x=1.0)
+        exp.files("notes").save_text("text", to="note.txt")
+        status = exp.status()
+        flushed = exp.flush()
+        assert status.logged == status.acknowledged + status.pending + sum(status.dropped.values())
+    rows, events = 14, 19
+    assert (status.logged, flushed.acknowledged) == (events, events)
+    assert f"{prefix} COMPLETED after" in (said := capsys.readouterr().err)
+    assert f": {rows} rows\n" in said
+
+    (listed,) = json.loads(succeed("ls", "--json"))
+    shown, (verified,) = (
+        json.loads(succeed(*command, "--json")) for command in (("show", prefix), ("verify", prefix))
+    )
+    assert (listed["rows"], shown["rows"], verified["rows"]) == (rows, rows, rows)
+    assert verified["events"] == events
+    assert len(succeed("export", prefix).splitlines()) == rows + 1
+    assert re.search(rf"journal +{rows} rows, ", text := succeed("show", prefix))
+    assert re.search(r"pose +1 entry", text)
+
+    server.start()
+    assert f"{server.url}: {events} events sent, 1 file sent" in invoke("sync", "--to", server.url).out
+    assert f"0 events sent, {events} events already there" in invoke("sync", "--to", server.url).out
+    with Experiment(prefix, dash_url=server.url).run as again:
+        assert again.data is not None
+        assert again.data["rows"] == rows
+    assert f"goes on with {prefix}: 1 earlier attempt, {rows} rows; " in capsys.readouterr().err
 
 
 def test_what_cannot_be_sent_is_said_and_stays(server: EmbeddedServer) -> None:
@@ -108,13 +152,13 @@ def test_what_lies_behind_a_damaged_frame_of_a_run_that_goes_on_is_told_and_sent
 
     held_up = invoke("sync", ".dash", "--to", server.url)
     assert held_up.code == 1
-    assert "1 row sent" in held_up.out
+    assert "1 event sent" in held_up.out
     assert "lie behind a damaged frame that the run may write again, if it goes on" in held_up.err
     experiment.run.complete()
 
     sent = invoke("sync", ".dash", "--to", server.url)
     assert sent.code == 0
-    assert "1 row sent, 1 row already there, 1 frame damaged on this disk" in sent.out
+    assert "1 event sent, 1 event already there, 1 frame damaged on this disk" in sent.out
     assert steps_at(server, "alice/p/open") == [0, 2]
 
 
@@ -144,7 +188,7 @@ def test_a_journal_may_go_to_another_server_than_it_was_meant_for(
         monkeypatch.setenv("ML_DASH_TOKEN", other.admin_token)
         moved = invoke("sync", ".dash", "--to", other.url)
         assert moved.code == 0
-        assert f"{ROWS} rows sent" in moved.out
+        assert f"{ROWS} events sent" in moved.out
         assert steps_at(other, "alice/p/exp") == list(range(ROWS))
 
 
@@ -320,11 +364,11 @@ def test_nothing_is_told_to_be_sent_that_was_not(
     for cursor in Path("copy").rglob("*.cursor"):
         os.remove(cursor)
 
-    assert f"0 rows sent, {ROWS} rows already there" in invoke("sync", "copy").out
+    assert f"0 events sent, {ROWS} events already there" in invoke("sync", "copy").out
     monkeypatch.setenv("ML_DASH_TOKEN", "mld_wrong")
     refused = invoke("sync")
     assert refused.code == 1
-    assert f"0 rows sent, {ROWS} rows already there" in refused.out
+    assert f"0 events sent, {ROWS} events already there" in refused.out
     assert "valid" in refused.err
 
 
@@ -354,7 +398,7 @@ def test_a_directory_that_was_moved_or_copied_is_another_experiment(server: Embe
     assert steps_at(server, "alice/p/lr01") == list(range(ROWS))
     assert steps_at(server, "alice/p/baseline") == list(range(ROWS))
     assert sorted(steps_at(server, "alice/p/copy")) == sorted([*range(ROWS)] * 2)
-    assert f"alice/p/baseline -> {server.url}: 0 rows sent, {ROWS} rows already there" in second.out
+    assert f"alice/p/baseline -> {server.url}: 0 events sent, {ROWS} events already there" in second.out
 
 
 def test_what_was_sent_before_a_directory_was_moved_stays(
@@ -399,7 +443,7 @@ def test_an_experiment_is_sent_under_the_name_that_is_asked_for(server: Embedded
     [lambda raw: b"\0" * len(raw), lambda raw: raw[: len(raw) // 2] + b"\0" * 99, lambda raw: raw[:-7]],
     ids=["all of it", "the rest", "its end"],
 )
-def test_what_of_a_journal_is_no_row_is_told(
+def test_what_of_a_journal_is_no_frame_is_told(
     server: EmbeddedServer, damage: Callable[[bytes], bytes]
 ) -> None:
     """Whoever removes it after that should know: nothing follows it, so that no frame is known to be missing."""
@@ -410,7 +454,7 @@ def test_what_of_a_journal_is_no_row_is_told(
 
     done = invoke("sync", "--to", server.url)
 
-    assert re.search(r"[1-9][\d,]* bytes that cannot be read as rows \(see `ml-dash verify`\)", done.out)
+    assert re.search(r"[1-9][\d,]* bytes that are no frame \(see `ml-dash verify`\)", done.out)
 
 
 def test_a_server_out_of_reach_is_asked_once_for_all_and_told_of_at_once(server: EmbeddedServer) -> None:

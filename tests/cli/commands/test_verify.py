@@ -15,14 +15,14 @@ from tests.support.shell import invoke, succeed
 
 
 def test_a_sound_journal_is_said_to_be_so(root: Path) -> None:
-    """With frames, rows and size of each segment."""
+    """With frames, rows, events and size of each segment."""
     title, header, line = succeed("verify", "first", "--root", root).splitlines()
     assert title == "alice/vision/first  sound"
-    assert header.split() == ["segment", "frames", "rows", "size"]
+    assert header.split() == ["segment", "frames", "rows", "events", "size"]
     path = segment(root / "alice/vision/first")
-    name, frames, rows, size, unit, state = line.split()
-    # 108 rows that a reader sees, and the start, the end and the parameters
-    assert (name, rows, state) == (path.name, "111", "ok")
+    name, frames, rows, events, size, unit, state = line.split()
+    # besides the rows of metrics two messages, an entry of a track and a call of `params.set`
+    assert (name, rows, events, state) == (path.name, "105", "109", "ok")
     assert int(frames) >= 1
     assert unit == "kB"
     assert float(size) == pytest.approx(path.stat().st_size / 1000, rel=0.01)
@@ -34,7 +34,7 @@ def test_damage_is_told_with_its_place_and_what_is_lost(root: Path, damaged: Pat
     assert (code, err) == (1, "")
     assert out.startswith("carol/p/damaged  damaged\n")
     assert segment(damaged).name in out
-    assert "the frame's data is damaged; 1 row lost" in out
+    assert "the frame's data is damaged; 1 event lost" in out
     assert "--repair" in out
 
 
@@ -204,11 +204,12 @@ def test_json_has_everything_for_programs(root: Path, damaged: Path) -> None:
     assert len(records) == 6
     good = records["alice/vision/first"]
     assert good["ok"]
-    assert (good["rows"], good["damage"], good["repaired"]) == (111, [], [])
-    assert sum(each["rows"] for each in good["segments"]) == 111
+    assert (good["rows"], good["events"], good["damage"], good["repaired"]) == (105, 109, [], [])
+    assert sum(each["rows"] for each in good["segments"]) == 105
+    assert sum(each["events"] for each in good["segments"]) == 109
     bad = records["carol/p/damaged"]
     assert not bad["ok"]
-    assert [each["rows"] for each in bad["damage"]] == [1]
+    assert [each["events"] for each in bad["damage"]] == [1]
     (record,) = json.loads(invoke("verify", "damaged", "--root", root, "--json", "--repair").out)
     assert record["repaired"][0]["original"].endswith(".torn")
 
