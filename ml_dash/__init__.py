@@ -30,6 +30,7 @@ from ml_dash.errors import (
 
 try:
     from ml_dash.sdk.experiment import Experiment, ml_dash_experiment, open_experiment as open  # noqa: A004
+    from ml_dash.sdk.listing.experiments import experiments
 except ImportError as error:
     if "subinterpreter" not in str(error):
         raise
@@ -67,6 +68,7 @@ __all__ = [
     "ServerUnavailableError",
     "UnknownNameError",
     "ValueWarning",
+    "experiments",
     "ml_dash_experiment",
     "open",
 ]

@@ -84,6 +84,7 @@ def test_the_public_names_are_these() -> None:
         "ServerUnavailableError",
         "UnknownNameError",
         "ValueWarning",
+        "experiments",
         "ml_dash_experiment",
         "open",
     }

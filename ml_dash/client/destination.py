@@ -58,6 +58,11 @@ def destination(dash_url: str | bool | None, dash_root: str | os.PathLike[str] |
     return Destination(os.path.join(config_directory(), OUTBOX, name), url, keeps=False)
 
 
+def is_server(where: Any) -> bool:
+    """Whether a place is a server, by a URL or True for the default one, and not a directory."""
+    return where is True or (isinstance(where, str) and "://" in where)
+
+
 def default_url() -> str:
     """Return the URL of the server to use where none is named."""
     return os.environ.get("ML_DASH_API_URL") or DEFAULT_URL

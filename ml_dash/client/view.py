@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from ml_dash import shapes
@@ -13,8 +15,11 @@ from ml_dash.client.transport import ServerError
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, LISTED_MAX, READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
+from ml_dash.query.listing.definitions import fold_definitions
+from ml_dash.query.listing.summary import summarized
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import page, whole_number
+from ml_dash.query.row_source import timed_rows
 from ml_dash.query.runs import RunInfo
 from ml_dash.query.selection import Shown, checked_attempt
 from ml_dash.query.stats import SeriesStats
@@ -33,8 +38,11 @@ if TYPE_CHECKING:
     from ml_dash.client.file_api import RemoteFiles
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.listing.listed import Best
+    from ml_dash.query.listing.naming import Field
+    from ml_dash.query.listing.summary import Summaries
     from ml_dash.query.selection import AttemptChoice
-    from ml_dash.query.tracks import TrackQuery
+from ml_dash.query.tracks import TrackQuery
 
 _T = TypeVar("_T")
 
@@ -113,18 +121,9 @@ class RemoteView(View):
     def _shown(self, series: Series, attempt: AttemptChoice) -> Shown:
         """Return which rows of a metric are shown, by what the server says of them."""
         query = {**_named(series), **_chosen(attempt)}
-        ranges: list[tuple[int, int]] = []
-        start = 0
-        while True:
-            nothing = {"ranges": [], "hasMore": False}
-            answer = self._ask("metrics/shown", {**query, "start": str(start)}, nothing, shapes.Shown)
-            found = [(first, stop) for first, stop in answer["ranges"]]
-            if not _ascend(found, start) or (answer["hasMore"] and not found):
-                raise not_understood(self._client.url, answer, "ranges that do not go on")
-            ranges += found
-            if not answer["hasMore"]:
-                break
-            start = found[-1][1]
+        nothing = {"ranges": [], "hasMore": False}
+        ask = partial(self._ask, "metrics/shown", nothing=nothing, shape=shapes.Shown)
+        ranges = _ranges(self._client.url, lambda start: ask({**query, "start": str(start)}))
         stop = ranges[-1][1] if ranges else 0
 
         def blocks(first: int, last: int) -> Iterator[tuple[int, Block]]:
@@ -178,6 +177,16 @@ class RemoteView(View):
         for some in self._following("params", {}, "params", shapes.Params, list):
             found |= some
         return found
+
+    def definitions(self) -> dict[Field, Best]:
+        """See `View.definitions`."""
+        # the rows of all writers come as one series; what is said by two at once is rare, and the later row wins
+        rows = timed_rows(self._blocks(Series(Kind.PARAMS, None)))
+        return fold_definitions(fields for _, fields in sorted(rows, key=itemgetter(0)))
+
+    def summaries(self, series: Series, attempt: AttemptChoice = None) -> Summaries:
+        """See `View.summaries`."""
+        return summarized(self._shown(series, attempt).blocks())
 
     def run(self, **_: Any) -> RunInfo:
         """Return the run's status as the server sees it: how long a silence is too long, is for the server to say."""
@@ -342,6 +351,21 @@ class RemoteView(View):
 def _chosen(attempt: AttemptChoice) -> dict[str, str]:
     choice = checked_attempt(attempt)
     return {} if choice is None else {"attempt": str(choice)}
+
+
+def _ranges(url: str, page_from: Callable[[int], dict[str, Any]]) -> list[tuple[int, int]]:
+    """Return the ranges of rows that the pages of an answer have; `page_from` asks for those behind an index."""
+    ranges: list[tuple[int, int]] = []
+    start = 0
+    while True:
+        answer = page_from(start)
+        found = [(first, stop) for first, stop in answer["ranges"]]
+        if not _ascend(found, start) or (answer["hasMore"] and not found):
+            raise not_understood(url, answer, "ranges that do not go on")
+        ranges += found
+        if not answer["hasMore"]:
+            return ranges
+        start = found[-1][1]
 
 
 def _ascend(ranges: Iterable[tuple[int, int]], at: int) -> bool:

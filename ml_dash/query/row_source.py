@@ -56,9 +56,14 @@ def read_params(source: RowSource) -> dict[str, Any]:
 
     In memory are these and a few rows of each writer, however often parameters were set.
     """
+    return fold_params(_sets(param_rows(source)))
+
+
+def param_rows(source: RowSource) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the parameters' series, in order of their times; memory is as of `read_params`."""
     rising = [_rising(blocks) for _, blocks in source.blocks_by_writer(_PARAMS)]
     # of the same time, the rows of the writer that comes first are first
-    return fold_params(param_sets(fields for _, fields in heapq.merge(*rising, key=itemgetter(0))))
+    return (fields for _, fields in heapq.merge(*rising, key=itemgetter(0)))
 
 
 def _rising(blocks: Iterable[Block]) -> Iterator[tuple[int, dict[str, Any]]]:

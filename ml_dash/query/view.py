@@ -15,9 +15,11 @@ from ml_dash.journal.blocks import Block, as_list, block_rows
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.data_frame import to_frame
 from ml_dash.query.environments import ENVIRONMENT, fold_environments
+from ml_dash.query.listing.definitions import fold_definitions
+from ml_dash.query.listing.summary import summarized
 from ml_dash.query.logs import LogFilter
 from ml_dash.query.pages import Filling, Into, whole_number
-from ml_dash.query.row_source import RowSource, read_params
+from ml_dash.query.row_source import RowSource, param_rows, read_params
 from ml_dash.query.runs import standing
 from ml_dash.query.selection import checked_attempt, shown
 from ml_dash.query.stats import SeriesStats
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
     from ml_dash.query.attempts import Attempt
     from ml_dash.query.files import FileQuery
+    from ml_dash.query.listing.listed import Best
+    from ml_dash.query.listing.naming import Field
+    from ml_dash.query.listing.summary import Summaries
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
     from ml_dash.query.selection import AttemptChoice, Range, Shown, Span
@@ -148,6 +153,14 @@ class View(ABC):
     @abstractmethod
     def params(self) -> dict[str, Any]:
         """Return the flat parameters that all writers' settings amount to, in order of their times."""
+
+    @abstractmethod
+    def definitions(self) -> dict[Field, Best]:
+        """Return which value of a metric's field is its best, where that was defined."""
+
+    @abstractmethod
+    def summaries(self, series: Series, attempt: AttemptChoice = None) -> Summaries:
+        """Return the summary of each field of a metric, see `ml_dash.query.listing.summary`."""
 
     @abstractmethod
     def run(self) -> RunInfo:
@@ -446,6 +459,16 @@ class RowView(View, Generic[Source]):
         """See `View.params`."""
         with self.reading() as rows:
             return read_params(rows)
+
+    def definitions(self) -> dict[Field, Best]:
+        """See `View.definitions`."""
+        with self.reading() as rows:
+            return fold_definitions(param_rows(rows))
+
+    def summaries(self, series: Series, attempt: AttemptChoice = None) -> Summaries:
+        """See `View.summaries`."""
+        with self.reading() as rows:
+            return summarized(self._shown(rows, series, attempt).blocks())
 
     def _entries(self, topic: str, query: TrackQuery) -> list[dict[str, Any]]:
         with self.reading() as rows:

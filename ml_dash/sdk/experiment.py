@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.client.destination import destination
+from ml_dash.client.destination import destination, is_server
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
+from ml_dash.sdk.best.summing import experiment_summary
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.sdk.guidance.calls import explained, seconds, signposted
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ml_dash.client.view import RemoteView
     from ml_dash.query.journal_view import JournalView
+    from ml_dash.query.listing.listed import ListedExperiment
     from ml_dash.status import ExperimentStatus, FlushResult
 
 _LOG = "exp.log('text', level='info', key=value) for a message, exp.metrics('train').log(loss=0.5) for values"
@@ -82,6 +84,7 @@ class Experiment(Guided, written="exp", is_hot=True):
     tracks: TracksManager
     files: FilesManager
     logs: LogManager
+    _listed: ListedExperiment | None = None
 
     @explained("Experiment('owner/project/name', tags=['baseline'], dash_root='.dash')", ARGUMENTS)
     def __init__(
@@ -105,14 +108,8 @@ class Experiment(Guided, written="exp", is_hot=True):
         resume = check_resume(resume)
         place = destination(dash_url, dash_root)
         identity, is_new = identity_of(prefix, place, SYSTEM_CLOCK)
-        about = About(
-            identity.directory(place.root),
-            readme=readme,
-            tags=tags,
-            bindrs=bindrs,
-            metadata=metadata,
-            description=description,
-        )
+        said: dict[str, Any] = {"readme": readme, "tags": tags, "bindrs": bindrs, "metadata": metadata}
+        about = About(identity.directory(place.root), description=description, **said)
         # For copies and pickles, which take all arguments as they were understood here.
         understood = {**about.given, **place.arguments, "prefix": identity.prefix}
         self._arguments = {**understood, "echo": echo, "overflow": overflow, "capture": capture}
@@ -132,7 +129,7 @@ class Experiment(Guided, written="exp", is_hot=True):
         )
 
     def __repr__(self) -> str:
-        return f"Experiment({self.prefix!r}, {self.run.status or 'not started'})"
+        return f"Experiment({self.prefix!r}, {self.run.status or _idle(self._session)})"
 
     def _repr_html_(self) -> str:
         from ml_dash.sdk.notebook import experiment_html
@@ -240,9 +237,8 @@ class Experiment(Guided, written="exp", is_hot=True):
 
     def _say(self, name: str, value: Any) -> None:
         say(self._session, name, value)
-        self._arguments.update(
-            self._session.about.given
-        )  # for copies, and for what makes the experiment anew
+        # for copies, and for what makes the experiment anew
+        self._arguments.update(self._session.about.given)
 
     @property
     def id(self) -> str | None:
@@ -288,6 +284,8 @@ class Experiment(Guided, written="exp", is_hot=True):
             ServerUnavailableError: the server does not have all that was logged before, and cannot be reached.
         """
         return self._session.view
+
+    summary = property(experiment_summary)
 
     @explained("exp.exists()")
     def exists(self) -> bool:
@@ -416,7 +414,7 @@ def open_experiment(prefix: str, where: str | bool | os.PathLike[str] = ".dash")
         >>> exp = ml_dash.open("alice/vision/resnet")
         >>> exp.metrics("train").stats()
     """
-    at_server = where is True or (isinstance(where, str) and "://" in where)
+    at_server = is_server(where)
     arguments = {"dash_url": where, "dash_root": None} if at_server else {"dash_root": where}
     if not isinstance(prefix, str):
         raise InvalidPrefixError(
@@ -437,6 +435,10 @@ def reopen(arguments: dict[str, Any]) -> Experiment:
 def rebuild(arguments: dict[str, Any]) -> Experiment:
     """Make an experiment of the arguments that it was pickled as."""
     return Experiment(**arguments)
+
+
+def _idle(session: Session) -> str:
+    return "opened for reading" if session.is_read_only else "not started"
 
 
 def _settings(

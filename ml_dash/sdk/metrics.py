@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
 from ml_dash.notices import warn_user
+from ml_dash.query.listing.definitions import best_of, checked_best
+from ml_dash.sdk.best.defining import DefinitionPort, unknown_field
 from ml_dash.sdk.buffer import BufferManager, MetricBuffer, Store, SummaryCache
 from ml_dash.sdk.guidance.calls import explained, merged
 from ml_dash.sdk.guidance.guided import keep
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from ml_dash.query.listing.definitions import BestValue
+    from ml_dash.query.listing.listed import Best
     from ml_dash.query.selection import AttemptChoice
     from ml_dash.sdk.series_port import Port, Put
     from ml_dash.sdk.session import Session
@@ -42,9 +47,10 @@ _NO_FIELDS: tuple[Any, ...] = ()
 class _Metric:
     """What is behind the builder of one metric."""
 
-    __slots__ = ("buffered", "cached", "is_missed", "name", "port")
+    __slots__ = ("buffered", "cached", "definitions", "is_missed", "name", "port")
 
-    def __init__(self, name: str | None, port: Port) -> None:
+    def __init__(self, name: str | None, port: Port, definitions: DefinitionPort) -> None:
+        self.definitions = definitions
         self.is_missed = False  # whether it was looked for already, when a read found no rows
         self.name = name
         self.port = port
@@ -219,6 +225,51 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         self._told(len(found))
         return found
 
+    @explained("exp.metrics('val').best('acc', mode='max')")
+    def best(
+        self, field: str, mode: Best | None = None, *, attempt: AttemptChoice = None
+    ) -> BestValue | None:
+        """Return the best value of a field, and at which step it was logged; None where it has no numbers.
+
+        Args:
+            field: Its name; of an item of a nested dict with dots.
+            mode: ``"max"``, ``"min"`` or ``"last"``. Without it what was defined counts (`define`), or what the names
+                tell: a loss is best where it is least.
+            attempt: of which rows, see `read`.
+
+        Raises:
+            InvalidArgumentError: the metric has rows and no such field, or nobody says which value is the best.
+
+        Example:
+            >>> exp.metrics("val").best("acc", mode="max")
+            BestValue(value=0.93, step=1200)
+        """
+        wanted = None if mode is None else checked_best(mode, "mode")
+        name, view = self._metric.name, self._session.view
+        found = view.summaries(self._series, attempt)
+        self._told(len(found))
+        if field not in found:
+            if found:
+                raise InvalidArgumentError(unknown_field(self._label, field, found))
+            return None
+        defined = view.definitions().get((name, field)) if wanted is None else None
+        return best_of(name, field, found[field], wanted, defined)
+
+    @explained("exp.metrics('val').define('acc', best='max')")
+    def define(self, field: str, *, best: Best) -> MetricBuilder:
+        """Say which value of a field is its best: that of the summary, and what lists and tables show.
+
+        Args:
+            field: Its name; it need not have been logged yet.
+            best: ``"max"``, ``"min"`` or ``"last"``; what is said later wins.
+
+        Raises:
+            NotStartedError: the run is not open.
+            InvalidArgumentError: `best` is none of these.
+        """
+        self._metric.definitions.define(self._metric.name, field, best)
+        return self
+
     def _told(self, rows: int) -> None:
         """Warn, at the first read of no rows, where another metric seems to be meant."""
         # not while the run is open: the rows may be still to come
@@ -242,6 +293,7 @@ class _Metrics(dict["str | None", _Metric]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        self.definitions = DefinitionPort(session)
         session.on_fork.append(self._forget)
         session.on_end.append(self._log_means)
 
@@ -250,7 +302,7 @@ class _Metrics(dict["str | None", _Metric]):
             check_name("metric", name)
         with self._session.lock:
             if name not in self:  # another thread may have made it since
-                self[name] = _Metric(name, self._session.port(Kind.METRIC, name))
+                self[name] = _Metric(name, self._session.port(Kind.METRIC, name), self.definitions)
             return self[name]
 
     def _forget(self) -> None:
@@ -291,6 +343,10 @@ class _Builders(dict["str | None", MetricBuilder]):
     @explained("exp.metrics('train'), or exp.metrics(None) for the unnamed metric", name="exp.metrics")
     def named(self, prefix: str | None) -> MetricBuilder:
         return self[prefix]
+
+    @property
+    def definitions(self) -> DefinitionPort:
+        return self._metrics.definitions
 
     def metric(self, name: str | None) -> _Metric:
         return self._metrics[name]
@@ -381,6 +437,17 @@ class MetricsManager(Part, written="exp.metrics"):
     def stats(self, *, attempt: AttemptChoice = None) -> dict[str, Any]:
         """Return the unnamed metric's statistics; see `MetricBuilder.stats`."""
         return self(None).stats(attempt=attempt)
+
+    @explained("exp.metrics.define('val/acc', best='max')")
+    def define(self, name: str, *, best: Best) -> MetricsManager:
+        """Say which value of a metric's field is its best; see `MetricBuilder.define`.
+
+        Args:
+            name: Metric and field with a slash between them, or a field of the unnamed metric alone.
+            best: ``"max"``, ``"min"`` or ``"last"``.
+        """
+        self._builders.definitions.define_title(name, best)
+        return self
 
     @explained("exp.metrics.list()")
     def list(self) -> list[dict[str, Any]]:

@@ -158,6 +158,31 @@ class Order(NamedTuple):
     descending: bool = False
 
 
+def bind_name(text: str, names: Names, what: str = "column", given: str | None = None) -> Target | None:
+    """Return what a name alone means, such as ``params.lr`` or ``max(val/acc)``; None for what nothing has yet.
+
+    Args:
+        text: The name.
+        names: What there is.
+        what: Of which argument an error tells.
+        given: What that was given as a whole; None for the name.
+
+    Raises:
+        InvalidFilterError: It cannot be understood.
+    """
+    whole = text if given is None else given
+    # the parser of filters knows names, quotes and aggregates: of a comparison with anything the name is what counts
+    found = parse(f"{text} != _")
+    if not text.strip() or found.problems or found.words or len(found.comparisons) != 1:
+        message = "write one name, such as started, params.lr or max(val/acc)"
+        raise InvalidFilterError.of(what, whole, [Problem(0, len(whole), message)])
+    comparison = found.comparisons[0]
+    try:
+        return target_of(comparison.name, comparison.aggregate, names)
+    except UnclearNameError as error:
+        raise InvalidFilterError.of(what, whole, [Problem(0, len(whole), str(error))]) from None
+
+
 def bind_order(text: str, names: Names) -> Order | None:
     """Return what ``params.lr``, ``-max(val/acc)`` or ``-started`` mean; None for what nothing has yet.
 
@@ -166,20 +191,9 @@ def bind_order(text: str, names: Names) -> Order | None:
     """
     said = text.strip()
     descending = said.startswith("-")
-    # the parser of filters knows names, quotes and aggregates: of a comparison with anything the name is what counts
-    found = parse(f"{said[descending:]} != _")
-    start = text.find(said) + descending
-    stop = start + len(said) - descending
-    if not said[descending:] or found.problems or found.words or len(found.comparisons) != 1:
-        message = "write one name, such as started, params.lr or max(val/acc), with - before it for the largest first"
-        raise InvalidFilterError.of("order", text, [Problem(start, max(stop, start), message)])
-    comparison = found.comparisons[0]
-    try:
-        target = target_of(comparison.name, comparison.aggregate, names)
-    except UnclearNameError as error:
-        raise InvalidFilterError.of("order", text, [Problem(start, stop, str(error))]) from None
+    target = bind_name(said[descending:], names, "order", text)
     if isinstance(target, RecordTarget) and target.key in {"tags", *LONG_TEXTS}:
-        raise InvalidFilterError.of("order", text, [Problem(start, stop, f"‘{target.key}’ has no order")])
+        raise InvalidFilterError.of("order", text, [Problem(0, len(text), f"‘{target.key}’ has no order")])
     return None if target is None else Order(target, descending)
 
 

@@ -263,15 +263,20 @@ def _unknown(name: str, aggregate: str | None, names: Names) -> str:
     called = _CALLED.fullmatch(name)
     if called and aggregate is None and called[1].lower() not in FUNCTIONS:
         return f"there is no ‘{called[1]}(…)’: write {', '.join(FUNCTIONS[:-1])} or {FUNCTIONS[-1]}"
-    titles = [title_of(*field) for field in names.fields()]
-    kind = "a metric’s field"
-    if aggregate is None:
-        kind = "a parameter or a metric’s field"
-        titles = [*names.params(), *COLUMNS, *titles]
-    near = nearest(name, titles)
-    hint = f": did you mean {', '.join(near)}?" if near else f"; there are {', '.join(titles[:_LISTED])}"
-    more = "" if near or len(titles) <= _LISTED else f" and {len(titles) - _LISTED:,} more"
-    return f"no experiment has {kind} called ‘{name}’{hint}{more}"
+    kind, known = "a metric’s field", [title_of(*field) for field in names.fields()]
+    prefixed = _PREFIXED.fullmatch(name)
+    before = ""
+    if prefixed:
+        before = name[: prefixed.start(2)]
+        if prefixed[1][0].lower() not in "ms":
+            kind, known = "a parameter", [*names.params()]
+    elif aggregate is None:
+        kind, known = "a parameter or a metric’s field", [*names.params(), *COLUMNS, *known]
+    near = nearest(prefixed[2] if prefixed else name, known)
+    listed = ", ".join(f"{before}{each}" for each in near or known[:_LISTED])
+    more = "" if near or len(known) <= _LISTED else f" and {len(known) - _LISTED:,} more"
+    hint = f": did you mean {listed}?" if near else f"; there are {listed}{more}" if known else ""
+    return f"no experiment has {kind} called ‘{name}’{hint}"
 
 
 def nearest(name: str, known: Collection[str]) -> list[str]:

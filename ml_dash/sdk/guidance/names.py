@@ -22,8 +22,10 @@ _BLOCK = "`with exp.run:`, or exp.run.start() and exp.run.complete()"
 _PREFIX = "Experiment('owner/project/name'): the prefix says them"
 _HISTOGRAM = "exp.metrics('weights').buffer(x=value), and at the end exp.metrics.buffer.log_summary('p5', 'p50', 'p95')"
 _COMING = "Experiment('owner/project/name'): docs/coming-from-{}.md has what to write instead of what"
-_SUMMARY = (
-    "exp.metrics('train').stats() to read min, max and mean, or exp.params.set(best=0.9) to store a result"
+_FIND = "ml_dash.experiments(filter='tag:sweep params.lr<0.01'), or ml_dash.open('owner/project/name')"
+_DEFINE = (
+    "exp.metrics.define('val/acc', best='max') for the best value. A metric is there with its first row, and step= is "
+    "a field of it."
 )
 
 
@@ -56,8 +58,8 @@ _EXPERIMENT = {
     **_each("track", f"{_LOG}, or exp.tracks('pose').append(x=1.0) for values with times of their own"),
     **_each("scalar scalars history log_value log_row write_scalar log_dict record", _LOG),
     **_each("add_histogram log_histogram log_histogram_3d log_distribution histogram", _HISTOGRAM),
-    **_each("summary", _SUMMARY),
-    **_each("define_metric", "A metric is there with its first row, and step= is a field of it."),
+    **_each("summarize summaries best", "exp.summary, or exp.metrics('val').best('acc', mode='max')"),
+    **_each("define_metric", _DEFINE),
     **_each(
         "step iteration epoch set_step", "the step as a field: exp.metrics('train').log(loss=0.5, step=3)"
     ),
@@ -161,7 +163,7 @@ HINTS: dict[str, Hints] = {
             **_each("log_artifact save", _SAVE),
             **_each("config params", _PARAMS),
             **_each("metrics", "exp.metrics"),
-            **_each("summary", _SUMMARY),
+            **_each("summary", "exp.summary"),
             **_each("id name url info", "exp.id, exp.name, exp.url, or exp.view.run()"),
             **_each("state", "exp.run.status"),
         },
@@ -271,7 +273,8 @@ _PACKAGE = {
         "exp.files, which saves images, videos, JSON and any file",
     ),
     **_each("Histogram", _HISTOGRAM),
-    **_each("Api load read get", "ml_dash.open('owner/project/name')"),
+    **_each("load read get", "ml_dash.open('owner/project/name')"),
+    **_each("Api runs search_runs list_experiments ls find", _FIND),
     **_each("experiment", "@ml_dash_experiment('owner/project/name')"),
     **_each(
         "set_experiment set_tracking_uri create_experiment active_run current",
@@ -279,7 +282,8 @@ _PACKAGE = {
     ),
     **_each("set_tag set_tags tags", _TAGS),
     **_each("watch", "exp.params.set(model=str(model))"),
-    **_each("autolog autologger define_metric", _LOG),
+    **_each("define_metric", "exp.metrics.define('val/acc', best='max')"),
+    **_each("autolog autologger", _LOG),
     **_each(
         "sweep agent",
         "Experiment('owner/project/sweep/run-{{n}}') for each run: docs/sweeps.md has Optuna and Hydra",

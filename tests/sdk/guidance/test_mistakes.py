@@ -160,7 +160,9 @@ MISTAKES: dict[str, Mistake] = {
     "exp.config.update": wrong(
         lambda exp: exp.config.update(lr=1), UnknownNameError, "'config'", "exp.params.set(lr=0.1)"
     ),
-    "exp.summary": wrong(lambda exp: exp.summary, UnknownNameError, "'summary'", "exp.params.set(best=0.9)"),
+    "exp.summary['acc'] = 0.9": wrong(
+        lambda exp: exp.summary.update(acc=0.9), ReadOnlyError, "made of what was logged", "log(acc=0.9)"
+    ),
     "exp.finish()": wrong(lambda exp: exp.finish(), UnknownNameError, "'finish'", "exp.run.complete()"),
     "exp.watch(model)": wrong(lambda exp: exp.watch(None), UnknownNameError, "'watch'", "str(model)"),
     "exp.log_artifact": wrong(
