@@ -56,7 +56,7 @@ def read_params(source: RowSource) -> dict[str, Any]:
 
     In memory are these and a few rows of each writer, however often parameters were set.
     """
-    return fold_params(_sets(param_rows(source)))
+    return fold_params(param_sets(param_rows(source)))
 
 
 def param_rows(source: RowSource) -> Iterator[dict[str, Any]]:
