@@ -4,7 +4,9 @@ import typing
 
 from ml_dash.errors import (
     ContentError,
+    ExperimentExistsError,
     ExperimentMissingError,
+    ExperimentRunningError,
     FileChangedError,
     FileMissingError,
     FileStoreError,
@@ -44,7 +46,9 @@ from ml_dash.version import __version__ as __version__
 __all__ = [
     "ContentError",
     "Experiment",
+    "ExperimentExistsError",
     "ExperimentMissingError",
+    "ExperimentRunningError",
     "ExperimentStatus",
     "FileChangedError",
     "FileMissingError",

@@ -11,6 +11,8 @@ Each is also a subclass of the builtin that a caller would catch::
     ├── UnknownNameError(AttributeError)      an attribute that is not there
     ├── ReadOnlyError(AttributeError)         what cannot be set, or is a copy
     ├── ExperimentMissingError(LookupError)   no experiment of this name, where one is opened for reading
+    ├── ExperimentExistsError(LookupError)    an experiment of this name, where another one was to go
+    ├── ExperimentRunningError(RuntimeError)  a run goes on of what was to be moved or deleted
     ├── NotStartedError(RuntimeError)         a write before `run.start()` or after the end
     ├── ResumeError(RuntimeError)             there is, or is not, an experiment, and `resume=` wants the contrary
     ├── MissingExtraError(ImportError)        an optional package is not installed
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContentError",
+    "ExperimentExistsError",
     "ExperimentMissingError",
+    "ExperimentRunningError",
     "FileChangedError",
     "FileMissingError",
     "FileStoreError",
@@ -154,6 +158,14 @@ class ReadOnlyError(MLDashError, AttributeError):
 
 class ExperimentMissingError(MLDashError, LookupError):
     """There is no experiment of this name on this disk, or at this server; or it may not be seen."""
+
+
+class ExperimentExistsError(MLDashError, LookupError):
+    """There is an experiment of this name where another one was to be moved, or restored."""
+
+
+class ExperimentRunningError(MLDashError, RuntimeError):
+    """An experiment was not deleted or moved: a run of it goes on."""
 
 
 class NotStartedError(MLDashError, RuntimeError):

@@ -60,7 +60,9 @@ def test_the_public_names_are_these() -> None:
     assert set(ml_dash.__all__) == {
         "ContentError",
         "Experiment",
+        "ExperimentExistsError",
         "ExperimentMissingError",
+        "ExperimentRunningError",
         "ExperimentStatus",
         "FileChangedError",
         "FileMissingError",

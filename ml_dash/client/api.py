@@ -240,6 +240,18 @@ class Client:
         """Send plain data, and return what the server answers."""
         return await self._post(path, to_msgpack(value), MSGPACK, timeout=timeout)
 
+    async def put_value(self, path: str, body: bytes, media_type: str) -> Any:
+        """Put data that are encoded already, and return what the server answers."""
+        sent = {"Content-Type": media_type, "Accept": MSGPACK}
+        return await self._send("PUT", path, body, sent, _READ_SECONDS)
+
+    async def delete(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Delete something, and return what the server answers."""
+        answer = await self._transport.request(
+            "DELETE", path, query=query, headers={"Accept": MSGPACK}, timeout=_READ_SECONDS
+        )
+        return self._content(answer)
+
     async def put(self, path: str, body: Body, *, headers: Mapping[str, str] | None = None) -> Any:
         """Send bytes, and return what the server answers."""
         sent = {"Content-Type": OCTETS, "Accept": MSGPACK, **(headers or {})}

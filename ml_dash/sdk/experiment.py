@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_dash.client.destination import destination, is_server
 from ml_dash.clock import SYSTEM_CLOCK
@@ -17,14 +17,15 @@ from ml_dash.sdk.best.summing import experiment_summary
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
 from ml_dash.sdk.guidance.calls import explained, seconds, signposted
-from ml_dash.sdk.guidance.guided import Guided, keep
+from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.guidance.names import ARGUMENTS, LEVELS, OPEN_ARGUMENTS
 from ml_dash.sdk.guidance.read_only import read_only
 from ml_dash.sdk.logs import LogManager, MessageWriter
 from ml_dash.sdk.metrics import MetricsManager
 from ml_dash.sdk.narration import page_url
+from ml_dash.sdk.opened.changing import Changeable
 from ml_dash.sdk.params import ParametersBuilder
-from ml_dash.sdk.presence import exists, require, warn_of_nothing
+from ml_dash.sdk.presence import require, warn_of_nothing
 from ml_dash.sdk.run import Run, RunManager
 from ml_dash.sdk.saying import copy_of, record_of, say
 from ml_dash.sdk.session import Session
@@ -50,7 +51,7 @@ _LOG = "exp.log('text', level='info', key=value) for a message, exp.metrics('tra
 RUNTIME.watch()
 
 
-class Experiment(Guided, written="exp", is_hot=True):
+class Experiment(Changeable, written="exp", is_hot=True):
     """One run of one experiment: the main entry point.
 
     Args:
@@ -240,6 +241,10 @@ class Experiment(Guided, written="exp", is_hot=True):
         # for copies, and for what makes the experiment anew
         self._arguments.update(self._session.about.given)
 
+    def _opened(self, prefix: str) -> Self:
+        place = self._session.destination
+        return cast("Self", open_experiment(prefix, place.root if place.keeps else str(place.url)))
+
     @property
     def id(self) -> str | None:
         """The server's id of the experiment: None in local mode, and before the server was reached."""
@@ -286,16 +291,6 @@ class Experiment(Guided, written="exp", is_hot=True):
         return self._session.view
 
     summary = property(experiment_summary)
-
-    @explained("exp.exists()")
-    def exists(self) -> bool:
-        """Say whether there is such an experiment: on this disk, or with ``dash_root=None`` at the server.
-
-        Raises:
-            ServerUnavailableError: the server cannot be reached.
-            RemoteError: the server refuses to say it, as to a token that may not read.
-        """
-        return exists(self._session)
 
     @signposted("exp.log", LEVELS)
     @explained(_LOG)

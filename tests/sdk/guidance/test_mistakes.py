@@ -65,7 +65,8 @@ MISTAKES: dict[str, Mistake] = {
         lambda exp: put(exp, "config", {"lr": 0.1}), UnknownNameError, "exp.config", "exp.params.set(lr=0.1)"
     ),
     "exp.step = 3": wrong(lambda exp: put(exp, "step", 3), UnknownNameError, "exp.step = 3", "step=3"),
-    "exp.tag = […]": wrong(lambda exp: put(exp, "tag", ["a"]), UnknownNameError, "exp.tag", "exp.tags ="),
+    "exp.tag = […]": wrong(lambda exp: put(exp, "tag", ["a"]), ReadOnlyError, "exp.tag", "exp.tags ="),
+    "exp.note = …": wrong(lambda exp: put(exp, "note", "x"), ReadOnlyError, "exp.note", "exp.note('text')"),
     "exp.readmee = …": wrong(
         lambda exp: put(exp, "readmee", "x"),
         UnknownNameError,

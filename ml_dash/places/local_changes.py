@@ -1,0 +1,240 @@
+"""A local root, changed as `Changes` says.
+
+Tags and notes are rows of the journal, as what a run itself says of its experiment, by a writer of their own: so they
+may be changed while a run goes on, by several at once, and the newest wins. Names are places: who moves or deletes
+moves a directory, under which nobody may be writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.clock import SYSTEM_CLOCK, RisingClock
+from ml_dash.errors import (
+    ExperimentExistsError,
+    ExperimentMissingError,
+    ExperimentRunningError,
+    JournalError,
+    JournalWriteError,
+    MLDashError,
+)
+from ml_dash.events.batch import Batcher
+from ml_dash.identity import current_user, parse_prefix
+from ml_dash.journal.disk import REAL_DISK
+from ml_dash.journal.index import JournalIndex
+from ml_dash.journal.latest import latest_ns
+from ml_dash.journal.writer import JournalWriter
+from ml_dash.pipeline.runtime import new_writer_id
+from ml_dash.places.changing import Deleted, checked_note
+from ml_dash.query.runs import fold_runs, writer_runs
+from ml_dash.series import Kind, Series
+from ml_dash.settings import Settings
+from ml_dash.status import RunStatus
+from ml_dash.storage.recovery import catch_up
+from ml_dash.storage.relocating import JOURNAL, prune, relocate
+from ml_dash.storage.side_file import NOTE, SIDE_FILE, is_sound, json_bytes, read_side_file
+from ml_dash.storage.survey import is_experiment
+from ml_dash.storage.trash import Trash
+from ml_dash.values.pack import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ml_dash.identity import Identity
+    from ml_dash.places.changing import NewTags
+    from ml_dash.query.runs import RunInfo
+    from ml_dash.storage.trash import Trashed
+
+_RUN = Series(Kind.RUN, None)
+
+
+class LocalChanges:
+    """Changes the experiments in one root; see `ml_dash.places.changing.Changes`."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.path.abspath(root)
+        self._trash = Trash(self._root)
+        self._stale_after = Settings.from_environment().stale_after
+
+    def delete(self, prefix: str, *, force: bool = False) -> Deleted:
+        """See `Changes.delete`."""
+        identity, directory = self._found(prefix)
+        with _writing(directory):
+            catch_up(directory)
+            if not force:
+                self._check_idle(
+                    identity, directory, "deleted", "end it first, or delete it all the same (--force)"
+                )
+            entry = self._trash.put(identity.prefix, directory)
+            if not force and self._runs(entry.directory):
+                # it has started between the two: back to where it believes to be
+                self._trash.take_out(entry, directory, identity.prefix)
+                raise self._running(identity, "deleted", "try again when it has ended")
+            self._trash.empty()
+        return _deleted(entry)
+
+    def restore(self, prefix: str, to: str | None = None) -> str:
+        """See `Changes.restore`."""
+        name = _identity(prefix).prefix
+        found = next((entry for entry in self._trash.entries if entry.prefix == name), None)
+        target = _identity(to or prefix)
+        directory = target.directory(self._root)
+        if found is None:
+            here = "it is not deleted" if is_experiment(directory) else "`ml-dash trash` lists what is"
+            raise ExperimentMissingError(f"there is no {name!r} in the trash of {self._root!r}: {here}")
+        with _writing(found.place):
+            self._trash.take_out(found, directory, target.prefix)
+            if target.prefix != name:
+                _rename_side_file(directory, target)
+        return target.prefix
+
+    def move(self, prefix: str, to: str) -> str:
+        """See `Changes.move`."""
+        identity, directory = self._found(prefix)
+        target = _identity(to)
+        place = target.directory(self._root)
+        if target.prefix == identity.prefix:
+            return target.prefix
+        if is_experiment(place):
+            raise ExperimentExistsError(
+                f"there is an experiment {target.prefix!r} under {self._root!r}: choose another name, or move "
+                "or delete that one first"
+            )
+        with _writing(directory):
+            catch_up(directory)
+            self._check_idle(
+                identity, directory, "moved", "its process writes to that directory; wait for its end"
+            )
+            relocate(directory, place)
+            if self._runs(place):
+                relocate(place, directory)
+                raise self._running(identity, "moved", "wait for its end")
+            _rename_side_file(place, target)
+            prune(directory, self._root)
+        return target.prefix
+
+    def tag(self, prefix: str, news: NewTags) -> list[str]:
+        """See `Changes.tag`."""
+        _, directory = self._found(prefix)
+        before = self._said(directory).get("tags") or []
+        tags = news.applied(before)
+        if tags != before:
+            self._say(directory, {"tags": tags})
+        return tags
+
+    def note(self, prefix: str, text: str) -> None:
+        """See `Changes.note`."""
+        _, directory = self._found(prefix)
+        if (self._said(directory).get(NOTE) or "") != checked_note(text):
+            self._say(directory, {NOTE: text})
+
+    def read_note(self, prefix: str) -> str | None:
+        """See `Changes.read_note`."""
+        _, directory = self._found(prefix)
+        return self._said(directory).get(NOTE) or None
+
+    def trash(self) -> list[Deleted]:
+        """See `Changes.trash`."""
+        return [_deleted(entry) for entry in self._trash.entries]
+
+    def empty_trash(self) -> list[Deleted]:
+        """Remove for good what is in the trash, whatever its time is; return what that was."""
+        with _writing(self._root):
+            return [_deleted(entry) for entry in self._trash.empty(lambda _: True)]
+
+    def servers_of(self, prefix: str) -> list[str]:
+        """Return the URLs of the servers that have an experiment under its name, as far as this disk knows."""
+        _, directory = self._found(prefix)
+        found: set[str] = set()
+        with contextlib.suppress(OSError):
+            for name in os.listdir(directory):
+                if name.endswith(".cursor"):
+                    with contextlib.suppress(OSError, ValueError):
+                        path = os.path.join(directory, name)
+                        found.update(json.loads(REAL_DISK.read_at(path, 0, REAL_DISK.size(path))))
+        return sorted(found)
+
+    # --- what they have in common
+
+    def _found(self, prefix: str) -> tuple[Identity, str]:
+        identity = _identity(prefix)
+        directory = identity.directory(self._root)
+        if not is_experiment(directory):
+            raise ExperimentMissingError(
+                f"there is no experiment {identity.prefix!r} under {self._root!r}: `ml-dash ls` lists all"
+            )
+        return identity, directory
+
+    def _check_idle(self, identity: Identity, directory: str, what: str, remedy: str) -> None:
+        if self._runs(directory):
+            raise self._running(identity, what, remedy)
+
+    def _running(self, identity: Identity, what: str, remedy: str) -> ExperimentRunningError:
+        return ExperimentRunningError(f"a run of {identity.prefix!r} goes on, so it is not {what}: {remedy}")
+
+    def _runs(self, directory: str) -> bool:
+        try:
+            run = self._run(directory)
+        except (JournalError, OSError):
+            return False  # of what cannot be read, nobody can tell, and it must be possible to clear it away
+        return run.status == RunStatus.RUNNING and not run.stale
+
+    def _run(self, directory: str) -> RunInfo:
+        index = JournalIndex(os.path.join(directory, JOURNAL))
+        index.refresh()
+        return fold_runs(writer_runs(index).values(), stale_after=self._stale_after)
+
+    def _said(self, directory: str) -> dict[str, Any]:
+        said = read_side_file(directory, REAL_DISK)
+        told = self._run(directory).experiment or {}
+        return {**said, **{name: value for name, value in told.items() if is_sound(name, value)}}
+
+    def _say(self, directory: str, said: dict[str, Any]) -> None:
+        """Say something of an experiment from outside of its runs: in its journal, then in its side file."""
+        journal = os.path.join(directory, JOURNAL)
+        with _writing(directory):
+            time_ns = RisingClock(SYSTEM_CLOCK).next_ns(latest_ns(journal))
+            writer = JournalWriter(journal, new_writer_id(time_ns))
+            row = {"event": "update", "experiment": said}
+            try:
+                writer.append(Batcher().blocks([pack([0, time_ns, row])], [_RUN]))
+            finally:
+                writer.close()
+            _change_side_file(directory, said)
+
+
+def _identity(prefix: str) -> Identity:
+    return parse_prefix(prefix, user=current_user, now_ns=SYSTEM_CLOCK.time_ns)
+
+
+def _deleted(entry: Trashed) -> Deleted:
+    return Deleted(entry.prefix, entry.place, entry.deleted_ns, entry.purge_ns, entry.deleted_by)
+
+
+def _rename_side_file(directory: str, identity: Identity) -> None:
+    names = {name: getattr(identity, name) for name in ("prefix", "owner", "project", "folder", "name")}
+    _change_side_file(directory, names)
+
+
+def _change_side_file(directory: str, news: dict[str, Any]) -> None:
+    """Change what the readable side file says; where there is none, the journal says it."""
+    record = read_side_file(directory, REAL_DISK)
+    if record:
+        REAL_DISK.replace(os.path.join(directory, SIDE_FILE), json_bytes({**record, **news}))
+
+
+@contextlib.contextmanager
+def _writing(directory: str) -> Iterator[None]:
+    """Say of a disk that refuses what that means here."""
+    try:
+        yield
+    except MLDashError:  # some are OSErrors as well, and say what they are
+        raise
+    except OSError as error:
+        raise JournalWriteError(
+            f"{directory!r} cannot be changed: {error.strerror or error}. It may be another user's, or on a disk that "
+            "may only be read"
+        ) from error

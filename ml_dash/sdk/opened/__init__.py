@@ -1,0 +1,1 @@
+"""What is done with experiments that are there, besides reading and logging."""
