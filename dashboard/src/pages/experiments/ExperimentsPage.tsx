@@ -14,7 +14,7 @@ import { ColumnMenu } from "./ColumnMenu";
 import { type Column, columnOf, DEFAULT_COLUMNS, ordered, valueOf } from "./columns";
 import { type Condition, conditionOf, meets, namesOf, problemOf } from "./conditions";
 import { FolderTree } from "./FolderTree";
-import { parseFilter, type Problem } from "./filter";
+import { globMatcher, parseFilter, type Problem } from "./filter";
 import {
   loadMatches,
   loadValues,
@@ -99,7 +99,15 @@ export function ExperimentsPage(): JSX.Element {
   );
   const rows = useMemo(
     () =>
-      chosen([...records.value.values()], { folder, words: filter.words, inReadme, conditions: held, sorted, sorting }),
+      chosen([...records.value.values()], {
+        folder,
+        words: filter.words,
+        globs: filter.globs.map(globMatcher),
+        inReadme,
+        conditions: held,
+        sorted,
+        sorting,
+      }),
     [records.value, values.value, folder, filter, inReadme, judged, sorting.key, sorting.descending],
   );
 
@@ -210,6 +218,7 @@ function Problems(props: { of: readonly Problem[]; text: string }): JSX.Element 
 interface Choice {
   folder: string;
   words: readonly string[];
+  globs: readonly ((prefix: string) => boolean)[];
   inReadme: ReadonlySet<string> | null;
   conditions: readonly Condition[];
   sorted: Column | null;
@@ -223,6 +232,7 @@ function chosen(all: ListedExperiment[], choice: Choice): ListedExperiment[] {
   const found = all.filter(
     (record) =>
       isIn(record.prefix, choice.folder) &&
+      choice.globs.every((fits) => fits(record.prefix)) &&
       (hasWords(record, choice.words) || choice.inReadme?.has(record.id)) &&
       choice.conditions.every((condition) => meets(condition, record, known.get(record.id), at)),
   );

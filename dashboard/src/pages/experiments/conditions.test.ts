@@ -55,6 +55,9 @@ test.each([
   ["metric.reward > 1", "m:/reward"],
   ["a/b > 1", "m:/a%2Fb"],
   ["eval/accuracy > 1", "m:eval/accuracy"],
+  ["last(eval/accuracy) > 1", "m:eval/accuracy"],
+  ["last(summary.loss) > 1", "m:train/loss"],
+  ["lr = *", "p:lr"],
 ])("%s is about the column %s", (text, key) => {
   expect(condition(text).column?.key).toBe(key);
   expect(problem(text)).toBeNull();
@@ -87,6 +90,8 @@ test.each([
   ["status > running", "= or !="],
   ["tag < x", "= or !="],
   ["started > yesterday", "2026-01-31"],
+  ["started > 2026-13-01", "2026-01-31"],
+  ["max(eval/accuracy) > 1", "these pages know last values"],
   ["duration > long", "90s"],
 ])("%s is told, with what is meant by it", (text, part) => {
   expect(problem(text)).toContain(part);
@@ -114,6 +119,11 @@ test.each([
   ["duration < 60", false],
   ["status = running", true],
   ["status != 'not started'", true],
+  ["opt = ad*", true],
+  ["opt != *", false],
+  ["train/loss = *", true],
+  ["started = *", true],
+  ["tag = b*", true],
 ])("%s holds: %s", (text, expected) => {
   expect(problem(text)).toBeNull();
   expect(meets(condition(text), record(), KNOWN, 0)).toBe(expected);

@@ -26,6 +26,8 @@ const TIMES = ["started", "active"];
 const DATE = /^\d{4}(-\d\d(-\d\d([t ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?z?)?)?)?$/i;
 const UNITS: Record<string, number> = { ms: 0.001, s: 1, sec: 1, m: 60, min: 60, h: 3600, d: 86_400, w: 604_800 };
 const LISTED = 4;
+const METRICS = /^(?:metrics?|summary)[./]/i;
+const ANYTHING = /^\*+$/;
 
 export function namesOf(known: ReadonlyMap<string, Pick<Known, "params" | "metrics">>): Names {
   const params = new Set<string>();
@@ -44,7 +46,12 @@ export function namesOf(known: ReadonlyMap<string, Pick<Known, "params" | "metri
 
 /** Return what a comparison means; a name that nothing has (yet) means what it looks like. */
 export function conditionOf(comparison: Comparison, names: Names): Condition {
-  const found = columnsOf(comparison.name, names);
+  const { aggregate } = comparison;
+  if (aggregate && aggregate !== "last") {
+    const problem = `${aggregate}(…) is compared by ml_dash.experiments and by the server: these pages know last values`;
+    return { comparison, column: null, known: true, problem };
+  }
+  const found = aggregate ? metrics(comparison.name.replace(METRICS, ""), names) : columnsOf(comparison.name, names);
   if (found.length > 1) {
     const titles = found.slice(0, LISTED).map((column) => column.title);
     const problem = `‘${comparison.name}’ may be ${titles.join(", ")}${found.length > LISTED ? " and more" : ""}: write one of them`;
@@ -70,7 +77,7 @@ export function problemOf(
   const { name, value, start, stop } = comparison;
   let message = condition.problem;
   if (message === null && all && !condition.known) message = `no experiment has a parameter or a metric’s field called ‘${name}’`;
-  if (message === null && all && column && numberOf(value) === null && !asksForNaN(comparison)) {
+  if (message === null && all && column && numberOf(value) === null && !comparison.isPattern && !asksForNaN(comparison)) {
     const values = [...records].map((each) => valueOf(column, each, known.get(each.id), 0)).filter((each) => each != null);
     if (isNumeric(values)) message = `‘${name}’ is a number everywhere, and ‘${value}’ is not one`;
   }
@@ -101,8 +108,8 @@ function isTime(column: Column): boolean {
 function columnsOf(name: string, names: Names): Column[] {
   const whole = exact(name, names);
   if (whole) return [whole];
-  const prefixed = /^(params?|config|metrics?)[./](.+)$/i.exec(name);
-  if (prefixed?.[1]!.toLowerCase().startsWith("m")) return metrics(prefixed[2]!, names);
+  if (METRICS.test(name)) return metrics(name.replace(METRICS, ""), names);
+  const prefixed = /^(params?|config)[./](.+)$/i.exec(name);
   const params = alike([...names.params], prefixed?.[2] ?? name).map(paramColumn);
   return params.length || prefixed ? params : metrics(name, names);
 }
@@ -153,16 +160,21 @@ function readable(comparison: Comparison, column: Column): Comparison {
   return isTime(column) ? { ...comparison, value: comparison.value.replace(" ", "T") } : comparison;
 }
 
+function isDate(text: string): boolean {
+  const [, date] = /^(\d{4}(?:-\d\d(?:-\d\d)?)?)/.exec(text) ?? [];
+  return DATE.test(text) && !Number.isNaN(Date.parse(date ?? ""));
+}
+
 /** What is wrong with a comparison, as `readable` returns it, whatever the values are; null for nothing. */
-function mistake({ name, operator, value }: Comparison, column: Column): string | null {
-  if (column.kind !== "record") return null;
+function mistake({ name, operator, value, isPattern }: Comparison, column: Column): string | null {
+  if (column.kind !== "record" || (isPattern && ANYTHING.test(value))) return null;
   if ((column.key === "tags" || column.key === "status") && operator !== "=" && operator !== "!=") {
     return `‘${name}’ is compared by = or !=`;
   }
   if (column.key === "status" && !STANDINGS.includes(value.toLowerCase())) {
     return `there is no status ‘${value}’: write ${STANDINGS.slice(0, -1).join(", ")} or "not started"`;
   }
-  if (isTime(column) && !DATE.test(value)) return `‘${value}’ is no date: write one such as 2026-01-31`;
+  if (isTime(column) && !isDate(value)) return `‘${value}’ is no date: write one such as 2026-01-31`;
   if (column.key === "duration" && numberOf(value) === null) return `‘${value}’ is no duration: write seconds, or 90s, 10min, 2h`;
   return null;
 }
