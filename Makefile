@@ -141,7 +141,7 @@ integrations: $(INTEGRATIONS)
 $(INTEGRATIONS): tests/integrations/requirements.txt $(STAMP)
 	$(BIN)/python -m venv .venv/integrations
 	@.venv/integrations/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
-		--requirement tests/integrations/requirements.txt --editable . \
+		--requirement tests/integrations/requirements.txt --editable '.[image,plot,video]' \
 		|| echo "Frameworks cannot be installed: the tests of their adapters are skipped"
 	@touch $@
 

@@ -69,7 +69,7 @@ __all__ = [
 
 EXTRAS = {
     "accelerate": "accelerate",
-    "hydra": "hydra-core",
+    "hydra": "hydra-core omegaconf",
     "image": "pillow",
     "keras": "keras",
     "keyring": "keyring",

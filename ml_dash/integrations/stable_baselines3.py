@@ -1,0 +1,85 @@
+"""Stable-Baselines3: ``model.set_logger(Logger(None, [DashWriter("alice/rl/cartpole")]))``, or beside other outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.integrations.frameworks import base_of, hook
+from ml_dash.integrations.tracked import Tracked, as_array, file_name, image_of, log_values, set_params
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stable_baselines3.common.logger import KVWriter as _Base
+
+    from ml_dash.sdk.experiment import Experiment
+else:
+    _Base = base_of("stable-baselines3", "stable_baselines3.common.logger:KVWriter")
+
+
+class DashWriter(_Base):
+    """Writes what a model records, by its own names: ``rollout/ep_rew_mean``, ``train/loss``, ``time/fps``.
+
+    Videos, figures and images are files below ``media/``. A run that the writer has started stays open until
+    `close`, which the library does not call, or the end of the script. With ``reset_num_timesteps=False`` a
+    training goes on in its experiment.
+
+    Args:
+        experiment: an `Experiment`, or the prefix of one.
+        **arguments: for `Experiment`, with a prefix.
+
+    Raises:
+        InvalidPrefixError: the prefix cannot name an experiment.
+        MissingExtraError: Stable-Baselines3 is not installed.
+
+    Example:
+        >>> model.set_logger(Logger(None, [DashWriter("alice/rl/cartpole")]))
+    """
+
+    def __init__(self, experiment: Experiment | str | None = None, **arguments: Any) -> None:
+        super().__init__()
+        self._tracked = Tracked(experiment, arguments)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment."""
+        return self._tracked.experiment
+
+    @hook
+    def write(self, key_values: Mapping[str, Any], key_excluded: Mapping[str, Any], step: int = 0) -> None:
+        """Log a row for each group of names."""
+        experiment = self._tracked.start()
+        values: dict[str, Any] = {}
+        for name, value in key_values.items():
+            excluded = key_excluded.get(name) or ()
+            if "ml_dash" in excluded:
+                continue
+            kind = type(value).__name__
+            if kind == "HParam":
+                set_params(experiment, value.hparam_dict)
+            elif kind in {"Video", "Figure", "Image"}:
+                values[name] = _saved(experiment, name, step, kind, value)
+            else:
+                values[name] = value
+        log_values(experiment, values, step)
+
+    @hook
+    def close(self) -> None:
+        """End the run, if it is the writer's."""
+        self._tracked.complete()
+
+
+def _saved(experiment: Experiment, name: str, step: int, kind: str, value: Any) -> str:
+    """Save a medium, and return the file's name."""
+    files, told = experiment.files("media"), {"step": step, "name": name}
+    to = file_name(name, step, "mp4" if kind == "Video" else "png")
+    if kind == "Video":
+        frames = as_array(value.frames)  # N×T×C×H×W
+        files.save_video(frames[0].transpose(0, 2, 3, 1), to=to, fps=max(1, round(value.fps)), metadata=told)
+    elif kind == "Figure":
+        files.save_fig(value.figure, to=to)
+    elif isinstance(value.image, str):
+        files.save(value.image, to=to, metadata=told)
+    else:
+        files.save_image(image_of(value.image, value.dataformats), to=to, metadata=told)
+    return f"media/{to}"
