@@ -49,7 +49,7 @@ class _Run(Protocol):
     """Of the `OpenRun` of that module."""
 
     def settle(self) -> None: ...
-    def tell_end(self) -> None: ...
+    def tell_end(self, *, waited: bool) -> None: ...
 
 
 class _Registry(Protocol):
@@ -120,7 +120,7 @@ class Exit:
         self._registry.end_runs(status)
         self.drain(_LAST_WORD)
         for run in self._registry.runs():
-            run.tell_end()
+            run.tell_end(waited=True)
         with contextlib.suppress(KeyboardInterrupt):  # then connections are closed with a complaint
             self._hang_up()
         self._leave_slabs()
@@ -137,8 +137,8 @@ class Exit:
             if not channel.is_settled:
                 self._registry.flush(channel, self.time_left(channel))
 
-    def terminate(self, timeout: float) -> None:
-        """End the runs and complete the journals, waiting for no server."""
+    def terminate(self, timeout: float, *, aloud: bool) -> None:
+        """End the runs and complete the journals, waiting for no server; and say how they went, if that is `aloud`."""
         deadline = SYSTEM_CLOCK.monotonic() + timeout
         self._registry.end_runs("CANCELLED")
         channels = self._registry.open_channels()
@@ -147,6 +147,9 @@ class Exit:
             if not channel.is_settled:  # a child that has logged nothing needs no thread for that
                 self._registry.flush(channel, max(0.0, deadline - SYSTEM_CLOCK.monotonic()))
         self._leave_slabs()
+        if aloud:  # behind all else: a console that takes nothing costs no row
+            for run in self._registry.runs():
+                run.tell_end(waited=False)
 
     @property
     def concerns_any(self) -> bool:

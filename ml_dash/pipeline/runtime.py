@@ -59,8 +59,11 @@ class OpenRun(Protocol):
     def forked(self) -> None:
         """Forget, in a forked child, what belongs to the parent."""
 
-    def tell_end(self) -> None:
-        """Say how the run went, if it has ended and has not said so; never raises."""
+    def tell_end(self, *, waited: bool) -> None:
+        """Say how the run went, if it has ended and has not said so; never raises.
+
+        What has not arrived is told, too, unless whoever `waited` for it tells that.
+        """
 
     @property
     def is_forsaken(self) -> bool:

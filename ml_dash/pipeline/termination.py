@@ -2,8 +2,9 @@
 
 A handler runs in the main thread between two of its instructions, whatever that is doing: it may hold any of our locks,
 so that flushing in the handler may wait for ever. So the handler only starts a helper thread and lets the main one go
-on. The helper ends the runs and flushes; what is still logged meanwhile goes straight to disk. Then, or when the time
-is over, the signal is sent again, and now the handler restores what was there before us and lets it kill. Where there
+on. The helper ends the runs and flushes; what is still logged meanwhile goes straight to disk; and last it says
+how they went. Then, or when the time is over, the signal is sent again, and now the handler restores what was there
+before us and lets it kill. Where there
 can be no thread, the main one completes the journal itself, as soon as it is not in the middle of a write. A main
 thread that goes on waiting, since it has missed the signal, is woken: see `ml_dash.pipeline.wakeup`. What still can
 fail: one that is deep in somebody's C code runs no handler: then the process dies when that returns, as with any
@@ -27,6 +28,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK
@@ -147,19 +149,20 @@ class Termination:
             insist = self._insist, timeout, signum, system_thread()
             if threads_are_greenlets():
                 start_greenlet(*insist)
-                start_greenlet(self._complete, timeout)
+                start_greenlet(partial(self._complete, timeout, aloud=False))
             elif not _start(*insist) or not _start(self._complete, timeout):
                 self._end.when_free(lambda: self._complete_here(timeout, signum))
 
-    def _complete(self, timeout: float) -> None:
+    def _complete(self, timeout: float, *, aloud: bool = True) -> None:
+        # Not aloud where nobody else could end a process that waits for its console.
         try:
-            self._end.terminate(timeout)
+            self._end.terminate(timeout, aloud=aloud)
         finally:
             self._over.set()
 
     def _complete_here(self, timeout: float, signum: int) -> None:
         """Complete the journal in the thread that the signal came to, where there can be no other."""
-        self._complete(timeout)
+        self._complete(timeout, aloud=False)
         _die(signum)
 
     def _insist(self, timeout: float, signum: int, main: int) -> None:

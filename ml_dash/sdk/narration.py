@@ -19,7 +19,7 @@ import math
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.notices import say
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from ml_dash.query.highlights import Highlight
     from ml_dash.sdk.session import Session
     from ml_dash.status import ExperimentStatus
+
+Moment: TypeAlias = Literal["end", "waited", "dying"]
+"""A run's own end; that of the process, in which what is pending is told by whoever waited for it; and SIGTERM."""
+_SENT = {"end": "sent while this process lives, or", "dying": "sent"}
 
 _MAIN_PROCESS = os.getpid()
 _NUMBERS = itertools.count()
@@ -67,12 +71,12 @@ class Narration:
             with contextlib.suppress(Exception):
                 say(f"ml-dash: {visible(text)}", sys.stderr)
 
-    def end(self, *, at_exit: bool = False) -> None:
-        """Say how the run went, once; at the interpreter's exit what is pending is told by whoever waited for it."""
+    def end(self, moment: Moment = "end") -> None:
+        """Say how the run went, once."""
         began, self._began = self._began, None
         if began is not None and not is_last_thread():
             with contextlib.suppress(Exception):
-                self._end(began, at_exit=at_exit)
+                self._end(began, moment)
 
     def _begin(self) -> None:
         self._began = SYSTEM_CLOCK.monotonic()
@@ -85,7 +89,7 @@ class Narration:
             else:
                 say(_block(self._session.prefix, where), sys.stderr)
 
-    def _end(self, began: float, *, at_exit: bool) -> None:
+    def _end(self, began: float, moment: Moment) -> None:
         channel = self._session.channel
         if channel is None:
             return
@@ -93,14 +97,14 @@ class Narration:
         lasted = duration_text(int((SYSTEM_CLOCK.monotonic() - began) * 1e9))
         rows = _rows(_listed(self._session) - self._earlier)
         title = f"{self._session.prefix} {status.status} after {lasted}: {rows}"
-        loss = [] if at_exit else list(_losses(self._session, status))
+        loss = [] if moment == "waited" else list(_losses(self._session, status, moment))
         if self._is_first:
             values = _values(channel.highlights.top(_METRICS_SHOWN))
             say(_block(title, [*values, *loss, *_look(self._session)]), sys.stderr)
         else:
             value = [f"{name} {text}" for name, text in _values(channel.highlights.top(1), is_drawn=False)]
             say(f"ml-dash: {visible(', '.join([title, *value, *(text for _, text in loss)]))}", sys.stderr)
-        if status.pending and not at_exit:
+        if status.pending and moment != "waited":
             RUNTIME.told(channel)  # else the exit would say it once more
 
 
@@ -147,7 +151,7 @@ def _look(session: Session) -> list[tuple[str, str]]:
     return [("look", look_command(session) if page is None else page)]
 
 
-def _losses(session: Session, status: ExperimentStatus) -> Iterator[tuple[str, str]]:
+def _losses(session: Session, status: ExperimentStatus, moment: Moment) -> Iterator[tuple[str, str]]:
     """Yield what is not where it should be."""
     if dropped := sum(status.dropped.values()):
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in status.dropped.items())
@@ -158,7 +162,7 @@ def _losses(session: Session, status: ExperimentStatus) -> Iterator[tuple[str, s
         command = f"ml-dash sync {shlex.quote(near(session.directory))}"
         yield (
             "pending",
-            f"{_events(status.pending)} not at the server yet: sent while this process lives, or by `{command}`",
+            f"{_events(status.pending)} not at the server yet: {_SENT[moment]} by `{command}`",
         )
 
 

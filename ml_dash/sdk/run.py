@@ -292,10 +292,10 @@ class Run:
                 if not self.is_open:
                     self._narration.end()
 
-    def tell_end(self) -> None:
-        """Say how the run went, at the interpreter's exit, if it has ended and has not said so."""
+    def tell_end(self, *, waited: bool) -> None:
+        """Say how the run went, at the end of the process, if it has ended and has not said so."""
         if not self.is_open:
-            self._narration.end(at_exit=True)
+            self._narration.end("waited" if waited else "dying")
 
     @property
     def is_forsaken(self) -> bool:

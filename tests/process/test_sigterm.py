@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import sys
 import time
@@ -464,6 +465,85 @@ def test_sigterm_kills_a_script_whose_queue_is_full_and_whose_disk_takes_nothing
     assert expect_line(process) == "ready"
     process.terminate()
     assert finish(process).returncode == -signal.SIGTERM
+
+
+SPEAKING = {**LAZY, "ML_DASH_QUIET": "0"}
+
+
+def test_sigterm_says_how_the_run_went(scripts: Scripts) -> None:
+    """As the end of a run does, and once: for the log of a job that was preempted."""
+    process = scripts.start(
+        f"""{BEGIN}
+    for step in range(100):
+        exp.metrics("train").log(step=step, loss=1 / (step + 1))
+    wait()
+    """,
+        env=SPEAKING,
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    finished = finish(process)
+    assert (finished.returncode, steps(scripts.journal())) == (-signal.SIGTERM, list(range(100)))
+    begin, end = finished.stderr.split("ml-dash: ")[1:]
+    assert begin.startswith("alice/vision/resnet\n")
+    assert re.fullmatch(
+        r"alice/vision/resnet CANCELLED after \d+.*: 100 rows\n  train/loss .*\n  look .*\n", end
+    )
+
+
+def test_sigterm_says_what_no_server_has(scripts: Scripts) -> None:
+    """With the command that sends it: this process will not."""
+    process = scripts.start(
+        """
+    import os, time
+    from ml_dash import Experiment
+
+    exp = Experiment("alice/vision/resnet", dash_root=".dash", dash_url="http://127.0.0.1:9").run.start()
+    exp.metrics("train").log(step=0)
+    os.write(1, b"ready\\n")
+    while True:
+        time.sleep(0.05)
+    """,
+        env=SPEAKING,
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    shown = finish(process).stderr
+    assert "1 event not at the server yet: sent by `ml-dash sync .dash/alice/vision/resnet`\n" in shown
+
+
+@pytest.mark.parametrize(
+    "without",
+    ["", "threading.Thread.start = lambda self: (_ for _ in ()).throw(RuntimeError())"],
+    ids=["threads", "no threads"],
+)
+def test_a_console_that_takes_nothing_holds_up_no_sigterm_and_costs_no_row(
+    scripts: Scripts, without: str
+) -> None:
+    """The pipe of standard error is full, and nobody reads it. Without threads nothing is said."""
+    process = scripts.start(
+        f"""{BEGIN}
+    exp.metrics("train").log(step=0)
+    exp.flush()
+    exp.metrics("train").log(step=1)
+    end, begin = os.pipe()
+    os.set_blocking(begin, False)
+    try:
+        while os.write(begin, bytes(4096)):
+            pass
+    except BlockingIOError:
+        os.set_blocking(begin, True)
+    os.dup2(begin, 2)
+    {without}
+    wait()
+    """,
+        env={**SPEAKING, "ML_DASH_SIGTERM_TIMEOUT": "2"},
+    )
+    assert expect_line(process) == "ready"
+    process.terminate()
+    assert finish(process).returncode == -signal.SIGTERM
+    journal = scripts.journal()
+    assert (steps(journal), journal.ends()) == ([0, 1], ["CANCELLED"])
 
 
 def test_two_sigterms_are_as_good_as_one(scripts: Scripts) -> None:
