@@ -24,6 +24,7 @@ from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.query.files import FILES
 from ml_dash.sdk.files.details import Details, save_row
+from ml_dash.sdk.files.directories import Directory
 from ml_dash.sdk.files.names import Place
 from ml_dash.storage.blobs import Staging, add_marker
 from ml_dash.storage.manifest import Manifest
@@ -43,7 +44,9 @@ class _Place(NamedTuple):
 
 def upload(
     exp: ExperimentName,
-    paths: Annotated[list[str], typer.Argument(metavar="FILE...", help="The files.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="The files, and directories of files.")
+    ],
     *,
     to: Annotated[
         str,
@@ -77,7 +80,7 @@ def upload(
     The status of its runs stays as it is. If the experiment is sent to a server, so are the files. Exit code 1: they
     could not be sent; `ml-dash sync` sends them later.
     """
-    new = _new_files(paths, to, description, tag)
+    new = _new_files(paths, to, description, tag, root)
     place = _local(exp, root) if url is None else _at_server(exp, url)
     with Bar() as bar:
         writer = _add(place, new, bar)
@@ -86,7 +89,9 @@ def upload(
         _tell(report, len(new))
 
 
-def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Sequence[str]) -> list[NewFile]:
+def _new_files(
+    paths: Sequence[str], to: str, description: str | None, tags: Sequence[str], root: str
+) -> list[NewFile]:
     """Return what is to be added; nothing is, where something is wrong with one of them."""
     for name, text in [("--description", description or ""), *(("--tag", each) for each in tags)]:
         check_text(name, text)
@@ -94,9 +99,8 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
     found = []
     for source in paths:
         if os.path.isdir(source):
-            raise InvalidArgumentError(
-                f"{source!r} is a directory: name the files in it, such as {os.path.join(source, '*')}"
-            )
+            found += _in_directory(source, to, Details(description, tags), root)
+            continue
         if not os.path.exists(source):
             raise InvalidArgumentError(f"there is no file {source!r}: name an existing one")
         if not os.path.isfile(source) or not os.access(source, os.R_OK):
@@ -112,6 +116,20 @@ def _new_files(paths: Sequence[str], to: str, description: str | None, tags: Seq
     for name in names:
         if names.count(name) > 1:
             raise InvalidArgumentError(f"several FILEs would be {name!r}: upload them one by one, with --to")
+    return found
+
+
+def _in_directory(source: str, to: str, details: Details, root: str) -> list[NewFile]:
+    """Return the files of a directory, each under its path from there."""
+    directory = Directory(source, root)
+    found = []
+    for each in directory.files():
+        *above, filename = file_path(f"{to.rstrip('/')}/{each.name}".lstrip("/"), "--to and FILE: ")
+        found.append(NewFile(each.path, Place("/" + "/".join(above), filename), details))
+    if not found:
+        raise directory.missing()
+    if left_out := directory.left_out():
+        complain(f"Warning: {left_out}")
     return found
 
 

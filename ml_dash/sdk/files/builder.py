@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidCallError
+from ml_dash.notices import warn_user
 from ml_dash.sdk.files.details import DETAILS, Details
+from ml_dash.sdk.files.directories import Directory
 from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.finding import present
 from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
@@ -65,28 +67,38 @@ class Saves(Part):
         tags: Sequence[str] | None = None,
         bindrs: Sequence[str] | None = None,
         metadata: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Save a file of this disk as it is now; it may change or go away afterwards.
+    ) -> Any:
+        """Save a file of this disk, or all files of a directory, as they are now; they may change afterwards.
+
+        Of a directory each file is saved by itself, under its path from there: ``files("ckpt").save("out/")`` saves
+        ``out/a/b.pt`` as ``ckpt/a/b.pt``. Links to files are followed. Links to directories, pipes, sockets and devices
+        are left out, and a warning names them.
 
         Args:
-            local_path: the file; a symbolic link is followed.
+            local_path: the file or the directory; a symbolic link is followed.
             to: the name in the experiment, below the builder's path; None, or one that ends with a slash, keeps the
-                file's own name.
+                file's own name. Of a directory, the path below which its files are put.
             description: for people.
             tags: for search.
             bindrs: for organisation.
             metadata: anything else.
 
+        Returns:
+            The row; of a directory, the list of the rows.
+
         Raises:
-            FileMissingError: there is no such file.
-            FileStoreError: it cannot be read or stored, as on a full disk.
+            FileMissingError: there is no such file, or no file in the directory.
+            FileStoreError: it cannot be read or stored, as on a full disk. Of a directory, what was saved before stays.
             FileChangedError: it is being written all the time.
             InvalidArgumentError: an argument is of the wrong kind, or the name is one that no file can have.
             NotStartedError: the run is not open.
         """
         details = {"description": description, "tags": tags, "bindrs": bindrs, "metadata": metadata}
-        place = place_of(self._path, to, name_on_disk(local_path))
+        own_name = name_on_disk(local_path)
         source = os.path.expanduser(local_path)
+        if os.path.isdir(source):
+            return self._save_directory(os.fspath(source), to, details)
+        place = place_of(self._path, to, own_name)
         return self._save(place, details, lambda staging: staging.capture(source))
 
     upload = save
@@ -217,6 +229,30 @@ class Saves(Part):
         blob = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
         return self._saver.log(place, given.over(Details(**own)), blob)
 
+    def _save_directory(self, source: str, to: str | None, details: dict[str, Any]) -> list[dict[str, Any]]:
+        self._saver.check()
+        directory = Directory(source, self._saver.root)
+        above = "" if to is None else f"{to.rstrip('/')}/"
+        # All names first: half of a directory, for a name that no file can have, would be worse than none of it.
+        found = False
+        for each in directory.files():
+            place_of(self._path, f"{above}{each.name}")
+            found = True
+        if not found:
+            raise directory.missing()
+        self._given(details)
+        rows = [
+            self._save(
+                place_of(self._path, f"{above}{each.name}"),
+                details,
+                lambda staging, path=each.path: staging.capture(path),  # type: ignore[misc]
+            )
+            for each in directory.files()
+        ]
+        if left_out := directory.left_out():
+            warn_user(left_out, UserWarning)
+        return rows
+
     def _begin(self, to: Any) -> Place:
         self._saver.check()
         return place_of(self._path, to)
@@ -301,11 +337,12 @@ class FileBuilder(Saves, written="exp.files('models')"):
         Args:
             dest_path: where to; None for the file's own name in the working directory; an existing directory, or a
                 path that ends with a slash, for that name in there. Of a pattern, a directory: the files are put
-                below it under their whole names.
+                below it under their whole names. Of a path that files lie below, as of a directory that was saved,
+                the directory that it becomes here: the files keep their paths from there.
             allow_dotfiles: whether names may begin with a dot that this call does not spell out, such as `.bashrc`.
 
         Returns:
-            The path; of a pattern, the list of paths.
+            The path; of a pattern or of a directory, the list of paths.
 
         Raises:
             FileMissingError: there is no such file, or it was deleted.
@@ -316,6 +353,10 @@ class FileBuilder(Saves, written="exp.files('models')"):
         dest = self._dest_path if dest_path is None else dest_path
         if self._several("download"):
             return self._finder.download_all(self.list(), dest, asked=self._path, dotfiles=allow_dotfiles)
+        if self._is_directory() and (rows := self.list()):
+            return self._finder.download_directory(
+                rows, self._named("download"), dest, dotfiles=allow_dotfiles
+            )
         return self._finder.download(self._one("download"), dest, asked=self._path, dotfiles=allow_dotfiles)
 
     @explained("exp.files('models/model.pt').read_bytes()")
@@ -369,6 +410,9 @@ class FileBuilder(Saves, written="exp.files('models')"):
             return [self._saver.delete(row) for row in self.list()]
         row = self._one("delete", own_first=True)
         return row if row["deletedAt"] is not None else self._saver.delete(row)
+
+    def _is_directory(self) -> bool:
+        return self._file_id is None and self._finder.newest(self._named("download")) is None
 
     def _several(self, what: str) -> bool:
         return self._file_id is None and self._finder.is_pattern(self._named(what))

@@ -16,7 +16,7 @@ from ml_dash.errors import (
 from ml_dash.notices import warn_user
 from ml_dash.query.files import FileQuery, full_name
 from ml_dash.query.patterns import is_pattern
-from ml_dash.sdk.files.targets import Below, hidden_error, is_hidden, target_of
+from ml_dash.sdk.files.targets import Below, hidden_error, is_hidden, safe_name, target_of
 from ml_dash.storage.copying import copy_blob
 
 if TYPE_CHECKING:
@@ -106,6 +106,14 @@ class FileFinder:
             listed = ", ".join(f"{name!r} is {target!r}" for name, target in renamed.items())
             warn_user(f"names that this disk cannot have beside others were changed: {listed}", UserWarning)
         return targets
+
+    def download_directory(
+        self, rows: list[dict[str, Any]], path: str, directory: Any, *, dotfiles: bool = False
+    ) -> list[str]:
+        """Copy the files below a path to below a directory, under their paths from there; return those on this disk."""
+        own = path.rpartition("/")[2]
+        inner = [{**row, "path": f"/{row['path'].strip('/')[len(path) :].strip('/')}"} for row in rows]
+        return self.download_all(inner, safe_name(own) if directory is None else directory, dotfiles=dotfiles)
 
     def fetch(self, row: dict[str, Any], dest: str) -> None:
         """Copy a file's blob to a file: from this disk, or from the server."""

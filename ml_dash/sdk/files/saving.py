@@ -40,6 +40,11 @@ class FileSaver:
         self._lock = threading.RLock()
         self.staging = Staging(self._session.directory)
 
+    @property
+    def root(self) -> str:
+        """The root of the experiment's directory."""
+        return self._session.destination.root
+
     def check(self) -> None:
         """Raise `NotStartedError` unless the run is open: before a blob is captured that would get no row."""
         self._port.check()

@@ -97,7 +97,7 @@ def test_files_go_where_they_are_told_to(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["report.md", "."], "name the files in it"),
+        (["report.md", "."], "several FILEs"),
         (["report.md", "nothing.pt"], "'nothing.pt'"),
         (["report.md", "./report.md"], "several FILEs"),
         (["report.md", "link"], "'link'"),
@@ -156,3 +156,21 @@ def test_an_upload_that_dies_in_the_middle_lists_nothing(root: Path, here: Path)
     assert names(root) == ["report.md"]
     assert "sound" in succeed("verify", PREFIX, "--root", root)
     assert [path.name for path in (root / PREFIX / "files").iterdir() if path.is_file()] == []
+
+
+def test_a_directory_is_added_file_by_file_under_its_paths(root: Path, here: Path) -> None:
+    (here / "out" / "inner").mkdir(parents=True)
+    (here / "out" / "inner" / "a.bin").write_bytes(b"a")
+    (here / "out" / "b.bin").write_bytes(b"b")
+    (here / "out" / "nowhere").symlink_to("nothing")
+    done = invoke("upload", PREFIX, "out", "report.md", "--to", "ckpt", "--tag", "x", "--root", root)
+    assert done.code == 0
+    assert "Warning: not saved of 'out': 'nowhere'" in done.err
+    named = sorted(f"{row['path']}/{row['filename']}" for row in rows(root, "ckpt"))
+    assert named == ["/ckpt/b.bin", "/ckpt/inner/a.bin", "/ckpt/report.md"]
+
+
+def test_a_directory_without_files_is_told(root: Path, here: Path) -> None:
+    (here / "empty").mkdir()
+    done = invoke("upload", PREFIX, "empty", "--root", root)
+    assert (done.code, "no file in the directory" in done.err) == (1, True)
