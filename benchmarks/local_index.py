@@ -122,7 +122,7 @@ def ask(index: RootIndex, text: str, order: str | None) -> tuple[int, int]:
     with index.reading() as store:
         bound = bind(parse(text), store.names).checked()
         by = None if order is None else bind_order(order, store.names)
-        return counted(store, bound), len(selected(index, bound, by, limit=100))
+        return counted(index, bound), len(selected(index, bound, by, limit=100))
 
 
 def main() -> None:

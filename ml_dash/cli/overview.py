@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml_dash.cli.text import complain
-from ml_dash.errors import JournalError
 from ml_dash.journal.damage import Damage
 from ml_dash.journal.index import JournalIndex
 from ml_dash.query.runs import RunInfo, WriterRuns, fold_runs, writer_runs
 from ml_dash.query.times import iso_time
 from ml_dash.series import Kind
 from ml_dash.settings import Settings
+from ml_dash.storage.summaries.records import Record
 from ml_dash.storage.survey import Located
 
 # A broken disk damages thousands of frames; `verify` lists them all.
@@ -50,13 +50,27 @@ class Overview:
         return "UNREADABLE" if self.run is None else status_label(self.run, self.damage)
 
 
-def look(located: Located) -> Overview:
-    """Open an experiment's journal and sum it up; what cannot be read becomes the overview's problem."""
-    try:
-        index = open_index(located)
-    except (JournalError, OSError) as error:
-        return Overview(located, problem=str(error))
-    return summarize(located, index)
+def overview_of(record: Record) -> Overview:
+    """Return what is kept of an experiment; what cannot be read of it is the overview's problem."""
+    located = Located(record.prefix, record.directory)
+    if record.failure is not None:
+        return Overview(located, problem=record.failure)
+    run = RunInfo(
+        status=record.status,
+        started_at=record.started_ns,
+        ended_at=record.ended_ns,
+        last_activity=record.active_ns,
+        host=record.host,
+        pid=record.pid,
+        stale=record.stale,
+        writers=0,  # nobody lists how many there are
+        error=record.error,
+        experiment=None,
+        queue=record.queue,
+        recovered=record.recovered,
+        attempts=record.attempts,
+    )
+    return Overview(located, run, record.rows, record.metrics, record.size, record.damage)
 
 
 def summarize(located: Located, index: JournalIndex) -> Overview:

@@ -83,14 +83,14 @@ def find_experiment(name: str, root: str) -> Located:
     return _by_prefix(name, root) or _by_path(name, root) or _by_last_part(name, root)
 
 
-def strange_hint(found: Survey, root: str) -> str | None:
+def strange_hint(strange: Sequence[str], root: str) -> str | None:
     """Return what is said of directories that this ML-Dash has not written; None where there are none."""
-    if not found.strange:
+    if not strange:
         return None
-    first = repr(found.strange[0])
-    said = f"{len(found.strange):,} directories under {root!r}, such as {first}, were"
+    first = repr(strange[0])
+    said = f"{len(strange):,} directories under {root!r}, such as {first}, were"
     return (
-        f"{said if len(found.strange) > 1 else f'{first} was'} not written by this ML-Dash. If the public "
+        f"{said if len(strange) > 1 else f'{first} was'} not written by this ML-Dash. If the public "
         f"package of the same name has, `ml-dash import ml-dash {shlex.quote(root)}` brings in what is there"
     )
 
@@ -146,7 +146,7 @@ def _by_last_part(name: str, root: str) -> Located:
         path, reason = next(iter(found.refused.items()))
         more = f" and {len(found.refused) - 1} more" if len(found.refused) > 1 else ""
         raise FileMissingError(f"{missing} that can be seen: cannot read {path!r}{more} ({reason})")
-    hint = strange_hint(found, root)
+    hint = strange_hint(found.strange, root)
     if hint is not None and any(f"/{each}".endswith(f"/{wanted}") for each in found.strange):
         raise InvalidArgumentError(f"{missing} that this ML-Dash has written. {hint}")
     if not experiments:

@@ -27,7 +27,7 @@ from ml_dash.storage.live_disk import LiveDisk
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, read_side_file, strange_side_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _OWN_DIRECTORIES = frozenset({"journal", "files"})
 _DIRECTORIES = frozenset({*_OWN_DIRECTORIES, "rejected"})
@@ -100,6 +100,23 @@ def is_experiment(directory: str) -> bool:
         return os.path.isdir(journal)
 
 
+def has_experiments(root: str) -> bool:
+    """Whether there is any experiment under a root that no link leads to; OSError as of `survey`."""
+    pending = [root]
+    while pending:
+        directory = pending.pop()
+        try:
+            if is_experiment(directory):
+                return True
+            pending += [
+                os.path.join(directory, name) for name in children_of(directory, inside=False).directories
+            ]
+        except OSError as error:
+            if is_shortage(error):
+                raise
+    return False
+
+
 def survey(root: str, *, is_own: bool = False) -> Survey:
     """Find all experiments under a root, which may be one itself.
 
@@ -148,11 +165,11 @@ def survey(root: str, *, is_own: bool = False) -> Survey:
         elif strange_side_file(directory, ForeignDisk(directory)) is not None:
             found.strange.append(directory)
     found.experiments.sort()
-    found.strange = sorted(_without_parts(found.strange))
+    found.strange = sorted(without_parts(found.strange))
     return found
 
 
-def _without_parts(strange: list[str]) -> Iterator[str]:
+def without_parts(strange: Sequence[str]) -> Iterator[str]:
     """Leave out what a strange directory has in its own: a file that was saved may have the name of a side file."""
     known = set(strange)
     for directory in strange:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from enum import Enum
 from typing import Annotated, Any
 
@@ -11,10 +12,12 @@ import typer
 from rich.text import Text
 
 from ml_dash.cli.output import Screen, status_style, table
-from ml_dash.cli.overview import Overview, look, report_damage, run_record
+from ml_dash.cli.overview import Overview, overview_of, report_damage, run_record
 from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path, strange_hint
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text
-from ml_dash.storage.survey import survey
+from ml_dash.settings import Settings
+from ml_dash.storage.summaries.asking import records
+from ml_dash.storage.summaries.root import RootIndex
 from ml_dash.visible import visible
 
 
@@ -78,8 +81,10 @@ def ls(
     Rows are those of metrics; the size is that of the journal. STALE is a run
     that is marked as running, but whose process is dead or silent. A ! marks damage.
     """
-    found = survey(root)
-    overviews = sorted(map(look, found.experiments), key=_KEYS[sort], reverse=reverse)
+    with closing(RootIndex(root, Settings.from_environment().stale_after)) as index:
+        found = index.look()
+        overviews = index.ask(lambda _: [overview_of(record) for record in records(index)])
+    overviews = sorted(overviews, key=_KEYS[sort], reverse=reverse)
     if status:
         wanted = {each.value for each in status}
         overviews = [each for each in overviews if each.label.lower().replace(" ", "-") in wanted]
@@ -89,7 +94,7 @@ def ls(
         _show(Screen(), overviews)
     else:
         complain(f"no experiments under {root!r}" + (" with that status" if status else ""))
-    if hint := strange_hint(found, root):
+    if hint := strange_hint(found.strange, root):
         complain(f"Note: {hint}")
     for path, reason in found.refused.items():
         complain(f"Warning: cannot read {path!r}: {reason}")

@@ -194,7 +194,7 @@ def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
                 continue
             complain(f"Warning: cannot read {refused!r}: {reason}")
             failed = True
-        hint = strange_hint(found, path)
+        hint = strange_hint(found.strange, path)
         if paths and not found.experiments and not found.refused:
             raise InvalidArgumentError(
                 f"there is no experiment in {path!r}: {hint or 'name its directory, or one above it'}"

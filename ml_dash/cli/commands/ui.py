@@ -48,7 +48,7 @@ def ui(
             f"there is no directory {root!r}: name the directory of your experiments, or log one first"
         )
 
-    if hint := strange_hint(survey(root), root):
+    if hint := strange_hint(survey(root).strange, root):
         complain(f"Note: {hint}")
     doorways: list[Doorway] = []
 

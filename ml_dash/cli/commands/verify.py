@@ -103,7 +103,7 @@ def verify(
             _show(screen, each, first=number == 0)
     else:
         complain(f"no experiments under {exp or root!r}")
-    if hint := strange_hint(meant, exp or root):
+    if hint := strange_hint(meant.strange, exp or root):
         complain(f"Note: {hint}")
     for path, reason in meant.refused.items():
         complain(f"Warning: cannot read {path!r}: {reason}")

@@ -26,6 +26,7 @@ class Asked(Protocol):
 
     root: str
     store: Store
+    outside: list[str]
 
     def directory_of(self, path: str) -> str:
         """Return the directory of an experiment."""
@@ -39,22 +40,38 @@ class Found(NamedTuple):
     after: tuple[Any, ...]
 
 
-def counted(store: Store, bound: Bound, now_ns: int | None = None) -> int:
+def counted(index: Asked, bound: Bound, now_ns: int | None = None) -> int:
     """Return how many experiments a filter asks for."""
-    compiled = _compiled(store, bound, None, now_ns)
-    found: int = store.connection.execute(compiled.count(), compiled.parameters).fetchone()[0]
-    return found
+    compiled = _compiled(index.store, bound, None, now_ns)
+    also, values = within(index)
+    statement = compiled.count(also)
+    number: int = index.store.connection.execute(statement, {**compiled.parameters, **values}).fetchone()[0]
+    return number
+
+
+def within(index: Asked) -> tuple[str, dict[str, bytes]]:
+    """Return the condition that an experiment is not behind a link that leads out of the root, and its values."""
+    conditions: list[str] = []
+    values: dict[str, bytes] = {}
+    for number, link in enumerate(index.outside):
+        path = os.fsencode(link)
+        names = f"outside{number}", f"below{number}", f"behind{number}"
+        conditions.append(f"NOT (e.path = :{names[0]} OR (e.path > :{names[1]} AND e.path < :{names[2]}))")
+        values |= dict(zip(names, (path, path + b"/", path + b"0"), strict=True))
+    return " AND ".join(conditions), values
 
 
 def found(
-    store: Store, bound: Bound, order: Order | None, *, limit: int | None = None, now_ns: int | None = None
+    index: Asked, bound: Bound, order: Order | None, *, limit: int | None = None, now_ns: int | None = None
 ) -> Iterator[Found]:
     """Yield the experiments that a filter asks for, in order; None is the newest first."""
-    compiled = _compiled(store, bound, order, now_ns)
+    compiled = _compiled(index.store, bound, order, now_ns)
+    also, values = within(index)
     most = _ALL if limit is None else limit
     for phase in range(len(compiled.phases)):
-        statement = compiled.select(phase, "e.id, e.path")
-        rows = store.connection.execute(statement, {**compiled.parameters, "most": most}).fetchall()
+        statement = compiled.select(phase, "e.id, e.path", also=also)
+        parameters = {**compiled.parameters, **values, "most": most}
+        rows = index.store.connection.execute(statement, parameters).fetchall()
         for id_, path, *after in rows:
             yield Found(id_, os.fsdecode(path), (phase, *after))
         most -= len(rows)
@@ -68,8 +85,18 @@ def selected(
     """Return the experiments that a filter asks for, in order, with all that is known of them."""
     return [
         listed
-        for each in found(index.store, bound, order, limit=limit, now_ns=now_ns)
+        for each in found(index, bound, order, limit=limit, now_ns=now_ns)
         if (listed := listed_of(index, each.id, each.path)) is not None
+    ]
+
+
+def records(index: Asked) -> list[Record]:
+    """Return what is kept of all experiments, by their paths; not of their parameters and metrics."""
+    also, values = within(index)
+    statement = f"SELECT e.path, d.record FROM experiments e JOIN details d ON d.id = e.id WHERE {also or '1 = 1'} ORDER BY e.path"  # noqa: S608, E501
+    return [
+        Record.from_bytes(record, index.directory_of(os.fsdecode(path)))
+        for path, record in index.store.connection.execute(statement, values)
     ]
 
 

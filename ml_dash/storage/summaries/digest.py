@@ -27,7 +27,7 @@ from ml_dash.series import Kind
 from ml_dash.storage.summaries.folding import Cuts, Fold, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ml_dash.journal.damage import Damage
     from ml_dash.journal.disk import Disk
@@ -53,6 +53,7 @@ class Digest:
         damage: What is wrong.
         state: With which the next digest goes on; None where it cannot.
         rows_read: How many rows were read for it.
+        is_whole: Whether the journal was read to its end; else `state` alone is of any use.
     """
 
     runs: dict[str, WriterRuns]
@@ -64,37 +65,47 @@ class Digest:
     damage: Sequence[Damage] = ()
     state: bytes | None = None
     rows_read: int = 0
+    is_whole: bool = True
 
 
 class _OddJournalError(Exception):
     """A journal is not as its writers leave one."""
 
 
-def digest(journal: str, disk: Disk, state: bytes | None = None) -> Digest:
+def digest(
+    journal: str, disk: Disk, state: bytes | None = None, is_late: Callable[[], bool] = lambda: False
+) -> Digest:
     """Return what a journal amounts to now.
 
     Args:
         journal: Its directory.
         disk: The file system.
         state: That of its last digest.
+        is_late: Is asked behind each frame whether to stop there, and to go on at the next digest. A journal that only
+            its index can read is read to its end.
 
     Raises:
         JournalVersionError: A later version wrote one of the files.
         OSError: The directory cannot be listed, or there is nothing to read with, see `is_shortage`.
     """
     try:
-        return _digest(journal, disk, None if state is None else Fold.from_state(from_msgpack(state)))
+        return _digest(
+            journal, disk, None if state is None else Fold.from_state(from_msgpack(state)), is_late
+        )
     except (_OddJournalError, BadFrameError, ValueError):
         return _by_index(journal, disk)
 
 
-def _digest(journal: str, disk: Disk, known: Fold | None) -> Digest:
+def _digest(journal: str, disk: Disk, known: Fold | None, is_late: Callable[[], bool]) -> Digest:
     fold = known or Fold()
     rows_read = 0
     for _ in range(_TRIES):
         segments = _segments(journal, disk)
-        _take_in(journal, disk, fold, segments)
+        is_whole = _take_in(journal, disk, fold, segments, is_late)
         rows_read += fold.rows_read
+        if not is_whole:
+            state = to_msgpack(fold.state())
+            return Digest({}, {}, {}, 0, 0, 0, state=state, rows_read=rows_read, is_whole=False)
         cuts = fold.cuts_now()
         if fold.agrees(cuts) and not fold.params_are_late:
             break
@@ -143,53 +154,84 @@ def _segments(journal: str, disk: Disk) -> dict[str, list[_Segment]]:
     return {writer: sorted(found[writer]) for writer in sorted(found)}
 
 
-def _take_in(journal: str, disk: Disk, fold: Fold, segments: Mapping[str, Sequence[_Segment]]) -> None:
+def _take_in(
+    journal: str,
+    disk: Disk,
+    fold: Fold,
+    segments: Mapping[str, Sequence[_Segment]],
+    is_late: Callable[[], bool],
+) -> bool:
+    """Fold what has come; return whether that is all."""
     reader = AheadReader(disk)
     fold.begin()
     for name, writer in fold.writers.items():
         if writer.marks.keys() - {each.name for each in segments.get(name, ())}:
             raise _OddJournalError  # a file is gone
-    for writer_id, found in segments.items():
-        for each in found:
-            _take_segment(os.path.join(journal, each.name), each, fold, writer_id, reader)
-        fold.flush()
+    is_whole = all(
+        _take_segment(os.path.join(journal, each.name), each, fold, writer_id, reader, is_late)
+        for writer_id, found in segments.items()
+        for each in found
+    )
     fold.finish()
+    return is_whole
 
 
-def _take_segment(path: str, segment: _Segment, fold: Fold, writer_id: str, reader: Reader) -> None:
+def _take_segment(
+    path: str, segment: _Segment, fold: Fold, writer_id: str, reader: Reader, is_late: Callable[[], bool]
+) -> bool:
+    """Fold the frames of a segment that have come; return whether these are all."""
     writer = fold.writer(writer_id)
     scan = SegmentScan(path, reader)
     mark = writer.marks.get(segment.name)
     if mark is not None and segment.size == mark.end:
-        return
+        return True
+    is_whole = True
     try:
         if mark is not None:
-            _check_mark(path, mark, segment.size, reader)
-            scan.go_on_behind(mark.end, mark.seq)
+            _go_on_behind(mark, scan, segment.size, reader)
         last: Frame | None = None
         for last in scan.advance(segment.size):
-            if last.seq > writer.next_seq:
-                raise _OddJournalError  # one is missing
-            if last.seq == writer.next_seq:
-                heads, data = read_frame(reader, path, last.offset, last.length, last.seq)
-                fold.add(writer_id, last.seq, heads, data)
-            # else it is a copy of one that was read: it was written again after a failed fsync
+            _take_frame(path, last, fold, writer_id, reader)
+            if is_late():
+                is_whole = False
+                break
         if last is not None:
-            header = _header_at(path, last.offset, reader)
-            writer.marks[segment.name] = Mark(last.offset, last.length, last.seq, header.head_crc)
+            writer.marks[segment.name] = _mark_of(path, last, reader)
     except OSError as error:
         if is_shortage(error):
             raise
         raise _OddJournalError from error
-    if scan.holes or scan.foreign or scan.moved or (scan.header and scan.header.writer != writer_id):
+    if _is_odd(scan, writer_id):
         raise _OddJournalError
+    return is_whole
 
 
-def _check_mark(path: str, mark: Mark, size: int, reader: Reader) -> None:
-    """Raise an error unless the file still has the frame up to which it was read."""
-    header = _header_at(path, mark.offset, reader) if size > mark.end else None
+def _take_frame(path: str, frame: Frame, fold: Fold, writer_id: str, reader: Reader) -> None:
+    next_seq = fold.writer(writer_id).next_seq
+    if frame.seq > next_seq:
+        raise _OddJournalError  # one is missing
+    if frame.seq == next_seq:
+        heads, data = read_frame(reader, path, frame.offset, frame.length, frame.seq)
+        fold.add(writer_id, frame.seq, heads, data)
+    # else it is a copy of one that was read: it was written again after a failed fsync
+
+
+def _is_odd(scan: SegmentScan, writer_id: str) -> bool:
+    is_other = scan.header is not None and scan.header.writer != writer_id
+    return bool(scan.holes) or scan.foreign or scan.moved or is_other
+
+
+def _go_on_behind(mark: Mark, scan: SegmentScan, size: int, reader: Reader) -> None:
+    """Have a scan begin behind the frame up to which the file was read, if it still has that."""
+    header = _header_at(scan.path, mark.offset, reader) if size > mark.end else None
     if header is None or (header.length, header.seq, header.head_crc) != mark[1:]:
         raise _OddJournalError
+    scan.go_on_behind(mark.end, mark.seq)
+
+
+def _mark_of(path: str, frame: Frame, reader: Reader) -> Mark:
+    header = _header_at(path, frame.offset, reader)
+    return Mark(frame.offset, frame.length, frame.seq, header.head_crc)
 
 
 def _header_at(path: str, offset: int, reader: Reader) -> FrameHeader:

@@ -14,10 +14,11 @@ from ml_dash.storage.summaries.checking import signature_of
 from ml_dash.storage.summaries.reading import Look, Place, Reading, judged
 from ml_dash.storage.summaries.records import described, unpack_runs
 from ml_dash.storage.summaries.store import ALIVE, SILENT
-from ml_dash.storage.summaries.tree import COARSE_NS, Changes, Walk
+from ml_dash.storage.summaries.tree import COARSE_NS, Changes, Walk, is_below
+from ml_dash.storage.survey import without_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ml_dash.storage.summaries.reading import Due
     from ml_dash.storage.summaries.store import Row
@@ -76,8 +77,11 @@ class Looking:
             self._place.root, known, self._now_ns, is_own=self._place.is_own, everything=self._everything
         )
         changes = walk.look()
-        checked = self._check(self._candidates(marks, live), changes, in_turn=not self._everything)
+        checked = self._check(
+            self._candidates(marks, live), changes, walk.outside, in_turn=not self._everything
+        )
         walk.look_inside(checked.inside)
+        self._place.outside = walk.outside
         self._enter(changes, checked.inside)
         self._judge(checked.same)
         if self._reading.read(checked.due):
@@ -86,7 +90,7 @@ class Looking:
         self._found.refused, self._found.listed = changes.refused, changes.listed
         folders = {**known.folders, **changes.folders}
         strange = [path for path, each in folders.items() if each.strange and path not in changes.gone]
-        self._found.strange = sorted(map(self._place.directory_of, strange))
+        self._found.strange = sorted(without_parts([self._place.directory_of(path) for path in strange]))
         return self._found
 
     def look_at(self, path: str) -> None:
@@ -114,8 +118,8 @@ class Looking:
         said = self._store.database.meta("marks")
         return {} if said is None else dict(from_msgpack(said))
 
-    def _candidates(self, marks: Mapping[int, int], live: Iterable[str]) -> dict[int, Row]:
-        """Return the experiments of which something says that they may have changed, by their numbers."""
+    def _candidates(self, marks: Mapping[int, int], live: Iterable[str]) -> list[Row]:
+        """Return the experiments of which something says that they may have changed."""
         store = self._store
         with self._place.lock:
             if self._everything:
@@ -129,23 +133,24 @@ class Looking:
                         found += store.rows("bucket = ? AND seen IS NOT NULL", (bucket,))
                 for path in live:
                     found += store.rows("path = ?", (os.fsencode(path),))
-        return {row.id: row for row in found}
+        return list({row.id: row for row in found}.values())
 
-    def _check(self, candidates: dict[int, Row] | list[Row], changes: Changes, *, in_turn: bool) -> _Checked:
+    def _check(
+        self, rows: Sequence[Row], changes: Changes, outside: Sequence[str] = (), *, in_turn: bool
+    ) -> _Checked:
         """Look at the files of experiments."""
         checked = _Checked()
-        rows = list(candidates.values()) if isinstance(candidates, dict) else candidates
         for row in rows:
-            self._check_one(row, changes, checked)
+            self._check_one(row, changes, outside, checked)
         if in_turn:
             known = {row.id for row in rows}
             for row in self._in_turn(checked):
                 if row.id not in known:
-                    self._check_one(row, changes, checked)
+                    self._check_one(row, changes, outside, checked)
         return checked
 
-    def _check_one(self, row: Row, changes: Changes, checked: _Checked) -> None:
-        if row.path in changes.removed:
+    def _check_one(self, row: Row, changes: Changes, outside: Sequence[str], checked: _Checked) -> None:
+        if row.path in changes.removed or any(is_below(row.path, link) for link in outside):
             return
         self._found.checked += 1
         signature = signature_of(self._place.directory_of(row.path), self._now_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ from ml_dash.query.runs import fold_runs
 from ml_dash.storage.summaries.checking import signature_of
 from ml_dash.storage.summaries.digest import digest
 from ml_dash.storage.summaries.records import described, pack_runs
+from ml_dash.storage.summaries.tree import is_below
 
 if TYPE_CHECKING:
     import threading
@@ -73,6 +75,7 @@ class Place(Protocol):
     lock: threading.RLock
     store: Store
     patience: dict[int, float]
+    outside: list[str]
 
     def located(self, path: str) -> Located:
         """Return where the experiment with a path lies, and what it is called."""
@@ -88,6 +91,11 @@ class _Read(NamedTuple):
     record: Record
     found: Digest | None
     signature: Signature
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the journal was read to its end."""
+        return self.found is None or self.found.is_whole
 
 
 def judged(place: Place, runs: Mapping[str, WriterRuns]) -> RunInfo:
@@ -113,9 +121,10 @@ class Reading:
         Returns:
             Whether all were read that have changed.
         """
-        stop = float("inf") if self._seconds is None else self._place.clock.monotonic() + self._seconds
+        stop = self._stop()
         with self._place.lock:
-            unread = self._store.rows("seen IS NULL ORDER BY created_ns DESC")
+            found = self._store.rows("seen IS NULL ORDER BY created_ns DESC")
+        unread = [row for row in found if not any(is_below(row.path, link) for link in self._place.outside)]
         # of those that were never read, some may be due as well
         wanted: dict[int, tuple[Row, Signature | None]] = {each[0].id: each for each in due}
         wanted |= {row.id: (row, None) for row in unread if row.id not in wanted}
@@ -132,10 +141,12 @@ class Reading:
             ):
                 continue
             known = signature or signature_of(self._place.directory_of(row.path), self._place.clock.time_ns())
-            left.discard(row.id)
             if known is None:
+                left.discard(row.id)
                 continue  # it is going away: the next look finds out
-            batch.append(self._digest(row, known))
+            batch.append(self._digest(row, known, stop))
+            if batch[-1].is_whole:
+                left.discard(row.id)
             read += 1
             now = self._place.clock.monotonic()
             if len(batch) >= _COMMITTED or now > min(stop, committed + _COMMIT_SECONDS):
@@ -149,12 +160,16 @@ class Reading:
         return not left
 
     def read_now(self, due: Sequence[Due]) -> None:
-        """Read these journals, and no others, however long it takes."""
-        self._commit([self._digest(row, signature) for row, signature in due])
+        """Read these journals, and no others."""
+        self._commit([self._digest(row, signature, self._stop()) for row, signature in due])
 
-    def _digest(self, row: Row, signature: Signature) -> _Read:
+    def _stop(self) -> float:
+        return math.inf if self._seconds is None else self._place.clock.monotonic() + self._seconds
+
+    def _digest(self, row: Row, signature: Signature, stop: float) -> _Read:
         """Read what is new in a journal."""
-        began = self._place.clock.monotonic()
+        clock = self._place.clock
+        began = clock.monotonic()
         located = self._place.located(row.path)
         record = described(located)
         with self._place.lock:
@@ -162,15 +177,18 @@ class Reading:
         found: Digest | None = None
         self._found.opened += 1
         try:
-            found = digest(located.journal, ForeignDisk(located.directory), state)
-            runs = judged(self._place, found.runs)
-            record.take(found, runs, located.odd_entries())
+            found = digest(
+                located.journal, ForeignDisk(located.directory), state, lambda: clock.monotonic() > stop
+            )
             self._found.rows_read += found.rows_read
+            if not found.is_whole:
+                return _Read(row, record, found, signature)
+            record.take(found, judged(self._place, found.runs), located.odd_entries())
         except (JournalError, OSError) as error:
             if isinstance(error, OSError) and is_shortage(error):
                 raise
             record.failure, record.status, record.is_read = str(error), None, True
-        now = self._place.clock.monotonic()
+        now = clock.monotonic()
         self._place.patience[row.id] = now + _PATIENCE * (now - began)
         return _Read(row, record, found, signature)
 
@@ -181,6 +199,9 @@ class Reading:
         with self._place.lock, self._store.writing():
             change = self._store.next_change()
             for row, record, found, signature in batch:
+                if found is not None and not found.is_whole:
+                    self._store.keep_state(row, found.state)
+                    continue
                 is_unsure = record.failure is not None or any(each.unread for each in record.damage)
                 is_large = found is not None and found.size >= _STATE_FROM
                 self._store.write(

@@ -19,7 +19,7 @@ from ml_dash.query.listing.summary import FieldSummary
 from ml_dash.query.runs import RunInfo, WriterRuns
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.status import RunStatus
-from ml_dash.storage.side_file import is_sound, read_side_file
+from ml_dash.storage.side_file import NOTE, is_sound, read_side_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,7 @@ class Record:
     created_ns: int
     directory: str = ""
     readme: str | None = None
+    note: str | None = None
     tags: list[str] = field(default_factory=list)
     bindrs: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
@@ -95,7 +96,7 @@ class Record:
     @property
     def words(self) -> str:
         """The text in which words are looked for."""
-        return folded("\n".join([self.prefix, *self.tags, self.readme or ""]))
+        return folded("\n".join([self.prefix, *self.tags, self.readme or "", self.note or ""]))
 
     @property
     def is_open(self) -> bool:
@@ -121,7 +122,7 @@ class Record:
         """Take over what its journal says."""
         self.stand(run)
         said = run.experiment or {}
-        for name in DESCRIBED:
+        for name in (*DESCRIBED, NOTE):
             if is_sound(name, said.get(name)):
                 setattr(self, name, said[name])
         self.rows, self.entries, self.metrics, self.size = (
@@ -169,6 +170,7 @@ class Record:
             tags=tuple(self.tags),
             bindrs=tuple(self.bindrs),
             readme=self.readme,
+            note=self.note,
             metadata=self.metadata,
             status=self.status,
             stale=self.stale,
@@ -205,9 +207,11 @@ def described(located: Located) -> Record:
         project,
         folder,
         name,
-        _time_ns(said.get("startedAt")) or _born_ns(located),
+        # whole microseconds, as it is told: pages go on behind a time
+        (_time_ns(said.get("startedAt")) or _born_ns(located)) // 1000 * 1000,
         located.directory,
         readme=said.get("readme"),
+        note=_text(said.get(NOTE)),
         tags=said.get("tags") or [],
         bindrs=said.get("bindrs") or [],
         metadata=said.get("metadata"),

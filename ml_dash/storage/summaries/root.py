@@ -12,7 +12,7 @@ from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.storage.summaries.database import Database, places_for
 from ml_dash.storage.summaries.looking import Looking
 from ml_dash.storage.summaries.store import Store
-from ml_dash.storage.survey import Located, is_experiment, prefix_under
+from ml_dash.storage.survey import Located, has_experiments, is_experiment, prefix_under
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,11 +50,13 @@ class RootIndex:
         self.is_own = is_own
         self.clock = clock
         if places is None:
-            places = places_for(root, is_experiment=is_experiment(root)) if os.path.isdir(root) else [None]
+            places = _places(root)
         self._looking = threading.Lock()
         # taken while `_looking` is held, never the other way round; held for short: no journal is read meanwhile
         self.lock = threading.RLock()
         self.store = Store(Database(root, places))
+        self.outside: list[str] = []
+        """Links that lead out of the root and are not followed, as of the last look: nothing below them is listed."""
         self.patience: dict[int, float] = {}
         """When a journal may be read again, by the number of its experiment; see `Looking`."""
 
@@ -141,3 +143,10 @@ class RootIndex:
             self.store.forget()
             self.patience.clear()
             self.store.database.replace(error)
+
+
+def _places(root: str) -> list[str | None]:
+    """Return where the file may lie; nowhere but in memory where there is nothing yet of which to keep summaries."""
+    places = places_for(root, is_experiment=is_experiment(root))
+    is_kept = any(place is not None and os.path.isdir(place) for place in places)
+    return places if is_kept or has_experiments(root) else [None]

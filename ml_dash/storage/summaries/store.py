@@ -257,6 +257,10 @@ class Store:
         self._write_params(row.id, params)
         self._write_fields(row.id, metrics)
 
+    def keep_state(self, row: Row, state: bytes | None) -> None:
+        """Enter how far a journal was read that was not read to its end: what is known of it holds until then."""
+        self.connection.execute("UPDATE details SET state = ? WHERE id = ?", (state, row.id))
+
     def see(self, row: Row, seen: str) -> None:
         """Enter what the directory of an experiment was when it was looked into."""
         self.connection.execute("UPDATE experiments SET seen = ? WHERE id = ?", (seen, row.id))
@@ -269,7 +273,7 @@ class Store:
         self.connection.execute(
             "UPDATE experiments SET open = ?, changed = ?, standing = ?, host = ?, rows = ?, metrics = ?, size = ?,"
             " attempts = ?, created_ns = ?, started_ns = ?, ended_ns = ?, active_ns = ?, error = ?, words = ?,"
-            " readme = ? WHERE id = ?",
+            " note = ?, readme = ? WHERE id = ?",
             (
                 0 if not record.is_open else SILENT if record.stale else ALIVE,
                 change,
@@ -285,6 +289,7 @@ class Store:
                 record.active_ns,
                 _clean(record.error),
                 _clean(record.words),
+                _clean(record.note and folded(record.note)),
                 _clean(record.readme and folded(record.readme)),
                 id_,
             ),

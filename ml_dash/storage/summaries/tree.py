@@ -133,6 +133,8 @@ class Walk:
         self._now_ns = now_ns
         self._is_own = is_own
         self._everything = everything
+        self.outside: list[str] = []
+        """Links that lead out of the root, and are not followed: what somebody else has found behind them is left."""
         self._visited: set[tuple[int, int]] = set()
         self._links: list[tuple[str, str | None]] = []
         self._subfolders: dict[str, set[str]] = defaultdict(set)
@@ -153,6 +155,8 @@ class Walk:
             )
         if "" not in self._known.folders:
             self._probe("", None)
+        if not self._is_own:
+            self._find_outside()
         for path, folder in sorted(self._known.folders.items()):
             if folder.inside is None:
                 self._look_again(path, folder)
@@ -174,11 +178,22 @@ class Walk:
                     self._look_again(path, self._known.folders[path])
         self._follow_links()
 
+    def _find_outside(self) -> None:
+        for path, folder in self._known.folders.items():
+            for name in folder.links:
+                link = join(path, name)
+                full = self._path(link)
+                if os.path.islink(full) and not is_inside(self._root, full):
+                    self.outside.append(link)
+
+    def _is_outside(self, path: str) -> bool:
+        return any(is_below(path, link) for link in self.outside)
+
     def _path(self, relative: str) -> str:
         return os.path.join(self._root, *relative.split("/")) if relative else self._root
 
     def _look_again(self, path: str, folder: Folder) -> None:
-        if path in self.changes.gone or path in self.changes.folders:
+        if path in self.changes.gone or path in self.changes.folders or self._is_outside(path):
             return
         try:
             status = os.stat(self._path(path))
@@ -285,7 +300,7 @@ class Walk:
                 continue
             if not self._is_own and not is_inside(self._root, full):
                 self.changes.refused[full] = leads_out(self._root, full)
-                self._forget(path)
+                self.outside.append(path)
                 continue
             is_known = path in self._known.folders or self._known.is_experiment(path)
             if is_known and path not in self.changes.gone | self.changes.removed:

@@ -120,16 +120,35 @@ def test_json_has_everything_for_programs(root: Path) -> None:
     assert records[3]["status"] is None
 
 
-def test_damage_is_marked_as_far_as_it_is_seen(root: Path, damaged: Path) -> None:
-    """Data is not read for a listing, headers are."""
-    raw = bytearray((damaged / "journal" / os.listdir(damaged / "journal")[0]).read_bytes())
-    assert invoke("ls", root).code == 0
+def test_damage_is_marked(root: Path, damaged: Path) -> None:
+    """That of rows too: they were read once, when the journal was listed first."""
+    path = damaged / "journal" / os.listdir(damaged / "journal")[0]
+    raw = bytearray(path.read_bytes())
+    code, out, _ = invoke("ls", root)
+    assert (code, "COMPLETED !" in out) == (1, True)
     second = raw.index(SYNC, raw.index(SYNC) + 1)  # behind the start of the run
     raw[second : second + 40] = bytes(40)
-    (damaged / "journal" / os.listdir(damaged / "journal")[0]).write_bytes(raw)
+    path.write_bytes(raw)
     code, out, _ = invoke("ls", root)
-    assert code == 1
-    assert "COMPLETED !" in out
+    assert (code, "COMPLETED !" in out) == (1, True)
+
+
+def test_a_list_is_made_of_what_is_kept(root: Path) -> None:
+    """The second time no journal is opened, and the answer is the same; nothing is kept where there is nothing."""
+    first = succeed("ls", root, "--json")
+    (path,) = (root / ".summaries").glob("*.sqlite3")
+    before = path.read_bytes()
+    assert json.loads(succeed("ls", root, "--json")) == json.loads(first)
+    assert [each["prefix"] for each in json.loads(first)] == EVERYTHING
+    assert path.read_bytes()[:100] == before[:100]
+    assert succeed("ls", root / "alice/vision/first", "--json").count('"prefix"') == 1
+    assert not (root / "alice/vision/first/.summaries").exists()
+
+
+def test_nothing_is_put_where_there_is_no_experiment(tmp_path: Path) -> None:
+    (tmp_path / "somebody/s/directory").mkdir(parents=True)
+    assert invoke("ls", tmp_path).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["somebody"]
 
 
 def test_a_journal_of_a_later_version_is_listed_with_the_others(root: Path, newer: Path) -> None:
