@@ -21,7 +21,8 @@ from ml_dash.journal.index import SEGMENT_SUFFIX, JournalIndex
 from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.journal.reader import AheadReader, BadFrameError, Reader, read_frame
 from ml_dash.journal.scan import SegmentScan
-from ml_dash.query.row_source import read_params
+from ml_dash.query.listing.definitions import fold_definitions
+from ml_dash.query.row_source import param_rows, read_params
 from ml_dash.query.runs import WriterRuns
 from ml_dash.series import Kind
 from ml_dash.storage.summaries.folding import Cuts, Fold, Mark
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ml_dash.journal.disk import Disk
     from ml_dash.journal.frame import FrameHeader
     from ml_dash.journal.scan import Frame
+    from ml_dash.query.listing.listed import Best
+    from ml_dash.query.listing.naming import Field
     from ml_dash.query.listing.summary import Summaries
 
 _TRIES = 3
@@ -46,6 +49,7 @@ class Digest:
     Attributes:
         runs: Of each writer, the RUN rows that count.
         params: Flat, by dotted names.
+        definitions: Which value of a field is its best.
         metrics: The summaries of the fields of each metric.
         rows: Of the metrics.
         entries: Rows of all kinds.
@@ -58,6 +62,7 @@ class Digest:
 
     runs: dict[str, WriterRuns]
     params: dict[str, Any]
+    definitions: dict[Field, Best]
     metrics: dict[str | None, Summaries]
     rows: int
     entries: int
@@ -105,7 +110,7 @@ def _digest(journal: str, disk: Disk, known: Fold | None, is_late: Callable[[], 
         rows_read += fold.rows_read
         if not is_whole:
             state = to_msgpack(fold.state())
-            return Digest({}, {}, {}, 0, 0, 0, state=state, rows_read=rows_read, is_whole=False)
+            return Digest({}, {}, {}, {}, 0, 0, 0, state=state, rows_read=rows_read, is_whole=False)
         cuts = fold.cuts_now()
         if fold.agrees(cuts) and not fold.params_are_late:
             break
@@ -120,6 +125,7 @@ def _digest(journal: str, disk: Disk, known: Fold | None, is_late: Callable[[], 
     return Digest(
         fold.runs(came),
         fold.params,
+        fold.definitions,
         fold.metrics(),
         fold.rows,
         fold.entries,
@@ -276,6 +282,7 @@ def _by_index(journal: str, disk: Disk) -> Digest:
             for writer, runs in fold.runs({}).items()
         },
         read_params(index),
+        fold_definitions(param_rows(index)),
         {**{series.name: {} for series in index.series(Kind.METRIC)}, **fold.metrics()},
         sum(map(index.count, index.series(Kind.METRIC))),
         sum(index.count(series) for kind in Kind for series in index.series(kind)),

@@ -14,6 +14,7 @@ from ml_dash.journal.blocks import block_rows, decode_block
 from ml_dash.journal.frame_table import KNOWN_KINDS, times_of
 from ml_dash.journal.stacking import is_stackable, stacked
 from ml_dash.query.attempts import Openings, attempt_at, attempts_of, superseded_from, turn_of
+from ml_dash.query.listing.definitions import fold_definitions
 from ml_dash.query.listing.summary import FieldSummary, block_summaries, merge_into
 from ml_dash.query.row_source import param_sets
 from ml_dash.query.runs import WriterRuns
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml_dash.journal.blocks import Block, BlockHead
+    from ml_dash.query.listing.listed import Best
+    from ml_dash.query.listing.naming import Field
     from ml_dash.query.listing.summary import Summaries
 
 Cuts: TypeAlias = "dict[str, list[tuple[int, float | None]]]"
@@ -107,6 +110,7 @@ class Fold:
     Attributes:
         writers: What is known of each.
         params: The flat parameters.
+        definitions: Which value of a field is its best, see `fold_definitions`.
         params_are_late: Whether settings have come that are older than some that were applied: read all again.
         rows_read: Rows that were added since `begin`.
     """
@@ -114,6 +118,7 @@ class Fold:
     def __init__(self, cuts: Cuts | None = None) -> None:
         self.writers: dict[str, _Writer] = {}
         self.params: dict[str, Any] = {}
+        self.definitions: dict[Field, Best] = {}
         self.params_are_late = False
         self.rows_read = 0
         self._params_ns = -(2**63)
@@ -195,6 +200,8 @@ class Fold:
         self.params_are_late = earliest < self._params_ns or (others and earliest == self._params_ns)
         rows = list(heapq.merge(*found, key=itemgetter(0)))
         self.params = fold_params([self.params, *param_sets(fields for _, fields in rows)])
+        known = {"define": [[*each, best] for each, best in self.definitions.items()]}
+        self.definitions = fold_definitions([known, *(fields for _, fields in rows)])
         self._params_ns = max(self._params_ns, rows[-1][0])
 
     @property
@@ -278,6 +285,7 @@ class Fold:
             _VERSION,
             [[name, _writer_state(writer)] for name, writer in self.writers.items()],
             self.params,
+            [[*each, best] for each, best in self.definitions.items()],
             self._params_ns,
             self._cuts,
         ]
@@ -290,12 +298,13 @@ class Fold:
             ValueError: It is that of another version, or damaged.
         """
         try:
-            version, writers, params, params_ns, cuts = state
+            version, writers, params, defined, params_ns, cuts = state
             if version != _VERSION:
                 raise ValueError("another version has kept this")
             fold = cls({name: [tuple(each) for each in own] for name, own in cuts.items()})
             fold.writers = {name: _writer_of(own) for name, own in writers}
             fold.params, fold._params_ns = params, params_ns
+            fold.definitions = {(metric, name): best for metric, name, best in defined}
         except (TypeError, KeyError, AttributeError, IndexError) as error:
             raise ValueError(f"what was kept is damaged: {error}") from error
         return fold

@@ -24,6 +24,7 @@ from ml_dash.storage.side_file import NOTE, is_sound, read_side_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml_dash.query.listing.listed import Best
     from ml_dash.query.listing.summary import Summaries
     from ml_dash.storage.summaries.digest import Digest
     from ml_dash.storage.survey import Located
@@ -47,6 +48,7 @@ class Record:
         failure: Why its journal cannot be read at all.
         damage: What is wrong with it else; the first places.
         damages: How many places there are in all.
+        definitions: Metric, field, and which of its values is the best.
     """
 
     prefix: str
@@ -80,6 +82,7 @@ class Record:
     failure: str | None = None
     damage: list[Damage] = field(default_factory=list)
     damages: int = 0
+    definitions: list[tuple[str | None, str, Best]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -135,6 +138,7 @@ class Record:
         # what is not read is told in full by whoever lists it
         self.damage = sorted(damage, key=lambda each: not each.unread)[:_DAMAGES_MOST]
         self.damages = len(damage)
+        self.definitions = [(*each, best) for each, best in found.definitions.items()]
         self.is_read = True
 
     def to_bytes(self) -> bytes:
@@ -184,6 +188,7 @@ class Record:
             rows=self.rows,
             params=params,
             metrics=metrics,
+            best={(metric, name): best for metric, name, best in self.definitions},
             problem=self.problem,
         )
 

@@ -92,9 +92,9 @@ class RootIndex:
 
         return self._tried(look)
 
-    def look_at(self, path: str) -> None:
+    def look_at(self, path: str, seconds: float | None = None) -> None:
         """Take in what has changed of one experiment, which is known, without a look at others."""
-        self._tried(lambda: Looking(self, rings=False).look_at(path))
+        self._tried(lambda: Looking(self, seconds=seconds, rings=False).look_at(path))
 
     @contextmanager
     def reading(self) -> Iterator[Store]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
+    from ml_dash.query.listing.listed import Best
     from ml_dash.query.listing.summary import FieldSummary, Summaries
     from ml_dash.storage.summaries.database import Database
     from ml_dash.storage.summaries.tree import Changes
@@ -255,7 +256,7 @@ class Store:
             (to_msgpack(dict(params)), pack_metrics(metrics), runs, state, row.id),
         )
         self._write_params(row.id, params)
-        self._write_fields(row.id, metrics)
+        self._write_fields(row.id, record, metrics)
 
     def keep_state(self, row: Row, state: bytes | None) -> None:
         """Enter how far a journal was read that was not read to its end: what is known of it holds until then."""
@@ -314,7 +315,8 @@ class Store:
                 rows.append((id_, number, found.number, _clean(found.text)))
         self.connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", rows)
 
-    def _write_fields(self, id_: int, metrics: Mapping[str | None, Summaries]) -> None:
+    def _write_fields(self, id_: int, record: Record, metrics: Mapping[str | None, Summaries]) -> None:
+        bests = {(metric, name): best for metric, name, best in record.definitions}
         self.connection.execute("DELETE FROM metric_fields WHERE experiment_id = ?", (id_,))
         rows = []
         for metric, found in metrics.items():
@@ -322,7 +324,7 @@ class Store:
             for field, summary in found.items():
                 number = self.names.numbered(field)
                 self.names.know(at, number)
-                rows.append((id_, at, number, *_aggregates(summary)))
+                rows.append((id_, at, number, *_aggregates(summary, bests.get((metric, field), "last"))))
         self.connection.executemany(
             "INSERT OR REPLACE INTO metric_fields VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
         )
@@ -340,10 +342,11 @@ class Store:
             self.database.set_meta("forgotten", first)
 
 
-def _aggregates(summary: FieldSummary) -> tuple[Any, ...]:
+def _aggregates(summary: FieldSummary, best: Best) -> tuple[Any, ...]:
     last = kept(summary.last)
     number, text = (None, None) if last is None else last
-    others = (summary.first, number, summary.min, summary.max, summary.mean, number)
+    best_value = number if best == "last" else summary.value(best)
+    others = (summary.first, number, summary.min, summary.max, summary.mean, best_value)
     return (float(summary.count), *map(_number, others), _clean(text))
 
 

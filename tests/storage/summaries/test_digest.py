@@ -60,6 +60,7 @@ def check(run: Path, found: Digest) -> None:
     view = JournalView(str(run / "journal"), warns=False)
     assert rounded(found.metrics) == rounded(read(run))
     assert found.params == view.params()
+    assert found.definitions == view.definitions()
     now = BEGAN_NS * 2
     told = fold_runs(found.runs.values(), now_ns=now, pid_alive=lambda *_: True)
     assert told == view.run(now_ns=now, pid_alive=lambda *_: True)
@@ -130,6 +131,34 @@ def test_settings_that_come_late_are_put_in_their_place(run: Path) -> None:
     append(run, [said(Kind.PARAMS, BEGAN_NS + 400, set={"lr": 1, "seed": 3})], number=1, first=2)
     found = digested(run, before.state)
     assert found.params == {"lr": 2, "seed": 3}
+    check(run, found)
+
+
+def test_the_best_value_is_as_it_was_defined_last(run: Path) -> None:
+    append(run, [start(), said(Kind.PARAMS, set={}, define=[["val", "acc", "max"], [None, "loss", "min"]])])
+    before = digested(run)
+    check(run, before)
+    append(run, [said(Kind.PARAMS, BEGAN_NS + 9, set={}, define=[["val", "acc", "last"]])], first=2)
+    found = digested(run, before.state)
+    check(run, found)
+    assert found.definitions == {("val", "acc"): "last", (None, "loss"): "min"}
+
+
+def test_a_long_journal_is_read_in_slices(run: Path) -> None:
+    """Others have their turn between two; whoever goes on begins where the last one stopped."""
+    append(run, [start()], *([values("train", 10 * at, loss=range(10))] for at in range(30)))
+    append(run, [start(1, resume_from=150), values("train", 150, loss=[-1.0])], number=1)
+    state: bytes | None = None
+    slices = 0
+    while True:
+        found = digest(str(run / "journal"), REAL_DISK, state, iter([False] * 6 + [True]).__next__)
+        slices += 1
+        if found.is_whole:
+            break
+        assert found.metrics == {}
+        state = found.state
+    # twice the way: that rows are repeated is said at its end
+    assert slices > 8
     check(run, found)
 
 
