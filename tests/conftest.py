@@ -67,6 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+# Before fixtures of wider scopes than a test's, too: what a run captures by itself has tests of its own.
+os.environ["ML_DASH_CAPTURE"] = "0"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Summaries of roots that cannot be written lie in the user's cache: no test is to find, or leave, any there."""
