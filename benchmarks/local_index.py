@@ -15,6 +15,7 @@ import platform
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def main() -> None:
         f"read, {look.checked:,} looked at in turn, {look.listed} directories listed"
     )
     for name, text, order in QUESTIONS:
-        figures[name] = best(5, lambda text=text, order=order: ask(index, text, order))
+        figures[name] = best(5, partial(ask, index, text, order))
         total, shown = ask(index, text, order)
         print(f"{name}: {figures[name] * 1000:.0f} ms for {shown} of {total:,}")
     path = index.store.database.path

@@ -13,6 +13,7 @@ PARAMS    None                        ``set``: flat dict of dotted keys
 RUN       None                        ``event`` (start, end, …), see `ml_dash.sdk.run`
 FILE      None                        ``event`` (save, update, delete), see `ml_dash.query.files`
 ENVIRONMENT None                      ``environment`` (a dict), see `ml_dash.query.environments`
+CONSOLE   None                        ``stream``, ``text``: a line that was printed
 ========  ==========================  =====================================================
 """
 
@@ -32,9 +33,10 @@ class Kind(IntEnum):
     RUN = 5
     FILE = 6
     ENVIRONMENT = 7
+    CONSOLE = 8
 
 
-CONTROL = frozenset({Kind.RUN, Kind.ENVIRONMENT})
+CONTROL = frozenset({Kind.RUN, Kind.ENVIRONMENT, Kind.CONSOLE})
 """What runs say of themselves: no script has logged it, and it is counted as neither logged nor pending."""
 
 

@@ -23,7 +23,7 @@ ML_DASH_SIGTERM_TIMEOUT     0.5 s      that SIGTERM may wait for the journal
 ML_DASH_BUFFER_ENABLED      true       ``false``: every call returns only when it is on disk
 ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the console
 ML_DASH_QUIET               false      ``1``: nothing is printed when a run starts and ends
-ML_DASH_CAPTURE             true       what a run captures by itself: ``environment,git,packages,system``; ``0``: none
+ML_DASH_CAPTURE             true       what a run captures by itself: some of `CAPTURED`; ``0``: nothing
 ML_DASH_SYSTEM_INTERVAL     10 s       between two samples of the machine's load
 ML_DASH_PREFIX              –          the prefix of an experiment that is given none
 ML_DASH_USER                login      the owner of a prefix that names none
@@ -54,7 +54,7 @@ LINGER, DEVICE_LINGER, EXPOSED_LINGER = 1.0, 0.25, 0.05
 process. Of a device more than that are not worth it: they would be late all the same, and each look costs the loop."""
 Overflow = Literal["block", "drop"]
 
-CAPTURED = frozenset({"environment", "git", "packages", "system"})
+CAPTURED = frozenset({"console", "environment", "git", "packages", "system"})
 """What a run can capture of its surroundings."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})

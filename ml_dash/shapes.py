@@ -579,6 +579,22 @@ class Logs(_RowsPage):
     data: list[LogRow]
 
 
+class ConsoleRow(Answer):
+    """A line that the script printed."""
+
+    index: Count
+    timestamp: Time
+    stream: Anything
+    text: Anything
+    rank: Anything
+
+
+class Console(_RowsPage):
+    """A page of printed lines."""
+
+    data: list[ConsoleRow]
+
+
 class Row(Answer):
     """A row of a metric."""
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from ml_dash.cli.terminal import terminal_lines
 from ml_dash.cli.text import UNNAMED, local_time, value_text
 from ml_dash.journal.sweep import Row
+from ml_dash.query.logs import STREAMS
 from ml_dash.query.sparkline import can_draw
 from ml_dash.series import Kind
 from ml_dash.status import RunStatus
@@ -143,6 +144,9 @@ class RowLines:
         drawn = Text.assemble((self._time(row.time_ns), "dim"), "  ")
         if row.series.kind is Kind.LOG:
             self._write_message(drawn, row.fields)
+        elif row.series.kind is Kind.CONSOLE:
+            is_error = row.fields.get("stream") == STREAMS[1]
+            drawn.append_text(terminal_lines(str(row.fields.get("text", "")), "red" if is_error else "")[0])
         else:
             self._write_name(drawn, visible(row.series.name or UNNAMED), "cyan")
             drawn.append("  ".join(self._item(name, value) for name, value in row.fields.items()))

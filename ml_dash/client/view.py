@@ -17,7 +17,7 @@ from ml_dash.protocol import API, LISTED_MAX, READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.listing.definitions import fold_definitions
 from ml_dash.query.listing.summary import summarized
-from ml_dash.query.logs import LogFilter
+from ml_dash.query.logs import ConsoleFilter, LogFilter
 from ml_dash.query.pages import page, whole_number
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.runs import RunInfo
@@ -81,8 +81,8 @@ class RemoteView(View):
         attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """See `View.read`; of a metric only."""
-        start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        return self._pages("metrics/rows", {**_named(series), **_chosen(attempt)}, start, most, shapes.Rows)
+        query = {**_named(series), **_chosen(attempt)}
+        return self._pages("metrics/rows", query, *_range(start_index, limit), shapes.Rows)
 
     def stats(self, series: Series, attempt: AttemptChoice = None) -> dict[str, Any]:
         """See `View.stats`."""
@@ -103,14 +103,7 @@ class RemoteView(View):
 
     def metrics(self) -> list[dict[str, Any]]:
         """See `View.metrics`."""
-        found: list[dict[str, Any]] = []
-        pages = Pages(self._client.url)
-        while not pages.over:
-            start = {"start": str(len(found))} if found else {}
-            answer = self._ask("metrics", start, {"data": [], "total": 0}, shapes.Metrics)
-            found += answer["data"]
-            pages.count(answer["total"], (repr(each["name"]) for each in answer["data"]))
-        return found
+        return self._all("metrics", shapes.Metrics, lambda each: repr(each["name"]))
 
     def to_numpy(self, series: Series, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""
@@ -135,28 +128,11 @@ class RemoteView(View):
 
     def attempts(self) -> list[dict[str, Any]]:
         """See `View.attempts`."""
-        found: list[dict[str, Any]] = []
-        pages = Pages(self._client.url)
-        while not pages.over:
-            start = {"start": str(len(found))} if found else {}
-            answer = self._ask("attempts", start, {"data": [], "total": 0}, shapes.Attempts)
-            found += answer["data"]
-            pages.count(answer["total"], (repr(each["number"]) for each in answer["data"]))
-        return found[::-1]
+        return self._all("attempts", shapes.Attempts, lambda each: repr(each["number"]))[::-1]
 
     def environments(self) -> list[dict[str, Any]]:
         """See `View.environments`."""
-        found: list[dict[str, Any]] = []
-        pages = Pages(self._client.url)
-        while not pages.over:
-            start = {"start": str(len(found))} if found else {}
-            answer = self._ask("environments", start, {"data": [], "total": 0}, shapes.Environments)
-            found += answer["data"]
-            pages.count(
-                answer["total"],
-                (f"{each['host']} {each['pid']} {each['createdAt']}" for each in answer["data"]),
-            )
-        return found
+        return self._all("environments", shapes.Environments, _process_of)
 
     def logs(
         self,
@@ -167,9 +143,20 @@ class RemoteView(View):
     ) -> dict[str, Any]:
         """See `View.logs`."""
         LogFilter(level, search)  # says at once what is wrong with them
-        start, most = whole_number("start_index", start_index), whole_number("limit", limit)
-        query = {name: value for name, value in (("level", level), ("search", search)) if value is not None}
-        return self._pages("logs", query, start, most, shapes.Logs)
+        query = _given(level=level, search=search)
+        return self._pages("logs", query, *_range(start_index, limit), shapes.Logs)
+
+    def console(
+        self,
+        stream: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """See `View.console`."""
+        ConsoleFilter(stream, search)  # as above
+        query = _given(stream=stream, search=search)
+        return self._pages("console", query, *_range(start_index, limit), shapes.Console)
 
     def params(self) -> dict[str, Any]:
         """See `View.params`."""
@@ -302,6 +289,19 @@ class RemoteView(View):
             if not has_more or len(rows) >= limit or not found:
                 return {**page(rows, start, total, has_more=has_more), **notes}
 
+    def _all(
+        self, what: str, shape: type[Struct], name: Callable[[dict[str, Any]], str]
+    ) -> list[dict[str, Any]]:
+        """Return all items of a list; `name` tells each from the others."""
+        found: list[dict[str, Any]] = []
+        pages = Pages(self._client.url)
+        while not pages.over:
+            start = _given(start=str(len(found)) if found else None)
+            answer = self._ask(what, start, {"data": [], "total": 0}, shape)
+            found += answer["data"]
+            pages.count(answer["total"], map(name, answer["data"]))
+        return found
+
     def _following(
         self,
         what: str,
@@ -346,6 +346,18 @@ class RemoteView(View):
             if known is None:
                 self._missing()
         return known
+
+
+def _process_of(environment: Mapping[str, Any]) -> str:
+    return " ".join(str(environment[name]) for name in ("attempt", "host", "pid", "createdAt"))
+
+
+def _range(start_index: SupportsIndex, limit: SupportsIndex) -> tuple[int, int]:
+    return whole_number("start_index", start_index), whole_number("limit", limit)
+
+
+def _given(**texts: str | None) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def _chosen(attempt: AttemptChoice) -> dict[str, str]:

@@ -87,7 +87,7 @@ class Channel:
         self.times = RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
-        make = make_slab and partial(self._make_slab, make_slab)
+        make = make_slab and partial(_slab_of, self, make_slab)
         self._slab = ChannelSlab(
             self.queue, self._series, make, lambda: self.writer.certain_seq, lambda: self._lock
         )
@@ -138,9 +138,6 @@ class Channel:
         self.turns = Turns()
         self._begin_delivery()
         self._slab.arm()
-
-    def _make_slab(self, make: MakeSlab) -> Slab | None:
-        return make(self.writer_id, self.directory, self.writer.certain_seq)
 
     def deliver(self, recipient: Recipient, threads: Threads) -> None:
         """Send what is written to a server, by this writer and by those that a fork makes of it."""
@@ -206,6 +203,10 @@ class Channel:
             # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
             self._mover.control.append(pack_plain([self.series_id(kind, None), time_ns, dict(fields)]))
         return time_ns
+
+    def put_captured(self, kind: Kind, time_ns: int, fields: Mapping[str, Any]) -> bool:
+        """Put a row as `put_control` does, see `Mover.put_captured`."""
+        return self._mover.put_captured(self.series_id(kind, None), time_ns, fields)
 
     def secure(self, path: str) -> None:
         """Have the blob in this file made durable: rows put after this call count as durable only when it is."""
@@ -390,3 +391,7 @@ class StandIn:
         is_stuck = not channel.pump(wait=False) and channel.writer.unsynced_bytes >= _UNSYNCED_BYTES
         if is_stuck and not channel.turns.is_syncing:
             channel.sync()
+
+
+def _slab_of(channel: Channel, make: MakeSlab) -> Slab | None:
+    return make(channel.writer_id, channel.directory, channel.writer.certain_seq)

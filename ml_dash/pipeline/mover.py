@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.pipeline.batch import Batch
 from ml_dash.query.highlights import Highlights
+from ml_dash.values.pack import pack_plain
 from ml_dash.values.transfers import look_at_devices
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping
 
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.channel_slab import ChannelSlab
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 SLICE = 8192  # events that a pump moves at most: about half a millisecond of work
 SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
+
+CAPTURED_MAX = 20_000
+"""Rows of what a run captures, and of what it says of itself, that wait for the journal."""
 
 
 class Mover:
@@ -73,6 +78,14 @@ class Mover:
     def on_devices(self) -> int:
         """How many of these are still on a device."""
         return self.batch.on_devices if self.batch is not None else 0
+
+    def put_captured(self, series_id: int, time_ns: int, fields: Mapping[str, Any]) -> bool:
+        """Put a row of what a run captures; False where too many wait already, for a disk that is slow or fails."""
+        with self._guard:
+            has_room = len(self.control) < CAPTURED_MAX
+            if has_room:
+                self.control.append(pack_plain([series_id, time_ns, dict(fields)]))
+        return has_room
 
     def leave_slab(self) -> None:
         """Have what is on its way in memory only, for another writer; the caller has the lock."""

@@ -1,7 +1,8 @@
-"""Log rows as readers see them, and which of them a reader asked for."""
+"""Messages and printed lines as readers see them, and which of them a reader asked for."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
@@ -9,11 +10,13 @@ from ml_dash.journal.blocks import Block, block_rows
 from ml_dash.query.escapes import without_escapes
 from ml_dash.query.json_text import json_text
 from ml_dash.query.times import iso_time
+from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LEVELS = ("debug", "info", "warn", "error", "fatal")
+STREAMS = ("stdout", "stderr")
 
 
 def level_name(level: Any) -> str:
@@ -29,43 +32,81 @@ def level_name(level: Any) -> str:
     return name
 
 
-class LogFilter:
-    """Keeps the rows of one level, whose message contains a text in any case; None asks for nothing."""
+class LineFilter(ABC):
+    """Keeps rows of one kind, with a text in them in any case; None asks for nothing."""
 
-    def __init__(self, level: str | None, search: str | None) -> None:
+    series: Series
+
+    def __init__(self, kind: str | None, search: str | None) -> None:
         if not isinstance(search, str | None):
             raise InvalidArgumentError(f"search={search!r} is not a text: give a str, or None for all")
-        self._level = None if level is None else level_name(level)
+        self._kind = kind
         self._search = search.casefold() if search else None
 
     @property
     def keeps_all(self) -> bool:
         """Whether nothing was asked for."""
-        return self._level is None and self._search is None
+        return self._kind is None and self._search is None
 
     def rows(self, blocks: Iterable[tuple[int, Block]]) -> Iterator[dict[str, Any]]:
-        """Yield the rows that are kept, each with its index among all logs."""
+        """Yield the rows that are kept, each with its index among all of the series."""
         for start, block in blocks:
             for offset, fields in enumerate(block_rows(block)):
-                row = _log_row(start + offset, int(block.times[offset]), fields)
-                if self._level is not None and row["level"] != self._level:
+                row, kind, text = self._row(start + offset, int(block.times[offset]), fields)
+                if self._kind is not None and kind != self._kind:
                     continue
                 # casefold and not lower: "STRASSE" is to be found by "straße"
-                if self._search is None or self._search in _shown(row["message"]):
+                if self._search is None or self._search in _shown(text):
                     yield row
+
+    @abstractmethod
+    def _row(self, index: int, time_ns: int, fields: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+        """Return a row as readers see it, its kind, and its text."""
+
+
+class LogFilter(LineFilter):
+    """Keeps the messages of one level, with a text in them."""
+
+    series = Series(Kind.LOG, None)
+
+    def __init__(self, level: str | None, search: str | None) -> None:
+        super().__init__(None if level is None else level_name(level), search)
+
+    def _row(self, index: int, time_ns: int, fields: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+        row = {
+            "index": index,
+            "timestamp": iso_time(time_ns),
+            "level": fields.get("level", "info"),
+            "message": fields.get("message", ""),
+            "metadata": fields.get("metadata"),
+        }
+        return row, row["level"], row["message"]
+
+
+class ConsoleFilter(LineFilter):
+    """Keeps the lines that were printed on one stream, with a text in them."""
+
+    series = Series(Kind.CONSOLE, None)
+
+    def __init__(self, stream: str | None, search: str | None) -> None:
+        if stream not in (None, *STREAMS):
+            raise InvalidArgumentError(
+                f"stream={stream!r} is not known: use one of {', '.join(STREAMS)}, or None for both"
+            )
+        super().__init__(stream, search)
+
+    def _row(self, index: int, time_ns: int, fields: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+        row = {
+            "index": index,
+            "timestamp": iso_time(time_ns),
+            "stream": fields.get("stream", STREAMS[0]),
+            "text": fields.get("text", ""),
+            "rank": fields.get("rank", 0),
+        }
+        return row, row["stream"], row["text"]
 
 
 def _shown(message: Any) -> str:
     """Return what is searched of a message; a text, unless somebody else than ML-Dash has written it."""
     text = message if isinstance(message, str) else json_text(message)
     return without_escapes(text).casefold()
-
-
-def _log_row(index: int, time_ns: int, fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "index": index,
-        "timestamp": iso_time(time_ns),
-        "level": fields.get("level", "info"),
-        "message": fields.get("message", ""),
-        "metadata": fields.get("metadata"),
-    }

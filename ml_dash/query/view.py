@@ -17,7 +17,7 @@ from ml_dash.query.data_frame import to_frame
 from ml_dash.query.environments import ENVIRONMENT, fold_environments
 from ml_dash.query.listing.definitions import fold_definitions
 from ml_dash.query.listing.summary import summarized
-from ml_dash.query.logs import LogFilter
+from ml_dash.query.logs import ConsoleFilter, LineFilter, LogFilter
 from ml_dash.query.pages import Filling, Into, whole_number
 from ml_dash.query.row_source import RowSource, param_rows, read_params
 from ml_dash.query.runs import standing
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from ml_dash.query.runs import RunInfo
     from ml_dash.query.selection import AttemptChoice, Range, Shown, Span
 
-_LOGS = Series(Kind.LOG, None)
 _AT_ONCE = 8192
 """Rows that are made at once."""
 
@@ -148,6 +147,23 @@ class View(ABC):
 
         Raises:
             InvalidArgumentError: The level is not known, or another argument is not what it should be.
+        """
+
+    @abstractmethod
+    def console(
+        self,
+        stream: str | None = None,
+        search: str | None = None,
+        start_index: SupportsIndex = 0,
+        limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """Return printed lines ``{"index", "timestamp", "stream", "text", "rank"}``, in a page as of `logs`.
+
+        Args:
+            stream: Only those on ``"stdout"`` or ``"stderr"``.
+            search: As of `logs`.
+            start_index: As of `logs`.
+            limit: As of `logs`.
         """
 
     @abstractmethod
@@ -417,22 +433,40 @@ class RowView(View, Generic[Source]):
         until: float | None = None,
     ) -> dict[str, Any]:
         """See `View.logs`; `since` and `until`, in seconds since the epoch and both included, bound the times."""
-        found: list[dict[str, Any]] = []
-        places = self.logs_into(Into(found), level, search, start_index, limit, since, until)
-        return {"data": found, **places}
+        return self._lines(LogFilter(level, search), start_index, limit, since, until)
 
-    def logs_into(
+    def console(
         self,
-        take: Take,
-        level: str | None = None,
+        stream: str | None = None,
         search: str | None = None,
         start_index: SupportsIndex = 0,
         limit: SupportsIndex = 100,
+    ) -> dict[str, Any]:
+        """See `View.console`."""
+        return self._lines(ConsoleFilter(stream, search), start_index, limit)
+
+    def _lines(
+        self,
+        wanted: LineFilter,
+        start_index: SupportsIndex,
+        limit: SupportsIndex,
         since: float | None = None,
         until: float | None = None,
     ) -> dict[str, Any]:
-        """Give the rows of a page of logs to `take`; return where they are."""
-        wanted = LogFilter(level, search)
+        found: list[dict[str, Any]] = []
+        places = self.lines_into(Into(found), wanted, start_index, limit, since, until)
+        return {"data": found, **places}
+
+    def lines_into(
+        self,
+        take: Take,
+        wanted: LineFilter,
+        start_index: SupportsIndex,
+        limit: SupportsIndex,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> dict[str, Any]:
+        """Give the rows of a page of messages, or of printed lines, to `take`; return where they are."""
         start, most = whole_number("start_index", start_index), whole_number("limit", limit)
         since_ns = None if since is None else nearest_ns(since)
         until_ns = None if until is None else nearest_ns(until)
@@ -442,9 +476,10 @@ class RowView(View, Generic[Source]):
         matching, has_more = 0, False
         with self.reading() as rows:
             if keeps_all:
-                blocks = rows.blocks(_LOGS, start)
+                blocks = rows.blocks(wanted.series, start)
             else:
-                blocks = within(self._blocks_between(rows, _LOGS, since_ns, until_ns), since_ns, until_ns)
+                some = self._blocks_between(rows, wanted.series, since_ns, until_ns)
+                blocks = within(some, since_ns, until_ns)
             for row in wanted.rows(blocks):
                 matching += 1
                 if row["index"] < start:
@@ -452,7 +487,7 @@ class RowView(View, Generic[Source]):
                 has_more = has_more or not filling.put(row)
                 if has_more and keeps_all:
                     break
-            total = rows.count(_LOGS) if keeps_all else matching
+            total = rows.count(wanted.series) if keeps_all else matching
         return filling.places(total, has_more=has_more)
 
     def params(self) -> dict[str, Any]:

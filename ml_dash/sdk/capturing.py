@@ -36,8 +36,9 @@ from ml_dash.series import Kind
 from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from ml_dash.capture.console import Console
     from ml_dash.capture.load import LoadReader, Loads
     from ml_dash.sdk.series_port import Port
     from ml_dash.sdk.session import Session
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 _GIT_SECONDS = 10.0
 _ENDING_SECONDS = 1.0
 """How long the end of a run waits for what is still to be read of its surroundings."""
+_PRINTED_SECONDS = 1.0
+"""How long a printed line waits for the journal."""
 _WHY_MAX = 300  # characters
 _NODE = ("GROUP_RANK", "NODE_RANK", "SLURM_NODEID")
 _ON_NODE = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
@@ -57,9 +60,10 @@ class Capturing:
         self._session = session
         self._wanted = session.settings.capture
         self._ports: dict[str, Port] = {}
+        self._missed_lines = 0
         self._attempt = ""
         self._done: threading.Event | None = (
-            None  # of the parts that are to be read; None while nothing is captured
+            None  # set when all parts were read; None while nothing is captured
         )
         self._rank, self._node = int(own_rank() or 0), _number_of(_NODE)
         self.is_first_on_node = not _number_of(_ON_NODE)
@@ -88,6 +92,7 @@ class Capturing:
     def forked(self) -> None:
         """Forget, in a forked child, what the parent captures."""
         self._done = None
+        _CAPTOR.forked()
 
     # --- on the thread
 
@@ -95,6 +100,11 @@ class Capturing:
     def samples_load(self) -> bool:
         """Whether the run wants to know the load."""
         return "system" in self._wanted
+
+    @property
+    def keeps_console(self) -> bool:
+        """Whether the run keeps what is printed."""
+        return "console" in self._wanted
 
     @property
     def interval(self) -> float:
@@ -125,6 +135,22 @@ class Capturing:
         with contextlib.suppress(NotStartedError):
             for name, fields in loads.items():
                 self._metric(name).write(time_ns, dict(fields))
+
+    def write_lines(self, lines: Sequence[tuple[str, int, str]]) -> None:
+        """Write lines that were printed; those for which there is no room are counted, and said when there is."""
+        with contextlib.suppress(NotStartedError):
+            channel = self._session.opened()
+            if self._missed_lines:
+                text = f"[{self._missed_lines:,} lines more were printed than are kept]"
+                lines = [("stderr", time.time_ns(), text), *lines]
+            missed = 0
+            for stream, time_ns, text in lines:
+                row = {"stream": stream, "text": text}
+                is_put = channel.put_captured(
+                    Kind.CONSOLE, time_ns, {**row, "rank": self._rank} if self._rank else row
+                )
+                missed += not is_put
+            self._missed_lines = self._missed_lines + missed if missed else 0
 
     def _metric(self, name: str) -> Port:
         name = _placed(name, self._rank, self._node)
@@ -203,39 +229,79 @@ class _Captor:
         self.lock = threading.RLock()
         self._news: list[Capturing] = []
         self._sampled: list[Capturing] = []
+        self._printing: list[Capturing] = []
+        self._console: Console | None = None
         self._wake = threading.Event()
         self._is_running = False
 
+    def forked(self) -> None:
+        """Forget, in a forked child, what the parent captures: the thread, and what is printed, are the parent's."""
+        if self._pid != os.getpid():
+            if self._console is not None:
+                self._console.close()
+            self._begin_anew()
+
     def add(self, run: Capturing) -> None:
         """Capture for a run from now on."""
-        if self._pid != os.getpid():  # forked: the thread is the parent's
-            self._begin_anew()
+        self.forked()
         with self.lock:
             self._news.append(run)
             if run.samples_load:
                 self._sampled.append(run)
+            if run.keeps_console:
+                self._listen(run)
             starts, self._is_running = not self._is_running, True
         self._wake.set()
         if starts and start_thread(self._run, "ml-dash-capture") is None:
-            with self.lock:  # there can be no thread: nothing is captured
-                self._is_running = False
-                self._news.clear()
-                self._sampled.clear()
             run.forked()
+            self._end()  # there can be no thread: nothing is captured
+
+    def _listen(self, run: Capturing) -> None:
+        if self._console is None:
+            from ml_dash.capture.console import Console
+
+            self._console = Console()
+            self._console.open()
+        else:
+            self._pass_on()  # what was printed before is not the run's
+        self._printing.append(run)
 
     def remove(self, run: Capturing) -> None:
-        """Sample the load no more for a run."""
+        """Write what was printed in a run, and capture no more for it."""
         with self.lock:
             if run in self._sampled:
                 self._sampled.remove(run)
+            if run in self._printing:
+                self._pass_on(rest=len(self._printing) == 1)
+                self._printing.remove(run)
+            if not self._printing and self._console is not None:
+                self._console.close()
+                self._console = None
         self._wake.set()
+
+    def _end(self) -> None:
+        with self.lock:
+            self._is_running = False
+            self._news.clear()
+            self._sampled.clear()
+            self._printing.clear()
+            if self._console is not None:
+                self._console.close()
+                self._console = None
+
+    def _pass_on(self, *, rest: bool = False) -> None:
+        """Write what was printed since the last time for the runs that keep it."""
+        with self.lock:
+            if self._console is not None and (lines := self._console.take(rest=rest)):
+                for run in self._printing:
+                    run.write_lines(lines)
 
     def _next(self) -> tuple[list[Capturing], list[Capturing]] | None:
         """Return the runs that are to be described, and those that are sampled; None where the thread is to end."""
         with self.lock:
             self._wake.clear()
             news, self._news = self._news, []
-            if not news and not self._sampled:
+            if not news and not self._sampled and not self._printing:
                 self._is_running = False
                 return None
             return news, list(self._sampled)
@@ -248,15 +314,20 @@ class _Captor:
                 for run in news:
                     run.describe()
                 sampler.sample(sampled)
-                if sampled or not news:
-                    self._wake.wait(sampler.seconds_left(sampled))
+                self._pass_on()
+                if not news:
+                    self._wake.wait(self._pause(sampler.seconds_left(sampled)))
         except BaseException:  # noqa: BLE001 - a defect of ours must not end in a traceback of a thread
             logger().exception("Capturing the surroundings of runs has met an unexpected error, and ends.")
-            with self.lock:
-                self._is_running = False
-                self._sampled.clear()
+            self._end()
         finally:
             sampler.close()
+
+    def _pause(self, seconds: float | None) -> float | None:
+        """Return how long to wait, of which so much is left for the load; None where only a run can end it."""
+        if not self._printing:
+            return seconds
+        return _PRINTED_SECONDS if seconds is None else min(seconds, _PRINTED_SECONDS)
 
 
 class _Sampler:

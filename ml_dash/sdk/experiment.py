@@ -68,7 +68,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
             environment's ``ML_DASH_ECHO``.
         overflow: at a full queue ``"block"`` the caller or ``"drop"`` the row and count it.
         resume: whether a run may go on with an experiment that there is: ``"allow"``, ``"must"`` or ``"never"``.
-        capture: what a run captures of its surroundings: True for all, False for nothing, or some of
+        capture: what a run captures: True for all, False for nothing, or some of ``"console"``,
             ``"environment"``, ``"git"``, ``"packages"`` and ``"system"``; default: ``ML_DASH_CAPTURE``.
 
     Raises:

@@ -104,6 +104,24 @@ class LogManager(Part, written="exp.logs"):
         """
         return self._session.view.logs(level, search, start_index, limit)
 
+    @explained("exp.logs.console(stream='stderr', search='text', start_index=0, limit=100)")
+    def console(
+        self, stream: str | None = None, search: str | None = None, start_index: int = 0, limit: int = 100
+    ) -> dict[str, Any]:
+        """Read the lines that the script has printed, as far as the run captures them.
+
+        Args:
+            stream: only those on ``"stdout"`` or ``"stderr"``.
+            search: only with this text in the line, in any case.
+            start_index: position among all lines at which to begin.
+            limit: lines to return at most.
+
+        Returns:
+            As `read`, with rows ``{"index", "timestamp", "stream", "text", "rank"}``. What was printed a second ago may
+            not be there yet.
+        """
+        return self._session.view.console(stream, search, start_index, limit)
+
 
 def _echo(level: str, message: str, metadata: dict[str, Any]) -> None:
     """Print a message on the console; a console that is closed or broken is not the training loop's concern."""

@@ -52,10 +52,10 @@ class FakeLibrary(ModuleType):
         return SimpleNamespace(gpu=75)
 
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
-        return self.nvmlDeviceGetUtilizationRates(handle).gpu * 4000
+        return int(self.nvmlDeviceGetUtilizationRates(handle).gpu * 4000)
 
     def nvmlDeviceGetTemperature(self, handle: int, _: int) -> int:  # noqa: N802
-        return self.nvmlDeviceGetUtilizationRates(handle).gpu - 20
+        return int(self.nvmlDeviceGetUtilizationRates(handle).gpu - 20)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def arrived(exp: Experiment) -> bool:
 
 def move(server: EmbeddedServer, exp: Experiment) -> None:
     to = parse_prefix(AFTER, user=str, now_ns=int)
+    assert server.store is not None
     server.store.verbs.move(str(exp.id), TESTER, to)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -160,13 +161,13 @@ def test_ranks_tell_of_themselves_apart(tmp_path: Path, monkeypatch: pytest.Monk
     for name, value in (("RANK", "9"), ("LOCAL_RANK", "0"), ("GROUP_RANK", "1")):
         monkeypatch.setenv(name, value)
     with experiment(tmp_path).run as exp:
-        until(lambda: exp.metrics("system/rank9/process").read()["total"] > 0)
+        until(lambda: exp.metrics("system/node1/memory").read()["total"] > 0)
     (process,) = exp.view.environments()
     assert process["rank"] == 9
     assert process["environment"]["variables"]["RANK"] == "9"
     assert "packages" not in process["environment"]  # those of rank 0 say it for all
     names = {metric["name"] for metric in exp.metrics.list()}
-    assert {"system/node1/cpu", "system/node1/memory"} <= names
+    assert {"system/rank9/process", "system/node1/cpu", "system/node1/memory"} <= names
 
 
 def script(place: Path, text: str) -> Path:
@@ -211,3 +212,72 @@ def test_a_script_of_a_moment_that_ends_by_an_error(tmp_path: Path) -> None:
     assert exp.environment["packages"]
     assert exp.environment["traceback"].endswith("SystemError: gone\n")
     assert exp.view.run().error == "SystemError: gone"
+
+
+def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO()))
+    print("before")
+    with experiment(tmp_path, capture=["console"]).run as exp:
+        print("epoch 1")
+        print("\x1b[31mcareful\x1b[0m", file=sys.stderr)
+        with Experiment("a/b/d", dash_root=tmp_path, capture=["console"]).run as inner:
+            print("both")
+        print("no end", end="")
+    print("after")
+    page = exp.logs.console()
+    assert [row["text"] for row in page["data"]] == ["epoch 1", "\x1b[31mcareful\x1b[0m", "both", "no end"]
+    assert [row["text"] for row in exp.logs.console("stderr")["data"]] == ["\x1b[31mcareful\x1b[0m"]
+    assert [row["index"] for row in exp.logs.console(search="BOTH")["data"]] == [2]
+    assert [row["text"] for row in inner.logs.console()["data"]] == ["both"]
+    assert (page["total"], exp.logs.read()["total"], exp.status().logged) == (4, 0, 0)
+    assert "write" not in sys.stdout.__dict__
+    with pytest.raises(InvalidArgumentError, match="stream='stdin' is not known"):
+        exp.logs.console("stdin")
+
+
+def test_printed_lines_come_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(capturing, "_PRINTED_SECONDS", 0.01)
+    with experiment(tmp_path, capture=["console"]).run as exp:
+        print("now")
+        until(lambda: exp.logs.console()["total"] == 1)
+
+
+def test_lines_for_which_there_is_no_room_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(capturing, "_PRINTED_SECONDS", 60.0)
+    with experiment(tmp_path, capture=["console"]).run as exp:
+        with monkeypatch.context() as full:
+            full.setattr("ml_dash.pipeline.mover.CAPTURED_MAX", 0)
+            print("lost\nlost too")
+            capturing._CAPTOR._pass_on()
+        print("kept")
+    assert [row["text"] for row in exp.logs.console()["data"]] == [
+        "[2 lines more were printed than are kept]",
+        "kept",
+    ]
+
+
+def test_a_forked_child_keeps_nothing_of_what_it_prints(tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        """
+with Experiment("a/b/c", dash_root=ROOT, capture=["console"]).run as exp:
+    print("parent", flush=True)
+    if (child := os.fork()) == 0:
+        for _ in range(100):
+            print("child", flush=True)
+        with Experiment("a/b/d", dash_root=ROOT, capture=["console"]).run:
+            print("child's own")
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("again")
+""",
+    )
+    for name, lines in (("c", ["parent", "again"]), ("d", ["child's own"])):
+        exp = Experiment(f"a/b/{name}", dash_root=tmp_path)
+        assert [row["text"] for row in exp.logs.console(stream="stdout")["data"]] == lines

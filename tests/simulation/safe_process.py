@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ml_dash.events.items import Event
-from ml_dash.pipeline.channel import Channel, StandIn
+from ml_dash.pipeline.channel import Channel, StandIn, _slab_of
 from ml_dash.pipeline.channel_slab import ChannelSlab
 from ml_dash.series import Kind
 from ml_dash.slabs.layout import MARK
@@ -157,7 +157,7 @@ class SafeProcess(Process):
             queue.slab = self._memory.share(queue.slab)
         channel.stand_in = StandIn(channel, self._woken, lambda: False)
         queue._write, queue._write_all = channel.stand_in.make_room, channel.write_queued
-        make = partial(channel._make_slab, self._memory.make)
+        make = partial(_slab_of, channel, self._memory.make)
         channel._slab = ChannelSlab(
             queue, channel._series, make, lambda: channel.writer.certain_seq, lambda: channel._lock
         )

@@ -40,6 +40,7 @@ def tail(
     root: Root = DEFAULT_ROOT,
     metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
     logs: Annotated[bool, typer.Option("--logs", help="Only log messages, and what --metric names.")] = False,
+    console: Annotated[bool, typer.Option("--console", help="Only what the script has printed.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="With -f: go on after the run has ended.")] = False,
 ) -> None:
     """Print the last rows and log messages.
@@ -53,9 +54,13 @@ def tail(
     # With -f a metric may be yet to come, and an unknown name is no error.
     if metric and not follow:
         choice.pick()
-    printer = _Printer(
-        choice, metrics=bool(metric) or not logs, tracks=not (metric or logs), logs=logs or not metric
-    )
+    kinds = {
+        Kind.METRIC: bool(metric) or not (logs or console),
+        Kind.TRACK: not (metric or logs or console),
+        Kind.LOG: logs or not (metric or console),
+        Kind.CONSOLE: console,
+    }
+    printer = _Printer(choice, {kind for kind, wanted in kinds.items() if wanted})
     # From the first line on that is seen, Ctrl-C is how one leaves what follows.
     with contextlib.suppress(KeyboardInterrupt) if follow else contextlib.nullcontext():
         printer.show_last(index, count)
@@ -66,13 +71,9 @@ def tail(
 
 
 class _Printer:
-    def __init__(self, choice: MetricChoice, *, metrics: bool, tracks: bool, logs: bool) -> None:
+    def __init__(self, choice: MetricChoice, kinds: set[Kind]) -> None:
         self._choice = choice
-        self._kinds = {
-            kind
-            for kind, wanted in ((Kind.METRIC, metrics), (Kind.TRACK, tracks), (Kind.LOG, logs))
-            if wanted
-        }
+        self._kinds = kinds
         self._screen = Screen()
         self._lines = RowLines(self._screen)
 

@@ -40,7 +40,7 @@ from ml_dash.protocol import (
     WIDTH_MAX,
     WRITER_PATTERN,
 )
-from ml_dash.query.logs import LEVELS
+from ml_dash.query.logs import LEVELS, STREAMS
 from ml_dash.series import Kind  # noqa: TC001 - msgspec reads it
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.http.access import BY_PAGE
@@ -452,6 +452,17 @@ class LogsPage(_Page):
     until: _Until | None = None
 
 
+class ConsolePage(_Page):
+    """Which printed lines."""
+
+    stream: (
+        Annotated[str, _text("`stdout` or `stderr`.", extra_json_schema={"enum": list(STREAMS)})] | None
+    ) = None
+    search: Annotated[str, _text("Only lines that contain this, in any case.")] | None = None
+    since: _Since | None = None
+    until: _Until | None = None
+
+
 class SeriesPage(Query):
     """Which metrics, or tracks."""
 
@@ -546,6 +557,7 @@ ENVIRONMENTS = _reading(
     EnvironmentsPage,
 )
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
+CONSOLE = _reading("console", "Return lines that the script printed.", shapes.Console, ConsolePage)
 METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, SeriesPage)
 ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)
 STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, StatsPage)

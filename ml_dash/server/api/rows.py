@@ -12,6 +12,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.journal.frame import encode_frame
 from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, FRAMES, ErrorCode
+from ml_dash.query.logs import ConsoleFilter, LogFilter
 from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
 from ml_dash.server.api import contract
@@ -85,6 +86,7 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         listing(contract.ATTEMPTS, _attempts),
         listing(contract.ENVIRONMENTS, _environments),
         listing(contract.LOGS, _logs),
+        listing(contract.CONSOLE, _console),
         listing(contract.METRICS, _metrics),
         listing(contract.ROWS, _rows),
         listing(contract.STATS, _stats, "fields"),
@@ -168,9 +170,13 @@ def _shown(page: Page, asked: contract.ShownPage, view: ServedView) -> dict[str,
 
 
 def _logs(page: Page, asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:
-    return view.logs_into(
-        page.take, asked.level, asked.search, asked.start_index, asked.limit, asked.since, asked.until
-    )
+    wanted = LogFilter(asked.level, asked.search)
+    return view.lines_into(page.take, wanted, asked.start_index, asked.limit, asked.since, asked.until)
+
+
+def _console(page: Page, asked: contract.ConsolePage, view: ServedView) -> dict[str, Any]:
+    wanted = ConsoleFilter(asked.stream, asked.search)
+    return view.lines_into(page.take, wanted, asked.start_index, asked.limit, asked.since, asked.until)
 
 
 def _stats(page: Page, asked: contract.StatsPage, view: ServedView) -> dict[str, Any]:

@@ -181,6 +181,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", f"{EXPERIMENT}/metrics"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/attempts"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/environments"): Asked(Rule.read),
+    ("GET", f"{EXPERIMENT}/console"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/metrics/shown"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/rows"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/stats"): Asked(Rule.read, query=TRAIN),

@@ -74,6 +74,7 @@ BOUNDED_OTHERWISE = {
     "GET /experiments/{id}/metrics/shown",
     "GET /experiments/{id}/attempts",
     "GET /experiments/{id}/environments",
+    "GET /experiments/{id}/console",
     "GET /experiments/{id}/contents/missing",
     "POST /experiments/{id}/contents",
     "POST /experiments/{id}/contents/{checksum}/upload",

@@ -307,6 +307,7 @@ def test_rows_of_the_trash_are_removed_when_their_time_is_over(tmp_path: Path) -
     with EmbeddedServer(data=tmp_path, clock=clock, admin_token=TOKEN, object_bytes=100_000) as server:
         client = Client(server.url, TOKEN)
         kept, gone = client.create("alice/p/kept"), client.create("alice/p/gone", tags=["t"])
+        assert server.store is not None
         for experiment in (kept, gone):
             client.stored(experiment, large_frame(1), frame(2, run_row(NOON, "start", status="RUNNING")))
             assert client.ask("DELETE", f"/experiments/{experiment}").status == 200
