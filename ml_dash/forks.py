@@ -27,17 +27,21 @@ class _Guard:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.held_for_fork = False
+        # Each thread's own: another one may wait to fork meanwhile, and not for long enough.
+        self._forking = threading.local()
 
     def before_fork(self) -> None:
-        self.held_for_fork = self.lock.acquire(timeout=_LONGEST)
+        self._forking.lock = self.lock if self.lock.acquire(timeout=_LONGEST) else None
 
     def after_fork_in_parent(self) -> None:
-        if self.held_for_fork:
-            self.lock.release()
+        held: threading.RLock | None = getattr(self._forking, "lock", None)
+        if held is not None:
+            held.release()
+            self._forking.lock = None
 
     def after_fork_in_child(self) -> None:
         self.lock = threading.RLock()
+        self._forking = threading.local()
 
 
 _GUARD = _Guard()

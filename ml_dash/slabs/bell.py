@@ -17,6 +17,8 @@ import errno
 import os
 import stat
 
+from ml_dash.slabs.place import beside_standard_streams
+
 SUFFIX = ".bell"
 
 
@@ -33,7 +35,8 @@ class Bell:
         self.pid = os.getpid()
         os.mkfifo(self.path, 0o600)
         # For writing as well: else it would be at its end whenever nobody else has it open.
-        self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        with beside_standard_streams():
+            self.fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
 
     def hear(self) -> None:
         """Take note of all who have rung so far."""

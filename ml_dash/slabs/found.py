@@ -28,14 +28,16 @@ from ml_dash.slabs.layout import (
     WORD,
     WRITTEN_AT,
     Head,
+    Names,
     Taken,
     decode_head,
     decode_names,
     decode_taken,
     encode_taken,
+    is_of_another_version,
     taken_at,
 )
-from ml_dash.slabs.place import check_place, known_places
+from ml_dash.slabs.place import beside_standard_streams, check_place, known_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +49,20 @@ except ImportError:  # Windows, where no slab is made
 
 _SERIES_MAX, _SERIES_COUNT = 1 << 30, 1 << 22
 """No slab of ours has more bytes, or series."""
+_STEP_NS = 100_000_000
+"""Nanoseconds: many times the step of the kernel's clock for files."""
+_LISTED: dict[str, tuple[int, list[str]]] = {}
 _MAKING = 60.0
 """Seconds that the making of a slab or a bell takes at most: before it is locked, or open, it looks deserted."""
+
+
+class _Stretch(NamedTuple):
+    """What a region holds from `begin` on; nothing more comes where `is_ended`, else zeros follow what is written."""
+
+    generation: int
+    begin: int
+    data: bytes
+    is_ended: bool
 
 
 class Waiting(NamedTuple):
@@ -63,6 +77,10 @@ class Waiting(NamedTuple):
     frame: int
 
 
+class OtherVersionError(ValueError):
+    """A slab is one of another version of the package, which alone knows what is in it."""
+
+
 class FoundSlab:
     """A slab file that is open for reading; see `find_slabs`."""
 
@@ -75,11 +93,13 @@ class FoundSlab:
 
         Raises:
             OSError: it cannot be opened, is none of ours, or, where it is to be taken over, its process lives.
-            ValueError: it is no slab of this version.
+            OtherVersionError: it is a slab of another version.
+            ValueError: it is no slab.
         """
         self.path = path
         flags = os.O_RDWR if is_mine else os.O_RDONLY
-        self._fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with beside_standard_streams():
+            self._fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
@@ -89,17 +109,32 @@ class FoundSlab:
                 if not os.path.samestat(status, os.stat(path)):
                     raise FileNotFoundError(f"{path} has been taken over meanwhile")
             top = self._read(0, HEAD_BYTES)
-            head, names = decode_head(top), decode_names(top) if len(top) == HEAD_BYTES else None
+            if is_of_another_version(top):
+                raise OtherVersionError(f"{path} is of another version of ml-dash")
+            head = decode_head(top)
+            names = None if head is None else decode_names(top)
             if head is None or names is None or status.st_size < head.series_at:
-                raise ValueError(f"{path} is damaged, or of another version")
+                raise ValueError(f"{path} is damaged")
             self.head: Head = head
-            writer_id, directory, bell = msgpack.unpackb(names)
-            self.bell = str(bell)
-            self.writer_id = str(writer_id)
-            self.directory: str = os.fsdecode(directory)
+            self.names: Names = names
         except BaseException:
             self.close()
             raise
+
+    @property
+    def bell(self) -> str:
+        """What its process hears."""
+        return self.names.bell
+
+    @property
+    def writer_id(self) -> str:
+        """Whose the events are."""
+        return self.names.writer_id
+
+    @property
+    def directory(self) -> str:
+        """Where the experiment was when the slab was made."""
+        return os.fsdecode(self.names.directory)
 
     def close(self) -> None:
         """Let go of it."""
@@ -113,12 +148,7 @@ class FoundSlab:
     @property
     def is_locked(self) -> bool:
         """Whether its process lives, or somebody is taking it over."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-        return False
+        return _is_locked(self._fd)
 
     def series(self) -> list[Series | None]:
         """Return the series by their numbers."""
@@ -151,17 +181,21 @@ class FoundSlab:
             return None
         return Waiting(list(self._events(top, start)), max(last_frame, start.frame) + 1)
 
+    def _stretches(self, top: bytes, start: Taken) -> Iterator[_Stretch]:
+        """Yield what the regions hold from a place on."""
+        for generation, end, number in sorted(_regions(top, self.head)):
+            if generation >= start.generation:
+                begin = start.offset if generation == start.generation else 0
+                # All of it where nothing ends it yet, for a search of its end would be no quicker.
+                stop = min(end, self.head.region_bytes)
+                data = self._read(self.head.region_at(number) + begin, max(stop - begin, 0))
+                yield _Stretch(generation, begin, data, is_ended=end != OPEN)
+
     def _events(self, top: bytes, start: Taken) -> Iterator[tuple[bytes, Taken]]:
         skip = start.skip
-        for generation, end, number in sorted(_regions(top, self.head)):
-            if generation < start.generation:
-                continue
-            begin = start.offset if generation == start.generation else 0
-            is_ended = end != OPEN
-            stop = min(end, self.head.region_bytes) if is_ended else self.head.region_bytes
-            data = self._read(self.head.region_at(number) + begin, max(stop - begin, 0))
-            first = Taken(0, generation, begin)
-            for place, event in enumerate(cut(data, is_ended=is_ended)[0], 1):
+        for stretch in self._stretches(top, start):
+            first = Taken(0, stretch.generation, stretch.begin)
+            for place, event in enumerate(cut(stretch.data, is_ended=stretch.is_ended)[0], 1):
                 if skip:
                     skip -= 1
                 else:
@@ -174,16 +208,10 @@ class FoundSlab:
         taken = decode_taken(top)
         if not taken:
             return None
-        generation, offset = taken[-1].generation, taken[-1].offset
-        for region, end, number in sorted(_regions(top, self.head)):
-            if region < generation:
-                continue
-            begin = offset if region == generation else 0
-            # all of it, for a search of its end would be no quicker
-            data = self._read(self.head.region_at(number) + begin, self.head.region_bytes - begin)
-            found = end if end != OPEN else begin + len(data.rstrip(bytes(1)))
-            generation, offset = region, max(found, begin)
-        goal = Taken(0, generation, offset)
+        goal = Taken(0, taken[-1].generation, taken[-1].offset)
+        for stretch in self._stretches(top, taken[-1]):
+            data = stretch.data if stretch.is_ended else stretch.data.rstrip(bytes(1))
+            goal = Taken(0, stretch.generation, stretch.begin + len(data))
         return None if self.has_written(goal) else goal
 
     def has_written(self, goal: Taken) -> bool:
@@ -225,17 +253,51 @@ def find_slabs(ending: str = SUFFIX) -> Iterator[str]:
     """Yield the paths of all slabs that this user has on this machine, whether their processes live or not."""
     for place in known_places():
         try:
-            check_place(place)
-            names = sorted(os.listdir(place))
+            names = _names_in(place)
         except OSError:
             continue
         yield from (os.path.join(place, name) for name in names if name.endswith(ending))
 
 
+def _names_in(place: str) -> list[str]:
+    """Return what a directory holds: as it was found last time, where nothing has come or gone since."""
+    changed = check_place(place).st_mtime_ns
+    known = _LISTED.get(place)
+    if known is not None and known[0] == changed:
+        return known[1]
+    names = sorted(os.listdir(place))
+    # One that has just been changed may change again and have the same time: that has steps.
+    if SYSTEM_CLOCK.time_ns() - changed > _STEP_NS:
+        _LISTED[place] = changed, names
+    return names
+
+
+def is_locked(path: str) -> bool:
+    """Whether the process of a slab, whichever its version, lives, or somebody is taking it over."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return True
+    try:
+        return _is_locked(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
 def discard(path: str) -> None:
     """Remove a slab, unless its process lives."""
     with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        with beside_standard_streams():
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)

@@ -20,7 +20,7 @@ may die in the middle of any copy, and a copy does not go from front to back. Wh
     64     taken: two entries {frame, generation, offset, skip, checksum}
     192    number of the last frame written, for readers beside a live process
     256    regions: {generation, end} each, 16 bytes; `OPEN` where nothing ends it yet
-    1024   names: msgpack [writer id, directory, bell], behind its length and checksum
+    1024   names: msgpack [writer id, directory, its device and inode, bell], behind its length and checksum
     8192   the regions
     …      the series: msgpack [number, kind, name] each, added before the first event that uses them. What does not fit
            into the rest of 64 KiB begins the next; zeros are left between
@@ -30,13 +30,21 @@ free. An entry of `Taken` says: the
 writer's frame of this number, and those before it, have all events up to there, and `skip` more. It is written *before*
 that frame is. So whoever finds the journal's last frame number finds the entry that belongs to it, and appends what is
 behind: each row once, wherever the process has died.
+
+Processes of several versions of the package may run side by side, and find the slabs of one another. Who takes another
+layout for this one reads nonsense, finds nothing that waits, and removes the file. So the version is made from all that
+is said here of the bytes, and nobody can change these and forget it. What only a meaning changes, `_RULES` tells, and a
+test that holds the bytes of a slab against it.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from typing import NamedTuple
+
+import msgpack
 
 MARK = b"\xc1\x00\xff\x0a"
 """Follows each event."""
@@ -52,7 +60,8 @@ NEW = ".new"
 """How the name of a slab ends that is being made."""
 
 _MAGIC = b"MLDSLAB\x00"
-_VERSION = 1
+_RULES = 2
+"""Goes on where the same bytes mean something else: which events they are, and what is believed of them."""
 _HEAD = struct.Struct("<8sHHIQQ16s")
 _TAKEN = struct.Struct("<QQQQ")
 _CRC = struct.Struct("<I")
@@ -90,6 +99,33 @@ class Taken(NamedTuple):
     skip: int = 0
 
 
+class Names(NamedTuple):
+    """Whose the events are: the writer's, in the experiment that lies in this directory.
+
+    The directory's device and inode tell it from another one of the same path: containers may share their memory, and
+    not their disks. They are 0 where it is not there.
+    """
+
+    writer_id: str
+    directory: bytes
+    device: int
+    inode: int
+    bell: str
+
+
+def version_of(*parts: object) -> int:
+    """Return the number of a layout that these describe; none is that of the first ones, which was 1."""
+    return zlib.crc32(repr(parts).encode()) & 0xFFFF | 0x8000
+
+
+_VERSION = version_of(
+    _RULES,
+    (MARK, HEAD_BYTES, OPEN, TAKEN_AT, _TAKEN_BYTES, WRITTEN_AT, REGIONS_AT, NAMES_AT, SERIES_BYTES),
+    [part.format for part in (_HEAD, _TAKEN, _CRC, REGION, WORD, _TEXT)],
+    [kind._fields for kind in (Head, Taken, Names)],
+)
+
+
 def encode_head(head: Head) -> bytes:
     """Return the bytes that a slab begins with."""
     return _HEAD.pack(_MAGIC, _VERSION, *head)
@@ -103,6 +139,14 @@ def decode_head(data: bytes) -> Head | None:
     head = Head(*fields)
     is_known = magic == _MAGIC and version == _VERSION
     return head if is_known and 1 < head.regions <= REGIONS_MAX and head.region_bytes % 4096 == 0 else None
+
+
+def is_of_another_version(data: bytes) -> bool:
+    """Whether this is the head of a slab that some other version of the package has made."""
+    if len(data) < HEAD_BYTES:
+        return False
+    magic, version, *_ = _HEAD.unpack_from(data)
+    return bool(magic == _MAGIC and version not in (0, _VERSION))
 
 
 def encode_taken(taken: Taken) -> bytes:
@@ -127,16 +171,32 @@ def decode_taken(data: bytes) -> list[Taken]:
     return sorted(found)
 
 
-def encode_names(text: bytes) -> bytes:
+def names_of(writer_id: str, directory: str, bell: str) -> Names:
+    """Return what is to be written down of a writer, and of where its experiment is now."""
+    path = os.path.abspath(directory)
+    return Names(writer_id, os.fsencode(path), *place_of(path), bell)
+
+
+def place_of(directory: str) -> tuple[int, int]:
+    """Return the device and inode of a directory; zeros where it is not there."""
+    try:
+        status = os.stat(directory)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def encode_names(names: Names) -> bytes:
     """Return the bytes of the names; ValueError where they are too long."""
+    text: bytes = msgpack.packb(list(names))
     if len(text) > HEAD_BYTES - NAMES_AT - _TEXT.size:
         raise ValueError("the path of the experiment is too long for a slab")
     return _TEXT.pack(len(text), zlib.crc32(text)) + text
 
 
-def decode_names(data: bytes) -> bytes | None:
+def decode_names(data: bytes) -> Names | None:
     """Return the names; None where they are damaged."""
     size, crc = _TEXT.unpack_from(data, NAMES_AT)
     start = NAMES_AT + _TEXT.size
     text = data[start : start + size] if size <= HEAD_BYTES else b""
-    return text if zlib.crc32(text) == crc and text else None
+    return Names(*msgpack.unpackb(text)) if zlib.crc32(text) == crc and text else None

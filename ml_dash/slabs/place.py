@@ -10,6 +10,10 @@ import stat
 import sys
 import tempfile
 import uuid
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 QUEUE_DIR = "ML_DASH_QUEUE_DIR"
 _SHARED = "/dev/shm"  # noqa: S108 - what is made there is checked, below
@@ -78,11 +82,37 @@ def make_place(place: str, needed: int, *, is_chosen: bool = False) -> None:
         raise OSError(f"{place} has room for {room.f_bavail * room.f_frsize:,} bytes only")
 
 
-def check_place(place: str) -> None:
-    """Raise OSError unless this is a directory of this user's, which nobody else can write to."""
+@contextlib.contextmanager
+def beside_standard_streams() -> Iterator[None]:
+    """Have no descriptor that is made meanwhile be that of a standard stream.
+
+    A program may have closed these, and write to them all the same: its messages would be in the middle of a slab.
+    """
+    low = []
+    try:
+        while not _are_open(0, 1, 2):
+            low.append(os.open(os.devnull, os.O_RDONLY))  # gets the lowest number that is free
+        yield
+    finally:
+        for fd in low:
+            os.close(fd)
+
+
+def _are_open(*fds: int) -> bool:
+    try:
+        for fd in fds:
+            os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def check_place(place: str) -> os.stat_result:
+    """Return the status of a directory; OSError unless it is this user's, and nobody else can write to it."""
     status = os.lstat(place)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise OSError(f"{place} is not a directory of this user's own")
+    return status
 
 
 def file_system_of(path: str) -> str | None:

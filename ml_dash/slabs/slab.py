@@ -48,9 +48,10 @@ from ml_dash.slabs.layout import (
     encode_head,
     encode_names,
     encode_taken,
+    names_of,
     taken_at,
 )
-from ml_dash.slabs.place import boot_id, make_place, slab_places
+from ml_dash.slabs.place import beside_standard_streams, boot_id, make_place, slab_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,10 +151,11 @@ class Slab:
         self._taken_generation, self._taken_offset = 1, 0
         self._released = (1, 0)
         self.is_left = False
-        names = encode_names(msgpack.packb([writer_id, os.fsencode(os.path.abspath(directory)), bell]))
+        names = encode_names(names_of(writer_id, directory, bell))
         # Not by its name before it is locked: whoever finds it unlocked takes its process for dead.
         new = f"{self.path}.{os.getpid()}{NEW}"
-        self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with beside_standard_streams():
+            self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._file = new
@@ -175,14 +177,16 @@ class Slab:
             raise
 
     def _map(self, offset: int, size: int) -> mmap.mmap:
-        # By a descriptor of its own: a mapping shares the lock of the one that it is made by, with forked children too.
-        fd = os.open(self._file, os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            # Room first: without it, the first write into the page would kill the process.
-            os.posix_fallocate(fd, offset, size)
-            return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE, offset=offset)
-        finally:
-            os.close(fd)
+        with beside_standard_streams():
+            # By a descriptor of its own: a mapping shares the lock of the one that it is made by, with forked children
+            # too.
+            fd = os.open(self._file, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                # Room first: without it, the first write into the page would kill the process.
+                os.posix_fallocate(fd, offset, size)
+                return mmap.mmap(fd, size, flags=mmap.MAP_SHARED | _POPULATE, offset=offset)
+            finally:
+                os.close(fd)
 
     def _put(self, at: int, data: bytes) -> None:
         self._top[at : at + len(data)] = data

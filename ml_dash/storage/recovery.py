@@ -25,24 +25,35 @@ from ml_dash.journal.frame import FRAME_BYTES_MAX, parse_segment_name
 from ml_dash.journal.reader import Reader
 from ml_dash.journal.scan import SegmentScan
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.notices import logger
 from ml_dash.query.runs import RECOVERED
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.bell import current_bell, ring
-from ml_dash.slabs.found import FoundSlab, age, discard, discard_unborn, find_slabs
+from ml_dash.slabs.found import (
+    FoundSlab,
+    OtherVersionError,
+    age,
+    discard,
+    discard_unborn,
+    find_slabs,
+    is_locked,
+)
+from ml_dash.slabs.layout import place_of
 from ml_dash.storage.marks import mark_changed
 from ml_dash.values.pack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ml_dash.slabs.layout import Taken
+    from ml_dash.slabs.layout import Names, Taken
 
 _SLICE = 8192
 _WAIT, _LOOK = 0.25, 0.002
 """Seconds for which a reader waits until a live process has written, and between two looks."""
 _FORGOTTEN_AFTER = 7 * 86_400.0
 """Seconds after which what is left of an experiment is removed that is not where it was: it may have been moved."""
-_DIRECTORIES: dict[str, str] = {}
+_NAMES: dict[str, Names | None] = {}
+_TOLD: set[str] = set()
 _REMEMBERED = 10_000
 
 
@@ -81,8 +92,8 @@ def directories_waiting() -> set[str]:
 
     Those that are dead count as well, as long as nobody has recovered what they have left.
     """
-    found = map(_directory_of, find_slabs())
-    return {directory for directory in found if directory is not None}
+    found = map(_names_of, find_slabs())
+    return {os.path.realpath(os.fsdecode(names.directory)) for names in found if names is not None}
 
 
 def recover_dead() -> list[Recovered]:
@@ -90,10 +101,11 @@ def recover_dead() -> list[Recovered]:
     discard_unborn()
     found = []
     for path in find_slabs():
-        directory = _directory_of(path)
-        if directory is None:
+        names = _names_of(path)
+        if names is None:
             continue
-        if os.path.isdir(os.path.join(directory, "journal")):
+        directory = os.fsdecode(names.directory)
+        if names.writer_id in _writers_in(directory, REAL_DISK) or _is_in(names, directory):
             recovered = recover(path, directory)
             if recovered is not None:
                 found.append(recovered)
@@ -106,42 +118,69 @@ def _slabs_of(directory: str, disk: Disk) -> Iterator[str]:
     paths = list(find_slabs())
     if not paths:
         return
+    writers = _writers_in(directory, disk)
+    for path in paths:
+        # By the writer's name, wherever the journal is now; by the directory where the writer has written nothing yet.
+        if _writer_of(path) in writers or (
+            (names := _names_of(path)) is not None and _is_in(names, directory)
+        ):
+            yield path
+
+
+def _writers_in(directory: str, disk: Disk) -> set[str]:
+    """Return those who have written to an experiment's journal; none where it cannot be listed."""
     try:
         names = [parse_segment_name(name) for name in disk.list(os.path.join(directory, "journal"))]
     except OSError:
-        return  # whoever reads it next is told why, or finds more then
-    writers = {name[0] for name in names if name}
-    real = os.path.realpath(directory)
-    for path in paths:
-        # By the writer's name where the journal was moved, by the directory where the writer has written nothing yet.
-        if _writer_of(path) in writers or _directory_of(path) == real:
-            yield path
+        return set()  # whoever reads it next is told why, or finds more then
+    return {name[0] for name in names if name}
+
+
+def _is_in(names: Names, directory: str) -> bool:
+    """Whether the experiment of a slab lies in a directory, and not in one of the same path in another container."""
+    return names.inode != 0 and (names.device, names.inode) == place_of(directory)
 
 
 def _writer_of(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
 
 
-def _directory_of(path: str) -> str | None:
-    """Return the experiment's directory that a slab names; None where it cannot be read."""
-    known = _DIRECTORIES.get(path)
-    if known is None:
+def _names_of(path: str) -> Names | None:
+    """Return whose a slab is; None where it cannot be read."""
+    if path not in _NAMES:
+        if len(_NAMES) >= _REMEMBERED:
+            _NAMES.clear()
+        # Of another experiment, most often, and asked for again at each look at this one.
         try:
             slab = FoundSlab(path)
-        except (OSError, ValueError):
+        except OSError:
             return None
-        slab.close()
-        if len(_DIRECTORIES) >= _REMEMBERED:
-            _DIRECTORIES.clear()
-        # Of another experiment, most often, and asked for again at each look at this one.
-        known = _DIRECTORIES[path] = os.path.realpath(slab.directory)
-    return known
+        except ValueError:
+            _NAMES[path] = None  # a slab is whole when it gets its name: this one never is
+        else:
+            slab.close()
+            _NAMES[path] = slab.names
+    return _NAMES.get(path)
+
+
+def _tell_of_another_version(path: str) -> None:
+    """Say once that only another version can read what a dead process has left to an experiment that is opened."""
+    if path not in _TOLD and not is_locked(path):
+        _TOLD.add(path)
+        logger().warning(
+            "%s holds rows of a process that has ended, in the form of another version of ml-dash: open the experiment "
+            "with that version before the machine is started anew, and they are in its journal.",
+            path,
+        )
 
 
 def _ask(path: str) -> None:
     """Have a live process write what waits in its slab, or wait for who recovers it."""
     try:
         slab = FoundSlab(path)
+    except OtherVersionError:
+        _tell_of_another_version(path)
+        return
     except (OSError, ValueError):
         return
     try:

@@ -247,6 +247,26 @@ def test_what_a_hook_logs_in_the_middle_of_a_fork_is_the_processs_own(tmp_path: 
     assert queue.write == bench.slab.write
 
 
+def test_a_fork_that_ends_leaves_that_of_another_thread_alone(tmp_path: Path) -> None:
+    """Else the child of the second would write into its parent's slab."""
+    bench = SlabBench(tmp_path)
+    queue = bench.channel.queue
+    bench.log(0)
+    queue.before_fork()
+    other = threading.Thread(target=queue.before_fork)
+    other.start()
+    other.join()
+    queue.after_fork()
+    bench.log(1)
+    assert queue.write == queue._write_after_fork
+    queue._forks.clear()  # the other thread's own end
+    queue.after_fork()
+    assert queue.write == bench.slab.write
+    bench.log(2)
+    bench.channel.flush()
+    assert bench.found() == [0, 1, 2]
+
+
 def test_sixteen_threads_find_room_in_a_small_slab_and_stay_in_order(tmp_path: Path) -> None:
     """While one who writes clears its regions."""
     bench = SlabBench(tmp_path, regions=3)

@@ -508,6 +508,44 @@ def test_pools_whose_workers_are_replaced_and_terminated_end(scripts: Scripts) -
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+def test_two_threads_may_fork_at_once(scripts: Scripts) -> None:
+    """While a hook of the program's logs in the middle of each fork: the rows of all are there once."""
+    finished = scripts.run(
+        f"""{FAMILY}
+    def log_in_fork(where, counts={{}}):
+        counts[where] = counts.get(where, -1) + 1
+        exp.metrics(where).log(step=counts[where])
+
+    exp.run.start()
+    os.register_at_fork(before=lambda: log_in_fork("before"), after_in_parent=lambda: log_in_fork("after"))
+    codes = []
+
+    def work(number):
+        exp.metrics("child").log(step=number)
+        exp.flush()
+        os._exit(0)
+
+    def fork(thread):
+        for number in range(10):
+            codes.append(ended(child_of(lambda: work(10 * thread + number))))
+            exp.metrics(f"thread{{thread}}").log(step=number)
+
+    threads = [threading.Thread(target=fork, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [0] * 20, codes
+    """
+    )
+    assert finished == (0, "", "")
+    journal = scripts.journal()
+    assert sorted(steps(journal, "child")) == list(range(20))
+    assert steps(journal, "thread0") == steps(journal, "thread1") == list(range(10))
+    # of two threads at once each has numbers of its own
+    assert sorted(steps(journal, "before")) == sorted(steps(journal, "after")) == list(range(20))
+
+
 @pytest.mark.slow
 def test_hundreds_of_forks_while_eight_threads_log_lose_and_double_nothing(scripts: Scripts) -> None:
     """Whatever lock is held at a fork, the child must not wait for it.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
 
 from ml_dash.series import Kind
-from ml_dash.slabs.found import FoundSlab, discard
+from ml_dash.slabs import place as place_module
+from ml_dash.slabs.bell import Bell
+from ml_dash.slabs.found import FoundSlab, discard, find_slabs
 from ml_dash.slabs.layout import HEAD_BYTES, NAMES_AT, TAKEN_AT
 from tests.support.slabs import TRAIN, SlabBench, recovered
 
@@ -125,3 +130,58 @@ def test_one_alone_takes_a_slab_over(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FoundSlab(str(path), is_mine=True)
     first.close()
+
+
+def test_slabs_are_listed_anew_where_one_has_come_or_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only there: a reader asks at each read."""
+    monkeypatch.setattr(place_module, "_SHARED", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    place = tmp_path / f"ml-dash-{os.getuid()}"
+    place.mkdir(mode=0o700)
+    listed: list[Any] = []
+    listdir = os.listdir
+
+    def counted(path: Any) -> list[str]:
+        listed.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    for number in range(50):
+        (place / f"{number}.slab").touch()
+        assert len(list(find_slabs())) == number + 1, "the file system's clock has steps"
+    old = place.stat().st_mtime_ns - 10**10
+    os.utime(place, ns=(old, old))
+    listed.clear()
+    for _ in range(10):
+        assert len(list(find_slabs())) == 50
+    assert len(listed) == 1
+    (place / "7.slab").unlink()
+    assert len(list(find_slabs())) == 49
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2)], ids=str)
+def test_what_is_written_to_a_stream_that_is_closed_does_not_get_into_a_slab(
+    closed: tuple[int, ...], tmp_path: Path
+) -> None:
+    """A program may close its standard streams, and write to them all the same: their numbers are given to nobody."""
+    child = os.fork()
+    if not child:
+        try:
+            for number in closed:
+                os.close(number)
+            bench = SlabBench(tmp_path)
+            before = bench.path.read_bytes()
+            bell = Bell(str(tmp_path))
+            found = FoundSlab(str(bench.path))
+            bench.slab.advance()
+            for number in closed:
+                with contextlib.suppress(OSError):
+                    os.write(number, b"a message")
+            same = bench.path.read_bytes()[:64] == before[:64] and min(bell.fd, found._fd) > 2
+            os._exit(0 if same else 3)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

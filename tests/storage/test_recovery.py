@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
+import signal
 import threading
 from pathlib import Path
 
@@ -297,6 +299,95 @@ def test_rows_are_recovered_where_they_belong_by_whoever_begins_a_run(
     assert [found.rows for found in recover_dead() if str(tmp_path) in found.directory] == [10]
 
     assert rows_in(tmp_path / "live" / "experiment") == list(range(20))
+
+
+def test_an_experiment_of_the_same_path_in_another_container_gets_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers may share their memory and not their disks. Where the writer is known, they belong."""
+    experiment = tmp_path / "live" / "experiment"
+    experiment.mkdir(parents=True)
+    bench = SlabBench(tmp_path / "live")
+    bench.log(*range(5))
+    place = bench.die(tmp_path / "dead")
+    (slab,) = as_shared_memory(place, monkeypatch).glob("*.slab")
+    mine = tmp_path / "mine"
+    experiment.rename(mine)
+    (experiment / "journal").mkdir(parents=True)
+
+    assert recover_dead() == []
+    assert catch_up(str(experiment)) == []
+    assert slab.exists()
+    assert list((experiment / "journal").iterdir()) == []
+
+    (mine / "journal").mkdir()
+    assert [found.rows for found in catch_up(str(mine))] == [5]
+    assert rows_in(mine) == list(range(5))
+    assert not slab.exists()
+
+
+def test_a_slab_of_another_version_is_told_once_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A version whose layout differs, and was taken for this one, once read nothing from it and removed it."""
+    place = waiting_rows(tmp_path)
+    (slab,) = as_shared_memory(place, monkeypatch).glob("*.slab")
+    with slab.open("r+b") as file:
+        file.seek(8)
+        file.write(b"\x01\x00")
+    before = slab.read_bytes()
+
+    assert recover_dead() == []
+    assert caplog.records == [], "it is no concern of who opens something else"
+    for _ in range(2):
+        assert catch_up(str(place / "experiment")) == []
+    assert slab.read_bytes() == before
+    assert [record.getMessage().startswith(str(slab)) for record in caplog.records] == [True]
+    old = slab.stat().st_mtime - 30 * 86_400
+    os.utime(slab, (old, old))
+    recover_dead()
+    assert slab.exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads
+def test_recoverers_that_race_may_be_killed_at_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real processes, of which each is killed at another line, while the others go on: each row is there once."""
+    monkeypatch.setattr(recovery, "_SLICE", 4)
+    place = waiting_rows(tmp_path)
+    killed = 0
+    for first in range(1, 700, 45):
+        again = tmp_path / "again"
+        shutil.copytree(place, again)
+        children = [_recoverer(again, first + number * 15) for number in range(3)]
+        ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        assert set(ends) <= {0, -signal.SIGKILL}
+        killed += ends.count(-signal.SIGKILL)
+        recovered(again)
+        assert rows_in(again / "experiment") == list(range(20)), (first, ends)
+        assert not any((again / "queue").iterdir())
+        shutil.rmtree(again)
+    assert killed > 10
+
+
+def _recoverer(place: Path, line: int) -> int:
+    """Return a process that recovers, and is killed when it comes to a line of that."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        lines = itertools.count(1)
+
+        def die_at() -> None:
+            if next(lines) == line:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with at_each_line(die_at):
+            recovered(place)
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def as_shared_memory(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -376,6 +376,7 @@ def test_what_goes_into_a_graph_has_no_number_and_that_is_told(torch: FakeTorch)
     assert [fields_of(event)["x"] for event in before] == [0.0, 1.0]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads
 def test_a_forked_child_leaves_its_parents_device_alone(torch: FakeTorch) -> None:
     """It neither waits for what its parent logs, nor reads memory that it has no part in."""
     torch.busy()
