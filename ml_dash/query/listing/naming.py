@@ -271,7 +271,7 @@ def _unknown(name: str, aggregate: str | None, names: Names) -> str:
         if prefixed[1][0].lower() not in "ms":
             kind, known = "a parameter", [*names.params()]
     elif aggregate is None:
-        kind, known = "a parameter or a metric’s field", [*names.params(), *COLUMNS, *known]
+        kind, known = "a parameter or a metric’s field", [*names.params(), *known, *COLUMNS]
     near = nearest(prefixed[2] if prefixed else name, known)
     listed = ", ".join(f"{before}{each}" for each in near or known[:_LISTED])
     more = "" if near or len(known) <= _LISTED else f" and {len(known) - _LISTED:,} more"
