@@ -75,6 +75,7 @@ EXTRAS = {
     "keyring": "keyring",
     "lightgbm": "lightgbm",
     "lightning": "lightning",
+    "mlflow": "mlflow",
     "optuna": "optuna",
     "pandas": "pandas",
     "parquet": "pyarrow",
