@@ -38,6 +38,16 @@ _COMMANDS = {
     "files": _Entry("files", "List the files of an experiment."),
     "download": _Entry("download", "Copy files of an experiment to a directory."),
     "upload": _Entry("upload", "Add files to an existing experiment."),
+    "rm": _Entry("removing", "Delete experiments: they go into the trash, and can be restored."),
+    "restore": _Entry("removing", "Take experiments out of the trash, with everything that they had."),
+    "trash": _Entry("removing", "List the experiments that were deleted, and can be restored."),
+    "mv": _Entry("mv", "Give experiments other names."),
+    "tag": _Entry(
+        "saying", "Add, take away or replace the tags of experiments; print those that they have then."
+    ),
+    "note": _Entry("saying", "Print the note on an experiment, or write one."),
+    "diff": _Entry("comparing", "Show in what two experiments differ."),
+    "best": _Entry("comparing", "Print the best value of a metric, and at which step it was logged."),
     "import": _Entry("import_", "Bring in what other trackers have written.", "import_"),
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
     "sync": _Entry("sync", "Send to a server what it does not have."),

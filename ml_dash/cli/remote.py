@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from ml_dash.cli.text import complain
 from ml_dash.client.api import Client
-from ml_dash.client.destination import default_url
+from ml_dash.client.bridge import Call
+from ml_dash.client.destination import default_url, server_url
 from ml_dash.client.http import AiohttpTransport, close_session
 from ml_dash.client.view import RemoteView
 from ml_dash.errors import InvalidArgumentError
@@ -76,11 +77,7 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
 
     `named` says whether the user has named this server.
     """
-    # `asyncio.Runner` would be all this, and is not there before Python 3.11.
-    loop = asyncio.new_event_loop()
-    call = _Caller(loop)
-    try:
-        client = Client(AiohttpTransport(url, token_for_server(url, named=named)))
+    with open_line(url, named=named) as (client, call):
         record = call(client.find(prefix))
         if record is None:
             raise InvalidArgumentError(
@@ -89,6 +86,16 @@ def open_remote(url: str, prefix: str, *, named: bool) -> Iterator[RemoteView]:
             )
         id_ = record["id"]
         yield RemoteView(client, call, lambda: id_, prefix)
+
+
+@contextmanager
+def open_line(url: str, *, named: bool) -> Iterator[tuple[Client, Call]]:
+    """Give a client of a server, and what asks it, for the thread that opens it; `named` is as of `open_remote`."""
+    # `asyncio.Runner` would be all this, and is not there before Python 3.11.
+    loop = asyncio.new_event_loop()
+    call = _Caller(loop)
+    try:
+        yield Client(AiohttpTransport(server_url(url), token_for_server(url, named=named))), call
     finally:
         call.let_interrupts_be()
         call(close_session())  # on the same loop, to which aiohttp's connections belong

@@ -1,0 +1,298 @@
+"""`ml-dash diff` and `ml-dash best`: experiments beside one another, and what the best of them have reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from enum import Enum
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from ml_dash.cli.one_view import Viewed, open_view
+from ml_dash.cli.output import Screen, table
+from ml_dash.cli.overview import report_damage
+from ml_dash.cli.place import FilterText, PlaceUrl, open_place
+from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root
+from ml_dash.cli.text import complain, print_json, value_text
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.query.environments import newest
+from ml_dash.query.highlights import direction
+from ml_dash.query.listing.definitions import BestValue, best_of, checked_best
+from ml_dash.query.listing.listed import Best, ListedExperiment
+from ml_dash.query.listing.naming import nearest, title_of
+from ml_dash.query.listing.summary import STEP, FieldSummary
+from ml_dash.series import Kind, Series
+
+_ABSENT = "-"
+_NOT_COMPARED = frozenset({"variables", "traceback"})
+"""Parts of the environment that are other ones in each run: of these nobody asks what is different."""
+_SHOWN = 10
+
+
+class Mode(str, Enum):
+    """Which value is the best."""
+
+    max = "max"
+    min = "min"
+    last = "last"
+
+
+class _Side(NamedTuple):
+    """What is compared of an experiment."""
+
+    prefix: str
+    params: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="An experiment.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    *,
+    root: Root = DEFAULT_ROOT,
+    url: PlaceUrl = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show what is equal, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show in what two experiments differ.
+
+    That is: parameters, what surrounded their newest runs (code, packages, machine), and the last and best values of
+    their metrics.
+    """
+    with ExitStack() as stack:
+        sides = [stack.enter_context(open_view(name, root, url)) for name in (first, second)]
+        a, b = (_side(each) for each in sides)
+        damage = [found for each in sides for found in each.damage]
+    sections = {
+        "params": _pairs(a.params, b.params, everything=everything),
+        "environment": _pairs(a.environment, b.environment, everything=everything),
+        "metrics": _pairs(a.metrics, b.metrics, everything=everything),
+    }
+    if as_json:
+        print_json({"a": a.prefix, "b": b.prefix, **{name: _json(pairs) for name, pairs in sections.items()}})
+    else:
+        _show(a.prefix, b.prefix, sections)
+    if report_damage(damage):
+        raise typer.Exit(1)
+
+
+def best(
+    exp: Annotated[
+        str,
+        typer.Argument(metavar="EXP", help="An experiment, or a pattern such as 'alice/sweep/**'."),
+    ],
+    metric: Annotated[str, typer.Argument(metavar="METRIC", help="A metric's field, such as val/acc.")],
+    *,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            "-m",
+            help="Which is the best; else as it was defined, or as the name tells.",
+            show_default=False,
+        ),
+    ] = None,
+    filter: FilterText = None,
+    count: Annotated[
+        int, typer.Option("--lines", metavar="N", min=1, help="Of a pattern: how many of the best.")
+    ] = _SHOWN,
+    root: Root = DEFAULT_ROOT,
+    url: PlaceUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the best value of a metric, and at which step it was logged.
+
+    Of a pattern, the experiments that have reached the best ones, the best of all first.
+    """
+    wanted: Best | None = None if mode is None else checked_best(mode.value, "--mode")
+    if "*" not in exp and filter is None:
+        with open_view(exp, root, url) as viewed:
+            found = _best_of_one(viewed, metric, wanted)
+        if as_json:
+            print_json({"prefix": viewed.prefix, "metric": metric, "value": found.value, "step": found.step})
+        else:
+            typer.echo(f"{value_text(found.value, exact=True)}{_at(found)}")
+        return
+    with open_place(root, url) as place:
+        listed = list(place.place.find(" ".join(filter_ for filter_ in (_glob(exp), filter) if filter_)))
+    ranked = _ranked(listed, metric, wanted)
+    if not ranked:
+        raise InvalidArgumentError(
+            f"none of {len(listed):,} experiments has numbers of {metric!r}: {_known(listed, metric)}"
+        )
+    if as_json:
+        print_json(
+            [
+                {"prefix": prefix, "metric": metric, "value": found.value, "step": found.step}
+                for prefix, found in ranked[:count]
+            ]
+        )
+        return
+    rows = [[prefix, value_text(found.value), _step_text(found)] for prefix, found in ranked[:count]]
+    Screen().show(table(["experiment", f">{metric}", ">step"], rows))
+    if len(ranked) > count:
+        complain(f"and {len(ranked) - count:,} more: --lines N shows N of them")
+
+
+# --- two beside one another
+
+
+def _side(viewed: Viewed) -> _Side:
+    surroundings = newest(viewed.view.environments())
+    defined = viewed.view.definitions()
+    metrics: dict[str, dict[str, Any]] = {}
+    for name, fields in _summaries(viewed).items():
+        for field, summary in fields.items():
+            if field == STEP:
+                continue
+            values: dict[str, Any] = {"last": summary.last}
+            if (mode := defined.get((name, field)) or direction(name, field)) is not None:
+                found = best_of(name, field, summary, mode, None)
+                values |= {} if found is None else {"best": found.value}
+            metrics[title_of(name, field)] = values
+    flat = {name: value for name, value in _flat(surroundings) if name.partition(".")[0] not in _NOT_COMPARED}
+    return _Side(viewed.prefix, viewed.view.params(), flat, metrics)
+
+
+def _summaries(viewed: Viewed) -> dict[str | None, Mapping[str, FieldSummary]]:
+    names = [each["name"] for each in viewed.view.metrics()]
+    return {name: viewed.view.summaries(Series(Kind.METRIC, name)) for name in names}
+
+
+def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield above, value
+        return
+    for name, item in value.items():
+        yield from _flat(item, f"{above}.{name}" if above else str(name))
+
+
+def _pairs(a: Mapping[str, Any], b: Mapping[str, Any], *, everything: bool) -> dict[str, tuple[Any, Any]]:
+    """Return both sides of each name that is in either, where they differ; what is not there is `_ABSENT`."""
+    found = {
+        name: (a.get(name, _ABSENT), b.get(name, _ABSENT))
+        for name in (*a, *(name for name in b if name not in a))
+    }
+    return {name: pair for name, pair in found.items() if everything or not _is_same(*pair)}
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
+        return True
+    # True is no 1, and 1 is 1.0 only for who compares numbers
+    return type(a) is type(b) and bool(a == b)
+
+
+def _json(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    return {
+        name: {side: value for side, value in (("a", a), ("b", b)) if value is not _ABSENT}
+        for name, (a, b) in pairs.items()
+    }
+
+
+def _show(a: str, b: str, sections: Mapping[str, Mapping[str, tuple[Any, Any]]]) -> None:
+    screen = Screen()
+    for name, pairs in sections.items():
+        if not pairs:
+            complain(f"{name}: no difference")
+            continue
+        rows = list(_metric_rows(pairs)) if name == "metrics" else _rows(pairs)
+        screen.show(table([name, a, b], rows))
+
+
+def _rows(pairs: Mapping[str, tuple[Any, Any]]) -> list[list[str]]:
+    return [[name, _cell(a), _cell(b)] for name, (a, b) in pairs.items()]
+
+
+def _metric_rows(pairs: Mapping[str, tuple[Any, Any]]) -> Iterator[list[str]]:
+    for name, (a, b) in pairs.items():
+        for what in ("last", "best"):
+            cells = [_cell(each.get(what, _ABSENT) if isinstance(each, dict) else _ABSENT) for each in (a, b)]
+            if any(cell != _ABSENT for cell in cells):
+                yield [f"{what}({name})", *cells]
+
+
+def _cell(value: Any) -> str:
+    return _ABSENT if value is _ABSENT or value is None else value_text(value)
+
+
+# --- the best
+
+
+def _best_of_one(viewed: Viewed, title: str, wanted: Best | None) -> BestValue:
+    fields = {
+        title_of(name, field): (name, field, summary)
+        for name, found in _summaries(viewed).items()
+        for field, summary in found.items()
+    }
+    if title not in fields:
+        near = nearest(title, fields) or list(fields)[:_SHOWN]
+        hint = f"did you mean {', '.join(near)}?" if near else "it has logged no metric"
+        raise InvalidArgumentError(f"{viewed.prefix} has no {title!r}: {hint}")
+    name, field, summary = fields[title]
+    found = _best(name, field, summary, wanted, viewed.view.definitions().get((name, field)))
+    if found is None:
+        raise InvalidArgumentError(f"{title!r} of {viewed.prefix} has no numbers")
+    return found
+
+
+def _ranked(
+    listed: Sequence[ListedExperiment], title: str, wanted: Best | None
+) -> list[tuple[str, BestValue]]:
+    """Return the experiments that have numbers of a field, each with its best one, the best of all first."""
+    found: list[tuple[str, BestValue]] = []
+    modes = set()
+    for each in listed:
+        for name, fields in each.metrics.items():
+            for field, summary in fields.items():
+                if title_of(name, field) == title:
+                    defined = each.best.get((name, field))
+                    modes.add(wanted or defined)
+                    value = _best(name, field, summary, wanted, defined)
+                    if value is not None:
+                        found.append((each.prefix, value))
+    least = _is_least_best(title, modes)
+    return sorted(found, key=lambda item: item[1].value if least else -item[1].value)
+
+
+def _is_least_best(title: str, modes: set[Best | None]) -> bool:
+    """Say whether less is better; of what was defined otherwise in each, what the name tells."""
+    if modes <= {"min"}:
+        return True
+    if modes <= {"max", "last"}:
+        return False
+    metric, slash, field = title.rpartition("/")
+    return direction(metric if slash else None, field) == "min"
+
+
+def _best(
+    name: str | None, field: str, summary: FieldSummary, wanted: Best | None, defined: Best | None
+) -> BestValue | None:
+    if (mode := wanted or defined or direction(name, field)) is None:
+        raise InvalidArgumentError(
+            f"nobody has said which value of {title_of(name, field)!r} is the best: give --mode max, or --mode min"
+        )
+    return best_of(name, field, summary, mode, None)
+
+
+def _glob(exp: str) -> str:
+    return exp if "/" in exp else f"**/{exp}"
+
+
+def _known(listed: Sequence[ListedExperiment], title: str) -> str:
+    titles = {
+        title_of(name, field) for each in listed for name, fields in each.metrics.items() for field in fields
+    }
+    near = nearest(title, titles) or sorted(titles)[:_SHOWN]
+    return f"did you mean {', '.join(near)}?" if near else "they have logged no metric"
+
+
+def _at(found: BestValue) -> str:
+    return "" if found.step is None else f" at step {_step_text(found)}"
+
+
+def _step_text(found: BestValue) -> str:
+    return "-" if found.step is None else value_text(found.step, exact=True)

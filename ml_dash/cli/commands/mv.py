@@ -1,0 +1,81 @@
+"""`ml-dash mv`: experiments get other names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ml_dash.cli.place import (
+    DryRun,
+    FilterText,
+    OpenPlace,
+    PlaceUrl,
+    Yes,
+    confirmed,
+    each_of,
+    meant,
+    open_place,
+)
+from ml_dash.cli.select import DEFAULT_ROOT, Root, full_prefix
+from ml_dash.cli.text import complain
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.places.local_changes import LocalChanges
+from ml_dash.visible import visible
+
+
+def mv(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[EXP]... TO",
+            help="Experiments, and their new name last; with a slash at its end, what they are put below.",
+        ),
+    ],
+    *,
+    filter: FilterText = None,
+    root: Root = DEFAULT_ROOT,
+    url: PlaceUrl = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Give experiments other names.
+
+    Several keep the last part of their names, below TO. What runs on this disk is not moved, for its process writes to
+    where it is; at a server a run goes on in it. There, an experiment stays with its owner.
+    """
+    *exps, to = names
+    with open_place(root, url) as place:
+        prefixes, is_many = meant(place, exps, filter)
+        targets = _targets(prefixes, to, is_many=is_many)
+        if not confirmed(f"move to {to}", prefixes, is_many=is_many, yes=yes, dry_run=dry_run):
+            return
+        each_of(prefixes, lambda prefix: _moved(place, prefix, targets[prefix]))
+
+
+def _targets(prefixes: Sequence[str], to: str, *, is_many: bool) -> dict[str, str]:
+    """Return the new name of each; nothing is moved where two would have the same one."""
+    if not to.endswith("/"):
+        if is_many:
+            raise InvalidArgumentError(
+                f"{to!r} is the name of one experiment: to move several below it, end it with a slash, {to + '/'!r}"
+            )
+        return {prefixes[0]: full_prefix(to)}
+    targets = {prefix: full_prefix(f"{to}{prefix.rpartition('/')[2]}") for prefix in prefixes}
+    by_target: dict[str, str] = {}
+    for prefix, target in targets.items():
+        if (other := by_target.setdefault(target, prefix)) != prefix:
+            raise InvalidArgumentError(f"{other} and {prefix} would both be {target}: move them one by one")
+    return targets
+
+
+def _moved(place: OpenPlace, prefix: str, to: str) -> str:
+    servers = place.changes.servers_of(prefix) if isinstance(place.changes, LocalChanges) else []
+    moved = place.changes.move(prefix, to)
+    for url in servers:
+        complain(
+            f"{url} still calls it {prefix}: `ml-dash mv {prefix} {moved} --url {url}` moves it there, too. Without "
+            "that, its rows are sent once more, under the new name"
+        )
+    return visible(f"{prefix} -> {moved}")

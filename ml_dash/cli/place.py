@@ -1,0 +1,185 @@
+"""A place as commands have it, and the experiments in it that are meant: by name, by pattern, or by a filter."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from ml_dash.cli.select import find_experiment, full_prefix
+from ml_dash.cli.text import complain, count_text
+from ml_dash.errors import InvalidArgumentError, MLDashError
+from ml_dash.places.changing import Changes
+from ml_dash.places.local import LocalPlace
+from ml_dash.places.local_changes import LocalChanges
+from ml_dash.places.place import Place
+from ml_dash.settings import Settings
+
+ExperimentNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[EXP]...",
+        help="Prefixes, directories or last parts of prefixes; or patterns such as 'alice/vision/**'.",
+        show_default=False,
+    ),
+]
+FilterText = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="TEXT",
+        help="Those that a filter asks for, such as 'tag:sweep val/acc<0.5 status:failed'.",
+        show_default=False,
+    ),
+]
+PlaceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="At this server instead of on this disk; EXP is a whole prefix then.",
+        show_default=False,
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, where many are meant.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only say which are meant.")]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class OpenPlace:
+    """A place whose experiments may be looked for, and changed.
+
+    Attributes:
+        where: Its root or URL.
+        option: What names it on a command line.
+        place: Finds experiments.
+        changes: Changes them.
+        prefix_of: Returns the prefix that is meant by a name.
+    """
+
+    where: str
+    option: str
+    place: Place
+    changes: Changes
+    prefix_of: Callable[[str], str]
+
+    def find(self, text: str) -> list[str]:
+        """Return the prefixes that a filter asks for, in their order."""
+        return sorted(each.prefix for each in self.place.find(text))
+
+    def hint(self, *words: str) -> str:
+        """Return a command line that means this place, for messages."""
+        return f"`ml-dash {shlex.join([*words, *shlex.split(self.option)])}`"
+
+
+@contextmanager
+def open_place(root: str, url: str | None) -> Iterator[OpenPlace]:
+    """Give a root, or a server if a URL is given."""
+    if url is None:
+        option = "" if root == ".dash" else f"--root {shlex.quote(root)}"
+        place = LocalPlace(root, stale_after=Settings.from_environment().stale_after)
+        yield OpenPlace(
+            root, option, place, LocalChanges(root), lambda name: find_experiment(name, root).prefix
+        )
+        return
+    # aiohttp takes a fifth of a second, which who stays on this disk need not wait
+    from ml_dash.cli.remote import open_line
+    from ml_dash.places.remote import RemotePlace
+    from ml_dash.places.remote_changes import RemoteChanges
+
+    with open_line(url, named=True) as (client, call):
+        yield OpenPlace(
+            client.url,
+            f"--url {shlex.quote(client.url)}",
+            RemotePlace(client, call),
+            RemoteChanges(client, call),
+            full_prefix,
+        )
+
+
+def meant(place: OpenPlace, names: Sequence[str], filter: str | None) -> tuple[list[str], bool]:
+    """Return the prefixes that are meant, each once, and whether it is by a pattern or a filter, or of several.
+
+    Raises:
+        InvalidArgumentError: None is.
+    """
+    if not names and filter is None:
+        raise InvalidArgumentError(
+            "no experiment is named: give EXP, a pattern such as 'alice/vision/**', or --filter"
+        )
+    found: list[str] = []
+    is_many = filter is not None
+    for name in names:
+        if "*" in name:
+            is_many = True
+            found += place.find(name if "/" in name else f"**/{name}")
+        else:
+            found.append(place.prefix_of(name))
+    if filter is not None:
+        found += place.find(filter)
+    found = list(dict.fromkeys(found))
+    if not found:
+        raise InvalidArgumentError(
+            f"no experiment in {place.where!r} is meant by that: {place.hint('ls')} lists all"
+        )
+    return found, is_many or len(found) > 1
+
+
+def confirmed(what: str, prefixes: Sequence[str], *, is_many: bool, yes: bool, dry_run: bool) -> bool:
+    """Say whether something is to be done to these; of many, the user is asked.
+
+    Args:
+        what: What is to be done, such as ``delete``.
+        prefixes: What it is done to.
+        is_many: Whether they were not named one by one.
+        yes: Whether nobody is to be asked.
+        dry_run: Whether nothing is to be done: they are listed.
+
+    Raises:
+        InvalidArgumentError: Nobody can be asked.
+    """
+    count = count_text(len(prefixes), "experiment")
+    if dry_run:
+        typer.echo("\n".join(prefixes))
+        complain(f"{what}: {count}; nothing was done (--dry-run)")
+        return False
+    if not is_many or yes:
+        return True
+    for prefix in prefixes[:_SHOWN]:
+        complain(f"  {prefix}")
+    if len(prefixes) > _SHOWN:
+        complain(f"  and {len(prefixes) - _SHOWN:,} more (--dry-run lists all)")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidArgumentError(
+            f"{what} {count}? Nobody can be asked: --yes does it, --dry-run lists them"
+        )
+    return typer.confirm(f"{what} {count}?", err=True)
+
+
+def each_of(prefixes: Sequence[str], do: Callable[[str], str]) -> None:
+    """Do something to each experiment, and print what is said of it; what cannot be done holds up no other.
+
+    Raises:
+        typer.Exit: Something could not be done.
+    """
+    failed = False
+    for prefix in prefixes:
+        try:
+            said = do(prefix)
+        except (MLDashError, OSError) as error:
+            if len(prefixes) == 1:
+                raise
+            complain(f"Error: {error}")
+            failed = True
+        else:
+            if said:
+                typer.echo(said)
+    if failed:
+        raise typer.Exit(1)
