@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -14,7 +15,8 @@ from ml_dash.cli.doorway import Doorway
 from ml_dash.cli.select import DEFAULT_ROOT, given_path, strange_hint
 from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.storage.survey import survey
+from ml_dash.settings import Settings
+from ml_dash.storage.summaries.root import RootIndex
 
 
 def ui(
@@ -48,7 +50,10 @@ def ui(
             f"there is no directory {root!r}: name the directory of your experiments, or log one first"
         )
 
-    if hint := strange_hint(survey(root).strange, root):
+    with closing(RootIndex(root, Settings.from_environment().stale_after)) as index:
+        # the pages are there before all journals are read
+        found = index.look(seconds=0.0, rings=False)
+    if hint := strange_hint(found.strange, root):
         complain(f"Note: {hint}")
     doorways: list[Doorway] = []
 

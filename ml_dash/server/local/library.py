@@ -1,23 +1,22 @@
 """The experiments below a root on this disk, as the pages and the reading routes ask for them.
 
-Nothing is imported: journals are read as they lie, while others write them. What was read of an experiment is kept
-until one of its files changes, so that looking again at thousands of them opens none.
+Nothing is imported: journals are read as they lie, while others write them. Lists are answered from the root's
+summaries (`ml_dash.storage.summaries`), which a thread keeps up to date: no list waits for a journal.
 """
 
 from __future__ import annotations
 
-import secrets
+import heapq
+import os
 import threading
 import time
-from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.errors import InvalidArgumentError
-from ml_dash.notices import logger
 from ml_dash.query.times import iso_time
-from ml_dash.server.catalogue.records import STALE, Found, no_such_experiment
+from ml_dash.server.catalogue.records import Found, no_such_experiment
+from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import (
     invalid_as_of,
     invalid_cursor,
@@ -26,95 +25,102 @@ from ml_dash.server.http.cursors import (
     write_cursor,
 )
 from ml_dash.server.local.blobs import LocalBlob, is_here
-from ml_dash.server.local.records import Signature, experiment_id, full_record, side_record, signature_of
+from ml_dash.server.local.looker import Looker
+from ml_dash.server.local.matching import Conditions, matching
+from ml_dash.server.local.records import read_now, shown
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Readers
-from ml_dash.status import RunStatus
 from ml_dash.storage.side_file import NOTE
-from ml_dash.storage.survey import Survey, survey
+from ml_dash.storage.summaries.asking import within
+from ml_dash.storage.summaries.records import Record, time_ns
+from ml_dash.storage.summaries.root import RootIndex
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ml_dash.query.pages import Take
     from ml_dash.server.catalogue.records import ExperimentFilter
-    from ml_dash.storage.survey import Located
+    from ml_dash.storage.summaries.store import Store
 
-_LOOK_SECONDS = 1.0
-"""Time between two searches for experiments that are new, gone or changed."""
-_FRESH_SECONDS = 5.0
-"""How long the answer holds whether an open run is alive."""
 _OPEN_VIEWS = 128
 """Journals that are kept open."""
-_GONE_MOST = 1000
-"""Experiments that are gone and told to whoever asks what has changed; the first of them are forgotten beyond."""
+_ONE_SECONDS = 0.5
+"""How long the journal of one experiment is read for whoever asks for its record."""
 
 
-@dataclass(slots=True)
-class _Experiment:
-    """What is known of one experiment as of the library's `version`, when its files had last changed.
+class _Known(NamedTuple):
+    """An experiment: its path below the root, and what is kept of it."""
 
-    `side` is its record as far as the side file has it, `record` with what the journal says; None if not read since.
-    """
+    path: str
+    record: Record
 
-    located: Located
-    signature: Signature
-    version: int
-    side: dict[str, Any] | None = None
-    record: dict[str, Any] | None = None
-    read_at: float = 0.0
+
+class _Listed(NamedTuple):
+    """An experiment in a list: its place in it, which is its time and its id, and its record."""
+
+    created_ns: int
+    id: str
+    record: dict[str, Any]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """As cursors have it."""
+        return self.record["createdAt"], self.id
+
+
+class _Page(NamedTuple):
+    """A page of a list, and one row more where there is one; how many rows the list has; as of when."""
+
+    rows: list[_Listed]
+    total: int
+    as_of: str
 
 
 class LocalLibrary:
     """Experiments below a directory; see `ml_dash.server.rows.library.Library`."""
 
     def __init__(self, root: str, stale_after: float) -> None:
-        self._root = root
         self._stale_after = stale_after
         self._readers = Readers()
         self.query = self._readers.query
-        self._looking = threading.Lock()
-        """Held while files are looked at, which may take a while; what is known can be asked for meanwhile."""
-        # taken while `_looking` is held, never the other way round
+        self._index = RootIndex(root, stale_after)
+        self._looker = Looker(self._index)
         self._lock = threading.Lock()
-        self._known: dict[str, _Experiment] = {}
-        # in the order in which they went
-        self._gone: dict[str, tuple[int, dict[str, Any]]] = {}
-        self._forgotten = 0
-        """The version at which the last one went that is forgotten."""
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
-        self._version = 0
-        self._looked_at = float("-inf")
-        self._refused: set[str] = set()
-        # versions of another process say nothing here
-        self._epoch = secrets.token_hex(4)
-        self.opened = 0
-        """How many journals were opened so far."""
+
+    @property
+    def opened(self) -> int:
+        """How many journals were read so far."""
+        return self._looker.opened
 
     def close(self) -> None:
         """Stop the threads that read."""
+        self._looker.close()
         self._readers.close()
+        self._index.close()
 
     def find(self, experiment_id: str) -> Found | None:
         """See `Library.find`."""
-        found = self._find(experiment_id)
-        if found is None:
+        try:
+            prefix = self._existing(experiment_id).record.prefix
+        except ApiError:
             return None
-        prefix = found.located.prefix
         return Found(experiment_id, prefix, prefix.partition("/")[0], deleted=False)
 
     def record(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.record`."""
-        found = self._existing(experiment_id)
-        with self._lock:
-            # whoever asks for one experiment is told the newest, and does not wait for the next look at all of them
-            found.signature, changed = signature_of(found.located), found.signature
-            if found.signature != changed:
-                self._note_change(found)
-        return self._record(experiment_id, found)
+        path = self._existing(experiment_id).path
+        # whoever asks for one experiment is told the newest, and does not wait for the next look at all of them
+        self._index.look_at(path, _ONE_SECONDS)
+        record = self._existing(experiment_id).record
+        if not record.is_read:
+            record = read_now(self._index.located(path), self.view(experiment_id), self._stale_after)
+        return shown(record)
 
     def brief(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.brief`."""
-        return _listed(self.record(experiment_id))
+        return _brief(shown(self._existing(experiment_id).record))
 
     def listing(
         self,
@@ -126,47 +132,44 @@ class LocalLibrary:
     ) -> dict[str, Any]:
         """See `Library.listing`."""
         behind = None if cursor is None else _parse_cursor(cursor)
-        self._look()
-        with self._lock:
-            version, known = self._version, list(self._known.items())
-            gone = list(self._gone.values())
-        since = None if changed_since is None else self._parse_as_of(changed_since)
-        chosen = [
-            (id_, each)
-            for id_, each in known
-            if (since is None or each.version > since or self._may_be_stale(each))
-            and _matches(self._side(each), where)
-        ]
-        if where.status is not None:
-            # only journals know the status: all of them are read
-            chosen = [each for each in chosen if _has_status(self._record(*each), where.status)]
-        places = [(self._place(each), partial(self._record, *each)) for each in chosen]
-        if since is not None:
-            places += [(_place_of(told), partial(dict, told)) for when, told in gone if when > since]
-        places.sort(key=itemgetter(0), reverse=True)
-        rest = [each for each in places if behind is None or each[0] < behind]
+        self._looker.look()
+
+        def ask(store: Store) -> _Page:
+            since = None if changed_since is None else _parse_as_of(store, changed_since)
+            gone = [] if since is None else _gone(store, since)
+            found = self._matching(where, since)
+            total = store.connection.execute(
+                f"SELECT count(*) FROM experiments e WHERE {found.where}",  # noqa: S608 - values are parameters
+                found.values,
+            ).fetchone()[0]
+            if behind is not None:
+                found.add("(e.created_ns, e.uid) < (:created, :uid)", created=behind[0], uid=behind[1])
+            ahead = [each for each in gone if behind is None or each[:2] < behind]
+            # one more than asked for says whether there are more
+            rows = heapq.merge(_rows(store, found, limit + 1), ahead, key=itemgetter(0, 1), reverse=True)
+            return _Page(list(islice(rows, limit + 1)), total + len(gone), _as_of(store))
+
+        page = self._index.ask(ask)
         taken = 0
-        # one after the other: a record may be read of its journal just now
-        for _, record in rest[:limit]:
-            if not take(_listed(record())):
+        for each in page.rows[:limit]:
+            if not take(_brief(each.record)):
                 break
             taken += 1
-        has_more = len(rest) > taken
+        has_more = len(page.rows) > taken
         return {
-            "total": len(places),
+            "total": page.total,
             "hasMore": has_more,
-            "cursor": write_cursor(rest[taken - 1][0]) if has_more and taken else None,
-            "asOf": f"{self._epoch}.{version}",
+            "cursor": write_cursor(page.rows[taken - 1].place) if has_more and taken else None,
+            "asOf": page.as_of,
         }
 
     def view(self, experiment_id: str) -> LocalView:
         """See `Library.view`."""
-        found = self._existing(experiment_id)
+        path = self._existing(experiment_id).path
         with self._lock:
             view = self._views.get(experiment_id)
             if view is None:
-                view = LocalView(found.located, self._stale_after)
-                self.opened += 1
+                view = LocalView(self._index.located(path), self._stale_after)
             # set again, it counts as used last
             self._views[experiment_id] = view
             return view
@@ -178,144 +181,87 @@ class LocalLibrary:
             return None
         return LocalBlob(self, view.disk, view.staging.path_of(checksum), checksum, size)
 
-    def _find(self, experiment_id: str) -> _Experiment | None:
-        # asked without the lock: one look too many does no harm
-        if experiment_id not in self._known:
-            self._look()
-        with self._lock:
-            return self._known.get(experiment_id)
+    def _matching(self, where: ExperimentFilter, since: int | None) -> Conditions:
+        found = matching(where)
+        outside, values = within(self._index)
+        if outside:
+            found.add(outside, **values)
+        if self._looker.is_gone:
+            found.add("1 = 0")
+        if since is not None:
+            found.add("e.changed > :since", since=since)
+        return found
 
-    def _existing(self, experiment_id: str) -> _Experiment:
-        if (found := self._find(experiment_id)) is None:
+    def _known(self, experiment_id: str) -> _Known | None:
+        def ask(store: Store) -> _Known | None:
+            found = store.connection.execute(
+                "SELECT e.path, d.record FROM experiments e JOIN details d ON d.id = e.id WHERE e.uid = ?",
+                (experiment_id,),
+            ).fetchone()
+            if found is None:
+                return None
+            path = os.fsdecode(found[0])
+            return _Known(path, Record.from_bytes(found[1], self._index.directory_of(path)))
+
+        return self._index.ask(ask)
+
+    def _existing(self, experiment_id: str) -> _Known:
+        found = self._known(experiment_id)
+        if found is None:
+            self._looker.look()
+            found = self._known(experiment_id)
+        if found is None:
             raise no_such_experiment(experiment_id)
         return found
 
-    def _look(self) -> None:
-        """Find the experiments, and note which have changed; at most once a second."""
-        with self._looking:
-            if time.monotonic() - self._looked_at < _LOOK_SECONDS:
-                return
-            try:
-                found = survey(self._root)
-            except InvalidArgumentError:
-                found = Survey()  # the root itself has gone
-            located = {experiment_id(each.prefix): each for each in found.experiments}
-            # What cannot be looked at now is not gone by that.
-            for id_, known in self._known.items():
-                if any(_is_in(known.located.directory, refused) for refused in found.refused):
-                    located.setdefault(id_, known.located)
-            self._tell(found.refused)
-            signatures = {id_: signature_of(each) for id_, each in located.items()}
-            with self._lock:
-                self._take_in(located, signatures)
-            self._looked_at = time.monotonic()
 
-    def _tell(self, refused: dict[str, str]) -> None:
-        for path in refused.keys() - self._refused:
-            logger().warning("Cannot read %s: %s. What is new in it is not shown.", path, refused[path])
-        self._refused = set(refused)
-
-    def _take_in(self, located: dict[str, Located], signatures: dict[str, Signature]) -> None:
-        for id_ in self._known.keys() - located.keys():
-            self._forget(id_)
-        for id_, each in located.items():
-            known = self._known.get(id_)
-            if known is None:
-                self._gone.pop(id_, None)
-                known = self._known[id_] = _Experiment(each, signatures[id_], 0)
-                self._note_change(known)
-            elif known.signature != signatures[id_]:
-                known.signature = signatures[id_]
-                self._note_change(known)
-
-    def _place(self, item: tuple[str, _Experiment]) -> tuple[str, str]:
-        return self._side(item[1])["createdAt"], item[0]
-
-    def _note_change(self, known: _Experiment) -> None:
-        self._version += 1
-        known.version, known.side, known.record = self._version, None, None
-
-    def _forget(self, id_: str) -> None:
-        known = self._known.pop(id_)
-        self._views.pop(id_, None)
-        self._version += 1
-        deleted = _listed(
-            {**self._side(known), **(known.record or {}), "deletedAt": iso_time(time.time_ns())}
-        )
-        self._gone[id_] = self._version, deleted
-        if len(self._gone) > _GONE_MOST:
-            self._forgotten, _ = self._gone.pop(next(iter(self._gone)))
-
-    def _side(self, known: _Experiment) -> dict[str, Any]:
-        side = known.side
-        if side is None:
-            side = known.side = side_record(known.located)
-        return side
-
-    def _record(self, id_: str, known: _Experiment) -> dict[str, Any]:
-        record = known.record
-        if record is None or (
-            record["status"] == RunStatus.RUNNING and time.monotonic() - known.read_at > _FRESH_SECONDS
-        ):
-            # outside of the lock: it may read a whole journal. What changed meanwhile is not kept, but read again
-            version = known.version
-            record = full_record(known.located, self.view(id_), self._stale_after)
-            with self._lock:
-                if known.version == version:
-                    known.record, known.read_at = record, time.monotonic()
-        return record
-
-    def _may_be_stale(self, known: _Experiment) -> bool:
-        # a run that dies changes no file
-        return known.record is not None and known.record["status"] == RunStatus.RUNNING
-
-    def _parse_as_of(self, text: str) -> int:
-        epoch, dot, version = text.partition(".")
-        if not (dot and version.isascii() and version.isdigit() and len(version) < 16):
-            raise invalid_as_of(text)
-        if epoch != self._epoch:
-            # of another process: everything may have changed since
-            return -1
-        if int(version) < self._forgotten:
-            # what has gone since is not known any more, and would stay in the list of whoever asks
-            raise too_old_as_of(text)
-        return int(version)
-
-
-def _parse_cursor(cursor: str) -> tuple[str, str]:
-    match read_cursor(cursor):
-        case [str() as created, str() as last]:
-            return created, last
-    raise invalid_cursor(cursor)
-
-
-def _place_of(record: dict[str, Any]) -> tuple[str, str]:
-    return record["createdAt"], record["id"]
-
-
-def _listed(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record as lists have it."""
-    return {name: value for name, value in record.items() if name not in {"readme", NOTE}}
-
-
-def _matches(record: dict[str, Any], where: ExperimentFilter) -> bool:
-    """Say whether an experiment is asked for, but for its status."""
-    words = [*(where.search or "").casefold().split(), *(each.casefold() for each in where.texts)]
-    text = "\n".join([record["prefix"], *record["tags"], record["readme"] or ""]).casefold() if words else ""
+def _rows(store: Store, found: Conditions, limit: int) -> Iterator[_Listed]:
+    rows = store.connection.execute(
+        "SELECT e.created_ns, e.uid, d.record FROM experiments e JOIN details d ON d.id = e.id"  # noqa: S608
+        f" WHERE {found.where} ORDER BY e.created_ns DESC, e.uid DESC LIMIT {limit}",
+        found.values,
+    )
     return (
-        (where.owners is None or record["owner"] in where.owners)
-        and (where.owner is None or record["owner"] == where.owner)
-        and (where.project is None or record["project"] == where.project)
-        and _is_in(record["prefix"], where.prefix)
-        and _is_in(record["folder"], where.folder)
-        and (where.tag is None or where.tag in record["tags"])
-        and all(word in text for word in words)
+        _Listed(created_ns, uid, shown(Record.from_bytes(record, ""))) for created_ns, uid, record in rows
     )
 
 
-def _is_in(place: str, above: str | None) -> bool:
-    return above is None or place == above or place.startswith(f"{above}/")
+def _gone(store: Store, since: int) -> list[_Listed]:
+    """Return the experiments that are gone since a change, in the order of lists."""
+    rows = store.connection.execute("SELECT uid, record FROM gone WHERE changed > ?", (since,))
+    found = []
+    for uid, data in rows:
+        record = Record.from_bytes(data, "")
+        told = {**shown(record), "deletedAt": iso_time(time.time_ns())}
+        found.append(_Listed(record.created_ns, uid, told))
+    return sorted(found, key=itemgetter(0, 1), reverse=True)
 
 
-def _has_status(record: dict[str, Any], status: str) -> bool:
-    return bool(record["stale"] if status == STALE else record["status"] == status)
+def _as_of(store: Store) -> str:
+    # what another file has counted says nothing here
+    return f"{store.database.meta('epoch')}.{store.database.meta('changed', 0)}"
+
+
+def _parse_as_of(store: Store, text: str) -> int:
+    epoch, dot, version = text.partition(".")
+    if not (dot and version.isascii() and version.isdigit() and len(version) < 16):
+        raise invalid_as_of(text)
+    if epoch != store.database.meta("epoch"):
+        # of another file: everything may have changed since
+        return -1
+    if int(version) < store.database.meta("forgotten", 0):
+        # what has gone since is not known any more, and would stay in the list of whoever asks
+        raise too_old_as_of(text)
+    return int(version)
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    match read_cursor(cursor):
+        case [str() as created, str() as last] if (created_ns := time_ns(created)) is not None:
+            return created_ns, last
+    raise invalid_cursor(cursor)
+
+
+def _brief(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record as lists have it."""
+    return {name: value for name, value in record.items() if name not in {"readme", NOTE}}

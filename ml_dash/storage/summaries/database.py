@@ -104,7 +104,9 @@ CREATE TABLE metric_fields (
 CREATE INDEX metric_fields_last ON metric_fields (metric, field, last_value, experiment_id);
 CREATE INDEX metric_fields_min ON metric_fields (metric, field, min_value, experiment_id);
 CREATE INDEX metric_fields_max ON metric_fields (metric, field, max_value, experiment_id);
-CREATE TABLE tags (experiment_id INTEGER, tag TEXT, PRIMARY KEY (experiment_id, tag)) WITHOUT ROWID;
+CREATE TABLE tags (
+    experiment_id INTEGER, tag TEXT, written TEXT NOT NULL, PRIMARY KEY (experiment_id, tag)
+) WITHOUT ROWID;
 CREATE INDEX tags_tag ON tags (tag, experiment_id);
 CREATE TABLE gone (uid TEXT PRIMARY KEY, changed INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 """

@@ -277,20 +277,20 @@ class _Known:
     def __init__(self, place: Place) -> None:
         self._place = place
         with place.lock:
-            self.folders: dict[str, Folder] = place.store.folders
+            self.folders: dict[str, Folder] = place.store.directories.folders
 
     def experiments_in(self, folder: str) -> dict[str, int]:
         with self._place.lock:
-            return self._place.store.experiments_in(folder)
+            return self._place.store.directories.experiments_in(folder)
 
     def is_experiment(self, path: str) -> bool:
         with self._place.lock:
-            return self._place.store.is_experiment(path)
+            return self._place.store.directories.is_experiment(path)
 
     def experiments_below(self, folder: str) -> list[str]:
         with self._place.lock:
-            return self._place.store.experiments_below(folder)
+            return self._place.store.directories.experiments_below(folder)
 
     def with_inode(self, inode: int) -> list[str]:
         with self._place.lock:
-            return self._place.store.with_inode(inode)
+            return self._place.store.directories.with_inode(inode)

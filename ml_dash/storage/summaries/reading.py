@@ -52,6 +52,7 @@ class Look:
         opened: How many journals were opened.
         rows_read: How many of their rows were read.
         unread: How many experiments there are whose journals have never been read.
+        is_whole: Whether all journals were read that have changed.
     """
 
     refused: dict[str, str] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class Look:
     opened: int = 0
     rows_read: int = 0
     unread: int = 0
+    is_whole: bool = True
 
 
 class Place(Protocol):
@@ -157,6 +159,7 @@ class Reading:
         self._commit(batch)
         with self._place.lock:
             self._found.unread = self._store.count("seen IS NULL")
+        self._found.is_whole = not left and not self._found.unread
         return not left
 
     def read_now(self, due: Sequence[Due]) -> None:

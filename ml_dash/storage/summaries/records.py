@@ -213,7 +213,7 @@ def described(located: Located) -> Record:
         folder,
         name,
         # whole microseconds, as it is told: pages go on behind a time
-        (_time_ns(said.get("startedAt")) or _born_ns(located)) // 1000 * 1000,
+        (time_ns(said.get("startedAt")) or _born_ns(located)) // 1000 * 1000,
         located.directory,
         readme=said.get("readme"),
         note=_text(said.get(NOTE)),
@@ -269,14 +269,15 @@ def _born_ns(located: Located) -> int:
         return 0
 
 
-def _time_ns(text: Any) -> int | None:
-    """Return the time that a side file says; None where it says none."""
+def time_ns(text: Any) -> int | None:
+    """Return the time that an ISO-8601 text says, in nanoseconds since the epoch; None where it says none."""
     if not isinstance(text, str):
         return None
     with contextlib.suppress(ValueError, OverflowError):
         said = datetime.fromisoformat(text.replace("Z", "+00:00"))
         passed = (said if said.tzinfo else said.replace(tzinfo=timezone.utc)) - _EPOCH
-        return (passed.days * 86_400 + passed.seconds) * NANOSECONDS + passed.microseconds * 1000
+        found = (passed.days * 86_400 + passed.seconds) * NANOSECONDS + passed.microseconds * 1000
+        return found if -(2**63) <= found < 2**63 else None
     return None
 
 

@@ -6,12 +6,13 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.journal.objects import from_msgpack, to_msgpack
+from ml_dash.journal.objects import to_msgpack
 from ml_dash.query.listing.comparing import folded, kept, to_float
 from ml_dash.storage.marks import bucket_of
+from ml_dash.storage.summaries.directories import Directories
 from ml_dash.storage.summaries.names import Names
 from ml_dash.storage.summaries.records import Record, pack_metrics, parts_of
-from ml_dash.storage.summaries.tree import Folder, parent_of
+from ml_dash.storage.summaries.tree import INODE_BITS, parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,6 @@ _NAMES_TOLD = 10_000
 """Names that are listed for who asks for one that is not there."""
 _GONE_MOST = 1000
 """Experiments that are gone and told to whoever asks what has changed; the first of them are forgotten beyond."""
-_INODE_BITS = (1 << 63) - 1
 SILENT, ALIVE = 1, 2
 """How a run that has not ended stands, in the column ``open``."""
 
@@ -49,6 +49,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.names = Names(database)
+        self.directories = Directories(database)
 
     @property
     def connection(self) -> Connection:
@@ -58,47 +59,6 @@ class Store:
     def forget(self) -> None:
         """Forget what is in memory: the transaction that it came from was not committed, or it is of another file."""
         self.names.forget()
-
-    # --- what is known of directories, see `tree.Known`
-
-    @property
-    def folders(self) -> dict[str, Folder]:
-        """See `tree.Known`."""
-        found = self.connection.execute("SELECT path, stamp, inside, strange, links FROM folders")
-        return {
-            os.fsdecode(path): Folder(
-                stamp,
-                None if inside is None else os.fsdecode(inside),
-                bool(strange),
-                tuple(map(os.fsdecode, from_msgpack(links))),
-            )
-            for path, stamp, inside, strange, links in found
-        }
-
-    def experiments_in(self, folder: str) -> dict[str, int]:
-        """See `tree.Known`."""
-        found = self.connection.execute(
-            "SELECT path, inode FROM experiments WHERE parent = ? AND path <> x''", (os.fsencode(folder),)
-        )
-        return {os.fsdecode(path): inode for path, inode in found}
-
-    def is_experiment(self, path: str) -> bool:
-        """See `tree.Known`."""
-        found = self.connection.execute("SELECT 1 FROM experiments WHERE path = ?", (os.fsencode(path),))
-        return found.fetchone() is not None
-
-    def experiments_below(self, folder: str) -> list[str]:
-        """See `tree.Known`."""
-        where, values = _below("path", folder)
-        found = self.connection.execute(f"SELECT path FROM experiments WHERE {where}", values)  # noqa: S608
-        return [os.fsdecode(path) for (path,) in found]
-
-    def with_inode(self, inode: int) -> list[str]:
-        """See `tree.Known`."""
-        found = self.connection.execute(
-            "SELECT path FROM experiments WHERE inode = ?", (inode & _INODE_BITS,)
-        )
-        return [os.fsdecode(path) for (path,) in found]
 
     # --- which experiments a look looks at
 
@@ -166,7 +126,7 @@ class Store:
 
     def add(self, path: str, inode: int, record: Record, change: int) -> None:
         """Enter an experiment whose journal was not read."""
-        if self.is_experiment(path):
+        if self.directories.is_experiment(path):
             return  # by another process, meanwhile
         encoded = os.fsencode(path)
         cursor = self.connection.execute(
@@ -175,7 +135,7 @@ class Store:
             (
                 encoded,
                 os.fsencode(parent_of(path)),
-                inode & _INODE_BITS,
+                inode & INODE_BITS,
                 bucket_of(path),
                 change,
                 record.id,
@@ -196,7 +156,7 @@ class Store:
     def move(self, row: Row, path: str, inode: int, prefix: str, change: int) -> None:
         """Enter that an experiment lies elsewhere now, with all that is known of it."""
         record = self.record(row.id, "")
-        if record is None or self.is_experiment(path):
+        if record is None or self.directories.is_experiment(path):
             self.remove(row, change)
             return
         self._note_gone(record, change)
@@ -208,7 +168,7 @@ class Store:
             (
                 os.fsencode(path),
                 os.fsencode(parent_of(path)),
-                inode & _INODE_BITS,
+                inode & INODE_BITS,
                 bucket_of(path),
                 record.id,
                 *map(_clean, (prefix, record.owner, record.project, record.folder, record.name)),
@@ -300,8 +260,13 @@ class Store:
         if not updated.rowcount:
             self.connection.execute("INSERT INTO details (id, record) VALUES (?, ?)", (id_, kept_record))
         self.connection.execute("DELETE FROM tags WHERE experiment_id = ?", (id_,))
+        # as they were written, between lines: a filter asks for them in any case, and other lists do not
+        tags: dict[str, str] = {}
+        for tag in record.tags:
+            tags[folded(tag)] = f"{tags.get(folded(tag), chr(10))}{tag}\n"
         self.connection.executemany(
-            "INSERT OR IGNORE INTO tags VALUES (?, ?)", [(id_, _clean(folded(tag))) for tag in record.tags]
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)",
+            [(id_, _clean(tag), _clean(written)) for tag, written in tags.items()],
         )
 
     def _write_params(self, id_: int, params: Mapping[str, Any]) -> None:
@@ -357,11 +322,3 @@ def _number(value: Any) -> float | None:
 def _clean(text: str | None) -> str | None:
     """Return a text that SQLite can take: halves of surrogate pairs, which file names may have, are none."""
     return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _below(column: str, folder: str) -> tuple[str, list[bytes]]:
-    """Return the condition that a path is that of a directory or lies below it, and its values."""
-    if not folder:
-        return "1 = 1", []
-    path = os.fsencode(folder)
-    return f"({column} = ? OR ({column} > ? AND {column} < ?))", [path, path + b"/", path + b"0"]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from ml_dash.storage.survey import Children
 
+INODE_BITS = (1 << 63) - 1
+"""Those of an inode's number that SQLite has room for."""
 COARSE_NS = 2_000_000_000
 """A directory that changes twice in this time may have the same time after both: FAT's is by two seconds."""
 
@@ -226,7 +228,7 @@ class Walk:
         self.changes.listed += 1
         known = self._known.experiments_in(path)
         subfolders = self._subfolders[path]
-        present = {join(path, name): inode for name, inode in found.directories.items()}
+        present = {join(path, name): inode & INODE_BITS for name, inode in found.directories.items()}
         for each in [*known, *(subfolders - known.keys())]:
             if each not in present and not self._is_link(each):
                 self._forget(each)

@@ -7,9 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from ml_dash import Experiment
+from ml_dash.server.local import looker
 from ml_dash.server.runner import EmbeddedServer
 from tests.server.local.ui import PREFIX, ROWS, Ui, serving
 from tests.support.serving import TOKEN
+
+
+@pytest.fixture(autouse=True)
+def lists_wait_for_journals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is that the tests share: a list has what was logged before it."""
+    monkeypatch.setattr(looker, "_LEFT_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue.records import ExperimentFilter
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import write_cursor
-from ml_dash.server.local import library as library_module
+from ml_dash.server.local import looker as looker_module
 from ml_dash.server.local.library import LocalLibrary
-from ml_dash.storage.survey import survey
+from ml_dash.storage.summaries import store as store_module
+from ml_dash.storage.summaries.digest import digest
 from tests.server.local.ui import serving
 from tests.support.serving import page_of
 from tests.support.unreadable import forbidden, no_descriptors
@@ -32,7 +35,8 @@ MANY = 300
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each question looks again, and not once a second."""
-    monkeypatch.setattr(library_module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(looker_module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(looker_module, "_LOOK_TIMES", 0.0)
 
 
 def log(root: Path | str, prefix: str, **about: Any) -> Experiment:
@@ -47,8 +51,10 @@ def prefixes(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> LocalLibrary:
-    return LocalLibrary(str(tmp_path), 90.0)
+def library(tmp_path: Path) -> Iterator[LocalLibrary]:
+    found = LocalLibrary(str(tmp_path), 90.0)
+    yield found
+    found.close()
 
 
 @pytest.mark.slow
@@ -57,7 +63,6 @@ def test_what_has_not_changed_is_not_read_again(library: LocalLibrary, tmp_path:
     for number in range(MANY):
         log(tmp_path, f"alice/p/run{number}")
     first = page_of(library, ALL, 1000, None)
-    assert len(first["data"]) == MANY
     assert library.opened == MANY
     for _ in range(5):
         assert page_of(library, ALL, 1000, None, first["asOf"])["data"] == []
@@ -92,7 +97,7 @@ def test_what_is_gone_is_remembered_in_bounded_memory(
     library: LocalLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks from a time of which nothing is known any more is told to list all again, and so misses nothing."""
-    monkeypatch.setattr(library_module, "_GONE_MOST", 3)
+    monkeypatch.setattr(store_module, "_GONE_MOST", 3)
     log(tmp_path, "alice/p/stays")
     first = page_of(library, ALL, 100, None)["asOf"]
     marks = []
@@ -102,7 +107,8 @@ def test_what_is_gone_is_remembered_in_bounded_memory(
         page_of(library, ALL, 100, None)
         shutil.rmtree(journal.parent)
         marks.append(page_of(library, ALL, 100, None)["asOf"])
-    assert len(library._gone) == 3
+    with library._index.reading() as store:
+        assert store.connection.execute("SELECT count(*) FROM gone").fetchone() == (3,)
     for old in (first, marks[2]):
         with pytest.raises(ApiError, match="list all again") as refused:
             page_of(library, ALL, 100, None, old)
@@ -112,9 +118,16 @@ def test_what_is_gone_is_remembered_in_bounded_memory(
     assert all(each["deletedAt"] for each in told["data"])
 
 
-def test_another_process_s_marks_ask_for_everything(library: LocalLibrary, tmp_path: Path) -> None:
+def test_the_marks_of_another_file_ask_for_everything(library: LocalLibrary, tmp_path: Path) -> None:
+    """Where its file of summaries is another one; of the same file all can say what has changed since."""
     log(tmp_path, "alice/p/a")
-    other = page_of(LocalLibrary(str(tmp_path), 90.0), ALL, 100, None)["asOf"]
+    first = LocalLibrary(str(tmp_path), 90.0)
+    other = page_of(first, ALL, 100, None)["asOf"]
+    first.close()
+    again = LocalLibrary(str(tmp_path), 90.0)
+    assert page_of(again, ALL, 100, None, other)["data"] == []
+    again.close()
+    shutil.rmtree(tmp_path / ".summaries")
     assert prefixes(page_of(library, ALL, 100, None, other)) == ["alice/p/a"]
 
 
@@ -180,28 +193,38 @@ def test_cursors_that_are_none_are_refused(library: LocalLibrary, cursor: str) -
     assert refused.value.status == 400
 
 
-def test_what_is_known_can_be_asked_for_while_files_are_looked_at(
+def test_a_list_does_not_wait_for_a_journal_that_takes_long(
     library: LocalLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However slow the disk is."""
-    log(tmp_path, "alice/p/run")
-    known = page_of(library, ALL, 10, None)["data"][0]["id"]
-    looking, go_on = threading.Event(), threading.Event()
+    """As that of a run with thousands of metrics, or on a slow disk: what is known is told, and the rest later."""
+    log(tmp_path, "alice/p/known")
+    known = page_of(library, ALL, 10, None)["data"][0]
+    monkeypatch.setattr(looker_module, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(looker_module, "_LEFT_SECONDS", 0.0)
+    reading, go_on = threading.Event(), threading.Event()
 
-    def slow(root: str) -> Any:
-        looking.set()
+    def slow(*args: Any) -> Any:
+        reading.set()
         assert go_on.wait(60)
-        return survey(root)
+        return digest(*args)
 
-    monkeypatch.setattr(library_module, "survey", slow)
-    other = threading.Thread(target=page_of, args=(library, ALL, 10, None))
-    other.start()
+    monkeypatch.setattr("ml_dash.storage.summaries.reading.digest", slow)
+    log(tmp_path, "alice/p/long")
     try:
-        assert looking.wait(60)
-        assert library.view(known).metrics()[0]["name"] == "train"
+        page_of(library, ALL, 10, None)
+        assert reading.wait(60)
+        listed = {each["prefix"]: each for each in page_of(library, ALL, 10, None)["data"]}
+        assert listed.keys() == {"alice/p/known", "alice/p/long"}
+        assert listed["alice/p/known"] == known
+        # by its readable file, until its rows are read
+        assert (listed["alice/p/long"]["status"], listed["alice/p/long"]["rows"]) == ("COMPLETED", 0)
+        assert library.view(known["id"]).metrics()[0]["name"] == "train"
     finally:
         go_on.set()
-        other.join()
+    deadline = time.monotonic() + 60
+    while (page := page_of(library, ALL, 10, None)["data"])[0]["rows"] == 0 and time.monotonic() < deadline:
+        pass
+    assert [each["rows"] for each in page] == [1, 1]
 
 
 def test_what_cannot_be_looked_at_for_a_while_is_not_gone(
