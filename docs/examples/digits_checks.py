@@ -224,7 +224,7 @@ def check_the_law(second: Attempt, config: Config) -> str:
     check(bool(status), "the second attempt has left no status: it did not come to its end")
     dropped = sum(status["dropped"].values())
     account = (
-        f"{status['logged']:,} rows logged = {status['acknowledged']:,} acknowledged "
+        f"{status['logged']:,} events logged = {status['acknowledged']:,} acknowledged "
         f"+ {status['pending']:,} pending + {dropped:,} dropped"
     )
     check(
@@ -296,7 +296,7 @@ def describe_outage(exp: Experiment, outage: Outage) -> str:
         for metric in exp.metrics.list()
         for time in exp.metrics(metric["name"]).to_numpy()["_ts"].tolist()
     )
-    return f"the server was away for {outage.ended - outage.began:.1f} s, and {waiting:,} rows waited for it on disk"
+    return f"the server was away for {outage.ended - outage.began:.1f} s, and {waiting:,} events waited for it on disk"
 
 
 def describe_calls(calls: Sequence[Call]) -> str:

@@ -52,9 +52,7 @@ _COMMANDS = {
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
     "sync": _Entry("sync", "Send to a server what it does not have."),
     "login": _Entry("auth", "Log in to a server, and store the token for it."),
-    "logout": _Entry(
-        "auth", "Forget the stored token for a server, and revoke it if a login of this machine made it."
-    ),
+    "logout": _Entry("auth", "Forget the stored token for a server."),
     "whoami": _Entry("auth", "Show which token is used for a server, and what it may do there."),
     "server": _Entry("server", "Serve experiments to everybody who has a token."),
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.locks import MortalLock
 from ml_dash.pipeline.runtime import RUNTIME
-from ml_dash.sdk.guidance.calls import explained, merged
+from ml_dash.sdk.guidance.calls import explained, flag, merged
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.series_port import LATEST
 from ml_dash.values.aggregate import parse_aggregations, summarize
@@ -303,7 +303,7 @@ class SummaryCache(_Buffer, written="exp.metrics('train').summary_cache", is_hot
             *aggregations: as for `MetricBuffer.log_summary`.
             clear: False keeps everything for the next summary.
         """
-        self._store.summarize(aggregations, clear=clear)
+        self._store.summarize(aggregations, clear=flag("clear", clear))
 
 
 def _summary(fields: dict[str, _Numbers], aggregations: tuple[Aggregation, ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ml_dash.sdk.about import About
 from ml_dash.sdk.best.summing import experiment_summary
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.files.manager import FilesManager
-from ml_dash.sdk.guidance.calls import explained, seconds, signposted
+from ml_dash.sdk.guidance.calls import explained, flag, seconds, signposted
 from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.guidance.names import ARGUMENTS, LEVELS, OPEN_ARGUMENTS
 from ml_dash.sdk.guidance.read_only import read_only
@@ -277,7 +277,10 @@ class Experiment(Changeable, written="exp", is_hot=True):
     @property
     def environment(self) -> dict[str, Any]:
         """What surrounded the newest attempt in its first process: see `ml_dash.query.environments.newest`."""
-        return newest(self._session.view.environments())
+        found: dict[str, Any] = read_only(
+            newest(self._session.view.environments()), "exp.environment is a copy of what was captured"
+        )
+        return found
 
     @property
     def view(self) -> JournalView | RemoteView:
@@ -442,7 +445,7 @@ def _settings(
     # Read for each experiment, not at import: notebooks and tests set the environment in between.
     settings = Settings.from_environment()
     if echo is not None:
-        settings = replace(settings, echo=bool(echo))
+        settings = replace(settings, echo=flag("echo", echo))
     if overflow is not None:
         settings = replace(settings, overflow=check_overflow(overflow))
     if capture is not None:

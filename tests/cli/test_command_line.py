@@ -78,6 +78,11 @@ def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
     assert _load(name).help.partition("\n")[0] == _COMMANDS[name].help
 
 
+def test_no_sentence_of_the_help_is_cut() -> None:
+    """In a window of eighty columns."""
+    assert "..." not in invoke("--help").out.partition("Commands:")[2]
+
+
 def test_a_command_loads_no_other_one() -> None:
     """Each has its own module."""
     code = (

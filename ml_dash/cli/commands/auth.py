@@ -239,8 +239,9 @@ def logout(
         bool, typer.Option("--revoke", help="Revoke the token at the server even if others use it.")
     ] = False,
 ) -> None:
-    """Forget the stored token for a server, and revoke it if a login of this machine made it.
+    """Forget the stored token for a server.
 
+    It is revoked, too, if a login of this machine made it.
     A token that was given with `login --token -`, or an admin's, may be in use elsewhere: it stays valid at the server,
     unless --revoke says otherwise. It is forgotten here in any case, and so is the server's certificate, or that plain
     http was chosen for it. Exit code 1: the server cannot be reached, and the token that was to be revoked stays valid

@@ -182,6 +182,9 @@ def _announce(settings: ServerSettings, started: RunningServer) -> None:
     if started.admin_token is not None:
         complain("The admin token, shown this once (the server keeps only a hash of it):")
         typer.echo(f"Admin token: {started.admin_token}")
+        complain(
+            f"Sign in with it at {started.url} in a browser, or give it to `ml-dash login {started.url} --token -`."
+        )
     if started.certificates is not None:
         typer.echo(f"Certificate SHA-256: {started.certificates.fingerprint}")
     elif warning := plain_warning(started.url, settings):

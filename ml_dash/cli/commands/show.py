@@ -147,7 +147,8 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
     if run.started_at is not None:
         yield "started", local_time(run.started_at)
     duration = _duration(overview)
-    yield "duration", "" if duration is None else duration_text(duration)
+    since = ", since the first attempt began" if run.attempts > 1 else ""
+    yield "duration", "" if duration is None else f"{duration_text(duration)}{since}"
     yield "host", "" if run.host is None else f"{run.host}, process {run.pid}"
     yield "error", plain_text(run.error or "")
     if run.last_activity is not None:

@@ -12,7 +12,7 @@ from ml_dash.sdk.files.directories import Directory
 from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.finding import present
 from ml_dash.sdk.files.names import Place, checked_path, name_on_disk, place_of
-from ml_dash.sdk.guidance.calls import explained
+from ml_dash.sdk.guidance.calls import explained, flag
 from ml_dash.sdk.parts import Part
 from ml_dash.storage.blobs import Staged
 
@@ -351,13 +351,12 @@ class FileBuilder(Saves, written="exp.files('models')"):
             ServerUnavailableError: it is at the server only, which cannot be reached.
         """
         dest = self._dest_path if dest_path is None else dest_path
+        dotfiles = flag("allow_dotfiles", allow_dotfiles)
         if self._several("download"):
-            return self._finder.download_all(self.list(), dest, asked=self._path, dotfiles=allow_dotfiles)
+            return self._finder.download_all(self.list(), dest, asked=self._path, dotfiles=dotfiles)
         if self._is_directory() and (rows := self.list()):
-            return self._finder.download_directory(
-                rows, self._named("download"), dest, dotfiles=allow_dotfiles
-            )
-        return self._finder.download(self._one("download"), dest, asked=self._path, dotfiles=allow_dotfiles)
+            return self._finder.download_directory(rows, self._named("download"), dest, dotfiles=dotfiles)
+        return self._finder.download(self._one("download"), dest, asked=self._path, dotfiles=dotfiles)
 
     @explained("exp.files('models/model.pt').read_bytes()")
     def read_bytes(self) -> bytes:

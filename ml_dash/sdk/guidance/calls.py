@@ -19,6 +19,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_TAKES = re.compile(
+    r"takes (?:from (\d+) to )?(\d+) positional arguments? but (\d+)(?: positional.*\))? (?:was|were) given"
+)
 _LONG = 40
 
 
@@ -48,14 +51,38 @@ def explained(
                     or error.__traceback__.tb_next
                 ):
                     raise
-                reason = str(error).replace(".__init__()", "()")
-                if name is not None:
-                    reason = reason.replace(function.__qualname__, name)
+                reason = _reason(function, str(error), name or _written(function, args))
             raise InvalidCallError(f"{reason}: {_remedy(function, reason, example, keywords or {})}")
 
         return call
 
     return decorate
+
+
+def _written(function: Callable[..., object], args: tuple[Any, ...]) -> str:
+    """Return how a script writes a function that it has called with these arguments."""
+    *_, owner, name = ("", *function.__qualname__.split("."))
+    if name == "__init__":
+        return owner
+    written = getattr(args[0], "_written", "") if args else ""
+    if not written:
+        return function.__qualname__
+    return written if name == "__call__" else f"{written}.{name}"
+
+
+def _reason(function: Callable[..., object], said: str, written: str) -> str:
+    """Return what Python says of arguments that do not fit, by the name and the number that a script sees."""
+    reason = said.replace(f"{function.__qualname__}()", f"{written}()")
+    if next(iter(inspect.signature(function).parameters), None) == "self":
+        reason = _TAKES.sub(_without_self, reason)
+    return reason
+
+
+def _without_self(match: re.Match[str]) -> str:
+    least, most, given = (int(number) - 1 if number else None for number in match.groups())
+    assert most is not None and given is not None  # noqa: S101, PT018 - the pattern has both
+    takes = f"{'at most ' if least is not None else ''}{most or 'no'} positional argument{'' if most == 1 else 's'}"
+    return f"takes {takes} but {given} {'was' if given == 1 else 'were'} given"
 
 
 def _remedy(function: Callable[..., object], reason: str, example: str, keywords: Mapping[str, str]) -> str:
@@ -164,6 +191,19 @@ def seconds(timeout: object) -> float | None:
         return timeout
     raise InvalidArgumentError(
         f"timeout={shown(timeout)} is not a number of seconds: pass timeout=10, or None to wait for as long as it takes"
+    )
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a value that has to be True or False: of a text such as ``"no"`` nobody knows what Python takes it for.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's, before and since 2.0
+        return bool(value)
+    raise InvalidArgumentError(
+        f"{name}={shown(value)} is neither True nor False: write {name}=True, or {name}=False"
     )
 
 

@@ -8,7 +8,7 @@ from ml_dash.errors import InvalidArgumentError
 from ml_dash.forks import guarded_imports
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.sdk.about import checked_text, checked_texts
-from ml_dash.sdk.guidance.calls import explained
+from ml_dash.sdk.guidance.calls import explained, flag
 from ml_dash.sdk.guidance.guided import Guided
 from ml_dash.sdk.presence import exists
 from ml_dash.spawning import imports_for_reading
@@ -55,7 +55,7 @@ class Changeable(Guided):
         Raises:
             ExperimentRunningError: a run goes on.
         """
-        _changes(self._session).delete(self._session.prefix, force=force)
+        _changes(self._session).delete(self._session.prefix, force=flag("force", force))
 
     @explained("exp.restore()")
     def restore(self, to: str | None = None) -> Self:

@@ -179,6 +179,14 @@ def test_the_number_of_messages_can_be_chosen(root: Path) -> None:
     assert len(json.loads(succeed("show", "chatty", "--root", root, "--json"))["logs"]) == 10
 
 
+def test_the_duration_of_several_attempts_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """They may be days apart."""
+    for count in range(2):
+        make(tmp_path, "a/p/again")
+        shown = succeed("show", "again", "--root", tmp_path)
+        assert (", since the first attempt began\n" in shown) == (count > 0)
+
+
 def test_damage_is_reported_and_the_rest_is_shown(root: Path, damaged: Path) -> None:
     """On standard error, with the number of rows that are missing."""
     code, out, err = invoke("show", "damaged", "--root", root)

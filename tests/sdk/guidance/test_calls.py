@@ -187,6 +187,26 @@ def test_an_error_within_a_call_is_what_it_is() -> None:
     assert list(inspect.signature(raises).parameters) == ["value"]
 
 
+def test_a_call_that_does_not_fit_is_told_by_the_name_and_the_number_that_a_script_sees(
+    exp: Experiment,
+) -> None:
+    """Not by the class that it is of, and not with the object as its first argument."""
+    wrong: Any = exp
+    for call, said in (
+        (lambda: wrong.run.cancel(1), "exp.run.cancel() takes no positional arguments but 1 was given"),
+        (
+            lambda: wrong.files("a").list(1, 2),
+            "exp.files('models').list() takes no positional arguments but 2 were",
+        ),
+        (lambda: wrong.flush(1, 2), "exp.flush() takes at most 1 positional argument but 2 were given"),
+        (wrong.run, "exp.run() missing 1 required positional argument: 'function'"),
+        (lambda: wrong.metrics("a", "b", "c"), "exp.metrics() takes 1 positional argument but 3 were given"),
+    ):
+        with pytest.raises(InvalidCallError) as caught:
+            call()
+        assert str(caught.value).startswith(said)
+
+
 def test_every_public_call_says_what_to_write_where_its_arguments_do_not_fit(exp: Experiment) -> None:
     """But `aflush`: of a coroutine function, `explained` would make a plain one. Keywords of `log` are data."""
     metric, track, files = exp.metrics("train"), exp.tracks("pose"), exp.files("models")

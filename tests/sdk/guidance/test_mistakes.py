@@ -225,7 +225,10 @@ MISTAKES: dict[str, Mistake] = {
         lambda _: make("a/b", tagss=[]), InvalidCallError, "'tagss'", "did you mean tags=?"
     ),
     "Experiment(a, b)": wrong(
-        lambda _: make("a", "b"), InvalidCallError, "3 were given", "Experiment('owner/project/name'"
+        lambda _: make("a", "b"),
+        InvalidCallError,
+        "takes at most 1 positional argument but 2 were given",
+        "Experiment('owner/project/name'",
     ),
     "Experiment({…})": wrong(lambda _: make({"lr": 1}), InvalidPrefixError, "{'lr': 1}"),
     # --- mlflow
@@ -285,10 +288,12 @@ MISTAKES: dict[str, Mistake] = {
     "exp.run.config": wrong(lambda exp: exp.run.config, UnknownNameError, "'config'", "exp.params.set("),
     "exp.run()": wrong(lambda exp: exp.run(), InvalidCallError, "'function'", "with exp.run:"),
     "exp.run.start(name)": wrong(
-        lambda exp: exp.run.start("x"), InvalidCallError, "2 were given", "exp.run.start()"
+        lambda exp: exp.run.start("x"),
+        InvalidCallError,
+        "exp.run.start() takes no positional arguments but 1 was given",
     ),
     "exp.run.complete('x')": wrong(
-        lambda exp: exp.run.complete("x"), InvalidCallError, "2 were given", "exp.run.complete()"
+        lambda exp: exp.run.complete("x"), InvalidCallError, "1 was given: write exp.run.complete()"
     ),
     "@ml_dash_experiment": wrong(
         lambda _: decorate(lambda experiment: None),
@@ -301,7 +306,11 @@ MISTAKES: dict[str, Mistake] = {
         lambda exp: exp.params.get("lr"), InvalidArgumentError, "'lr'", "exp.params.get()['lr']"
     ),
     "params.get('lr', 0.1)": wrong(
-        lambda exp: exp.params.get("lr", 0.1), InvalidCallError, "3 were given", "exp.params.get()['lr']"
+        lambda exp: exp.params.get("lr", 0.1),
+        InvalidCallError,
+        "exp.params.get() takes at most 1",
+        "2 were given",
+        "exp.params.get()['lr']",
     ),
     "params.lr": wrong(lambda exp: exp.params.lr, UnknownNameError, "'lr'", "exp.params.get()['lr']"),
     "params['lr']": wrong(
@@ -411,7 +420,7 @@ MISTAKES: dict[str, Mistake] = {
         "read(start_index=0, limit=100)",
     ),
     "metrics(…).to_numpy('a')": wrong(
-        lambda exp: exp.metrics("train").to_numpy("a"), InvalidCallError, "2 were given", "to_numpy()['loss']"
+        lambda exp: exp.metrics("train").to_numpy("a"), InvalidCallError, "1 was given", "to_numpy()['loss']"
     ),
     # --- calls of what is not called
     "exp('text')": wrong(lambda exp: exp("text"), InvalidCallError, "exp(…)", "with exp.run:"),
@@ -429,6 +438,25 @@ MISTAKES: dict[str, Mistake] = {
     "run.status()": wrong(lambda exp: exp.run.status(), InvalidCallError, "'RUNNING'", "exp.run.status,"),
     "exp.tags()": wrong(lambda exp: exp.tags(), InvalidCallError, "parentheses"),
     "exp.metadata()": wrong(lambda exp: exp.metadata(), InvalidCallError, "parentheses"),
+    "exp.environment()": wrong(lambda exp: exp.environment(), InvalidCallError, "parentheses"),
+    "exp.environment[…] = …": wrong(
+        lambda exp: put_item(exp.environment, "a", 1), ReadOnlyError, "exp.environment is a copy"
+    ),
+    # --- texts where True or False is meant
+    "Experiment(echo='no')": wrong(
+        lambda _: make("a/b/c", echo="no"), InvalidArgumentError, "echo='no'", "echo=False"
+    ),
+    "summarize(clear='no')": wrong(
+        lambda exp: exp.metrics("t").summary_cache.summarize(clear="no"), InvalidArgumentError, "clear=False"
+    ),
+    "download(allow_dotfiles=1)": wrong(
+        lambda exp: exp.files("*").download("out", allow_dotfiles=1), InvalidArgumentError, "allow_dotfiles=1"
+    ),
+    "delete(force='no')": wrong(
+        lambda exp: package.open(exp.prefix, exp.directory.removesuffix("/" + exp.prefix)).delete(force="no"),
+        InvalidArgumentError,
+        "force='no'",
+    ),
     # --- flushing
     "flush('now')": wrong(lambda exp: exp.flush("now"), InvalidArgumentError, "timeout='now'", "timeout=10"),
     "flush(nan)": wrong(lambda exp: exp.flush(float("nan")), InvalidArgumentError, "timeout=nan"),
