@@ -68,7 +68,7 @@ export interface components {
          * @description What a series holds. The numbers are part of the journal's format: never reuse one.
          * @enum {unknown}
          */
-        Kind: 1 | 2 | 3 | 4 | 5 | 6;
+        Kind: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
         /**
          * BodyPiece
          * @description A piece of a body that is kept.
@@ -76,6 +76,33 @@ export interface components {
         BodyPiece: {
             offset: number;
             sizeBytes: number;
+        };
+        /**
+         * Console
+         * @description A page of printed lines.
+         */
+        Console: {
+            startIndex: number;
+            /** @description The last row's index; read on from the next. */
+            endIndex: number;
+            total: number;
+            hasMore: boolean;
+            data: components["schemas"]["ConsoleRow"][];
+        };
+        /**
+         * ConsoleRow
+         * @description A line that the script printed.
+         */
+        ConsoleRow: {
+            index: number;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            timestamp: string;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            stream: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            text: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            rank: unknown;
         };
         /**
          * CreatedToken
@@ -133,7 +160,7 @@ export interface components {
             error: string | null;
             /** @description Of its metrics. */
             rows: number;
-            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
@@ -183,6 +210,29 @@ export interface components {
             hasMore: boolean;
             /** @description Where the page ends, also that of the last one; null where no entry is in it. */
             cursor: string | null;
+        };
+        /**
+         * Environments
+         * @description A page of environments.
+         */
+        Environments: {
+            data: components["schemas"]["Environment"][];
+            total: number;
+        };
+        /**
+         * Environment
+         * @description What surrounded a process of the experiment.
+         */
+        Environment: {
+            /** @description The number of its attempt; null where its start is lost. */
+            attempt: number | null;
+            rank: number | null;
+            host: string | null;
+            pid: number | null;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            createdAt: string;
+            /** @description command, python, packages, git, cpu, gpus, … as far as they were captured. */
+            environment: Record<string, never>;
         };
         /**
          * Error
@@ -235,7 +285,7 @@ export interface components {
             error: string | null;
             /** @description Of its metrics. */
             rows: number;
-            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
@@ -286,7 +336,7 @@ export interface components {
             error: string | null;
             /** @description Of its metrics. */
             rows: number;
-            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
@@ -849,7 +899,7 @@ export interface components {
             error: string | null;
             /** @description Of its metrics. */
             rows: number;
-            /** @description All that was logged: rows, messages, parameters, signs of life, and so on. */
+            /** @description Of all kinds: events (rows, messages, parameters, and so on), and signs of life. */
             entries: number;
             /** @description How often a run of it was started. */
             attempts: number;
@@ -943,12 +993,16 @@ export type Attempts = components['schemas']['Attempts'];
 export type Attempt = components['schemas']['Attempt'];
 export type Kind = components['schemas']['Kind'];
 export type BodyPiece = components['schemas']['BodyPiece'];
+export type Console = components['schemas']['Console'];
+export type ConsoleRow = components['schemas']['ConsoleRow'];
 export type CreatedToken = components['schemas']['CreatedToken'];
 export type Grant = components['schemas']['Grant'];
 export type DeletedExperiment = components['schemas']['DeletedExperiment'];
 export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];
 export type DeviceToken = components['schemas']['DeviceToken'];
 export type Entries = components['schemas']['Entries'];
+export type Environments = components['schemas']['Environments'];
+export type Environment = components['schemas']['Environment'];
 export type Error = components['schemas']['Error'];
 export type ErrorDetails = components['schemas']['ErrorDetails'];
 export type ErrorCode = components['schemas']['ErrorCode'];
