@@ -530,7 +530,7 @@ class Environment(Answer):
     pid: int | None
     created_at: Time
     environment: Annotated[
-        dict[str, Any],
+        dict[str, Anything],
         Meta(description="command, python, packages, git, cpu, gpus, … as far as they were captured."),
     ]
 

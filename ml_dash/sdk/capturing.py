@@ -206,7 +206,10 @@ def _git() -> Callable[[], dict[str, Any]]:
     def ask() -> dict[str, Any]:
         script = script_path()
         # the repository of the script; of a console command of some package, that of the working directory
-        places = [*([os.path.dirname(script)] if script else []), os.getcwd()]
+        places = [
+            *([os.path.dirname(os.path.abspath(script))] if os.path.isfile(script) else []),
+            os.getcwd(),
+        ]
         try:
             state = next(filter(None, (repository_state(place, _GIT_SECONDS) for place in places)), None)
         except GitError as error:

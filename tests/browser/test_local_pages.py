@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -14,7 +15,8 @@ from playwright.sync_api import expect
 
 from docs.examples.digits_network import Config
 from ml_dash import Experiment
-from tests.browser.training import train
+from ml_dash.series import Kind
+from tests.browser.training import SCRIPT, train
 from tests.browser.window import Window, keep
 from tests.support.processes import expect_line
 
@@ -353,5 +355,47 @@ def test_numbers_that_a_browser_cannot_hold_are_shown_as_they_are(
         page.get_by_role("button", name="saved").click()
         expect(page.locator(".log-whole")).to_contain_text("1152921504606846977")
         expect(page.locator(".log-whole")).to_contain_text("NaN")
+    finally:
+        assert ui.stop() == 0
+
+
+def test_what_surrounded_a_run_and_what_it_printed(
+    open_window: Callable[..., Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was: it is text, in its colours, and the change to the code is read line by line."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    exp = Experiment("alice/p/captured", dash_root=tmp_path, capture=["console", "environment", "packages"])
+    exp.run.start()
+    for epoch in range(300):
+        print(f"\x1b[32mepoch\x1b[0m {epoch} {SCRIPT}")
+    diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-lr = 1\n+lr = 2" + SCRIPT
+    git = {"commit": "c0ffee", "branch": SCRIPT, "dirty": True, "diff": diff, "diffBytes": 99_999}
+    row = {"attempt": exp._run.attempt, "host": "far", "pid": 3, "rank": 1, "environment": {"git": git}}
+    exp._session.opened().put_control(row, kind=Kind.ENVIRONMENT)
+    exp.run.fail(ZeroDivisionError("division by zero"))
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]
+        page = window.page
+        page.goto(ui.address())
+        page.get_by_role("link", name="captured").click()
+        page.get_by_role("tab", name="Console").click()
+        expect(page.get_by_role("status")).to_have_text("300 lines")
+        expect(page.locator(".console .terminal-green").first).to_have_text("epoch")
+        page.get_by_label("Find lines").fill("epoch 299")
+        expect(page.get_by_role("status")).to_have_text("1 line")
+        page.get_by_role("tab", name="Environment").click()
+        traceback = page.get_by_role("region", name="Traceback")
+        expect(traceback).to_contain_text("ZeroDivisionError: division by zero")
+        page.get_by_label("Find packages").fill("msgpack")
+        expect(page.get_by_role("region", name="Packages").get_by_role("row", name="msgpack")).to_be_visible()
+        page.get_by_label("Process").select_option(label="attempt 1, rank 1, far, process 3")
+        code = page.get_by_role("region", name="Code")
+        expect(code.locator(".diff-added")).to_have_text("+lr = 2" + SCRIPT)
+        expect(code.locator(".diff-removed")).to_have_text("-lr = 1")
+        expect(code).to_contain_text("The rest was too long.")
+        assert page.evaluate("window.hacked") is None
+        keep(page, "environment")
     finally:
         assert ui.stop() == 0

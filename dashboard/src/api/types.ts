@@ -232,7 +232,9 @@ export interface components {
             /** @description ISO 8601, UTC, with microseconds and Z. */
             createdAt: string;
             /** @description command, python, packages, git, cpu, gpus, … as far as they were captured. */
-            environment: Record<string, never>;
+            environment: {
+                [key: string]: unknown;
+            };
         };
         /**
          * Error

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { ago, bytes, clean, duration, number, rounded, several, text } from "./format";
+import { ago, bytes, clean, duration, localTime, number, rounded, several, text } from "./format";
 
 const NOW = Date.parse("2026-01-01T12:00:00Z");
 
@@ -10,6 +10,11 @@ test("times are told from now, those of a clock that is ahead too", () => {
   expect(ago("2026-01-01T15:00:00Z", NOW)).toBe("in 3 hours");
   expect(ago("2020-01-01T00:00:00Z", NOW)).toBe("6 years ago");
   expect(ago("nonsense", NOW)).toBe("nonsense");
+});
+
+test("a moment is told by the reader's own clock", () => {
+  expect(localTime(new Date(2026, 0, 31, 9, 5, 0).toISOString())).toBe("2026-01-31 09:05:00");
+  expect(localTime("nonsense")).toBe("nonsense");
 });
 
 test("durations are told in two units, and a negative one is none", () => {

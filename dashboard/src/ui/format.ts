@@ -26,6 +26,14 @@ export function ago(iso: string, now: number): string {
   return relative.format(Math.round(seconds), "second");
 }
 
+/** A moment by the reader's own clock and calendar: "2026-01-31 09:05:00". */
+export function localTime(iso: string): string {
+  const at = new Date(iso);
+  if (Number.isNaN(at.getTime())) return iso;
+  const date = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${date} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
 /** "1 h 02 min"; a negative one, which a wrong clock gives, is "–". */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";

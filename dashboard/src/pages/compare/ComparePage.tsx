@@ -153,7 +153,7 @@ function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
       </ChartControls>
       <div class="charts">
         {found.slice(0, CHARTS_MAX).map((each) => {
-          const axis = axisOf(view.x, each.fields);
+          const axis = axisOf(view.x, each);
           const having = runs.flatMap((run, at) =>
             run.metrics.some((metric) => metric.name === each.name && metric.fields.includes(each.field)) ? [at] : [],
           );

@@ -13,7 +13,7 @@ import { plain } from "../../ui/terminal";
 import { linesOf } from "./attempts";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
 import { useAttempts } from "./experiment";
-import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, numbersInside } from "./groups";
+import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, isSystem, numbersInside } from "./groups";
 
 const STEP = 24;
 const OPEN_MAX = 60;
@@ -71,7 +71,7 @@ function Groups(props: { groups: Group[]; record: Experiment; view: ChartView })
           group={group}
           record={props.record}
           view={props.view}
-          open={count <= OPEN_MAX || index === 0}
+          open={index === 0 || (count <= OPEN_MAX && !isSystem(group.name))}
         />
       ))}
       <div ref={end} class="end" />
@@ -112,7 +112,7 @@ function OneChart(props: {
 }): JSX.Element {
   const { record, chart, view } = props;
   const [inside, setInside] = useState<string[]>([]);
-  const axis = axisOf(view.x, chart.fields);
+  const axis = axisOf(view.x, chart);
 
   /** A field that is a dict has its numbers inside: each has a chart of its own. */
   async function lookInside(): Promise<void> {
@@ -147,7 +147,7 @@ function OneChart(props: {
   return (
     <Chart
       onEmpty={() => void lookInside()}
-      title={axis === view.x ? chart.title : `${chart.title} (by index)`}
+      title={axis === view.x || isSystem(chart.name) ? chart.title : `${chart.title} (by index)`}
       lines={lines}
       x={axis}
       smoothing={view.smoothing}

@@ -11,6 +11,8 @@ import { plain } from "../../ui/terminal";
 import { TerminalText } from "../../ui/TerminalText";
 import { seconds } from "../experiments/columns";
 import { ChartsTab } from "./ChartsTab";
+import { ConsoleTab } from "./ConsoleTab";
+import { EnvironmentTab } from "./EnvironmentTab";
 import { useExperiment, useMetrics } from "./experiment";
 import { FilesTab } from "./FilesTab";
 import { LogsTab } from "./LogsTab";
@@ -22,7 +24,9 @@ const TABS = [
   ["charts", "Charts"],
   ["overview", "Overview"],
   ["logs", "Logs"],
+  ["console", "Console"],
   ["params", "Params"],
+  ["environment", "Environment"],
   ["files", "Files"],
   ["tracks", "Tracks"],
 ] as const;
@@ -119,7 +123,9 @@ function Body({ record }: { record: Experiment }): JSX.Element {
         {tab === "charts" && <ChartsTab record={record} metrics={metrics} />}
         {tab === "overview" && <Overview record={record} metrics={metrics} />}
         {tab === "logs" && <LogsTab record={record} />}
+        {tab === "console" && <ConsoleTab record={record} />}
         {tab === "params" && <ParamsTab record={record} />}
+        {tab === "environment" && <EnvironmentTab record={record} />}
         {tab === "files" && <FilesTab record={record} />}
         {tab === "tracks" && <TracksTab record={record} />}
       </div>

@@ -26,9 +26,10 @@ test("a search keeps what has all of its words", () => {
 });
 
 test("a metric without the chosen field is drawn by its index", () => {
-  expect(axisOf("step", ["step", "loss"])).toBe("step");
-  expect(axisOf("epoch", ["step", "loss"])).toBe("index");
-  expect(axisOf("time", [])).toBe("time");
+  expect(axisOf("step", { name: "train", fields: ["step", "loss"] })).toBe("step");
+  expect(axisOf("epoch", { name: "train", fields: ["step", "loss"] })).toBe("index");
+  expect(axisOf("time", { name: null, fields: [] })).toBe("time");
+  expect(axisOf("step", { name: "system/cpu", fields: ["percent"] })).toBe("relative");
   expect(axes(metrics).map(([name]) => name)).toEqual(["step", "index", "time", "relative"]);
 });
 

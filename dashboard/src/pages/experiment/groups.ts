@@ -33,7 +33,13 @@ export function chartGroups(metrics: readonly MetricFields[], search: string): G
       groups.set(group, known);
     }
   }
-  return together([...groups.values()]);
+  const found = together([...groups.values()]);
+  return [...found.filter((group) => !isSystem(group.name)), ...found.filter((group) => isSystem(group.name))];
+}
+
+/** Whether a metric, or a group of them, tells of the load of machines and not of what is trained there. */
+export function isSystem(name: string | null): boolean {
+  return name !== null && (name === "system" || name.startsWith("system/"));
 }
 
 /** Put groups of one chart into one, where there are several: each by itself would take a whole line. */
@@ -91,9 +97,10 @@ function groupOf(name: string | null): string {
   return slash > 0 ? name.slice(0, slash) : name;
 }
 
-/** The x of a chart: what is chosen, where the metric has it, else the index. */
-export function axisOf(chosen: string, fields: readonly string[]): string {
-  return ["index", "time", "relative"].includes(chosen) || fields.includes(chosen) ? chosen : "index";
+/** The x of a chart: what is chosen, where the metric has it; else the index, and of the load the time. */
+export function axisOf(chosen: string, { name, fields }: Pick<ChartOf, "name" | "fields">): string {
+  if (["index", "time", "relative"].includes(chosen) || fields.includes(chosen)) return chosen;
+  return isSystem(name) ? "relative" : "index";
 }
 
 /** What can be chosen as x: what every metric has, and fields that are usually x, where any has them. */
