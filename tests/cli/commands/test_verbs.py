@@ -234,6 +234,7 @@ def test_who_moves_what_a_server_has_is_told_what_it_is_called_there(
     assert f"ml-dash mv alice/p/a alice/p/b --url {server.url}" in done.err
     assert invoke("mv", "alice/p/a", "alice/p/b", "--url", server.url).code == 0
     assert invoke("sync").code == 0
+    assert server.store is not None
     with server.store.database.read() as connection:
         assert connection.exec_driver_sql("SELECT prefix, metric_rows FROM experiments").all() == [
             ("alice/p/b", 1)
