@@ -5,9 +5,12 @@ A thousand kills are in `benchmarks/kills.py`; here are some of them, and what a
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -278,6 +281,44 @@ def test_a_reader_has_a_live_process_write_what_waits(scripts: Scripts, queue_di
         process.stdin.flush()
     assert process.wait() == -signal.SIGKILL
     process.communicate()
+
+
+def test_tail_shows_rows_of_a_live_process_that_would_write_them_in_an_hour(
+    scripts: Scripts, queue_dir: Path
+) -> None:
+    """It rings at each look; `docs/cli.md` says how soon a row is seen."""
+    env = {QUEUE_DIR: str(queue_dir), "ML_DASH_LINGER": "3600"}
+    process = scripts.start(
+        f"""{BEGIN}
+    exp.flush()
+    print("begun", flush=True)
+    for step in map(int, sys.stdin):
+        exp.metrics("train").log(step=step)
+    """,
+        env=env,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    line = [
+        sys.executable,
+        "-m",
+        "ml_dash",
+        "tail",
+        "-f",
+        "alice/vision/resnet",
+        "--root",
+        str(scripts.home / ".dash"),
+    ]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, env={**os.environ, **env}, text=True) as follower:
+        assert follower.stdout is not None
+        for step in range(5):
+            process.stdin.write(b"%d\n" % step)
+            process.stdin.flush()
+            assert f"step={step}" in follower.stdout.readline()
+        process.communicate()
+        assert process.returncode == 0
+        assert follower.wait() == 0
 
 
 def test_a_disk_that_hangs_keeps_no_row_from_its_journal_for_ever(scripts: Scripts, queue_dir: Path) -> None:
