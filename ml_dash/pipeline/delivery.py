@@ -372,6 +372,7 @@ class _LazyTransport:
         self._is_exposed = address.is_exposed
         self._token = token
         self._threads = threads
+        self._loaded: AiohttpTransport | None = None
 
     def tell_of_exposure(self) -> None:
         """Say that others can read along, where they can, as the user has allowed."""
@@ -386,12 +387,16 @@ class _LazyTransport:
     def load(self) -> None:
         self._real  # noqa: B018 - kept from now on
 
-    @functools.cached_property
+    @property
     def _real(self) -> AiohttpTransport:
-        with guarded_imports():
-            from ml_dash.client.http import AiohttpTransport
+        # No lock is held, as `functools.cached_property` would before Python 3.12: a fork may come while the import
+        # waits for it, and leave the child with a lock that nobody lets go of.
+        if self._loaded is None:
+            with guarded_imports():
+                from ml_dash.client.http import AiohttpTransport
 
-        return AiohttpTransport(self.url, self._token, self._threads.look_up)
+            self._loaded = AiohttpTransport(self.url, self._token, self._threads.look_up)
+        return self._loaded
 
     async def request(self, method: str, path: str, **options: Any) -> Answer:
         return await self._real.request(method, path, **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError
@@ -55,13 +55,24 @@ class _Sample:
 
     def __init__(self, values: Iterable[float]) -> None:
         self.values = [number for number in map(float, values) if not math.isnan(number)]
+        # Not by `functools.cached_property`, which holds a lock of all samples before Python 3.12: a child that was
+        # forked while another thread summarises would wait for it for ever.
+        self._ordered: list[float] | None = None
+        self._mean: float | None = None
 
-    @cached_property
+    @property
     def ordered(self) -> list[float]:
-        return sorted(self.values)
+        if self._ordered is None:
+            self._ordered = sorted(self.values)
+        return self._ordered
 
-    @cached_property
+    @property
     def mean(self) -> float:
+        if self._mean is None:
+            self._mean = self._computed_mean()
+        return self._mean
+
+    def _computed_mean(self) -> float:
         """The arithmetic mean; of finite values it is finite, even where their sum is not."""
         count = len(self.values)
         if not count:
