@@ -143,6 +143,37 @@ def test_a_local_run_is_shown_as_it_lies_and_followed_as_it_goes_on(
 
 
 @pytest.mark.slow
+def test_a_run_among_others_is_its_newest_attempt_unless_all_are_asked_for(
+    open_window: Callable[..., Window], tmp_path: Path
+) -> None:
+    """What its attempts have logged is not averaged: the first one's loss is 8, the second one's 2."""
+    for name, losses in (("again", (8.0, 2.0)), ("once", (4.0,))):
+        for loss in losses:
+            with Experiment(f"alice/p/{name}", dash_root=str(tmp_path), echo=False, capture=False).run as exp:
+                for step in range(3):
+                    exp.metrics("train").log(step=step, loss=loss)
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
+        page.goto(ui.address())
+        expect(page.get_by_role("link", name="again")).to_be_visible()
+        page.goto(f"{page.evaluate('location.origin')}/compare?e=alice/p/again&e=alice/p/once")
+        chart = page.locator('figure[data-chart="train/loss"]')
+        lines = chart.get_by_role("group", name="Lines").get_by_role("button")
+        expect(lines).to_have_text([re.compile("again$"), re.compile("once$")])
+        expect(chart.get_by_role("img", name=re.compile("again.*last 2(?!.*last 8)"))).to_be_visible()
+        page.get_by_label("Attempts").select_option("all")
+        expect(lines).to_have_text(
+            [re.compile("again · attempt 1$"), re.compile("again · attempt 2$"), re.compile("once$")]
+        )
+        assert "attempts=all" in page.url
+    finally:
+        assert ui.stop() == 0
+
+
+@pytest.mark.slow
 def test_thousands_of_experiments_are_a_table_of_a_few_rows(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:
