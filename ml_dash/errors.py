@@ -69,6 +69,7 @@ __all__ = [
 
 EXTRAS = {
     "accelerate": "accelerate",
+    "clu": "clu",
     "hydra": "hydra-core omegaconf",
     "image": "pillow",
     "keras": "keras",
@@ -80,11 +81,13 @@ EXTRAS = {
     "pandas": "pandas",
     "parquet": "pyarrow",
     "plot": "matplotlib",
+    "ray": "'ray[tune]'",
     "server": "sqlalchemy alembic obstore prometheus-client 'psycopg[binary]'",
     "stable-baselines3": "stable-baselines3",
     "system": "nvidia-ml-py psutil",
     "torch": "torch",
     "transformers": "transformers",
+    "ultralytics": "ultralytics",
     "video": "imageio-ffmpeg pillow",
     "xgboost": "xgboost",
 }

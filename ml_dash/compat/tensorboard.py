@@ -7,10 +7,10 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.compat import media
-from ml_dash.compat.media import Media, save_media
 from ml_dash.identity import current_user, made_safe
+from ml_dash.integrations import media
 from ml_dash.integrations.frameworks import hook
+from ml_dash.integrations.media import Media, save_media
 from ml_dash.integrations.tracked import Tracked, as_array, histogram_of, log_values, set_params, split_name
 from ml_dash.notices import is_news, warn_user
 from ml_dash.sdk.experiment import Experiment

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.compat import media as kinds
-from ml_dash.compat.media import Media, save_media
 from ml_dash.errors import InvalidArgumentError, InvalidCallError
+from ml_dash.integrations import media as kinds
+from ml_dash.integrations.media import Media, save_media
 from ml_dash.integrations.tracked import as_array, histogram_of
 from ml_dash.notices import warn_user
 from ml_dash.values.pack import represent

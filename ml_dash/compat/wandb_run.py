@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ml_dash.query.listing.listed import Best
     from ml_dash.sdk.starting.resuming import Resume
 
 DEFAULTS: dict[str, Any] = {}
@@ -42,6 +43,8 @@ _RESUMES: dict[Any, Resume] = {
     "must": "must",
     "never": "never",
 }
+_GOALS: dict[str | None, Best] = {"minimize": "min", "maximize": "max"}
+_SUMMARIES: dict[str | None, Best] = {"min": "min", "max": "max"}
 _SEGMENT = 255  # bytes
 
 
@@ -121,10 +124,28 @@ class Run(Described):
                 self._commit()
                 self._step += 1
 
-    def define_metric(self, name: str, step_metric: Any = None, **_: Any) -> None:
-        """Say by which other value the rows of a metric count; `*` stands for any text in its name."""
+    def define_metric(
+        self,
+        name: str,
+        step_metric: Any = None,
+        summary: str | None = None,
+        goal: str | None = None,
+        **_: Any,
+    ) -> None:
+        """Say by which other value the rows of a metric count, and which of its values is the best.
+
+        Args:
+            name: the metric; ``*`` stands for any text in it.
+            step_metric: the other value's name.
+            summary: ``"min"``, ``"max"`` or ``"best"``, of a metric without ``*``; others say nothing here.
+            goal: ``"minimize"`` or ``"maximize"``, for ``"best"``.
+            **_: other settings, which mean nothing here.
+        """
         if step_metric is not None:
             self._axes[name] = getattr(step_metric, "name", step_metric)
+        wanted = _GOALS.get(goal) if summary == "best" else _SUMMARIES.get(summary)
+        if self.experiment is not None and "*" not in name and wanted is not None:
+            self.experiment.metrics.define(name, best=wanted)
 
     def watch(
         self,

@@ -25,8 +25,9 @@ _SEGMENT = 255  # bytes
 class DashTracker(_Base):
     """Logs what `Accelerator.log` is given, and the configuration of `init_trackers`, by the main process alone.
 
-    Args: experiment: an `Experiment`, or the prefix of one; the name of a project, as `init_trackers` gives it, is
-        the experiment ``<user>/<project>/run-1``, ``run-2``, ….
+    Args:
+        experiment: an `Experiment`, or the prefix of one; the name of a project, as `init_trackers` gives it, is the
+            experiment ``<user>/<project>/run-1``, ``run-2``, ….
         **arguments: for `Experiment`, with a prefix.
 
     Raises:

@@ -61,8 +61,9 @@ _WRITTEN = "_dash_written"
 def base_of(extra: str, *names: str) -> Any:
     """Return a class to derive an adapter from, whose instances are instances of a framework's class as well.
 
-    Args: extra: the framework. *names: the class, as ``module:name``; of several the first that is there, those of
-        loaded packages before others.
+    Args:
+        extra: the framework.
+        *names: the class, as ``module:name``; of several the first that is there, those of loaded packages first.
     """
 
     class Base:

@@ -29,9 +29,10 @@ class DashCallback:
     that has raised is FAILED, with its error. An error that ends the study is seen in objectives that `track`
     decorates only.
 
-    Args: prefix: the folder of the trials' experiments, ``owner/project/path…``. metric_name: what the objective's
-        value is called; of several objectives a list of names. None for those of the study, else ``value``, or
-        ``values.0``, ….
+    Args:
+        prefix: the folder of the trials' experiments, ``owner/project/path…``.
+        metric_name: what the objective's value is called; of several objectives a list of names. None for those of
+            the study, else ``value``, or ``values.0``, ….
         **arguments: for `Experiment`.
 
     Raises:
@@ -90,9 +91,12 @@ class DashCallback:
         for step, value in sorted(trial.intermediate_values.items()):
             experiment.metrics("intermediate").log(step=step, value=value)
         if trial.values is not None:
-            experiment.metrics("objective").log(
-                dict(zip(self._value_names(study, trial), trial.values, strict=True))
-            )
+            names = self._value_names(study, trial)
+            experiment.metrics("objective").log(dict(zip(names, trial.values, strict=True)))
+            for name, direction in zip(names, study.directions, strict=True):
+                experiment.metrics("objective").define(
+                    name, best="max" if direction.name == "MAXIMIZE" else "min"
+                )
         with self._lock:
             self._open.pop(trial.number, None)
         states = self._optuna.trial.TrialState

@@ -29,8 +29,9 @@ _SHOWN = 5  # names in a warning
 class Tracked:
     """An experiment, and whether its run is the script's or this adapter's.
 
-    Args: experiment: an experiment, whose run the script starts and ends if it is open, or the prefix of one that
-        is made when the training starts, by the process that logs: a number ``{n}`` is taken once.
+    Args:
+        experiment: an experiment, whose run the script starts and ends if it is open, or the prefix of one that is
+            made when the training starts, by the process that logs: a number ``{n}`` is taken once.
         arguments: for `Experiment`, with a prefix.
 
     Raises:

@@ -128,6 +128,10 @@ class DashCallback(_Base):
         if state.trial_params:
             told["trial"] = state.trial_params
         set_params(experiment, told)
+        watched = getattr(args, "metric_for_best_model", None)
+        if watched:
+            name = watched if watched.startswith("eval_") else f"eval_{watched}"
+            experiment.metrics.define(_named(name), best="max" if args.greater_is_better else "min")
 
     def _log(self, experiment: Experiment, logs: Mapping[str, Any], state: Any) -> None:
         values = {_named(name): value for name, value in logs.items() if name != "epoch"}

@@ -89,6 +89,9 @@ def test_a_metric_counts_by_the_value_that_it_was_defined_by() -> None:
     run.define_metric("train/global_step")
     run.define_metric("*", step_metric="train/global_step")
     run.define_metric("val/*", step_metric="epoch")
+    run.define_metric("val/loss", summary="min")
+    run.define_metric("eval/loss", summary="best", goal="minimize")
+    run.define_metric("eval/*", summary="last")
     run.log({"train/loss": 0.5, "train/global_step": 100})
     run.log({"eval/loss": 0.6, "train/global_step": 100})
     run.log({"val/loss": 0.7, "epoch": 3})
@@ -96,6 +99,7 @@ def test_a_metric_counts_by_the_value_that_it_was_defined_by() -> None:
     assert rows("train") == [{"step": 100, "loss": 0.5, "global_step": 100}]
     assert rows("eval") == [{"step": 100, "loss": 0.6}]
     assert rows("val") == [{"step": 3, "loss": 0.7}]
+    assert ml_dash.open("alice/vision/first").metrics("val").best("loss") == (0.7, 3)
 
 
 def test_a_run_that_dies_has_failed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 import sys
 import types
@@ -15,10 +16,6 @@ import pytest
 from ml_dash import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
 from ml_dash.integrations import frameworks
 from ml_dash.integrations.frameworks import FRAMEWORKS, base_of, check_version, hook, load_class, real_class
-from ml_dash.integrations.keras import DashCallback as KerasCallback
-from ml_dash.integrations.lightning import DashLogger
-from ml_dash.integrations.optuna import DashCallback as OptunaCallback
-from ml_dash.integrations.transformers import DashCallback as TransformersCallback
 
 
 @pytest.fixture(autouse=True)
@@ -59,10 +56,34 @@ def installed(monkeypatch: pytest.MonkeyPatch, invented: types.ModuleType) -> An
     return install
 
 
-@pytest.mark.parametrize("make", [DashLogger, KerasCallback, TransformersCallback, OptunaCallback])
-def test_a_framework_that_is_not_there_is_told_with_the_line_that_installs_it(make: Any, root: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("accelerate", "DashTracker"),
+        ("clu", "DashWriter"),
+        ("hydra", "DashCallback"),
+        ("keras", "DashCallback"),
+        ("lightgbm", "DashCallback"),
+        ("lightning", "DashLogger"),
+        ("optuna", "DashCallback"),
+        ("ray", "DashCallback"),
+        ("stable_baselines3", "DashWriter"),
+        ("transformers", "DashCallback"),
+        ("xgboost", "DashCallback"),
+    ],
+)
+def test_a_framework_that_is_not_there_is_told_with_the_line_that_installs_it(
+    module: str, name: str, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(distribution: str) -> str:
+        raise metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    for package in (module, "pytorch_lightning", "lightning_fabric"):
+        monkeypatch.setitem(sys.modules, package, None)
+    make = getattr(importlib.import_module(f"ml_dash.integrations.{module}"), name)
     with pytest.raises(
-        MissingExtraError, match=r"needs the package '\w+', which is not installed: pip install \w+$"
+        MissingExtraError, match=rf"{name} needs the package '.+', which is not installed: pip install .+"
     ):
         make("a/b/c", dash_root=root)
 

@@ -48,6 +48,7 @@ def test_each_trial_is_an_experiment_and_a_pruned_one_has_not_failed(tmp_path: P
     assert params["optuna.state"] == "COMPLETE"
     assert rows(tmp_path, "alice/vision/sweep/trial-0", "objective") == [{"value": params["x"] ** 2}]
     assert rows(tmp_path, "alice/vision/sweep/trial-0", "intermediate") == [{"step": 0, "value": params["x"]}]
+    assert first.metrics("objective").best("value") == (params["x"] ** 2, 0)
     assert pruned.params.get()["optuna.state"] == "PRUNED"
     assert pruned.tags == ["pruned"]
 

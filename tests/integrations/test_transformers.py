@@ -22,7 +22,7 @@ model = BertForSequenceClassification(BertConfig(**sizes))
 data = [{"input_ids": torch.randint(0, 50, (8,)), "labels": index % 2} for index in range(16)]
 arguments = TrainingArguments(
     "out", num_train_epochs=2, per_device_train_batch_size=4, logging_steps=1, save_steps=3, eval_strategy="epoch",
-    report_to="none", disable_tqdm=True, learning_rate=0.01,
+    metric_for_best_model="loss", greater_is_better=False, report_to="none", disable_tqdm=True, learning_rate=0.01,
 )
 class Dies(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
@@ -51,6 +51,7 @@ def test_a_training_logs_what_the_trainer_says(tmp_path: Path) -> None:
     assert params["learning_rate"] == 0.01
     assert params["model.hidden_size"] == 16
     assert params["model.num_parameters"] > 1000
+    assert params["best.metric"] > 0
     assert status(tmp_path, PREFIX) == "COMPLETED"
 
 
