@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _OPEN_VIEWS = 128
 """Journals that are kept open."""
 _ONE_SECONDS = 0.5
-"""How long the journal of one experiment is read for whoever asks for its record."""
+"""How long journals are read for whoever asks for one experiment."""
 
 
 class _Known(NamedTuple):
@@ -149,7 +149,7 @@ class LocalLibrary:
             rows = heapq.merge(_rows(store, found, limit + 1), ahead, key=itemgetter(0, 1), reverse=True)
             return _Page(list(islice(rows, limit + 1)), total + len(gone), _as_of(store))
 
-        page = self._index.ask(ask)
+        page = self._index.ask(ask, seconds=_ONE_SECONDS)
         taken = 0
         for each in page.rows[:limit]:
             if not take(_brief(each.record)):
@@ -203,7 +203,7 @@ class LocalLibrary:
             path = os.fsdecode(found[0])
             return _Known(path, Record.from_bytes(found[1], self._index.directory_of(path)))
 
-        return self._index.ask(ask)
+        return self._index.ask(ask, seconds=_ONE_SECONDS)
 
     def _existing(self, experiment_id: str) -> _Known:
         found = self._known(experiment_id)

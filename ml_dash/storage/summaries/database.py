@@ -31,7 +31,7 @@ from ml_dash.storage.marks import SUMMARIES, prepare
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-VERSION = 1
+VERSION = 2
 """Of the tables, and of what is in them."""
 _APPLICATION = 0x4D4C4453  # MLDS
 _BUSY_SECONDS = 10.0
@@ -46,7 +46,8 @@ CREATE TABLE folders (
     path BLOB PRIMARY KEY, stamp TEXT NOT NULL, inside BLOB, strange INTEGER NOT NULL, links BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE experiments (
-    id INTEGER PRIMARY KEY,
+    -- never given twice: another process may enter what it has read of one that is gone
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     path BLOB NOT NULL UNIQUE,
     parent BLOB NOT NULL,
     inode INTEGER NOT NULL,

@@ -38,13 +38,13 @@ class _Checked:
     Attributes:
         due: Those whose journals are to be read.
         same: Those that are as they were.
-        inside: Those whose directories are to be looked into.
+        inside: Those whose directories are to be looked into, with what these are now; None where that is not known.
         turn: Up to where experiments have had their turn.
     """
 
     due: list[Due] = field(default_factory=list)
     same: list[Row] = field(default_factory=list)
-    inside: list[str] = field(default_factory=list)
+    inside: dict[str, str | None] = field(default_factory=dict)
     turn: bytes = b""
 
 
@@ -155,10 +155,10 @@ class Looking:
         self._found.checked += 1
         signature = signature_of(self._place.directory_of(row.path), self._now_ns)
         if signature is None:
-            checked.inside.append(row.path)
+            checked.inside[row.path] = None
             return
         if row.seen is not None and (signature.seen != row.seen or not row.seen):
-            checked.inside.append(row.path)
+            checked.inside[row.path] = signature.seen
         if row.seen is None or signature.content != row.content:
             checked.due.append((row, signature))
         else:
@@ -184,7 +184,7 @@ class Looking:
 
     # --- entering it
 
-    def _enter(self, changes: Changes, inside: list[str]) -> None:
+    def _enter(self, changes: Changes, inside: Mapping[str, str | None]) -> None:
         """Enter which directories and experiments there are now."""
         store = self._store
         added = dict(changes.added)
@@ -194,15 +194,11 @@ class Looking:
             ]
         moved = self._moved(added, removed)
         records = [(path, inode, described(self._place.located(path))) for path, inode in added.items()]
-        seen = {}
-        for path in inside:
-            signature = signature_of(self._place.directory_of(path), self._now_ns)
-            if signature is not None:
-                seen[path] = signature.seen
         with self._place.lock:
             looked = [
                 (row, value)
-                for path, value in seen.items()
+                for path, value in inside.items()
+                if value is not None
                 for row in store.rows("path = ? AND seen IS NOT NULL", (os.fsencode(path),))
                 if row.seen != value
             ]

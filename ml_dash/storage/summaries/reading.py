@@ -49,7 +49,7 @@ class Look:
         removed: How many are gone.
         checked: Of how many the files were looked at.
         listed: How many directories were listed.
-        opened: How many journals were opened.
+        opened: How many journals were read to their ends.
         rows_read: How many of their rows were read.
         unread: How many experiments there are whose journals have never been read.
         is_whole: Whether all journals were read that have changed.
@@ -178,7 +178,6 @@ class Reading:
         with self._place.lock:
             state = self._store.detail(row.id, "state")
         found: Digest | None = None
-        self._found.opened += 1
         try:
             found = digest(
                 located.journal, ForeignDisk(located.directory), state, lambda: clock.monotonic() > stop
@@ -191,6 +190,7 @@ class Reading:
             if isinstance(error, OSError) and is_shortage(error):
                 raise
             record.failure, record.status, record.is_read = str(error), None, True
+        self._found.opened += 1
         now = clock.monotonic()
         self._place.patience[row.id] = now + _PATIENCE * (now - began)
         return _Read(row, record, found, signature)

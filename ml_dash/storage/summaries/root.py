@@ -102,8 +102,12 @@ class RootIndex:
         with self.lock:
             yield self.store
 
-    def ask(self, question: Callable[[Store], T]) -> T:
+    def ask(self, question: Callable[[Store], T], *, seconds: float | None = None) -> T:
         """Return what a question finds in the tables; where their file cannot be read any more, in new ones.
+
+        Args:
+            question: Reads the tables.
+            seconds: How long journals may be read for new ones, see `look`.
 
         Raises:
             OSError: As `look`.
@@ -114,7 +118,7 @@ class RootIndex:
         except sqlite3.DatabaseError as error:
             with self._looking:
                 self._replace(error)
-            self.look()
+            self.look(seconds=seconds)
             with self.lock:
                 return question(self.store)
 
