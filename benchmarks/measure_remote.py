@@ -120,6 +120,58 @@ async def _replay(directory: str, url: str, token: str) -> dict[str, Any]:
     }
 
 
+def runs(directory: str, count: int) -> dict[str, Any]:
+    """Log small runs, as of a sweep: a parameter and twenty rows each."""
+    from ml_dash import Experiment
+
+    for number in range(count):
+        with Experiment(f"bench/sweep/run{number:05}", dash_root=directory, echo=False).run as experiment:
+            experiment.params.set(lr=number)
+            for step in range(20):
+                experiment.metrics(_SERIES).log(step=step, loss=1 / (step + 1))
+    return {"runs": count}
+
+
+def sync(directory: str, url: str, token: str, at_once: int) -> dict[str, Any]:
+    """Send all runs below a directory, so many at once."""
+    return asyncio.run(_sync(directory, url, token, at_once))
+
+
+async def _sync(directory: str, url: str, token: str, at_once: int) -> dict[str, Any]:
+    from ml_dash.client.api import Client
+    from ml_dash.client.http import AiohttpTransport, close_session
+    from ml_dash.storage.manifest import Manifest
+    from ml_dash.storage.survey import survey
+    from ml_dash.tokens.token import Token
+    from ml_dash.upload.sync import SyncProgress, SyncReport, report_unasked, sync_experiment
+    from ml_dash.upload.sync_many import sync_many
+
+    client = Client(AiohttpTransport(url, lambda: Token(token)))
+
+    class Job:
+        size = 4096
+
+        def __init__(self, directory: str) -> None:
+            self.url, self.line = url, directory
+
+        async def send(self, on_progress: Callable[[SyncProgress], None]) -> SyncReport:
+            return await sync_experiment(self.line, client, asyncio.to_thread, on_progress=on_progress)
+
+        async def pass_over(self, reason: str) -> SyncReport:
+            return await report_unasked(Manifest(self.line), url, asyncio.to_thread, reason)
+
+    began, cpu = time.perf_counter(), time.process_time()
+    jobs = [Job(each.directory) for each in survey(directory).experiments]
+    reports = await sync_many(jobs, at_once=at_once)
+    await close_session()
+    return {
+        "s": time.perf_counter() - began,
+        "cpu_s": time.process_time() - cpu,
+        "rows": sum(report.sent_rows for report in reports),
+        "left_behind": sum(report.left_behind is not None for report in reports),
+    }
+
+
 def post(directory: str, url: str) -> dict[str, float]:
     """Post the journal's bytes to a server that only counts them."""
     sizes: list[int] = []
@@ -366,6 +418,8 @@ _JOBS: dict[str, Callable[..., Any]] = {
     "count": count,
     "write": write,
     "replay": replay,
+    "runs": runs,
+    "sync": sync,
     "post": post,
     "ingest": ingest,
     "requests": requests,

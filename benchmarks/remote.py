@@ -1,4 +1,4 @@
-"""What remote mode costs: replay, ingest and charts at a server on loopback, and a run whose server is out of reach.
+"""What remote mode costs: replay, sync, ingest and charts at a server on loopback, and a run without its server.
 
     python benchmarks/remote.py                     # some ten minutes; writes about 2 GB below the temporary directory
     python benchmarks/remote.py --quick             # a minute or two, for a first look
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -30,8 +31,9 @@ from benchmarks.measure_remote import PREFIX, TOKEN  # noqa: E402
 from benchmarks.processes import child, environment, listening, load, python, save  # noqa: E402
 from benchmarks.report import Figure, Table, figures, mark, markdown, number, print_tables  # noqa: E402
 from benchmarks.summary import SLOWDOWN_TARGET, slowdown  # noqa: E402
+from ml_dash.upload.sync_many import AT_ONCE  # noqa: E402
 
-SECTIONS = ("replay", "ingest", "chart", "paced", "exit")
+SECTIONS = ("replay", "sync", "ingest", "chart", "paced", "exit")
 _EXIT_TIMEOUT = 10.0
 _EXIT_ROWS = 1000
 _EXIT = """
@@ -58,7 +60,14 @@ def main() -> None:
     """Measure what the command line asks for, and report."""
     options = _options()
     results: dict[str, Any] = {"options": vars(options), "environment": environment()}
-    measure = {"replay": _replay, "ingest": _ingest, "chart": _chart, "paced": _paced, "exit": _exit}
+    measure = {
+        "replay": _replay,
+        "sync": _sync,
+        "ingest": _ingest,
+        "chart": _chart,
+        "paced": _paced,
+        "exit": _exit,
+    }
     for section in options.only:
         with tempfile.TemporaryDirectory(prefix="ml-dash-bench-") as directory:
             results[section] = measure[section](options, directory)
@@ -75,16 +84,20 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", type=int, help="MB of journal to replay (default: 256)")
+    parser.add_argument("--runs", type=int, help="small runs to sync (default: 3,000)")
     parser.add_argument("--rows", type=int, help="rows of the chart's series (default: 10 million)")
     parser.add_argument("--rounds", type=int, help="rounds of each measurement (default: 5)")
     parser.add_argument("--pairs", type=int, help="pairs of blocks in the paced loop (default: 60)")
     parser.add_argument(
         "--only", type=_sections, default=SECTIONS, help=f"comma-separated, of {', '.join(SECTIONS)}"
     )
-    parser.add_argument("--quick", action="store_true", help="2 rounds, 64 MB, a million rows, 8 pairs")
+    parser.add_argument(
+        "--quick", action="store_true", help="2 rounds, 64 MB, 300 runs, a million rows, 8 pairs"
+    )
     parser.add_argument("--json", action="store_true", help="print the raw results instead of tables")
     options = parser.parse_args()
     options.size = options.size or (64 if options.quick else 256)
+    options.runs = options.runs or (300 if options.quick else 3000)
     options.rows = options.rows or (1_000_000 if options.quick else 10_000_000)
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.pairs = options.pairs or (8 if options.quick else 60)
@@ -116,6 +129,25 @@ def _replay(options: argparse.Namespace, directory: str) -> dict[str, Any]:
         with _serving(directory, f"replay-{number_}") as server:
             found["ours"].append(_job("replay", directory=root, **server))
         assert found["ours"][-1]["rows"] == found["journal"]["rows"], found["ours"][-1]["said"]
+    return found
+
+
+def _sync(options: argparse.Namespace, directory: str) -> dict[str, Any]:
+    _say(f"logging {options.runs} small runs")
+    root = os.path.join(directory, "runs")
+    found: dict[str, Any] = {"one": [], "many": [], **_job("runs", directory=root, count=options.runs)}
+    for number_ in range(options.rounds):
+        # in turns, so that what else the machine does is shared between both
+        for name, at_once in (("one", 1), ("many", AT_ONCE)):
+            _say(f"sync, round {number_ + 1} of {options.rounds}: {at_once} at once")
+            with tempfile.TemporaryDirectory(dir=directory) as place:
+                # cursors are written beside the journals: each time it is the first time
+                shutil.copytree(root, os.path.join(place, "root"))
+                with _serving(place, "data") as server:
+                    round_ = _job("sync", directory=os.path.join(place, "root"), **server, at_once=at_once)
+            # a row of parameters, and those of the metric
+            assert (round_["rows"], round_["left_behind"]) == (21 * options.runs, 0), round_
+            found[name].append(round_)
     return found
 
 
@@ -203,6 +235,7 @@ def _say(text: str) -> None:
 def _tables(results: dict[str, Any]) -> list[Table]:
     tables = {
         "replay": _replay_table,
+        "sync": _sync_table,
         "ingest": _ingest_table,
         "chart": _chart_table,
         "paced": _paced_table,
@@ -231,6 +264,22 @@ def _replay_table(results: dict[str, Any]) -> Table:
         ],
         "The counter is a bare aiohttp server that takes the same bytes and forgets them; ours has them on the disk "
         "before it answers.",
+    )
+
+
+def _sync_table(results: dict[str, Any]) -> Table:
+    found = results["sync"]
+    many, one = ([round_["s"] for round_ in found[name]] for name in ("many", "one"))
+    many_cpu, one_cpu = ([round_["cpu_s"] for round_ in found[name]] for name in ("many", "one"))
+    target = 15 * found["runs"] / 3000
+    return figures(
+        f"`ml-dash sync` of {number(found['runs'], 0)} small runs to a server on loopback, {AT_ONCE} at once",
+        "one after another",
+        [
+            Figure("seconds", many, 1, target, baseline=one),
+            Figure("CPU of the client, s", many_cpu, 1, baseline=one_cpu),
+        ],
+        "Twenty rows and a parameter a run; each is introduced and acknowledged durably.",
     )
 
 

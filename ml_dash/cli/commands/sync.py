@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import typer
@@ -21,7 +23,8 @@ from ml_dash.paths import config_directory
 from ml_dash.storage.manifest import Manifest
 from ml_dash.storage.survey import Located, is_inside, survey
 from ml_dash.upload.outbox import clear
-from ml_dash.upload.sync import SyncReport, report_unasked, sync_experiment
+from ml_dash.upload.sync import SyncProgress, SyncReport, report_unasked, sync_experiment
+from ml_dash.upload.sync_many import Progress, sync_many
 from ml_dash.upload.unsent import unsent
 from ml_dash.visible import visible
 
@@ -230,41 +233,65 @@ async def _send(
     # aiohttp takes a fifth of a second, which the help must not
     from ml_dash.cli.remote import open_clients
 
-    reports: list[SyncReport] = []
-    # Servers that are out of reach, and why: they are asked once for all experiments, and told of at once.
-    away: dict[str, str] = {}
     async with open_clients(named=named is not None) as client_of:
         with Bar() as bar:
+            told: set[tuple[str, str]] = set()
 
-            def tell(trouble: Trouble, seconds: float) -> None:
-                bar.say(f"{trouble.reason}; trying again for {seconds:.0f} s", wrong=True)
+            def tell(url: str, trouble: Trouble, seconds: float) -> None:
+                if (url, trouble.kind) not in told:  # of a server that fails, each experiment under way hears
+                    told.add((url, trouble.kind))
+                    bar.say(f"{trouble.reason}; trying again for {seconds:.0f} s", wrong=True)
 
-            for number, journal in enumerate(journals, 1):
-                if journal.url in away:
-                    reports.append(
-                        await report_unasked(
-                            journal.manifest, journal.url, asyncio.to_thread, away[journal.url]
-                        )
-                    )
-                    continue
-                name = f"{number}/{len(journals)} {os.path.basename(journal.manifest.directory)}"
+            async def send(journal: _Journal, on_progress: Callable[[SyncProgress], None]) -> SyncReport:
                 report = await sync_experiment(
                     journal.manifest.directory,
                     client_of(journal.url),
                     asyncio.to_thread,
                     manifest=journal.manifest,
-                    only=lambda writer: journal.writers is None or writer in journal.writers,  # noqa: B023
+                    only=lambda writer: journal.writers is None or writer in journal.writers,
                     recreate=recreate,
                     patience=patience,
-                    on_progress=lambda at: bar.show(name, at.done, at.total),  # noqa: B023 - called meanwhile
-                    on_trouble=tell,
+                    on_progress=on_progress,
+                    on_trouble=partial(tell, journal.url),
                 )
-                reports.append(report)
-                if report.away:
-                    away[journal.url] = str(report.left_behind)
                 if journal.outbox is not None and report.left_behind is None:
                     await asyncio.to_thread(_clear, journal)
-    return reports
+                return report
+
+            def show(at: Progress) -> None:
+                bar.show(f"{at.finished}/{at.jobs} experiments", at.done, at.total)
+
+            return await sync_many([_Job(journal, send) for journal in journals], show)
+
+
+class _Job:
+    """See `SyncJob`."""
+
+    def __init__(
+        self,
+        journal: _Journal,
+        send: Callable[[_Journal, Callable[[SyncProgress], None]], Awaitable[SyncReport]],
+    ) -> None:
+        self.url = journal.url
+        # by what it is called: its directory in a root and the one in the outbox are one experiment
+        self.line = (journal.url, _prefix_of(journal.manifest) or journal.manifest.directory)
+        self.size = _size_of(journal.manifest.journal)
+        self._journal, self._send = journal, send
+
+    async def send(self, on_progress: Callable[[SyncProgress], None]) -> SyncReport:
+        return await self._send(self._journal, on_progress)
+
+    async def pass_over(self, reason: str) -> SyncReport:
+        return await report_unasked(self._journal.manifest, self.url, asyncio.to_thread, reason)
+
+
+def _size_of(directory: str) -> int:
+    """Return about how many bytes a journal has; what cannot be looked at is told when it is to be sent."""
+    try:
+        with os.scandir(directory) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+    except OSError:
+        return 0
 
 
 def _clear(journal: _Journal) -> None:

@@ -225,15 +225,16 @@ class Experiments:
                 experiment_id = row.id
                 _change(connection, row, description, now)
             record = self._record(connection, experiment_id, _FULL)
-            watermarks, cursor = _told(
-                _watermarks(connection, experiment_id, _WRITERS_TOLD + 1), _WRITERS_TOLD
-            )
+            # of one that is new there is nothing to be read: thousands of small runs may come in a row
+            is_new = row is None
+            writing = [] if is_new else _watermarks(connection, experiment_id, _WRITERS_TOLD + 1)
+            watermarks, cursor = _told(writing, _WRITERS_TOLD)
             return {
                 **record,
-                "created": row is None or deleted,
+                "created": is_new or deleted,
                 "watermarks": watermarks,
                 "watermarksCursor": cursor,
-                "latestNs": _latest_ns(connection, experiment_id),
+                "latestNs": None if is_new else _latest_ns(connection, experiment_id),
             }
 
     def stored(self, connection: Connection, experiment_id: str) -> dict[str, Any]:
@@ -318,7 +319,8 @@ def _create(connection: Connection, identity: Identity, description: Description
             rows=0,
         )
     )
-    store_tags(connection, experiment_id, tags)
+    if tags:
+        store_tags(connection, experiment_id, tags)
     return experiment_id
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from ml_dash.server.db.database import upsert
 from ml_dash.server.db.tables import EXPERIMENTS, FORMER_PREFIXES, WRITERS
@@ -58,8 +58,16 @@ def locked(connection: Connection, condition: Any) -> Row[Any] | None:
     return connection.execute(select(EXPERIMENTS).where(condition).with_for_update()).one_or_none()
 
 
+# made once: every introduction asks, and almost none of an experiment that was moved
+_WAS_EVER = (
+    select(FORMER_PREFIXES.c.experiment_id).where(FORMER_PREFIXES.c.prefix == bindparam("name")).limit(1)
+)
+
+
 def _formerly(connection: Connection, prefix: str, condition: Any) -> Row[Any] | None:
     """Return which experiment had a name, the last one of those that fulfil a condition."""
+    if connection.execute(_WAS_EVER, {"name": prefix}).first() is None:
+        return None
     found = connection.execute(
         select(FORMER_PREFIXES.c.experiment_id)
         .join(EXPERIMENTS, EXPERIMENTS.c.id == FORMER_PREFIXES.c.experiment_id)
