@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ml_dash.cli.select import find_experiment, full_prefix
+from ml_dash.cli.select import find_experiment, full_prefix, single_root
 from ml_dash.cli.text import complain, count_text
 from ml_dash.errors import InvalidArgumentError, MLDashError
 from ml_dash.places.changing import Changes
@@ -83,6 +83,7 @@ class OpenPlace:
 def open_place(root: str, url: str | None) -> Iterator[OpenPlace]:
     """Give a root, or a server if a URL is given."""
     if url is None:
+        root = single_root(root)
         option = "" if root == ".dash" else f"--root {shlex.quote(root)}"
         place = LocalPlace(root, stale_after=Settings.from_environment().stale_after)
         yield OpenPlace(

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ml_dash.cli.roots import all_of, chosen_root
 from ml_dash.cli.text import UNNAMED
 from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidPrefixError
 from ml_dash.identity import current_user, parse_prefix
@@ -27,8 +28,6 @@ from ml_dash.storage.survey import (
     survey,
 )
 
-DEFAULT_ROOT = ".dash"
-
 ExperimentName = Annotated[
     str,
     typer.Argument(metavar="EXP", help="A prefix, an experiment's directory, or the last part of a prefix."),
@@ -43,7 +42,13 @@ def given_path(context: typer.Context, parameter: typer.CallbackParam, value: st
 
 Root = Annotated[
     str,
-    typer.Option("--root", metavar="DIR", help="The directory in which prefixes begin.", callback=given_path),
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="The directory in which prefixes begin; else ML_DASH_ROOT, or a .dash here, above or below.",
+        callback=chosen_root,
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ServerOption = Annotated[
@@ -79,8 +84,25 @@ def find_experiment(name: str, root: str) -> Located:
     Raises:
         InvalidArgumentError: None is called so, or several are; the message names those that come near.
     """
+    roots = all_of(root)
     # In this order: prefixes are what all commands print; a directory here that has such a name is the rare case.
-    return _by_prefix(name, root) or _by_path(name, root) or _by_last_part(name, root)
+    found = [located for each in roots if (located := _by_prefix(name, each)) is not None]
+    if len(found) > 1:
+        places = _listed([each.directory for each in found])
+        raise InvalidArgumentError(
+            f"{name!r} is in {len(found)} roots: {places}; name one by its directory, or by --root"
+        )
+    return found[0] if found else _by_path(name, roots[0]) or _by_last_part(name, roots)
+
+
+def single_root(root: str) -> str:
+    """Return the root that is meant; raise `InvalidArgumentError` where several were found."""
+    roots = all_of(root)
+    if len(roots) > 1:
+        raise InvalidArgumentError(
+            f"there are {len(roots)} roots below: {_listed(list(roots))}; name one by --root"
+        )
+    return roots[0]
 
 
 def strange_hint(strange: Sequence[str], root: str) -> str | None:
@@ -93,6 +115,20 @@ def strange_hint(strange: Sequence[str], root: str) -> str | None:
         f"{said if len(strange) > 1 else f'{first} was'} not written by this ML-Dash. If the public "
         f"package of the same name has, `ml-dash import ml-dash {shlex.quote(root)}` brings in what is there"
     )
+
+
+def survey_all(root: str) -> Survey:
+    """Return what is under all roots that are meant; raise `InvalidArgumentError` where there is none."""
+    return _together([survey(each) for each in all_of(root)])
+
+
+def _together(surveys: Sequence[Survey]) -> Survey:
+    found = Survey()
+    for each in surveys:
+        found.experiments += each.experiments
+        found.strange += each.strange
+        found.refused |= each.refused
+    return found
 
 
 def full_prefix(name: str) -> str:
@@ -129,8 +165,9 @@ def _by_path(name: str, root: str) -> Located | None:
     return Located(stored_prefix(path), path)
 
 
-def _by_last_part(name: str, root: str) -> Located:
-    found = survey(root) if os.path.lexists(root) else Survey()
+def _by_last_part(name: str, roots: Sequence[str]) -> Located:
+    root = roots[0] if len(roots) == 1 else os.path.commonpath([os.path.abspath(each) for each in roots])
+    found = _together([survey(each) for each in roots if os.path.lexists(each)])
     experiments = found.experiments
     wanted = name.strip("/")
     matches = [each for each in experiments if wanted and f"/{each.prefix}".endswith(f"/{wanted}")]
@@ -139,7 +176,8 @@ def _by_last_part(name: str, root: str) -> Located:
     if matches:
         raise InvalidArgumentError(
             f"{name!r} is the last part of {len(matches)} experiments: "
-            f"{_listed([each.prefix for each in matches])}; give more of the prefix"
+            f"{_listed([each.prefix if len(roots) == 1 else each.directory for each in matches])}; give more of the "
+            f"{'prefix' if len(roots) == 1 else 'path'}"
         )
     missing = f"there is no experiment {name!r} under {root!r}"
     if found.refused:

@@ -123,10 +123,10 @@ def test_a_command_line_that_cannot_be_followed_ends_with_two(arguments: list[st
     ("arguments", "reason"),
     [
         (
-            ["ls", "--sort", "prefx"],
-            "'prefx' is not one of 'prefix', 'status', 'rows', 'metrics', 'size', 'activity'. ",
+            ["best", "x", "y", "--mode", "maxi"],
+            "'maxi' is not one of 'max', 'min', 'last'. ",
         ),
-        (["ls", "--sort", "prefx"], "Did you mean 'prefix'?"),
+        (["best", "x", "y", "--mode", "maxi"], "Did you mean 'max'?"),
         (["ls", "--status", "fine"], "'fine' is not one of 'running', "),
         (["export", "x", "--format", "cvs"], "Did you mean 'csv'?"),
         (["tail", "x", "-n", "1.5"], "'1.5' is not a whole number."),

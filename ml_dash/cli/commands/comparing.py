@@ -14,7 +14,8 @@ from ml_dash.cli.one_view import Viewed, open_view
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.place import FilterText, PlaceUrl, open_place
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import AsJson, Root
 from ml_dash.cli.text import complain, print_json, value_text
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.environments import newest

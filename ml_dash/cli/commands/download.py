@@ -15,7 +15,8 @@ import typer
 from ml_dash.cli.file_source import FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, ServerOption, given_path
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import ExperimentName, Root, ServerOption, given_path
 from ml_dash.cli.text import complain, count_text, size_text, standard_output
 from ml_dash.errors import ContentError, FileMissingError, FileStoreError, InvalidArgumentError
 from ml_dash.query.files import full_name

@@ -14,8 +14,8 @@ from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
 from ml_dash.cli.overview import damage_of, open_index, report_damage
+from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.select import (
-    DEFAULT_ROOT,
     ExperimentName,
     MetricChoice,
     MetricNames,

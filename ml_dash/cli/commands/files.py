@@ -13,7 +13,8 @@ from rich.text import Text
 from ml_dash.cli.file_source import chosen, open_source
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import report_damage
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, ExperimentName, Root, ServerOption
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import AsJson, ExperimentName, Root, ServerOption
 from ml_dash.cli.text import age_text, complain, print_json, size_text
 from ml_dash.query.files import full_name
 from ml_dash.visible import visible

@@ -1,23 +1,24 @@
-"""`ml-dash ls`: the experiments under a root."""
+"""`ml-dash ls`: the experiments under a root, or at a server."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from ml_dash.cli.listing import Columns, Line, Listing, known_record, list_roots, list_server
 from ml_dash.cli.output import Screen, status_style, table
-from ml_dash.cli.overview import Overview, overview_of, report_damage, run_record
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, given_path, strange_hint
+from ml_dash.cli.overview import report_damage, run_record
+from ml_dash.cli.place import FilterText, PlaceUrl
+from ml_dash.cli.roots import DEFAULT_ROOT, all_of, chosen_root
+from ml_dash.cli.select import AsJson, strange_hint
 from ml_dash.cli.text import age_text, complain, count_text, print_json, size_text
-from ml_dash.settings import Settings
-from ml_dash.storage.summaries.asking import records
-from ml_dash.storage.summaries.root import RootIndex
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.query.times import iso_time
 from ml_dash.visible import visible
 
 
@@ -35,35 +36,38 @@ class Status(str, Enum):
 
 
 _STATUSES = ", ".join(each.value for each in Status)
-
-
-class Order(str, Enum):
-    """What experiments can be sorted by."""
-
-    prefix = "prefix"
-    status = "status"
-    rows = "rows"
-    metrics = "metrics"
-    size = "size"
-    activity = "activity"
-
-
-_KEYS: dict[Order, Callable[[Overview], Any]] = {
-    Order.prefix: lambda each: each.located.prefix,
-    Order.status: lambda each: each.label,
+_KEYS: dict[str, Callable[[Line], Any]] = {
+    "prefix": lambda each: each.prefix,
+    "status": lambda each: each.label,
     # what is largest or newest comes first
-    Order.rows: lambda each: -each.rows,
-    Order.metrics: lambda each: -each.metrics,
-    Order.size: lambda each: -each.bytes,
-    Order.activity: lambda each: -((each.run and each.run.last_activity) or 0),
+    "rows": lambda each: -each.rows,
+    "metrics": lambda each: -each.metrics,
+    "size": lambda each: -(each.bytes or 0),
+    "activity": lambda each: -each.active_ns,
 }
 
 
 def ls(
     root: Annotated[
-        str, typer.Argument(metavar="ROOT", help="Where to look.", callback=given_path)
+        str,
+        typer.Argument(
+            metavar="[ROOT]",
+            help="Where to look; else ML_DASH_ROOT, or a .dash here, above or below.",
+            callback=chosen_root,
+            show_default=False,
+        ),
     ] = DEFAULT_ROOT,
     *,
+    filter: FilterText = None,
+    columns: Annotated[
+        list[str],
+        typer.Option(
+            "--columns",
+            "-c",
+            metavar="NAMES",
+            help="Further columns, as a filter calls them: params.lr,val/acc,best(val/acc); params or metrics are all.",
+        ),
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
     status: Annotated[
         list[Status],
         typer.Option(
@@ -71,82 +75,157 @@ def ls(
             metavar="STATUS",
             help=f"Only experiments with this status: {_STATUSES}. May be repeated.",
         ),
-    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
-    sort: Annotated[Order, typer.Option("--sort", "-s", help="What to sort by.")] = Order.prefix,
+    ] = [],  # noqa: B006
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            "-s",
+            metavar="NAME",
+            help=f"What to sort by: {', '.join(_KEYS)}, or what a filter may name; -NAME begins with the largest.",
+        ),
+    ] = "prefix",
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="How many at most.", show_default=False)
+    ] = None,
+    url: PlaceUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """List the experiments under a directory.
 
-    Rows are those of metrics; the size is that of the journal. STALE is a run
-    that is marked as running, but whose process is dead or silent. A ! marks damage.
+    Rows are those of metrics; the size is that of the journal. STALE is a run that is marked as running, but whose
+    process is dead or silent. A ! marks damage. With --url, those of a server.
     """
-    with closing(RootIndex(root, Settings.from_environment().stale_after)) as index:
-        found = index.look()
-        overviews = index.ask(lambda _: [overview_of(record) for record in records(index)])
-    overviews = sorted(overviews, key=_KEYS[sort], reverse=reverse)
+    listing = _found(root, url, filter or "", sort, reverse=reverse, needs_all=bool(columns or as_json))
+    lines = listing.lines
+    if sort in _KEYS:
+        lines = sorted(lines, key=_KEYS[sort], reverse=reverse)
     if status:
         wanted = {each.value for each in status}
-        overviews = [each for each in overviews if each.label.lower().replace(" ", "-") in wanted]
+        lines = [each for each in lines if each.label.lower().replace(" ", "-") in wanted]
+    lines = lines[:limit]
     if as_json:
-        print_json([_record(each) for each in overviews])
-    elif overviews:
-        _show(Screen(), overviews)
+        print_json([_record(each) for each in lines])
+    elif lines:
+        _show(Screen(), lines, Columns(columns, lines) if columns else None)
     else:
-        complain(f"no experiments under {root!r}" + (" with that status" if status else ""))
-    if hint := strange_hint(found.strange, root):
-        complain(f"Note: {hint}")
-    for path, reason in found.refused.items():
-        complain(f"Warning: cannot read {path!r}: {reason}")
-    for each in overviews:
-        if each.problem:
-            complain(f"Warning: {each.problem}")
-        report_damage(damage for damage in each.damage if damage.unread)
-    # Told at the end and by the exit code: what can be read is listed all the same.
-    if found.refused or any(each.problem or each.damage for each in overviews):
+        where = url or ", ".join(map(repr, all_of(root)))
+        asked = " with that status" if status else " that the filter asks for" if filter else ""
+        complain(f"no experiments under {where}{asked}")
+    if _report(listing, lines):
+        # Told at the end and by the exit code: what can be read is listed all the same.
         raise typer.Exit(1)
 
 
-def _record(each: Overview) -> dict[str, Any]:
+def _found(root: str, url: str | None, filter: str, sort: str, *, reverse: bool, needs_all: bool) -> Listing:
+    order = None if sort in _KEYS else sort.removeprefix("-") if reverse and sort.startswith("-") else sort
+    if order is not None and reverse and not sort.startswith("-"):
+        order = f"-{sort}"
+    if url is None:
+        return list_roots(all_of(root), filter, order, None, needs_all=needs_all)
+    if sort == "size":
+        raise InvalidArgumentError(
+            "--sort size: the size is that of a journal on this disk, which no server has"
+        )
+    return list_server(url, filter, order, None)
+
+
+def _report(listing: Listing, lines: Sequence[Line]) -> bool:
+    """Say what could not be read; return whether there is anything."""
+    for root, strange in listing.strange:
+        if hint := strange_hint(strange, root):
+            complain(f"Note: {hint}")
+    for path, reason in listing.refused.items():
+        complain(f"Warning: cannot read {path!r}: {reason}")
+    for each in lines:
+        if each.problem:
+            complain(f"Warning: {each.problem}")
+        if each.overview is not None:
+            report_damage(damage for damage in each.overview.damage if damage.unread)
+    return bool(listing.refused) or any(
+        each.problem or (each.overview is not None and each.overview.damage) for each in lines
+    )
+
+
+def _record(each: Line) -> dict[str, Any]:
+    known = {} if each.listed is None else known_record(each.listed)
+    if each.overview is None:
+        listed = each.listed
+        times = ("started_ns", "ended_ns", "active_ns")
+        moments = [getattr(listed, name) for name in times]
+        started, ended, active = (None if moment is None else iso_time(moment) for moment in moments)
+        return {
+            "prefix": each.prefix,
+            "url": each.place,
+            "status": listed and listed.status,
+            "stale": listed and listed.stale,
+            "startedAt": started,
+            "endedAt": ended,
+            "lastActivity": active,
+            "host": listed and listed.host,
+            "error": listed and listed.error,
+            "rows": each.rows,
+            "metrics": each.metrics,
+            "problem": each.problem,
+            **known,
+        }
     return {
-        "prefix": each.located.prefix,
-        "directory": each.located.directory,
-        **run_record(each.run),
+        "prefix": each.prefix,
+        "directory": each.overview.located.directory,
+        **run_record(each.overview.run),
         "rows": each.rows,
         "metrics": each.metrics,
         "bytes": each.bytes,
-        "damaged": not all(damage.unread for damage in each.damage),
+        "damaged": not all(damage.unread for damage in each.overview.damage),
         "problem": each.problem,
+        **known,
     }
 
 
-def _show(screen: Screen, overviews: Sequence[Overview]) -> None:
+def _show(screen: Screen, lines: Sequence[Line], columns: Columns | None) -> None:
     now = time.time_ns()
+    places = {each.place for each in lines}
+    where = [] if len(places) == 1 else ["root"]
+    more = [">metrics", ">size"] if columns is None else columns.titles
     drawn = table(
-        ["experiment", "status", ">rows", ">metrics", ">size", "last activity"],
-        [[each.located.prefix, _status(each), *_numbers(each, now)] for each in overviews],
+        [*where, "experiment", "status", ">rows", *more, "last activity"],
+        [
+            [
+                *([each.place] if where else []),
+                each.prefix,
+                _status(each),
+                *_numbers(each, now, None if columns is None else columns.cells(each)),
+            ]
+            for each in lines
+        ],
     )
-    screen.show_either(drawn, (_lines(each, now, screen.width) for each in overviews))
+    screen.show_either(drawn, (_lines(each, now, screen.width, columns) for each in lines))
 
 
-def _numbers(each: Overview, now: int) -> list[str]:
-    active = each.run and each.run.last_activity
-    age = age_text(active, now) if active else "-"
+def _numbers(each: Line, now: int, cells: list[str] | None = None) -> list[str]:
+    age = age_text(each.active_ns, now) if each.active_ns else "-"
     if each.problem:
-        return ["-", "-", "-", age]
-    return [f"{each.rows:,}", f"{each.metrics:,}", size_text(each.bytes), age]
+        return ["-", *(cells if cells is not None else ["-", "-"]), age]
+    size = "-" if each.bytes is None else size_text(each.bytes)
+    return [f"{each.rows:,}", *(cells if cells is not None else [f"{each.metrics:,}", size]), age]
 
 
-def _status(each: Overview) -> Text:
-    return Text(visible(each.label) + (" !" if each.damage else ""), style=status_style(each.label))
+def _status(each: Line) -> Text:
+    mark = " !" if each.overview is not None and each.overview.damage else ""
+    return Text(visible(each.label) + mark, style=status_style(each.label))
 
 
-def _lines(each: Overview, now: int, width: int) -> Text:
+def _lines(each: Line, now: int, width: int, columns: Columns | None) -> Text:
     """Return an experiment on two lines, or more, for a screen that is too narrow for the table."""
     parts = [_numbers(each, now)[-1]]
     if not each.problem:
-        parts += [count_text(each.rows, "row"), count_text(each.metrics, "metric"), size_text(each.bytes)]
-    drawn = Text.assemble(visible(each.located.prefix), "\n  ", _status(each), overflow="fold")
+        parts += [count_text(each.rows, "row"), count_text(each.metrics, "metric")]
+        parts += [] if each.bytes is None else [size_text(each.bytes)]
+    if columns is not None:
+        titles = (title.removeprefix(">") for title in columns.titles)
+        parts += [visible(f"{title}={cell}") for title, cell in zip(titles, columns.cells(each), strict=True)]
+    drawn = Text.assemble(visible(each.prefix), "\n  ", _status(each), overflow="fold")
     column = 2 + len(drawn.plain.rpartition("\n  ")[2])
     for part in parts:
         fits = column + 2 + len(part) <= width

@@ -18,7 +18,8 @@ from ml_dash.cli.place import (
     meant,
     open_place,
 )
-from ml_dash.cli.select import DEFAULT_ROOT, Root, full_prefix
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import Root, full_prefix
 from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.local_changes import LocalChanges

@@ -21,7 +21,8 @@ from ml_dash.cli.place import (
     meant,
     open_place,
 )
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, full_prefix
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import AsJson, Root, full_prefix
 from ml_dash.cli.text import age_text, complain, count_text, local_time, print_json
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.changing import Deleted

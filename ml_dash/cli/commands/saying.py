@@ -22,7 +22,8 @@ from ml_dash.cli.place import (
     meant,
     open_place,
 )
-from ml_dash.cli.select import DEFAULT_ROOT, Root
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import Root
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.changing import NewTags
 from ml_dash.visible import visible

@@ -13,8 +13,8 @@ from ml_dash.cli.commands.files import uploaded_text
 from ml_dash.cli.commands.metric_table import MetricSummary, metric_table, summarize_metrics
 from ml_dash.cli.output import RowLines, Screen, status_style, table
 from ml_dash.cli.overview import Overview, damage_of, open_index, report_damage, run_record, summarize
+from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.select import (
-    DEFAULT_ROOT,
     AsJson,
     ExperimentName,
     MetricChoice,

@@ -12,7 +12,8 @@ from typing import Annotated, NamedTuple
 import typer
 
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import DEFAULT_ROOT, full_prefix, strange_hint
+from ml_dash.cli.roots import default_roots
+from ml_dash.cli.select import full_prefix, strange_hint
 from ml_dash.cli.text import complain, count_text
 from ml_dash.client.destination import OUTBOX, server_url
 from ml_dash.client.retry import Trouble
@@ -189,7 +190,7 @@ def _directories(paths: list[str]) -> tuple[list[tuple[str, str | None]], bool]:
     """
     directories: list[tuple[str, str | None]] = []
     outboxes, failed = _outboxes()
-    for path in paths or [root for root in (DEFAULT_ROOT, *outboxes) if os.path.lexists(root)]:
+    for path in paths or [root for root in (*default_roots().all, *outboxes) if os.path.lexists(root)]:
         found = survey(path)
         for refused, reason in found.refused.items():
             # A link that leads out of this one: what it leads to may be named as well.

@@ -12,7 +12,8 @@ import typer
 
 from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import damage_of, open_index, report_damage, status_label, status_of
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, MetricChoice, MetricNames, Root, find_experiment
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import ExperimentName, MetricChoice, MetricNames, Root, find_experiment
 from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import complain
 from ml_dash.journal.blocks import Block

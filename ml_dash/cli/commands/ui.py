@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from ml_dash.cli.doorway import Doorway
-from ml_dash.cli.select import DEFAULT_ROOT, given_path, strange_hint
+from ml_dash.cli.roots import DEFAULT_ROOT, chosen_root
+from ml_dash.cli.select import single_root, strange_hint
 from ml_dash.cli.text import complain
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.settings import Settings
@@ -21,7 +22,7 @@ from ml_dash.storage.summaries.root import RootIndex
 
 def ui(
     root: Annotated[
-        str, typer.Argument(metavar="ROOT", help="The directory with the experiments.", callback=given_path)
+        str, typer.Argument(metavar="ROOT", help="The directory with the experiments.", callback=chosen_root)
     ] = DEFAULT_ROOT,
     *,
     port: Annotated[
@@ -45,6 +46,7 @@ def ui(
     # a server takes half a second to load, which the help must not
     from ml_dash.server.local.app import serve_local
 
+    root = single_root(root)
     if not os.path.isdir(root):
         raise InvalidArgumentError(
             f"there is no directory {root!r}: name the directory of your experiments, or log one first"

@@ -11,7 +11,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from ml_dash.cli.progress import Bar
-from ml_dash.cli.select import DEFAULT_ROOT, ExperimentName, Root, find_experiment, full_prefix
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import ExperimentName, Root, find_experiment, full_prefix
 from ml_dash.cli.text import complain, count_text, size_text
 from ml_dash.client.destination import destination, make_outbox
 from ml_dash.clock import SYSTEM_CLOCK, RisingClock

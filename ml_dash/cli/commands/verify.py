@@ -13,7 +13,8 @@ from rich.text import Text
 
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import describe, open_index, status_of
-from ml_dash.cli.select import DEFAULT_ROOT, AsJson, Root, find_experiment, strange_hint
+from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.select import AsJson, Root, find_experiment, strange_hint, survey_all
 from ml_dash.cli.text import complain, count_text, print_json, size_text
 from ml_dash.errors import InvalidArgumentError, JournalError, MLDashError
 from ml_dash.journal.disk import NOT_THERE
@@ -113,7 +114,7 @@ def verify(
 
 def _meant(exp: str, root: str) -> Survey:
     if not exp:
-        return survey(root)
+        return survey_all(root)
     try:
         return Survey([find_experiment(exp, root)])
     except InvalidArgumentError:

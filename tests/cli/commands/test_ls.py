@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ml_dash import Experiment
 from ml_dash.journal.frame import SYNC
+from ml_dash.server.runner import EmbeddedServer
 from tests.support.cli_experiments import make
+from tests.support.seen import TOKEN
 from tests.support.shell import invoke, succeed
 
 EVERYTHING = [
@@ -169,3 +176,112 @@ def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
     out = succeed("ls", tmp_path)
     assert r"a/p/\x1b[2J\n[red]one" in out
     assert "\x1b" not in out
+
+
+# --- columns, filters and sorting, in roots and at a server
+
+
+SWEEP = ("alice/sweep/a", "alice/sweep/b", "bob/other/c")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A root or a server with three runs, and what names it on a command line."""
+
+    words: list[str]
+    arguments: dict[str, Any]
+
+    def out(self, *words: str) -> list[list[str]]:
+        """The cells of a table, line by line."""
+        done = invoke("ls", *self.words, *words)
+        assert done.code == 0, done
+        return [line.split() for line in done.out.splitlines()]
+
+    def names(self, *words: str) -> list[str]:
+        return [cells[0] for cells in self.out(*words)[1:]]
+
+
+@pytest.fixture(params=["root", "server"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("ML_DASH_TOKEN", TOKEN)
+    with ExitStack() as stack:
+        if request.param == "root":
+            place = Place([str(tmp_path / "dash")], {"dash_root": tmp_path / "dash"})
+        else:
+            server = EmbeddedServer(data=tmp_path / "server", admin_token=TOKEN).start()
+            stack.callback(server.stop)
+            monkeypatch.setenv("ML_DASH_API_URL", server.url)
+            place = Place(["--url", server.url], {"dash_url": server.url, "dash_root": None})
+        for at, prefix in enumerate(SWEEP):
+            exp = Experiment(prefix, echo=False, capture=False, tags=[f"t{at}"], **place.arguments)
+            with exp.run:
+                exp.params.set(lr=0.1 * (at + 1), note="some text")
+                for step in range(3):
+                    exp.metrics("val").log(step=step, acc=(at * 2 + step) % 5)
+                exp.flush()
+        yield place
+
+
+def test_columns_are_called_what_a_filter_calls_them(place: Place) -> None:
+    title, *lines = place.out(
+        "--columns", "params.lr,val/acc,max(val/acc)", "-c", "best(val/acc)", "-c", "tags"
+    )
+    assert title == [
+        *("experiment", "status", "rows", "params.lr", "val/acc", "max(val/acc)", "best(val/acc)", "tags"),
+        *("last", "activity"),
+    ]
+    assert [cells[:8] for cells in lines] == [
+        ["alice/sweep/a", "COMPLETED", "3", "0.1", "2", "2", "2", "t0"],
+        ["alice/sweep/b", "COMPLETED", "3", "0.2", "4", "4", "4", "t1"],
+        ["bob/other/c", "COMPLETED", "3", "0.3", "1", "4", "1", "t2"],
+    ]
+    assert {"params.lr", "params.note"} <= set(place.out("-c", "params")[0])
+    assert "val/acc" in place.out("-c", "metrics")[0]
+    refused = invoke("ls", *place.words, "-c", "params.lrr")
+    assert (refused.code, "did you mean" in refused.err, "lr" in refused.err) == (2, True, True)
+
+
+def test_a_filter_says_which_and_any_name_sorts(place: Place) -> None:
+    assert place.names("--filter", "alice/**") == ["alice/sweep/a", "alice/sweep/b"]
+    assert place.names("--filter", "params.lr>0.15 max(val/acc)>3") == ["alice/sweep/b", "bob/other/c"]
+    assert place.names("--filter", "tag:t0") == ["alice/sweep/a"]
+    assert place.names("--sort", "val/acc") == ["bob/other/c", "alice/sweep/a", "alice/sweep/b"]
+    assert place.names("--sort", "-params.lr") == list(SWEEP[::-1])
+    assert place.names("--sort", "params.lr", "--reverse") == list(SWEEP[::-1])
+    assert place.names("--sort", "-params.lr", "--reverse") == list(SWEEP)
+    assert place.names("--sort", "-params.lr", "--limit", "1") == ["bob/other/c"]
+    assert place.names("--sort", "activity", "-r", "--status", "completed") == list(SWEEP)
+    nothing = invoke("ls", *place.words, "--filter", "tag:nothing")
+    assert (nothing.code, nothing.out, "the filter" in nothing.err) == (0, "", True)
+    for words in (["--filter", "lrr<1"], ["--sort", "prefx"], ["--filter", "lr<"]):
+        refused = invoke("ls", *place.words, *words)
+        assert (refused.code, refused.out) == (2, "")
+        assert "cannot be understood" in refused.err
+
+
+def test_json_has_all_that_is_known(place: Place) -> None:
+    records = json.loads(invoke("ls", *place.words, "--json", "--filter", "tag:t1").out)
+    (record,) = records
+    assert record["prefix"] == "alice/sweep/b"
+    assert (record["owner"], record["project"], record["name"], record["tags"]) == (
+        "alice",
+        "sweep",
+        "b",
+        ["t1"],
+    )
+    assert record["params"] == {"lr": 0.2, "note": "some text"}
+    value = record["values"]["val/acc"]
+    assert (value["last"], value["max"], value["min"], value["lastStep"]) == (4, 4, 2, 2)
+    assert (record["status"], record["rows"], record["metrics"], record["attempts"]) == ("COMPLETED", 3, 1, 1)
+    assert record["startedAt"] <= record["endedAt"]
+
+
+def test_a_server_that_is_away_or_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    refused = invoke("ls", "--url", f"http://127.0.0.1:{port}")
+    assert (refused.code, refused.out) == (1, "")
+    assert str(port) in refused.err
+    assert invoke("ls", "--url", "http://127.0.0.1:9", "--sort", "size").code == 2

@@ -1,0 +1,117 @@
+"""Which root is meant by a command that names none."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+from ml_dash.cli.roots import default_roots
+from tests.support.shell import invoke
+
+
+def logged(root: Path, prefix: str = "alice/p/a") -> Path:
+    with Experiment(prefix, dash_root=root, echo=False).run as exp:
+        exp.metrics("train").log(step=0)
+    return root
+
+
+def names() -> list[str]:
+    done = invoke("ls", "--json")
+    assert done.code == 0, done
+    return [each["prefix"] for each in json.loads(done.out)]
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory somewhere in a project."""
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "home" / ".dash"))
+    monkeypatch.delenv("ML_DASH_ROOT", raising=False)
+    work = tmp_path / "project" / "src" / "deep"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    return work
+
+
+def test_the_one_in_the_working_directory_comes_first(work: Path) -> None:
+    logged(work.parents[1] / ".dash", "alice/p/above")
+    logged(work / "run" / ".dash", "alice/p/below")
+    logged(work / ".dash", "alice/p/here")
+    assert names() == ["alice/p/here"]
+
+
+def test_it_is_found_upwards(work: Path) -> None:
+    """From anywhere in a project; the nearest one, and by the path that one would type."""
+    logged(work.parents[1] / ".dash")
+    logged(work / "run" / ".dash", "alice/p/below")
+    assert names() == ["alice/p/a"]
+    assert default_roots().all == (os.path.join("..", "..", ".dash"),)
+    assert invoke("show", "a").code == 0
+    assert invoke("rm", "a").code == 0
+    assert names() == []
+
+
+def test_those_below_are_found_where_there_is_none_above(work: Path) -> None:
+    """As Hydra leaves them, one a job: experiments of all of them are listed, and found by name."""
+    for job in range(3):
+        logged(work / "multirun" / "2026-11-29" / "10-00-00" / str(job) / ".dash", f"alice/sweep/lr-{job}")
+    logged(work / "node_modules" / ".dash", "alice/p/none")
+    assert names() == [f"alice/sweep/lr-{job}" for job in range(3)]
+    title, *lines = invoke("ls", "--sort", "rows").out.splitlines()
+    assert title.split()[:2] == ["root", "experiment"]
+    assert lines[0].split()[:2] == ["multirun/2026-11-29/10-00-00/0/.dash", "alice/sweep/lr-0"]
+    filtered = invoke("ls", "--filter", "lr-2", "-c", "rows")
+    assert "alice/sweep/lr-2" in filtered.out
+    assert "lr-1" not in filtered.out
+    assert "alice/sweep/lr-1" in invoke("show", "lr-1").out
+    assert invoke("verify").code == 0
+    refused = invoke("rm", "lr-1")
+    assert (refused.code, "--root" in refused.err) == (2, True)
+
+
+def test_a_name_that_several_of_them_have_is_told(work: Path) -> None:
+    for job in range(2):
+        logged(work / "multirun" / str(job) / ".dash")
+    for name in ("alice/p/a", "a"):
+        refused = invoke("show", name)
+        assert refused.code == 2
+        assert "multirun/0/.dash" in refused.err
+        assert "multirun/1/.dash" in refused.err
+    assert invoke("show", "multirun/1/.dash/alice/p/a").code == 0
+    assert invoke("show", "a", "--root", "multirun/1/.dash").code == 0
+
+
+def test_the_environment_says_it_and_the_command_line_wins(
+    work: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    logged(work / ".dash", "alice/p/here")
+    logged(tmp_path / "elsewhere", "alice/p/there")
+    monkeypatch.setenv("ML_DASH_ROOT", str(tmp_path / "elsewhere"))
+    assert names() == ["alice/p/there"]
+    assert invoke("show", "there").code == 0
+    assert [each["prefix"] for each in json.loads(invoke("ls", ".dash", "--json").out)] == ["alice/p/here"]
+    assert invoke("show", "here", "--root", ".dash").code == 0
+    monkeypatch.setenv("ML_DASH_ROOT", "s3://bucket/x")
+    refused = invoke("ls")
+    assert (refused.code, "ML_DASH_ROOT" in refused.err) == (2, True)
+
+
+def test_the_configuration_and_what_others_own_is_taken_for_no_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to a directory above could else choose what is shown, and changed."""
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / ".dash"))
+    monkeypatch.delenv("ML_DASH_ROOT", raising=False)
+    logged(tmp_path / ".dash")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    assert default_roots().all == (".dash",)
+    monkeypatch.setenv("ML_DASH_CONFIG_DIR", str(tmp_path / "config"))
+    assert default_roots().all == (os.path.join("..", ".dash"),)
+    owner = os.stat(tmp_path / ".dash").st_uid
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    assert default_roots().all == (".dash",)
