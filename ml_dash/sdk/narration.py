@@ -84,7 +84,7 @@ class Narration:
         self._is_first = next(_NUMBERS) == 0
         if self._is_first:
             where = [("directory", near(self._session.directory)), *_look(self._session)]
-            if _is_notebook():
+            if is_notebook():
                 say(f"ml-dash: {visible(self._session.prefix)} ({where[-1][1]})", sys.stderr)
             else:
                 say(_block(self._session.prefix, where), sys.stderr)
@@ -219,7 +219,7 @@ def _block(title: str, facts: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def _is_notebook() -> bool:
+def is_notebook() -> bool:
     """Whether this is the kernel of a notebook; a script may have imported IPython for other reasons."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

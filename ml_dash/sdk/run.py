@@ -41,7 +41,7 @@ from ml_dash.sdk.capturing import Capturing
 from ml_dash.sdk.decorating import decorated
 from ml_dash.sdk.directory import prepare_directory
 from ml_dash.sdk.guidance.calls import explained
-from ml_dash.sdk.narration import Narration
+from ml_dash.sdk.narration import Narration, is_notebook
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict, failure
 from ml_dash.sdk.starting.ranks import own_rank
@@ -161,11 +161,22 @@ class Run:
 
     def start(self, resume_from: float | None = None) -> bool:
         """Open the run by hand: no block ends it. False where it is open."""
+        if not self.is_open and is_notebook():
+            self._end_of_cell_before()
         with self._lock:
             opens = self._begin(resume_from)
             if opens:
                 self._blocks.started_by_hand()
         return self._narrated(opens)
+
+    def _end_of_cell_before(self) -> None:
+        """End what this cell has started when it was executed before: else both would be one attempt, and averaged.
+
+        The script still holds it: the name is bound anew only when `start` has returned.
+        """
+        for run in open_runs(self._session.directory):
+            if isinstance(run, Run) and run.is_by_hand and not run.is_in_block:
+                run.finish(Verdict(RunStatus.COMPLETED))
 
     def _narrated(self, opens: bool) -> bool:
         """Say where the run is that was opened, if it was; without the lock, for a console may take its time."""
@@ -306,6 +317,11 @@ class Run:
     def is_by_hand(self) -> bool:
         """Whether it was started by hand, so that no block ends it."""
         return not self._blocks.are_to_end_it
+
+    @property
+    def is_in_block(self) -> bool:
+        """Whether one of its blocks was entered and not left."""
+        return self._blocks.are_open
 
     def forked(self) -> None:
         """Become, in a forked child, a handle that logs but does not own the status."""

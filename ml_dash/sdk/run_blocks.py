@@ -95,6 +95,11 @@ class Blocks:
             self._verdict = verdict
 
     @property
+    def are_open(self) -> bool:
+        """Whether one was entered and not left."""
+        return bool(self._open)
+
+    @property
     def verdict(self) -> Verdict | None:
         """How the run is to end now that its last block was left; None where it is to go on."""
         return self._verdict if self.are_to_end_it and not self._open else None

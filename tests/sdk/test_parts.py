@@ -66,6 +66,24 @@ def use(exp: Experiment) -> None:
 # --- forsaken runs
 
 
+def test_a_cell_of_a_notebook_that_is_executed_again_begins_a_new_attempt(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are not taken for those of the run before, of which the name is still bound when the new one starts.
+
+    In a script both are one run, and so they are where a block goes on.
+    """
+    for is_notebook, attempts in ((False, 1), (True, 3)):
+        monkeypatch.setattr("ml_dash.sdk.run.is_notebook", lambda answer=is_notebook: answer)
+        for _ in range(2):
+            exp = started(root)
+            exp.metrics("train").log(step=1)
+        with exp.run:
+            Experiment("a/b/c", dash_root=root, echo=False).run.start()
+        exp.run.complete()
+        assert exp.view.run().attempts == attempts
+
+
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(
     ("end", "status"), [("complete", "COMPLETED"), ("fail", "FAILED"), ("cancel", "CANCELLED")]
