@@ -150,9 +150,7 @@ class Lane:
         """Have a transfer followed of which all copies are queued."""
         self._waiting.append(transfer)
         if not self._marks:
-            # Where it fails, `look` asks the stream; the device's error belongs to the training loop.
-            with contextlib.suppress(Exception):
-                self._mark(transfer)
+            self._mark(transfer)
 
     def look(self, *, closely: bool = False) -> None:
         """Find out what has arrived; what no mark stands behind as well, where nothing has come since the last look.
@@ -201,7 +199,9 @@ class Lane:
 
     def _mark(self, last: Transfer) -> None:
         """Have an event say when this one is there, and all before it: their copies are queued already."""
-        self._marks.append(_Mark(last, self._stream.record_event()))
+        # Where that fails, a later look asks the stream itself; the device's error belongs to the training loop.
+        with contextlib.suppress(Exception):
+            self._marks.append(_Mark(last, self._stream.record_event()))
 
     def _arrive(self, last: Transfer) -> None:
         """Have all transfers up to this one be there."""

@@ -87,6 +87,44 @@ def test_who_ends_in_an_orderly_way_leaves_nothing_behind(
     assert left_in(queue_dir) == [] or "SIGTERM" in end
 
 
+ON_A_DEVICE = f"""{BEGIN}
+    from tests.support.fake_torch import FakeTorch
+
+    torch = sys.modules["torch"] = FakeTorch()
+    value = torch.tensor(0.0, device=0)
+
+    def log_both(pieces):
+        log("train", 0, 5)
+        torch.busy(pieces=pieces)
+        for step in range(5):
+            exp.metrics("device").log(step=value.fill_(step))
+        value.fill_(-1)
+        log("train", 5, 10)
+        assert exp.status().on_devices == 5
+    """
+
+
+@pytest.mark.parametrize("end", ["exp.run.complete()", "", "os.kill(os.getpid(), signal.SIGTERM)"])
+def test_who_ends_waits_for_what_is_on_its_way_from_a_device(
+    end: str, scripts: Scripts, queue_dir: Path
+) -> None:
+    env = {QUEUE_DIR: str(queue_dir), "ML_DASH_SIGTERM_TIMEOUT": "30"}
+    scripts.run(f"{ON_A_DEVICE}\n    log_both(20)\n    {end}", env=env)
+
+    journal = Journal(scripts.home / ".dash")
+    assert (steps(journal), steps(journal, "device")) == (list(range(10)), list(range(5)))
+
+
+def test_a_kill_takes_what_is_on_its_way_from_a_device_and_nothing_else(
+    scripts: Scripts, queue_dir: Path
+) -> None:
+    """Neither what was logged before, nor what has waited behind it."""
+    scripts.run(f"{ON_A_DEVICE}\n    log_both(10**6)\n    die()", env={QUEUE_DIR: str(queue_dir)})
+
+    journal = scripts.journal()
+    assert (steps(journal), steps(journal, "device")) == (list(range(10)), [])
+
+
 def test_a_family_of_which_all_are_killed_leaves_all_rows(scripts: Scripts, queue_dir: Path) -> None:
     """Children of children too, each with a slab of its own, and hooks of the script's that log in a fork."""
     scripts.run(

@@ -352,6 +352,9 @@ def test_an_event_that_cannot_be_recorded_is_done_without(
     with monkeypatch.context() as patch:
         patch.setattr(Stream, "record_event", refuse)
         event = event_of(x=torch.tensor(1.5, device=0))
+        for _ in range(3):
+            look_at_devices()
+    assert not has_come(event)
     torch.cuda.run()
     assert fields_of(event) == {"x": 1.5}
 
@@ -376,7 +379,7 @@ def test_what_goes_into_a_graph_has_no_number_and_that_is_told(torch: FakeTorch)
     assert [fields_of(event)["x"] for event in before] == [0.0, 1.0]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")  # of forking with threads
 def test_a_forked_child_leaves_its_parents_device_alone(torch: FakeTorch) -> None:
     """It neither waits for what its parent logs, nor reads memory that it has no part in."""
     torch.busy()
