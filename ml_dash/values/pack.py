@@ -23,6 +23,8 @@ from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, take
 
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
 _MAX_REPR = 10_000
+_SIMPLE = frozenset({float, bool, str, bytes, type(None)})
+"""Types whose values stay as they are."""
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 """How msgpack's timestamps begin, the form in which msgspec writes a datetime that has a time zone."""
@@ -263,18 +265,44 @@ def pack_event(
     """
     unstorable: dict[str, str] = {}
     converted: dict[str, Any] = {}
+    deferred: list[Deferred] = []
     for name, value in fields.items():
-        if type(value) is dict:  # as a message's metadata: each of its keys is told by itself
+        kind = type(value)
+        if kind in _SIMPLE or (kind is int and _INT_MIN <= value <= _INT_MAX):
+            converted[name] = value
+        elif (
+            hasattr(kind, "device") and (late := _on_device(value)) is not None
+        ):  # not farther down, for its speed
+            converted[name] = late
+            deferred.append(late)
+        elif kind is dict:  # as a message's metadata: each of its keys is told by itself
             inner = ((key, _noted(f"{name}.{_key(key)}", item, unstorable)) for key, item in value.items())
-            converted[name] = _named(inner)
+            converted[name] = found = _named(inner)
+            deferred += deferred_in(found)
         else:
-            converted[name] = _noted(name, value, unstorable)
-    deferred = list(deferred_in(converted))
+            converted[name] = found = _noted(name, value, unstorable)
+            deferred += deferred_in(found)
     if not deferred:
         return pack_plain([series_id, time_ns, converted]), unstorable
     take(deferred)
     event = DeferredEvent(series_id, time_ns, converted, deferred, failed)
-    return event.pack() if all(item.is_here for item in deferred) else event, unstorable
+    if not all(item.is_here for item in deferred):
+        return event, unstorable
+    try:
+        read = {
+            name: item.fetch() if isinstance(item, Deferred) else item for name, item in converted.items()
+        }
+        return pack([series_id, time_ns, read]), unstorable
+    except PACK_ERRORS:  # one of them is deeper down, has failed, or is no number
+        return event.pack(), unstorable
+
+
+def _on_device(value: Any) -> Deferred | None:
+    """Return what may be on a device as a value that comes later; None where it is to be looked at like any other."""
+    try:
+        return defer(value)
+    except Exception:  # noqa: BLE001 - foreign code
+        return None
 
 
 def _noted(name: str, value: Any, unstorable: dict[str, str]) -> Any:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.values.transfers import (
@@ -22,9 +21,10 @@ from ml_dash.values.transfers import (
     Transfer,
     beside_captures,
     copy_into,
-    lane_of,
+    lane_on,
     module_of,
     ring,
+    stream_of,
 )
 
 if TYPE_CHECKING:
@@ -46,13 +46,15 @@ _FEW_READS = 2
 """Numbers that are read one by one: to join more of them on their device costs less than to read each."""
 
 
-class Deferred(ABC):
+class Deferred:
     """A value that may not be there yet, safe from later changes, to be fetched by another thread.
 
     Attributes:
         nbytes: that it takes until then.
     """
 
+    # No abstract class: whether something is one of these is asked for each value of a row, and would take five times
+    # as long.
     __slots__ = ("nbytes",)
     nbytes: int
 
@@ -62,18 +64,18 @@ class Deferred(ABC):
         return False
 
     @property
-    @abstractmethod
     def is_there(self) -> bool:
         """Whether `fetch` waits for nothing, as far as can be told: what nobody can be asked of counts as there."""
+        return True
 
     @property
-    @abstractmethod
     def type_name(self) -> str:
         """The name of what it is a value of."""
+        raise NotImplementedError
 
-    @abstractmethod
     def fetch(self) -> Any:
         """Wait for the device and return a Python number or nested list; raises what the device raises."""
+        raise NotImplementedError
 
 
 class _Piece(NamedTuple):
@@ -195,11 +197,11 @@ def take(values: Iterable[Deferred]) -> None:
 
     A device that refuses is told with each value, by `Deferred.fetch`: its error belongs to the training loop.
     """
-    by_device: dict[Any, list[_OfDevice]] = {}
-    for value in values:
-        if isinstance(value, _OfDevice) and value.source is not None:
-            by_device.setdefault(value.source.device, []).append(value)
-    for device, some in by_device.items():
+    rest = [value for value in values if isinstance(value, _OfDevice) and value.source is not None]
+    while rest:
+        device = rest[0].source.device
+        some = [value for value in rest if value.source.device == device]
+        rest = [] if len(some) == len(rest) else [value for value in rest if value.source.device != device]
         try:
             with beside_captures():
                 _take(device, some)
@@ -215,29 +217,33 @@ def _take(device: Any, values: Sequence[_OfDevice]) -> None:
         for value in values:  # to read it waits by itself
             value.follow(_Clone(value.source.detach().clone()), None)
         return
-    lane, is_done = lane_of(device)
-    now = [value for value in values if is_done and value.nbytes <= SLOT_BYTES and _is_plain(value.source)]
-    if now:
-        _read(now)
-    later = [value for value in values if value.source is not None] if now else values
-    if later:
-        _copy(later, lane)
+    stream = stream_of(device)
+    if stream.query():
+        _read([value for value in values if value.nbytes <= SLOT_BYTES and _is_plain(value.source)])
+        values = [value for value in values if value.source is not None]
+    if values:
+        _copy(values, lane_on(device, stream))
 
 
 def _read(values: Sequence[_OfDevice]) -> None:
     """Read values of a device that is done."""
-    numbers = [value for value in values if not value.source.shape]
+    if len(values) > _FEW_READS:
+        _read_together([value for value in values if not value.source.shape])
+    for value in values:
+        source = value.source
+        if source is not None:
+            value.have(fetch(source) if source.shape else source.item())
+
+
+def _read_together(values: Sequence[_OfDevice]) -> None:
     by_type: dict[Any, list[_OfDevice]] = {}
-    for value in numbers:
+    for value in values:
         by_type.setdefault(value.source.dtype, []).append(value)
     for some in by_type.values():
         if len(some) > _FEW_READS:
             joined = sys.modules["torch"].stack([value.source.detach() for value in some])
             for value, result in zip(some, joined.tolist(), strict=True):
                 value.have(result)
-    for value in values:
-        if value.source is not None:
-            value.have(fetch(value.source))
 
 
 def _copy(values: Sequence[_OfDevice], lane: Lane) -> None:

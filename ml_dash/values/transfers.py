@@ -239,8 +239,8 @@ _LANES: dict[Any, Lane] = {}
 _RINGS: list[Ring | None] = []
 
 
-def lane_of(device: Any) -> tuple[Lane, bool]:
-    """Return the lane of the caller's current stream, and whether that is done, so that reading waits for nothing.
+def stream_of(device: Any) -> Any:
+    """Return the caller's current stream on a device.
 
     Raises:
         RuntimeError: what the stream is given goes into a graph, or the device refuses everything.
@@ -249,14 +249,17 @@ def lane_of(device: Any) -> tuple[Lane, bool]:
     is_capturing = getattr(module, "is_current_stream_capturing", None)
     if is_capturing is not None and is_capturing():
         raise RuntimeError("a graph is being captured, and has no numbers yet: log outside of the capture")
-    stream = module.current_stream(device)
-    is_done = bool(stream.query())
+    return module.current_stream(device)
+
+
+def lane_on(device: Any, stream: Any) -> Lane:
+    """Return the transfers on a stream."""
     lane = _LANES.get(stream)
     if lane is None or not lane.is_own:
         if len(_LANES) >= _LANES_MAX:
             _forget_idle()
         lane = _LANES[stream] = Lane(device, stream)
-    return lane, is_done
+    return lane
 
 
 def _forget_idle() -> None:

@@ -15,7 +15,7 @@ from ml_dash import Experiment
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.values import transfers
 from ml_dash.values.pack import DeferredEvent, pack_event, unpack
-from ml_dash.values.transfers import SLOT_BYTES, SLOTS, Ring, Transfer, lane_of, look_at_devices, ring
+from ml_dash.values.transfers import SLOT_BYTES, SLOTS, Ring, Transfer, lane_on, look_at_devices, ring
 from tests.support.fake_torch import Device, FakeTorch, Stream, Tensor, install
 
 GPU = Device("cuda", 0)
@@ -234,7 +234,7 @@ def test_a_ring_that_is_full_is_done_without(torch: FakeTorch) -> None:
 def test_a_slot_of_a_row_that_was_dropped_is_not_used_before_its_copy_is_over(torch: FakeTorch) -> None:
     """A copy that is still on its way would write over another's numbers."""
     stream = torch.busy()
-    lane, _ = lane_of(GPU)
+    lane = lane_on(GPU, stream)
     memory = ring()
     assert memory is not None
     transfer = Transfer(lane)
