@@ -235,6 +235,8 @@ class Run:
         """Wait a moment for what is still to be read of the run's surroundings."""
         if self.is_open and self._pid == os.getpid():
             self._capturing.settle()
+            for settle in self._session.on_settle:
+                settle(self._session.settings.exit_timeout)
 
     def end(self, status: str, error: str | None = None, traceback: str | None = None) -> bool:
         """Queue the end of the run, waiting for nothing; False where it is not ours or has ended.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,15 @@ LATEST = threading.local()
 
 _MAX_NAME_BYTES = 1024
 _OF_OTHERS = "Pass a number, a string, or a dict or list of these."
+_WRAPPED = {
+    "PIL.": "Wrap it: ml_dash.Image(…).",
+    "matplotlib.": "Wrap it: ml_dash.Figure(…).",
+    "plotly.": "Wrap it: ml_dash.Figure(…).",
+    "pandas.": "Wrap it: ml_dash.Table(…).",
+}
+"""What to do with values of these packages, in a metric."""
+_LARGE = 1000
+"""Numbers in an array, from which on it is hardly meant to be stored one by one."""
 _OF_TRACED = (
     "It stands for a value that is computed later: return it from the function that is traced and log it there, or "
     "log it by jax.debug.callback()."
@@ -42,9 +52,16 @@ class Port:
     While the run is not open, `closed` is the queue, and refuses every event with `NotStartedError`.
     """
 
-    __slots__ = ("_closed", "_kind", "_name", "_warned", "id", "queue")
+    __slots__ = ("_closed", "_fields_of", "_kind", "_name", "_warned", "id", "queue")
 
-    def __init__(self, kind: Kind, name: str | None, closed: ClosedQueue) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        name: str | None,
+        closed: ClosedQueue,
+        fields_of: Callable[[str | None, dict[str, Any]], dict[str, Any]] = lambda _, fields: fields,
+    ) -> None:
+        self._fields_of = fields_of
         self._kind = kind
         self._name = name
         self._closed = closed
@@ -85,6 +102,9 @@ class Port:
 
     def write_odd(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
         """Put a row that `pack` has refused: the dear way, which looks at every value. See `write`."""
+        if self._kind is Kind.METRIC:
+            fields = self._fields_of(self._name, fields)
+            self._tell_large(fields)
         put = put or self.queue.put
         converted, unstorable = pack_event(self.id, time_ns, fields, self._tell_unfetched)
         put(converted)
@@ -100,11 +120,30 @@ class Port:
         """Warn, once a key, that a value is stored as its `repr`, since its type cannot be stored."""
         if is_news(name, self._warned):
             remedy = _OF_TRACED if kind.endswith("Tracer") else _OF_OTHERS
+            if self._kind is Kind.METRIC:
+                remedy = next((text for start, text in _WRAPPED.items() if kind.startswith(start)), remedy)
             warn_user(
                 f"{name}=… of {self._label} is a {kind}, which cannot be stored as it is: its repr is stored instead "
                 f"(said once). {remedy}",
                 ValueWarning,
             )
+
+    def _tell_large(self, fields: dict[str, Any]) -> None:
+        """Say, once a key, of an array of many numbers what it could be wrapped in."""
+        for name, value in fields.items():
+            shape = getattr(value, "shape", ())
+            if (
+                isinstance(shape, tuple)
+                and len(shape) > 1
+                and _size(shape) > _LARGE
+                and is_news(name, self._warned)
+            ):
+                warn_user(
+                    f"{name}=… of {self._label} is an array of the shape {tuple(shape)}, stored number by number, "
+                    "as lists (said once). Wrap it, if that is not meant: ml_dash.Image(…) for a picture, "
+                    "ml_dash.Histogram(…) for how its numbers are distributed; or save it: exp.files.save_pkl(…)",
+                    ValueWarning,
+                )
 
     def _tell_unfetched(self, name: str, why: str) -> None:
         # No warning: this is the background thread, in which the user's filters must not raise.
@@ -118,6 +157,10 @@ class Port:
     def _label(self) -> str:
         kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
         return f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
+
+
+def _size(shape: tuple[Any, ...]) -> int:
+    return math.prod(side for side in shape if isinstance(side, int))
 
 
 def row_time(given: Any) -> int:

@@ -66,6 +66,8 @@ class Session:
             handler of the main thread may find held by that very thread.
         holders: what the script holds of the experiment: nothing here may hold that.
         is_read_only: whether it was opened for reading, and no run of it starts.
+        on_settle: called before the run ends, to wait a while for what is still to be put: with seconds at most.
+        media: makes of a metric's name and a row's fields those that are stored, where there are media among them.
         tell_missing: called where something is read of an experiment that is nowhere.
     """
 
@@ -90,6 +92,8 @@ class Session:
         self.holders = Holders()
         self.is_read_only = False
         self.tell_missing: Callable[[], None] = _say_nothing
+        self.on_settle: list[Callable[[float], None]] = []
+        self.media: Callable[[str | None, dict[str, Any]], dict[str, Any]] = _as_given
         self._bound: tuple[Channel, Queue] | None = None
         self._view: JournalView | None = None
         self._remote: RemoteView | None = None
@@ -134,12 +138,15 @@ class Session:
 
     def port(self, kind: Kind, name: str | None) -> Port:
         """Return a new way for rows of a series into the journal, open while the run is."""
-        port = Port(kind, name, self._closed)
+        port = Port(kind, name, self._closed, self._fields_of)
         with self.lock:  # so that a run that starts meanwhile leaves no port closed
             self._ports.append(port)
             if self._bound is not None:
                 port.bind(*self._bound)
         return port
+
+    def _fields_of(self, name: str | None, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.media(name, fields)
 
     def bind(self, channel: Channel) -> None:
         """Let the managers write."""
@@ -355,3 +362,7 @@ def _refusal(prefix: str, status: str | None, *, is_read_only: bool) -> str:
 
 def _say_nothing() -> None:
     pass
+
+
+def _as_given(_: str | None, fields: dict[str, Any]) -> dict[str, Any]:
+    return fields

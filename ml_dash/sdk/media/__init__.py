@@ -1,0 +1,1 @@
+"""Values that are looked at and not drawn as a line: images, sounds, tables, logged beside numbers at a step."""
