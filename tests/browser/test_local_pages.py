@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+import ml_dash
 from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from ml_dash.series import Kind
@@ -428,5 +431,52 @@ def test_what_surrounded_a_run_and_what_it_printed(
         expect(code).to_contain_text("The rest was too long.")
         assert page.evaluate("window.hacked") is None
         keep(page, "environment")
+    finally:
+        assert ui.stop() == 0
+
+
+def test_media_of_all_kinds_follow_one_slider(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    with Experiment("alice/p/media", dash_root=tmp_path).run as exp:
+        for step in (0, 10, 20):
+            exp.metrics("val").log(
+                step=step,
+                sample=ml_dash.Image(
+                    np.full((8, 8, 3), step, np.uint8), boxes=[{"box": [1, 1, 5, 5], "label": SCRIPT}]
+                ),
+                tone=ml_dash.Audio(np.zeros(800), 8000, caption=SCRIPT),
+                spread=ml_dash.Histogram([float(step), np.nan]),
+                table=ml_dash.Table(["a", SCRIPT], [[step, SCRIPT], [math.inf, None]]),
+                text=ml_dash.Text(f"at {step}"),
+            )
+        exp.metrics("late").log(step=15, text=ml_dash.Text("late"))
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]
+        page = window.page
+        page.goto(ui.address())
+        page.get_by_role("link", name="media").click()
+        page.get_by_role("tab", name="Media").click()
+        expect(page.get_by_role("figure", name="val/text")).to_contain_text("at 20")
+        assert page.get_by_role("figure").count() == 6
+        slider = page.get_by_role("slider", name="Step")
+        slider.focus()
+        page.keyboard.press("ArrowLeft")  # 15, of which only one has something
+        expect(page.get_by_role("figure", name="late/text")).to_contain_text("step 15")
+        expect(page.get_by_role("figure", name="val/text")).to_contain_text("at 10")
+        page.keyboard.press("Home")
+        expect(page.get_by_role("figure", name="val/text")).to_contain_text("at 0")
+        assert "step=0" in page.url
+        expect(page.get_by_role("figure", name="val/sample").get_by_role("img")).to_be_visible()
+        expect(page.get_by_role("figure", name="val/sample").locator("rect")).to_have_count(1)
+        expect(page.get_by_role("figure", name="val/spread")).to_contain_text("1 NaN or infinite")
+        expect(page.get_by_role("cell", name="Infinity")).to_be_visible()
+        expect(page.get_by_role("cell", name=SCRIPT)).to_be_visible()
+        length = page.get_by_role("figure", name="val/tone").locator("audio")
+        page.wait_for_function("element => element.duration > 0.09", arg=length.element_handle())
+        page.get_by_label("Find media").fill("late")
+        expect(page.get_by_role("status")).to_have_text("1 of 6")
+        assert page.evaluate("window.hacked") is None
+        keep(page, "media")
     finally:
         assert ui.stop() == 0

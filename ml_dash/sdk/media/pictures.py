@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from colorsys import hsv_to_rgb
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +25,7 @@ _IMAGES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg", "bmp"})
 _VIDEOS = frozenset({"mp4", "webm", "gif", "mov", "mkv"})
 _ENCODED = ("mp4", "webm", "gif")
 _CORNERS = 4
+_GOLDEN = 0.618034
 
 
 class Image(MediaValue):
@@ -79,7 +82,7 @@ class Image(MediaValue):
 
 
 class Mask(MediaValue):
-    """The classes of an image's pixels, as grey values."""
+    """The classes of an image's pixels."""
 
     kind = "mask"
 
@@ -99,8 +102,12 @@ class Mask(MediaValue):
         super().__init__("png", self._pixels.nbytes)
 
     def write(self, file: BinaryIO) -> object:
-        """Encode as PNG."""
-        write_image(self._pixels, file, self.extension)
+        """Encode as PNG whose pixels are the classes, with a colour for each to look at."""
+        from PIL import Image as pillow  # noqa: N813 - the module is called as the class
+
+        picture = pillow.fromarray(self._pixels)
+        picture.putpalette(_palette())
+        picture.save(file, format="PNG")
         return None
 
 
@@ -178,6 +185,13 @@ class Video(MediaValue):
         return staging.encode(
             f".{self.extension}", lambda path: write_video(self._frames, path, fps=self._fps)
         )
+
+
+@cache
+def _palette() -> list[int]:
+    """Return red, green and blue of 256 classes: the first is black, and neighbours differ by the golden angle."""
+    colors = (hsv_to_rgb(at * _GOLDEN % 1.0, 0.65, 0.95) for at in range(255))
+    return [0, 0, 0, *(round(255 * part) for color in colors for part in color)]
 
 
 def _taken(data: Any, what: str) -> tuple[Any, tuple[int, int], int]:

@@ -16,12 +16,14 @@ import { EnvironmentTab } from "./EnvironmentTab";
 import { useExperiment, useMetrics } from "./experiment";
 import { FilesTab } from "./FilesTab";
 import { LogsTab } from "./LogsTab";
+import { MediaTab } from "./MediaTab";
 import { Overview } from "./Overview";
 import { ParamsTab } from "./ParamsTab";
 import { TracksTab } from "./TracksTab";
 
 const TABS = [
   ["charts", "Charts"],
+  ["media", "Media"],
   ["overview", "Overview"],
   ["logs", "Logs"],
   ["console", "Console"],
@@ -121,6 +123,7 @@ function Body({ record }: { record: Experiment }): JSX.Element {
       />
       <div id="panel" role="tabpanel" aria-labelledby={`tab-${tab}`} class="panel">
         {tab === "charts" && <ChartsTab record={record} metrics={metrics} />}
+        {tab === "media" && <MediaTab record={record} />}
         {tab === "overview" && <Overview record={record} metrics={metrics} />}
         {tab === "logs" && <LogsTab record={record} />}
         {tab === "console" && <ConsoleTab record={record} />}
