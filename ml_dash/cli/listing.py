@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ml_dash.cli.overview import Overview, overview_of
+from ml_dash.cli.progress import Counter
 from ml_dash.cli.text import value_text
 from ml_dash.places.choosing import chosen
 from ml_dash.query.listing.binding import bind, bind_name, bind_order, value_of
@@ -17,7 +19,8 @@ from ml_dash.query.listing.listed import ListedExperiment
 from ml_dash.query.listing.naming import TIMES, KnownNames, ParamTarget, RecordTarget, Target, title_of
 from ml_dash.query.times import duration_text, iso_time
 from ml_dash.settings import Settings
-from ml_dash.storage.summaries.asking import records, selected
+from ml_dash.storage.summaries.asking import records, selected_records, unreadable
+from ml_dash.storage.summaries.records import Record
 from ml_dash.storage.summaries.root import RootIndex
 from ml_dash.storage.summaries.store import Store
 
@@ -115,40 +118,49 @@ def list_roots(
     is_asked = bool(filter or order or limit is not None or needs_all)
     # names of several roots are known together, and not one by one
     is_single = len(roots) == 1
-    overviews: dict[tuple[str, str], Overview] = {}
-    everything: list[ListedExperiment] = []
+    found: list[tuple[Overview, ListedExperiment]] = []
+    unread: list[Line] = []
 
-    def asked(store: Store, index: RootIndex) -> list[ListedExperiment]:
+    def asked(index: RootIndex, store: Store) -> list[tuple[Record, ListedExperiment]]:
         if not is_single:
-            return selected(index, bind(parse(""), store.names), None)
+            return selected_records(index, bind(parse(""), store.names), None)
         bound = bind(parse(filter), store.names).checked()
         by = None if order is None else bind_order(order, store.names)
-        return selected(index, bound, by, limit=limit)
+        return selected_records(index, bound, by, limit=limit)
 
     for root in roots:
         with closing(RootIndex(root, Settings.from_environment().stale_after)) as index:
-            found = index.look()
-            listing.refused |= found.refused
-            listing.strange.append((root, found.strange))
-            for each in index.ask(lambda _: [overview_of(record) for record in records(index)]):
-                overviews[root, each.located.prefix] = each
-            if is_asked:
-                everything += index.ask(lambda store: asked(store, index))
+            with Counter("journals read") as counter:
+                look = index.look(progress=counter.show)
+            listing.refused |= look.refused
+            listing.strange.append((root, look.strange))
+            if not is_asked:
+                everything = index.ask(partial(_without_tables, records, index))
+                listing.lines += [Line(root, overview_of(each)) for each in everything]
+                continue
+            pairs = index.ask(partial(asked, index))
+            found += [(overview_of(record), listed) for record, listed in pairs]
+            gone = index.ask(partial(_without_tables, unreadable, index))
+            unread += [Line(root, overview_of(each)) for each in gone]
     if not is_asked:
-        listing.lines = [Line(root, overview) for (root, _), overview in overviews.items()]
         return listing
+    overviews = {(listed.place, listed.prefix): overview for overview, listed in found}
+    shown = [listed for _, listed in found]
     if not is_single:
-        everything = list(chosen(everything, filter, order, limit))
+        shown = list(chosen(shown, filter, order, limit))
+    listing.lines = [Line(each.place, overviews[each.place, each.prefix], each) for each in shown]
     # of one that cannot be read nothing can be asked: it is listed where nothing is
-    seen = {(each.place, each.prefix) for each in everything}
-    listing.lines = [Line(each.place, overviews.get((each.place, each.prefix)), each) for each in everything]
     if not filter:
-        listing.lines += [
-            Line(root, overview)
-            for (root, prefix), overview in overviews.items()
-            if overview.problem and (root, prefix) not in seen
-        ]
+        seen = {(each.place, each.prefix) for each in shown}
+        listing.lines += [line for line in unread if (line.place, line.prefix) not in seen]
     return listing
+
+
+def _without_tables(
+    question: Callable[[RootIndex], list[Record]], index: RootIndex, _: Store
+) -> list[Record]:
+    """Ask a question that finds the tables by itself."""
+    return question(index)
 
 
 def list_server(url: str, filter: str, order: str | None, limit: int | None) -> Listing:

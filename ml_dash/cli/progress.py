@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,6 +13,9 @@ from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+_MOMENT, _TICK = 0.5, 0.1
+"""Seconds before a counter is shown, and between two numbers."""
 
 
 class Bar:
@@ -62,3 +66,33 @@ class Bar:
             complain(line)
         else:
             typer.echo(visible(line))
+
+
+class Counter:
+    """How many of something are done, on standard error, where somebody looks and it takes more than a moment."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begin_at = time.monotonic() + _MOMENT
+        self._is_shown = sys.stderr.isatty()
+        self._shown = ""
+
+    def __enter__(self) -> Counter:  # noqa: PYI034 - typing has no Self before Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._write("")
+
+    def show(self, done: int, total: int) -> None:
+        """Say how far it is."""
+        now = time.monotonic()
+        if self._is_shown and now >= self._begin_at:
+            self._begin_at = now + _TICK
+            self._write(f"{done:,} of {total:,} {self._name}")
+
+    def _write(self, text: str) -> None:
+        # one line, which is written over
+        sys.stderr.write(f"\r{text.ljust(len(self._shown))}" + ("" if text else "\r"))
+        sys.stderr.flush()
+        self._shown = text

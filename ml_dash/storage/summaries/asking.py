@@ -90,6 +90,32 @@ def selected(
     ]
 
 
+def unreadable(index: Asked) -> list[Record]:
+    """Return what is kept of the experiments whose journals cannot be read at all: no filter finds these by much."""
+    also, values = within(index)
+    # of which it is not known that they are as they were, see `Store.write`; of most, something else is wrong
+    rows = index.store.connection.execute(
+        "SELECT e.path, d.record FROM experiments e JOIN details d ON d.id = e.id"  # noqa: S608
+        f" WHERE e.content IS NULL AND e.seen IS NOT NULL{f' AND {also}' if also else ''} ORDER BY e.path",
+        values,
+    )
+    found = [Record.from_bytes(record, index.directory_of(os.fsdecode(path))) for path, record in rows]
+    return [record for record in found if record.failure is not None]
+
+
+def selected_records(
+    index: Asked, bound: Bound, order: Order | None, *, limit: int | None = None
+) -> list[tuple[Record, ListedExperiment]]:
+    """Do as `selected` does, with what is kept of each besides."""
+    pairs = []
+    for each in found(index, bound, order, limit=limit):
+        row = index.store.record(each.id, index.directory_of(each.path))
+        listed = listed_of(index, each.id, each.path)
+        if row is not None and listed is not None:
+            pairs.append((row, listed))
+    return pairs
+
+
 def records(index: Asked) -> list[Record]:
     """Return what is kept of all experiments, by their paths; not of their parameters and metrics."""
     also, values = within(index)

@@ -31,12 +31,12 @@ from ml_dash.storage.marks import SUMMARIES, prepare
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-VERSION = 2
+VERSION = 3
 """Of the tables, and of what is in them."""
 _APPLICATION = 0x4D4C4453  # MLDS
 _BUSY_SECONDS = 10.0
 """How long a process waits for another one that writes."""
-_CACHE_KIB = 16 << 10
+_CACHE_KIB = 32 << 10
 _UNUSED_SECONDS = 30 * 86_400.0
 """After which the file of another version is removed, that nobody has written to."""
 _NAME = re.compile(r"([0-9a-f]{12})\.v(\d+)\.(\d+)\.sqlite3")
@@ -86,6 +86,7 @@ CREATE INDEX experiments_created ON experiments (created_ns, uid);
 CREATE INDEX experiments_prefix ON experiments (prefix);
 CREATE INDEX experiments_open ON experiments (open, active_ns) WHERE open > 0;
 CREATE INDEX experiments_unread ON experiments (created_ns) WHERE seen IS NULL;
+CREATE INDEX experiments_unsure ON experiments (path) WHERE content IS NULL;
 CREATE TABLE details (
     id INTEGER PRIMARY KEY, record BLOB NOT NULL, params BLOB, metrics BLOB, runs BLOB, state BLOB
 );

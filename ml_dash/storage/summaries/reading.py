@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Due = tuple["Row", "Signature"]
 """An experiment whose journal is to be read, and what its files look like now."""
 
-_COMMITTED, _COMMIT_SECONDS = 256, 0.5
+_COMMITTED, _COMMIT_SECONDS = 1024, 2.0
 """Journals that are entered in one transaction, at most, and how long one may wait for that."""
 _STATE_FROM = 64 << 10
 """Bytes of a journal from which on it is remembered how far it was read: less is read as fast as that."""

@@ -12,15 +12,21 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.journal.frame import decode_segment_header
+from ml_dash.query.listing.binding import bind, bind_order
+from ml_dash.query.listing.filters import parse
 from ml_dash.query.listing.summary import FieldSummary
 from ml_dash.series import Kind
 from ml_dash.storage import marks
 from ml_dash.storage.summaries import looking
+from ml_dash.storage.summaries.asking import selected_records, unreadable
 from ml_dash.storage.summaries.digest import digest
+from ml_dash.storage.summaries.records import Record
 from ml_dash.storage.summaries.root import RootIndex
 from ml_dash.storage.survey import survey
 from tests.storage.summaries.looks import LaterClock, let_time_pass, opened, shown
 from tests.support.cli_experiments import killed
+from tests.support.journals import later_version
 from tests.support.small_runs import BEGAN_NS, age, append, end, said, segment_of, start, values, write_run
 
 
@@ -343,3 +349,31 @@ def test_questions_are_answered_while_a_journal_is_read(root: Path, monkeypatch:
         go_on.set()
         thread.join()
     assert last(index, "alice/p/b") == 0.5
+
+
+def test_a_page_of_a_list_reads_what_it_shows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many experiments the first two: no more records are unpacked, and no other parameters."""
+    for number in range(30):
+        write_run(root, f"alice/p/run{number}", [float(number)], params={"n": number})
+    broken = write_run(root, "alice/p/broken")
+    raw = segment_of(broken).read_bytes()
+    header = decode_segment_header(raw, "")
+    assert header is not None
+    segment_of(broken).write_bytes(later_version(raw[: header.length]) + raw[header.length :])
+    index = opened(root)
+    index.look()
+    unpacked: list[bytes] = []
+    real = Record.from_bytes.__func__  # type: ignore[attr-defined]
+
+    def counting(cls: type[Record], data: bytes, directory: str) -> Record:
+        unpacked.append(data)
+        return real(cls, data, directory)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(Record, "from_bytes", classmethod(counting))
+    with index.reading() as store:
+        order = bind_order("-train/loss", store.names)
+        pairs = selected_records(index, bind(parse("params.n>5"), store.names), order, limit=2)
+    assert [listed.params["n"] for _, listed in pairs] == [29, 28]
+    assert len(unpacked) == 2 * len(pairs)
+    assert [each.prefix for each in unreadable(index)] == ["alice/p/broken"]
+    assert len(unpacked) == 2 * len(pairs) + 1
