@@ -76,6 +76,7 @@ WIDTH_DEFAULT, WIDTH_MAX = 1000, 10_000
 TAGS_ASKED_MAX, TEXTS_ASKED_MAX = 100, 32
 """Tags that one question for files may name, and texts that one for experiments may."""
 VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX = 200, 32
+COLUMNS_ASKED_MAX = 100
 """Experiments, and fields of metrics, that one question for values may name."""
 BLOBS_ASKED_MAX = 1000
 """Blobs that one request may ask for."""

@@ -217,6 +217,31 @@ class DeviceToken(Struct):
 # --- experiments
 
 
+class FieldSummary(Answer):
+    """What is known of a metric's field. NaN is in no minimum, maximum, sum and mean; what there is none of is null."""
+
+    count: Annotated[int, Meta(ge=0, description="Numbers, NaN included. A bool counts as 0 or 1.")]
+    nan: Count
+    first: Anything
+    last: Annotated[Any, Meta(description="A number; or a text, of which this is the beginning.")]
+    min: Anything
+    max: Anything
+    total: Anything
+    mean: Anything
+    first_step: Annotated[Any, Meta(description="What its row calls step, else the row's index.")]
+    last_step: Anything
+    min_step: Anything
+    max_step: Anything
+
+
+class BestOf(Answer):
+    """Which value of a metric's field is the best; the name of the unnamed metric is null."""
+
+    metric: str | None
+    field: str
+    value: Literal["min", "max", "last"]
+
+
 class ListedExperiment(Answer):
     """An experiment, as lists have it."""
 
@@ -252,6 +277,25 @@ class ListedExperiment(Answer):
         Annotated[str, Meta(description="What is wrong with its journal; only from a local root.")]
         | UnsetType
         | None
+    ) = UNSET
+    params: (
+        Annotated[dict[str, Anything], Meta(description="Those that were asked for as columns.")] | UnsetType
+    ) = UNSET
+    metrics: (
+        Annotated[
+            dict[str, dict[str, FieldSummary]],
+            Meta(
+                description="The fields that were asked for as columns, by the names of their metrics, of which the "
+                "unnamed one's is empty."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    best: (
+        Annotated[
+            list[BestOf], Meta(description="Which value was defined as the best, of the fields asked for.")
+        ]
+        | UnsetType
     ) = UNSET
 
 
@@ -367,6 +411,16 @@ class Experiments(Answer):
     has_more: bool
     cursor: str | None
     as_of: Annotated[str, Meta(description="With which to ask later for what has changed.")]
+    pending: (
+        Annotated[
+            bool,
+            Meta(
+                description="Whether rows of an older version of the server are still being read, so that filter, "
+                "order and columns may lack some of what is stored. Only with one of these."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 _SAID = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
@@ -445,13 +499,14 @@ class ExperimentValues(Answer):
 
     id: str
     params: dict[str, Anything]
+    params_total: Annotated[int, Meta(ge=0, description="How many there are: of very many not all are told.")]
     metrics: list[MetricFields]
-    metrics_total: Count
+    metrics_total: Annotated[int, Meta(ge=0, description="As for the parameters.")]
     values: list[Anything]
 
 
 class Values(Answer):
-    """The values of several experiments, for tables: of a text only its beginning, with … behind it."""
+    """The values of several experiments, for tables: of a long text, list or dict its beginning, with … behind it."""
 
     data: list[ExperimentValues]
     rest: Annotated[list[str], Meta(description="Experiments that had no room here: ask again for these.")]

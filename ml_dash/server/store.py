@@ -22,23 +22,27 @@ from ml_dash.server.blobs.objects import ObjectStore
 from ml_dash.server.blobs.orphans import OrphanCollector
 from ml_dash.server.blobs.transfers import BlobTransfers
 from ml_dash.server.catalogue.experiments import Experiments
+from ml_dash.server.catalogue.filtered import filtered
+from ml_dash.server.catalogue.values import table_values
 from ml_dash.server.catalogue.verbs import Verbs
 from ml_dash.server.db.database import Database
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.ingest.ingest import Ingest
 from ml_dash.server.ingest.purging import Purger
 from ml_dash.server.recent import Recent
+from ml_dash.server.rows.lists import Lists
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.threads import Readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.query.pages import Take
     from ml_dash.server.blobs.reading import ReadableBlob
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
     from ml_dash.server.settings import ServerSettings
+    from ml_dash.shapes import MetricField
 
 _LOG = logging.getLogger("ml_dash.server")
 _PROBE_SECONDS = 1.0
@@ -81,6 +85,7 @@ class Store:
             ),
         )
         self.ingest = Ingest(self.backend, on_hot=self.compactor.notice)
+        self.lists = Lists(self.backend)
         self.closing = False
         """Whether the shutdown has begun: nothing new is accepted."""
         self._readers = Readers()
@@ -119,6 +124,7 @@ class Store:
         """Start the threads that store and merge."""
         self.ingest.start()
         self.compactor.start()
+        self.lists.start()
 
     def close(self) -> None:
         """Store what was accepted, stop the threads, close the database."""
@@ -127,6 +133,7 @@ class Store:
         self.ingest.stop()
         self.transfers.close()
         self.compactor.stop()
+        self.lists.stop()
         try:
             # a backup is taken now, or an older one brought back
             self.keeper.advance()
@@ -156,7 +163,20 @@ class Store:
         changed_since: str | None = None,
     ) -> dict[str, Any]:
         """See `Library.listing`."""
-        return self.experiments.listing(take, where, limit, cursor, changed_since)
+        if where.asked is None:
+            return self.experiments.listing(take, where, limit, cursor, changed_since)
+        is_all = self.lists.bring_in()
+        with self.database.read() as connection:
+            found = filtered(self.experiments, connection, take, where, where.asked, limit, cursor)
+        return {**found, "pending": not is_all}
+
+    def values(
+        self, ids: Sequence[str], wanted: Sequence[MetricField], owners: frozenset[str] | None
+    ) -> Iterator[dict[str, Any]]:
+        """See `Library.values`."""
+        self.lists.bring_in()
+        with self.database.read() as connection:
+            yield from table_values(connection, ids, wanted, owners)
 
     def content(self, found: Found, row: dict[str, Any]) -> ReadableBlob | None:
         """See `Library.content`."""

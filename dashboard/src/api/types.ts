@@ -166,11 +166,62 @@ export interface components {
             attempts: number;
             deletedAt: string | null;
             problem?: string | null;
+            /** @description Those that were asked for as columns. */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description The fields that were asked for as columns, by the names of their metrics, of which the unnamed one's is empty. */
+            metrics?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["FieldSummary"];
+                };
+            };
+            /** @description Which value was defined as the best, of the fields asked for. */
+            best?: components["schemas"]["BestOf"][];
             readme: string | null;
             /** @description What people have written of it, in Markdown; the readme is the run's own. */
             note: string | null;
             /** @description When its rows are removed for good; null for one whose rows stay. */
             purgeAt: string | null;
+        };
+        /**
+         * FieldSummary
+         * @description What is known of a metric's field. NaN is in no minimum, maximum, sum and mean; what there is none of is null.
+         */
+        FieldSummary: {
+            /** @description Numbers, NaN included. A bool counts as 0 or 1. */
+            count: number;
+            nan: number;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            first: unknown;
+            /** @description A number; or a text, of which this is the beginning. */
+            last: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            min: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            max: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            total: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            mean: unknown;
+            /** @description What its row calls step, else the row's index. */
+            firstStep: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            lastStep: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            minStep: unknown;
+            /** @description Whatever was logged. NaN and infinities are {"__float__": "NaN" | "Infinity" | "-Infinity"}, and what JSON lacks is {"__repr__": text, "__type__": text}. In msgpack they are themselves. */
+            maxStep: unknown;
+        };
+        /**
+         * BestOf
+         * @description Which value of a metric's field is the best; the name of the unnamed metric is null.
+         */
+        BestOf: {
+            metric: string | null;
+            field: string;
+            /** @enum {unknown} */
+            value: "last" | "max" | "min";
         };
         /**
          * DeviceAuthorization
@@ -293,6 +344,18 @@ export interface components {
             attempts: number;
             deletedAt: string | null;
             problem?: string | null;
+            /** @description Those that were asked for as columns. */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description The fields that were asked for as columns, by the names of their metrics, of which the unnamed one's is empty. */
+            metrics?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["FieldSummary"];
+                };
+            };
+            /** @description Which value was defined as the best, of the fields asked for. */
+            best?: components["schemas"]["BestOf"][];
             readme: string | null;
             /** @description What people have written of it, in Markdown; the readme is the run's own. */
             note: string | null;
@@ -308,6 +371,8 @@ export interface components {
             cursor: string | null;
             /** @description With which to ask later for what has changed. */
             asOf: string;
+            /** @description Whether rows of an older version of the server are still being read, so that filter, order and columns may lack some of what is stored. Only with one of these. */
+            pending?: boolean;
         };
         /**
          * ListedExperiment
@@ -344,6 +409,18 @@ export interface components {
             attempts: number;
             deletedAt: string | null;
             problem?: string | null;
+            /** @description Those that were asked for as columns. */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description The fields that were asked for as columns, by the names of their metrics, of which the unnamed one's is empty. */
+            metrics?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["FieldSummary"];
+                };
+            };
+            /** @description Which value was defined as the best, of the fields asked for. */
+            best?: components["schemas"]["BestOf"][];
         };
         /**
          * File
@@ -907,6 +984,18 @@ export interface components {
             attempts: number;
             deletedAt: string | null;
             problem?: string | null;
+            /** @description Those that were asked for as columns. */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description The fields that were asked for as columns, by the names of their metrics, of which the unnamed one's is empty. */
+            metrics?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["FieldSummary"];
+                };
+            };
+            /** @description Which value was defined as the best, of the fields asked for. */
+            best?: components["schemas"]["BestOf"][];
             readme: string | null;
             /** @description What people have written of it, in Markdown; the readme is the run's own. */
             note: string | null;
@@ -921,7 +1010,7 @@ export interface components {
         };
         /**
          * Values
-         * @description The values of several experiments, for tables: of a text only its beginning, with … behind it.
+         * @description The values of several experiments, for tables: of a long text, list or dict its beginning, with … behind it.
          */
         Values: {
             data: components["schemas"]["ExperimentValues"][];
@@ -937,7 +1026,10 @@ export interface components {
             params: {
                 [key: string]: unknown;
             };
+            /** @description How many there are: of very many not all are told. */
+            paramsTotal: number;
             metrics: components["schemas"]["MetricFields"][];
+            /** @description As for the parameters. */
             metricsTotal: number;
             values: unknown[];
         };
@@ -1000,6 +1092,8 @@ export type ConsoleRow = components['schemas']['ConsoleRow'];
 export type CreatedToken = components['schemas']['CreatedToken'];
 export type Grant = components['schemas']['Grant'];
 export type DeletedExperiment = components['schemas']['DeletedExperiment'];
+export type FieldSummary = components['schemas']['FieldSummary'];
+export type BestOf = components['schemas']['BestOf'];
 export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];
 export type DeviceToken = components['schemas']['DeviceToken'];
 export type Entries = components['schemas']['Entries'];

@@ -19,6 +19,7 @@ from ml_dash.protocol import (
     BODY_HEADER,
     BODY_PIECE_BYTES_MAX,
     CHECKSUM_PATTERN,
+    COLUMNS_ASKED_MAX,
     FILES_DEFAULT,
     FRAMES,
     HTML,
@@ -245,6 +246,24 @@ class ListExperiments(Query):
     text: Annotated[
         tuple[Annotated[str, Meta(max_length=1000)], ...],
         Meta(max_length=TEXTS_ASKED_MAX, description="As search, each with the blanks that are in it."),
+    ] = ()
+    filter: (
+        Annotated[str, _text("What they are to be, such as `max(val/acc)>0.9 params.lr<0.01 tag:sweep`.")]
+        | None
+    ) = None
+    order: (
+        Annotated[
+            str, _text("By what they are sorted, such as `-max(val/acc)`; what has no value comes last.")
+        ]
+        | None
+    ) = None
+    columns: Annotated[
+        tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
+        Meta(
+            max_length=COLUMNS_ASKED_MAX,
+            description="Parameters and fields of metrics that are told with each, such as `params.lr` and "
+            "`metrics.val/acc`; `params` or `metrics` for all of them.",
+        ),
     ] = ()
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
     cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None

@@ -14,7 +14,7 @@ from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import METADATA_BYTES_MAX, WRITER_PATTERN, WRITERS_HEADER, WRITERS_TOLD_MAX
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
-from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, gone, is_id
+from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, Search, gone, is_id
 from ml_dash.server.http.access import not_found, principal, require
 from ml_dash.server.http.bodies import encoded_answer, encoder
 from ml_dash.server.http.query_args import invalid, sent_ns
@@ -62,6 +62,7 @@ def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
             status=asked.status,
             search=asked.search,
             texts=asked.text,
+            asked=_search(asked),
         )
 
         def fill() -> bytes:
@@ -110,6 +111,15 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         return encoded_answer(request, body, status=status)
 
     return [bind(contract.UPSERT, upsert, permit=permit)]
+
+
+def _search(asked: contract.ListExperiments) -> Search | None:
+    if asked.filter is None and asked.order is None and not asked.columns:
+        return None
+    if asked.changed_since is not None:
+        remedy = "it tells what has changed of all of them: ask for it without filter, order and columns"
+        raise invalid("changed_since", asked.changed_since, remedy)
+    return Search(asked.filter or "", asked.order, asked.columns)
 
 
 def _plain(name: str, text: str | None, strip: str = "") -> str | None:

@@ -20,12 +20,12 @@ from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, TAGS, WRITERS
-from ml_dash.server.db.texts import Holds
+from ml_dash.server.db.texts import Holds, comparable_text, findable
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
@@ -141,7 +141,7 @@ class Experiments:
         """
         now = self.clock.time_ns()
         columns = EXPERIMENTS.c
-        conditions = self._conditions(where, now)
+        conditions = self.conditions(where, now)
         after = [] if cursor is None else [_behind(cursor)]
         size = size_of(columns.tags, columns.bindrs, columns.metadata, columns.error)
         with self.database.read() as connection:
@@ -156,7 +156,7 @@ class Experiments:
             order = (columns.created_ns.desc(), columns.id.desc())
             # one more than is asked for: whether it is there says whether there is another page
             found = connection.execute(query.order_by(*order).limit(limit + 1)).all()
-            taken = self._take(connection, [(id_, length) for id_, _, length in found[:limit]], take, now)
+            taken = self.take(connection, [(id_, length) for id_, _, length in found[:limit]], take, now)
         has_more = len(found) > taken
         last = found[taken - 1] if has_more and taken else None
         return {
@@ -166,14 +166,25 @@ class Experiments:
             "asOf": str(as_of),
         }
 
-    def _take(self, connection: Connection, keys: Sequence[tuple[str, int]], take: Take, now: int) -> int:
-        """Give the records of these ids, with their sizes, to `take`; return how many it took."""
+    def take(
+        self,
+        connection: Connection,
+        keys: Sequence[tuple[str, int]],
+        take: Take,
+        now: int,
+        more: Callable[[list[str]], Mapping[str, dict[str, Any]]] = lambda _: {},
+    ) -> int:
+        """Give the records of these ids, with their sizes, to `take`; return how many it took.
+
+        `more` gives what is added to the records of some ids.
+        """
         taken = 0
         for batch in batches(keys):
             query = select(*_LISTED).where(EXPERIMENTS.c.id.in_(batch))
             records = {each["id"]: each for each in self._records(connection, query, now)}
+            added = more(batch)
             for id_ in batch:
-                if not take(records[id_]):
+                if not take({**records[id_], **added.get(id_, {})}):
                     return taken
                 taken += 1
         return taken
@@ -268,8 +279,10 @@ class Experiments:
         silent = EXPERIMENTS.c.alive_ns >= self._alive_since(since.time_ns)
         return or_(EXPERIMENTS.c.changed >= since.mark, silent)
 
-    def _conditions(self, where: ExperimentFilter, now: int) -> list[ColumnElement[bool]]:
-        columns = EXPERIMENTS.c
+    def conditions(
+        self, where: ExperimentFilter, now: int, columns: Any = EXPERIMENTS.c
+    ) -> list[ColumnElement[bool]]:
+        """Return what holds of those that are asked for, of these columns of `EXPERIMENTS`; its search is left out."""
         conditions: list[ColumnElement[bool]] = [columns.deleted_ns.is_(None)]  # the first: see `listing`
         if where.owners is not None:
             conditions.append(columns.owner.in_(sorted(where.owners)))
@@ -283,13 +296,12 @@ class Experiments:
             with_tag = select(TAGS.c.experiment_id).where(TAGS.c.tag == where.tag)
             conditions.append(columns.id.in_(with_tag))
         if where.status is not None:
-            conditions.append(self._has_status(where.status, now))
+            conditions.append(self._has_status(where.status, now, columns))
         texts = [*(where.search or "").split(), *where.texts]
-        conditions += [Holds(columns.words, _findable(text)) for text in texts]
+        conditions += [Holds(columns.words, findable(text)) for text in texts]
         return conditions
 
-    def _has_status(self, status: str, now: int) -> ColumnElement[bool]:
-        columns = EXPERIMENTS.c
+    def _has_status(self, status: str, now: int, columns: Any) -> ColumnElement[bool]:
         is_alive = and_(columns.alive_ns.is_not(None), columns.alive_ns >= self._alive_since(now))
         if status == STALE:
             return and_(columns.status == RunStatus.RUNNING, ~is_alive)
@@ -366,17 +378,13 @@ def store_tags(connection: Connection, experiment_id: str, tags: Collection[str]
     """Replace the tags by which an experiment is found."""
     connection.execute(delete(TAGS).where(TAGS.c.experiment_id == experiment_id))
     if tags:
-        connection.execute(insert(TAGS), [{"experiment_id": experiment_id, "tag": tag} for tag in tags])
+        rows = [{"experiment_id": experiment_id, "tag": tag, "folded": comparable_text(tag)} for tag in tags]
+        connection.execute(insert(TAGS), rows)
 
 
 def words_of(prefix: str, tags: Sequence[str], readme: str | None) -> str:
     """Return what a search looks in."""
-    return _findable("\n".join([prefix, *tags, readme or ""]))
-
-
-def _findable(text: str) -> str:
-    # without the characters that databases refuse; in Python, since SQLite's lower() knows only ASCII
-    return text.encode("utf-8", "replace").decode().replace("\0", " ").casefold()
+    return findable("\n".join([prefix, *tags, readme or ""]))
 
 
 def _watermarks(

@@ -61,6 +61,21 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """What a list is asked for in the language of filters, as it was written.
+
+    Attributes:
+        filter: Which experiments.
+        order: By what they are sorted; None for the newest first.
+        columns: Parameters and metrics that are shown of each.
+    """
+
+    filter: str = ""
+    order: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentFilter:
     """Which experiments to list; None leaves a condition out.
 
@@ -74,6 +89,7 @@ class ExperimentFilter:
         status: Only with this status, or `STALE`.
         search: Only where every word of this is part of the prefix, a tag or the readme, in any case.
         texts: Only where each of these is, blanks and all.
+        asked: Only what is asked for so, in such an order, and with such columns.
     """
 
     owners: frozenset[str] | None = None
@@ -85,6 +101,7 @@ class ExperimentFilter:
     status: str | None = None
     search: str | None = None
     texts: tuple[str, ...] = ()
+    asked: Search | None = None
 
 
 @dataclass(frozen=True, slots=True)

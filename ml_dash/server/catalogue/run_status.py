@@ -23,8 +23,9 @@ from sqlalchemy import and_, func, or_, select, update
 from ml_dash.query.attempts import Opening, Openings, attempts_of, turn_of
 from ml_dash.query.runs import RunInfo, WriterRuns, last_activity, standing
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.series import Kind
 from ml_dash.server.db.database import upsert
-from ml_dash.server.db.tables import EXPERIMENTS, OPENINGS, WRITERS
+from ml_dash.server.db.tables import EXPERIMENTS, OPENINGS, SERIES, WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,8 @@ class RunNews:
         self._id = experiment_id
         self._writers: dict[str, Openings] = {}
         self._next: int | None = None
+        self.resumed = False
+        """Whether any of the starts repeats from a step on."""
 
     def add(self, writer: str, rows: TimedRows) -> list[int | None]:
         """Take in rows of a writer, in the order written; return, for each start, the number of the opening it is.
@@ -57,6 +60,7 @@ class RunNews:
             opened = self._writers[writer].add(number, turn)
             if opened is not None:
                 self._next = number + 1
+                self.resumed = self.resumed or opened.resume_from is not None
             if turn.event == "start":
                 numbers.append(None if opened is None else number)
         return numbers
@@ -95,7 +99,15 @@ class RunNews:
             [_row_of(self._id, opening, roots[opening.at]) for opening in news.values()],
         )
         self._move(roots, known)
-        self._update({opening.writer for opening in news.values()})
+        resumed = any(each.resume_from is not None for each in (*known, *news.values()))
+        self._update({opening.writer for opening in news.values()}, resumed=resumed)
+        if resumed:
+            # which rows are superseded may have changed: what is kept of them is looked at again
+            self._connection.execute(
+                update(SERIES)
+                .where(SERIES.c.experiment_id == self._id, SERIES.c.kind == int(Kind.METRIC))
+                .values(unlisted=True)
+            )
 
     def _beside(self, news: Iterable[Opening]) -> list[Opening]:
         """Return what may belong together with these: all others ended before."""
@@ -156,7 +168,7 @@ class RunNews:
                 .values(attempt=new)
             )
 
-    def _update(self, writers: set[str]) -> None:
+    def _update(self, writers: set[str], *, resumed: bool) -> None:
         connection, own = self._connection, OPENINGS.c.experiment_id == self._id
         attempts = connection.execute(
             select(OPENINGS.c.attempt, func.min(OPENINGS.c.order_ns).label("began_ns"))
@@ -198,6 +210,7 @@ class RunNews:
                 alive_ns=alive_ns,
                 attempts=len(attempts),
                 newest_attempt=newest,
+                resumed=resumed,
             )
         )
 

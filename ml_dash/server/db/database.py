@@ -30,6 +30,7 @@ from sqlalchemy.exc import (
 )
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
+from ml_dash.server.db.texts import install
 from ml_dash.server.errors import DatabaseError
 from ml_dash.server.threads import Threads
 
@@ -229,6 +230,7 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None
         for pragma in _PRAGMAS:
             connection.execute(pragma)
+        install(connection)
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:

@@ -27,6 +27,9 @@ Of experiments and their rows; all of these begin with the experiment, so that a
     Who has deleted, restored, moved, tagged or annotated an experiment, and when.
 ``files``
     What the FILE rows of each id amount to. One whose own row has not come yet (an update came first) has no time.
+``params``, ``metric_fields``, ``names``
+    What lists of experiments are sorted and filtered by, derived of the series: see `ml_dash.server.rows.lists`.
+    Names are those that any experiment of an owner has, or had.
 
 Of owners and their blobs, whatever number of files names them:
 
@@ -56,6 +59,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -67,7 +71,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    text,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
 from ml_dash.journal.objects import from_msgpack, to_msgpack
@@ -126,6 +133,8 @@ _SHA256 = String(64)
 """In hexadecimal."""
 _OBJECT = String(80)
 """The name of an object in the object store."""
+_EXACT = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text that is compared and sorted by its code points, on either database."""
 
 
 # Columns by what they have in common: written one by one, the tables would be three times as long.
@@ -176,15 +185,18 @@ EXPERIMENTS = Table(
     *_optional(BigInteger, "started_ns"),
     # the newest sign of life of a run that is open, by this server's clock
     *_optional(BigInteger, "alive_ns"),
-    # how many attempts there are, and the newest, see `OPENINGS.attempt`
+    # how many attempts there are, and the newest, see `OPENINGS.attempt`; whether any repeats from a step on
     Column("attempts", Integer, nullable=False, server_default="0"),
     *_optional(BigInteger, "newest_attempt"),
+    Column("resumed", Boolean, nullable=False, server_default=false()),
     # by which transaction anything here was last written, see `ml_dash.server.catalogue.changes`
     Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("prefix"),
     Index(None, "owner", "project"),
     Index(None, "created_ns", "id"),
     Index(None, "changed"),
+    # all that a filter asks of each experiment that it finds, before it is known which are shown
+    Index("ix_experiments_living", "id", "deleted_ns", "created_ns", "owner"),
 )
 
 TAGS = Table(
@@ -192,8 +204,11 @@ TAGS = Table(
     METADATA,
     *_key(_ID, "experiment_id"),
     *_key(AnyText, "tag"),
+    # as it is compared: in any case, and no longer than an index takes
+    Column("folded", _EXACT, nullable=False, server_default=""),
     _of_experiment(),
     Index(None, "tag"),
+    Index(None, "folded", "experiment_id"),
 )
 
 WRITERS = Table(
@@ -267,9 +282,23 @@ SERIES = Table(
     # those of its last span
     *_optional(BigInteger, "opening"),
     *_optional(String(128), "writer"),
+    # of a metric, that of its first `summary_rows` rows, as far as they are shown; of the parameters, which values of
+    # metrics are best: see `ml_dash.server.catalogue.kept`
+    *_optional(LargeBinary, "summary"),
+    Column("summary_rows", BigInteger, nullable=False, server_default="0"),
+    # whether `params` or `metric_fields` do not say yet what it amounts to
+    Column("unlisted", Boolean, nullable=False, server_default=false()),
     # who adds series holds the experiment's row, so this never fails; it is the index of names
     UniqueConstraint("experiment_id", "kind", "name"),
     _of_experiment(),
+    # of these alone: whoever brings the lists up to date finds them at once
+    Index(
+        "ix_series_unlisted",
+        "experiment_id",
+        "number",
+        sqlite_where=text("unlisted"),
+        postgresql_where=text("unlisted"),
+    ),
 )
 
 SPANS = Table(
@@ -365,6 +394,56 @@ FILES = Table(
     # for the collector, which asks of each blob whether a file names it
     Index(None, "checksum"),
 )
+
+PARAMS = Table(
+    "params",
+    METADATA,
+    *_key(_ID, "experiment_id"),
+    # among those of the experiment
+    *_key(Integer, "place"),
+    *_required(AnyText, "full_name"),
+    *_optional(Packed, "value"),
+    # the name as it is searched for: without what databases refuse, NULL where it is longer than an index takes
+    *_optional(_EXACT, "name"),
+    # the value as it is compared: as a number, and as a text
+    *_optional(Double, "number"),
+    *_optional(_EXACT, "text"),
+    _of_experiment(),
+    Index(None, "name", "number", "experiment_id"),
+    Index(None, "name", "text", "experiment_id"),
+)
+
+METRIC_FIELDS = Table(
+    "metric_fields",
+    METADATA,
+    *_key(_ID, "experiment_id"),
+    *_key(Integer, "series"),
+    # among those of the series
+    *_key(Integer, "place"),
+    # as in `PARAMS`, but that what is longer is not here at all; the unnamed metric has no characters
+    *_required(_EXACT, "metric", "field"),
+    *_required(BigInteger, "count"),
+    # NULL where there is none; NaN is none
+    *_optional(Double, "first", "last", "min", "max", "mean", "best"),
+    # the last value, as it is compared as a text
+    *_optional(_EXACT, "last_text"),
+    _of_experiment(),
+    Index(None, "metric", "field", "last", "experiment_id"),
+    Index(None, "metric", "field", "min", "experiment_id"),
+    Index(None, "metric", "field", "max", "experiment_id"),
+)
+
+NAMES = Table(
+    "names",
+    METADATA,
+    *_key(Boolean, "is_param"),
+    # as in `METRIC_FIELDS`; that of a parameter has no characters
+    *_key(_EXACT, "metric", "name"),
+    *_key(Text, "owner"),
+    # whether every value that had this name was a number
+    *_required(Boolean, "is_number"),
+)
+
 
 # The tables of blobs are called contents, as the routes are: both names are older than the word blob, and stay.
 BLOBS = Table(
@@ -481,3 +560,8 @@ DEVICE_REQUESTS = Table(
 def name_key(name: str | None) -> bytes:
     """Return a series' name as the database has it: NULL would be unequal to itself, so no name is no bytes."""
     return b"" if name is None else b"=" + name.encode("utf-8", "surrogatepass")
+
+
+def series_name(name: bytes) -> str | None:
+    """Return a series' name, of what the database has."""
+    return bytes(name[1:]).decode("utf-8", "surrogatepass") if name else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.series import Kind
+from ml_dash.server.catalogue.kept import Kept
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunNews
 from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS, SPANS
@@ -136,6 +137,8 @@ class _Batch:
                     "created_ns": self._now_ns,
                 }
             )
+        runs = self._runs.get(experiment_id)
+        resumed = self._experiments[experiment_id].resumed or (runs is not None and runs.resumed)
         hot = {}
         for block in request.blocks:
             series = self._series_of(experiment_id, block)
@@ -145,7 +148,7 @@ class _Batch:
                 if self._spans.begins(*place, series.owner, owner):
                     series.owner = owner
             # with the keys of all columns, also where they are None: SQLAlchemy takes the columns from the first row
-            self._blocks.append(_block_row(request, series.number, series.add(block), block))
+            self._blocks.append(_block_row(request, series.number, series.add(block, resumed=resumed), block))
             hot[series.number] = series.hot_rows
         writer.opening = openings[-1]
         return hot
@@ -185,7 +188,7 @@ class _Batch:
         if series is None:
             number = self._numbers.get(experiment_id, 0) + 1
             self._numbers[experiment_id] = number
-            series = self._series[key] = SeriesState(number, block.first_ns, block.first_ns)
+            series = self._series[key] = SeriesState(number, block.first_ns, block.first_ns, kept=Kept(0, {}))
         self._touched_series[key] = series
         return series
 

@@ -15,6 +15,7 @@ from ml_dash.journal.blocks import Block, block_rows, encode_block
 from ml_dash.journal.objects import to_msgpack
 from ml_dash.series import Kind
 from ml_dash.server.blobs.names import rows_name
+from ml_dash.server.catalogue.kept import new_summaries
 from ml_dash.server.charts.summaries import summarize
 from ml_dash.server.db.tables import name_key
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ml_dash.series import Series
     from ml_dash.server.blobs.objects import ObjectStore
+    from ml_dash.server.catalogue.kept import NewRow, NewSummaries
     from ml_dash.server.ingest.frames import FrameBlock, ParsedFrame
 
 MERGED_ROWS = 16_384
@@ -40,7 +42,8 @@ _MERGED_KINDS = frozenset({Kind.METRIC, Kind.TRACK, Kind.LOG, Kind.FILE})
 class NewBlock(NamedTuple):
     """A block that is to be stored. It has either its `data`, or its `offset` in the object.
 
-    `starts` is how many starts of runs come before it in the request: it belongs to the last of them.
+    `starts` is how many starts of runs come before it in the request: it belongs to the last of them. `summary` is for
+    charts; `summaries` are of its fields as a whole, see `ml_dash.server.catalogue.kept`.
     """
 
     starts: int
@@ -59,6 +62,7 @@ class NewBlock(NamedTuple):
     length: int
     crc: int
     summary: bytes | None
+    summaries: NewSummaries | NewRow | None
 
 
 class NewObject(NamedTuple):
@@ -318,6 +322,7 @@ def _new_block(piece: _Piece, view: memoryview, offset: int | None) -> NewBlock:
         len(data),
         zlib.crc32(data),
         None if piece.block is None else summary_of(piece.block),
+        None if piece.block is None or series.kind is not Kind.METRIC else new_summaries(piece.block),
     )
 
 

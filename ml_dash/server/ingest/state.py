@@ -14,9 +14,11 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 
+from ml_dash.series import Kind
 from ml_dash.server.catalogue.changes import change_mark
+from ml_dash.server.catalogue.kept import MERGED_BYTES, Kept, unpack
 from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, WRITERS
 from ml_dash.server.ingest.spans import Owner
 
@@ -34,6 +36,8 @@ FIELDS_MAX, FIELD_NAMES_MAX = 10_000, 1 << 20
 Rows with more of them are stored all the same.
 """
 
+LISTED = frozenset({int(Kind.METRIC), int(Kind.PARAMS)})
+"""Kinds of series by which experiments are sorted and filtered."""
 PAGE = 256
 """Frames in a page: page 0 has those numbered 1 to 256."""
 _BYTES = 4
@@ -88,11 +92,20 @@ class SeriesState:
     # a dict for a set that keeps the order
     fields: dict[str, None] = field(default_factory=dict)
     owner: Owner | None = None
+    # None where it is not merged here
+    kept: Kept | None = None
+    merged: bool = False
+    unlisted: bool = False
     new: bool = True
 
-    def add(self, block: NewBlock) -> int:
-        """Add a block, and return the index of its first row."""
+    def add(self, block: NewBlock, *, resumed: bool = False) -> int:
+        """Add a block, and return the index of its first row; `resumed` is of the experiment."""
         first = self.rows
+        self.unlisted = self.unlisted or block.kind in LISTED
+        if block.summaries is not None and self.kept is not None and self.kept.rows == first and not resumed:
+            block.summaries.into(self.kept.fields, first)
+            self.kept = self.kept._replace(rows=first + block.rows)
+            self.merged = True
         self.rows += block.rows
         self.last_ns = block.last_ns
         if block.data is not None:
@@ -139,6 +152,7 @@ def lock_experiments(connection: Connection, ids: Iterable[str]) -> dict[str, An
             EXPERIMENTS.c.deleted_ns,
             EXPERIMENTS.c.activity_ns,
             EXPERIMENTS.c.alive_ns,
+            EXPERIMENTS.c.resumed,
         )
         .where(EXPERIMENTS.c.id.in_(sorted(ids)))
         .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order: else two could wait for each other
@@ -189,8 +203,11 @@ def stored_checks(
 
 def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[SeriesKey, SeriesState]:
     """Return the series that are known; others may be among them."""
+    # what is too large to be merged here is not even read
+    summary = case((func.coalesce(func.length(SERIES.c.summary), 0) <= MERGED_BYTES, SERIES.c.summary))
+    columns = [column for column in SERIES.c if column.name != "summary"]
     found = connection.execute(
-        select(SERIES).where(
+        select(*columns, summary.label("summary")).where(
             SERIES.c.experiment_id.in_(sorted({key[0] for key in keys})),
             SERIES.c.kind.in_(sorted({key[1] for key in keys})),
             SERIES.c.name.in_(sorted({key[2] for key in keys})),
@@ -205,6 +222,8 @@ def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[Ser
             row.hot_rows,
             dict.fromkeys(row.fields),
             None if row.writer is None else Owner(row.opening, row.writer),
+            None if row.summary is None and row.summary_rows else unpack(row.summary_rows, row.summary),
+            unlisted=row.unlisted,
             new=False,
         )
         for row in found
@@ -231,6 +250,7 @@ def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]
     """Store series to which rows were added."""
     new: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
+    merged: list[dict[str, Any]] = []
     for (experiment_id, kind, name), each in series.items():
         values = {
             "rows": each.rows,
@@ -239,15 +259,25 @@ def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]
             "hot_rows": each.hot_rows,
             "opening": each.owner and each.owner.opening,
             "writer": each.owner and each.owner.writer,
+            "unlisted": each.unlisted,
         }
+        summary = each.kept if each.merged else None
+        if summary is not None:
+            values |= {"summary": summary.packed(), "summary_rows": summary.rows}
         if each.new:
             values |= {"experiment_id": experiment_id, "number": each.number, "kind": kind}
-            new.append({**values, "name": name, "first_ns": each.first_ns})
+            # with the keys of all columns: SQLAlchemy takes the columns from the first row
+            new.append(
+                {"summary": None, "summary_rows": 0, **values, "name": name, "first_ns": each.first_ns}
+            )
         else:
-            old.append({**values, "of_experiment": experiment_id, "of_number": each.number})
+            values |= {"of_experiment": experiment_id, "of_number": each.number}
+            (old if summary is None else merged).append(values)
     insert_rows(connection, SERIES, new)
     if old:
         connection.execute(_UPDATE_SERIES, old)
+    if merged:
+        connection.execute(_UPDATE_SUMMARISED, merged)
 
 
 def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterState], now_ns: int) -> None:
@@ -294,12 +324,12 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
 
 # Made once rather than for every commit. The keys are called of_…, because SQLAlchemy reserves the names of columns for
 # what SET writes.
-_UPDATE_SERIES = (
+_SERIES = ("rows", "fields", "last_ns", "hot_rows", "opening", "writer", "unlisted")
+_UPDATE_SERIES, _UPDATE_SUMMARISED = (
     update(SERIES)
     .where(SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number"))
-    .values(
-        {name: bindparam(name) for name in ("rows", "fields", "last_ns", "hot_rows", "opening", "writer")}
-    )
+    .values({name: bindparam(name) for name in names})
+    for names in (_SERIES, (*_SERIES, "summary", "summary_rows"))
 )
 _UPDATE_WRITER = (
     update(WRITERS)

@@ -14,6 +14,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import Found, no_such_experiment
 from ml_dash.server.errors import ApiError
@@ -28,6 +29,7 @@ from ml_dash.server.local.blobs import LocalBlob, is_here
 from ml_dash.server.local.looker import Looker
 from ml_dash.server.local.matching import Conditions, matching
 from ml_dash.server.local.records import read_now, shown
+from ml_dash.server.local.values import LocalValues
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Readers
@@ -37,10 +39,11 @@ from ml_dash.storage.summaries.records import Record, time_ns
 from ml_dash.storage.summaries.root import RootIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ml_dash.query.pages import Take
     from ml_dash.server.catalogue.records import ExperimentFilter
+    from ml_dash.shapes import MetricField
     from ml_dash.storage.summaries.store import Store
 
 _OPEN_VIEWS = 128
@@ -88,6 +91,7 @@ class LocalLibrary:
         self._looker = Looker(self._index)
         self._lock = threading.Lock()
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
+        self._values = LocalValues(self)
 
     @property
     def opened(self) -> int:
@@ -131,6 +135,9 @@ class LocalLibrary:
         changed_since: str | None = None,
     ) -> dict[str, Any]:
         """See `Library.listing`."""
+        if where.asked is not None:
+            remedy = "of a root, `ml-dash ls` and ml_dash.experiments() take them"
+            raise ApiError(400, ErrorCode.INVALID, f"filter, order and columns are for servers: {remedy}")
         behind = None if cursor is None else _parse_cursor(cursor)
         self._looker.look()
 
@@ -162,6 +169,12 @@ class LocalLibrary:
             "cursor": write_cursor(page.rows[taken - 1].place) if has_more and taken else None,
             "asOf": page.as_of,
         }
+
+    def values(
+        self, ids: Sequence[str], wanted: Sequence[MetricField], owners: frozenset[str] | None
+    ) -> Iterator[dict[str, Any]]:
+        """See `Library.values`."""
+        return self._values.of(ids, wanted, owners)
 
     def view(self, experiment_id: str) -> LocalView:
         """See `Library.view`."""

@@ -25,7 +25,7 @@ from ml_dash.query.stretches import Stretch
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize_together
 from ml_dash.server.db.batches import batches, size_of
-from ml_dash.server.db.tables import BLOCKS, SERIES, name_key
+from ml_dash.server.db.tables import BLOCKS, SERIES, name_key, series_name
 from ml_dash.server.errors import ApiError, busy
 
 if TYPE_CHECKING:
@@ -73,11 +73,6 @@ STORED = tuple(
     BLOCKS.c[name] for name in ("first", "rows", "head", "data", "object", "offset", "length", "crc")
 )
 """The columns of a `StoredBlock`, in its order."""
-
-
-def series_name(name: bytes) -> str | None:
-    """Return a series' name, of what the database has."""
-    return bytes(name[1:]).decode("utf-8", "surrogatepass") if name else None
 
 
 def load_block(objects: ObjectStore, stored: StoredBlock) -> Block:
@@ -148,7 +143,7 @@ class StoreIndex:
         """Return the series of a kind, in order of first appearance."""
         query = select(SERIES).where(SERIES.c.experiment_id == self._id, SERIES.c.kind == int(kind))
         with self._database.read() as connection:
-            infos = [_info(row) for row in connection.execute(query.order_by(SERIES.c.number))]
+            infos = [series_info(row) for row in connection.execute(query.order_by(SERIES.c.number))]
         self._found |= {info.series: info for info in infos}
         return [info.series for info in infos]
 
@@ -162,7 +157,7 @@ class StoreIndex:
             )
             with self._database.read() as connection:
                 row = connection.execute(query).one_or_none()
-            self._found[series] = None if row is None else _info(row)
+            self._found[series] = None if row is None else series_info(row)
         return self._found[series]
 
     def count(self, series: Series) -> int:
@@ -309,7 +304,8 @@ def _bounds(since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bo
     return bounds
 
 
-def _info(row: Row[Any]) -> SeriesInfo:
+def series_info(row: Row[Any]) -> SeriesInfo:
+    """Return what is stored of a series, of its row."""
     # the kind of a newer client stays a number: its rows are kept, and nobody here asks for them
     known = {int(kind): kind for kind in Kind}
     series = Series(known.get(row.kind, row.kind), series_name(row.name))

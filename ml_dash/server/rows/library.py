@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from ml_dash.query.view import RowView
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_dash.query.selection import AttemptChoice
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
+    from ml_dash.shapes import MetricField
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,10 +100,19 @@ class Library(Protocol):
         """Give a page of records without their readmes to `take`, newest first.
 
         Returned is where the page ends, and ``asOf``, with which to ask later for what has changed. With the ``asOf``
-        of an earlier answer as `changed_since`: only what may have changed, deleted ones included.
+        of an earlier answer as `changed_since`: only what may have changed, deleted ones included. With `where.asked`
+        they come in its order, and with its columns; ``pending`` says whether these may lack what is stored.
 
         Raises:
             ApiError: 400: the cursor or `changed_since` is invalid.
+        """
+
+    def values(
+        self, ids: Sequence[str], wanted: Sequence[MetricField], owners: frozenset[str] | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what a table shows of experiments, in their order, see `ml_dash.shapes.ExperimentValues`.
+
+        Those that are gone, and those of other owners (None stands for all), are left out.
         """
 
     def view(self, experiment_id: str) -> ServedView:

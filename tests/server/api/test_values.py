@@ -9,7 +9,7 @@ import pytest
 
 from ml_dash.journal.blocks import Block, Column
 from ml_dash.journal.frame import encode_frame
-from ml_dash.server.rows.view import StoreView
+from ml_dash.server.rows.index import StoreIndex
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.serving import NOON, PARAMS, SECOND, TOKEN, TRAIN, Client, frame
 
@@ -34,45 +34,76 @@ def ask(client: Client, ids: list[str], *fields: str) -> list[dict[str, Any]]:
 
 def test_values_are_those_of_now(client: Client, owner: str) -> None:
     one, two = (client.create(f"{owner}/p/{name}") for name in ("one", "two"))
-    client.stored(one, settings_frame(1, lr=0.1, name="adam", nested=[1]), losses(2, 3.0, 2.0))
+    client.stored(one, settings_frame(1, lr=0.1, name="adam", nested=[1, {"a": None}]), losses(2, 3.0, 2.0))
     assert ask(client, [one, two, "exp_" + "9" * 20], "loss", "other") == [
         {
             "id": one,
-            "params": {"lr": 0.1, "name": "adam"},
+            "params": {"lr": 0.1, "name": "adam", "nested": [1, {"a": None}]},
+            "paramsTotal": 3,
             "metrics": [{"name": "train", "fields": ["loss"]}],
             "metricsTotal": 1,
             "values": [2.0, None],
         },
-        {"id": two, "params": {}, "metrics": [], "metricsTotal": 0, "values": [None, None]},
+        {"id": two, "params": {}, "paramsTotal": 0, "metrics": [], "metricsTotal": 0, "values": [None, None]},
     ]
     client.stored(one, losses(3, 1.0))
     assert ask(client, [one], "loss")[0]["values"] == [1.0]
 
 
-def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often a table asks."""
-    asked: list[str] = []
-    for name in ("params", "metrics_into", "read"):
-        original = getattr(StoreView, name)
+def test_all_metrics_are_told_and_a_last_value_is_found_wherever_it_is(client: Client, owner: str) -> None:
+    """However many there are, and however many rows lie behind it."""
+    id_ = client.create(f"{owner}/p/many")
+    wide = [Block(TRAIN._replace(name=f"m{at}"), [NOON], [Column("x", "i", None, [at])]) for at in range(150)]
+    sparse = Block(
+        TRAIN,
+        [NOON + at for at in range(100)],
+        [Column("loss", "f", None, [0.5] * 100), Column("val", "f", [0], [7.0])],
+    )
+    client.stored(id_, encode_frame(1, wide), encode_frame(2, [sparse]), losses(3, *[0.25] * 50))
+    (found,) = ask(client, [id_], "val", "loss")
+    assert (found["metricsTotal"], len(found["metrics"]), found["values"]) == (151, 151, [7.0, 0.25])
 
-        def counted(self: StoreView, *given: Any, _original: Any = original, _name: str = name) -> Any:
-            asked.append(_name)
-            return _original(self, *given)
 
-        monkeypatch.setattr(StoreView, name, counted)
+def test_what_is_long_is_told_by_its_beginning(client: Client, owner: str) -> None:
+    id_ = client.create(f"{owner}/p/long")
+    client.stored(id_, settings_frame(1, text="x" * 2000, list=list(range(1000)), dict={}, last=1))
+    (found,) = ask(client, [id_])
+    assert found["params"]["text"] == "x" * 1000 + "…"
+    assert found["params"]["list"].startswith("[0,1,2,")
+    assert len(found["params"]["list"]) == 1001
+    assert (found["params"]["dict"], found["params"]["last"], found["paramsTotal"]) == ({}, 1, 4)
+
+
+def test_values_of_other_owners_and_of_deleted_experiments_are_not_told(tmp_path: Path) -> None:
+    with EmbeddedServer(data=tmp_path, admin_token=TOKEN) as server:
+        admin = Client(server.url, TOKEN)
+        ids = [admin.create(f"{owner}/p/run") for owner in ("alice", "bob")] + [admin.create("alice/p/gone")]
+        for id_ in ids:
+            admin.stored(id_, losses(1, 1.0))
+        admin.ask("DELETE", f"/experiments/{ids[2]}")
+        token = admin.post("/tokens", {"name": "t", "grants": [{"owner": "alice", "scope": "read"}]}).body[
+            "token"
+        ]
+        assert [each["id"] for each in ask(Client(server.url, token), ids)] == ids[:1]
+        assert [each["id"] for each in ask(admin, ids)] == ids[:2]
+
+
+def test_no_row_is_read_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a table asks, and whatever has come meanwhile."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("rows are read")
+
+    for name in ("blocks", "summaries", "stretches"):
+        monkeypatch.setattr(StoreIndex, name, refuse)
     with EmbeddedServer(data=tmp_path, admin_token=TOKEN) as server:
         client = Client(server.url, TOKEN)
         ids = [client.create(f"alice/p/{number}") for number in range(20)]
         for id_ in ids:
             client.stored(id_, losses(1, 1.0))
-        first = ask(client, ids, "loss")
-        assert sorted(set(asked)) == ["metrics_into", "params", "read"]
-        assert len(asked) == 60
-        assert ask(client, ids, "loss") == first
-        assert len(asked) == 60
+        assert [each["values"] for each in ask(client, ids, "loss")] == [[1.0]] * 20
         client.stored(ids[3], losses(2, 0.5))
         assert ask(client, ids, "loss")[3]["values"] == [0.5]
-        assert len(asked) == 63
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,207 @@
+"""The language of filters over the catalogue: what its names mean here, and what the tables are called.
+
+What is true of an experiment, and in which order they come, is told by one statement over indices: no rows are read.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import select
+
+from ml_dash.errors import InvalidFilterError
+from ml_dash.protocol import ErrorCode
+from ml_dash.query.listing import sql
+from ml_dash.query.listing.binding import bind, bind_order
+from ml_dash.query.listing.filters import Problem, parse
+from ml_dash.query.listing.naming import FUNCTIONS, FieldTarget, ParamTarget, UnclearNameError, target_of
+from ml_dash.query.listing.sql import Schema
+from ml_dash.query.times import NANOSECONDS
+from ml_dash.server.db.tables import NAMES
+from ml_dash.server.db.texts import comparable_text, searchable
+from ml_dash.server.errors import ApiError
+from ml_dash.status import RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from ml_dash.query.listing.naming import Field, Target
+    from ml_dash.query.listing.sql import Compiled, Dialect
+    from ml_dash.server.catalogue.records import Search
+
+NAMES_MAX = 10_000
+"""Names among which one is looked for that was not written out in full."""
+_ALL_BYTES = 64 << 10
+ALL_PARAMS, ALL_METRICS = "params", "metrics"
+"""Columns that stand for all of their kind."""
+
+
+class Columns(NamedTuple):
+    """What a list shows of each experiment beside its record.
+
+    Attributes:
+        params: Names of parameters; None for all.
+        fields: Metrics and their fields; None for all.
+    """
+
+    params: Collection[str] | None = ()
+    fields: Collection[Field] | None = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for."""
+        return self.params is not None and self.fields is not None and not (self.params or self.fields)
+
+    @property
+    def bytes_expected(self) -> int:
+        """About how many bytes they have of one experiment, so that not too many are read at once."""
+        return _ALL_BYTES if self.params is None or self.fields is None else 0
+
+
+class OwnedNames:
+    """The names that experiments of some owners have, or had; see `ml_dash.query.listing.naming.Names`."""
+
+    def __init__(self, connection: Connection, owners: Collection[str] | None) -> None:
+        self._connection = connection
+        self._own: list[ColumnElement[bool]] = [] if owners is None else [NAMES.c.owner.in_(sorted(owners))]
+
+    def has_param(self, name: str) -> bool:
+        """See `Names`."""
+        return bool(self._said("", name, is_param=True))
+
+    def has_field(self, metric: str | None, field: str) -> bool:
+        """See `Names`."""
+        return bool(self._said(metric or "", field, is_param=False))
+
+    def params(self) -> Collection[str]:
+        """See `Names`."""
+        return self._params
+
+    def fields(self) -> Collection[Field]:
+        """See `Names`."""
+        return self._fields
+
+    def is_number(self, target: ParamTarget | FieldTarget) -> bool:
+        """See `Names`."""
+        if isinstance(target, ParamTarget):
+            found = self._said("", target.name, is_param=True)
+        else:
+            found = self._said(target.metric or "", target.field, is_param=False)
+        return bool(found) and all(found)
+
+    def _said(self, metric: str, name: str, *, is_param: bool) -> Sequence[bool]:
+        """Return whether a name is a number, for each owner who has it."""
+        query = select(NAMES.c.is_number).where(
+            NAMES.c.is_param.is_(is_param),
+            NAMES.c.metric == searchable(metric),
+            NAMES.c.name == searchable(name),
+            *self._own,
+        )
+        return self._connection.execute(query).scalars().all()
+
+    @cached_property
+    def _params(self) -> list[str]:
+        query = select(NAMES.c.name).where(NAMES.c.is_param.is_(True), *self._own).distinct()
+        return list(self._connection.execute(query.order_by(NAMES.c.name).limit(NAMES_MAX)).scalars())
+
+    @cached_property
+    def _fields(self) -> list[Field]:
+        query = select(NAMES.c.metric, NAMES.c.name).where(NAMES.c.is_param.is_(False), *self._own).distinct()
+        rows = self._connection.execute(query.order_by(NAMES.c.metric, NAMES.c.name).limit(NAMES_MAX))
+        return [(row.metric or None, row.name) for row in rows]
+
+
+def compiled(asked: Search, names: OwnedNames, dialect: Dialect, now_ns: int, stale_after: float) -> Compiled:
+    """Return a filter and an order as SQL.
+
+    Raises:
+        ApiError: 400: one cannot be understood; ``problems`` says where, and what is possible.
+    """
+    try:
+        bound = bind(parse(asked.filter), names).checked()
+        order = None if asked.order is None else bind_order(asked.order, names)
+    except InvalidFilterError as error:
+        raise not_understood(error) from None
+    return sql.compile(bound, order, _schema(dialect, stale_after), dialect, now_ns)
+
+
+def shown(asked: Search, names: OwnedNames) -> Columns:
+    """Return the columns that are asked for; those that nothing has yet are left out.
+
+    Raises:
+        ApiError: 400: one cannot be understood.
+    """
+    targets = [_target(text, names) for text in asked.columns if text not in {ALL_PARAMS, ALL_METRICS}]
+    params = dict.fromkeys(each.name for each in targets if isinstance(each, ParamTarget))
+    fields = dict.fromkeys((each.metric, each.field) for each in targets if isinstance(each, FieldTarget))
+    return Columns(
+        None if ALL_PARAMS in asked.columns else [*params],
+        None if ALL_METRICS in asked.columns else [*fields],
+    )
+
+
+def _target(column: str, names: OwnedNames) -> Target | None:
+    # the parser knows names, quotes and aggregates: of a comparison with anything the name is what counts
+    found = parse(f"{column} != _")
+    message = "write one name, such as params.lr or metrics.val/acc; params or metrics for all of them"
+    if not found.problems and not found.words and len(found.comparisons) == 1:
+        try:
+            return target_of(found.comparisons[0].name, found.comparisons[0].aggregate, names)
+        except UnclearNameError as error:
+            message = str(error)
+    raise not_understood(InvalidFilterError.of("columns", column, [Problem(0, len(column), message)]))
+
+
+def not_understood(error: InvalidFilterError) -> ApiError:
+    """Return the answer to a filter, an order or a column that cannot be understood."""
+    problems = [{"start": start, "stop": stop, "message": message} for start, stop, message in error.problems]
+    return ApiError(400, ErrorCode.INVALID, str(error), problems=problems)
+
+
+def _name(name: str | None) -> str:
+    return searchable(name or "")
+
+
+def _schema(dialect: Dialect, stale_after: float) -> Schema:
+    is_alive = f"e.alive_ns >= :now - {int(stale_after * NANOSECONDS)}"
+    said = " ".join(
+        f"WHEN e.status = {_bytes(status.value, dialect)} THEN '{status.value.lower()}'"
+        for status in RunStatus
+        if status is not RunStatus.RUNNING
+    )
+    fold = "ml_dash_fold" if dialect == "sqlite" else "lower"
+    running = _bytes(RunStatus.RUNNING.value, dialect)
+    is_running = f"(coalesce({is_alive}, false) OR coalesce(e.status = {running}, false))"
+    ended = f"CASE WHEN {is_running} THEN NULL ELSE e.status_ns END"
+    end = f"CASE WHEN {is_alive} THEN :now WHEN e.status = {running} THEN e.activity_ns ELSE e.status_ns END"
+    return Schema(
+        columns={
+            "status": f"CASE WHEN {is_alive} THEN 'running' WHEN e.status = {running} THEN 'stale' "
+            f"WHEN e.status IS NULL THEN 'unknown' {said} ELSE lower(ml_dash_text(e.status)) END",
+            **{name: f"e.{name}" for name in ("prefix", "owner", "project", "folder", "name", "attempts")},
+            "host": "ml_dash_text(e.host)",
+            "error": f"CASE WHEN {is_running} THEN NULL ELSE ml_dash_text(e.error) END",
+            **{name: f"{fold}(ml_dash_text(e.{name}))" for name in ("note", "readme")},
+            "rows": "e.metric_rows",
+            "duration": f"({end} - e.started_ns) / CAST(1000000000 AS DOUBLE PRECISION)",
+            "started": "e.started_ns",
+            "ended": ended,
+            "active": "e.activity_ns",
+            "created": "e.created_ns",
+        },
+        words="e.words",
+        aggregates={name: f"{{t}}.{name}" for name in FUNCTIONS},
+        # how a tag is compared is beside it
+        tags="(SELECT experiment_id, folded AS tag FROM experiment_tags)",
+        name=_name,
+        text=comparable_text,
+    )
+
+
+def _bytes(text: str, dialect: Dialect) -> str:
+    """Return what a column of bytes is compared with."""
+    digits = text.encode().hex()
+    return f"X'{digits}'" if dialect == "sqlite" else f"decode('{digits}', 'hex')"
