@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from sqlalchemy import func, literal_column, select, text
 
 from ml_dash.server.catalogue.changes import seen
-from ml_dash.server.catalogue.searching import OwnedNames, compiled, shown
+from ml_dash.server.catalogue.columns import shown
+from ml_dash.server.catalogue.searching import OwnedNames, compiled
 from ml_dash.server.catalogue.values import values_of
 from ml_dash.server.db.batches import size_of
 from ml_dash.server.db.tables import EXPERIMENTS

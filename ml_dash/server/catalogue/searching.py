@@ -6,21 +6,20 @@ What is true of an experiment, and in which order they come, is told by one stat
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from ml_dash.errors import InvalidFilterError
-from ml_dash.protocol import ErrorCode
 from ml_dash.query.listing import sql
 from ml_dash.query.listing.binding import bind, bind_order
-from ml_dash.query.listing.filters import Problem, parse
-from ml_dash.query.listing.naming import FUNCTIONS, FieldTarget, ParamTarget, UnclearNameError, target_of
+from ml_dash.query.listing.filters import parse
+from ml_dash.query.listing.naming import FUNCTIONS, FieldTarget, ParamTarget
 from ml_dash.query.listing.sql import Schema
 from ml_dash.query.times import NANOSECONDS
+from ml_dash.server.catalogue.columns import not_understood
 from ml_dash.server.db.tables import NAMES
 from ml_dash.server.db.texts import comparable_text, searchable
-from ml_dash.server.errors import ApiError
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
@@ -28,37 +27,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-    from ml_dash.query.listing.naming import Field, Target
+    from ml_dash.query.listing.naming import Field
     from ml_dash.query.listing.sql import Compiled, Dialect
     from ml_dash.server.catalogue.records import Search
 
 NAMES_MAX = 10_000
 """Names among which one is looked for that was not written out in full."""
-_ALL_BYTES = 64 << 10
-ALL_PARAMS, ALL_METRICS = "params", "metrics"
-"""Columns that stand for all of their kind."""
-
-
-class Columns(NamedTuple):
-    """What a list shows of each experiment beside its record.
-
-    Attributes:
-        params: Names of parameters; None for all.
-        fields: Metrics and their fields; None for all.
-    """
-
-    params: Collection[str] | None = ()
-    fields: Collection[Field] | None = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is asked for."""
-        return self.params is not None and self.fields is not None and not (self.params or self.fields)
-
-    @property
-    def bytes_expected(self) -> int:
-        """About how many bytes they have of one experiment, so that not too many are read at once."""
-        return _ALL_BYTES if self.params is None or self.fields is None else 0
 
 
 class OwnedNames:
@@ -126,39 +100,6 @@ def compiled(asked: Search, names: OwnedNames, dialect: Dialect, now_ns: int, st
     except InvalidFilterError as error:
         raise not_understood(error) from None
     return sql.compile(bound, order, _schema(dialect, stale_after), dialect, now_ns)
-
-
-def shown(asked: Search, names: OwnedNames) -> Columns:
-    """Return the columns that are asked for; those that nothing has yet are left out.
-
-    Raises:
-        ApiError: 400: one cannot be understood.
-    """
-    targets = [_target(text, names) for text in asked.columns if text not in {ALL_PARAMS, ALL_METRICS}]
-    params = dict.fromkeys(each.name for each in targets if isinstance(each, ParamTarget))
-    fields = dict.fromkeys((each.metric, each.field) for each in targets if isinstance(each, FieldTarget))
-    return Columns(
-        None if ALL_PARAMS in asked.columns else [*params],
-        None if ALL_METRICS in asked.columns else [*fields],
-    )
-
-
-def _target(column: str, names: OwnedNames) -> Target | None:
-    # the parser knows names, quotes and aggregates: of a comparison with anything the name is what counts
-    found = parse(f"{column} != _")
-    message = "write one name, such as params.lr or metrics.val/acc; params or metrics for all of them"
-    if not found.problems and not found.words and len(found.comparisons) == 1:
-        try:
-            return target_of(found.comparisons[0].name, found.comparisons[0].aggregate, names)
-        except UnclearNameError as error:
-            message = str(error)
-    raise not_understood(InvalidFilterError.of("columns", column, [Problem(0, len(column), message)]))
-
-
-def not_understood(error: InvalidFilterError) -> ApiError:
-    """Return the answer to a filter, an order or a column that cannot be understood."""
-    problems = [{"start": start, "stop": stop, "message": message} for start, stop, message in error.problems]
-    return ApiError(400, ErrorCode.INVALID, str(error), problems=problems)
 
 
 def _name(name: str | None) -> str:

@@ -7,29 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from ml_dash.query.listing.comparing import json_text
 from ml_dash.series import Kind
+from ml_dash.server.catalogue.columns import columns_shown, table_value
 from ml_dash.server.catalogue.kept import unpack, unpack_definitions
 from ml_dash.server.db.tables import EXPERIMENTS, PARAMS, SERIES, name_key, series_name
 from ml_dash.server.db.texts import searchable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from ml_dash.query.listing.listed import Definitions
     from ml_dash.query.listing.naming import Field
     from ml_dash.query.listing.summary import FieldSummary
-    from ml_dash.server.catalogue.searching import Columns
+    from ml_dash.server.catalogue.columns import Columns
     from ml_dash.shapes import MetricField
 
 _AT_ONCE = 16
 """Experiments of which all is read at once: one may have ten thousand metrics."""
-_TEXT_MAX = 1000
-"""Characters of a text, or of a list as a text: a cell of a table shows fewer."""
-_PARAMS_CHARACTERS = _NAMES_CHARACTERS = 1 << 20
-"""Of the parameters of one experiment, and of the names of its metrics and fields: the rest is only counted."""
 # SQLite allows 32,766 parameters in a statement
 _ASKED = 5000
 
@@ -40,18 +36,7 @@ def values_of(connection: Connection, ids: Sequence[str], columns: Columns) -> d
     metrics = metrics_of(connection, ids, columns.fields)
     definitions = {} if columns.fields is not None and not columns.fields else definitions_of(connection, ids)
     return {
-        id_: {
-            "params": params.get(id_, {}),
-            "metrics": {
-                name or "": {field: summary.to_json() for field, summary in fields.items()}
-                for name, fields in metrics.get(id_, {}).items()
-            },
-            "best": [
-                {"metric": metric, "field": field, "value": best}
-                for (metric, field), best in definitions.get(id_, {}).items()
-                if columns.fields is None or (metric, field) in columns.fields
-            ],
-        }
+        id_: columns_shown(params.get(id_, {}), metrics.get(id_, {}), definitions.get(id_, {}), columns)
         for id_ in ids
     }
 
@@ -121,44 +106,4 @@ def table_values(
         params, metrics = params_of(connection, some), metrics_of(connection, some)
         for id_ in some:
             if id_ in there:
-                yield {"id": id_, **_table_value(params.get(id_, {}), metrics.get(id_, {}), wanted)}
-
-
-def _table_value(
-    params: Mapping[str, Any],
-    metrics: Mapping[str | None, Mapping[str, FieldSummary]],
-    wanted: Sequence[MetricField],
-) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    room = _PARAMS_CHARACTERS
-    for name, value in params.items():
-        shown[name], length = _shortened(value)
-        room -= len(name) + length
-        if room < 0:
-            del shown[name]
-            break
-    listed: list[dict[str, Any]] = []
-    room = _NAMES_CHARACTERS
-    for metric, fields in metrics.items():
-        room -= len(metric or "") + sum(map(len, fields))
-        if room < 0:
-            break
-        listed.append({"name": metric, "fields": [*fields]})
-    found = [metrics.get(each.name, {}).get(each.field) for each in wanted]
-    return {
-        "params": shown,
-        "paramsTotal": len(params),
-        "metrics": listed,
-        "metricsTotal": len(metrics),
-        "values": [None if each is None else _shortened(each.last)[0] for each in found],
-    }
-
-
-def _shortened(value: Any) -> tuple[Any, int]:
-    """Return what is shown of a value, and how many characters that has."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value, 8
-    text = value if isinstance(value, str) else json_text(value)
-    if len(text) <= _TEXT_MAX:
-        return value, len(text)
-    return f"{text[:_TEXT_MAX]}…", _TEXT_MAX
+                yield {"id": id_, **table_value(params.get(id_, {}), metrics.get(id_, {}), wanted)}

@@ -10,11 +10,11 @@ import heapq
 import os
 import threading
 import time
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import iso_time
 from ml_dash.server.catalogue.records import Found, no_such_experiment
 from ml_dash.server.errors import ApiError
@@ -29,7 +29,7 @@ from ml_dash.server.local.blobs import LocalBlob, is_here
 from ml_dash.server.local.looker import Looker
 from ml_dash.server.local.matching import Conditions, matching
 from ml_dash.server.local.records import read_now, shown
-from ml_dash.server.local.values import LocalValues
+from ml_dash.server.local.values import Question, table_value_of
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Readers
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ml_dash.query.pages import Take
-    from ml_dash.server.catalogue.records import ExperimentFilter
+    from ml_dash.server.catalogue.records import ExperimentFilter, Search
     from ml_dash.shapes import MetricField
     from ml_dash.storage.summaries.store import Store
 
@@ -91,7 +91,6 @@ class LocalLibrary:
         self._looker = Looker(self._index)
         self._lock = threading.Lock()
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
-        self._values = LocalValues(self)
 
     @property
     def opened(self) -> int:
@@ -136,8 +135,7 @@ class LocalLibrary:
     ) -> dict[str, Any]:
         """See `Library.listing`."""
         if where.asked is not None:
-            remedy = "of a root, `ml-dash ls` and ml_dash.experiments() take them"
-            raise ApiError(400, ErrorCode.INVALID, f"filter, order and columns are for servers: {remedy}")
+            return self._asked(take, where, where.asked, limit, cursor)
         behind = None if cursor is None else _parse_cursor(cursor)
         self._looker.look()
 
@@ -174,7 +172,11 @@ class LocalLibrary:
         self, ids: Sequence[str], wanted: Sequence[MetricField], owners: frozenset[str] | None
     ) -> Iterator[dict[str, Any]]:
         """See `Library.values`."""
-        return self._values.of(ids, wanted, owners)
+        # one by one: whoever takes them has room for so many bytes, and may be slow
+        for id_ in ids:
+            found = self._index.ask(partial(table_value_of, id_, wanted, owners), seconds=_ONE_SECONDS)
+            if found is not None:
+                yield found
 
     def view(self, experiment_id: str) -> LocalView:
         """See `Library.view`."""
@@ -193,6 +195,32 @@ class LocalLibrary:
         if not is_here(view.disk, view.staging, checksum, size):
             return None
         return LocalBlob(self, view.disk, view.staging.path_of(checksum), checksum, size)
+
+    def _asked(
+        self, take: Take, where: ExperimentFilter, asked: Search, limit: int, cursor: str | None
+    ) -> dict[str, Any]:
+        """Do as `listing` does, for what is asked for in the language of filters."""
+        self._looker.look()
+
+        def ask(store: Store) -> dict[str, Any]:
+            question = Question(store, asked, self._matching(where, None), cursor, time.time_ns())
+            found = question.page(limit + 1)
+            taken = 0
+            for id_, _ in found[:limit]:
+                record = store.record(id_, "")
+                if record is not None and not take({**_brief(shown(record)), **question.shown(id_)}):
+                    break
+                taken += 1
+            has_more = len(found) > taken
+            return {
+                "total": question.total(),
+                "hasMore": has_more,
+                "cursor": write_cursor(found[taken - 1][1]) if has_more and taken else None,
+                "asOf": _as_of(store),
+                "pending": store.count("seen IS NULL") > 0,
+            }
+
+        return self._index.ask(ask, seconds=_ONE_SECONDS)
 
     def _matching(self, where: ExperimentFilter, since: int | None) -> Conditions:
         found = matching(where)

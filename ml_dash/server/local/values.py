@@ -1,146 +1,126 @@
-"""What a table shows of the experiments of a local root: read when it is asked for, and kept in memory."""
+"""What lists and tables show of the experiments of a local root beside their records: no journal is opened for it."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.series import Kind, Series
-from ml_dash.server.errors import ApiError
-from ml_dash.server.recent import Recent
+from ml_dash.errors import InvalidFilterError
+from ml_dash.journal.objects import from_msgpack
+from ml_dash.query.listing.binding import bind, bind_order
+from ml_dash.query.listing.filters import parse
+from ml_dash.query.listing.sql import compile as compile_sql
+from ml_dash.server.catalogue.columns import columns_shown, not_understood, shown, table_value
+from ml_dash.server.http.cursors import invalid_cursor, read_cursor
+from ml_dash.storage.summaries.records import Record, unpack_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from ml_dash.server.rows.library import Library, ServedView
+    from ml_dash.query.listing.sql import Compiled
+    from ml_dash.server.catalogue.columns import Columns
+    from ml_dash.server.catalogue.records import Search
+    from ml_dash.server.local.matching import Conditions
     from ml_dash.shapes import MetricField
-
-# of one experiment: a config of thousands of values would make an answer for 200 experiments of many MiB
-_PARAMS_MAX = 500
-_METRICS_MAX = 100
-_TEXTS_BYTES = 512 << 10
-"""Texts of one experiment: beyond, further metrics are left out, and further parameters from half of it on."""
-_TEXT_MAX = 1000
-"""Characters of a text: a cell of a table shows fewer."""
-_KEPT_BYTES = 64 << 10
-"""What is larger is read each time: what is kept must stay small, whatever was logged."""
-_LOOK_BACK = 16
-"""Rows from the end in which a field is looked for: not every row has every field."""
-# of as many experiments as a long table shows; of each, no more fields than a person could choose as columns
-_KEPT_EXPERIMENTS, _KEPT_VALUES = 4096, 256
-_PLAIN = (bool, int, float, str, type(None))
+    from ml_dash.storage.summaries.store import Store
 
 
-@dataclass(slots=True)
-class _Known:
-    """What was read of an experiment when it had this many rows."""
-
-    rows: int
-    params: dict[str, Any]
-    params_total: int
-    metrics: list[dict[str, Any]]
-    metrics_total: int
-    values: dict[MetricField, Any] = field(default_factory=dict)
-    size: int = 0
-
-    def has_room(self, most: int, *texts: Any) -> bool:
-        """Say whether there is room for what may be texts, and take it."""
-        # four bytes a character are what any of them has in memory
-        size = sum(4 * len(each) for each in texts if isinstance(each, str))
-        if self.size + size > most:
-            return False
-        self.size += size
-        return True
+def table_value_of(
+    id_: str, wanted: Sequence[MetricField], owners: frozenset[str] | None, store: Store
+) -> dict[str, Any] | None:
+    """Return what a table shows of an experiment, see `Library.values`; None where it shows none."""
+    found = store.connection.execute(
+        "SELECT e.owner, d.params, d.metrics FROM experiments e JOIN details d ON d.id = e.id WHERE e.uid = ?",
+        (id_,),
+    ).fetchone()
+    if found is None or (owners is not None and found[0] not in owners):
+        return None
+    params = {} if found[1] is None else from_msgpack(found[1])
+    return {"id": id_, **table_value(params, unpack_metrics(found[2]), wanted)}
 
 
-class LocalValues:
-    """Reads values, and keeps them for as long as an experiment has no more rows. Any thread may ask."""
+class Question:
+    """A filter, an order and columns, asked of a root.
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
-        self._lock = threading.Lock()
-        self._known: Recent[str, _Known] = Recent(_KEPT_EXPERIMENTS)
+    Raises:
+        ApiError: 400: one of them cannot be understood, or the cursor is none of theirs.
+    """
 
-    def of(
-        self, ids: Sequence[str], wanted: Sequence[MetricField], owners: frozenset[str] | None
-    ) -> Iterator[dict[str, Any]]:
-        """See `Library.values`."""
-        for id_ in ids:
-            try:
-                record = self._library.brief(id_)
-                if owners is None or record["owner"] in owners:
-                    yield {"id": id_, **self._values(id_, record["rows"], wanted)}
-            except ApiError:
-                continue  # gone, or damaged: the table has the others all the same
+    def __init__(
+        self, store: Store, asked: Search, conditions: Conditions, cursor: str | None, now_ns: int
+    ) -> None:
+        self._store = store
+        self._conditions = conditions
+        try:
+            bound = bind(parse(asked.filter), store.names).checked()
+            order = None if asked.order is None else bind_order(asked.order, store.names)
+        except InvalidFilterError as error:
+            raise not_understood(error) from None
+        self._compiled = compile_sql(bound, order, store.names.schema, "sqlite", now_ns)
+        self._columns = shown(asked, store.names)
+        self._place = None if cursor is None else _read(cursor, self._compiled)
 
-    def _values(self, id_: str, rows: int, wanted: Sequence[MetricField]) -> dict[str, Any]:
-        view = self._library.view(id_)
-        # the lock is not held while rows are read: two threads may read the same, and the later one is kept
-        with self._lock:
-            known = self._known.get(id_)
-        if known is None or known.rows != rows:
-            known = _look(view, rows)
-        values = []
-        for each in wanted:
-            if each in known.values:
-                values.append(known.values[each])
-                continue
-            values.append(_last(view, each))
-            if len(known.values) < _KEPT_VALUES and known.has_room(_KEPT_BYTES, values[-1]):
-                known.values[each] = values[-1]
-        if known.size <= _KEPT_BYTES:
-            with self._lock:
-                self._known[id_] = known
-        return {
-            "params": known.params,
-            "paramsTotal": known.params_total,
-            "metrics": known.metrics,
-            "metricsTotal": known.metrics_total,
-            "values": values,
-        }
+    @property
+    def columns(self) -> Columns:
+        """What is shown beside the records."""
+        return self._columns
 
+    def total(self) -> int:
+        """Return how many experiments are asked for."""
+        statement = self._compiled.count(self._conditions.where)
+        values = {**self._compiled.parameters, **self._conditions.values}
+        found: int = self._store.connection.execute(statement, values).fetchone()[0]
+        return found
 
-def _look(view: ServedView, rows: int) -> _Known:
-    known = _Known(rows, {}, 0, [], 0)
-    params = view.params()
-    known.params_total = len(params)
-    for name, value in params.items():
-        if isinstance(value, _PLAIN):
-            shown = _shortened(value)
-            if len(known.params) == _PARAMS_MAX or not known.has_room(_TEXTS_BYTES // 2, name, shown):
+    def page(self, most: int) -> list[tuple[int, list[Any]]]:
+        """Return the numbers of the next of them, each with its place in the list."""
+        found: list[tuple[int, list[Any]]] = []
+        first = 0 if self._place is None else self._place[0]
+        for phase in range(first, len(self._compiled.phases)):
+            after = self._place is not None and phase == first
+            statement = self._compiled.select(phase, "e.id", after=after, also=self._conditions.where)
+            values = {**self._compiled.parameters, **self._conditions.values, "most": most - len(found)}
+            if self._place is not None and after:
+                values |= {"key": self._place[1], "tie0": self._place[2], "tie1": self._place[3]}
+            rows = self._store.connection.execute(statement, values)
+            found += [(id_, [phase, *place]) for id_, *place in rows]
+            if len(found) >= most:
                 break
-            known.params[name] = shown
+        return found
 
-    def take(metric: dict[str, Any]) -> bool:
-        has_room = known.has_room(_TEXTS_BYTES, metric["name"], *metric["fields"])
-        if has_room:
-            known.metrics.append({"name": metric["name"], "fields": metric["fields"]})
-        return has_room
-
-    known.metrics_total = view.metrics_into(take, 0, _METRICS_MAX)
-    return known
-
-
-def _shortened(value: Any) -> Any:
-    return f"{value[:_TEXT_MAX]}…" if isinstance(value, str) and len(value) > _TEXT_MAX else value
-
-
-def _last(view: ServedView, wanted: MetricField) -> Any:
-    """Return the field's last value; None if the last rows have none that a table can show."""
-    series = Series(Kind.METRIC, wanted.name)
-    count = view.count(series)
-    for row in reversed(view.read(series, max(0, count - _LOOK_BACK), _LOOK_BACK)["data"]):
-        value = _field(row["data"], wanted.field)
-        if value is not None and isinstance(value, _PLAIN):
-            return _shortened(value)
-    return None
+    def shown(self, id_: int) -> dict[str, Any]:
+        """Return the columns of an experiment."""
+        if self._columns.is_empty:
+            return {}
+        record, packed, summaries = self._store.connection.execute(
+            "SELECT record, params, metrics FROM details WHERE id = ?", (id_,)
+        ).fetchone()
+        columns = self._columns
+        params = {} if packed is None else from_msgpack(packed)
+        metrics = unpack_metrics(summaries)
+        if columns.params is not None:
+            params = {name: params[name] for name in columns.params if name in params}
+        if columns.fields is not None:
+            asked = set(columns.fields)
+            metrics = {
+                name: kept
+                for name, fields in metrics.items()
+                if (kept := {field: each for field, each in fields.items() if (name, field) in asked})
+            }
+        return columns_shown(params, metrics, Record.from_bytes(record, "").bests, columns)
 
 
-def _field(data: dict[str, Any], name: str) -> Any:
-    """Return a field, or an item of a dict by its dotted path."""
-    if name in data:
-        return data[name]
-    first, _, rest = name.partition(".")
-    inside = data.get(first)
-    return _field(inside, rest) if rest and isinstance(inside, dict) else None
+def _read(cursor: str, compiled: Compiled) -> list[Any]:
+    match read_cursor(cursor):
+        case [int() as phase, key, int() as created_ns, str() as uid] if (
+            0 <= phase < len(compiled.phases)
+            and (key is None) == (compiled.phases[phase].key is None)
+            and (
+                key is None
+                or isinstance(key, (float, str))
+                or (isinstance(key, int) and -(2**63) <= key < 2**63)
+            )
+            and 0 <= created_ns < 2**63
+            and uid.isascii()
+        ):
+            return [phase, key, created_ns, uid]
+    raise invalid_cursor(cursor)

@@ -24,7 +24,7 @@ from ml_dash.storage.side_file import NOTE, is_sound, read_side_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml_dash.query.listing.listed import Best
+    from ml_dash.query.listing.listed import Best, Definitions
     from ml_dash.query.listing.summary import Summaries
     from ml_dash.storage.summaries.digest import Digest
     from ml_dash.storage.survey import Located
@@ -88,6 +88,11 @@ class Record:
     def id(self) -> str:
         """An id of the form that a server gives; the same prefix has the same one, for ever."""
         return experiment_id(self.prefix)
+
+    @property
+    def bests(self) -> Definitions:
+        """Which value of a metric's field is its best, where it was defined."""
+        return {(metric, name): best for metric, name, best in self.definitions}
 
     @property
     def standing(self) -> str:
@@ -188,7 +193,7 @@ class Record:
             rows=self.rows,
             params=params,
             metrics=metrics,
-            best={(metric, name): best for metric, name, best in self.definitions},
+            best=self.bests,
             problem=self.problem,
         )
 

@@ -281,7 +281,7 @@ class Store:
         self.connection.executemany("INSERT OR REPLACE INTO params VALUES (?, ?, ?, ?)", rows)
 
     def _write_fields(self, id_: int, record: Record, metrics: Mapping[str | None, Summaries]) -> None:
-        bests = {(metric, name): best for metric, name, best in record.definitions}
+        bests = record.bests
         self.connection.execute("DELETE FROM metric_fields WHERE experiment_id = ?", (id_,))
         rows = []
         for metric, found in metrics.items():

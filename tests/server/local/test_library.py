@@ -17,11 +17,13 @@ import pytest
 
 from ml_dash import Experiment
 from ml_dash.series import Kind, Series
-from ml_dash.server.catalogue.records import ExperimentFilter
+from ml_dash.server.catalogue.records import ExperimentFilter, Search
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.cursors import write_cursor
 from ml_dash.server.local import looker as looker_module
 from ml_dash.server.local.library import LocalLibrary
+from ml_dash.server.local.view import LocalView
+from ml_dash.shapes import MetricField
 from ml_dash.storage.summaries import store as store_module
 from ml_dash.storage.summaries.digest import digest
 from tests.server.local.ui import serving
@@ -341,3 +343,63 @@ def test_a_chart_reads_rows_once_and_then_only_new_ones(library: LocalLibrary, t
         exp.flush()
         assert read() < first / 10
     assert view.chart(series, "loss", "index", None, None, 500)["rows"] == 401_000
+
+
+def asked(library: LocalLibrary, text: str, order: str | None = None, limit: int = 100, **more: Any) -> Any:
+    return page_of(library, ExperimentFilter(asked=Search(text, order, **more)), limit, None)
+
+
+def test_tables_and_filters_open_no_journal(
+    library: LocalLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of runs with more metrics than a page could ask for one by one; a value that few rows have is there as well."""
+    for number in range(3):
+        with Experiment(f"alice/p/run{number}", dash_root=str(tmp_path), echo=False).run as exp:
+            exp.params.set(lr=number, layers=[64, 64])
+            exp.metrics("train").log(rare=number)
+            for step in range(50):
+                exp.metrics("train").log(step=step, loss=float(number))
+            for at in range(150):
+                exp.metrics(f"layer{at}").log(norm=at)
+    ids = [record["id"] for record in page_of(library, ALL, 10, None)["data"]]
+    monkeypatch.setattr(LocalView, "reading", None)
+    found = list(library.values(ids, [MetricField("train", "rare"), MetricField("layer149", "norm")], None))
+    assert [each["values"] for each in found] == [[2, 149], [1, 149], [0, 149]]
+    assert [(each["metricsTotal"], len(each["metrics"])) for each in found] == [(151, 151)] * 3
+    assert found[0]["params"] == {"lr": 2, "layers": [64, 64]}
+    assert list(library.values([*ids, "exp_" + "0" * 20], [], frozenset({"bob"}))) == []
+    page = asked(library, "params.lr>0 layer149/norm=149", "-train/loss", columns=("params.lr", "train/loss"))
+    assert [
+        (each["name"], each["params"], each["metrics"]["train"]["loss"]["max"]) for each in page["data"]
+    ] == [
+        ("run2", {"lr": 2}, 2.0),
+        ("run1", {"lr": 1}, 1.0),
+    ]
+
+
+def test_pages_of_an_order_have_each_once(library: LocalLibrary, tmp_path: Path) -> None:
+    """Those of equal values by their age, and those that have none at the end."""
+    for number in range(7):
+        with Experiment(f"alice/p/run{number}", dash_root=str(tmp_path), echo=False).run as exp:
+            if number % 3:
+                exp.params.set(kind=number % 3)
+    seen: list[str] = []
+    cursor = None
+    where = ExperimentFilter(asked=Search("", "kind"))
+    while True:
+        answer = page_of(library, where, 2, cursor)
+        assert answer["total"] == 7
+        seen += [record["name"] for record in answer["data"]]
+        cursor = answer["cursor"]
+        if not answer["hasMore"]:
+            break
+    assert seen == ["run4", "run1", "run5", "run2", "run6", "run3", "run0"]
+    for wrong in (
+        write_cursor([9, None, 0, "x"]),
+        write_cursor([0, 2**63, 0, "x"]),
+        write_cursor([0, 1]),
+        "x",
+    ):
+        with pytest.raises(ApiError) as refused:
+            page_of(library, where, 2, wrong)
+        assert refused.value.status == 400

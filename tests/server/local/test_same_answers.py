@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -154,6 +155,41 @@ async def test_the_records_are_the_same_but_for_what_only_one_knows(
     assert len(local_id) == len(remote[1])
 
 
+@pytest.mark.parametrize(
+    ("question", "count"),
+    [
+        ("filter=min(train/loss)<0.001&columns=params", 1),
+        ("filter=params.lr=0.1 tag:a&columns=metrics&order=-max(train/loss)", 1),
+        ("filter=status:completed **/run&columns=train/loss&columns=params.lr&order=started", 1),
+        ("filter=train/loss>5", 0),
+        ("filter=model.layers:3&owner=alice&status=COMPLETED&tag=b", 1),
+        ("order=params.names", 1),
+    ],
+)
+async def test_filters_orders_and_columns_are_the_same(
+    ui: Ui, remote: tuple[Client, str], question: str, count: int
+) -> None:
+    here = await ui.get(f"experiments?{question}")
+    there = remote[0].ask("GET", f"/experiments?{quote(question, safe='=&')}").body
+    assert [len(each["data"]) for each in (here, there)] == [count, count]
+    assert (here["total"], here["hasMore"], here["pending"]) == (count, False, False)
+    for one, other in zip(here["data"], there["data"], strict=True):
+        shown = ("prefix", "params", "metrics", "best")
+        assert {name: one.get(name) for name in shown} == {name: other.get(name) for name in shown}
+
+
+async def test_a_filter_that_cannot_be_understood_is_refused_alike(
+    ui: Ui, remote: tuple[Client, str]
+) -> None:
+    for question in ("filter=los<1", "order=nothing", "columns=los", "filter=started>soon"):
+        here = await ui.get(f"experiments?{question}", 400)
+        there = remote[0].ask("GET", f"/experiments?{quote(question, safe='=&')}").body
+        # which names are told as possible may come in another order
+        told = [[(each["start"], each["stop"]) for each in at["error"]["problems"]] for at in (here, there)]
+        assert told[0] == told[1], question
+        assert here["error"]["message"][:40] == there["error"]["message"][:40]
+
+
 async def test_values_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, str]) -> None:
     metrics = [
         {"name": "train", "field": "loss"},
@@ -168,7 +204,7 @@ async def test_values_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, 
     there = remote[0].post("/experiments/values", {"ids": [remote[1]], "metrics": metrics}).body["data"]
     assert len(here) == len(there) == 1
     assert {**here[0], "id": None} == {**there[0], "id": None}
-    assert here[0]["params"] == {"lr": 0.1, "model.layers": 3}
+    assert here[0]["params"] == {"lr": 0.1, "model.layers": 3, "names": ["x"]}
     assert here[0]["values"] == [0.5, ROWS - 1, 1, 3, None]
 
 
