@@ -169,6 +169,41 @@ MESSAGES = messages()
 # --- pages
 
 
+GIVEN_UP = (
+    "of no moment",
+    "cursor that is none",
+    "is what the filter asks for",
+    "with their course",
+    "so many seconds at most",
+    "proves himself",
+    "had come of it",
+    "What the content of one file may have",
+    "what it was sent to a server for",
+)
+"""Phrases that users did not understand; docs and messages say it in the words of the field."""
+
+
+def test_users_meet_none_of_the_phrases_that_were_given_up() -> None:
+    """In docs, messages, help and pages."""
+    sources = [*PROJECT.glob("ml_dash/**/*.py"), *PROJECT.glob("dashboard/src/**/*.ts*")]
+    texts = {**PAGES, **{str(path): path.read_text(encoding="utf-8") for path in sources}}
+    found = {(name, phrase) for name, text in texts.items() for phrase in GIVEN_UP if phrase in text}
+    assert found == set()
+
+
+COUNTED = re.compile(
+    r"(?:%d|[}\d,]) ?rows? (?:wait|were dropped|not known|not at the server|sent|to go|logged|lost|have not)"
+)
+"""Counts of all that was logged."""
+
+
+def test_what_counts_all_that_was_logged_says_events() -> None:
+    """Rows are those of metrics, see durability.md."""
+    sources = [*PROJECT.glob("ml_dash/**/*.py"), *PROJECT.glob("docs/examples/*.py")]
+    texts = {**PAGES, **{str(path): path.read_text(encoding="utf-8") for path in sources}}
+    assert [(name, found) for name, text in texts.items() for found in COUNTED.findall(text)] == []
+
+
 def test_every_page_can_be_found() -> None:
     """From the page that the docs begin with, by a link."""
     index = PAGES["index.md"]
