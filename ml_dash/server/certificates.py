@@ -16,6 +16,7 @@ import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.errors import FileStoreError, InvalidArgumentError
+from ml_dash.journal.disk import sync_file
 from ml_dash.storage.atomic import creating
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _make(path: str, host: str) -> None:
             with open(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
     except FileStoreError:
         if not os.path.exists(path):
             raise
