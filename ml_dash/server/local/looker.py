@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS, _LOOK_TIMES = 1.0, 20.0
 """Time between two looks, and how many times as long as one takes it is at least: of 100,000 it takes 0.2 s."""
-_READ_SECONDS = 0.2
-"""How long one look reads journals."""
+_READ_SECONDS, _REST_SECONDS = 0.2, 0.5
+"""How long a look reads journals: one that a list waits for, and one that goes on with what others have left."""
 _WAIT_SECONDS = 10.0
 """How long a list waits for a look: a disk that does not answer must not hold up what is known."""
 _LEFT_SECONDS = 0.5
@@ -91,7 +91,8 @@ class Looker:
         error: Exception | None = None
         is_left = False
         try:
-            found = self._index.look(everything=everything, seconds=_READ_SECONDS, rings=False)
+            seconds = _READ_SECONDS if asked > self._answered else _REST_SECONDS
+            found = self._index.look(everything=everything, seconds=seconds, rings=False)
             self.opened += found.opened
             is_left, self.is_gone = not found.is_whole, False
             self._tell(found.refused)
