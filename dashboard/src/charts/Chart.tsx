@@ -123,8 +123,8 @@ export function Chart(props: ChartProps): JSX.Element {
   }, [empty, range === null]);
   const left = drawn.reduce((sum, line) => sum + line.left, 0);
   const ready = !empty && !loading && !asTable && width > 0;
-  const current = useRef({ shown, drawn, hidden, log, unit });
-  current.current = { shown, drawn, hidden, log, unit };
+  const current = useRef({ shown, drawn, hidden, smooths: smoothing > 0, unit });
+  current.current = { shown, drawn, hidden, smooths: smoothing > 0, unit };
 
   useEffect(() => {
     if (!ready || !target.current) return;

@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 
-import { clean, rounded } from "../ui/format";
+import { clean, localTime, rounded } from "../ui/format";
 import type { Line } from "./load";
 import { pan, wheel } from "./mouse";
 import { faint } from "./palette";
@@ -140,20 +140,31 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
 
 function seriesOf(line: Line, settings: PlotSettings): uPlot.Series[] {
   const show = !settings.hidden.has(line.key);
-  const edge: uPlot.Series = { show, width: 0, points: { show: false } };
-  const raw = settings.smoothing > 0 ? faint(line.color, 0.3) : line.color;
+  const smooths = settings.smoothing > 0;
+  // The edges are drawn as well, not only filled between: a spike of one row among thousands is as wide as a pixel,
+  // and a band of that width is not seen.
+  const edge: uPlot.Series = {
+    show,
+    stroke: faint(line.color, smooths ? 0.16 : 0.6),
+    width: smooths ? 0.5 : 1,
+    pxAlign: 0,
+    points: { show: false },
+  };
+  const raw = smooths ? faint(line.color, 0.3) : line.color;
   return [
     edge,
     edge,
-    { show, stroke: raw, width: settings.smoothing > 0 ? 1 : 1.5, points: { size: 4 } },
-    { show: show && settings.smoothing > 0, stroke: line.color, width: 2, points: { show: false } },
+    // whole pixels would make stairs of a line that falls slowly
+    { show, stroke: raw, width: smooths ? 1 : 1.5, pxAlign: 0, points: { size: 4 } },
+    { show: show && smooths, stroke: line.color, width: 2, pxAlign: 0, points: { show: false } },
   ];
 }
 
 /** Write an x as it is read. */
 export function xText(x: number, settings: Pick<PlotSettings, "x" | "relative">): string {
   if (settings.x !== "time") return clean(x);
-  if (!settings.relative) return `${new Date(x * 1000).toISOString().replace("T", " ").slice(0, 23)}`;
+  // by the clock that the axis has, which is the reader's
+  if (!settings.relative) return `${localTime(new Date(x * 1000).toISOString())}.${String(Math.floor(x * 1000) % 1000).padStart(3, "0")}`;
   const [size, unit] = unitOf(Math.abs(x));
   return `${rounded(x / size, 6)} ${unit}`;
 }

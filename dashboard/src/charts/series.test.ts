@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { Series } from "../api/types";
-import { appended, askFrom, csv, drawn, joined, type LineData, ofAnswer, smoothed } from "./series";
+import { appended, askFrom, csv, drawn, joined, type LineData, ofAnswer, placeAt, smoothed } from "./series";
 
 function answer(x: number[], mean: (number | null)[], more: Partial<Series["buckets"]> = {}): Series {
   const ones = x.map(() => 1);
@@ -114,4 +114,20 @@ test("a table of what is shown has a name for each column, and none that a sprea
     "1,,,,2,2,2",
     "",
   ]);
+});
+
+describe("the value at the cursor", () => {
+  const line = { x: [0, 10, 20, 30], raw: [1, null, 3, 4] };
+
+  test("is the closest one, and passes over gaps", () => {
+    expect([-1, 2, 9, 11, 16, 29].map((x) => placeAt(line, x, 0))).toEqual([0, 0, 0, 2, 2, 3]);
+  });
+
+  test("is none where the line has ended, or has not begun", () => {
+    expect([-11, 41].map((x) => placeAt(line, x, 0))).toEqual([null, null]);
+    expect([-9, 39].map((x) => placeAt(line, x, 0))).toEqual([0, 3]);
+    expect(placeAt({ x: [5], raw: [1] }, 8, 2)).toBeNull();
+    expect(placeAt({ x: [5], raw: [1] }, 6, 2)).toBe(0);
+    expect(placeAt({ x: [], raw: [] }, 6, 2)).toBeNull();
+  });
 });

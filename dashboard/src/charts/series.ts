@@ -38,6 +38,9 @@ export interface Mark {
 /** What is drawn of a line: one value for each x, null where there is none. */
 export interface Drawn {
   x: number[];
+  /** The first and the last x of the rows that are drawn at each. */
+  from: number[];
+  to: number[];
   raw: (number | null)[];
   smooth: (number | null)[];
   low: (number | null)[];
@@ -48,6 +51,9 @@ export interface Drawn {
   /** How many values a logarithmic axis leaves out. */
   left: number;
 }
+
+/** So many places beside the cursor are looked at for a value. */
+const NEAR = 24;
 
 export function emptyBuckets(): Buckets {
   return Object.fromEntries(COLUMNS.map((name) => [name, []])) as unknown as Buckets;
@@ -118,8 +124,11 @@ export function drawn(
       if (count) marks.push({ x: x - origin, kind, count });
     }
   });
+  const shifted = (places: number[]): number[] => (origin ? places.map((x) => x - origin) : places);
   return {
-    x: origin ? buckets.x.map((x) => x - origin) : buckets.x,
+    x: shifted(buckets.x),
+    from: shifted(buckets.xMin),
+    to: shifted(buckets.xMax),
     raw,
     smooth: options.smoothing > 0 ? smoothed(raw, options.smoothing) : raw,
     low: buckets.min.map(usable),
@@ -128,6 +137,33 @@ export function drawn(
     banded,
     left,
   };
+}
+
+/**
+ * Return the place of the value that a line has at an x, or closest to it; null where it has none there.
+ *
+ * A line has a value from its first x to its last, and a little beyond: as far as its points are apart, or `reach`.
+ */
+export function placeAt({ x, raw }: Pick<Drawn, "x" | "raw">, at: number, reach: number): number | null {
+  if (!x.length) return null;
+  const [first, last] = [x[0]!, x.at(-1)!];
+  const beyond = Math.max(reach, x.length > 1 ? (last - first) / (x.length - 1) : 0);
+  if (at < first - beyond || at > last + beyond) return null;
+  let [low, high] = [0, x.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (x[middle]! < at) low = middle + 1;
+    else high = middle;
+  }
+  let best: number | null = null;
+  for (let step = 0; step < NEAR; step++) {
+    for (const place of [low - step, low + step]) {
+      if (raw[place] == null) continue;
+      if (best === null || Math.abs(x[place]! - at) < Math.abs(x[best]! - at)) best = place;
+    }
+    if (best !== null && step > 0) return best;
+  }
+  return best;
 }
 
 /** Return the x of all lines, each once and ascending, and for each line where its values are among them. */

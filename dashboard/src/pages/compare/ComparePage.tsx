@@ -170,8 +170,8 @@ function Overlays({ runs, labels, colors, fields }: Compared): JSX.Element {
               x={axis}
               smoothing={view.smoothing}
               log={view.log}
-              range={axis === view.x ? view.range : null}
-              onRange={setRange}
+              range={view.ranges.get(axis) ?? null}
+              onRange={(range) => setRange(range, axis, view.x)}
               syncKey={axis}
               revision={revision}
             />

@@ -2,7 +2,7 @@ import { expect, test, vi } from "vitest";
 
 vi.stubGlobal("location", { pathname: "/", search: "" });
 vi.stubGlobal("window", { addEventListener: () => undefined });
-const { setRange, shortened } = await import("./ChartControls");
+const { chartView, setRange, shortened } = await import("./ChartControls");
 
 test.each([
   [1e12 + 0.25, 1e12 + 0.5],
@@ -20,12 +20,27 @@ test.each([
 test("a range that has no inside is none, and does not show all again", () => {
   const replaceState = vi.fn();
   vi.stubGlobal("history", { replaceState });
-  setRange([1, 1 + Number.EPSILON / 4]);
+  setRange([1, 1 + Number.EPSILON / 4], "step", "step");
   expect(replaceState).not.toHaveBeenCalled();
-  setRange([1, 1 + Number.EPSILON]);
+  setRange([1, 1 + Number.EPSILON], "step", "step");
   expect(replaceState).toHaveBeenCalledWith(null, "", "/?from=1&to=1.0000000000000002");
 });
 
 test("a range has no more digits in the address than there are pixels", () => {
   expect(shortened([1 / 3, 2000 / 3])).toEqual(["0.3333333", "666.6667"]);
+});
+
+test("each axis has a range of its own: a chart without the chosen x empties no other", () => {
+  const replaceState = (_: unknown, __: string, to: string): void => {
+    vi.stubGlobal("location", { pathname: "/", search: to.slice(1) });
+  };
+  vi.stubGlobal("history", { replaceState });
+  setRange([1, 2], "step", "step");
+  setRange([5, 9], "index", "step");
+  expect([...chartView("step").ranges]).toEqual([
+    ["step", [1, 2]],
+    ["index", [5, 9]],
+  ]);
+  setRange(null, "index", "step");
+  expect([...chartView("step").ranges]).toEqual([["step", [1, 2]]]);
 });

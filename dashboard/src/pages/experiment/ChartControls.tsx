@@ -9,28 +9,41 @@ export interface ChartView {
   x: string;
   smoothing: number;
   log: boolean;
-  range: readonly [number, number] | null;
+  /** What is shown of each axis that was zoomed: those of charts without the chosen x are others. */
+  ranges: ReadonlyMap<string, readonly [number, number]>;
   search: string;
 }
 
 export function chartView(defaultX: string): ChartView {
   const given = query.value;
   const smoothing = Number(given.get("smooth") ?? 0);
-  const [low, high] = [Number(given.get("from") ?? Number.NaN), Number(given.get("to") ?? Number.NaN)];
+  const x = given.get("x") ?? defaultX;
+  const ranges = new Map<string, readonly [number, number]>();
+  for (const name of given.keys()) {
+    if (name !== "from" && !name.startsWith("from.")) continue;
+    const axis = name.slice("from.".length);
+    const [low, high] = [Number(given.get(name)), Number(given.get(axis ? `to.${axis}` : "to") ?? Number.NaN)];
+    if (low < high) ranges.set(axis || x, [low, high]);
+  }
   return {
-    x: given.get("x") ?? defaultX,
+    x,
     smoothing: smoothing >= 0 && smoothing < 1 ? smoothing : 0,
     log: given.get("log") === "1",
-    range: low < high ? [low, high] : null,
+    ranges,
     search: given.get("m") ?? "",
   };
 }
 
-export function setRange(range: readonly [number, number] | null): void {
+/** Show a range of an axis, or all of it; `chosen` is the x that was chosen for all charts. */
+export function setRange(range: readonly [number, number] | null, axis: string, chosen: string): void {
   const [from, to] = range ? shortened(range) : [null, null];
   // closer than two doubles can be there is nothing to show; an empty range would mean all
   if (range && !(Number(from) < Number(to))) return;
-  setQuery({ from, to });
+  setQuery(axis === chosen ? { from, to } : { [`from.${axis}`]: from, [`to.${axis}`]: to });
+}
+
+function showAll(view: ChartView): void {
+  for (const axis of view.ranges.keys()) setRange(null, axis, view.x);
 }
 
 /** Write a range in the address: six digits more than its ends have in common are more than there are pixels. */
@@ -77,8 +90,8 @@ export function ChartControls(props: {
       </label>
       {props.children}
       <Toggle label="log y" value={view.log} onChange={(on) => setQuery({ log: on ? "1" : null })} />
-      {view.range && (
-        <button type="button" onClick={() => setRange(null)}>
+      {view.ranges.size > 0 && (
+        <button type="button" onClick={() => showAll(view)}>
           Show all
         </button>
       )}

@@ -13,7 +13,7 @@ import { plain } from "../../ui/terminal";
 import { linesOf } from "./attempts";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
 import { useAttempts } from "./experiment";
-import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, isSystem, numbersInside } from "./groups";
+import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, isMedia, isSystem, numbersInside } from "./groups";
 
 const STEP = 24;
 const OPEN_MAX = 60;
@@ -112,6 +112,7 @@ function OneChart(props: {
 }): JSX.Element {
   const { record, chart, view } = props;
   const [inside, setInside] = useState<string[]>([]);
+  const [shownElsewhere, setShownElsewhere] = useState(false);
   const axis = axisOf(view.x, chart);
 
   /** A field that is a dict has its numbers inside: each has a chart of its own. */
@@ -124,13 +125,16 @@ function OneChart(props: {
         start_index: Math.max(0, total - 1),
         limit: 1,
       });
-      setInside(numbersInside(last.data[0]?.data[chart.field], chart.field));
+      const value = last.data[0]?.data[chart.field];
+      setShownElsewhere(isMedia(value));
+      setInside(numbersInside(value, chart.field));
     } catch {
       // the chart says that there are no numbers, and that is all that is known
     }
   }
   const attempts = useContext(Attempts);
   const lines = useMemo(() => linesOf(chart, record, attempts), [chart.key, record.id, record.attempts, attempts]);
+  if (shownElsewhere) return <></>;
   if (inside.length) {
     return (
       <>
@@ -152,8 +156,8 @@ function OneChart(props: {
       x={axis}
       smoothing={view.smoothing}
       log={view.log}
-      range={axis === view.x ? view.range : null}
-      onRange={setRange}
+      range={view.ranges.get(axis) ?? null}
+      onRange={(range) => setRange(range, axis, view.x)}
       syncKey={axis}
       revision={record.entries}
       onEnlarge={() => setQuery({ chart: props.height ? null : chart.key }, { push: true })}

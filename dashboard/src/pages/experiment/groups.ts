@@ -83,9 +83,14 @@ export function titleOf(name: string | null, field: string): string {
   return name === null ? field : `${name}/${field}`;
 }
 
+/** Whether a value is an image, a table and the like, which another tab shows. */
+export function isMedia(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "_type" in value;
+}
+
 /** The dotted names of the numbers in a nested dict; none where the value is no dict. */
 export function numbersInside(value: unknown, name: string): string[] {
-  if (typeof value !== "object" || value === null || Array.isArray(value) || "__repr__" in value) return [];
+  if (typeof value !== "object" || value === null || Array.isArray(value) || "__repr__" in value || isMedia(value)) return [];
   return Object.entries(value).flatMap(([key, item]) =>
     typeof item === "number" || typeof item === "bigint" ? [`${name}.${key}`] : numbersInside(item, `${name}.${key}`),
   );

@@ -42,6 +42,7 @@ export function ExperimentsPage(): JSX.Element {
   const searched = query.value.get("q") ?? "";
   const sorting = sortingOf(query.value.get("sort") ?? "-started");
   const keys = query.value.get("columns")?.split(",").map(unescaped) ?? DEFAULT_COLUMNS;
+  const [full, setFull] = useState(false);
   const ticked = useMemo(() => new Set(query.value.getAll("e")), [query.value]);
   const [range, setRange] = useState<readonly [number, number]>([0, 40]);
   const [listed, setListed] = useState(records.value.size > 0);
@@ -128,7 +129,9 @@ export function ExperimentsPage(): JSX.Element {
   const tick = (prefix: string): void => {
     const before = query.peek().getAll("e");
     const next = before.includes(prefix) ? before.filter((each) => each !== prefix) : [...before, prefix];
-    setQuery({ e: next.slice(-COMPARED_MAX) });
+    // no tick of before is taken away without a word
+    setFull(next.length > COMPARED_MAX);
+    if (next.length <= COMPARED_MAX) setQuery({ e: next });
   };
   const compare = (): void => navigate(comparePath([...ticked]));
 
@@ -165,6 +168,11 @@ export function ExperimentsPage(): JSX.Element {
             Compare{ticked.size ? ` ${ticked.size}` : ""}
           </button>
         </div>
+        {full && (
+          <p class="problem" role="alert">
+            At most {COMPARED_MAX} experiments are compared: take another one away first.
+          </p>
+        )}
         {problem && <p class="problem">{problem}</p>}
         <Problems of={problems} text={searched} />
         {listed && !records.value.size ? (

@@ -39,7 +39,9 @@ export function Table(props: {
   useEffect(() => {
     function onKey(event: KeyboardEvent): void {
       const field = event.target as HTMLElement;
-      if (/^(INPUT|SELECT|TEXTAREA|BUTTON|SUMMARY)$/.test(field.tagName) || document.querySelector("dialog[open]")) return;
+      const isTick = field instanceof HTMLInputElement && field.type === "checkbox";
+      const isField = !isTick && /^(INPUT|SELECT|TEXTAREA|BUTTON|SUMMARY)$/.test(field.tagName);
+      if (isField || document.querySelector("dialog[open]")) return;
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
       const row = rows[latest.current];
