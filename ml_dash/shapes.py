@@ -785,6 +785,7 @@ class File(Answer):
     size_bytes: Count
     checksum: Checksum
     metadata: dict[str, Anything] | None
+    aliases: Annotated[list[str], Meta(description="Those that mean this version of its name.")]
     uploaded_at: Time
     updated_at: Time
     deleted_at: Time | None

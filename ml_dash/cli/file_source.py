@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
 
 from ml_dash.cli.overview import damage_of, open_index
 from ml_dash.cli.select import find_experiment, full_prefix
@@ -28,6 +30,16 @@ from ml_dash.storage.survey import Located
 
 if TYPE_CHECKING:
     from ml_dash.client.view import RemoteView
+
+Alias = Annotated[
+    str | None,
+    typer.Option(
+        "--alias",
+        metavar="ALIAS",
+        help="Of each file the version that this alias means, such as best; latest: the newest.",
+        show_default=False,
+    ),
+]
 
 
 class FileSource(Protocol):
@@ -62,11 +74,13 @@ def open_source(exp: str, root: str, url: str | None) -> Iterator[FileSource]:
             yield _Local(find_experiment(exp, root), stack)
 
 
-def chosen(text: str, *, versions: bool = False, deleted: bool = False) -> FileQuery:
+def chosen(
+    text: str, *, alias: str | None = None, versions: bool = False, deleted: bool = False
+) -> FileQuery:
     """Return what a user means by a path, a pattern or nothing."""
     if is_pattern(text):
-        return FileQuery(pattern=text, versions=versions, deleted=deleted)
-    return FileQuery(path=text or None, versions=versions, deleted=deleted)
+        return FileQuery(pattern=text, alias=alias, versions=versions, deleted=deleted)
+    return FileQuery(path=text or None, alias=alias, versions=versions, deleted=deleted)
 
 
 class _Remote:

@@ -120,6 +120,7 @@ def list_path(experiment_id: str, query: FileQuery, cursor: str | None = None) -
         InvalidArgumentError: Something in the query cannot be part of a URL.
     """
     asked = [("path", query.path), ("pattern", query.pattern), *(("tag", tag) for tag in query.tags)]
+    asked.append(("alias", query.alias))
     asked += [(name, "true") for name in ("versions", "deleted") if getattr(query, name)]
     asked += [("limit", str(_PAGE_ROWS)), ("cursor", cursor)]
     given = [(name, value) for name, value in asked if value is not None]
@@ -161,7 +162,8 @@ def checked_row(url: str, row: Any) -> dict[str, Any]:
     """
     if not isinstance(row, dict) or not all(is_right(row.get(key)) for key, is_right in _ROW.items()):
         raise not_understood(url, row, "no file")
-    return {key: row.get(key) for key in _ROW}
+    # a server that is older than aliases says nothing of them
+    return {key: [] if key == "aliases" and row.get(key) is None else row.get(key) for key in _ROW}
 
 
 def _is_text(value: Any) -> bool:
@@ -179,6 +181,7 @@ _ROW: dict[str, Callable[[Any], bool]] = {
     "sizeBytes": is_size,
     "checksum": is_checksum,
     "metadata": lambda value: value is None or isinstance(value, dict),
+    "aliases": lambda value: value is None or is_texts(value),
     "uploadedAt": _is_text,
     "updatedAt": _is_text,
     "deletedAt": is_text_or_none,

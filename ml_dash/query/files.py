@@ -7,7 +7,12 @@
                ``sizeBytes``, ``checksum``, ``metadata``
 ``update``     ``id``, and those of ``description``, ``tags``, ``bindrs`` and ``metadata`` that change
 ``delete``     ``id``
+``alias``      ``id``, ``aliases``: from now on these names mean this version
+``unalias``    ``id``, ``aliases``: from now on they mean none, if they mean this one
 =============  ==================================================================================
+
+A row that saves may have ``aliases``, too. Of the versions of a name, an alias means the one that it was given to last:
+one row moves it. ``latest`` is none of these: it always means the newest version.
 
 Rows may come in any order, those of several writers too: of each field the newest value counts, by the rows' times. A
 row that is not as it should be is left out, and so is a change of a file whose own row has not come (yet).
@@ -59,6 +64,24 @@ def is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+LATEST = "latest"
+"""The alias that every newest version has."""
+_ALIAS_CHARACTERS_MAX = 64
+_ALIASES_MAX = 100
+"""Of one version, at once: those that were given last count."""
+
+
+def is_alias(value: Any) -> bool:
+    """Say whether this may be an alias that is given to a version."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= _ALIAS_CHARACTERS_MAX
+        and value.isprintable()
+        and value == value.strip()
+        and value != LATEST
+    )
+
+
 CHANGEABLE: dict[str, Callable[[Any], bool]] = {
     "description": is_text_or_none,
     "tags": is_texts,
@@ -95,6 +118,7 @@ class FileQuery:
         path: Those at or below it, segment by segment, or the one of exactly this full name.
         pattern: Those that it matches, see `ml_dash.query.patterns`.
         tags: Those that have any of them.
+        alias: Of each name the version that this alias means, and no other; None: the newest.
         versions: Every version of a name, and not the newest only.
         deleted: Deleted ones too.
     """
@@ -102,8 +126,14 @@ class FileQuery:
     path: str | None = None
     pattern: str | None = None
     tags: tuple[str, ...] = ()
+    alias: str | None = None
     versions: bool = False
     deleted: bool = False
+
+    @property
+    def given_alias(self) -> str | None:
+        """The alias that has to be looked for: any but the one of the newest."""
+        return None if self.alias == LATEST else self.alias
 
     def matcher(self) -> Callable[[str], bool]:
         """Return what tells whether a full name, without a leading slash, is asked for by path and pattern."""
@@ -129,7 +159,8 @@ class FileState(NamedTuple):
 
     Its own row came at `saved_ns` (None: not yet), as number `seen` of all. `name` is path and filename, without a
     leading slash. A value that updates may change has the time of its update beside it, None where it is that of its
-    own row. `updated_ns` is the time of the newest update, `deleted_ns` that of the first deletion.
+    own row. `updated_ns` is the time of the newest update, `deleted_ns` that of the first deletion. `aliases` has the
+    time at which each was last given to it; below zero where it was taken away then.
     """
 
     id: str
@@ -151,6 +182,7 @@ class FileState(NamedTuple):
     metadata_ns: int | None = None
     updated_ns: int | None = None
     deleted_ns: int | None = None
+    aliases: dict[str, int] | None = None
 
     @property
     def age(self) -> tuple[int, int]:
@@ -168,7 +200,44 @@ def fold_file(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) 
     if event == "delete":
         deleted = time_ns if file.deleted_ns is None else min(file.deleted_ns, time_ns)
         return file._replace(deleted_ns=deleted)
+    if event in {"alias", "unalias"}:
+        aliases = _named(file.aliases, row.get("aliases"), time_ns, is_given=event == "alias")
+        return None if aliases is None else file._replace(aliases=aliases)
     return None
+
+
+def _named(
+    known: Mapping[str, int] | None, given: Any, time_ns: int, *, is_given: bool
+) -> dict[str, int] | None:
+    """Return when a version was last given its aliases, after a row of it; None where the row changes nothing."""
+    if not isinstance(given, list) or not all(map(is_alias, given)) or not given or time_ns <= 0:
+        return None
+    aliases = dict(known or {})
+    for name in given:
+        if abs(aliases.get(name, 0)) <= time_ns:
+            aliases[name] = time_ns if is_given else -time_ns
+    newest = sorted(aliases.items(), key=lambda each: (-abs(each[1]), each[0]))
+    return dict(newest[:_ALIASES_MAX])
+
+
+def alias_holders(files: Iterable[FileState]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return, by path and filename, the id of the version that each alias means; of all versions that have any."""
+    last: dict[tuple[str, str], dict[str, tuple[int, str, bool]]] = {}
+    for file in files:
+        for name, time_ns in (file.aliases or {}).items():
+            found = last.setdefault(_place(file), {})
+            claim = abs(time_ns), file.id, time_ns > 0
+            if name not in found or found[name] < claim:
+                found[name] = claim
+    return {
+        place: {name: id_ for name, (_, id_, is_given) in found.items() if is_given}
+        for place, found in last.items()
+    }
+
+
+def aliases_of(file: FileState, holders: Mapping[tuple[str, str], Mapping[str, str]]) -> list[str]:
+    """Return the aliases that mean a version, sorted."""
+    return sorted(name for name, id_ in holders.get(_place(file), {}).items() if id_ == file.id)
 
 
 def _saved(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) -> FileState | None:
@@ -195,6 +264,7 @@ def _saved(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) -> 
         file.metadata_ns,
         file.updated_ns,
         file.deleted_ns,
+        _named(file.aliases, row.get("aliases"), time_ns, is_given=True) or file.aliases,
     )
 
 
@@ -210,8 +280,11 @@ def _updated(file: FileState, time_ns: int, row: Mapping[str, Any]) -> FileState
     return file._replace(updated_ns=updated, **changes)
 
 
-def public_row(file: FileState) -> dict[str, Any]:
-    """Return a file whose own row has come as users see it; its values are the file's own, not copies."""
+def public_row(file: FileState, aliases: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a file whose own row has come as users see it; its values are the file's own, not copies.
+
+    `aliases` are those that mean this version, which other versions have a say in: see `alias_holders`.
+    """
     saved = file.saved_ns or 0
     updated = saved if file.updated_ns is None else max(saved, file.updated_ns)
     return {
@@ -225,6 +298,7 @@ def public_row(file: FileState) -> dict[str, Any]:
         "sizeBytes": file.size,
         "checksum": file.checksum,
         "metadata": file.metadata,
+        "aliases": [*aliases],
         "uploadedAt": iso_time(saved),
         "updatedAt": iso_time(updated),
         "deletedAt": None if file.deleted_ns is None else iso_time(file.deleted_ns),
@@ -252,7 +326,13 @@ class FileTable:
         """Return the row of a file, whichever version, deleted or not; None where there is none."""
         file = self._files.get(file_id)
         # rows of one file may come in any order: one that was only changed or deleted so far is not there yet
-        return None if file is None or file.saved_ns is None else _own_row(file)
+        if file is None or file.saved_ns is None:
+            return None
+        place = _place(file)
+        others = self._files.values() if file.aliases else ()
+        return _own_row(
+            file, alias_holders(each for each in others if each.aliases and _place(each) == place)
+        )
 
     def rows(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """Return the rows that are asked for, by path and filename, and of each name the newest first."""
@@ -261,7 +341,10 @@ class FileTable:
         found = [
             file for file in self._files.values() if file.saved_ns is not None and matches(file.name or "")
         ]
-        if not query.versions:
+        holders = alias_holders(found)
+        if (alias := query.given_alias) is not None:
+            found = [file for file in found if holders.get(_place(file), {}).get(alias) == file.id]
+        elif not query.versions:
             found = _newest(found)
         tags = set(query.tags)
         found = [
@@ -273,12 +356,12 @@ class FileTable:
         # two sorts, for `sort` is stable: names ascend, and the versions of each descend
         found.sort(key=lambda file: file.age, reverse=True)
         found.sort(key=_place)
-        return [_own_row(file) for file in found]
+        return [_own_row(file, holders) for file in found]
 
 
-def _own_row(file: FileState) -> dict[str, Any]:
+def _own_row(file: FileState, holders: Mapping[tuple[str, str], Mapping[str, str]]) -> dict[str, Any]:
     """Return the public form in objects that are the user's own: the table must not change with them."""
-    row = public_row(file)
+    row = public_row(file, aliases_of(file, holders))
     return {
         **row,
         "tags": [*row["tags"]],

@@ -33,6 +33,7 @@ ROW: dict[str, Any] = {
     "sizeBytes": len(CONTENT),
     "checksum": hashlib.sha256(CONTENT).hexdigest(),
     "metadata": {"epoch": 1},
+    "aliases": ["best"],
     "uploadedAt": "2026-11-25T06:00:00.000000Z",
     "updatedAt": "2026-11-25T06:00:00.000000Z",
     "deletedAt": None,

@@ -42,10 +42,11 @@ def names(rows: list[dict[str, Any]]) -> list[str]:
 
 _IDS = st.sampled_from(["f1", "f2", "f3", "f4"])
 _SAVES = st.builds(
-    lambda file_id, name, tags: save(file_id, name, tags=tags, checksum=file_id[1] * 64),
+    lambda file_id, name, tags, more: save(file_id, name, tags=tags, checksum=file_id[1] * 64, **more),
     _IDS,
     st.sampled_from(["a", "m/a", "m/b"]),
     st.lists(st.sampled_from("xyz"), max_size=2),
+    st.fixed_dictionaries({}, optional={"aliases": st.lists(st.sampled_from(["best", "v1"]), max_size=2)}),
 )
 _UPDATES = st.builds(
     lambda file_id, changes: {"event": "update", "id": file_id, **changes},
@@ -59,13 +60,19 @@ _UPDATES = st.builds(
         },
     ),
 )
+_ALIASES = st.builds(
+    lambda event, file_id, aliases: {"event": event, "id": file_id, "aliases": aliases},
+    st.sampled_from(["alias", "alias", "unalias"]),
+    _IDS,
+    st.lists(st.sampled_from(["best", "v1"]), min_size=1, max_size=2),
+)
 _DELETES = st.builds(lambda file_id: {"event": "delete", "id": file_id}, _IDS)
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Row]:
     """Rows of different times, at most one save an id."""
-    rows = draw(st.lists(st.one_of(_SAVES, _UPDATES, _DELETES), max_size=20))
+    rows = draw(st.lists(st.one_of(_SAVES, _UPDATES, _ALIASES, _DELETES), max_size=20))
     seen: set[str] = set()
     kept = []
     for row in rows:
@@ -78,7 +85,10 @@ def histories(draw: st.DrawFn) -> list[Row]:
 
 
 EVERYTHING = [
-    FileQuery(versions=versions, deleted=deleted) for versions in (False, True) for deleted in (False, True)
+    FileQuery(alias=alias, versions=versions, deleted=deleted)
+    for alias in (None, "best", "latest")
+    for versions in (False, True)
+    for deleted in (False, True)
 ]
 
 
@@ -134,7 +144,7 @@ def test_a_row_has_exactly_the_documented_fields() -> None:
     assert row is not None
     assert list(row) == [
         "id", "path", "filename", "description", "tags", "bindrs", "contentType", "sizeBytes", "checksum",
-        "metadata", "uploadedAt", "updatedAt", "deletedAt",
+        "metadata", "aliases", "uploadedAt", "updatedAt", "deletedAt",
     ]  # fmt: skip
 
 
@@ -322,3 +332,53 @@ def test_listing_many_files_reads_each_row_once(tmp_path: Path) -> None:
     for at in range(0, 2000, 10):
         assert view.file(f"f{at}") is not None
     assert view.index.bytes_read == once
+
+
+def meant(rows: list[tuple[int, dict[str, Any]]], alias: str) -> list[str]:
+    """The ids of the versions that an alias means."""
+    return [row["id"] for row in fold_files(rows).rows(FileQuery(alias=alias))]
+
+
+def test_an_alias_means_the_version_that_it_was_given_to_last() -> None:
+    one = (1 * SECOND, save("one", aliases=["best"]))
+    two = (2 * SECOND, save("two", aliases=["best", "v2"]))
+    back = (3 * SECOND, {"event": "alias", "id": "one", "aliases": ["best"]})
+    gone = (4 * SECOND, {"event": "unalias", "id": "one", "aliases": ["best"]})
+    assert meant([one], "best") == ["one"]
+    assert meant([one, two], "best") == meant([two, one], "best") == ["two"]
+    assert meant([one, two, back], "best") == meant([back, two, one], "best") == ["one"]
+    assert meant([one, two, back], "v2") == ["two"]
+    assert meant([one, two, back, gone], "best") == [], "it does not go back to whoever had it before"
+    (newest,) = fold_files([one, two, back]).rows()
+    assert (newest["id"], newest["aliases"]) == ("two", ["v2"])
+    older = fold_files([one, two, back]).get("one")
+    assert older is not None
+    assert older["aliases"] == ["best"]
+
+
+def test_the_alias_of_a_version_that_was_deleted_means_nothing() -> None:
+    rows = [
+        (1 * SECOND, save("one", aliases=["best"])),
+        (2 * SECOND, save("two")),
+        (3 * SECOND, save("three", "m/other", aliases=["best"])),
+        (4 * SECOND, {"event": "delete", "id": "one"}),
+    ]
+    assert meant(rows, "best") == ["three"], "of each name it is another one"
+    assert meant(rows, "latest") == ["three", "two"]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["best", [], [""], [" best"], ["b\n"], ["latest"], ["x" * 65], [7], None, {"best": 1}]
+)
+def test_aliases_that_are_none_change_nothing(wrong: Any) -> None:
+    row = fold_files(
+        [(SECOND, save("f", aliases=wrong)), (2 * SECOND, {"event": "alias", "id": "f", "aliases": wrong})]
+    )
+    assert [each["aliases"] for each in row.rows()] == [[]]
+
+
+def test_a_version_has_so_many_aliases_at_once() -> None:
+    given = [(at * SECOND, {"event": "alias", "id": "f", "aliases": [f"a{at}"]}) for at in range(2, 200)]
+    (row,) = fold_files([(SECOND, save("f")), *given]).rows()
+    assert len(row["aliases"]) == 100
+    assert "a199" in row["aliases"]

@@ -406,11 +406,20 @@ def model_file(here: Path) -> Path:
 
 
 def test_a_builder_is_had_by_path_or_by_id(exp: Experiment) -> None:
-    """exp.files(**kwargs): the arguments of the reference, of which only the path is given by position."""
+    """exp.files(**kwargs): the arguments of the reference, and an alias; only the path is given by position."""
     assert type(exp.files("models")) is FileBuilder
     assert type(exp.files(file_id="abc123")) is FileBuilder
     parameters = list(inspect.signature(exp.files).parameters)
-    assert parameters == ["path", "description", "tags", "bindrs", "metadata", "file_id", "dest_path"]
+    assert parameters == [
+        "path",
+        "description",
+        "tags",
+        "bindrs",
+        "metadata",
+        "file_id",
+        "dest_path",
+        "alias",
+    ]
 
 
 def test_a_file_is_saved_with_its_details(exp: Experiment, model_file: Path) -> None:

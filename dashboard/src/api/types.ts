@@ -440,6 +440,8 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             } | null;
+            /** @description Those that mean this version of its name. */
+            aliases: string[];
             /** @description ISO 8601, UTC, with microseconds and Z. */
             uploadedAt: string;
             /** @description ISO 8601, UTC, with microseconds and Z. */

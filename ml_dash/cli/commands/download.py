@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_dash.cli.file_source import FileSource, chosen, open_source
+from ml_dash.cli.file_source import Alias, FileSource, chosen, open_source
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.roots import DEFAULT_ROOT
@@ -57,6 +57,7 @@ def download(
             show_default=False,
         ),
     ] = None,
+    alias: Alias = None,
     root: Root = DEFAULT_ROOT,
     url: ServerOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ.")] = False,
@@ -70,11 +71,13 @@ def download(
     is the same, and replaced only with --force if it differs. Names that begin with a dot, such as .bashrc, are asked
     about unless GLOB spells them out. Exit code 1: a file is missing or left out, or nothing matches.
     """
+    if alias is not None and file_id is not None:
+        raise InvalidArgumentError(f"--id {file_id} and --alias {alias}: give one of them")
     if glob and file_id is not None:
         raise InvalidArgumentError(f"--id {file_id} and {glob!r}: give one of them")
     with open_source(exp, root, url) as source:
         try:
-            rows = _wanted(source, exp, glob, file_id)
+            rows = _wanted(source, exp, glob, file_id, alias)
         except FileMissingError:
             report_damage(source.damage)  # it may be there, in what cannot be read
             raise
@@ -90,15 +93,18 @@ def download(
             raise typer.Exit(1)
 
 
-def _wanted(source: FileSource, exp: str, glob: str, file_id: str | None) -> list[dict[str, Any]]:
+def _wanted(
+    source: FileSource, exp: str, glob: str, file_id: str | None, alias: str | None
+) -> list[dict[str, Any]]:
     if file_id is not None:
         row = source.file(file_id)
         if row is None:
             raise FileMissingError(f"no file of {exp!r} has the id {file_id!r}: `ml-dash files` lists all")
         return [row]
-    rows = source.files(chosen(glob))
+    rows = source.files(chosen(glob, alias=alias))
     if not rows:
         meant = f"no file of {exp!r} matches {glob!r}" if glob else f"{exp!r} has no files"
+        meant += f" with the alias {alias!r}" if alias else ""
         raise FileMissingError(f"{meant}: `ml-dash files` lists all")
     return rows
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ml_dash.cli.file_source import chosen, open_source
+from ml_dash.cli.file_source import Alias, chosen, open_source
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import report_damage
 from ml_dash.cli.roots import DEFAULT_ROOT
@@ -34,6 +34,7 @@ def files(
     root: Root = DEFAULT_ROOT,
     url: ServerOption = None,
     versions: Annotated[bool, typer.Option("--versions", help="List older versions too.")] = False,
+    alias: Alias = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="List deleted files too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +42,7 @@ def files(
 
     Only the newest version of each: a file that was saved twice under one name has two.
     """
-    query = chosen(pattern, versions=versions, deleted=deleted)
+    query = chosen(pattern, alias=alias, versions=versions, deleted=deleted)
     with open_source(exp, root, url) as source:
         rows = source.files(query)
         damage = source.damage
@@ -50,7 +51,8 @@ def files(
     elif rows:
         _show(Screen(), rows)
     else:
-        complain(f"no files in {exp!r}" + (f" match {pattern!r}" if pattern else ""))
+        wanted = (f" match {pattern!r}" if pattern else "") + (f" with the alias {alias!r}" if alias else "")
+        complain(f"no files in {exp!r}{wanted}")
     if report_damage(damage):
         raise typer.Exit(1)
 
@@ -77,6 +79,8 @@ def _show(screen: Screen, rows: Sequence[dict[str, Any]]) -> None:
 
 def _name(row: dict[str, Any]) -> Text:
     drawn = Text(visible(full_name(row)), "dim" if row["deletedAt"] else "")
+    if row["aliases"]:
+        drawn.append(visible(f" ({', '.join(row['aliases'])})"), "green")
     return drawn.append(" (deleted)", "red") if row["deletedAt"] else drawn
 
 

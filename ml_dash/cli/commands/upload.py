@@ -24,7 +24,7 @@ from ml_dash.journal.latest import latest_ns
 from ml_dash.journal.writer import JournalWriter
 from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.query.files import FILES
-from ml_dash.sdk.files.details import Details, save_row
+from ml_dash.sdk.files.details import Details, checked_aliases, save_row
 from ml_dash.sdk.files.directories import Directory
 from ml_dash.sdk.files.names import Place
 from ml_dash.storage.blobs import Staging, add_marker
@@ -65,6 +65,10 @@ def upload(
     tag: Annotated[
         list[str], typer.Option("--tag", metavar="TAG", help="A tag to search by; may be repeated.")
     ] = [],  # noqa: B006 - typer wants a list, and makes a new one
+    alias: Annotated[
+        list[str],
+        typer.Option("--alias", metavar="ALIAS", help="A name that means these versions; may be repeated."),
+    ] = [],  # noqa: B006 - typer wants a list, and makes a new one
     root: Root = DEFAULT_ROOT,
     url: Annotated[
         str | None,
@@ -81,10 +85,11 @@ def upload(
     The status of its runs stays as it is. If the experiment is sent to a server, so are the files. Exit code 1: they
     could not be sent; `ml-dash sync` sends them later.
     """
+    aliases = checked_aliases(alias)
     new = _new_files(paths, to, description, tag, root)
     place = _local(exp, root) if url is None else _at_server(exp, url)
     with Bar() as bar:
-        writer = _add(place, new, bar)
+        writer = _add(place, new, aliases, bar)
         report = asyncio.run(_send(place, writer, bar, named=url is not None)) if place.url else None
     if report is not None:
         _tell(report, len(new))
@@ -160,14 +165,18 @@ def _at_server(exp: str, url: str) -> _Place:
     return _Place(directory, prefix, target.url, target.root)
 
 
-def _add(place: _Place, new: Sequence[NewFile], bar: Bar) -> str:
+def _add(place: _Place, new: Sequence[NewFile], aliases: Sequence[str], bar: Bar) -> str:
     """Add files to the experiment's directory, and return the writer of their rows."""
     total = sum(os.path.getsize(each.source) for each in new)
     done = 0
     with Addition(place.directory, for_server=place.url is not None) as addition:
         for each in new:
             name = each.place.name
-            row = addition.add(each, lambda size: bar.show(name, done + size, total))  # noqa: B023 - called at once
+            row = addition.add(
+                each,
+                lambda size: bar.show(name, done + size, total),  # noqa: B023 - called at once
+                aliases,
+            )
             done += row["sizeBytes"]
             bar.say(f"{each.source} -> {place.prefix}: {name}  {size_text(row['sizeBytes'])}  {row['id']}")
     return addition.writer
@@ -230,7 +239,12 @@ class Addition:
     def __exit__(self, *_: object) -> None:
         self._journal.close()
 
-    def add(self, new: NewFile, on_progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    def add(
+        self,
+        new: NewFile,
+        on_progress: Callable[[int], None] | None = None,
+        aliases: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Add a file, and return its row."""
         time_ns = self._times.next_ns()
         # Blob, marker, row, in this order: a crash in between leaves a blob too many, and never a row without its blob.
@@ -238,7 +252,7 @@ class Addition:
         if self._for_server:
             add_marker(self._directory, staged.checksum, self.writer)
         REAL_DISK.secure(staged.path, self._directory)
-        row = save_row(new.place, new.details, staged)
+        row = save_row(new.place, new.details, staged, aliases)
         event = pack([0, time_ns, row])
         self._journal.append(Batcher().blocks([event], [FILES]))
         return row

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileMissingError, InvalidArgumentError, InvalidCallError
 from ml_dash.notices import warn_user
-from ml_dash.sdk.files.details import DETAILS, Details
+from ml_dash.query.files import LATEST, is_alias
+from ml_dash.sdk.files.details import DETAILS, Details, checked_aliases
 from ml_dash.sdk.files.directories import Directory
 from ml_dash.sdk.files.encoders.images import write_figure, write_image
 from ml_dash.sdk.files.finding import present
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack  # for type checkers and completion; not needed when it runs
 
-    from ml_dash.sdk.files.details import DetailArguments
+    from ml_dash.sdk.files.details import DetailArguments, SaveArguments
     from ml_dash.sdk.files.finding import FileFinder
     from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.sdk.parts import Step
@@ -67,6 +68,7 @@ class Saves(Part):
         tags: Sequence[str] | None = None,
         bindrs: Sequence[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        aliases: Sequence[str] | None = None,
     ) -> Any:
         """Save a file of this disk, or all files of a directory, as they are now; they may change afterwards.
 
@@ -82,6 +84,7 @@ class Saves(Part):
             tags: for search.
             bindrs: for organisation.
             metadata: anything else.
+            aliases: names that mean this version from now on, and no other version of the file, such as "best".
 
         Returns:
             The row; of a directory, the list of the rows.
@@ -94,6 +97,7 @@ class Saves(Part):
             NotStartedError: the run is not open.
         """
         details = {"description": description, "tags": tags, "bindrs": bindrs, "metadata": metadata}
+        details["aliases"] = checked_aliases(aliases)
         own_name = name_on_disk(local_path)
         source = os.path.expanduser(local_path)
         if os.path.isdir(source):
@@ -104,13 +108,13 @@ class Saves(Part):
     upload = save
 
     @explained("exp.files('configs').save_json(content, to='config.json')")
-    def save_json(self, content: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
+    def save_json(self, content: Any, to: str, **details: Unpack[SaveArguments]) -> dict[str, Any]:
         """Save an object as JSON; numpy's scalars and arrays and NaN are taken, too.
 
         Args:
             content: the object.
             to: the name, below the builder's path.
-            **details: `description`, `tags`, `bindrs`, `metadata`, as for `save`.
+            **details: `description`, `tags`, `bindrs`, `metadata`, `aliases`, as for `save`.
         """
         place = self._begin(to)
         from ml_dash.sdk.files.encoders.objects import json_bytes
@@ -119,7 +123,7 @@ class Saves(Part):
         return self._write(place, details, lambda file: file.write(data))
 
     @explained("exp.files('notes').save_text(text, to='note.txt')")
-    def save_text(self, text: str, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
+    def save_text(self, text: str, to: str, **details: Unpack[SaveArguments]) -> dict[str, Any]:
         """Save a text, in UTF-8."""
         place = self._begin(to)
         if not isinstance(text, str):
@@ -134,7 +138,7 @@ class Saves(Part):
 
     @explained("exp.files('data').save_blob(data, to='data.bin')")
     def save_blob(
-        self, data: bytes | bytearray | memoryview, to: str, **details: Unpack[DetailArguments]
+        self, data: bytes | bytearray | memoryview, to: str, **details: Unpack[SaveArguments]
     ) -> dict[str, Any]:
         """Save bytes as they are."""
         place = self._begin(to)
@@ -146,7 +150,7 @@ class Saves(Part):
         return self._write(place, details, lambda file: file.write(data))
 
     @explained("exp.files('models').save_torch(model, to='model.pt')")
-    def save_torch(self, model: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
+    def save_torch(self, model: Any, to: str, **details: Unpack[SaveArguments]) -> dict[str, Any]:
         """Save a PyTorch module, a state dict or any such object by ``torch.save``."""
         place = self._begin(to)
         from ml_dash.sdk.files.encoders.objects import write_torch
@@ -154,7 +158,7 @@ class Saves(Part):
         return self._write(place, details, lambda file: write_torch(model, file))
 
     @explained("exp.files('data').save_pkl(content, to='data.pkl')")
-    def save_pkl(self, content: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
+    def save_pkl(self, content: Any, to: str, **details: Unpack[SaveArguments]) -> dict[str, Any]:
         """Save an object by ``pickle``. ML-Dash never loads a pickle."""
         place = self._begin(to)
         from ml_dash.sdk.files.encoders.objects import write_pickle
@@ -172,7 +176,7 @@ class Saves(Part):
         """
         place = self._begin(to)
         # Not `metadata`: for `savefig` that is what it writes into the file itself.
-        details = _taken(kwargs, "description", "tags", "bindrs")
+        details = _taken(kwargs, "description", "tags", "bindrs", "aliases")
         return self._write(place, details, lambda file: write_figure(fig, file, place.extension, **kwargs))
 
     @explained("exp.files('images').save_image(image, to='sample.png')")
@@ -185,7 +189,7 @@ class Saves(Part):
             **kwargs: `description`, `tags`, `bindrs` and `metadata` as for `save`; all others go to Pillow.
         """
         place = self._begin(to)
-        details = _taken(kwargs, *DETAILS)
+        details = _taken(kwargs, *DETAILS, "aliases")
         return self._write(place, details, lambda file: write_image(image, file, place.extension, **kwargs))
 
     @explained("exp.files('videos').save_video(frames, to='sample.mp4', fps=20)")
@@ -203,7 +207,7 @@ class Saves(Part):
         # Imported at the first video: subprocess and tempfile are not needed to log numbers.
         from ml_dash.sdk.files.encoders.video import write_video
 
-        details = _taken(kwargs, *DETAILS)
+        details = _taken(kwargs, *DETAILS, "aliases")
         suffix = f".{place.extension}" if place.extension else ""
 
         def encode(path: str) -> None:
@@ -212,7 +216,7 @@ class Saves(Part):
         return self._save(place, details, lambda staging: staging.encode(suffix, encode))
 
     @explained("exp.files.duplicate('models/a.pt', to='models/b.pt')")
-    def duplicate(self, source: Any, to: str, **details: Unpack[DetailArguments]) -> dict[str, Any]:
+    def duplicate(self, source: Any, to: str, **details: Unpack[SaveArguments]) -> dict[str, Any]:
         """Save a file of this experiment under another name, too; its blob is neither copied nor sent again.
 
         Args:
@@ -221,13 +225,15 @@ class Saves(Part):
             **details: as for `save`; what is not given is as it is in the source.
         """
         self._saver.check()
-        given = self._given(details)
+        given = {**details}
+        aliases = checked_aliases(given.pop("aliases", None))
+        said = self._given(given)
         row = self._finder.source(source)
         place = place_of(self._path, to, row["filename"])
         own = {name: row[name] for name in DETAILS}
         # It need not be on this disk: a row with its checksum is all that a second name takes.
         blob = Staged(row["checksum"], row["sizeBytes"], self._saver.staging.path_of(row["checksum"]))
-        return self._saver.log(place, given.over(Details(**own)), blob)
+        return self._saver.log(place, said.over(Details(**own)), blob, aliases)
 
     def _save_directory(self, source: str, to: str | None, details: dict[str, Any]) -> list[dict[str, Any]]:
         self._saver.check()
@@ -240,7 +246,7 @@ class Saves(Part):
             found = True
         if not found:
             raise directory.missing()
-        self._given(details)
+        self._given({name: details[name] for name in DETAILS})
         rows = [
             self._save(
                 place_of(self._path, f"{above}{each.name}"),
@@ -265,7 +271,9 @@ class Saves(Part):
     def _save(
         self, place: Place, details: Mapping[str, Any], stage: Callable[[Staging], Staged]
     ) -> dict[str, Any]:
-        return self._saver.save(place, self._given(details), stage)
+        said = {**details}
+        aliases = checked_aliases(said.pop("aliases", None))
+        return self._saver.save(place, self._given(said), stage, aliases)
 
     def _given(self, details: Mapping[str, Any]) -> Details:
         for name in details:
@@ -285,7 +293,7 @@ class FileBuilder(Saves, written="exp.files('models')"):
     `FilesManager` for the arguments.
     """
 
-    __slots__ = ("_dest_path", "_file_id")
+    __slots__ = ("_alias", "_dest_path", "_file_id")
 
     def __init__(
         self,
@@ -296,13 +304,19 @@ class FileBuilder(Saves, written="exp.files('models')"):
         details: Details,
         file_id: Any,
         dest_path: Any,
+        alias: Any = None,
     ) -> None:
+        if alias is not None and alias != LATEST and not is_alias(alias):
+            raise InvalidArgumentError(
+                f"alias={alias!r:.200} is no alias: pass one that a version was given, as 'best'"
+            )
         if file_id is not None and (not isinstance(file_id, str) or not file_id):
             raise InvalidArgumentError(f"file_id={file_id!r:.200} is not an id: pass the 'id' of a row")
-        others = {"path": path, "file_id": file_id, "dest_path": dest_path}
+        others = {"path": path, "file_id": file_id, "dest_path": dest_path, "alias": alias}
         super().__init__(session, saver, finder, path, details, {**others, **details.given()})
         self._file_id = file_id
         self._dest_path = dest_path
+        self._alias = alias
 
     @explained("exp.files('models').list(), or exp.files(tags=['best']).list()")
     def list(self) -> list[dict[str, Any]]:
@@ -315,7 +329,7 @@ class FileBuilder(Saves, written="exp.files('models')"):
             row = self._finder.by_id(self._file_id)
             return [] if row["deletedAt"] else [row]
         tags, bindrs = tuple(self._details.tags or ()), tuple(self._details.bindrs or ())
-        return self._finder.chosen(self._path, tags, bindrs)
+        return self._finder.chosen(self._path, tags, bindrs, self._alias)
 
     @explained("exp.files('models/model.pt').exists()")
     def exists(self) -> bool:
@@ -325,7 +339,7 @@ class FileBuilder(Saves, written="exp.files('models')"):
                 return bool(self.list())
             except FileMissingError:
                 return False
-        row = self._finder.newest(self._named("exists"))
+        row = self._finder.newest(self._named("exists"), self._alias)
         return row is not None and row["deletedAt"] is None
 
     @explained("exp.files('models/model.pt').download('here.pt')")
@@ -394,6 +408,33 @@ class FileBuilder(Saves, written="exp.files('models')"):
             )
         return self._saver.change(present(self._one("update", own_first=True)), given)
 
+    @explained("exp.files('models/model.pt').alias('best')")
+    def alias(self, *aliases: str) -> dict[str, Any]:
+        """Have aliases mean this version of the file from now on, and no other: the newest, or that of `file_id`.
+
+        Returns:
+            Its row.
+
+        Raises:
+            FileMissingError: there is no such file, or it was deleted.
+            InvalidArgumentError: one cannot be an alias, or there is none.
+        """
+        return self._rename(aliases, is_given=True)
+
+    @explained("exp.files('models/model.pt', alias='best').unalias('best')")
+    def unalias(self, *aliases: str) -> dict[str, Any]:
+        """Have aliases mean no version of the file any more, if they mean this one; for the rest as `alias`."""
+        return self._rename(aliases, is_given=False)
+
+    def _rename(self, aliases: Sequence[str], *, is_given: bool) -> dict[str, Any]:
+        self._saver.check()
+        names = checked_aliases(aliases)
+        if not names or LATEST in aliases:
+            raise InvalidArgumentError(
+                "pass aliases such as 'best'; 'latest' is given to nobody, for it always means the newest version"
+            )
+        return self._saver.name(present(self._one("alias", own_first=True)), names, is_given=is_given)
+
     @explained("exp.files('models/model.pt').delete()")
     def delete(self) -> Any:
         """Mark a file as deleted: it is not listed any more, and its content is kept for a while.
@@ -419,7 +460,7 @@ class FileBuilder(Saves, written="exp.files('models')"):
     def _one(self, what: str, *, own_first: bool = False) -> dict[str, Any]:
         if self._file_id is not None:
             return self._finder.by_id(self._file_id, own_first=own_first)
-        return self._finder.by_name(self._named(what))
+        return self._finder.by_name(self._named(what), self._alias)
 
     def _named(self, what: str) -> str:
         if self._path is None:

@@ -7,6 +7,8 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.query.files import LATEST, is_alias
 from ml_dash.sdk.about import checked_mapping, checked_text, checked_texts
 from ml_dash.sdk.files.content_types import content_type
 from ml_dash.values.pack import PACK_ERRORS, DeferredEvent, pack, pack_event, unpack
@@ -25,7 +27,7 @@ _ID_LENGTH = 20  # over 100 bits: writers on different machines never draw the s
 
 
 class DetailArguments(TypedDict, total=False):
-    """What the methods that save take as ``**details``."""
+    """What is said about a file."""
 
     description: str | None
     tags: Sequence[str] | None
@@ -33,9 +35,16 @@ class DetailArguments(TypedDict, total=False):
     metadata: dict[str, Any] | None
 
 
+class SaveArguments(DetailArguments, total=False):
+    """What the methods that save take as ``**details``."""
+
+    aliases: Sequence[str] | None
+
+
 class BuilderArguments(DetailArguments, total=False):
     """What `exp.files(…)` takes by keyword."""
 
+    alias: str | None
     file_id: str | None
     dest_path: str | os.PathLike[str] | None
 
@@ -69,8 +78,31 @@ class Details:
         return {"description": None, "tags": [], "bindrs": [], "metadata": None} | self.given()
 
 
-def save_row(place: Place, details: Details, blob: Staged) -> dict[str, Any]:
+def checked_aliases(given: Any) -> list[str]:
+    """Return aliases that are to be given, without the one that every newest version has.
+
+    Raises:
+        InvalidArgumentError: One can be none.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        raise InvalidArgumentError(
+            f"aliases={given!r:.200} is one text: pass a list, as in aliases=[{given!r:.100}]"
+        )
+    names = checked_texts("aliases", given) or []
+    for name in names:
+        if name != LATEST and not is_alias(name):
+            raise InvalidArgumentError(
+                f"alias {name!r:.200} cannot be one: use 1 to 64 characters that can be seen, such as 'best'"
+            )
+    return [name for name in dict.fromkeys(names) if name != LATEST]
+
+
+def save_row(place: Place, details: Details, blob: Staged, aliases: Sequence[str] = ()) -> dict[str, Any]:
     """Return the fields of a new file, with an id of its own; see `ml_dash.query.files`."""
+    # rows of files without aliases are as they always were
+    named = {"aliases": [*aliases]} if aliases else {}
     return {
         "event": "save",
         "id": "file_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH)),
@@ -80,6 +112,7 @@ def save_row(place: Place, details: Details, blob: Staged) -> dict[str, Any]:
         "contentType": content_type(place.filename),
         "sizeBytes": blob.size,
         "checksum": blob.checksum,
+        **named,
     }
 
 

@@ -44,14 +44,22 @@ class FileFinder:
             )
         return row
 
-    def newest(self, name: str) -> dict[str, Any] | None:
-        """Return the newest version of the file of this full name, deleted or not; None where there is no such file."""
-        rows = self._session.view.files(FileQuery(path=name, deleted=True))
+    def newest(self, name: str, alias: str | None = None) -> dict[str, Any] | None:
+        """Return a version of the file of this full name, deleted or not: the newest, or the one that an alias means.
+
+        None where there is no such file.
+        """
+        rows = self._session.view.files(FileQuery(path=name, alias=alias, deleted=True))
         return next((row for row in rows if full_name(row) == name), None)
 
-    def by_name(self, name: str) -> dict[str, Any]:
-        """Return the newest version of the file of this full name; raise `FileMissingError` if it was deleted, too."""
-        row = self.newest(name)
+    def by_name(self, name: str, alias: str | None = None) -> dict[str, Any]:
+        """Return the version that `newest` does; raise `FileMissingError` if it was deleted, too."""
+        row = self.newest(name, alias)
+        if row is None and alias is not None and self.newest(name) is not None:
+            raise FileMissingError(
+                f"no version of {name!r} has the alias {alias!r}: exp.files({name!r}).list() shows those of the "
+                f"newest, and exp.files({name!r}).alias({alias!r}) gives it"
+            )
         if row is None:
             raise FileMissingError(
                 f"{self._session.prefix!r} has no file {name!r}; the files below a path are {name + '/**'!r}, and "
@@ -60,13 +68,20 @@ class FileFinder:
         return present(row)
 
     def chosen(
-        self, path: str | None, tags: tuple[str, ...], bindrs: tuple[str, ...]
+        self,
+        path: str | None,
+        tags: tuple[str, ...],
+        bindrs: tuple[str, ...],
+        alias: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the files at or below a path or of a pattern, with any of the tags and any of the bindrs."""
+        """Return the files at or below a path or of a pattern, with any of the tags and any of the bindrs.
+
+        Of each the newest version, or the one that an alias means.
+        """
         view = self._session.view
-        rows = view.files(FileQuery(path=path, tags=tags))
+        rows = view.files(FileQuery(path=path, tags=tags, alias=alias))
         if not rows and path is not None and is_pattern(path):  # a name may have such characters in it, too
-            rows = view.files(FileQuery(pattern=path, tags=tags))
+            rows = view.files(FileQuery(pattern=path, tags=tags, alias=alias))
         return [row for row in rows if not bindrs or set(bindrs) & set(row["bindrs"])]
 
     def is_pattern(self, path: str) -> bool:

@@ -39,6 +39,7 @@ class FilesManager(Saves, written="exp.files"):
         metadata: dict[str, Any] | None = None,
         file_id: str | None = None,
         dest_path: str | os.PathLike[str] | None = None,
+        alias: str | None = None,
     ) -> FileBuilder:
         """Return a builder.
 
@@ -51,12 +52,14 @@ class FilesManager(Saves, written="exp.files"):
             metadata: anything else.
             file_id: a file's id, for what is done with one file.
             dest_path: where to download to.
+            alias: which version of each name is meant, where something is listed, read or downloaded; None, as
+                "latest", for the newest.
 
         Raises:
             InvalidArgumentError: an argument is of the wrong kind, or no file can have the path.
         """
         details = Details(description, tags, bindrs, metadata)
-        return FileBuilder(self._session, self._saver, self._finder, path, details, file_id, dest_path)
+        return FileBuilder(self._session, self._saver, self._finder, path, details, file_id, dest_path, alias)
 
     @explained("exp.files.list('models/*')")
     def list(self, path: str | None = None, **filters: Unpack[BuilderArguments]) -> list[dict[str, Any]]:
@@ -75,10 +78,11 @@ class FilesManager(Saves, written="exp.files"):
         dest_path: str | os.PathLike[str] | None = None,
         *,
         file_id: str | None = None,
+        alias: str | None = None,
         allow_dotfiles: bool = False,
     ) -> Any:
         """Copy a file, or those of a pattern, to this disk; see `FileBuilder.download`."""
-        return self(path, file_id=file_id).download(dest_path, allow_dotfiles=allow_dotfiles)
+        return self(path, file_id=file_id, alias=alias).download(dest_path, allow_dotfiles=allow_dotfiles)
 
     @explained("exp.files.read_bytes('models/model.pt')")
     def read_bytes(self, path: str) -> bytes:

@@ -17,7 +17,7 @@ from ml_dash.storage.atomic import storing
 from ml_dash.storage.blobs import Staged, Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ml_dash.sdk.files.names import Place
     from ml_dash.sdk.session import Session
@@ -54,16 +54,24 @@ class FileSaver:
                 "an atexit handler, and not in a __del__"
             )
 
-    def save(self, place: Place, details: Details, stage: Callable[[Staging], Staged]) -> dict[str, Any]:
+    def save(
+        self,
+        place: Place,
+        details: Details,
+        stage: Callable[[Staging], Staged],
+        aliases: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Save the file whose blob `stage` captures, and return its row."""
         self.check()
-        return self.log(place, details, stage(self.staging))
+        return self.log(place, details, stage(self.staging), aliases)
 
-    def log(self, place: Place, details: Details, blob: Staged) -> dict[str, Any]:
+    def log(
+        self, place: Place, details: Details, blob: Staged, aliases: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Log the row of a file whose blob is on this disk, or is known to be at the server."""
         if os.path.exists(blob.path):
             self._hand_over(blob)
-        fields, time_ns = self._put(save_row(place, details, blob))
+        fields, time_ns = self._put(save_row(place, details, blob, aliases))
         return fold_files([(time_ns, fields)]).rows()[0]
 
     def change(self, row: dict[str, Any], details: Details) -> dict[str, Any]:
@@ -71,6 +79,13 @@ class FileSaver:
         fields, time_ns = self._put({"event": "update", "id": row["id"], **details.given()})
         changed = {name: fields[name] for name in CHANGEABLE if name in fields}
         return {**row, **changed, "updatedAt": max(row["updatedAt"], iso_time(time_ns))}
+
+    def name(self, row: dict[str, Any], aliases: Sequence[str], *, is_given: bool) -> dict[str, Any]:
+        """Give a version aliases, which no other version has from then on, or take them from it; returns its row."""
+        event = "alias" if is_given else "unalias"
+        self._put({"event": event, "id": row["id"], "aliases": [*aliases]})
+        others = set(row["aliases"]).difference(aliases)
+        return {**row, "aliases": sorted(others.union(aliases) if is_given else others)}
 
     def delete(self, row: dict[str, Any]) -> dict[str, Any]:
         """Mark a file as deleted; returns its row."""

@@ -608,6 +608,9 @@ class ListFiles(Query):
         tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
         Meta(max_length=TAGS_ASKED_MAX, description="With any of these tags."),
     ] = ()
+    alias: (
+        Annotated[str, _text("Of each name the version that this alias means; latest: the newest.")] | None
+    ) = None
     versions: Annotated[bool, Meta(description="Every version of each name.")] = False
     deleted: Annotated[bool, Meta(description="Deleted ones, too.")] = False
     limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX)] = FILES_DEFAULT

@@ -67,6 +67,7 @@ def file_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
             path=asked.path,
             pattern=asked.pattern,
             tags=asked.tag,
+            alias=asked.alias,
             versions=asked.versions,
             deleted=asked.deleted,
         )

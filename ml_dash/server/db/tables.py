@@ -390,6 +390,8 @@ FILES = Table(
     # the time of the update that a value is of; NULL where it is that of the file's own row
     *_optional(BigInteger, "description_ns", "tags_ns", "bindrs_ns", "metadata_ns"),
     *_optional(BigInteger, "updated_ns", "deleted_ns"),
+    # when each was given to this version, or (below zero) taken from it
+    *_optional(Packed, "aliases"),
     _of_experiment(),
     # for the collector, which asks of each blob whether a file names it
     Index(None, "checksum"),

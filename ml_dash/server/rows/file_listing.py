@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, and_, func, or_, select
 
-from ml_dash.query.files import FileQuery, FileState, public_row
+from ml_dash.query.files import FileQuery, FileState, alias_holders, aliases_of, public_row
 from ml_dash.server.db.batches import batches, size_of
 from ml_dash.server.db.tables import BLOBS, EXPERIMENTS, FILES
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ml_dash.server.db.database import Database
 
 _STATE = attrgetter(*FileState._fields)
+_ASKED = 5000
+"""Names in one statement: SQLite allows 32,766 parameters."""
 
 
 class FileListing:
@@ -33,10 +35,10 @@ class FileListing:
     def all(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """Return the rows that are asked for, by path and filename, and of each name the newest first."""
         query = query or FileQuery()
-        matches = _matcher(query)
         ordered = _ordered(self._kept(query, _EVERYTHING))
         with self._database.read() as connection:
-            return [_as_row(row) for row in connection.execute(ordered) if matches(row)]
+            matches = _matcher(query, self._meant(connection, query))
+            return self._as_rows(connection, [row for row in connection.execute(ordered) if matches(row)])
 
     def page_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
         """Give at most `limit` of these rows to `take`; the cursor is that of the page before.
@@ -49,7 +51,7 @@ class FileListing:
         """
         after = None if cursor is None else _parse_cursor(cursor)
         with self._database.read() as connection:
-            if query.pattern is None and not query.tags:
+            if query.pattern is None and not query.tags and query.given_alias is None:
                 found, total = self._database_page(connection, query, limit, after)
             else:
                 found, total = self._filtered_page(connection, query, limit, after)
@@ -66,7 +68,7 @@ class FileListing:
         taken = 0
         for batch in batches(keys):
             found = connection.execute(self._rows(_EVERYTHING, FILES.c.id.in_(batch)))
-            rows = {row.id: _as_row(row) for row in found}
+            rows = {row["id"]: row for row in self._as_rows(connection, list(found))}
             for id_ in batch:
                 if not take(rows[id_]):
                     return taken
@@ -76,8 +78,43 @@ class FileListing:
     def get(self, file_id: str) -> dict[str, Any] | None:
         """Return a file's row, whichever version, deleted or not; None where there is none."""
         with self._database.read() as connection:
-            row = connection.execute(self._rows(_EVERYTHING, FILES.c.id == file_id)).one_or_none()
-        return None if row is None else _as_row(row)
+            found = connection.execute(self._rows(_EVERYTHING, FILES.c.id == file_id)).all()
+            return next(iter(self._as_rows(connection, found)), None)
+
+    def _as_rows(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+        """Return rows as readers see them, with the aliases that mean each."""
+        names = sorted({row.name for row in rows if row.aliases})
+        claims: list[FileState] = []
+        for start in range(0, len(names), _ASKED):
+            claims += self._claims(connection, FILES.c.name.in_(names[start : start + _ASKED]))
+        holders = alias_holders(claims)
+        files = [(FileState._make(_STATE(row)), bool(row.available)) for row in rows]
+        return [
+            {**public_row(file, aliases_of(file, holders)), "available": available}
+            for file, available in files
+        ]
+
+    def _claims(self, connection: Connection, *conditions: ColumnElement[bool]) -> list[FileState]:
+        """Return all versions that ever had an alias, with nothing but what is needed to tell whose it is."""
+        columns = (FILES.c.id, FILES.c.path, FILES.c.filename, FILES.c.aliases)
+        query = select(*columns).where(
+            FILES.c.experiment_id == self._id,
+            FILES.c.aliases.is_not(None),
+            FILES.c.saved_ns.is_not(None),
+            *conditions,
+        )
+        return [
+            FileState(row.id, path=row.path, filename=row.filename, aliases=row.aliases)
+            for row in connection.execute(query)
+        ]
+
+    def _meant(self, connection: Connection, query: FileQuery) -> frozenset[str] | None:
+        """Return the ids of the versions that the alias means which is asked for; None where none is asked for."""
+        alias = query.given_alias
+        if alias is None:
+            return None
+        holders = alias_holders(self._claims(connection, *_place(query.path)))
+        return frozenset(found[alias] for found in holders.values() if alias in found)
 
     def missing(self, limit: int, cursor: str | None) -> dict[str, Any]:
         """Return a page of the missing blobs: files that are not deleted name them, and the server does not have them.
@@ -127,7 +164,7 @@ class FileListing:
         # ranked before deleted ones are left out: or an older version would stand in for a deleted file
         ranked = self._rows(columns, *_place(query.path)).subquery()
         conditions: list[ColumnElement[bool]] = []
-        if not query.versions:
+        if not query.versions and query.given_alias is None:
             conditions.append(ranked.c.rank == 1)
         if not query.deleted:
             conditions.append(ranked.c.deleted_ns.is_(None))
@@ -145,7 +182,7 @@ class FileListing:
     def _filtered_page(
         self, connection: Connection, query: FileQuery, limit: int, after: list[Any] | None
     ) -> tuple[list[Row[Any]], int]:
-        matches = _matcher(query)
+        matches = _matcher(query, self._meant(connection, query))
         kept = self._kept(query, (*_KEYS, FILES.c.tags))
         # patterns and tags are matched here: no database knows the rules of `FileQuery`. All are read, for the total,
         # but some at a time: an experiment may have very many
@@ -183,12 +220,14 @@ def _place(path: str | None) -> list[ColumnElement[bool]]:
     return [or_(FILES.c.name == place, beginning == below)]
 
 
-def _matcher(query: FileQuery) -> Callable[[Row[Any]], bool]:
-    """Return what tells whether pattern and tags ask for a row."""
+def _matcher(query: FileQuery, meant: frozenset[str] | None) -> Callable[[Row[Any]], bool]:
+    """Return what tells whether pattern, tags and alias ask for a row; `meant` are the ids of what an alias means."""
     by_name = None if query.pattern is None else FileQuery(pattern=query.pattern).matcher()
     tags = set(query.tags)
 
     def matches(row: Row[Any]) -> bool:
+        if meant is not None and row.id not in meant:
+            return False
         return (by_name is None or by_name(row.name)) and (not tags or not tags.isdisjoint(row.tags))
 
     return matches
@@ -230,7 +269,3 @@ def _parse_cursor(cursor: str) -> list[Any]:
         ):
             return list(place)
     raise invalid_cursor(cursor)
-
-
-def _as_row(row: Row[Any]) -> dict[str, Any]:
-    return {**public_row(FileState._make(_STATE(row))), "available": bool(row.available)}

@@ -20,6 +20,7 @@ KEYS = [
     "sizeBytes",
     "checksum",
     "metadata",
+    "aliases",
     "uploadedAt",
     "updatedAt",
     "deletedAt",

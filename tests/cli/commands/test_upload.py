@@ -174,3 +174,16 @@ def test_a_directory_without_files_is_told(root: Path, here: Path) -> None:
     (here / "empty").mkdir()
     done = invoke("upload", PREFIX, "empty", "--root", root)
     assert (done.code, "no file in the directory" in done.err) == (1, True)
+
+
+def test_an_alias_is_given_shown_and_asked_for(root: Path, here: Path) -> None:
+    succeed("upload", PREFIX, "report.md", "--alias", "best", "--root", root)
+    (here / "report.md").write_bytes(b"# newer")
+    succeed("upload", PREFIX, "report.md", "--root", root)
+    assert "report.md (best)" in succeed("files", PREFIX, "report.md", "--alias", "best", "--root", root)
+    assert "(best)" not in succeed("files", PREFIX, "report.md", "--root", root)
+    succeed("download", PREFIX, "report.md", "--alias", "best", "-o", here / "out", "--root", root)
+    assert (here / "out" / "report.md").read_bytes() == b"# new"
+    done = invoke("download", PREFIX, "report.md", "--alias", "nobody", "--root", root)
+    assert (done.code, "with the alias 'nobody'" in done.err) == (1, True)
+    assert invoke("upload", PREFIX, "report.md", "--alias", " x", "--root", root).code == 2

@@ -773,3 +773,60 @@ def test_every_row_is_accounted_for(exp: Experiment, model: Path) -> None:
     result = exp.flush()
     assert (result.durable, result.pending) == (2, 0)
     assert exp.status().logged == 2
+
+
+# --- aliases
+
+
+def test_an_alias_is_one_version_and_moves_with_one_call(exp: Experiment, tmp_path: Path) -> None:
+    """Whichever mode; of a pattern, of each name the version that it means."""
+    first = exp.files("ckpt").save_text("one", to="a.txt", aliases=["best", "latest"])
+    second = exp.files("ckpt").save_text("two", to="a.txt")
+    exp.files("ckpt").save_text("other", to="b.txt", aliases=["best"])
+    assert (first["aliases"], second["aliases"]) == (["best"], [])
+    assert exp.files("ckpt/a.txt", alias="best").read_text() == "one"
+    assert exp.files("ckpt/a.txt", alias="latest").read_text() == exp.files("ckpt/a.txt").read_text() == "two"
+    assert exp.files("ckpt/a.txt").alias("best", "prod")["aliases"] == ["best", "prod"]
+    assert exp.files("ckpt/a.txt", alias="best").read_text() == "two"
+    assert [row["aliases"] for row in exp.files("ckpt/*.txt", alias="best").list()] == [
+        ["best", "prod"],
+        ["best"],
+    ]
+    back = exp.files(file_id=first["id"]).alias("best")
+    assert back["aliases"] == ["best"]
+    assert exp.files(file_id=second["id"]).list()[0]["aliases"] == ["prod"]
+    paths = exp.files("ckpt", alias="best").download(tmp_path / "back")
+    assert sorted(Path(path).read_text() for path in paths) == ["one", "other"]
+    assert exp.files("ckpt/a.txt", alias="best").unalias("best")["aliases"] == []
+    assert not exp.files("ckpt/a.txt", alias="best").exists()
+    with pytest.raises(FileMissingError, match=r"no version of 'ckpt/a\.txt' has the alias 'best'"):
+        exp.files("ckpt/a.txt", alias="best").download(tmp_path / "none")
+
+
+def test_every_save_takes_aliases(exp: Experiment, model: Path) -> None:
+    saves = exp.files("x")
+    saved = [
+        saves.save(model, aliases=["a"]),
+        saves.save_json({}, to="b.json", aliases=["a"]),
+        saves.save_blob(b"", to="c", aliases=["a"]),
+        saves.save_pkl({}, to="d.pkl", aliases=["a"]),
+        saves.duplicate("x/b.json", to="e.json", aliases=["a"]),
+    ]
+    assert [row["aliases"] for row in saved] == [["a"]] * 5
+    assert len(exp.files("x", alias="a").list()) == 5
+
+
+@pytest.mark.parametrize("wrong", ["best", [""], [" x"], ["a\n"], ["x" * 65], [7], 7])
+def test_what_cannot_be_an_alias_is_refused_before_anything_is_saved(exp: Experiment, wrong: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="alias"):
+        exp.files.save_text("x", to="a.txt", aliases=wrong)
+    assert exp.files.list() == []
+
+
+def test_latest_is_given_to_nobody(exp: Experiment) -> None:
+    exp.files.save_text("x", to="a.txt")
+    for names in ((), ("latest",)):
+        with pytest.raises(InvalidArgumentError, match="always means the newest"):
+            exp.files("a.txt").alias(*names)
+    with pytest.raises(InvalidArgumentError, match="is no alias"):
+        exp.files("a.txt", alias="")

@@ -42,6 +42,14 @@ _EVENTS = st.one_of(
         filename=st.sampled_from(["x", "y"]),
         path=st.sampled_from(["/", "/m", "/m/n", "no slash"]),
         tags=st.lists(st.sampled_from("tu"), max_size=2),
+        aliases=st.lists(st.sampled_from(["best", "v1"]), max_size=2),
+    ),
+    st.fixed_dictionaries(
+        {
+            "event": st.sampled_from(["alias", "unalias"]),
+            "id": st.sampled_from("abc"),
+            "aliases": st.one_of(st.lists(st.sampled_from(["best", "v1"]), max_size=2), st.just("no list")),
+        }
     ),
     st.fixed_dictionaries(
         {"event": st.just("update"), "id": st.sampled_from("abc")},
@@ -66,6 +74,7 @@ _EVENTS = st.one_of(
         path=st.sampled_from([None, "/m", "m/x"]),
         pattern=st.sampled_from([None, "*", "m/**"]),
         tags=st.sampled_from([(), ("t",)]),
+        alias=st.sampled_from([None, "best", "latest", "nobody's"]),
         versions=st.booleans(),
         deleted=st.booleans(),
     ),

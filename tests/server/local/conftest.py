@@ -51,7 +51,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Embe
                 exp.log(f"a {level} message", level=level, n=1)
             for at in range(5):
                 exp.tracks("pose").append(x=at, _ts=float(at))
-            exp.files("models").save_text("first", to="a.txt")
+            exp.files("models").save_text("first", to="a.txt", aliases=["best"])
             exp.files("models").save_text("second", to="a.txt", tags=["best"], metadata={"k": 1})
             exp.files("plots").save_blob(bytes(range(256)) * 5000, to="b.bin")
             exp.files("gone").save_text("x", to="c.txt")

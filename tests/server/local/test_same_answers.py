@@ -53,6 +53,9 @@ QUESTIONS = [
     "files?path=models",
     "files?pattern=**/*.bin",
     "files?tag=best",
+    "files?alias=best",
+    "files?alias=latest",
+    "files?alias=nothing",
     "files?limit=1",
     "files?limit=0",
 ]

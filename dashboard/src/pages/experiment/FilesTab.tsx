@@ -45,7 +45,7 @@ export function FilesTab({ record }: { record: Experiment }): JSX.Element {
                 type="button"
                 class="file"
                 aria-current={row === chosen ? "true" : undefined}
-                onClick={() => setQuery({ file: fullName(row) })}
+                onClick={() => setQuery({ file: fullName(row), alias: null })}
               >
                 <span class="file-name">
                   <span class="muted">{row.path === "/" ? "" : plain(`${row.path.slice(1)}/`)}</span>
@@ -73,7 +73,13 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
     const end = new AbortController();
     first(record.id, { path: fullName(row), versions: true }, end.signal).then(
       // the path of a folder has all below it, too
-      (page) => setVersions(page.data.filter((each) => fullName(each) === fullName(row))),
+      (page) => {
+        const found = page.data.filter((each) => fullName(each) === fullName(row));
+        setVersions(found);
+        // an address may name a version by its alias: it leads to another one when the alias is given to that
+        const alias = query.peek().get("alias");
+        setVersion(found.find((each) => alias && each.aliases.includes(alias)) ?? row);
+      },
       () => undefined,
     );
     return () => end.abort();
@@ -88,7 +94,7 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
         <span class="muted">
           {bytes(version.sizeBytes)} · {version.contentType} · <Time at={version.uploadedAt} />
         </span>{" "}
-        <Tags tags={version.tags} />
+        <Tags tags={version.aliases} /> <Tags tags={version.tags} />
       </p>
       {version.description && <p>{plain(version.description)}</p>}
       {versions.length > 1 && (
@@ -96,13 +102,16 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
           <span>Version</span>
           <select
             value={version.id}
-            onChange={(event) =>
-              setVersion(versions.find((each) => each.id === event.currentTarget.value) ?? version)
-            }
+            onChange={(event) => {
+              const chosen = versions.find((each) => each.id === event.currentTarget.value) ?? version;
+              setVersion(chosen);
+              setQuery({ alias: chosen.aliases[0] ?? null });
+            }}
           >
             {versions.map((each, at) => (
               <option key={each.id} value={each.id}>
                 {versions.length - at}: {each.uploadedAt.slice(0, 19).replace("T", " ")}
+                {each.aliases.length > 0 && ` (${plain(each.aliases.join(", "))})`}
               </option>
             ))}
           </select>
