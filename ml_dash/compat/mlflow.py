@@ -27,7 +27,7 @@ from ml_dash.compat.mlflow_names import (
     prefix_of,
     run_id,
 )
-from ml_dash.errors import ExperimentMissingError
+from ml_dash.errors import ExperimentMissingError, ResumeError, ServerUnavailableError
 from ml_dash.identity import made_safe
 from ml_dash.integrations.frameworks import base_of
 from ml_dash.integrations.tracked import log_values, save_directory, set_params, split_name
@@ -115,10 +115,7 @@ class DashStore(_Store):
         told = {tag.key: tag.value for tag in tags or []}
         safe = made_safe(run_name or told.get("mlflow.runName") or "run", fallback="run", limit=_SEGMENT - 10)
         name = safe.replace("{", "(").replace("}", ")")
-        experiment = Experiment(f"{folder}/{name}", **self._place.arguments)
-        if experiment.exists():
-            experiment = Experiment(f"{folder}/{name}-{{n}}", **self._place.arguments)
-        experiment.run.start()
+        experiment = _begun(f"{folder}/{name}", self._place)
         with _LOCK:
             _OPEN[experiment.prefix] = experiment
         self._set_tags(experiment, {**told, "mlflow.runName": name, "mlflow.user": user_id})
@@ -338,6 +335,18 @@ class DashArtifacts(_Repository):
 
     def _path(self, path: str | None) -> str | None:
         return "/".join(part.strip("/") for part in (self._above, path or "") if part.strip("/")) or None
+
+
+def _begun(prefix: str, place: Place) -> Experiment:
+    """Return an experiment of this name that nobody has, or of this name with a number, with its run open."""
+    experiment = Experiment(prefix, resume="never", **place.arguments)
+    try:
+        return experiment.run.start()
+    except ResumeError:
+        experiment = Experiment(f"{prefix}-{{n}}", **place.arguments)
+    except ServerUnavailableError:  # whether it has one of this name is not worth a training
+        experiment = Experiment(prefix, **place.arguments)
+    return experiment.run.start()
 
 
 def _written(place: Place, run: str) -> Experiment:

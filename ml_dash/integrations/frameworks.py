@@ -15,7 +15,14 @@ import types
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
-from ml_dash.errors import MissingExtraError, MLDashError
+from ml_dash.errors import (
+    InvalidPrefixError,
+    JournalWriteError,
+    MissingExtraError,
+    MLDashError,
+    ResumeError,
+    ServerUnavailableError,
+)
 from ml_dash.notices import is_news, logger, warn_user
 
 if TYPE_CHECKING:
@@ -37,23 +44,24 @@ class Framework(NamedTuple):
 
 
 FRAMEWORKS = {
-    "accelerate": Framework(("accelerate",), "1.15", "1.15"),
+    "accelerate": Framework(("accelerate",), "1.0", "1.15"),
     "clu": Framework(("clu",), "0.0.12", "0.0.12"),
     "hydra": Framework(("hydra-core",), "1.3", "1.3"),
-    "keras": Framework(("keras",), "3.15", "3.15"),
+    "keras": Framework(("keras",), "3.5", "3.15"),
     "lightgbm": Framework(("lightgbm",), "4.7", "4.7"),
-    "lightning": Framework(("lightning", "pytorch-lightning", "lightning-fabric"), "2.6", "2.6"),
+    "lightning": Framework(("lightning", "pytorch-lightning", "lightning-fabric"), "2.4", "2.6"),
     "mlflow": Framework(("mlflow", "mlflow-skinny"), "3.17", "3.17"),
-    "optuna": Framework(("optuna",), "5.0", "5.0"),
+    "optuna": Framework(("optuna",), "3.6", "5.0"),
     "ray": Framework(("ray",), "2.60", "2.60"),
     "stable-baselines3": Framework(("stable-baselines3",), "2.9", "2.9"),
-    "transformers": Framework(("transformers",), "5.24", "5.24"),
+    "transformers": Framework(("transformers",), "4.57", "5.24"),
     "ultralytics": Framework(("ultralytics",), "8.4", "8.4"),
     "xgboost": Framework(("xgboost", "xgboost-cpu"), "3.2", "3.2"),
 }
 """By their extras."""
 
 _SAID: set[str] = set()
+_REFUSALS = (InvalidPrefixError, JournalWriteError, ResumeError, ServerUnavailableError)
 _REAL = "_dash_real"
 _WRITTEN = "_dash_written"
 
@@ -192,13 +200,16 @@ def _numbers(version: str) -> tuple[int, ...]:
 def hook(function: Callable[P, R]) -> Callable[P, R | None]:
     """Decorate what a framework calls during a training, which must not end by an error of an adapter's.
 
-    The error is told by the logger ``ml_dash``, once for each kind.
+    The error is told by the logger ``ml_dash``, once for each kind. What refuses the start of a run is raised: the
+    script has asked for it, as by ``resume="never"``.
     """
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
             return function(*args, **kwargs)
+        except _REFUSALS:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever another version of a framework brings about
             if is_news(f"{function.__module__}.{function.__qualname__} {type(error).__name__}", _SAID):
                 logger().warning(

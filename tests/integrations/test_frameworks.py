@@ -13,9 +13,17 @@ from typing import Any
 
 import pytest
 
-from ml_dash import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
+from ml_dash import (
+    Experiment,
+    InvalidArgumentError,
+    InvalidPrefixError,
+    MissingExtraError,
+    MLDashError,
+    ResumeError,
+)
 from ml_dash.integrations import frameworks
 from ml_dash.integrations.frameworks import FRAMEWORKS, base_of, check_version, hook, load_class, real_class
+from ml_dash.integrations.tracked import Tracked
 
 
 @pytest.fixture(autouse=True)
@@ -156,10 +164,14 @@ def test_an_error_in_a_hook_is_told_once_and_ends_no_training(caplog: pytest.Log
     )
 
 
-def test_what_is_wrong_with_an_experiment_is_told_where_it_stands(installed: Any, root: str) -> None:
-    from ml_dash import Experiment
-    from ml_dash.integrations.tracked import Tracked
+def test_a_start_that_is_refused_is_refused_in_a_hook_too(root: str) -> None:
+    Experiment("a/b/c", dash_root=root, echo=False).run.start().run.complete()
+    tracked = Tracked("a/b/c", {"dash_root": root, "resume": "never"})
+    with pytest.raises(ResumeError):
+        hook(tracked.start)()
 
+
+def test_what_is_wrong_with_an_experiment_is_told_where_it_stands(installed: Any, root: str) -> None:
     with pytest.raises(InvalidPrefixError):
         Tracked("a/../b", {"dash_root": root})
     with pytest.raises(InvalidArgumentError, match="tags cannot be given with an experiment that is made"):
@@ -168,8 +180,6 @@ def test_what_is_wrong_with_an_experiment_is_told_where_it_stands(installed: Any
 
 def test_a_number_is_taken_when_the_training_starts(tmp_path: Path) -> None:
     """Ranks that do not log take none."""
-    from ml_dash.integrations.tracked import Tracked
-
     tracked = Tracked("a/b/run-{n}", {"dash_root": tmp_path, "echo": False})
     assert list(tmp_path.iterdir()) == []
     assert tracked.start().name == "run-1"

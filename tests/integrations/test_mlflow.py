@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import ml_dash
+from ml_dash.server.runner import EmbeddedServer
 from tests.support.frameworks import needs, rows, snippet, status, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -116,3 +117,33 @@ Trainer(model, arguments, train_dataset=data).train()
     assert [row["step"] for row in losses] == [1, 2, 3, 4]
     assert ml_dash.open("alice/nlp/bert", tmp_path / ".dash").params.get()["hidden_size"] == 16
     assert status(tmp_path, "alice/nlp/bert") == "COMPLETED"
+
+
+def test_runs_at_a_server_are_read_from_there(tmp_path: Path) -> None:
+    """By another process, on another machine: nothing of it is on its disk."""
+    with EmbeddedServer(data=tmp_path / "server") as server:
+        uri = f"mldash://{server.url.partition('//')[2]}"
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        there.mkdir()
+        script = """
+import mlflow
+
+mlflow.set_experiment("vision")
+with mlflow.start_run(run_name="first"):
+    mlflow.log_param("lr", 0.1)
+    mlflow.log_metric("train/loss", 0.5, step=3)
+    mlflow.log_text("hello", "notes/note.txt")
+"""
+        train(script, here, MLFLOW_TRACKING_URI=uri, ML_DASH_TOKEN=server.admin_token)
+        script = """
+import mlflow
+
+(run,) = mlflow.search_runs(experiment_names=["vision"], output_format="list")
+print(run.info.run_name, run.info.status, run.data.params["lr"], run.data.metrics["train/loss"])
+path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="notes", dst_path="out")
+print(open(path + "/note.txt").read())
+"""
+        printed = train(script, there, MLFLOW_TRACKING_URI=uri, ML_DASH_TOKEN=server.admin_token)
+        assert printed.split() == ["first", "FINISHED", "0.1", "0.5", "hello"]
+        assert not (there / ".dash").exists()
