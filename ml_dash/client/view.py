@@ -10,12 +10,14 @@ from ml_dash import shapes
 from ml_dash.client.answers import checked, not_understood
 from ml_dash.client.api import Client, experiment_path
 from ml_dash.client.download import Frames
+from ml_dash.client.listing import find_known
 from ml_dash.client.paging import Pages, row_page
 from ml_dash.client.transport import ServerError
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import API, LISTED_MAX, READ_LIMIT_MAX
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.listing.definitions import fold_definitions
+from ml_dash.query.listing.listed import Kept
 from ml_dash.query.listing.summary import summarized
 from ml_dash.query.logs import ConsoleFilter, LogFilter
 from ml_dash.query.pages import page, whole_number
@@ -172,8 +174,15 @@ class RemoteView(View):
         return fold_definitions(fields for _, fields in sorted(rows, key=itemgetter(0)))
 
     def summaries(self, series: Series, attempt: AttemptChoice = None) -> Summaries:
-        """See `View.summaries`."""
+        """See `View.summaries`; the server keeps them of the newest attempts."""
+        if attempt is None and (known := find_known(self._client, self._call, self._prefix)):
+            return dict(known.metrics.get(series.name, {}))
         return summarized(self._shown(series, attempt).blocks())
+
+    def kept(self) -> Kept:
+        """See `View.kept`."""
+        known = find_known(self._client, self._call, self._prefix)
+        return super().kept() if known is None else Kept(known.metrics, known.best)
 
     def run(self, **_: Any) -> RunInfo:
         """Return the run's status as the server sees it: how long a silence is too long, is for the server to say."""
@@ -293,14 +302,8 @@ class RemoteView(View):
         self, what: str, shape: type[Struct], name: Callable[[dict[str, Any]], str]
     ) -> list[dict[str, Any]]:
         """Return all items of a list; `name` tells each from the others."""
-        found: list[dict[str, Any]] = []
-        pages = Pages(self._client.url)
-        while not pages.over:
-            start = _given(start=str(len(found)) if found else None)
-            answer = self._ask(what, start, {"data": [], "total": 0}, shape)
-            found += answer["data"]
-            pages.count(answer["total"], map(name, answer["data"]))
-        return found
+        ask = partial(self._ask, what, nothing={"data": [], "total": 0}, shape=shape)
+        return _items(self._client.url, ask, name)
 
     def _following(
         self,
@@ -378,6 +381,19 @@ def _ranges(url: str, page_from: Callable[[int], dict[str, Any]]) -> list[tuple[
         if not answer["hasMore"]:
             return ranges
         start = found[-1][1]
+
+
+def _items(
+    url: str, ask: Callable[[dict[str, str]], dict[str, Any]], name: Callable[[dict[str, Any]], str]
+) -> list[dict[str, Any]]:
+    """Return the items of all pages of an answer that is asked for by how many are known."""
+    found: list[dict[str, Any]] = []
+    pages = Pages(url)
+    while not pages.over:
+        answer = ask(_given(start=str(len(found)) if found else None))
+        found += answer["data"]
+        pages.count(answer["total"], map(name, answer["data"]))
+    return found
 
 
 def _ascend(ranges: Iterable[tuple[int, int]], at: int) -> bool:

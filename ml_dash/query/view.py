@@ -16,6 +16,7 @@ from ml_dash.query.columns import to_arrays
 from ml_dash.query.data_frame import to_frame
 from ml_dash.query.environments import ENVIRONMENT, fold_environments
 from ml_dash.query.listing.definitions import fold_definitions
+from ml_dash.query.listing.listed import Kept
 from ml_dash.query.listing.summary import summarized
 from ml_dash.query.logs import ConsoleFilter, LineFilter, LogFilter
 from ml_dash.query.pages import Filling, Into, whole_number
@@ -177,6 +178,11 @@ class View(ABC):
     @abstractmethod
     def summaries(self, series: Series, attempt: AttemptChoice = None) -> Summaries:
         """Return the summary of each field of a metric, see `ml_dash.query.listing.summary`."""
+
+    def kept(self) -> Kept:
+        """Return the summaries of all metrics, and which value of a field is its best."""
+        names = [each["name"] for each in self.metrics()]
+        return Kept({name: self.summaries(Series(Kind.METRIC, name)) for name in names}, self.definitions())
 
     @abstractmethod
     def run(self) -> RunInfo:

@@ -151,6 +151,11 @@ def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page:
         ("params.training.learning_rate < Infinity", 3),
         ("metrics.eval.accuracy > 0.1", 3),
         ("status = completed", 4),
+        ("lr-0.00*", 1),
+        ("tag:sw*p", 2),
+        # these the pages have the server look for
+        ("max(eval/accuracy) > 0.1 mean(train/loss) > 0", 3),
+        ("readme:small", 3),
     ],
 )
 def test_a_filter_is_understood_or_says_where_it_is_not(page: Page, text: str, found: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.status import RunStatus
@@ -22,6 +22,13 @@ STALE = "stale"
 UNKNOWN = "unknown"
 """The standing of what never started, or of which nobody knows how it ended."""
 STANDINGS = (*(status.value.lower() for status in RunStatus), STALE, UNKNOWN)
+
+
+class Kept(NamedTuple):
+    """What lists keep of an experiment's metrics: the summaries of their fields, and which have a best value."""
+
+    metrics: Mapping[str | None, Mapping[str, FieldSummary]]
+    best: Definitions
 
 
 @dataclass(frozen=True, slots=True)

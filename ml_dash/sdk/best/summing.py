@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.sdk.guidance.read_only import read_only
-from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
     from ml_dash.query.listing.summary import Number
@@ -23,13 +22,8 @@ def experiment_summary(experiment: Any) -> dict[str, Number | str | None]:
     from ml_dash.query.listing.summary import STEP
 
     listed = experiment._listed  # noqa: SLF001 - no name of it: completion on `exp.` shows what users call
-    if listed is not None:
-        metrics, best = listed.metrics, listed.best
-    else:
-        view = experiment.view
-        names = [each["name"] for each in view.metrics()]
-        metrics = {name: view.summaries(Series(Kind.METRIC, name)) for name in names}
-        best = view.definitions()
+    known = experiment.view.kept() if listed is None else listed
+    metrics, best = known.metrics, known.best
     found: dict[str, Number | str | None] = read_only(
         {
             title_of(metric, field): summary.value(best.get((metric, field), "last"))

@@ -222,12 +222,19 @@ def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[Ser
             row.hot_rows,
             dict.fromkeys(row.fields),
             None if row.writer is None else Owner(row.opening, row.writer),
-            None if row.summary is None and row.summary_rows else unpack(row.summary_rows, row.summary),
+            _kept(row),
             unlisted=row.unlisted,
             new=False,
         )
         for row in found
     }
+
+
+def _kept(row: Any) -> Kept | None:
+    # beside parameters is something else, see `catalogue.kept`
+    if row.kind != Kind.METRIC or (row.summary is None and row.summary_rows):
+        return None
+    return unpack(row.summary_rows, row.summary)
 
 
 def highest_numbers(connection: Connection, experiment_ids: Collection[str]) -> dict[str, int]:

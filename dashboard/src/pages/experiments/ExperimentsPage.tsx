@@ -16,6 +16,8 @@ import { type Condition, conditionOf, meets, namesOf, problemOf } from "./condit
 import { FolderTree } from "./FolderTree";
 import { globMatcher, parseFilter, type Problem } from "./filter";
 import {
+  filtered,
+  loadFiltered,
   loadMatches,
   loadValues,
   matches,
@@ -69,7 +71,7 @@ export function ExperimentsPage(): JSX.Element {
   const columns = useMemo(() => keys.flatMap((key) => columnOf(key) ?? []), [keys.join()]);
   const filter = useMemo(() => parseFilter(searched), [searched]);
   const names = useMemo(() => namesOf(values.value), [values.value]);
-  const conditions = useMemo(() => filter.comparisons.map((each) => conditionOf(each, names)), [filter, names]);
+  const conditions = useMemo(() => filter.comparisons.map((each) => conditionOf(each, names, searched)), [filter, names]);
   const sorted = sorting.key === "name" ? null : columnOf(sorting.key);
   // What only the rows in sight show is asked for as they come into sight; what sorts or filters, for all.
   const asked = [...conditions.flatMap(({ column }) => column ?? []), ...(sorted ? [sorted] : [])];
@@ -89,13 +91,23 @@ export function ExperimentsPage(): JSX.Element {
   const key = matchKey(filter.words);
   // what is found by its readme is known to the server alone, and is asked for again where one may have changed
   const inReadme = matches.value.key === key ? matches.value.ids : null;
-  const searching = filter.words.length > 0 && !inReadme;
+  // so is what is asked of other values of metrics than the last
+  const asks = held.flatMap((each) => each.asks ?? []).join(" ");
+  const inAnswer = filtered.value.filter === asks ? filtered.value.ids : null;
+  const searching = (filter.words.length > 0 && !inReadme) || (asks !== "" && !inAnswer);
   const described = useMemo(() => describedAt(records.value.values()), [records.value]);
   useLoad(
     async (signal) => {
       if (filter.words.length) await loadMatches(filter.words, signal);
     },
     [key, described],
+    { delay: 200, onError: (error) => isAbort(error) || setProblem(error.message) },
+  );
+  useLoad(
+    async (signal) => {
+      if (asks) await loadFiltered(asks, signal);
+    },
+    [asks, described],
     { delay: 200, onError: (error) => isAbort(error) || setProblem(error.message) },
   );
   const rows = useMemo(
@@ -105,11 +117,12 @@ export function ExperimentsPage(): JSX.Element {
         words: filter.words,
         globs: filter.globs.map(globMatcher),
         inReadme,
+        inAnswer: asks ? (inAnswer ?? new Set()) : null,
         conditions: held,
         sorted,
         sorting,
       }),
-    [records.value, values.value, folder, filter, inReadme, judged, sorting.key, sorting.descending],
+    [records.value, values.value, folder, filter, inReadme, inAnswer, judged, sorting.key, sorting.descending],
   );
 
   const ids = forAll ? [...records.value.keys()] : rows.slice(range[0], range[1]).map((row) => row.id);
@@ -194,7 +207,7 @@ export function ExperimentsPage(): JSX.Element {
             {listed && !reading && !searching && !rows.length && (
               <Empty title="No experiments match this filter.">
                 {filter.words.length > 0 && (
-                  <p class="muted">{filter.words.join(" and ")} must be part of the prefix, a tag or the readme.</p>
+                  <p class="muted">{filter.words.join(" and ")} must be part of the prefix, a tag, the readme or the note.</p>
                 )}
               </Empty>
             )}
@@ -228,6 +241,7 @@ interface Choice {
   words: readonly string[];
   globs: readonly ((prefix: string) => boolean)[];
   inReadme: ReadonlySet<string> | null;
+  inAnswer: ReadonlySet<string> | null;
   conditions: readonly Condition[];
   sorted: Column | null;
   sorting: Sorting;
@@ -241,6 +255,7 @@ function chosen(all: ListedExperiment[], choice: Choice): ListedExperiment[] {
     (record) =>
       isIn(record.prefix, choice.folder) &&
       choice.globs.every((fits) => fits(record.prefix)) &&
+      (choice.inAnswer?.has(record.id) ?? true) &&
       (hasWords(record, choice.words) || choice.inReadme?.has(record.id)) &&
       choice.conditions.every((condition) => meets(condition, record, known.get(record.id), at)),
   );

@@ -73,6 +73,18 @@ export function valueOf(column: Column, record: ListedExperiment, known: Known |
       return record.owner;
     case "project":
       return record.project;
+    case "prefix":
+      return record.prefix;
+    case "folder":
+      return record.folder;
+    case "ended":
+      return record.endedAt;
+    case "created":
+      return record.createdAt;
+    case "attempts":
+      return record.attempts;
+    case "error":
+      return record.error;
     default:
       return record.name;
   }

@@ -15,7 +15,7 @@ const METRICS = [
 
 function record(change: Partial<Record_> = {}): Record_ {
   return {
-    id: "1", prefix: "a/p/x", name: "x", tags: ["base"], readme: null, status: "RUNNING", stale: false, rows: 10,
+    id: "1", prefix: "a/p/x", name: "x", tags: ["base"], readme: null, status: "RUNNING", stale: false, rows: 10, attempts: 1,
     startedAt: "2026-01-31T12:00:00.000000Z", endedAt: "2026-01-31T12:10:00.000000Z", ...change,
   } as Record_;
 }
@@ -63,6 +63,16 @@ test.each([
   expect(problem(text)).toBeNull();
 });
 
+test.each(["max(train/loss) > 1", "0.9 < mean(loss)", "best(x) = 1", "note:odd", "readme != *"])(
+  "%s is asked of the server",
+  (text) => {
+    const whole = `lr < 1 ${text}`;
+    const found = conditionOf(parseFilter(whole).comparisons[1]!, NAMES, whole);
+    expect(found).toMatchObject({ asks: text, column: null, problem: null });
+    expect(meets(found, record(), KNOWN, 0)).toBe(true);
+  },
+);
+
 test("a parameter comes before what it is called like", () => {
   const names = namesOf(new Map([["1", known({ status: 1, loss: 2, "train/loss": 3, "metrics.loss": 4 })]]));
   for (const name of ["status", "loss", "train/loss", "metrics.loss"]) {
@@ -91,7 +101,8 @@ test.each([
   ["tag < x", "= or !="],
   ["started > yesterday", "2026-01-31"],
   ["started > 2026-13-01", "2026-01-31"],
-  ["max(eval/accuracy) > 1", "these pages know last values"],
+  ["note > x", "= or !="],
+  ["ended > soon", "2026-01-31"],
   ["duration > long", "90s"],
 ])("%s is told, with what is meant by it", (text, part) => {
   expect(problem(text)).toContain(part);
@@ -124,6 +135,10 @@ test.each([
   ["train/loss = *", true],
   ["started = *", true],
   ["tag = b*", true],
+  ["prefix = a/p/x", true],
+  ["prefix = a/p*", true],
+  ["attempts > 0", true],
+  ["ended >= 2026-01-31T12:10", true],
 ])("%s holds: %s", (text, expected) => {
   expect(problem(text)).toBeNull();
   expect(meets(condition(text), record(), KNOWN, 0)).toBe(expected);

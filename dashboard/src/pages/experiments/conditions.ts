@@ -13,16 +13,24 @@ export interface Names {
 
 export interface Condition {
   comparison: Comparison;
-  /** Null where the name means several; what it may mean is in the problem. */
+  /** Null where the name means several, and what it may mean is in the problem; or where the server is asked. */
   column: Column | null;
+  /** What the server is asked, of what these pages do not know: notes, and other values of metrics than the last. */
+  asks: string | null;
   /** Whether any experiment has something of this name. */
   known: boolean;
   problem: string | null;
 }
 
-const NAME: Column = { key: "name", kind: "record", title: "Name" };
+/** Columns that no table shows. */
+const HIDDEN: readonly Column[] = ["name", "prefix", "folder", "ended", "created", "attempts", "error"].map((key) => ({
+  key,
+  kind: "record",
+  title: key,
+}));
+const ASKED = /^(?:notes?|readmes?)$/i;
 const STANDINGS = ["running", "stale", "completed", "failed", "cancelled", "unknown"];
-const TIMES = ["started", "active"];
+const TIMES = ["started", "ended", "active", "created"];
 const DATE = /^\d{4}(-\d\d(-\d\d([t ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?z?)?)?)?$/i;
 const UNITS: Record<string, number> = { ms: 0.001, s: 1, sec: 1, m: 60, min: 60, h: 3600, d: 86_400, w: 604_800 };
 const LISTED = 4;
@@ -44,22 +52,27 @@ export function namesOf(known: ReadonlyMap<string, Pick<Known, "params" | "metri
   return { params, fields };
 }
 
-/** Return what a comparison means; a name that nothing has (yet) means what it looks like. */
-export function conditionOf(comparison: Comparison, names: Names): Condition {
-  const { aggregate } = comparison;
-  if (aggregate && aggregate !== "last") {
-    const problem = `${aggregate}(…) is compared by ml_dash.experiments and by the server: these pages know last values`;
-    return { comparison, column: null, known: true, problem };
+/**
+ * Return what a comparison means; a name that nothing has (yet) means what it looks like.
+ *
+ * @param text What was typed, of which the comparison is a part.
+ */
+export function conditionOf(comparison: Comparison, names: Names, text = ""): Condition {
+  const { aggregate, name, operator, start, stop } = comparison;
+  if ((aggregate && aggregate !== "last") || (ASKED.test(name) && !names.params.has(name))) {
+    const isText = !aggregate && operator !== "=" && operator !== "!=";
+    const problem = isText ? `‘${name}’ is compared by = or !=` : null;
+    return { comparison, column: null, asks: problem ? null : text.slice(start, stop), known: true, problem };
   }
   const found = aggregate ? metrics(comparison.name.replace(METRICS, ""), names) : columnsOf(comparison.name, names);
   if (found.length > 1) {
     const titles = found.slice(0, LISTED).map((column) => column.title);
     const problem = `‘${comparison.name}’ may be ${titles.join(", ")}${found.length > LISTED ? " and more" : ""}: write one of them`;
-    return { comparison, column: null, known: true, problem };
+    return { comparison, column: null, asks: null, known: true, problem };
   }
   const column = found[0] ?? guessed(comparison.name);
   const read = readable(comparison, column);
-  return { comparison: read, column, known: found.length > 0, problem: mistake(read, column) };
+  return { comparison: read, column, asks: null, known: found.length > 0, problem: mistake(read, column) };
 }
 
 /**
@@ -117,8 +130,8 @@ function columnsOf(name: string, names: Names): Column[] {
 function exact(name: string, { params, fields }: Names): Column | null {
   if (params.has(name)) return paramColumn(name);
   const lower = name.toLowerCase();
-  const record = RECORD_COLUMNS.find((column) => column.key === lower || column.key === `${lower}s`);
-  if (record || lower === "name") return record ?? NAME;
+  const record = [...RECORD_COLUMNS, ...HIDDEN].find(({ key }) => key === lower || key === `${lower}s`);
+  if (record) return record;
   const field = fields.get(name);
   return field ? metricColumn(field) : null;
 }

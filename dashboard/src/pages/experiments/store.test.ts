@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 
 import type { ListedExperiment } from "../../api/types";
-import { askValues, loadMatches, matches, matchKey, merged, records, refresh, unread } from "./store";
+import { askValues, filtered, loadFiltered, loadMatches, matches, matchKey, merged, records, refresh, unread } from "./store";
 
 function record(id: string, change: Partial<ListedExperiment> = {}): ListedExperiment {
   return { id, prefix: `a/b/${id}`, rows: 1, deletedAt: null, ...change } as ListedExperiment;
@@ -75,4 +75,17 @@ test("words are looked for by the server, on as many pages as there are", async 
   await loadMatches(["a b", "c"], new AbortController().signal);
   expect(matches.value).toEqual({ key: matchKey(["a b", "c"]), ids: new Set(["1", "2"]) });
   expect(asked).toEqual(["limit=1000&text=a+b&text=c", "limit=1000&text=a+b&text=c&cursor=c"]);
+});
+
+test("what the pages do not know is asked of the server, page by page", async () => {
+  const asked: string[] = [];
+  vi.stubGlobal("fetch", async (url: string) => {
+    asked.push(new URL(url, "http://x").searchParams.get("filter") ?? "");
+    const isLast = asked.length === 2;
+    const page = { data: [record(String(asked.length))], total: 2, hasMore: !isLast, cursor: isLast ? null : "2", asOf: "1" };
+    return new Response(JSON.stringify(page), { headers: { "content-type": "application/json" } });
+  });
+  await loadFiltered("max(val/acc) > 0.9 note:odd", new AbortController().signal);
+  expect(filtered.value).toEqual({ filter: "max(val/acc) > 0.9 note:odd", ids: new Set(["1", "2"]) });
+  expect(asked).toEqual(Array(2).fill("max(val/acc) > 0.9 note:odd"));
 });

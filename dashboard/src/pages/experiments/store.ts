@@ -159,6 +159,18 @@ export async function loadMatches(words: readonly string[], signal: AbortSignal)
   matches.value = { key: matchKey(words), ids };
 }
 
+/** The experiments that the server has found by a filter, of what these pages do not know themselves. */
+export const filtered = signal<{ filter: string; ids: ReadonlySet<string> }>({ filter: "", ids: new Set() });
+
+/** Have the server look for experiments as a filter asks for them. */
+export async function loadFiltered(filter: string, signal: AbortSignal): Promise<void> {
+  const ids = new Set<string>();
+  for await (const page of pages<Experiments>("experiments", { limit: PAGE, filter }, signal)) {
+    for (const record of page.data) ids.add(record.id);
+  }
+  filtered.value = { filter, ids };
+}
+
 /** How many of these experiments have never been asked for their parameters and these values. */
 export function unread(
   ids: readonly string[],
