@@ -6,11 +6,12 @@ of each experiment what `Bound.matches` says of it, and sorts them as `sort_key`
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from ml_dash.query.listing.comparing import EXACT_MAX, NAN, TEXT_MAX, folded, to_float
+from ml_dash.query.listing.comparing import EXACT_MAX, NAN, TEXT_MAX, folded, holds, to_float
 from ml_dash.query.listing.naming import (
     LONG_TEXTS,
     NUMBERS,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from ml_dash.query.listing.binding import Bound, Condition, Order
+    from ml_dash.query.listing.comparing import Operator
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 
@@ -299,15 +301,28 @@ class _Compiler:
                 if operator == "="
                 else f"{compared} AND ({number} IS NULL OR abs({number}) <= {EXACT_MAX})"
             )
-        limit = self._put(to_float(wanted))
-        if isinstance(target, ParamTarget) and isinstance(wanted, int) and abs(wanted) > EXACT_MAX:
-            digits = f"{text} = {self._put(str(wanted))}"
-            return (
-                digits
-                if operator == "="
-                else f"{number} {operator[0]} {limit}" + (f" OR {digits}" if operator in {"<=", ">="} else "")
-            )
-        return f"{number} {operator} {limit}"
+        if isinstance(target, ParamTarget) and isinstance(wanted, int) and abs(wanted) >= EXACT_MAX:
+            return self._compared_exactly(number, f"{text}{self._schema.collate}", operator, wanted)
+        return f"{number} {operator} {self._put(to_float(wanted))}"
+
+    def _compared_exactly(self, number: str, text: str, operator: Operator, wanted: int) -> str:
+        """Return how a parameter is compared with a whole number that float64 may not hold, by each of its digits.
+
+        Those that are the same as float64 differ in their digits, which are the text. Without them it is a float.
+        """
+        as_float = to_float(wanted)
+        limit, digits = self._put(as_float), self._put(str(wanted))
+        # of numbers of one sign, that with more digits is farther from 0
+        sign = operator[0] if wanted > 0 else {"<": ">", ">": "<"}.get(operator[0], "=")
+        length = len(str(wanted))
+        farther = f"length({text}) {sign} {length} OR (length({text}) = {length} AND {text} {sign} {digits})"
+        same = [f"{text} = {digits}" if operator == "=" else f"({text} IS NOT NULL AND ({farther}))"]
+        if operator in {"<=", ">="}:
+            same.append(f"{text} = {digits}")
+        if math.isfinite(as_float) and holds(int(as_float), operator, str(wanted)):
+            same.append(f"{text} IS NULL")
+        alike = f"{number} = {limit} AND ({' OR '.join(same)})"
+        return alike if operator == "=" else f"{number} {operator[0]} {limit} OR ({alike})"
 
     def _wanted(self, text: str) -> str:
         return self._schema.text(text)[:TEXT_MAX]
