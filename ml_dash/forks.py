@@ -3,7 +3,7 @@
 A child forked while another thread is in the middle of ``import numpy`` has half a numpy for ever: the module
 is there, and whoever imports it in the child gets what had been defined by then, or waits for ever for the import
 to end. So the worker and the journal's readers import under a guard, and a fork waits for it: once a process, for
-a fraction of a second at most.
+a fraction of a second mostly.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from ml_dash.locks import MortalLock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONGEST = 2.0
-"""Seconds for which a fork waits; an import that hangs must not hang the program."""
+_LONGEST = 10.0
+"""Seconds for which a fork waits: an import that hangs must not hang the program. One that takes 0.3 s on a machine that
+has nothing else to do took over 2 s on one with six processes a core, and a child that has half a module hangs itself."""
 
 
 class _Guard:
