@@ -1,4 +1,4 @@
-"""Imports that nobody asked for at that moment, which a fork must not cut in half.
+"""Imports that nobody asked for at that moment, and other long work, which a fork must not cut in half.
 
 A child forked while another thread is in the middle of ``import numpy`` has half a numpy for ever: the module
 is there, and whoever imports it in the child gets what had been defined by then, or waits for ever for the import
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LONGEST = 10.0
-"""Seconds for which a fork waits: an import that hangs must not hang the program. One that takes 0.3 s on a machine that
-has nothing else to do took over 2 s on one with six processes a core, and a child that has half a module hangs itself."""
+"""Seconds for which a fork waits: an import that hangs must not hang the program. On a busy machine an
+import takes seconds, and a child that is forked in its middle has half a module, and hangs when it imports that."""
 
 
 class _Guard:
@@ -50,7 +50,7 @@ _GUARD = _Guard()
 
 @contextmanager
 def guarded_imports() -> Iterator[None]:
-    """Let no fork begin while the block imports."""
+    """Let no fork begin while the block imports, or does what takes locks that are not Python's."""
     lock = _GUARD.lock
     with lock:
         yield

@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 from yarl import URL
 
 from ml_dash.client.transport import TransportError
+from ml_dash.forks import guarded_imports
 
 _TRUST = ("ML_DASH_CA", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that may name certificates of authorities, trusted besides the usual ones: the first that is set counts."""
@@ -72,12 +73,14 @@ def trusted() -> ssl.SSLContext | bool:
     if named is None:
         return True
     variable, path = named
-    context = ssl.create_default_context()
     try:
-        is_directory = os.path.isdir(path)
-        context.load_verify_locations(
-            cafile=None if is_directory else path, capath=path if is_directory else None
-        )
+        # It takes a while, and locks of OpenSSL's: a child that is forked meanwhile would wait for them for ever.
+        with guarded_imports():
+            context = ssl.create_default_context()
+            is_directory = os.path.isdir(path)
+            context.load_verify_locations(
+                cafile=None if is_directory else path, capath=path if is_directory else None
+            )
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise TransportError(
             "tls",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from ml_dash.client.http import AiohttpTransport, close_session
+from ml_dash.client.surroundings import trusted
 from ml_dash.client.transport import TransportError
+from ml_dash.forks import importing
 from tests.support.sockets import MSGPACK, listening, plain, untrusted
 
 SERVER = "https://dash.invalid"
@@ -115,3 +119,23 @@ async def test_a_wrong_ssl_cert_file_is_named(tmp_path: Path, monkeypatch: pytes
         error = await failure(server.url)
     assert error.kind == "tls"
     assert f"SSL_CERT_FILE={str(tmp_path / 'none.pem')!r}" in str(error)
+
+
+async def test_a_fork_waits_until_certificates_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That takes locks of OpenSSL's, for which a child that is forked meanwhile would wait for ever."""
+    create = ssl.create_default_context
+    seen: list[bool] = []
+
+    def create_and_look() -> ssl.SSLContext:
+        thread = threading.Thread(target=lambda: seen.append(importing()))
+        thread.start()
+        thread.join()
+        return create()
+
+    monkeypatch.setattr(ssl, "create_default_context", create_and_look)
+    monkeypatch.setenv("ML_DASH_CA", str(tmp_path / "none.pem"))
+    with pytest.raises(TransportError, match="ML_DASH_CA"):
+        trusted()
+    assert seen == [True], "a fork would not have waited"
