@@ -611,7 +611,7 @@ def test_hundreds_of_forks_while_eight_threads_log_lose_and_double_nothing(scrip
     assert law().durable == sum(logged) + len(made)
     print(*logged)
     """,
-        env={"ML_DASH_LINGER": "0.005"},
+        env={"ML_DASH_LINGER": "0.005", "ML_DASH_CAPTURE": "0"},
         deadline=110,
     )
     assert finished.returncode == 0, finished.stderr

@@ -181,7 +181,7 @@ def test_a_fork_while_the_worker_imports_aiohttp_hangs_nobody(
     exp.metrics("parent").log(step=0)
     assert [ended(child) for child in children] == [0] * 10
     """,
-        env={"ML_DASH_START_TIMEOUT": "0", "ML_DASH_EXIT_TIMEOUT": "45"},
+        env={"ML_DASH_START_TIMEOUT": "0", "ML_DASH_EXIT_TIMEOUT": "45", "ML_DASH_CAPTURE": "0"},
     )
     assert finished.returncode == 0
     assert "ml-dash sync /" not in finished.stderr
