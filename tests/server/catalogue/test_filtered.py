@@ -147,6 +147,7 @@ def _floats(value: Any) -> Any:
 
 
 FILTERS = [
+    f"seed>{2**53}", f"seed<{2**53 + 4}", f"seed<={2**53 + 4}", f"seed>={2**53 + 5}", f"seed!={2**53}",
     "", "lr<0.001", "params.lr>=0.01 optimizer=adam", "optimizer!=adam", "layers=[1,64]", "layers:*64*", "warm=true",
     "seed=9007199254740996", "seed>9007199254740993", "val/acc>0.5", "max(val/acc)>0.8", "min(val/acc)<0.1",
     "mean(val/acc)>0.4", "count(val/acc)=4", "best(val/acc)>0.8", "train/acc>3", "train/acc=nan", "train/acc!=nan",
