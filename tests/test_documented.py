@@ -73,7 +73,7 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from commands(found, f"{name} {sub}")
 
 
-COMMANDS = {name: command for top in app._COMMANDS for name, command in commands(app._load(top), top)}
+COMMANDS = {name: command for top in app._COMMANDS for name, command in commands(app.load(top), top)}
 OPTIONS = {
     name: {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     for name, command in COMMANDS.items()

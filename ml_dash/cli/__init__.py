@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 import ml_dash
+from ml_dash.cli.completing.scripts import ASK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # scripts ask for it again and again: it must not wait for the packages that draw tables
         sys.stdout.write(f"ml-dash {ml_dash.__version__}\n")
         return 0
+    if arguments[:1] == [ASK]:
+        from ml_dash.cli.completing.answering import answer
+
+        return answer(arguments[1:])
     from ml_dash.cli.app import run
 
     return run(arguments)

@@ -39,21 +39,23 @@ _COMMANDS = {
     "download": _Entry("download", "Copy files of an experiment to a directory."),
     "upload": _Entry("upload", "Add files to an existing experiment."),
     "rm": _Entry("removing", "Delete experiments: they go into the trash, and can be restored."),
-    "restore": _Entry("removing", "Take experiments out of the trash, with everything that they had."),
+    "restore": _Entry("removing", "Bring deleted experiments back, with all that they had."),
     "trash": _Entry("removing", "List the experiments that were deleted, and can be restored."),
     "mv": _Entry("mv", "Give experiments other names."),
-    "tag": _Entry(
-        "saying", "Add, take away or replace the tags of experiments; print those that they have then."
-    ),
+    "tag": _Entry("saying", "Change the tags of experiments, or print them."),
     "note": _Entry("saying", "Print the note on an experiment, or write one."),
     "diff": _Entry("comparing", "Show in what two experiments differ."),
-    "best": _Entry("comparing", "Print the best value of a metric, and at which step it was logged."),
+    "best": _Entry("comparing", "Print the best value of a metric, and its step."),
     "import": _Entry("import_", "Bring in what other trackers have written.", "import_"),
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
     "sync": _Entry("sync", "Send to a server what it does not have."),
     "login": _Entry("auth", "Log in to a server, and store the token for it."),
     "logout": _Entry("auth", "Forget the stored token for a server."),
     "whoami": _Entry("auth", "Show which token is used for a server, and what it may do there."),
+    "completion": _Entry(
+        "completion",
+        "Print the script by which a shell completes all of this.",
+    ),
     "server": _Entry("server", "Serve experiments to everybody who has a token."),
 }
 
@@ -84,7 +86,7 @@ class _Commands(TyperGroup):
                 f"there is no command {args[0]!r}: write ml-dash {_ELSEWHERE[args[0]]}"
             )
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and _load(str(name)), rest
+        return name, command and load(str(name)), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error of the library is told in one line, and a closed pipe in none."""
@@ -109,7 +111,12 @@ class _Commands(TyperGroup):
             return result
 
 
-def _load(name: str) -> Any:
+def commands() -> dict[str, str]:
+    """Return the commands' names, each with its sentence."""
+    return {name: entry.help for name, entry in _COMMANDS.items()}
+
+
+def load(name: str) -> Any:
     """Return a command as typer makes it of its function, or of the commands below it."""
     entry = _COMMANDS[name]
     command = getattr(import_module(f"ml_dash.cli.commands.{entry.module}"), entry.name or name)

@@ -109,11 +109,11 @@ class RemoteView(View):
 
     def to_numpy(self, series: Series, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""
-        found = self._shown(series, attempt)
+        found = self.shown(series, attempt)
         blocks = list(found.blocks())
         return to_arrays(lambda: blocks, sum(block.count for _, block in blocks))
 
-    def _shown(self, series: Series, attempt: AttemptChoice) -> Shown:
+    def shown(self, series: Series, attempt: AttemptChoice) -> Shown:
         """Return which rows of a metric are shown, by what the server says of them."""
         query = {**_named(series), **_chosen(attempt)}
         nothing = {"ranges": [], "hasMore": False}
@@ -177,7 +177,7 @@ class RemoteView(View):
         """See `View.summaries`; the server keeps them of the newest attempts."""
         if attempt is None and (known := find_known(self._client, self._call, self._prefix)):
             return dict(known.metrics.get(series.name, {}))
-        return summarized(self._shown(series, attempt).blocks())
+        return summarized(self.shown(series, attempt).blocks())
 
     def kept(self) -> Kept:
         """See `View.kept`."""

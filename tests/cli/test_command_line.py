@@ -15,7 +15,7 @@ import typer
 import ml_dash
 from ml_dash import Experiment
 from ml_dash.cli import main
-from ml_dash.cli.app import _COMMANDS, _ELSEWHERE, _load
+from ml_dash.cli.app import _COMMANDS, _ELSEWHERE, load
 from ml_dash.cli.wrong_values import reword
 from tests.support.cli_experiments import make, training
 from tests.support.project import PROJECT
@@ -75,7 +75,7 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
     """It is written down, so that no command is loaded for it."""
     assert f"\n  {name}  " in invoke("--help").out
-    assert _load(name).help.partition("\n")[0] == _COMMANDS[name].help
+    assert load(name).help.partition("\n")[0] == _COMMANDS[name].help
 
 
 def test_no_sentence_of_the_help_is_cut() -> None:
@@ -146,7 +146,7 @@ def test_a_value_that_cannot_be_taken_is_told_in_plain_words(arguments: list[str
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_no_option_quotes_the_library_that_checks_it(name: str) -> None:
     """Every one of every command is given a value that few take; the command itself is not run."""
-    command = _load(name)
+    command = load(name)
     said = []
     for each in (command, *getattr(command, "commands", {}).values()):
         for option in (it for it in each.params if it.param_type_name == "option"):

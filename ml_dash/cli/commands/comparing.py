@@ -85,7 +85,7 @@ def best(
         str,
         typer.Argument(metavar="EXP", help="An experiment, or a pattern such as 'alice/sweep/**'."),
     ],
-    metric: Annotated[str, typer.Argument(metavar="METRIC", help="A metric's field, such as val/acc.")],
+    title: Annotated[str, typer.Argument(metavar="METRIC", help="A metric's field, such as val/acc.")],
     *,
     mode: Annotated[
         Mode | None,
@@ -104,36 +104,36 @@ def best(
     url: PlaceUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the best value of a metric, and at which step it was logged.
+    """Print the best value of a metric, and its step.
 
     Of a pattern, the experiments that have reached the best ones, the best of all first.
     """
     wanted: Best | None = None if mode is None else checked_best(mode.value, "--mode")
     if "*" not in exp and filter is None:
         with open_view(exp, root, url) as viewed:
-            found = _best_of_one(viewed, metric, wanted)
+            found = _best_of_one(viewed, title, wanted)
         if as_json:
-            print_json({"prefix": viewed.prefix, "metric": metric, "value": found.value, "step": found.step})
+            print_json({"prefix": viewed.prefix, "metric": title, "value": found.value, "step": found.step})
         else:
             typer.echo(f"{value_text(found.value, exact=True)}{_at(found)}")
         return
     with open_place(root, url) as place:
         listed = list(place.place.find(" ".join(filter_ for filter_ in (_glob(exp), filter) if filter_)))
-    ranked = _ranked(listed, metric, wanted)
+    ranked = _ranked(listed, title, wanted)
     if not ranked:
         raise InvalidArgumentError(
-            f"none of {len(listed):,} experiments has numbers of {metric!r}: {_known(listed, metric)}"
+            f"none of {len(listed):,} experiments has numbers of {title!r}: {_known(listed, title)}"
         )
     if as_json:
         print_json(
             [
-                {"prefix": prefix, "metric": metric, "value": found.value, "step": found.step}
+                {"prefix": prefix, "metric": title, "value": found.value, "step": found.step}
                 for prefix, found in ranked[:count]
             ]
         )
         return
     rows = [[prefix, value_text(found.value), _step_text(found)] for prefix, found in ranked[:count]]
-    Screen().show(table(["experiment", f">{metric}", ">step"], rows))
+    Screen().show(table(["experiment", f">{title}", ">step"], rows))
     if len(ranked) > count:
         complain(f"and {len(ranked) - count:,} more: --lines N shows N of them")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Annotated
@@ -15,19 +15,21 @@ from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
 from ml_dash.cli.overview import damage_of, open_index, report_damage
 from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.rows import AnyRows, open_server_rows
 from ml_dash.cli.select import (
     ExperimentName,
     MetricChoice,
     MetricNames,
     Root,
+    ServerOption,
     find_experiment,
     given_path,
 )
 from ml_dash.cli.text import complain, count_text, standard_output
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.journal.index import JournalIndex
 from ml_dash.query.journal_attempts import JournalAttempts
-from ml_dash.query.selection import AttemptChoice, checked_attempt
+from ml_dash.query.selection import AttemptChoice, Shown, checked_attempt
+from ml_dash.series import Series
 from ml_dash.storage.placing import place_at, writing
 
 
@@ -75,6 +77,7 @@ def export(
     metric: MetricNames = [],  # noqa: B006 - typer wants a list, and makes a new one
     logs: Annotated[bool, typer.Option("--logs", help="Export the log messages.")] = False,
     tracks: Annotated[bool, typer.Option("--tracks", help="Export the tracks.")] = False,
+    url: ServerOption = None,
     attempt: Annotated[
         str | None,
         typer.Option(
@@ -104,14 +107,33 @@ def export(
         if output == "-":
             raise InvalidArgumentError("parquet is not for reading on a screen: name a file by -o FILE")
         import_pyarrow()
+    if url is not None:
+        with open_server_rows(exp, url) as there:
+            source = _source(there.rows, metric, logs=logs, tracks=tracks)
+            view = there.view
+            source = _of_attempt(
+                source, choice, lambda: len(view.attempts()), lambda series: view.shown(series, choice)
+            )
+            _tell(_write(source, chosen, output), source, output)
+        return
     located = find_experiment(exp, root)
     index = open_index(located)
     source = _source(index, metric, logs=logs, tracks=tracks)
-    rows = _write(_of_attempt(source, choice), chosen, output)
-    if output != "-":
-        complain(f"{count_text(rows, source.content.unit)} written to {output}")
+    known = JournalAttempts()
+    source = _of_attempt(
+        source,
+        choice,
+        lambda: len(known.of(index)),
+        lambda series: known.shown(index, series, known.of(index), choice),
+    )
+    _tell(_write(source, chosen, output), source, output)
     if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
+
+
+def _tell(rows: int, source: Source, output: str) -> None:
+    if output != "-":
+        complain(f"{count_text(rows, source.content.unit)} written to {output}")
 
 
 def _by_name(output: str) -> Format:
@@ -125,7 +147,7 @@ def _by_name(output: str) -> Format:
     return _BY_ENDING.get(ending, Format.csv)
 
 
-def _source(index: JournalIndex, metric: Sequence[str], *, logs: bool, tracks: bool) -> Source:
+def _source(index: AnyRows, metric: Sequence[str], *, logs: bool, tracks: bool) -> Source:
     # One kind at a time: they have different columns, and a file has one set of them.
     content = Content.LOGS if logs else Content.TRACKS if tracks else Content.METRICS
     series = index.series(content.kind)
@@ -137,23 +159,21 @@ def _attempt(text: str | None) -> AttemptChoice:
     return checked_attempt(int(text) if text is not None and text.isdecimal() else text)
 
 
-def _of_attempt(source: Source, choice: AttemptChoice) -> Source:
+def _of_attempt(
+    source: Source, choice: AttemptChoice, attempts: Callable[[], int], shown_of: Callable[[Series], Shown]
+) -> Source:
     """Return the source with the rows alone that are asked for, and say which are not among them."""
     if source.content is not Content.METRICS or choice == "all":
         return source
-    known = JournalAttempts()
-    attempts = known.of(source.index)
-    shown = {series: known.shown(source.index, series, attempts, choice) for series in source.series}
+    shown = {series: shown_of(series) for series in source.series}
     superseded = sum(each.superseded for each in shown.values())
     if superseded:
         complain(
             f"Note: without {count_text(superseded, 'row')} that a later attempt has superseded: --attempt all has "
             "them, too"
         )
-    elif choice is None and len(attempts) > 1:
-        complain(
-            f"Note: these are the rows of {len(attempts):,} attempts: --attempt {len(attempts)} has the newest's"
-        )
+    elif choice is None and (count := attempts()) > 1:
+        complain(f"Note: these are the rows of {count:,} attempts: --attempt {count} has the newest's")
     return replace(source, shown=shown)
 
 

@@ -18,6 +18,7 @@ from ml_dash.journal.sweep import sweep
 from ml_dash.query.attempts import superseded_from
 from ml_dash.query.columns import leaf_columns
 from ml_dash.query.journal_attempts import JournalAttempts
+from ml_dash.query.selection import Shown
 from ml_dash.query.sparkline import sparkline
 from ml_dash.query.stats import SeriesStats
 from ml_dash.series import Series
@@ -85,7 +86,11 @@ def _summarize_shown(
     index: JournalIndex, series: Series, known: JournalAttempts, attempts: Sequence[Attempt]
 ) -> MetricSummary:
     """Read the rows of a metric that are left, as `metrics(name).stats()` does."""
-    found = known.shown(index, series, attempts)
+    return summarize_shown(series, known.shown(index, series, attempts))
+
+
+def summarize_shown(series: Series, found: Shown) -> MetricSummary:
+    """Read the rows of a metric that are shown."""
     summary = MetricSummary(series, found.count, found.superseded)
     start = 0  # among the rows that are left, so that a course has no holes
     for _, block in found.blocks():

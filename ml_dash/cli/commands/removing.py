@@ -74,7 +74,7 @@ def restore(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take experiments out of the trash, with everything that they had."""
+    """Bring deleted experiments back, with all that they had."""
     with open_place(root, url) as place:
         there = dict.fromkeys(each.prefix for each in place.changes.trash())
         found: dict[str, None] = {}

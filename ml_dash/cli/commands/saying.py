@@ -50,7 +50,7 @@ def tag(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Add, take away or replace the tags of experiments; print those that they have then.
+    """Change the tags of experiments, or print them.
 
     It may be done while they run.
     """

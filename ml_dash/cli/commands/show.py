@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text
 
 from ml_dash.cli.commands.files import uploaded_text
-from ml_dash.cli.commands.metric_table import MetricSummary, metric_table, summarize_metrics
+from ml_dash.cli.commands.metric_table import (
+    MetricSummary,
+    metric_table,
+    summarize_metrics,
+    summarize_shown,
+)
 from ml_dash.cli.output import RowLines, Screen, status_style, table
-from ml_dash.cli.overview import Overview, damage_of, open_index, report_damage, run_record, summarize
+from ml_dash.cli.overview import (
+    Overview,
+    damage_of,
+    open_index,
+    report_damage,
+    run_record,
+    status_label,
+    summarize,
+)
 from ml_dash.cli.roots import DEFAULT_ROOT
+from ml_dash.cli.rows import AnyRows, Remote, last_of, open_server_rows
 from ml_dash.cli.select import (
     AsJson,
     ExperimentName,
     MetricChoice,
     MetricNames,
     Root,
+    ServerOption,
     find_experiment,
 )
 from ml_dash.cli.surroundings import surroundings_facts
@@ -32,12 +48,14 @@ from ml_dash.cli.text import (
     size_text,
     value_text,
 )
+from ml_dash.journal.damage import Damage
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.sweep import last_rows
+from ml_dash.protocol import DESCRIBED
 from ml_dash.query.environments import newest
 from ml_dash.query.files import FilesReader, full_name
 from ml_dash.query.journal_attempts import environments_of
 from ml_dash.query.row_source import read_params
+from ml_dash.query.runs import RunInfo
 from ml_dash.query.times import duration_text, iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
@@ -61,6 +79,7 @@ def show(
     logs: Annotated[
         int, typer.Option("--logs", metavar="N", min=0, help="How many of the last log messages to show.")
     ] = _LOGS_SHOWN,
+    url: ServerOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Show all about one experiment.
@@ -68,66 +87,124 @@ def show(
     That is: status, parameters, metrics with sparklines and statistics, tracks, the newest files, and the last log
     messages.
     """
+    if url is not None:
+        with open_server_rows(exp, url) as there:
+            _tell(_at_server(there), metric, all_metrics=all_metrics, logs=logs, as_json=as_json)
+        return
     located = find_experiment(exp, root)
     index = open_index(located)
-    overview = summarize(located, index)
-    chosen = MetricChoice(metric, index.series(Kind.METRIC)).pick()
-    if as_json:
-        record = _record(overview, index, summarize_metrics(index, chosen), logs)
-        print_json(record)
-    else:
-        screen = Screen()
-        # Only what is shown is read: a run may have ten thousand metrics.
-        shown = chosen if metric or all_metrics else chosen[:_METRICS_SHOWN]
-        status = (visible(overview.label), status_style(overview.label))
-        screen.show(Text.assemble((visible(located.prefix), "bold"), "  ", status))
-        surroundings = surroundings_facts(newest(environments_of(index)))
-        facts = [(name, fact) for name, fact in (*_facts(overview), *surroundings) if fact]
-        screen.show(table(["", ""], facts, header=False, indent=2))
-        if params := read_params(index):
-            rows = [(key, value_text(value)) for key, value in params.items()]
-            screen.show(_title("Parameters"), table(["", ""], rows, header=False, indent=2))
-        _show_metrics(screen, summarize_metrics(index, shown), len(chosen))
-        if tracks := index.series(Kind.TRACK):
-            rows = [(str(series.name), count_text(index.count(series), "entry")) for series in tracks]
-            screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
-        _show_files(screen, index)
-        _show_logs(screen, index, logs)
-    if report_damage(damage_of(located, index)):
+    subject = _here(summarize(located, index), index)
+    _tell(subject, metric, all_metrics=all_metrics, logs=logs, as_json=as_json)
+    if report_damage(subject.damage()):
         raise typer.Exit(1)
 
 
-def _record(
-    overview: Overview, index: JournalIndex, summaries: Sequence[MetricSummary], logs: int
-) -> dict[str, Any]:
-    run = overview.run
+class _Subject(NamedTuple):
+    """What is shown, of this disk or of a server.
+
+    `place` says where it is, by the name that it has in JSON; `size` is that of the journal, where it is here.
+    """
+
+    prefix: str
+    place: tuple[str, str]
+    label: str
+    run: RunInfo | None
+    row_count: int
+    size: int | None
+    rows: AnyRows
+    params: dict[str, Any]
+    environment: dict[str, Any]
+    files: list[dict[str, Any]]
+    damage: Callable[[], Sequence[Damage]]
+    summarize: Callable[[Sequence[Series]], list[MetricSummary]]
+
+
+def _here(overview: Overview, index: JournalIndex) -> _Subject:
+    return _Subject(
+        overview.located.prefix,
+        ("directory", overview.located.directory),
+        overview.label,
+        overview.run,
+        overview.rows,
+        overview.bytes,
+        index,
+        read_params(index),
+        newest(environments_of(index)),
+        FilesReader().table(index).rows(),
+        # when all is read that is shown: what cannot be is found then
+        lambda: damage_of(overview.located, index),
+        lambda metrics: summarize_metrics(index, metrics),
+    )
+
+
+def _at_server(there: Remote) -> _Subject:
+    about = {name: there.record.get(name) for name in DESCRIBED}
+    run = replace(there.view.run(), experiment={"prefix": there.prefix, **about})
+    rows = there.record.get("rows")
+    return _Subject(
+        there.prefix,
+        ("url", there.url),
+        status_label(run),
+        run,
+        rows if isinstance(rows, int) else 0,
+        None,
+        there.rows,
+        there.view.params(),
+        newest(there.view.environments()),
+        there.view.files(),
+        tuple,
+        lambda metrics: [summarize_shown(each, there.view.shown(each, None)) for each in metrics],
+    )
+
+
+def _tell(subject: _Subject, metric: Sequence[str], *, all_metrics: bool, logs: int, as_json: bool) -> None:
+    chosen = MetricChoice(metric, subject.rows.series(Kind.METRIC)).pick()
+    if as_json:
+        print_json(_record(subject, subject.summarize(chosen), logs))
+        return
+    screen = Screen()
+    # Only what is shown is read: a run may have ten thousand metrics.
+    shown = chosen if metric or all_metrics else chosen[:_METRICS_SHOWN]
+    status = (visible(subject.label), status_style(subject.label))
+    screen.show(Text.assemble((visible(subject.prefix), "bold"), "  ", status))
+    surroundings = surroundings_facts(subject.environment)
+    facts = [(name, fact) for name, fact in (*_facts(subject), *surroundings) if fact]
+    screen.show(table(["", ""], facts, header=False, indent=2))
+    if subject.params:
+        rows = [(key, value_text(value)) for key, value in subject.params.items()]
+        screen.show(_title("Parameters"), table(["", ""], rows, header=False, indent=2))
+    _show_metrics(screen, subject.summarize(shown), len(chosen))
+    if tracks := subject.rows.series(Kind.TRACK):
+        rows = [(str(series.name), count_text(subject.rows.count(series), "entry")) for series in tracks]
+        screen.show(_title("Tracks"), table(["", ">"], rows, header=False, indent=2))
+    _show_files(screen, subject)
+    _show_logs(screen, subject.rows, logs)
+
+
+def _record(subject: _Subject, summaries: Sequence[MetricSummary], logs: int) -> dict[str, Any]:
+    run, rows = subject.run, subject.rows
     return {
-        "prefix": overview.located.prefix,
-        "directory": overview.located.directory,
+        "prefix": subject.prefix,
+        subject.place[0]: subject.place[1],
         **run_record(run),
-        "durationSeconds": None if (duration := _duration(overview)) is None else duration / 1e9,
+        "durationSeconds": None if (duration := _duration(run)) is None else duration / 1e9,
         "experiment": run and run.experiment,
         "writers": run and run.writers,
         "attempts": run and run.attempts,
-        "rows": overview.rows,
-        "bytes": overview.bytes,
-        "environment": newest(environments_of(index)),
-        "params": read_params(index),
+        "rows": subject.row_count,
+        "bytes": subject.size,
+        "environment": subject.environment,
+        "params": subject.params,
         "metrics": [each.as_dict() for each in summaries],
-        "tracks": [
-            {"name": series.name, "count": index.count(series)} for series in index.series(Kind.TRACK)
-        ],
-        "files": _files_record(index),
-        "logs": [
-            {"timestamp": iso_time(row.time_ns), **row.fields} for row in last_rows(index, [_LOGS], logs)
-        ],
-        "damage": [each._asdict() for each in damage_of(overview.located, index)],
+        "tracks": [{"name": series.name, "count": rows.count(series)} for series in rows.series(Kind.TRACK)],
+        "files": _files_record(subject),
+        "logs": [{"timestamp": iso_time(row.time_ns), **row.fields} for row in last_of(rows, [_LOGS], logs)],
+        "damage": [each._asdict() for each in subject.damage()],
     }
 
 
-def _duration(overview: Overview) -> int | None:
+def _duration(run: RunInfo | None) -> int | None:
     """Return for how long the run has gone on, or went on as far as its rows tell, in nanoseconds."""
-    run = overview.run
     if run is None or run.started_at is None:
         return None
     # Of a run whose process is gone nobody knows when it ended: its last row is the latest that is sure.
@@ -135,8 +212,8 @@ def _duration(overview: Overview) -> int | None:
     return None if end is None else max(end - run.started_at, 0)
 
 
-def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
-    run = overview.run
+def _facts(subject: _Subject) -> Iterator[tuple[str, str]]:
+    run = subject.run
     if run is None:
         return
     said = run.experiment or {}
@@ -146,7 +223,7 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "metadata", value_text(said["metadata"]) if said.get("metadata") else ""
     if run.started_at is not None:
         yield "started", local_time(run.started_at)
-    duration = _duration(overview)
+    duration = _duration(run)
     since = ", since the first attempt began" if run.attempts > 1 else ""
     yield "duration", "" if duration is None else f"{duration_text(duration)}{since}"
     yield "host", "" if run.host is None else f"{run.host}, process {run.pid}"
@@ -155,8 +232,9 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
         yield "activity", age_text(run.last_activity, time.time_ns())
     if run.attempts > 1:
         yield "attempts", f"{run.attempts:,}"
-    counts = count_text(overview.rows, "row"), size_text(overview.bytes), count_text(run.writers, "writer")
-    yield "journal", ", ".join(counts)
+    size = "" if subject.size is None else size_text(subject.size)
+    counts = count_text(subject.row_count, "row"), size, count_text(run.writers, "writer")
+    yield "journal" if size else "rows", ", ".join(filter(None, counts))
     yield "queue", run.queue or ""
     yield (
         "recovered",
@@ -168,7 +246,7 @@ def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
             "missing",
             f"rows of its last second may wait in shared memory of {run.host}: show or sync it there",
         )
-    yield "directory", overview.located.directory
+    yield subject.place
 
 
 def _first_line(text: Any) -> str:
@@ -190,10 +268,10 @@ def _show_metrics(screen: Screen, summaries: Sequence[MetricSummary], available:
         screen.show(Text(hint, "dim"))
 
 
-def _show_logs(screen: Screen, index: JournalIndex, limit: int) -> None:
-    rows = last_rows(index, [_LOGS], limit)
+def _show_logs(screen: Screen, source: AnyRows, limit: int) -> None:
+    rows = last_of(source, [_LOGS], limit)
     if rows:
-        count = index.count(_LOGS)
+        count = source.count(_LOGS)
         lines = RowLines(screen)
         screen.show(_title("Logs" if count <= limit else f"Logs, the last {len(rows)} of {count:,}"))
         screen.show_lines([lines.line(row) for row in rows])
@@ -203,12 +281,12 @@ def _title(text: str) -> Text:
     return Text(f"\n{text}", "bold")
 
 
-def _files(index: JournalIndex) -> list[dict[str, Any]]:
-    return sorted(FilesReader().table(index).rows(), key=lambda row: str(row["uploadedAt"]), reverse=True)
+def _newest_first(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(files, key=lambda row: str(row["uploadedAt"]), reverse=True)
 
 
-def _files_record(index: JournalIndex) -> dict[str, Any]:
-    rows = _files(index)
+def _files_record(subject: _Subject) -> dict[str, Any]:
+    rows = _newest_first(subject.files)
     return {
         "count": len(rows),
         "bytes": sum(row["sizeBytes"] for row in rows),
@@ -216,8 +294,8 @@ def _files_record(index: JournalIndex) -> dict[str, Any]:
     }
 
 
-def _show_files(screen: Screen, index: JournalIndex) -> None:
-    rows = _files(index)
+def _show_files(screen: Screen, subject: _Subject) -> None:
+    rows = _newest_first(subject.files)
     if not rows:
         return
     now = time.time_ns()

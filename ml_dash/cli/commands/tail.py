@@ -13,14 +13,15 @@ import typer
 from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import damage_of, open_index, report_damage, status_label, status_of
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.select import ExperimentName, MetricChoice, MetricNames, Root, find_experiment
+from ml_dash.cli.rows import AnyRows, Remote, last_of, open_server_rows
+from ml_dash.cli.select import ExperimentName, MetricChoice, MetricNames, Root, ServerOption, find_experiment
 from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import complain
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.sweep import last_rows, rows_of
-from ml_dash.query.runs import WriterRuns, writer_runs
+from ml_dash.journal.sweep import rows_of
+from ml_dash.query.runs import RunInfo, WriterRuns, writer_runs
 from ml_dash.query.times import duration_text
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
@@ -28,6 +29,8 @@ from ml_dash.status import RunStatus
 # Polled: each system has another call that tells of changes, and none tells of those on a network disk. Rows are to be
 # seen within a tenth of a second; each look has a live process write what waits, which takes it half a millisecond.
 _POLL_SECONDS = 0.08
+_ASK_SECONDS = 1.0
+"""Between two questions to a server."""
 
 
 def tail(
@@ -44,32 +47,49 @@ def tail(
     logs: Annotated[bool, typer.Option("--logs", help="Only log messages, and what --metric names.")] = False,
     console: Annotated[bool, typer.Option("--console", help="Only what the script has printed.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="With -f: go on after the run has ended.")] = False,
+    url: ServerOption = None,
 ) -> None:
     """Print the last rows and log messages.
 
     Metrics, tracks and log messages come together, in order of time. With -f it goes on until the run has ended
     and everything is shown, or until Ctrl-C.
     """
-    located = find_experiment(exp, root)
-    index = open_index(located)
-    choice = MetricChoice(metric, index.series(Kind.METRIC))
-    # With -f a metric may be yet to come, and an unknown name is no error.
-    if metric and not follow:
-        choice.pick()
     kinds = {
         Kind.METRIC: bool(metric) or not (logs or console),
         Kind.TRACK: not (metric or logs or console),
         Kind.LOG: logs or not (metric or console),
         Kind.CONSOLE: console,
     }
-    printer = _Printer(choice, {kind for kind, wanted in kinds.items() if wanted})
+
+    def printing(rows: AnyRows) -> _Printer:
+        choice = MetricChoice(metric, rows.series(Kind.METRIC))
+        # With -f a metric may be yet to come, and an unknown name is no error.
+        if metric and not follow:
+            choice.pick()
+        return _Printer(choice, {kind for kind, wanted in kinds.items() if wanted})
+
+    if url is not None:
+        with open_server_rows(exp, url) as there, _leaving(follow):
+            printer = printing(there.rows)
+            printer.show_last(there.rows, count)
+            if follow:
+                _follow_server(there, printer, keep=keep)
+        return
+    located = find_experiment(exp, root)
+    index = open_index(located)
+    printer = printing(index)
     # From the first line on that is seen, Ctrl-C is how one leaves what follows.
-    with contextlib.suppress(KeyboardInterrupt) if follow else contextlib.nullcontext():
+    with _leaving(follow):
         printer.show_last(index, count)
         if follow:
             _follow(index, printer, keep=keep)
     if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
+
+
+def _leaving(follow: bool) -> contextlib.AbstractContextManager[None]:
+    """Let Ctrl-C be how one leaves what follows."""
+    return contextlib.suppress(KeyboardInterrupt) if follow else contextlib.nullcontext()
 
 
 class _Printer:
@@ -79,9 +99,11 @@ class _Printer:
         self._screen = Screen()
         self._lines = RowLines(self._screen)
 
-    def show_last(self, index: JournalIndex, count: int) -> None:
-        wanted = [series for kind in self._kinds for series in index.series(kind) if self._takes(series)]
-        self._screen.show_lines([self._lines.line(row) for row in last_rows(index, wanted, count)])
+    def wanted(self, rows: AnyRows) -> list[Series]:
+        return [series for kind in self._kinds for series in rows.series(kind) if self._takes(series)]
+
+    def show_last(self, rows: AnyRows, count: int) -> None:
+        self._screen.show_lines([self._lines.line(row) for row in last_of(rows, self.wanted(rows), count)])
         sys.stdout.flush()
 
     def show(self, blocks: Iterable[Block]) -> None:
@@ -105,14 +127,38 @@ def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
             printer.show(blocks)
             watch.add(writer, blocks)
         # After the news: the end of a run is a row as well, and what was written before it is shown by now.
-        run = status_of(watch.writers)
-        if not keep and run.status is not None and (run.status is not RunStatus.RUNNING or run.stale):
-            after = ""
-            if run.started_at is not None and run.ended_at is not None:
-                after = f" after {duration_text(run.ended_at - run.started_at)}"
-            complain(f"-- {status_label(run)}{after}{': ' + plain_text(run.error) if run.error else ''}")
+        if _is_over(status_of(watch.writers), keep=keep):
             return
         time.sleep(_POLL_SECONDS)
+
+
+def _follow_server(there: Remote, printer: _Printer, *, keep: bool) -> None:
+    """Print what comes at a server, until the run has ended there."""
+    rows = there.rows
+    # from where `show_last` ended: how many there are was not asked since
+    seen = {series: rows.count(series) for series in printer.wanted(rows)}
+    while True:
+        # before the news: what was there when the run had ended is shown then
+        run = there.view.run()
+        rows.refresh()
+        for series in printer.wanted(rows):
+            if (known := rows.count(series)) > (before := seen.get(series, 0)):
+                printer.show(block for _, block in rows.blocks(series, before, known))
+                seen[series] = known
+        if _is_over(run, keep=keep):
+            return
+        time.sleep(_ASK_SECONDS)
+
+
+def _is_over(run: RunInfo, *, keep: bool) -> bool:
+    """Say whether a run has ended, and if so, say it."""
+    if keep or run.status is None or (run.status == RunStatus.RUNNING and not run.stale):
+        return False
+    after = ""
+    if run.started_at is not None and run.ended_at is not None:
+        after = f" after {duration_text(run.ended_at - run.started_at)}"
+    complain(f"-- {status_label(run)}{after}{': ' + plain_text(run.error) if run.error else ''}")
+    return True
 
 
 class _Watch:

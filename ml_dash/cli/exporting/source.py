@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
+from ml_dash.cli.rows import AnyRows, swept
 from ml_dash.journal.blocks import Block, Column, block_rows
-from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.sweep import sweep
 from ml_dash.query.columns import free_name, leaf_columns
 from ml_dash.query.selection import Shown
 from ml_dash.series import Kind, Series
@@ -47,14 +46,15 @@ class Source:
     """Rows to export. `parts` may be asked for several times, and gives the same rows each time.
 
     Attributes:
-        index: The journal. It is not refreshed, so that what is written meanwhile does not come in halves.
+        index: The rows, of a journal or of a server. It is not refreshed, so that what is written meanwhile does not
+            come in halves.
         content: What of it.
         series: Which series.
         with_name: Whether a column says of each row which series it is of.
         shown: Which rows of a metric; all, where a series has none.
     """
 
-    index: JournalIndex
+    index: AnyRows
     content: Content
     series: Sequence[Series]
     with_name: bool
@@ -72,7 +72,7 @@ class Source:
             for series in self.series:
                 yield from _by_time(self.index, series)
         else:
-            for start, block in sweep(self.index, self.series):
+            for start, block in swept(self.index, self.series):
                 shown = self.shown.get(block.series)
                 yield from itertools.starmap(Part, shown.pieces(start, block) if shown else [(start, block)])
 
@@ -91,7 +91,7 @@ class Source:
         return free_name(field, {*self.lead, *fields})
 
 
-def _by_time(index: JournalIndex, topic: Series) -> Iterable[Part]:
+def _by_time(index: AnyRows, topic: Series) -> Iterable[Part]:
     """Return a topic's blocks in order of time, with entries of the same time merged, as they are read.
 
     A track is nearly always written in this order, and is handed on as it is. Else it is sorted in memory.
@@ -101,7 +101,7 @@ def _by_time(index: JournalIndex, topic: Series) -> Iterable[Part]:
     return _merged(index, topic)
 
 
-def _ascends(index: JournalIndex, topic: Series) -> bool:
+def _ascends(index: AnyRows, topic: Series) -> bool:
     import numpy as np
 
     last: int | None = None
@@ -113,7 +113,7 @@ def _ascends(index: JournalIndex, topic: Series) -> bool:
     return True
 
 
-def _merged(index: JournalIndex, topic: Series) -> Iterator[Part]:
+def _merged(index: AnyRows, topic: Series) -> Iterator[Part]:
     # All of it in memory: an entry may be merged with one from anywhere else in the track.
     merged: dict[int, dict[str, Any]] = {}
     for _, block in index.blocks(topic):
