@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.identity import current_user, made_safe
 from ml_dash.integrations import media
 from ml_dash.integrations.frameworks import hook
-from ml_dash.integrations.media import Media, save_media
-from ml_dash.integrations.tracked import Tracked, as_array, histogram_of, log_values, set_params, split_name
+from ml_dash.integrations.media import log_media
+from ml_dash.integrations.tracked import Tracked, as_array, log_values, set_params
 from ml_dash.notices import is_news, warn_user
 from ml_dash.sdk.experiment import Experiment
+from ml_dash.sdk.media.pictures import Figure
+from ml_dash.sdk.media.tables import Histogram, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import Self
+
+    from ml_dash.sdk.media.value import MediaValue
 
 _SEGMENT = 255  # bytes
 _SAID: set[str] = set()
@@ -191,7 +195,9 @@ class SummaryWriter(_Told):
     ) -> None:
         """Log a row with counts and edges of values."""
         count = bins if isinstance(bins, int) else max_bins or 64
-        log_values(self._tracked.start(), {tag: histogram_of(values, count)}, global_step, **_at(walltime))
+        log_media(
+            self._tracked.start(), tag, global_step, [Histogram(as_array(values), count)], **_at(walltime)
+        )
 
     @hook
     def add_histogram_raw(  # noqa: PLR0917 - the signature is given
@@ -209,9 +215,8 @@ class SummaryWriter(_Told):
     ) -> None:
         """Log a row with counts and edges that are known."""
         edges = [min, *as_array(bucket_limits).tolist()]
-        told = {"count": num, "mean": sum / num if num else 0.0, "min": min, "max": max}
-        value = {**told, "counts": as_array(bucket_counts).tolist(), "edges": edges}
-        log_values(self._tracked.start(), {tag: value}, global_step, **_at(walltime))
+        value = Histogram(counts=as_array(bucket_counts).tolist(), edges=edges)
+        log_media(self._tracked.start(), tag, global_step, [value], **_at(walltime))
 
     @hook
     def add_image(
@@ -223,7 +228,7 @@ class SummaryWriter(_Told):
         dataformats: str = "CHW",
     ) -> None:
         """Save an image."""
-        self._save(tag, global_step, walltime, media.of_image(as_array(img_tensor), dataformats))
+        self._save(tag, global_step, walltime, media.image(as_array(img_tensor), dataformats))
 
     @hook
     def add_images(
@@ -244,7 +249,7 @@ class SummaryWriter(_Told):
         )
         images = np.moveaxis(several, dataformats.index("N"), 0)
         layout = dataformats.replace("N", "")
-        self._save(tag, global_step, walltime, *[media.of_image(each, layout) for each in images])
+        self._save(tag, global_step, walltime, *[media.image(each, layout) for each in images])
 
     @hook
     def add_image_with_boxes(
@@ -259,9 +264,13 @@ class SummaryWriter(_Told):
         labels: Any = None,
         **_: Any,
     ) -> None:
-        """Save an image, with its boxes in the file's metadata."""
-        boxes = as_array(box_tensor).tolist()
-        image = media.of_image(as_array(img_tensor), dataformats, boxes=boxes, labels=labels)
+        """Log an image with its boxes."""
+        names = labels or []
+        boxes = [
+            {"box": corners, **({"label": str(names[at])} if at < len(names) else {})}
+            for at, corners in enumerate(as_array(box_tensor).tolist())
+        ]
+        image = media.image(as_array(img_tensor), dataformats, boxes=boxes)
         self._save(tag, global_step, walltime, image)
 
     @hook
@@ -275,7 +284,7 @@ class SummaryWriter(_Told):
     ) -> None:
         """Save a figure of matplotlib, or several, and close them."""
         figures = list(figure) if isinstance(figure, (list, tuple)) else [figure]
-        self._save(tag, global_step, walltime, *[media.of_figure(each) for each in figures])
+        self._save(tag, global_step, walltime, *[Figure(each) for each in figures])
         if close:
             import matplotlib.pyplot as plt
 
@@ -293,7 +302,7 @@ class SummaryWriter(_Told):
         dataformats: str = "NTCHW",
     ) -> None:
         """Save videos, beside each other, as MP4."""
-        self._save(tag, global_step, walltime, media.of_video(vid_tensor, fps, dataformats))
+        self._save(tag, global_step, walltime, media.video(vid_tensor, fps, dataformats))
 
     @hook
     def add_audio(
@@ -305,14 +314,12 @@ class SummaryWriter(_Told):
         walltime: float | None = None,
     ) -> None:
         """Save a sound, of the shape L, 1×L or L×C, as WAV."""
-        samples = as_array(snd_tensor)
-        samples = samples.T if samples.ndim == 2 and samples.shape[0] == 1 else samples
-        self._save(tag, global_step, walltime, media.of_sound(samples, sample_rate))
+        self._save(tag, global_step, walltime, media.sound(snd_tensor, sample_rate))
 
     def add_graph(self, model: Any, *_: Any, **__: Any) -> None:
         """Save the text of a model, of which no graph is drawn."""
         _tell("add_graph() saves the model's text, and draws no graph")
-        self._save("graph", None, None, media.of_text(str(model)))
+        self._save("graph", None, None, Text(str(model)))
 
     def flush(self) -> None:
         """Wait until everything is on disk."""
@@ -322,16 +329,8 @@ class SummaryWriter(_Told):
         """End the run, if it is the writer's."""
         self._tracked.complete()
 
-    def _save(self, tag: str, step: int | None, walltime: float | None, *several: Media) -> None:
-        experiment = self._tracked.start()
-        is_one = len(several) == 1
-        names = [
-            save_media(experiment, tag, step, each, None if is_one else place)
-            for place, each in enumerate(several)
-        ]
-        metric, field = split_name(tag)
-        place = {} if step is None else {"step": step}
-        experiment.metrics(metric).log({**place, **_at(walltime), field: names[0] if is_one else names})
+    def _save(self, tag: str, step: int | None, walltime: float | None, *several: MediaValue) -> None:
+        log_media(self._tracked.start(), tag, step, several, **_at(walltime))
 
 
 def _at(walltime: float | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Data types of the shape of wandb's: each becomes a file of its step, a histogram the numbers of a row."""
+"""Data types of the shape of wandb's: each is a value of a row of ours."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, InvalidCallError
-from ml_dash.integrations import media as kinds
-from ml_dash.integrations.media import Media, save_media
-from ml_dash.integrations.tracked import as_array, histogram_of
-from ml_dash.notices import warn_user
+from ml_dash.integrations import media
+from ml_dash.integrations.tracked import as_array
+from ml_dash.sdk.media import pictures, sound, tables
 from ml_dash.values.pack import represent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.media.value import MediaValue
 
 
 class _Medium:
-    """Something that is logged as a file."""
+    """Something with a value of ours."""
 
-    media: Media
+    value: MediaValue
 
 
 class Image(_Medium):
@@ -33,9 +32,9 @@ class Image(_Medium):
         mode: not used: the shape says it.
         caption: for people.
         grouping: not used.
-        classes: names of classes, for boxes.
-        boxes: kept in the file's metadata.
-        masks: not kept; a warning says so.
+        classes: not used: boxes have the names of their classes.
+        boxes: groups of boxes, in pixels or in parts of the image.
+        masks: groups of classes by pixel.
         file_type: not used: an image is a PNG.
     """
 
@@ -46,23 +45,23 @@ class Image(_Medium):
         caption: str | None = None,
         grouping: int | None = None,
         classes: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
+        boxes: Mapping[str, Any] | None = None,
+        masks: Mapping[str, Any] | None = None,
         file_type: str | None = None,
     ) -> None:
-        if masks is not None:
-            warn_user("masks= of an image is not kept: log them as images of their own", UserWarning)
-        said = {"caption": caption, "boxes": boxes, "classes": classes}
         if isinstance(data_or_path, Image):
-            other = data_or_path.media
-            self.media = other._replace(details={**other.details, **said})
-        elif isinstance(data_or_path, (str, os.PathLike)):
-            self.media = kinds.of_path(data_or_path, **said)
-        elif hasattr(data_or_path, "savefig"):
-            self.media = kinds.of_figure(data_or_path, **said)
-        else:
-            pixels = data_or_path if hasattr(data_or_path, "getbands") else _scaled(as_array(data_or_path))
-            self.media = kinds.of_image(pixels, **said)
+            self.value: MediaValue = data_or_path.value
+            return
+        layers = {
+            name: as_array(mask["mask_data"]) for name, mask in (masks or {}).items() if "mask_data" in mask
+        }
+        if isinstance(data_or_path, (str, os.PathLike)) or hasattr(data_or_path, "savefig"):
+            self.value = pictures.Image(data_or_path, caption, masks=layers)
+            return
+        pixels = data_or_path if hasattr(data_or_path, "getbands") else _scaled(as_array(data_or_path))
+        plain = media.image(pixels)
+        size = plain.about()["width"], plain.about()["height"]
+        self.value = media.image(pixels, None, caption, _boxes(boxes or {}, size), layers)
 
 
 class Video(_Medium):
@@ -76,47 +75,42 @@ class Video(_Medium):
         format: str | None = None,
     ) -> None:
         if isinstance(data_or_path, (str, os.PathLike)):
-            self.media = kinds.of_path(data_or_path, caption=caption)
+            self.value: MediaValue = pictures.Video(data_or_path, caption=caption)
         else:
             frames = as_array(data_or_path)
             layout = "NTCHW" if frames.ndim == 5 else "TCHW"
-            self.media = kinds.of_video(frames, fps or 4, layout, format or "mp4", caption=caption)
+            self.value = media.video(frames, fps or 4, layout, caption, format=format or "mp4")
 
 
 class Audio(_Medium):
     """A sound: samples with their rate in Hz, or a file's path."""
 
     def __init__(self, data_or_path: Any, sample_rate: int | None = None, caption: str | None = None) -> None:
-        if isinstance(data_or_path, (str, os.PathLike)):
-            self.media = kinds.of_path(data_or_path, caption=caption)
-        elif sample_rate is None:
-            raise InvalidArgumentError("Audio of samples needs their rate: pass sample_rate=16000")
-        else:
-            self.media = kinds.of_sound(data_or_path, sample_rate, caption=caption)
+        self.value = sound.Audio(data_or_path, sample_rate, caption)
 
 
 class Html(_Medium):
-    """A page, or the path of one."""
+    """A page, or the path of one; kept as a text."""
 
     def __init__(self, data: Any, inject: bool = True, data_is_not_path: bool = False) -> None:
         text = data.read() if hasattr(data, "read") else os.fspath(data)
         if not data_is_not_path and text.endswith(".html") and os.path.isfile(text):
-            self.media = kinds.of_path(text)
-        else:
-            self.media = kinds.of_text(text, "html")
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        self.value = tables.Text(text)
 
 
 class Object3D(_Medium):
-    """A file of a mesh or of points, by its path, or an array of points; kept, and not drawn."""
+    """The file of a mesh, by its path, or an array of points."""
 
     def __init__(self, data_or_path: Any, caption: str | None = None, **_: Any) -> None:
         if isinstance(data_or_path, (str, os.PathLike)):
-            self.media = kinds.of_path(data_or_path, caption=caption)
+            self.value: MediaValue = tables.Mesh(data_or_path, caption)
         else:
-            self.media = kinds.of_json(as_array(data_or_path), caption=caption)
+            self.value = tables.Points3D(as_array(data_or_path), caption)
 
 
-class Histogram:
+class Histogram(_Medium):
     """Counts of values, or counts and edges that are known.
 
     Args:
@@ -128,19 +122,14 @@ class Histogram:
     def __init__(self, sequence: Any = None, np_histogram: Any = None, num_bins: int = 64) -> None:
         if (sequence is None) == (np_histogram is None):
             raise InvalidCallError("Histogram takes values, or np_histogram=(counts, edges), and not both")
-        self.value: dict[str, Any]
         if np_histogram is None:
-            self.value = histogram_of(sequence, num_bins)
+            self.value = tables.Histogram(as_array(sequence), num_bins)
         else:
             counts, edges = (as_array(each).tolist() for each in np_histogram)
-            if len(edges) != len(counts) + 1:
-                raise InvalidArgumentError(
-                    f"{len(counts)} counts have {len(counts) + 1} edges, and not {len(edges)}"
-                )
-            self.value = {"count": sum(counts), "counts": counts, "edges": edges}
+            self.value = tables.Histogram(counts=counts, edges=edges)
 
 
-class Table(_Medium):
+class Table:
     """Rows of columns; cells may be images and other media.
 
     Args:
@@ -203,44 +192,56 @@ class Table(_Medium):
         """Yield each row with its number."""
         yield from enumerate(self.data)
 
-    def save(self, experiment: Experiment, name: str, step: float | None) -> str:
-        """Save its media, then the table with their names in it; return the file's name."""
-        rows = [
-            [
-                stored(experiment, f"{name}/{column}/{number}", step, cell)
-                for column, cell in zip(self.columns, row, strict=True)
-            ]
-            for number, row in enumerate(self.data)
-        ]
-        return save_media(
-            experiment,
-            name,
-            step,
-            kinds.of_json({"columns": self.columns, "data": _plain(rows)}, kind="table"),
-        )
+    def values(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield the table under its name, and media of cells under theirs, which the cells have instead."""
+        rows: list[list[Any]] = []
+        for number, row in enumerate(self.data):
+            cells = []
+            for column, cell in zip(self.columns, row, strict=True):
+                within = f"{name}.{column}.{number}"
+                found = dict(values_of(within, cell)) if isinstance(cell, _Medium) else {}
+                yield from found.items()
+                cells.append(within if found else _plain(cell))
+            rows.append(cells)
+        yield name, tables.Table([str(column) for column in self.columns], rows)
 
 
-def stored(experiment: Experiment, name: str, step: float | None, value: Any) -> Any:
-    """Return what a row has of a value: of media the name of the file that they are saved as, of others themselves."""
+def values_of(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a row has of a value that was logged by a name: several, by names of their own, of several media."""
     if isinstance(value, Table):
-        return value.save(experiment, name, step)
-    if isinstance(value, Histogram):
-        return value.value
-    if isinstance(value, (list, tuple)) and any(isinstance(each, (_Medium, Histogram)) for each in value):
-        return [stored(experiment, f"{name}/{place}", step, each) for place, each in enumerate(value)]
-    if isinstance(value, Mapping):
-        return {key: stored(experiment, f"{name}/{key}", step, each) for key, each in value.items()}
-    medium = _medium_of(value)
-    return value if medium is None else save_media(experiment, name, step, medium)
+        yield from value.values(name)
+    elif isinstance(value, _Medium):
+        yield name, value.value
+    elif hasattr(value, "savefig") or hasattr(value, "to_plotly_json"):
+        yield name, pictures.Figure(value)
+    elif isinstance(value, (list, tuple)) and any(isinstance(each, _Medium) for each in value):
+        for at, each in enumerate(value):
+            yield from values_of(name if len(value) == 1 else f"{name}.{at}", each)
+    elif isinstance(value, Mapping) and any(isinstance(each, (_Medium, Table)) for each in value.values()):
+        for key, each in value.items():
+            yield from values_of(f"{name}.{key}", each)
+    else:
+        yield name, value
 
 
-def _medium_of(value: Any) -> Media | None:
-    """Return the file that something becomes: media, figures of matplotlib, of pyplot, of plotly; None for others."""
-    if isinstance(value, _Medium):
-        return value.media
-    if hasattr(value, "savefig"):
-        return kinds.of_figure(value)
-    return kinds.of_text(value.to_json(), "plotly.json") if hasattr(value, "to_plotly_json") else None
+def _boxes(groups: Mapping[str, Any], size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Return the boxes of all groups, in pixels: by wandb they are in parts of the image, unless they say otherwise."""
+    found = []
+    for group, told in groups.items():
+        labels = told.get("class_labels") or {}
+        for box in told.get("box_data", []):
+            place = box["position"]
+            if "middle" in place:
+                (x, y), wide, high = place["middle"], place["width"], place["height"]
+                corners = [x - wide / 2, y - high / 2, x + wide / 2, y + high / 2]
+            else:
+                corners = [place["minX"], place["minY"], place["maxX"], place["maxY"]]
+            if box.get("domain") != "pixel":
+                corners = [corner * size[at % 2] for at, corner in enumerate(corners)]
+            label = box.get("box_caption") or labels.get(box.get("class_id")) or group
+            score = next(iter((box.get("scores") or {}).values()), None)
+            found.append({"box": corners, "label": str(label), **({} if score is None else {"score": score})})
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.compat.wandb_artifact import Artifact, find_artifact
 from ml_dash.compat.wandb_config import Config, Summary
 from ml_dash.compat.wandb_described import Described
-from ml_dash.compat.wandb_media import stored
+from ml_dash.compat.wandb_media import values_of
 from ml_dash.compat.watching import Watch
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.identity import current_user, made_safe
@@ -271,10 +271,10 @@ class Run(Described):
                 continue
             by_step.setdefault(self._step_of(name), {})[name] = value
         for step, values in by_step.items():
-            kept = {}
+            kept: dict[str, Any] = {}
             for name, value in values.items():
                 try:
-                    kept[name] = stored(self.experiment, name, step, value)
+                    kept.update(values_of(name, value))
                 except Exception as error:  # noqa: BLE001 - an image that cannot be encoded must not cost the row
                     logger().warning("%s of step %s was not saved: %s", name, step, error)
             log_values(self.experiment, kept, step)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import MLDashError
 from ml_dash.identity import current_user, made_safe
+from ml_dash.integrations import media
 from ml_dash.integrations.frameworks import base_of, hook, installed_version, load_module, real_class
-from ml_dash.integrations.tracked import Tracked, as_array, file_name, log_values, set_params
+from ml_dash.integrations.media import log_media
+from ml_dash.integrations.tracked import Tracked, log_values, set_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,16 +77,11 @@ class DashTracker(_Base):
 
     @hook
     def log_images(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
-        """Save lists of images, each as a file of its step below ``media/``."""
+        """Log a row with images for each list of them."""
         if not _is_main():
             return
         for name, images in values.items():
-            for place, image in enumerate(images):
-                pixels = image if hasattr(image, "getbands") else as_array(image)
-                to = file_name(f"{name}/{place}", step, "png")
-                self._tracked.start().files("media").save_image(
-                    pixels, to=to, metadata={"step": step, "name": name}
-                )
+            log_media(self._tracked.start(), name, step, [media.image(each) for each in images])
 
     @hook
     def finish(self) -> None:

@@ -6,22 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.integrations import media
 from ml_dash.integrations.frameworks import base_of, hook
-from ml_dash.integrations.media import Media, save_media
-from ml_dash.integrations.tracked import Tracked, as_array, histogram_of, log_values, set_params
+from ml_dash.integrations.media import log_media
+from ml_dash.integrations.tracked import Tracked, as_array, log_values, set_params
 from ml_dash.notices import warn_user
+from ml_dash.sdk.media.tables import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from clu.metric_writers.interface import MetricWriter as _Base
 
     from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.media.value import MediaValue
 else:
     _Base = base_of("clu", "clu.metric_writers:MetricWriter", "clu.metric_writers.interface:MetricWriter")
 
 
 class DashWriter(_Base):
-    """Writes scalars, texts and histograms as rows, and images, videos and sounds as files below ``media/``.
+    """Writes scalars, texts, histograms, images, videos and sounds as rows.
 
     Make it in the process that is to log: ``if jax.process_index() == 0``.
 
@@ -64,8 +66,8 @@ class DashWriter(_Base):
     ) -> None:
         """Log rows with counts and edges."""
         bins = num_buckets or {}
-        values = {name: histogram_of(array, bins.get(name) or 64) for name, array in arrays.items()}
-        log_values(self._tracked.start(), values, step)
+        for name, array in arrays.items():
+            self._save(name, step, [Histogram(as_array(array), bins.get(name) or 64)])
 
     @hook
     def write_hparams(self, hparams: Mapping[str, Any]) -> None:
@@ -76,19 +78,19 @@ class DashWriter(_Base):
     def write_images(self, step: int, images: Mapping[str, Any]) -> None:
         """Save images, H×W×C, or several, N×H×W×C."""
         for name, array in images.items():
-            self._save(name, step, [media.of_image(each) for each in _each(array, 3)])
+            self._save(name, step, [media.image(each) for each in _each(array, 3)])
 
     @hook
     def write_videos(self, step: int, videos: Mapping[str, Any]) -> None:
         """Save videos, T×H×W×C, or several, N×T×H×W×C."""
         for name, array in videos.items():
-            self._save(name, step, [media.of_video(each, 10, "THWC") for each in _each(array, 4)])
+            self._save(name, step, [media.video(each, 10, "THWC") for each in _each(array, 4)])
 
     @hook
     def write_audios(self, step: int, audios: Mapping[str, Any], *, sample_rate: int) -> None:
         """Save sounds, N×T×C."""
         for name, array in audios.items():
-            self._save(name, step, [media.of_sound(each, sample_rate) for each in _each(array, 2)])
+            self._save(name, step, [media.sound(each, sample_rate) for each in _each(array, 2)])
 
     def write_summaries(self, step: int, values: Mapping[str, Any], metadata: Any = None) -> None:
         """Warn: what a plugin of TensorBoard's makes of these values is not known here."""
@@ -114,14 +116,8 @@ class DashWriter(_Base):
         """End the run, if it is the writer's."""
         self._tracked.complete()
 
-    def _save(self, name: str, step: int, several: list[Media]) -> None:
-        experiment = self._tracked.start()
-        is_one = len(several) == 1
-        names = [
-            save_media(experiment, name, step, each, None if is_one else place)
-            for place, each in enumerate(several)
-        ]
-        log_values(experiment, {name: names[0] if is_one else names}, step)
+    def _save(self, name: str, step: int, several: Sequence[MediaValue]) -> None:
+        log_media(self._tracked.start(), name, step, several)
 
 
 def _each(array: Any, axes: int) -> list[Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.integrations import media
 from ml_dash.integrations.frameworks import base_of, hook
-from ml_dash.integrations.tracked import Tracked, as_array, file_name, image_of, log_values, set_params
+from ml_dash.integrations.tracked import Tracked, log_values, set_params
+from ml_dash.sdk.media.pictures import Figure, Image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.logger import KVWriter as _Base
 
     from ml_dash.sdk.experiment import Experiment
+    from ml_dash.sdk.media.value import MediaValue
 else:
     _Base = base_of("stable-baselines3", "stable_baselines3.common.logger:KVWriter")
 
@@ -20,7 +23,7 @@ else:
 class DashWriter(_Base):
     """Writes what a model records, by its own names: ``rollout/ep_rew_mean``, ``train/loss``, ``time/fps``.
 
-    Videos, figures and images are files below ``media/``. A run that the writer has started stays open until
+    Videos, figures and images are values of these rows. A run that the writer has started stays open until
     `close`, which the library does not call, or the end of the script. With ``reset_num_timesteps=False`` a
     training goes on in its experiment.
 
@@ -58,7 +61,7 @@ class DashWriter(_Base):
             if kind == "HParam":
                 set_params(experiment, value.hparam_dict)
             elif kind in {"Video", "Figure", "Image"}:
-                values[name] = _saved(experiment, name, step, kind, value)
+                values[name] = _medium(kind, value)
             else:
                 values[name] = value
         log_values(experiment, values, step)
@@ -69,17 +72,9 @@ class DashWriter(_Base):
         self._tracked.complete()
 
 
-def _saved(experiment: Experiment, name: str, step: int, kind: str, value: Any) -> str:
-    """Save a medium, and return the file's name."""
-    files, told = experiment.files("media"), {"step": step, "name": name}
-    to = file_name(name, step, "mp4" if kind == "Video" else "png")
+def _medium(kind: str, value: Any) -> MediaValue:
     if kind == "Video":
-        frames = as_array(value.frames)  # N×T×C×H×W
-        files.save_video(frames[0].transpose(0, 2, 3, 1), to=to, fps=max(1, round(value.fps)), metadata=told)
-    elif kind == "Figure":
-        files.save_fig(value.figure, to=to)
-    elif isinstance(value.image, str):
-        files.save(value.image, to=to, metadata=told)
-    else:
-        files.save_image(image_of(value.image, value.dataformats), to=to, metadata=told)
-    return f"media/{to}"
+        return media.video(value.frames, value.fps, "NTCHW")
+    if kind == "Figure":
+        return Figure(value.figure)
+    return Image(value.image) if isinstance(value.image, str) else media.image(value.image, value.dataformats)

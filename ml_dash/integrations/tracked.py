@@ -219,16 +219,6 @@ def as_array(values: Any) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
-def file_name(name: str, step: float | None, extension: str) -> str:
-    """Return under which name a thing of a step is saved: each step has a file of its own, in the order of steps."""
-    parts = [part.strip(". ") or "_" for part in name.replace("\\", "/").split("/") if part]
-    place = "/".join(parts) or "value"
-    if step is None:
-        return f"{place}.{extension}"
-    written = f"{step:08d}" if isinstance(step, int) else f"{step:g}"
-    return f"{place}/{written}.{extension}"
-
-
 def histogram_of(values: Any, bins: int = 64) -> dict[str, Any]:
     """Return counts and edges of the numbers among values, with their count, mean, least and largest."""
     import numpy as np

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,17 @@ def test_a_script_written_for_tensorboard_logs_an_experiment() -> None:
     assert rows("acc") == [{"step": 1, "train": 0.5, "val": 0.25}]
     assert rows("hparam") == [{"acc": 0.9}]
     rate, note, weights, raw = ml_dash.open(PREFIX).metrics(None).read()["data"]
+    files = ml_dash.open(PREFIX).files
     assert (rate["data"]["lr"], rate["data"]["_ts"]) == (0.1, 1e9)
     assert note["data"]["note"] == "a text"
-    assert weights["data"]["weights"]["counts"] == [1, 1]
-    assert raw["data"]["raw"] == {
-        "count": 3,
-        "mean": 1.0,
-        "min": 0,
-        "max": 2,
-        "counts": [1, 2],
-        "edges": [0, 1, 2],
-    }
+    assert json.loads(files(weights["data"]["weights"]["file"]).read_text())["counts"] == [1, 1]
+    assert json.loads(files(raw["data"]["raw"]["file"]).read_text())["edges"] == [0, 1, 2]
     read = ml_dash.open(PREFIX)
     assert read.params.get() == {"lr": 0.1}
     assert status() == "COMPLETED"
 
 
-def test_pictures_and_sounds_are_files() -> None:
+def test_pictures_and_sounds_are_values_of_rows() -> None:
     from matplotlib.figure import Figure
 
     with SummaryWriter("runs/first") as writer:
@@ -73,15 +68,13 @@ def test_pictures_and_sounds_are_files() -> None:
         writer.add_figure("e", Figure(), 1)
         writer.add_audio("f", np.zeros((1, 100)), 1, sample_rate=100)
         writer.add_video("g", np.zeros((1, 4, 3, 16, 16), np.uint8), 1)
-    read = ml_dash.open(PREFIX)
-    names = [f"{row['path']}/{row['filename']}".removeprefix("/media/") for row in read.files("media").list()]
-    assert names == [
-        *("a/00000001.png", "b/00000001.png", "c/0/00000001.png", "c/1/00000001.png", "d/00000001.png"),
-        *("e/00000001.png", "f/00000001.wav", "g/00000001.mp4"),
-    ]
-    (boxes,) = read.files("media/d/00000001.png").list()
-    assert boxes["metadata"]["boxes"] == [[0, 0, 1, 1]]
-    assert rows(None)[2]["c"] == ["media/c/0/00000001.png", "media/c/1/00000001.png"]
+    found = {name: value for row in rows(None) for name, value in row.items() if name != "step"}
+    assert list(found) == ["a", "b", "c.0", "c.1", "d", "e", "f", "g"]
+    files = ml_dash.open(PREFIX).files
+    assert [name for name, value in found.items() if not files(value["file"]).exists()] == []
+    assert (found["a"]["width"], found["a"]["height"]) == (5, 4)
+    assert found["d"]["boxes"] == [{"box": [0, 0, 1, 1], "label": "x"}]
+    assert found["f"]["seconds"] == 1
 
 
 def test_a_writer_with_a_purge_step_goes_on_there() -> None:

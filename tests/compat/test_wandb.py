@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,14 +157,31 @@ def test_a_disabled_run_takes_everything_and_leaves_nothing(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_media_are_files_of_their_step(tmp_path: Path) -> None:
+def test_media_are_values_of_their_row(tmp_path: Path) -> None:
     (tmp_path / "here.png").write_bytes(b"as it is")
+    boxes = {
+        "predictions": {
+            "box_data": [
+                {
+                    "position": {"minX": 0, "minY": 0.5, "maxX": 1, "maxY": 1},
+                    "class_id": 3,
+                    "scores": {"p": 0.5},
+                },
+                {"position": {"middle": [2, 2], "width": 2, "height": 2}, "domain": "pixel"},
+            ],
+            "class_labels": {3: "cat"},
+        }
+    }
+    masks = {"truth": {"mask_data": np.zeros((4, 5), np.uint8)}}
     run = start()
     run.log(
         {
-            "val/image": wandb.Image(np.zeros((3, 4, 5), np.uint8), caption="black", boxes={"p": [1, 2]}),
+            "val/image": wandb.Image(
+                np.zeros((3, 4, 5), np.uint8), caption="black", boxes=boxes, masks=masks
+            ),
             "val/bright": wandb.Image(np.full((4, 5, 3), 255.0)),
             "val/several": [wandb.Image(np.zeros((2, 2))), wandb.Image("here.png")],
+            "val/nested": {"deep": wandb.Image(np.zeros((2, 2)))},
             "sound": wandb.Audio(np.zeros(16), sample_rate=16),
             "page": wandb.Html("<b>bold</b>"),
             "weights": wandb.Histogram([0.0, 1.0, 1.0], num_bins=2),
@@ -174,27 +192,35 @@ def test_media_are_files_of_their_step(tmp_path: Path) -> None:
     )
     run.finish()
     (row,) = rows("val")
-    assert row["image"] == "media/val/image/00000005.png"
-    assert row["several"] == ["media/val/several/0/00000005.png", "media/val/several/1/00000005.png"]
+    assert row.keys() == {"step", "image", "bright", "several.0", "several.1", "nested.deep"}
+    image = row["image"]
+    assert (image["caption"], image["width"], image["height"]) == ("black", 5, 4)
+    assert image["boxes"] == [
+        {"box": [0, 2.0, 5, 4], "label": "cat", "score": 0.5},
+        {"box": [1.0, 1.0, 3.0, 3.0], "label": "predictions"},
+    ]
     files = ml_dash.open("alice/vision/first").files
-    (image,) = files(row["image"]).list()
-    assert image["metadata"] == {"step": 5, "name": "val/image", "caption": "black", "boxes": {"p": [1, 2]}}
-    assert files(row["several"][1]).read_bytes() == b"as it is"
+    assert files(image["masks"]["truth"]["file"]).exists()
+    assert files(row["several.1"]["file"]).read_bytes() == b"as it is"
     (other,) = rows(None)
-    assert files(other["sound"]).read_bytes()[:4] == b"RIFF"
-    assert files(other["page"]).read_text() == "<b>bold</b>"
-    assert other["weights"]["counts"] == [1, 2]
-    assert other["known"] == {"count": 3, "counts": [1, 2], "edges": [0, 1, 2]}
+    assert files(other["sound"]["file"]).read_bytes()[:4] == b"RIFF"
+    assert files(other["page"]["file"]).read_text() == "<b>bold</b>"
+    assert json.loads(files(other["weights"]["file"]).read_text())["counts"] == [1, 2]
+    assert json.loads(files(other["known"]["file"]).read_text())["edges"] == [0, 1, 2]
+    assert other["points"]["_type"] == "points"
 
 
-def test_a_video_and_a_figure_are_files() -> None:
+def test_a_video_and_figures_are_values_of_their_row() -> None:
     pytest.importorskip("imageio_ffmpeg")
     figure = pytest.importorskip("matplotlib.figure").Figure()
     run = start()
     run.log({"video": wandb.Video(np.zeros((4, 3, 16, 16), np.uint8), fps=8), "figure": figure}, step=1)
     run.finish()
-    names = [row["filename"] for row in ml_dash.open("alice/vision/first").files("media").list()]
-    assert sorted(names) == ["00000001.mp4", "00000001.png"]
+    (row,) = rows(None)
+    files = ml_dash.open("alice/vision/first").files
+    assert row["video"]["file"].endswith(".mp4")
+    assert files(row["video"]["file"]).exists()
+    assert files(row["figure"]["file"]).exists()
 
 
 def test_a_table_keeps_its_cells_and_their_media() -> None:
@@ -208,21 +234,20 @@ def test_a_table_keeps_its_cells_and_their_media() -> None:
     run.log({"samples": table})
     run.log({"empty": wandb.Table(columns=["a"])})
     run.finish()
-    read = ml_dash.open("alice/vision/first")
-    (name,) = [row["samples"] for row in rows(None) if "samples" in row]
-    import json
-
-    written = json.loads(read.files(name).read_text())
+    row = rows(None)[0]
+    files = ml_dash.open("alice/vision/first").files
+    written = json.loads(files(row["samples"]["file"]).read_text())
     assert written["columns"] == ["text", "score", "image"]
-    assert written["data"][1] == ["b", 0.25, None]
-    assert read.files(written["data"][0][2]).exists()
+    assert written["rows"] == [["a", 0.5, "samples.image.0"], ["b", 0.25, None]]
+    assert files(row["samples.image.0"]["file"]).exists()
 
 
-def test_a_picture_that_cannot_be_encoded_costs_itself_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_table_that_cannot_be_kept_costs_itself_alone(caplog: pytest.LogCaptureFixture) -> None:
     run = start()
-    run.log({"loss": 0.5, "image": wandb.Image(np.zeros((2, 2, 3), complex))})
+    run.log({"loss": 0.5, "table": wandb.Table(columns=["a", "a"])})
     run.finish()
     assert rows(None) == [{"step": 0, "loss": 0.5}]
+    assert "table of step 0 was not saved: columns=['a', 'a']" in caplog.text
 
 
 def test_artifacts_have_versions_and_aliases(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def test_a_loop_logs_to_its_tracker(tmp_path: Path) -> None:
     assert [row["step"] for row in rows(tmp_path, "alice/vision/first", "train")] == [0, 1, 2]
     run = ml_dash.open("alice/vision/first", tmp_path / ".dash")
     assert run.params.get() == {"lr": 0.1}
-    assert run.files("media/val/sample/0/00000002.png").exists()
+    (sample,) = rows(tmp_path, "alice/vision/first", "val")
+    assert run.files(sample["sample"]["file"]).exists()
     assert status(tmp_path, "alice/vision/first") == "COMPLETED"
 
 

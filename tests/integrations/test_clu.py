@@ -46,9 +46,12 @@ writer.close()
     run = ml_dash.open(prefix, tmp_path / ".dash")
     assert run.params.get() == {"lr": pytest.approx(0.1)}
     weights, note = rows(tmp_path, prefix, None)
-    assert sum(weights["weights"]["counts"]) == 3
+    assert run.files(weights["weights"]["file"]).exists()
     assert note["note"] == "a text"
-    assert [row["filename"] for row in run.files("media/val").list()] == [
-        *("00000002.png", "00000002.png", "00000002.wav", "00000002.mp4"),
-    ]
+    media = {
+        name: value for row in rows(tmp_path, prefix, "val") for name, value in row.items() if name != "step"
+    }
+    assert [run.files(media[name]["file"]).exists() for name in ("image.0", "image.1", "sound", "video")] == [
+        True
+    ] * 4
     assert status(tmp_path, prefix) == "COMPLETED"

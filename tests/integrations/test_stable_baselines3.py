@@ -40,7 +40,7 @@ def framework() -> None:
 
 
 def test_a_training_logs_what_the_model_records(tmp_path: Path) -> None:
-    media = """
+    recorded = """
 model.logger.record("eval/figure", Figure(Drawn(), close=True), exclude="stdout")
 model.logger.record("eval/image", Image(np.zeros((3, 4, 4), np.uint8), "CHW"), exclude="stdout")
 model.logger.record("eval/video", Video(torch.zeros(1, 4, 3, 16, 16, dtype=torch.uint8), fps=4), exclude="stdout")
@@ -48,15 +48,12 @@ model.logger.record("hparams", HParam({"gamma": 0.9}, {"eval/reward": 0}), exclu
 model.logger.record("secret", 1, exclude=("ml_dash",))
 model.logger.dump(50)
 """
-    train(PREPARED + snippet("Stable-Baselines3") + "model.learn(40, log_interval=5)\n" + media, tmp_path)
+    train(PREPARED + snippet("Stable-Baselines3") + "model.learn(40, log_interval=5)\n" + recorded, tmp_path)
     assert [row["step"] for row in rows(tmp_path, PREFIX, "rollout")] == [20, 40]
     assert {"loss", "policy_loss"} & rows(tmp_path, PREFIX, "train")[-1].keys()
     run = ml_dash.open(PREFIX, tmp_path / ".dash")
-    assert [row["filename"] for row in run.files("media").list()] == [
-        "00000050.png",
-        "00000050.png",
-        "00000050.mp4",
-    ]
+    (media,) = rows(tmp_path, PREFIX, "eval")
+    assert [run.files(media[name]["file"]).exists() for name in ("figure", "image", "video")] == [True] * 3
     assert run.params.get() == {"gamma": 0.9}
     assert rows(tmp_path, PREFIX, None) == []
     assert status(tmp_path, PREFIX) == "COMPLETED"

@@ -10,7 +10,6 @@ import pytest
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.integrations.tracked import (
     Tracked,
-    file_name,
     histogram_of,
     image_of,
     log_values,
@@ -81,19 +80,6 @@ def test_axes_of_images_are_put_in_order() -> None:
     assert image_of(np.zeros((4, 5)), "HW").shape == (4, 5)
     with pytest.raises(InvalidArgumentError, match="has not the axes 'CHW'"):
         image_of(np.zeros((4, 5)), "CHW")
-
-
-@pytest.mark.parametrize(
-    ("name", "step", "written"),
-    [
-        ("eval/sample", 12, "eval/sample/00000012.png"),
-        ("sample", None, "sample.png"),
-        ("../x", 1, "_/x/00000001.png"),
-        ("/", 1, "value/00000001.png"),
-    ],
-)
-def test_each_step_has_a_file_of_its_own(name: str, step: int | None, written: str) -> None:
-    assert file_name(name, step, "png") == written
 
 
 def test_a_histogram_tells_what_is_no_number() -> None:
