@@ -21,6 +21,7 @@ from ml_dash.sdk.guidance.guided import keep
 from ml_dash.sdk.guidance.names import ARGUMENTS, LEVELS, OPEN_ARGUMENTS
 from ml_dash.sdk.guidance.read_only import read_only
 from ml_dash.sdk.logs import LogManager, MessageWriter
+from ml_dash.sdk.media.first import first_media
 from ml_dash.sdk.metrics import MetricsManager
 from ml_dash.sdk.narration import page_url
 from ml_dash.sdk.opened.changing import Changeable
@@ -128,6 +129,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
             files=FilesManager(self._session),
             logs=LogManager(self._session, self._messages),
         )
+        self._session.media = first_media(self._session, self.files._saver)  # noqa: SLF001 - completion shows it not
 
     def __repr__(self) -> str:
         return f"Experiment({self.prefix!r}, {self.run.status or _idle(self._session)})"

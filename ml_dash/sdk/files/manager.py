@@ -12,7 +12,7 @@ from ml_dash.sdk.guidance.calls import explained
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from typing_extensions import Unpack
 
@@ -26,7 +26,6 @@ class FilesManager(Saves, written="exp.files"):
     def __init__(self, session: Session) -> None:
         saver = FileSaver(session)
         super().__init__(session, saver, FileFinder(session, saver), None, Details())
-        session.media = _first_media(session, saver)
 
     @explained("exp.files('models'), exp.files(tags=['best']) or exp.files(file_id='…')")
     def __call__(
@@ -105,18 +104,3 @@ class FilesManager(Saves, written="exp.files"):
     def delete(self, path: str | None = None, *, file_id: str | None = None) -> Any:
         """Mark a file, or those of a pattern, as deleted; see `FileBuilder.delete`."""
         return self(path, file_id=file_id).delete()
-
-
-def _first_media(
-    session: Session, saver: FileSaver
-) -> Callable[[str | None, dict[str, Any]], dict[str, Any]]:
-    """Return what takes the media of a session's rows: imported with the first row that is not plain."""
-
-    def taken(metric: str | None, fields: dict[str, Any]) -> dict[str, Any]:
-        from ml_dash.sdk.media.store import MediaStore
-
-        store = MediaStore(session, saver)
-        session.media = store.taken
-        return store.taken(metric, fields)
-
-    return taken
