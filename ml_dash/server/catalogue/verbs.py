@@ -88,7 +88,7 @@ class Verbs:
         """
         now = self._clock.time_ns()
         with self._database.write() as connection:
-            row = self._there(connection, experiment_id)
+            row = self._there(connection, experiment_id, None if to is None else to.prefix)
             before = own_prefix(row.prefix)
             after = before if to is None else to.prefix
             if row.deleted_ns is None and after == before:
@@ -121,7 +121,7 @@ class Verbs:
         """
         now = self._clock.time_ns()
         with self._database.write() as connection:
-            row = self._living(connection, experiment_id)
+            row = self._living(connection, experiment_id, to.prefix)
             if to.prefix == row.prefix:
                 return self._experiments.stored(connection, experiment_id)
             self._free(connection, row, to.prefix, "choose another name, or move or delete that one first")
@@ -221,14 +221,20 @@ class Verbs:
 
     # --- what they have in common
 
-    def _there(self, connection: Connection, experiment_id: str) -> Row[Any]:
+    def _there(self, connection: Connection, experiment_id: str, prefix: str | None = None) -> Row[Any]:
+        if prefix is not None:
+            # with what has the name, in the order in which everybody locks: else two moves could wait for each other
+            ids = select(EXPERIMENTS.c.id).where(
+                or_(EXPERIMENTS.c.id == experiment_id, EXPERIMENTS.c.prefix == prefix)
+            )
+            connection.execute(ids.order_by(EXPERIMENTS.c.id).with_for_update()).all()
         row = locked(connection, EXPERIMENTS.c.id == experiment_id)
         if row is None:
             raise no_such_experiment(experiment_id)
         return row
 
-    def _living(self, connection: Connection, experiment_id: str) -> Row[Any]:
-        row = self._there(connection, experiment_id)
+    def _living(self, connection: Connection, experiment_id: str, prefix: str | None = None) -> Row[Any]:
+        row = self._there(connection, experiment_id, prefix)
         if row.deleted_ns is not None:
             raise gone(row.prefix)
         return row

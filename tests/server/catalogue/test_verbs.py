@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from ml_dash.protocol import WRITERS_HEADER
+from ml_dash.server.db.tables import METADATA
 from ml_dash.server.runner import EmbeddedServer
 from tests.support.serving import (
     NOON,
@@ -219,6 +223,26 @@ def test_a_name_that_cannot_be_given_changes_nothing(
     assert do(client, experiment, "restore").body["prefix"] == f"{owner}/p/n"
 
 
+def test_of_many_that_want_a_name_at_once_one_gets_it(
+    server: EmbeddedServer, client: Client, owner: str
+) -> None:
+    """And those that want each other's names do not wait for each other for ever."""
+    ids = [client.create(f"{owner}/p/{at}") for at in range(4)]
+    barrier = threading.Barrier(4)
+
+    def move(at: int) -> list[int]:
+        own = Client(server.url, TOKEN)
+        barrier.wait()
+        names = (f"{owner}/p/wanted", f"{owner}/p/{(at + 1) % 4}")
+        return [do(own, ids[at], "move", to=name).status for name in names]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [status for statuses in pool.map(move, range(4)) for status in statuses]
+    assert set(answers) <= {200, 409}
+    names = listed(client, owner=owner)
+    assert len(set(names)) == 4, "no name twice"
+
+
 def test_a_name_inside_of_another_one_is_a_name_like_any_other(client: Client, owner: str) -> None:
     outer, inner = client.create(f"{owner}/p/a"), client.create(f"{owner}/p/a/b")
     assert do(client, outer, "move", to=f"{owner}/p/a/b/c").status == 200
@@ -319,6 +343,16 @@ def test_rows_of_the_trash_are_removed_when_their_time_is_over(tmp_path: Path) -
         assert server.store.purger.collect() == 0
 
         assert len(client.rows(kept)) == 20_000
+        with server.store.database.read() as connection:
+            left = {
+                table.name
+                for table in METADATA.sorted_tables
+                if "experiment_id" in table.c
+                and connection.execute(
+                    select(table.c.experiment_id).where(table.c.experiment_id == gone)
+                ).first()
+            }
+        assert left == {"writers", "audit"}
         assert trash(client, "alice") == []
         answer = do(client, gone, "restore")
         assert (error(answer), "--recreate" in answer.error["message"]) == ((410, "gone"), True)
