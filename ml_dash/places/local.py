@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ml_dash.notices import warn_user
 from ml_dash.query.listing.binding import bind, bind_order
 from ml_dash.query.listing.filters import parse
-from ml_dash.storage.summaries.asking import found, listed_of
+from ml_dash.storage.summaries.asking import found, listed_of, unreadable
 from ml_dash.storage.summaries.root import RootIndex
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class LocalPlace:
     def find(
         self, filter: str = "", order: str | None = None, limit: int | None = None
     ) -> Iterator[ListedExperiment]:
-        """See `Place`. Of a directory that may not be read a warning tells, and the others are found."""
+        """See `Place`. Of directories and journals that cannot be read a warning tells, and the others are found."""
 
         def asked(store: Store) -> list[tuple[int, str]]:
             bound = bind(parse(filter), store.names).checked()
@@ -41,7 +41,13 @@ class LocalPlace:
 
         index = RootIndex(self._root, self._stale_after, is_own=True)
         try:
-            _tell_of(index.look().refused)
+            refused = index.look().refused
+            with index.reading():
+                broken = {each.prefix: str(each.failure) for each in unreadable(index)}
+            _tell_of("what is in {} is not listed", refused)
+            _tell_of(
+                "the journal of {} cannot be read, and what filters and tables ask of it is not known", broken
+            )
             for id_, path in index.ask(asked):
                 with index.reading():
                     listed = listed_of(index, id_, path)
@@ -51,8 +57,8 @@ class LocalPlace:
             index.close()
 
 
-def _tell_of(refused: Mapping[str, str]) -> None:
-    if refused:
-        path, reason = next(iter(refused.items()))
-        more = f", and {len(refused) - 1:,} more" if len(refused) > 1 else ""
-        warn_user(f"what is in {path!r} is not listed: {reason}{more}", UserWarning)
+def _tell_of(what: str, reasons: Mapping[str, str]) -> None:
+    if reasons:
+        name, reason = next(iter(reasons.items()))
+        more = f"; and {len(reasons) - 1:,} more" if len(reasons) > 1 else ""
+        warn_user(f"{what.format(repr(name))}: {reason}{more}", UserWarning)

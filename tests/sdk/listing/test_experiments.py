@@ -22,6 +22,8 @@ from ml_dash import (
     NotStartedError,
     ServerUnavailableError,
 )
+from ml_dash.journal.frame import decode_segment_header
+from tests.support.journals import later_version
 from tests.support.seen import TOKEN
 from tests.support.serving import Client
 from tests.support.two_places import TestPlace
@@ -360,6 +362,25 @@ def test_what_cannot_be_read_of_a_root_is_told_and_the_rest_is_found(tmp_path: P
         pytest.warns(UserWarning, match="closed.*is not listed"),
     ):
         assert found(place) == ["run"]
+
+
+def test_an_experiment_whose_journal_cannot_be_read_is_told_and_listed(tmp_path: Path) -> None:
+    place = TestPlace("root", str(tmp_path / "dash"), tmp_path)
+    for name in ("open", "closed"):
+        with place.experiment(f"alice/p/{name}") as exp:
+            exp.metrics("train").log(loss=1)
+    told = "the journal of 'alice/p/closed' cannot be read, and what filters"
+    (segment,) = Path(place.where, "alice", "p", "closed", "journal").iterdir()
+    raw = segment.read_bytes()
+    header = decode_segment_header(raw, "")
+    assert header is not None
+    segment.write_bytes(later_version(raw[: header.length]) + raw[header.length :])
+    with pytest.warns(UserWarning, match=told):
+        assert found(place) == ["closed", "open"]
+    with pytest.warns(UserWarning, match=told):
+        assert found(place, "train/loss=1") == ["open"]
+    segment.write_bytes(raw)
+    assert found(place, "train/loss=1") == ["closed", "open"]
 
 
 def test_a_root_within_a_tree_and_one_experiment_are_places_too(tmp_path: Path) -> None:
