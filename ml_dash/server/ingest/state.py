@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, case, func, insert, select, update
@@ -25,7 +26,7 @@ from ml_dash.server.ingest.spans import Owner
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Table, Update
 
     from ml_dash.server.ingest.prepare import NewBlock
 
@@ -95,6 +96,7 @@ class SeriesState:
     # None where it is not merged here
     kept: Kept | None = None
     merged: bool = False
+    has_new_fields: bool = False
     unlisted: bool = False
     new: bool = True
 
@@ -113,6 +115,7 @@ class SeriesState:
         news = [name for name in block.fields if name not in self.fields]
         if news and len(self.fields) < FIELDS_MAX and sum(map(len, self.fields)) < FIELD_NAMES_MAX:
             self.fields.update(dict.fromkeys(news))
+            self.has_new_fields = True
         return first
 
 
@@ -256,35 +259,34 @@ def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]
 def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]) -> None:
     """Store series to which rows were added."""
     new: list[dict[str, Any]] = []
-    old: list[dict[str, Any]] = []
-    merged: list[dict[str, Any]] = []
+    # by the columns that they write: names of fields and summaries may be long, and are left out where they stay
+    old: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for (experiment_id, kind, name), each in series.items():
-        values = {
+        values: dict[str, Any] = {
             "rows": each.rows,
-            "fields": list(each.fields),
             "last_ns": each.last_ns,
             "hot_rows": each.hot_rows,
             "opening": each.owner and each.owner.opening,
             "writer": each.owner and each.owner.writer,
             "unlisted": each.unlisted,
         }
-        summary = each.kept if each.merged else None
-        if summary is not None:
-            values |= {"summary": summary.packed(), "summary_rows": summary.rows}
+        if each.has_new_fields:
+            values["fields"] = list(each.fields)
+        if each.merged and each.kept is not None:
+            values |= {"summary": each.kept.packed(), "summary_rows": each.kept.rows}
         if each.new:
-            values |= {"experiment_id": experiment_id, "number": each.number, "kind": kind}
+            own = {"experiment_id": experiment_id, "number": each.number, "kind": kind, "name": name}
             # with the keys of all columns: SQLAlchemy takes the columns from the first row
-            new.append(
-                {"summary": None, "summary_rows": 0, **values, "name": name, "first_ns": each.first_ns}
-            )
+            empty: dict[str, Any] = {"fields": [], "summary": None, "summary_rows": 0}
+            new.append({**empty, **values, **own, "first_ns": each.first_ns})
         else:
-            values |= {"of_experiment": experiment_id, "of_number": each.number}
-            (old if summary is None else merged).append(values)
+            names = tuple(values)
+            old.setdefault(names, []).append(
+                {**values, "of_experiment": experiment_id, "of_number": each.number}
+            )
     insert_rows(connection, SERIES, new)
-    if old:
-        connection.execute(_UPDATE_SERIES, old)
-    if merged:
-        connection.execute(_UPDATE_SUMMARISED, merged)
+    for names, rows in old.items():
+        connection.execute(_update_series(names), rows)
 
 
 def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterState], now_ns: int) -> None:
@@ -331,13 +333,17 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
 
 # Made once rather than for every commit. The keys are called of_…, because SQLAlchemy reserves the names of columns for
 # what SET writes.
-_SERIES = ("rows", "fields", "last_ns", "hot_rows", "opening", "writer", "unlisted")
-_UPDATE_SERIES, _UPDATE_SUMMARISED = (
-    update(SERIES)
-    .where(SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number"))
-    .values({name: bindparam(name) for name in names})
-    for names in (_SERIES, (*_SERIES, "summary", "summary_rows"))
-)
+@cache
+def _update_series(names: tuple[str, ...]) -> Update:
+    return (
+        update(SERIES)
+        .where(
+            SERIES.c.experiment_id == bindparam("of_experiment"), SERIES.c.number == bindparam("of_number")
+        )
+        .values({name: bindparam(name) for name in names})
+    )
+
+
 _UPDATE_WRITER = (
     update(WRITERS)
     .where(WRITERS.c.experiment_id == bindparam("of_experiment"), WRITERS.c.writer == bindparam("of_writer"))
