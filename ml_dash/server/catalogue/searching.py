@@ -5,6 +5,7 @@ What is true of an experiment, and in which order they come, is told by one stat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ml_dash.query.listing.binding import bind, bind_order
 from ml_dash.query.listing.filters import parse
 from ml_dash.query.listing.naming import FUNCTIONS, FieldTarget, ParamTarget
 from ml_dash.query.listing.sql import Schema
+from ml_dash.query.listing.tokens import number_of
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.catalogue.columns import not_understood
 from ml_dash.server.db.tables import NAMES
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
+    from ml_dash.query.listing.binding import Condition
     from ml_dash.query.listing.naming import Field
     from ml_dash.query.listing.sql import Compiled, Dialect
     from ml_dash.server.catalogue.records import Search
@@ -99,7 +102,24 @@ def compiled(asked: Search, names: OwnedNames, dialect: Dialect, now_ns: int, st
         order = None if asked.order is None else bind_order(asked.order, names)
     except InvalidFilterError as error:
         raise not_understood(error) from None
-    return sql.compile(bound, order, _schema(dialect, stale_after), dialect, now_ns)
+    found = sql.compile(bound, order, _schema(dialect, stale_after), dialect, now_ns)
+    # where the filter asks for numbers of what sorts, nothing comes behind those that have one
+    if order is not None and any(
+        each.target == order.target and _is_of_numbers(each) for each in bound.conditions
+    ):
+        return replace(found, phases=found.phases[:-1])
+    return found
+
+
+def _is_of_numbers(condition: Condition) -> bool:
+    """Say whether a condition holds only of experiments that have a number, in a table of values."""
+    is_kept = isinstance(condition.target, (ParamTarget, FieldTarget))
+    return (
+        is_kept
+        and condition.operator != "!="
+        and not condition.is_pattern
+        and number_of(condition.value) is not None
+    )
 
 
 def _name(name: str | None) -> str:

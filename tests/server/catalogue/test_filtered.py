@@ -205,6 +205,20 @@ def test_an_order_is_that_of_python_whatever_the_pages_are(client: Client) -> No
         assert sorted(found) == sorted(keys), asked
 
 
+@pytest.mark.parametrize("order", ["max(val/acc)", "-val/acc", "-phase", "params.lr", "train/acc"])
+def test_a_filter_and_an_order_go_together(client: Client, order: str) -> None:
+    """Also where they are about the same value, which then all have that are found."""
+    filters = (
+        *("max(val/acc)>0.5", "max(val/acc)!=0.5", "val/acc>0.3", "lr<0.001", "lr!=1", "train/acc=nan"),
+        *("train/acc>1", "phase=warm", "phase!=warm", "phase=*", "phase<zzz"),
+    )
+    for asked in filters:
+        wanted = {each["prefix"] for each in client.get("/experiments", filter=asked)["data"]}
+        page = client.get("/experiments", filter=asked, order=order)
+        assert {each["prefix"] for each in page["data"]} == wanted, asked
+        assert (page["total"], len(page["data"])) == (len(wanted), len(wanted))
+
+
 def test_columns_are_what_was_asked_for(client: Client) -> None:
     page = client.get("/experiments", filter="name=lr-3", columns="params.lr")
     assert (page["data"][0]["params"], page["data"][0]["metrics"]) == ({"lr": 0.001}, {})
