@@ -9,7 +9,8 @@ may die in the middle of any copy, and a copy does not go from front to back. Wh
   mark yet. Then the call that logged it has not returned, and it is left out.
 - msgpack never begins anything with 0xC1, so that a parser that goes from event to event cannot take a mark for one.
   The mark's four bytes have no border, so that an event which ends in some of them is not cut short by a search. A
-  search for marks can still hit one inside of a value; see `ml_dash.slabs.cutting`.
+  search for marks can still hit one inside of a value; see `ml_dash.slabs.cutting`. What still can fail: the last copy
+  before a death, torn right before a value whose bytes are a mark's, may be taken for a shorter event that is whole.
 - Zeros follow what is written, for a region is cleared before it is used again.
 - Eight bytes are copied at once. Those that must change together have a checksum: the `Taken` entries, of which there
   are two, so that one is good at any moment.
