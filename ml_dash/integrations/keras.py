@@ -62,6 +62,7 @@ class DashCallback(_Base):
         self._batches = 0
         self._epoch = 0
         self._is_training = False
+        self._starts = True
 
     @property
     def experiment(self) -> Experiment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.integrations.frameworks import base_of, hook
@@ -21,9 +22,9 @@ else:
 class DashCallback(_Base):
     """Logs the metrics of each iteration, a row for each data set, the parameters, and what features are worth.
 
-    A run that the callback has started ends with the training; where that raises, it is FAILED with the script. A
-    training with ``xgb_model=`` goes on in its experiment: iterations of earlier attempts from there on are
-    superseded.
+    In a distributed training the process of rank zero logs. A run that the callback has started ends with the
+    training; where that raises, it is FAILED with the script. A training with ``xgb_model=`` goes on in its
+    experiment: iterations of earlier attempts from there on are superseded.
 
     Args:
         experiment: an `Experiment`, or the prefix of one.
@@ -52,18 +53,22 @@ class DashCallback(_Base):
 
     def before_training(self, model: Any) -> Any:
         """Start the run, and set its parameters."""
-        self._begin(model)
+        if _is_first():
+            self._begin(model)
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
         """Log a row for each data set; never stop the training."""
+        if not _is_first():
+            return False
         # Of a training that goes on with a model `epoch` begins anew.
         self._log(_rounds(model) - 1 if hasattr(model, "num_boosted_rounds") else epoch, evals_log)
         return False
 
     def after_training(self, model: Any) -> Any:
         """Log what features are worth, and end the run, if it is the callback's."""
-        self._end(model)
+        if _is_first():
+            self._end(model)
         return model
 
     @hook
@@ -108,6 +113,12 @@ class DashCallback(_Base):
         if self._saves_model and hasattr(model, "save_raw"):
             experiment.files.save_blob(bytes(model.save_raw("ubj")), to="model.ubj")
         self._tracked.complete()
+
+
+def _is_first() -> bool:
+    """Say whether this is the process that logs: in a distributed training each has a callback."""
+    collective = sys.modules.get("xgboost.collective")
+    return collective is None or collective.get_rank() == 0
 
 
 def _rounds(model: Any) -> int:
