@@ -13,14 +13,14 @@ _LOG = "exp.metrics('train').log(loss=0.5, step=3)"
 _PARAMS = "exp.params.set(lr=0.1), or exp.params.set(config) for a dict, a Namespace or a dataclass"
 _TAGS = "exp.tags = [*exp.tags, 'new']"
 _SAVE = "exp.files('models').save('model.pt')"
-_IMAGE = "exp.files('images').save_image(image, to='sample.png')"
-_FIGURE = "exp.files('plots').save_fig(figure, to='plot.png')"
-_VIDEO = "exp.files('videos').save_video(frames, to='sample.mp4')"
-_JSON = "exp.files('tables').save_json(rows, to='table.json')"
+_IMAGE = "exp.metrics('val').log(step=3, sample=ml_dash.Image(image))"
+_FIGURE = "exp.metrics('val').log(step=3, plot=ml_dash.Figure(figure))"
+_VIDEO = "exp.metrics('val').log(step=3, sample=ml_dash.Video(frames))"
+_TABLE = "exp.metrics('val').log(step=3, table=ml_dash.Table(['prompt', 'answer'], rows))"
 _TORCH = "exp.files('models').save_torch(model, to='model.pt')"
 _BLOCK = "`with exp.run:`, or exp.run.start() and exp.run.complete()"
 _PREFIX = "Experiment('owner/project/name'): the prefix says them"
-_HISTOGRAM = "exp.metrics('weights').buffer(x=value), and at the end exp.metrics.buffer.log_summary('p5', 'p50', 'p95')"
+_HISTOGRAM = "exp.metrics('weights').log(step=3, layer1=ml_dash.Histogram(values))"
 _COMING = "Experiment('owner/project/name'): docs/coming-from-{}.md has what to write instead of what"
 _FIND = "ml_dash.experiments(filter='tag:sweep params.lr<0.01'), or ml_dash.open('owner/project/name')"
 _DEFINE = (
@@ -70,7 +70,7 @@ _EXPERIMENT = {
     **_each("add_image add_images log_image log_images report_image Image", _IMAGE),
     **_each("add_figure log_figure plot fig figure log_plot", _FIGURE),
     **_each("add_video log_video Video", _VIDEO),
-    **_each("log_table Table table add_embedding add_pr_curve log_confusion_matrix", _JSON),
+    **_each("log_table Table table add_embedding add_pr_curve log_confusion_matrix", _TABLE),
     **_each(
         "add_graph watch",
         "exp.params.set(model=str(model)), or exp.files.save_text(str(model), to='model.txt')",
@@ -270,11 +270,8 @@ _PACKAGE = {
     **_each("SummaryWriter Logger", _LOG),
     **_each("logger print info warn warning debug alert message", "exp.log('text', level='warn')"),
     **_each("dxp", "from ml_dash.auto_start import dxp"),
-    **_each(
-        "Image Images Table Video Audio Artifact Html Plot",
-        "exp.files, which saves images, videos, JSON and any file",
-    ),
-    **_each("Histogram", _HISTOGRAM),
+    **_each("Images Plot", _IMAGE),
+    **_each("Artifact Html", _SAVE),
     **_each("load read get", "ml_dash.open('owner/project/name')"),
     **_each("Api runs search_runs list_experiments ls find", _FIND),
     **_each("experiment", "@ml_dash_experiment('owner/project/name')"),
