@@ -15,6 +15,7 @@ import platform
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,7 +172,7 @@ def main() -> None:
     )
     index = RootIndex(str(args.root), 90.0)
     for name, text, order in QUESTIONS:
-        figures[name] = best(5, lambda text=text, order=order: ask(index, text, order))
+        figures[name] = best(5, partial(ask, index, text, order))
         total, shown = ask(index, text, order)
         print(f"{name}: {figures[name]} for {shown} of {total:,}")
     path = index.store.database.path

@@ -247,7 +247,7 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "exp.add_image": wrong(lambda exp: exp.add_image("x", 1), UnknownNameError, "'add_image'", "ml_dash.Image("),
     "exp.add_histogram": wrong(
-        lambda exp: exp.add_histogram("w", [1]), UnknownNameError, "'add_histogram'", "log_summary("
+        lambda exp: exp.add_histogram("w", [1]), UnknownNameError, "'add_histogram'", "ml_dash.Histogram("
     ),
     "exp.close()": wrong(lambda exp: exp.close(), UnknownNameError, "'close'", "exp.run.complete()"),
     # --- neptune, comet, aim

@@ -395,7 +395,7 @@ def test_pages_of_an_order_have_each_once(library: LocalLibrary, tmp_path: Path)
             break
     assert seen == ["run4", "run1", "run5", "run2", "run6", "run3", "run0"]
     for wrong in (
-        write_cursor([9, None, 0, "x"]),
+        write_cursor([9, None, 0, "x"]),  # type: ignore[list-item]
         write_cursor([0, 2**63, 0, "x"]),
         write_cursor([0, 1]),
         "x",
