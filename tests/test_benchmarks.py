@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compare, device
+from benchmarks import compare, device, listing
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.measure import PERCENTILES
 from benchmarks.peers import level_db_records
@@ -181,3 +181,9 @@ def test_a_benchmark_of_a_device_says_where_there_is_none(capfd: pytest.CaptureF
         pytest.skip("torch is installed, and may find a device")
     with pytest.raises(SystemExit, match="Nothing was measured"):
         device._torch()
+
+
+def test_lists_are_measured_by_every_question(tmp_path: Path) -> None:
+    found = listing.measure(str(tmp_path), None, runs=200, rounds=1)
+    assert found.keys() == listing.QUESTIONS.keys()
+    assert all(len(times) == 1 and times[0] > 0 for times in found.values())
