@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,8 +61,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("ml_dash.server")
 _AT_ONCE = 256
 """Series that one transaction brings in: others who write wait for it."""
-_ROWS = 200_000
-"""Rows that are read for whoever waits for a list; the thread reads the rest."""
+_ROWS, _PATIENCE = 200_000, 1.0
+"""Rows that are read, and seconds that pass, for whoever waits for a list; the thread reads the rest."""
 _ROWS_AT_ONCE = 1_000_000
 """Rows of a series after which what was read of it is stored, so that a server that stops has not read them in vain."""
 _SECONDS = 10.0
@@ -84,6 +85,13 @@ class _Read(NamedTuple):
     rows: int
     params: dict[str, Any]
     definitions: bytes | None
+
+
+class _Caught(NamedTuple):
+    """What is to be kept of a series, where the summary before had so many rows."""
+
+    before: int
+    kept: Kept
 
 
 class Lists:
@@ -109,25 +117,38 @@ class Lists:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def bring_in(self, rows: int | None = _ROWS) -> bool:
-        """Bring in what was stored until now; say whether that is all. False: more than so many rows had to be read.
+    def bring_in(self, rows: int | None = _ROWS, seconds: float = _PATIENCE) -> bool:
+        """Bring in what was stored until now; say whether that is all.
+
+        Args:
+            rows: How many rows may be read for it; None for any number, however long it takes.
+            seconds: After how long no more of them are.
 
         Raises:
             SQLAlchemyError: The database cannot be used.
             OSError: Rows are out of reach.
         """
         left = math.inf if rows is None else rows
+        end = math.inf if rows is None else time.monotonic() + seconds
         after: _Key = "", 0
         defined = False
         while found := self._marked(after):
             after = found[-1].experiment_id, found[-1].number
             read: dict[_Key, _Read] = {}
+            caught: dict[_Key, _Caught] = {}
             for each in found:
+                key = _key_of(each)
                 if each.kind == Kind.PARAMS:
-                    read[_key_of(each)] = self._params(each)
+                    read[key] = self._params(each)
                 elif each.summary_rows < each.rows or each.resumed:
-                    left -= self._catch_up(_key_of(each), left)
-            defined |= self._store([_key_of(each) for each in found], read)
+                    if time.monotonic() >= end:
+                        left = -1
+                        break
+                    count, news = self._catch_up(key, left)
+                    left -= count
+                    if news is not None:
+                        caught[key] = news
+            defined |= self._store([_key_of(each) for each in found], read, caught)
             if left < 0 or self._end.is_set():
                 return False
         # the metrics of which another value is the best now may lie before the parameters that say so
@@ -156,14 +177,18 @@ class Lists:
     def _index(self, experiment_id: str) -> StoreIndex:
         return StoreIndex(self._backend.database, self._backend.objects, experiment_id)
 
-    def _catch_up(self, key: _Key, most: float) -> float:
-        """Read the rows of a series that its summary lacks; return how many that were, and infinity for too many."""
+    def _catch_up(self, key: _Key, most: float) -> tuple[float, _Caught | None]:
+        """Read the rows of a series that its summary lacks.
+
+        Returns:
+            How many that were, infinity for more than may be read; and what is to be kept of them, if anything.
+        """
         read = 0.0
         while not self._end.is_set():
             with self._backend.database.read() as connection:
                 row = connection.execute(select(SERIES).where(_is(key))).one_or_none()
                 if row is None:
-                    return read
+                    return read, None
                 info = series_info(row)
                 hidden = _hidden(connection, key[0], info)
             before = row.summary_rows
@@ -171,11 +196,9 @@ class Lists:
             if list(kept.hidden) != _up_to(kept.rows, hidden):
                 kept = Kept(0, {})
             if kept.rows >= info.rows:
-                if kept.rows != before:
-                    self._keep(key, before, kept)
-                return read
+                return read, None
             if read >= most:
-                return math.inf
+                return math.inf, None
             stop = min(info.rows, kept.rows + _ROWS_AT_ONCE)
             try:
                 kept = self._folded(key[0], info.series, kept, stop, hidden)
@@ -183,10 +206,14 @@ class Lists:
                 if key not in self._unreadable:
                     self._unreadable[key] = None
                     _LOG.warning("experiment %s is not sorted by %r: %s", key[0], info.series.name, error)
-                return read
+                return read, None
             read += stop - before
-            self._keep(key, before, kept)
-        return math.inf
+            if stop == info.rows:
+                # together with others: a commit for each would take longer than to read it
+                return read, _Caught(before, kept)
+            with self._backend.database.write() as connection:
+                _keep(connection, key, _Caught(before, kept))
+        return math.inf, None
 
     def _folded(
         self, experiment_id: str, series: Series, kept: Kept, stop: int, hidden: Sequence[Hidden]
@@ -198,16 +225,9 @@ class Lists:
             take_in(fields, block_summaries(first, block))
         return Kept(stop, fields, _up_to(stop, hidden))
 
-    def _keep(self, key: _Key, before: int, kept: Kept) -> None:
-        with self._backend.database.write() as connection:
-            # only ingest, which goes on where all rows are in it, and others who read them change it
-            connection.execute(
-                update(SERIES)
-                .where(_is(key), SERIES.c.summary_rows == before)
-                .values(summary=kept.packed(), summary_rows=kept.rows)
-            )
-
-    def _store(self, keys: Sequence[_Key], read: Mapping[_Key, _Read]) -> bool:
+    def _store(
+        self, keys: Sequence[_Key], read: Mapping[_Key, _Read], caught: Mapping[_Key, _Caught]
+    ) -> bool:
         """Write the tables for these series as they are now, and note which of them have nothing left to bring in.
 
         Returns:
@@ -223,6 +243,8 @@ class Lists:
                 .with_for_update()
             )
             experiments = {row.id: row for row in locked}
+            for key, news_of_it in caught.items():
+                _keep(connection, key, news_of_it)
             found = connection.execute(
                 select(SERIES).where(
                     SERIES.c.experiment_id.in_(ids), SERIES.c.number.in_(sorted({key[1] for key in keys}))
@@ -250,6 +272,15 @@ class Lists:
                     news.listed.append(key)
             news.store()
             return bool(news.defined)
+
+
+def _keep(connection: Connection, key: _Key, news: _Caught) -> None:
+    # only ingest, which goes on where all rows are in it, and others who read them change it
+    connection.execute(
+        update(SERIES)
+        .where(_is(key), SERIES.c.summary_rows == news.before)
+        .values(summary=news.kept.packed(), summary_rows=news.kept.rows)
+    )
 
 
 class _News:

@@ -194,6 +194,7 @@ def test_what_an_older_version_has_stored_is_read_once(
             connection.execute(table.delete().where(table.c.experiment_id.in_(ids)))
     client.stored(ids[0], frame(3, numbers(20, 5)))
     assert not stored.lists.bring_in(rows=10), "there is more to read than that"
+    assert not stored.lists.bring_in(seconds=0), "nor may it take its time"
     for id_ in ids:
         assert kept_of(stored, id_) == of_rows(stored, id_)
     with stored.database.read() as connection:
