@@ -80,10 +80,12 @@ def catch_up(directory: str, disk: Disk = REAL_DISK) -> list[Recovered]:
     found = []
     for path in _slabs_of(directory, disk):
         recovered = recover(path, directory, disk)
+        if recovered is None:
+            _ask(path)
+            # It may have died meanwhile. Or it was dead, and a program that it was about to start still had its lock.
+            recovered = recover(path, directory, disk)
         if recovered is not None:
             found.append(recovered)
-        else:
-            _ask(path)
     return found
 
 
@@ -190,11 +192,10 @@ def _ask(path: str) -> None:
         goal = slab.rows_wait()
         if goal is None:
             return
-        # Who does not hear is dead. Then it is locked by whoever recovers its rows at this moment.
-        is_heard = ring(slab.bell)
+        ring(slab.bell)
         deadline = SYSTEM_CLOCK.monotonic() + _WAIT
         while not slab.has_written(goal) and SYSTEM_CLOCK.monotonic() < deadline:
-            if not (is_heard or slab.is_locked):
+            if not slab.is_locked:  # nobody lives who would write it, and nobody recovers it any more
                 return
             _pause()
     finally:

@@ -189,6 +189,21 @@ def test_who_comes_while_another_recovers_waits_for_that(
     assert rows_in(place / "experiment") == list(range(20))
 
 
+def test_a_lock_that_outlives_its_process_for_a_moment_keeps_no_reader_from_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that the process was about to start has its descriptors until it runs, as `git` at each run's begin."""
+    place = waiting_rows(tmp_path)
+    slab = as_shared_memory(place, monkeypatch) / f"{WRITER}.slab"
+    started = FoundSlab(str(slab), is_mine=True)
+    monkeypatch.setattr(recovery, "ring", lambda _bell: True)  # it has the bell as well
+    monkeypatch.setattr(recovery, "_pause", started.close)
+
+    assert [found.rows for found in catch_up(str(place / "experiment"))] == [10]
+
+    assert rows_in(place / "experiment") == list(range(20))
+
+
 def test_the_slab_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> None:
     bench = SlabBench(tmp_path)
     bench.log(*range(5))
