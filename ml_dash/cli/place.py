@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ from ml_dash.places.changing import Changes
 from ml_dash.places.local import LocalPlace
 from ml_dash.places.local_changes import LocalChanges
 from ml_dash.places.place import Place
+from ml_dash.query.listing.listed import ListedExperiment
+from ml_dash.query.patterns import pattern_matcher
 from ml_dash.settings import Settings
 
 ExperimentNames = Annotated[
@@ -33,7 +36,7 @@ FilterText = Annotated[
     typer.Option(
         "--filter",
         metavar="TEXT",
-        help="Those that a filter asks for, such as 'tag:sweep val/acc<0.5 status:failed'.",
+        help="Of EXP, or of all: those that a filter asks for, such as 'tag:sweep val/acc<0.5 status:failed'.",
         show_default=False,
     ),
 ]
@@ -50,6 +53,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, where many a
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only say which are meant.")]
 
 _SHOWN = 5
+# What ends a pattern, or makes something else of it, where a filter has it; see `_as_filter`.
+_APART = re.compile(r"""[\s<>"'=:!~,;*]+""")
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,17 @@ class OpenPlace:
     changes: Changes
     prefix_of: Callable[[str], str]
 
-    def find(self, text: str) -> list[str]:
-        """Return the prefixes that a filter asks for, in their order."""
-        return sorted(each.prefix for each in self.place.find(text))
+    def find(self, pattern: str | None, filter: str | None) -> list[ListedExperiment]:
+        """Return the experiments whose prefixes fit a pattern, and that a filter asks for, in the order of prefixes.
+
+        A pattern without a slash is one of names.
+        """
+        if pattern is None:
+            return sorted(self.place.find(filter or ""), key=_prefix)
+        whole = pattern if "/" in pattern else f"**/{pattern}"
+        fits = pattern_matcher(whole)
+        text = " ".join(part for part in (_as_filter(whole), filter) if part)
+        return sorted((each for each in self.place.find(text) if fits(each.prefix)), key=_prefix)
 
     def hint(self, *words: str) -> str:
         """Return a command line that means this place, for messages."""
@@ -108,6 +121,8 @@ def open_place(root: str, url: str | None) -> Iterator[OpenPlace]:
 def meant(place: OpenPlace, names: Sequence[str], filter: str | None) -> tuple[list[str], bool]:
     """Return the prefixes that are meant, each once, and whether it is by a pattern or a filter, or of several.
 
+    Of names and patterns, a filter leaves those that it asks for.
+
     Raises:
         InvalidArgumentError: None is.
     """
@@ -115,16 +130,18 @@ def meant(place: OpenPlace, names: Sequence[str], filter: str | None) -> tuple[l
         raise InvalidArgumentError(
             "no experiment is named: give EXP, a pattern such as 'alice/vision/**', or --filter"
         )
-    found: list[str] = []
-    is_many = filter is not None
+    if filter is not None and not filter.strip():
+        # most likely a variable of a script that is empty, and all would be deleted
+        raise InvalidArgumentError("--filter is empty, and would mean all: write --filter '**' for that")
+    is_many = filter is not None or any("*" in name for name in names)
+    asked = None if filter is None else dict.fromkeys(map(_prefix, place.find(None, filter)))
+    found = [] if names or asked is None else [*asked]
     for name in names:
         if "*" in name:
-            is_many = True
-            found += place.find(name if "/" in name else f"**/{name}")
+            found += map(_prefix, place.find(name, filter))
         else:
-            found.append(place.prefix_of(name))
-    if filter is not None:
-        found += place.find(filter)
+            prefix = place.prefix_of(name)
+            found += [prefix] if asked is None or prefix in asked else []
     found = list(dict.fromkeys(found))
     if not found:
         raise InvalidArgumentError(
@@ -184,3 +201,18 @@ def each_of(prefixes: Sequence[str], do: Callable[[str], str]) -> None:
                 typer.echo(said)
     if failed:
         raise typer.Exit(1)
+
+
+def _as_filter(pattern: str) -> str:
+    """Return a pattern that a filter takes as one, and that at least all fit that fit this one.
+
+    A name may have what has a meaning in filters: ``my run*`` would be a word and a pattern of its own.
+    """
+    return "/".join(
+        segment if segment == "**" else "*" if "[" in segment else _APART.sub("*", segment)
+        for segment in pattern.split("/")
+    )
+
+
+def _prefix(listed: ListedExperiment) -> str:
+    return listed.prefix

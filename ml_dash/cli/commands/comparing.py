@@ -118,7 +118,11 @@ def best(
             typer.echo(f"{value_text(found.value, exact=True)}{_at(found)}")
         return
     with open_place(root, url) as place:
-        listed = list(place.place.find(" ".join(filter_ for filter_ in (_glob(exp), filter) if filter_)))
+        listed = place.find(exp, filter)
+        if not listed:
+            raise InvalidArgumentError(
+                f"no experiment in {place.where!r} is meant by that: {place.hint('ls')} lists all"
+            )
     ranked = _ranked(listed, title, wanted)
     if not ranked:
         raise InvalidArgumentError(
@@ -277,10 +281,6 @@ def _best(
             f"nobody has said which value of {title_of(name, field)!r} is the best: give --mode max, or --mode min"
         )
     return best_of(name, field, summary, mode, None)
-
-
-def _glob(exp: str) -> str:
-    return exp if "/" in exp else f"**/{exp}"
 
 
 def _known(listed: Sequence[ListedExperiment], title: str) -> str:

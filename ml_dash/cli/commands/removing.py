@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from fnmatch import fnmatchcase
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -27,6 +27,7 @@ from ml_dash.cli.text import age_text, complain, count_text, local_time, print_j
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.places.changing import Deleted
 from ml_dash.places.local_changes import LocalChanges
+from ml_dash.query.patterns import pattern_matcher
 from ml_dash.query.times import iso_time
 from ml_dash.visible import visible
 
@@ -59,7 +60,8 @@ def restore(
     prefixes: Annotated[
         list[str],
         typer.Argument(
-            metavar="PREFIX...", help="What they were called, or patterns; of several deleted ones, the last."
+            metavar="PREFIX...",
+            help="What they were called, or the last part of that, or patterns; of several deleted ones, the last.",
         ),
     ],
     *,
@@ -79,9 +81,8 @@ def restore(
         there = dict.fromkeys(each.prefix for each in place.changes.trash())
         found: dict[str, None] = {}
         for name in prefixes:
-            fitting = (
-                [each for each in there if fnmatchcase(each, name)] if "*" in name else [full_prefix(name)]
-            )
+            fits = pattern_matcher(name)
+            fitting = [each for each in there if fits(each)] if "*" in name else [_gone(name, there)]
             if not fitting:
                 raise InvalidArgumentError(
                     f"nothing in the trash of {place.where!r} fits {name!r}: {place.hint('trash')} lists all"
@@ -121,6 +122,17 @@ def trash(
         Screen().show(table(["experiment", "deleted", "by", "removed for good"], rows))
     else:
         complain(f"nothing in the trash of {place.where!r}")
+
+
+def _gone(name: str, there: Collection[str]) -> str:
+    """Return the prefix of what was deleted, by its name as `rm` takes it."""
+    whole = full_prefix(name)
+    if whole in there:
+        return whole
+    ending = [each for each in there if each.endswith(f"/{name}")]
+    if len(ending) > 1:
+        raise InvalidArgumentError(f"{name!r} may be {', '.join(ending)}: write one of them")
+    return ending[0] if ending else whole
 
 
 def _empty(place: OpenPlace, *, yes: bool) -> None:

@@ -105,6 +105,64 @@ def test_of_many_it_is_said_how_many_they_are_and_nothing_is_done_unasked(place:
     assert place.left() == SWEEP[:2]
 
 
+def test_a_filter_leaves_of_what_is_named_what_it_asks_for(place: Place) -> None:
+    for words, count in (
+        (["alice/sweep/*", "--filter", "lr<0.25"], 2),
+        ([*SWEEP, "--filter", "lr<0.15"], 1),
+    ):
+        for verb in (["rm"], ["tag", "--add", "some"], ["note", "-m", "text"]):
+            assert place.out(*verb, *words, "-n").split() == SWEEP[:count]
+    nothing = place.run("rm", SWEEP[2], "--filter", "lr<0.25", "--yes")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert place.out("best", "alice/sweep/*", "val/acc", "--filter", "lr<0.15").split()[3:] == [
+        *SWEEP[:1],
+        "0.2",
+        "2",
+    ]
+
+
+def test_an_empty_filter_is_not_taken_for_all(place: Place) -> None:
+    for words in (["rm", "--filter", "", "--yes"], ["tag", "--filter", " ", "--add", "some", "--yes"]):
+        refused = place.run(*words)
+        assert (refused.code, "--filter is empty" in refused.err) == (2, True)
+    assert place.out("rm", "--filter", "**", "-n").split() == SWEEP
+
+
+def test_a_pattern_means_names_as_they_are_whatever_they_have_in_them(place: Place) -> None:
+    names = ["alice/my run/lr=0.1, x", "alice/my/run 1", "alice/odd/lr=0.2"]
+    for name in names:
+        with place.experiment(name, capture=False).run as exp:
+            exp.metrics("val").log(acc=0.5)
+            exp.flush()
+    for pattern, meant in (
+        ("alice/my run*", []),
+        ("alice/my run/*", names[:1]),
+        ("alice/my/run *", names[1:2]),
+        ("alice/odd/lr=0.*", names[2:]),
+        ("lr=0.1, *", names[:1]),
+        ("alice/**/lr=[0-9].*", [names[0], names[2]]),
+    ):
+        done = place.run("rm", pattern, "-n")
+        assert (done.code, done.out.splitlines()) == ((0, meant) if meant else (2, [])), pattern
+        ranked = place.run("best", pattern, "val/acc", "--json")
+        assert (ranked.code == 0) == bool(meant), ranked
+        assert [each["prefix"] for each in json.loads(ranked.out or "[]")] == meant
+    assert "is meant by that" in place.run("best", "alice/none/*", "val/acc").err
+
+
+def test_what_was_deleted_comes_back_by_the_last_part_of_its_name(place: Place) -> None:
+    for prefix in ("alice/other/a", "alice/sweep/a/deep"):
+        with place.experiment(prefix, capture=False).run as exp:
+            exp.flush()
+    place.out("rm", "alice/sweep/a/deep", "alice/sweep/a", "alice/other/a", "--yes")
+    refused = place.run("restore", "a")
+    assert (refused.code, "alice/other/a" in refused.err, SWEEP[0] in refused.err) == (2, True, True)
+    assert place.out("restore", "alice/sweep/*", "--yes") == f"{SWEEP[0]} is back\n"
+    assert place.out("restore", "a", "--to", "alice/other/b") == "alice/other/b is back\n"
+    assert place.out("restore", "deep") == "alice/sweep/a/deep is back\n"
+    assert place.run("restore", "deep").code != 0
+
+
 def test_what_cannot_be_done_to_one_holds_up_no_other(place: Place) -> None:
     exp = place.experiment("alice/sweep/b").run.start()
     exp.flush()
