@@ -206,11 +206,8 @@ def stored_checks(
 
 def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[SeriesKey, SeriesState]:
     """Return the series that are known; others may be among them."""
-    # what is too large to be merged here is not even read
-    summary = case((func.coalesce(func.length(SERIES.c.summary), 0) <= MERGED_BYTES, SERIES.c.summary))
-    columns = [column for column in SERIES.c if column.name != "summary"]
     found = connection.execute(
-        select(*columns, summary.label("summary")).where(
+        _READ_SERIES.where(
             SERIES.c.experiment_id.in_(sorted({key[0] for key in keys})),
             SERIES.c.kind.in_(sorted({key[1] for key in keys})),
             SERIES.c.name.in_(sorted({key[2] for key in keys})),
@@ -333,6 +330,15 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
 
 # Made once rather than for every commit. The keys are called of_…, because SQLAlchemy reserves the names of columns for
 # what SET writes.
+# what is too large to be merged here is not even read
+_READ_SERIES = select(
+    *(column for column in SERIES.c if column.name != "summary"),
+    case((func.coalesce(func.length(SERIES.c.summary), 0) <= MERGED_BYTES, SERIES.c.summary)).label(
+        "summary"
+    ),
+)
+
+
 @cache
 def _update_series(names: tuple[str, ...]) -> Update:
     return (
