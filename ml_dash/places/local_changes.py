@@ -22,6 +22,7 @@ from ml_dash.errors import (
     MLDashError,
 )
 from ml_dash.events.batch import Batcher
+from ml_dash.file_locks import directory_lock
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.journal.index import JournalIndex
@@ -62,7 +63,7 @@ class LocalChanges:
     def delete(self, prefix: str, *, force: bool = False) -> Deleted:
         """See `Changes.delete`."""
         identity, directory = self._found(prefix)
-        with _writing(directory):
+        with self._alone(identity, directory), _writing(directory):
             catch_up(directory)
             if not force:
                 self._check_idle(
@@ -103,7 +104,7 @@ class LocalChanges:
                 f"there is an experiment {target.prefix!r} under {self._root!r}: choose another name, or move "
                 "or delete that one first"
             )
-        with _writing(directory):
+        with self._alone(identity, directory), _writing(directory):
             catch_up(directory)
             self._check_idle(
                 identity, directory, "moved", "its process writes to that directory; wait for its end"
@@ -118,18 +119,21 @@ class LocalChanges:
 
     def tag(self, prefix: str, news: NewTags) -> list[str]:
         """See `Changes.tag`."""
-        _, directory = self._found(prefix)
-        before = self._said(directory).get("tags") or []
-        tags = news.applied(before)
-        if tags != before:
-            self._say(directory, {"tags": tags})
+        identity, directory = self._found(prefix)
+        with self._alone(identity, directory):
+            before = self._said(directory).get("tags") or []
+            tags = news.applied(before)
+            if tags != before:
+                self._say(directory, {"tags": tags})
         return tags
 
     def note(self, prefix: str, text: str) -> None:
         """See `Changes.note`."""
-        _, directory = self._found(prefix)
-        if (self._said(directory).get(NOTE) or "") != checked_note(text):
-            self._say(directory, {NOTE: text})
+        identity, directory = self._found(prefix)
+        checked_note(text)
+        with self._alone(identity, directory):
+            if (self._said(directory).get(NOTE) or "") != text:
+                self._say(directory, {NOTE: text})
 
     def read_note(self, prefix: str) -> str | None:
         """See `Changes.read_note`."""
@@ -163,10 +167,27 @@ class LocalChanges:
         identity = _identity(prefix)
         directory = identity.directory(self._root)
         if not is_experiment(directory):
-            raise ExperimentMissingError(
-                f"there is no experiment {identity.prefix!r} under {self._root!r}: `ml-dash ls` lists all"
-            )
+            raise self._missing(identity)
         return identity, directory
+
+    def _missing(self, identity: Identity) -> ExperimentMissingError:
+        return ExperimentMissingError(
+            f"there is no experiment {identity.prefix!r} under {self._root!r}: `ml-dash ls` lists all"
+        )
+
+    @contextlib.contextmanager
+    def _alone(self, identity: Identity, directory: str) -> Iterator[None]:
+        """Hold up all others of this machine who would change, move or delete the experiment.
+
+        What is said of an experiment that is moved meanwhile would make a directory anew where it was.
+
+        Raises:
+            ExperimentMissingError: Another one has moved or deleted it meanwhile.
+        """
+        with directory_lock(directory) as is_there:
+            if not (is_there and is_experiment(directory)):
+                raise self._missing(identity)
+            yield
 
     def _check_idle(self, identity: Identity, directory: str, what: str, remedy: str) -> None:
         if self._runs(directory):

@@ -6,8 +6,9 @@ import asyncio
 import errno
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ from ml_dash.errors import (
     JournalWriteError,
     RemoteError,
 )
+from ml_dash.file_locks import directory_lock
+from ml_dash.journal.latest import latest_ns
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.places import local_changes
 from ml_dash.places.changing import Changes, NewTags
 from ml_dash.places.local_changes import LocalChanges
 from ml_dash.places.remote_changes import RemoteChanges
@@ -373,6 +377,69 @@ def test_a_run_that_goes_on_is_not_moved_in_a_root(root: Path) -> None:
     assert prefixes(root) == ["alice/p/b"]
     assert not (root / "alice" / "vision").exists(), "no empty directories are left"
     assert json.loads((root / "alice/p/b/experiment.json").read_text())["prefix"] == "alice/p/b"
+
+
+@pytest.mark.parametrize("other", ["move", "delete", "tag"])
+@pytest.mark.parametrize("verb", ["tag", "note"])
+def test_two_who_change_one_at_once_wait_for_one_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch, verb: str, other: str
+) -> None:
+    """What is said of an experiment that is gone would make a directory anew where it was, and be lost with it."""
+    made(root)
+    changes = LocalChanges(str(root))
+    others: dict[str, Callable[[], object]] = {
+        "move": lambda: changes.move(PREFIX, "alice/p/b"),
+        "delete": lambda: changes.delete(PREFIX),
+        "tag": lambda: changes.tag(PREFIX, NewTags(add=("theirs",))),
+    }
+    second = threading.Thread(target=others[other])
+
+    def meanwhile(journal: str) -> int:
+        if second.ident is None:
+            second.start()
+            second.join(0.1)  # as far as it comes: to its end, where nothing holds it up
+        return latest_ns(journal)
+
+    monkeypatch.setattr(local_changes, "latest_ns", meanwhile)
+    if verb == "tag":
+        changes.tag(PREFIX, NewTags(add=("ours",)))
+    else:
+        changes.note(PREFIX, "ours")
+    second.join()
+    if other == "delete":
+        assert prefixes(root) == []
+        changes.restore(PREFIX)
+    prefix = "alice/p/b" if other == "move" else PREFIX
+    assert prefixes(root) == [prefix]
+    exp = ml_dash.open(prefix, root)
+    assert exp.note() == ("ours" if verb == "note" else None)
+    assert exp.tags == [*(["ours"] if verb == "tag" else []), *(["theirs"] if other == "tag" else [])]
+    assert exp.metrics("train").stats()["count"] == 1
+
+
+@pytest.mark.parametrize("verb", ["tag", "note", "move", "delete"])
+def test_who_comes_too_late_is_told_that_it_is_gone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Another one has moved it between the look and the lock."""
+    directory = made(root)
+    changes = LocalChanges(str(root))
+    late: dict[str, Callable[[], object]] = {
+        "tag": lambda: changes.tag(PREFIX, NewTags(add=("ours",))),
+        "note": lambda: changes.note(PREFIX, "ours"),
+        "move": lambda: changes.move(PREFIX, "alice/p/b"),
+        "delete": lambda: changes.delete(PREFIX),
+    }[verb]
+
+    def moved_first(path: str) -> AbstractContextManager[bool]:
+        directory.rename(root / "alice" / "elsewhere")
+        return directory_lock(path)
+
+    monkeypatch.setattr(local_changes, "directory_lock", moved_first)
+    with pytest.raises(ExperimentMissingError, match="there is no experiment"):
+        late()
+    assert prefixes(root) == ["alice/elsewhere"]
+    assert not directory.exists()
 
 
 def test_what_a_deleted_run_has_opened_anew_is_put_together_with_it(root: Path) -> None:
