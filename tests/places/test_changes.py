@@ -424,12 +424,12 @@ def test_who_comes_too_late_is_told_that_it_is_gone(
     """Another one has moved it between the look and the lock."""
     directory = made(root)
     changes = LocalChanges(str(root))
-    late: dict[str, Callable[[], object]] = {
+    verbs: dict[str, Callable[[], object]] = {
         "tag": lambda: changes.tag(PREFIX, NewTags(add=("ours",))),
         "note": lambda: changes.note(PREFIX, "ours"),
         "move": lambda: changes.move(PREFIX, "alice/p/b"),
         "delete": lambda: changes.delete(PREFIX),
-    }[verb]
+    }
 
     def moved_first(path: str) -> AbstractContextManager[bool]:
         directory.rename(root / "alice" / "elsewhere")
@@ -437,7 +437,7 @@ def test_who_comes_too_late_is_told_that_it_is_gone(
 
     monkeypatch.setattr(local_changes, "directory_lock", moved_first)
     with pytest.raises(ExperimentMissingError, match="there is no experiment"):
-        late()
+        verbs[verb]()
     assert prefixes(root) == ["alice/elsewhere"]
     assert not directory.exists()
 
