@@ -200,7 +200,7 @@ def fold_file(file: FileState, time_ns: int, row: Mapping[str, Any], seen: int) 
     if event == "delete":
         deleted = time_ns if file.deleted_ns is None else min(file.deleted_ns, time_ns)
         return file._replace(deleted_ns=deleted)
-    if event in {"alias", "unalias"}:
+    if event in ("alias", "unalias"):  # a tuple: it may be anything, also what has no hash
         aliases = _named(file.aliases, row.get("aliases"), time_ns, is_given=event == "alias")
         return None if aliases is None else file._replace(aliases=aliases)
     return None

@@ -184,6 +184,29 @@ def _file(rng: random.Random) -> dict[str, Any]:
     }
 
 
+def _environment(rng: random.Random) -> dict[str, Any]:
+    parts = {
+        "command": ["python", "t.py"],
+        "git": {"commit": "c0ffee", "diff": rng.choice(_TEXTS)},
+        "cpu": {"count": 2},
+    }
+    return {
+        "attempt": rng.choice(("h", None)),
+        "rank": rng.choice((0, 1, -1, 2**63)),
+        "host": "node",
+        "pid": rng.choice((1, 2**63)),
+        "environment": spoiled(rng, parts),
+    }
+
+
+def _line(rng: random.Random) -> dict[str, Any]:
+    return {
+        "stream": rng.choice(("stdout", "stderr", "other")),
+        "text": rng.choice(_TEXTS),
+        "rank": rng.choice((0, 1)),
+    }
+
+
 _ROWS: dict[Kind, Callable[[random.Random], dict[str, Any]]] = {
     Kind.METRIC: _metric,
     Kind.TRACK: _metric,
@@ -191,6 +214,8 @@ _ROWS: dict[Kind, Callable[[random.Random], dict[str, Any]]] = {
     Kind.PARAMS: _params,
     Kind.RUN: _run,
     Kind.FILE: _file,
+    Kind.ENVIRONMENT: _environment,
+    Kind.CONSOLE: _line,
 }
 
 

@@ -25,7 +25,7 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.verify import repair, verify
 from ml_dash.query.files import FileQuery
 from ml_dash.query.journal_view import JournalView
-from ml_dash.series import Kind, Series
+from ml_dash.series import CONTROL, Kind, Series
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.local.app import build_local_app
 from ml_dash.server.local.library import LocalLibrary
@@ -100,9 +100,9 @@ def test_no_sound_frame_is_lost_and_what_is_lost_is_counted(seed: int) -> None:
     assert sum(each.frames for each in index.damage) == len(lost), "each frame that is lost is told once"
     report = verify("j", disk=disk_with(*segments))
     assert report.rows == sum(count for (series, _), count in read.items() if series.kind == Kind.METRIC)
-    assert report.events == sum(count for (series, _), count in read.items() if series.kind != Kind.RUN)
+    assert report.events == sum(count for (series, _), count in read.items() if series.kind not in CONTROL)
     assert Counter(each.events for each in report.damage if each.events) <= Counter(
-        sum(found.total() for series, found in written.rows[at].items() if series.kind != Kind.RUN)
+        sum(found.total() for series, found in written.rows[at].items() if series.kind not in CONTROL)
         for at in lost
     ), "where the number of lost events is told, it is right"
 
@@ -119,6 +119,8 @@ def nested(rng: random.Random) -> bytes:
 def questions(view: JournalView) -> Iterator[Callable[[], Any]]:
     """Everything that a view can be asked."""
     yield from (view.run, lambda: view.run(space="s"), view.params, view.logs, view.metrics, view.files)
+    yield from (view.environments, view.console, view.definitions, view.attempts)
+    yield lambda: view.console("stderr", "a", 1, 2)
     yield lambda: view.logs("info", "a", 1, 2, 0.0, 2e9)
     yield lambda: view.files(FileQuery(path="/a", pattern="**", tags=("t",), versions=True, deleted=True))
     yield lambda: view.file("f1")

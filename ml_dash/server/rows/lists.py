@@ -256,7 +256,10 @@ class Lists:
                 row, experiment = rows.get(key), experiments[key[0]]
                 if row is None:
                     continue
-                if key in read:
+                if key in read and series_name(row.name) is not None:
+                    # whoever writes a journal by other means may name parameters: nobody reads those
+                    is_current = True
+                elif key in read:
                     news.add_params(key, experiment.owner, read[key].params)
                     if row.summary != read[key].definitions:
                         news.define(key, read[key].definitions)
