@@ -297,6 +297,12 @@ class ListedExperiment(Answer):
         ]
         | UnsetType
     ) = UNSET
+    readme: (
+        Annotated[str, Meta(description="Where it was asked for as a column, as the note is.")]
+        | UnsetType
+        | None
+    ) = UNSET
+    note: str | UnsetType | None = UNSET
 
 
 class Experiment(ListedExperiment, kw_only=True):

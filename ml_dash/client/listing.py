@@ -33,6 +33,8 @@ _TOLD = (
     *("host", "error", "attempts", "rows", "problem"),
 )
 """What a record says as it is."""
+_COLUMNS = ("params", "metrics", "readme", "note")
+"""What is told beside the records. Of a server that is older than that, lists lack readmes and notes."""
 _NO_FILTERS = "this path has no such argument"
 """How a server says that it cannot filter, which is older than that."""
 
@@ -99,7 +101,7 @@ def find_known(client: Client, call: Call, prefix: str) -> ListedExperiment | No
 
 def _page(client: Client, call: Call, asked: Mapping[str, str], most: int) -> dict[str, Any]:
     """Return a page of records, with parameters and summaries in each."""
-    query = urlencode([*asked.items(), ("limit", most), ("columns", "params"), ("columns", "metrics")])
+    query = urlencode([*asked.items(), ("limit", most), *(("columns", name) for name in _COLUMNS)])
     try:
         answer = call(client.get(f"{API}/experiments?{query}"))
     except ServerError as error:

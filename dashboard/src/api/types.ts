@@ -421,6 +421,8 @@ export interface components {
             };
             /** @description Which value was defined as the best, of the fields asked for. */
             best?: components["schemas"]["BestOf"][];
+            readme?: string | null;
+            note?: string | null;
         };
         /**
          * File

@@ -262,7 +262,8 @@ class ListExperiments(Query):
         Meta(
             max_length=COLUMNS_ASKED_MAX,
             description="Parameters and fields of metrics that are told with each, such as `params.lr` and "
-            "`metrics.val/acc`; `params` or `metrics` for all of them.",
+            "`metrics.val/acc`; `params` or `metrics` for all of them; `readme` and "
+            "`note`.",
         ),
     ] = ()
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT

@@ -8,7 +8,14 @@ from ml_dash.errors import InvalidFilterError
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.listing.comparing import json_text
 from ml_dash.query.listing.filters import Problem, parse
-from ml_dash.query.listing.naming import FieldTarget, ParamTarget, UnclearNameError, target_of
+from ml_dash.query.listing.naming import (
+    LONG_TEXTS,
+    FieldTarget,
+    ParamTarget,
+    RecordTarget,
+    UnclearNameError,
+    target_of,
+)
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
@@ -35,14 +42,16 @@ class Columns(NamedTuple):
     Attributes:
         params: Names of parameters; None for all.
         fields: Metrics and their fields; None for all.
+        texts: The long ones of the record, which may have a megabyte each: `note` and `readme`.
     """
 
     params: Collection[str] | None = ()
     fields: Collection[Field] | None = ()
+    texts: Collection[str] = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether neither a parameter nor a metric is asked for."""
         return self.params is not None and self.fields is not None and not (self.params or self.fields)
 
     @property
@@ -60,9 +69,11 @@ def shown(asked: Search, names: Names) -> Columns:
     targets = [_target(text, names) for text in asked.columns if text not in {ALL_PARAMS, ALL_METRICS}]
     params = dict.fromkeys(each.name for each in targets if isinstance(each, ParamTarget))
     fields = dict.fromkeys((each.metric, each.field) for each in targets if isinstance(each, FieldTarget))
+    texts = {each.key for each in targets if isinstance(each, RecordTarget)}
     return Columns(
         None if ALL_PARAMS in asked.columns else [*params],
         None if ALL_METRICS in asked.columns else [*fields],
+        [each for each in LONG_TEXTS if each in texts],
     )
 
 

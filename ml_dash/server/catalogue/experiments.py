@@ -173,14 +173,17 @@ class Experiments:
         take: Take,
         now: int,
         more: Callable[[list[str]], Mapping[str, dict[str, Any]]] = lambda _: {},
+        texts: Collection[str] = (),
     ) -> int:
         """Give the records of these ids, with their sizes, to `take`; return how many it took.
 
-        `more` gives what is added to the records of some ids.
+        `more` gives what is added to the records of some ids, `texts` which of `readme` and `note` they have.
         """
         taken = 0
         for batch in batches(keys):
-            query = select(*_LISTED).where(EXPERIMENTS.c.id.in_(batch))
+            query = select(*_LISTED, *(EXPERIMENTS.c[name] for name in texts)).where(
+                EXPERIMENTS.c.id.in_(batch)
+            )
             records = {each["id"]: each for each in self._records(connection, query, now)}
             added = more(batch)
             for id_ in batch:
@@ -417,7 +420,7 @@ def _latest_ns(connection: Connection, experiment_id: str) -> int | None:
 def _as_record(row: Row[Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """Return the public form of an experiment; `run` is the run of it that is alive, if there is one."""
     running = run is not None or row.status == RunStatus.RUNNING
-    # lists have no readmes and no notes: some are a megabyte long
+    # lists have readmes and notes only where they are asked for: some are a megabyte long
     texts = {name: getattr(row, name) for name in ("readme", "note") if hasattr(row, name)}
     return {
         "id": row.id,

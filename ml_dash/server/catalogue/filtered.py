@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 _E: Any = SimpleNamespace(
     **{column.name: literal_column(f"e.{column.name}", column.type) for column in EXPERIMENTS.c}
 )
-_SIZES = select(
-    EXPERIMENTS.c.id,
-    size_of(EXPERIMENTS.c.tags, EXPERIMENTS.c.bindrs, EXPERIMENTS.c.metadata, EXPERIMENTS.c.error),
-)
+_SIZED = (EXPERIMENTS.c.tags, EXPERIMENTS.c.bindrs, EXPERIMENTS.c.metadata, EXPERIMENTS.c.error)
 _Place: TypeAlias = list[Any]
 """Of the last experiment of a page: its phase, by what it was sorted there, when it was created, and its id."""
 
@@ -62,13 +59,16 @@ def filtered(
     # where all of them are on the first page there is nothing to count
     total = len(found) if place is None and len(found) <= limit else statements.count()
     page = [each.id for each in found[:limit]]
-    sizes = {row[0]: row[1] for row in connection.execute(_SIZES.where(EXPERIMENTS.c.id.in_(page)))}
+    size = size_of(*_SIZED, *(EXPERIMENTS.c[name] for name in columns.texts))
+    query = select(EXPERIMENTS.c.id, size).where(EXPERIMENTS.c.id.in_(page))
+    sizes = {row[0]: row[1] for row in connection.execute(query)}
     taken = experiments.take(
         connection,
         [(id_, sizes[id_] + columns.bytes_expected) for id_ in page],
         take,
         now,
         (lambda _: {}) if columns.is_empty else lambda ids: values_of(connection, ids, columns),
+        columns.texts,
     )
     has_more = len(found) > taken
     last = write_cursor(found[taken - 1].place) if has_more and taken else None

@@ -89,12 +89,12 @@ class Question:
 
     def shown(self, id_: int) -> dict[str, Any]:
         """Return the columns of an experiment."""
-        if self._columns.is_empty:
+        columns = self._columns
+        if columns.is_empty and not columns.texts:
             return {}
         record, packed, summaries = self._store.connection.execute(
             "SELECT record, params, metrics FROM details WHERE id = ?", (id_,)
         ).fetchone()
-        columns = self._columns
         params = {} if packed is None else from_msgpack(packed)
         metrics = unpack_metrics(summaries)
         if columns.params is not None:
@@ -106,7 +106,9 @@ class Question:
                 for name, fields in metrics.items()
                 if (kept := {field: each for field, each in fields.items() if (name, field) in asked})
             }
-        return columns_shown(params, metrics, Record.from_bytes(record, "").bests, columns)
+        known = Record.from_bytes(record, "")
+        texts = {name: getattr(known, name) for name in columns.texts}
+        return {**texts, **columns_shown(params, metrics, known.bests, columns)}
 
 
 def _read(cursor: str, compiled: Compiled) -> list[Any]:

@@ -226,6 +226,18 @@ def test_tags_and_notes_of_one_and_of_many(
     assert place.run("note", SWEEP[1], "-m", "x", "--edit").code == 2
 
 
+def test_lists_have_notes_and_readmes(place: Place) -> None:
+    with place.experiment("alice/told/x", readme="Baseline", capture=False).run as exp:
+        exp.flush()
+    place.out("note", SWEEP[0], "-m", "diverges")
+    listed = {each["prefix"]: each for each in json.loads(place.out("ls", "--json"))}
+    assert {prefix: each["note"] for prefix, each in listed.items() if each["note"]} == {SWEEP[0]: "diverges"}
+    assert {prefix: each["readme"] for prefix, each in listed.items() if each["readme"]} == {
+        "alice/told/x": "Baseline"
+    }
+    assert "diverges" in place.out("ls", "-c", "note", "--filter", "note:diverges")
+
+
 def test_two_experiments_beside_one_another(place: Place) -> None:
     found = json.loads(place.out("diff", SWEEP[0], SWEEP[2], "--json"))
     assert (found["a"], found["b"]) == (SWEEP[0], SWEEP[2])

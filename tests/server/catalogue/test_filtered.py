@@ -227,6 +227,10 @@ def test_columns_are_what_was_asked_for(client: Client) -> None:
     assert both["data"][0]["metrics"]["val"]["acc"]["max"] == pytest.approx(6 / 7)
     assert both["data"][0]["best"] == [{"metric": "val", "field": "acc", "value": "max"}]
     assert "params" not in client.get("/experiments", filter="name=lr-3")["data"][0]
+    assert "note" not in client.get("/experiments", filter="name=lr-3", columns="params")["data"][0]
+    texts = client.ask("GET", "/experiments?filter=name%3Dlr-3&columns=readme&columns=note").body["data"][0]
+    whole = client.get(f"/experiments/{texts['id']}")
+    assert (texts["readme"], texts["note"]) == (whole["readme"], whole["note"])
 
 
 @pytest.mark.parametrize(
