@@ -13,9 +13,15 @@ from typer.core import TyperGroup
 import ml_dash
 from ml_dash.cli.text import complain
 from ml_dash.cli.wrong_values import reword
-from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MissingExtraError, MLDashError
+from ml_dash.errors import (
+    ExperimentMissingError,
+    InvalidArgumentError,
+    InvalidPrefixError,
+    MissingExtraError,
+    MLDashError,
+)
 
-_USAGE_ERRORS = (InvalidArgumentError, InvalidPrefixError, MissingExtraError)
+_USAGE_ERRORS = (ExperimentMissingError, InvalidArgumentError, InvalidPrefixError, MissingExtraError)
 # 2 is what typer ends with for a wrong command line, too; 130 is what a shell tells of SIGINT (128 + 2).
 _WRONG_DATA, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 

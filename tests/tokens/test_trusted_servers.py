@@ -72,6 +72,16 @@ def test_without_somebody_to_ask_the_fingerprint_is_told_and_nothing_is_trusted(
     assert (store.all(), all_trusted()) == ({}, {})
 
 
+@pytest.mark.parametrize("options", [["--token", "-"], []], ids=["by token", "by code"])
+def test_plain_http_to_a_server_of_https_is_told_what_is_wrong(
+    server: EmbeddedServer, store: TokenStore, options: list[str]
+) -> None:
+    url = server.url.replace("https:", "http:")
+    done = invoke("login", url, *options, stdin=server.admin_token)
+    assert (done.code, f"`ml-dash login {server.url}`" in done.err) == (1, True), done.err
+    assert store.all() == {}
+
+
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
 def test_somebody_at_a_terminal_is_asked(
     server: EmbeddedServer, config: Path, store: TokenStore, answer: str, code: int

@@ -17,6 +17,7 @@ from ml_dash.cli.select import AsJson
 from ml_dash.cli.text import complain, print_json
 from ml_dash.client.destination import default_url, server_url
 from ml_dash.client.login import Authorization, Left, begin, finish, leave, unknown_certificate, who_am_i
+from ml_dash.client.transport import TransportError
 from ml_dash.errors import InvalidArgumentError, ServerUnavailableError
 from ml_dash.origins import any_origin, origin, parse_address
 from ml_dash.tokens import LoginError, Token, TokenStore, token_for
@@ -80,7 +81,7 @@ def login(
     when it started. From then on no other certificate is accepted for that server.
     """
     given = default_url() if url is None else url
-    with _trusted(given, fingerprint, insecure_http=insecure_http) as chosen:
+    with _trusted(given, fingerprint, insecure_http=insecure_http) as chosen, _maybe_https(given):
         server = server_named(given)
         got = _by_device_flow(server, browser=browser) if token is None else _pasted(token)
         who = asyncio.run(who_am_i(server, got))
@@ -130,6 +131,20 @@ def _trusted(given: str, fingerprint: str | None, *, insecure_http: bool) -> Ite
         return
     with trusting(place, chosen):
         yield chosen
+
+
+@contextmanager
+def _maybe_https(given: str) -> Iterator[None]:
+    """Say what it mostly means that a server hangs up on plain http."""
+    place = any_origin(given)
+    try:
+        yield
+    except TransportError as error:
+        if error.kind != "cut" or not place.startswith("http:"):
+            raise
+        raise LoginError(
+            f"{error}. Does it speak https? Then it is `ml-dash login https{place.removeprefix('http')}`"
+        ) from error
 
 
 def _asked_for(server: str) -> Trust | None:

@@ -82,7 +82,7 @@ def restore(
         found: dict[str, None] = {}
         for name in prefixes:
             fits = pattern_matcher(name)
-            fitting = [each for each in there if fits(each)] if "*" in name else [_gone(name, there)]
+            fitting = [each for each in there if fits(each)] if "*" in name else _gone(name, there)
             if not fitting:
                 raise InvalidArgumentError(
                     f"nothing in the trash of {place.where!r} fits {name!r}: {place.hint('trash')} lists all"
@@ -124,15 +124,15 @@ def trash(
         complain(f"nothing in the trash of {place.where!r}")
 
 
-def _gone(name: str, there: Collection[str]) -> str:
-    """Return the prefix of what was deleted, by its name as `rm` takes it."""
+def _gone(name: str, there: Collection[str]) -> list[str]:
+    """Return the prefix of what was deleted, by its name as `rm` takes it; none where nothing is called so."""
     whole = full_prefix(name)
     if whole in there:
-        return whole
+        return [whole]
     ending = [each for each in there if each.endswith(f"/{name}")]
     if len(ending) > 1:
         raise InvalidArgumentError(f"{name!r} may be {', '.join(ending)}: write one of them")
-    return ending[0] if ending else whole
+    return ending
 
 
 def _empty(place: OpenPlace, *, yes: bool) -> None:

@@ -279,6 +279,14 @@ def test_a_filter_that_cannot_be_understood_is_told_and_nothing_is_done(place: P
     assert place.left() == SWEEP
 
 
+def test_what_is_not_there_is_a_wrong_name(place: Place) -> None:
+    for words in (["rm"], ["tag", "--add", "x"], ["note", "-m", "x"], ["restore"], ["best"], ["mv"]):
+        more = ["val/acc"] if words == ["best"] else ["alice/new/x"] if words == ["mv"] else []
+        refused = place.run(words[0], "alice/sweep/none", *more, *words[1:])
+        assert (refused.code, "alice/sweep/none" in refused.err) == (2, True), refused
+    assert " ".join(["`ml-dash trash", *place.option]) in place.run("restore", "alice/sweep/none").err
+
+
 def test_only_a_root_is_emptied_from_here(place: Place) -> None:
     place.out("rm", SWEEP[0])
     done = place.run("trash", "--empty", "--yes")
