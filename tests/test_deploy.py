@@ -341,6 +341,32 @@ def test_what_the_image_installs_runs_as_its_user_would_start_it(tmp_path: Path)
 # --- backup
 
 
+def test_a_backup_of_no_server_says_so_and_an_interrupted_one_can_be_made_again(tmp_path: Path) -> None:
+    def backup(*paths: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(DEPLOY / "backup.sh"), *map(str, paths)], capture_output=True, check=False, text=True
+        )
+
+    (tmp_path / "other" / "blobs").mkdir(parents=True)
+    for source in (tmp_path / "other", tmp_path / "none"):
+        refused = backup(source, tmp_path / "copy")
+        assert (refused.returncode, "no database" in refused.stderr) == (1, True), refused
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["blobs"], (
+        "nothing is made in the source"
+    )
+    assert "backup.sh DATA TARGET" in backup(tmp_path / "other").stderr
+    data = tmp_path / "data"
+    with EmbeddedServer(data=data, admin_token=TOKEN):
+        pass
+    left = tmp_path / "copy.part"
+    left.mkdir()
+    (left / "catalogue.sqlite").write_bytes(b"half")
+    done = backup(data, tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert not left.exists()
+    assert (tmp_path / "copy" / "catalogue.sqlite").stat().st_size > 4
+
+
 def test_a_backup_of_a_live_server_has_every_file_that_its_rows_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
