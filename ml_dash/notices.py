@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
     from typing import TextIO
 
 _T = TypeVar("_T")
@@ -25,11 +26,23 @@ _PASSED_OVER = ("ml_dash.", "contextlib")  # a context manager of ours is left b
 
 def logger() -> logging.Logger:
     """Return the package's logger; `logging` is imported at the first need, to keep `import ml_dash` cheap."""
-    import logging
+    try:
+        import logging
+    except ImportError:
+        if not sys.is_finalizing():
+            raise
+        return cast("logging.Logger", _Silence())  # the interpreter has freed it, and nobody listens any more
 
     found = logging.getLogger("ml_dash")
     found.addFilter(_make_visible)
     return found
+
+
+class _Silence:
+    """A logger of which no handler is left."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
 def _make_visible(record: logging.LogRecord) -> bool:

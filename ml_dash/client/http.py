@@ -160,10 +160,10 @@ class AiohttpTransport:
                 raise await self._run_out(failure) from error
             raise failure from error
 
-    def _secured(self) -> Pin | bool:
-        """Return what a connection has to show: the certificate that is pinned, or (True) one that is vouched for.
+    def _secured(self) -> Pin | ssl.SSLContext | bool:
+        """Return what a connection has to show: the certificate that is pinned, or one that is vouched for.
 
-        Asked at each request: a login or a logout meanwhile counts.
+        Asked at each request: a login or a logout meanwhile counts, and so does another choice of authorities.
 
         Raises:
             TransportError: Nothing may be sent there any more, or nobody can tell.
@@ -180,7 +180,7 @@ class AiohttpTransport:
             fingerprint = trust_in(self._address.origin).fingerprint
         except InvalidArgumentError as error:
             raise TransportError("tls", str(error)) from error
-        return True if fingerprint is None else pin(fingerprint)
+        return trusted() if fingerprint is None else pin(fingerprint)
 
     async def certificate(self) -> Certificate:
         """Return what the server shows as its certificate, whoever has signed it. No request is sent.

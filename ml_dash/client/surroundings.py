@@ -17,6 +17,8 @@ from ml_dash.forks import guarded_imports
 
 _TRUST = ("ML_DASH_CA", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that may name certificates of authorities, trusted besides the usual ones: the first that is set counts."""
+_read: tuple[object, ssl.SSLContext] | None = None
+"""The certificates that were read last, and of which file."""
 _SPOKEN = frozenset({"http", "https"})
 
 
@@ -69,10 +71,15 @@ def trusted() -> ssl.SSLContext | bool:
     Raises:
         TransportError: A variable names certificates that cannot be read.
     """
+    global _read  # noqa: PLW0603 - of the one choice that a process has
     named = _named()
     if named is None:
         return True
     variable, path = named
+    # read again where the variable, or the file, is another one: a notebook sets it when the first try has failed
+    stamp = _stamp(path)
+    if _read is not None and _read[0] == (named, stamp):
+        return _read[1]
     try:
         # It takes a while, and locks of OpenSSL's: a child that is forked meanwhile would wait for them for ever.
         with guarded_imports():
@@ -87,7 +94,16 @@ def trusted() -> ssl.SSLContext | bool:
             f"{variable}={path!r} cannot be read as certificates of authorities ({_reason(error)}): name a file in PEM "
             "format, or unset it",
         ) from error
+    _read = (named, stamp), context
     return context
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def trust_remedy(url: str) -> str:

@@ -31,6 +31,7 @@ from ml_dash.errors import ExperimentMissingError, ResumeError, ServerUnavailabl
 from ml_dash.identity import made_safe
 from ml_dash.integrations.frameworks import base_of
 from ml_dash.integrations.tracked import log_values, save_directory, set_params, split_name
+from ml_dash.locks import MortalLock
 from ml_dash.sdk.experiment import Experiment, open_experiment
 from ml_dash.sdk.listing.experiments import experiments
 
@@ -53,7 +54,18 @@ _PLAIN = re.compile(r"[\w./-]+")
 
 _OPEN: dict[str, Experiment] = {}
 """The experiments whose runs this process has started or gone on with, by their prefixes."""
-_LOCK = threading.RLock()
+
+
+class _Guard:
+    """What is held while runs of this process are looked up and made."""
+
+    lock = MortalLock()
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_GUARD = _Guard()
 
 
 class DashStore(_Store):
@@ -116,7 +128,7 @@ class DashStore(_Store):
         safe = made_safe(run_name or told.get("mlflow.runName") or "run", fallback="run", limit=_SEGMENT - 10)
         name = safe.replace("{", "(").replace("}", ")")
         experiment = _begun(f"{folder}/{name}", self._place)
-        with _LOCK:
+        with _GUARD.lock:
             _OPEN[experiment.prefix] = experiment
         self._set_tags(experiment, {**told, "mlflow.runName": name, "mlflow.user": user_id})
         return self.get_run(run_id(experiment.prefix))
@@ -149,7 +161,7 @@ class DashStore(_Store):
                 status, experiment.run.complete
             )
             end()
-            with _LOCK:
+            with _GUARD.lock:
                 _OPEN.pop(experiment.prefix, None)
         elif status == "RUNNING":
             _written(self._place, run_id)
@@ -352,7 +364,7 @@ def _begun(prefix: str, place: Place) -> Experiment:
 def _written(place: Place, run: str) -> Experiment:
     """Return the experiment of a run, with its run open."""
     prefix = prefix_of(run)
-    with _LOCK:
+    with _GUARD.lock:
         experiment = _OPEN.get(prefix)
         if experiment is None:
             experiment = _OPEN[prefix] = Experiment(prefix, resume="must", **place.arguments)
@@ -365,7 +377,7 @@ def _read(place: Place, run: str) -> Experiment:
     from mlflow.exceptions import MlflowException
 
     prefix = prefix_of(run)
-    with _LOCK:
+    with _GUARD.lock:
         experiment = _OPEN.get(prefix)
     if experiment is not None:
         return experiment

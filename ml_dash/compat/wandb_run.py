@@ -18,6 +18,7 @@ from ml_dash.compat.watching import Watch
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.identity import current_user, made_safe
 from ml_dash.integrations.tracked import log_values, split_name
+from ml_dash.locks import MortalLock
 from ml_dash.notices import logger, warn_user
 from ml_dash.sdk.experiment import Experiment, open_experiment
 from ml_dash.storage.survey import survey
@@ -56,6 +57,8 @@ class Run(Described):
         resumes: whether steps go on where those of earlier attempts have ended.
         said: what `init` was told, for those who ask.
     """
+
+    _lock = MortalLock()
 
     def __init__(self, experiment: Experiment | None, *, resumes: bool = False, **said: Any) -> None:
         super().__init__(experiment, said)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.integrations.frameworks import hook, load_module
 from ml_dash.integrations.tracked import Tracked, set_params
+from ml_dash.locks import MortalLock
 from ml_dash.sdk.experiment import Experiment
 from ml_dash.status import RunStatus
 
@@ -44,6 +45,8 @@ class DashCallback:
         >>> study.optimize(objective, n_trials=100, callbacks=[DashCallback("alice/vision/sweep")])
     """
 
+    _lock = MortalLock()
+
     def __init__(self, prefix: str, *, metric_name: str | list[str] | None = None, **arguments: Any) -> None:
         self._optuna = load_module("optuna", "DashCallback", "optuna")
         if not isinstance(prefix, str):
@@ -55,7 +58,7 @@ class DashCallback:
         self._arguments = arguments
         self._names = [metric_name] if isinstance(metric_name, str) else metric_name
         self._open: dict[int, Experiment] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def track(self, objective: Callable[..., Any]) -> Callable[[Any], Any]:
         """Decorate an objective: it gets the trial, and the trial's experiment with its run open.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, InvalidParameterError
+from ml_dash.locks import MortalLock
 from ml_dash.notices import warn_user
 from ml_dash.sdk.experiment import Experiment
 from ml_dash.sdk.starting.prefixes import sample
@@ -39,6 +40,8 @@ class Tracked:
         InvalidArgumentError: an argument has a value of the wrong kind, or arguments come with an experiment.
     """
 
+    _lock = MortalLock()
+
     def __init__(
         self, experiment: Experiment | str | None, arguments: Mapping[str, Any] | None = None
     ) -> None:
@@ -62,10 +65,12 @@ class Tracked:
 
     def __getstate__(self) -> dict[str, Any]:
         # In another process the run is part of the one here, and not its to end.
-        return {**self.__dict__, "_lock": None, "_is_ours": False}
+        state = {name: value for name, value in self.__dict__.items() if name != "_own_lock"}
+        return {**state, "_is_ours": False}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.RLock())
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
 
     @property
     def experiment(self) -> Experiment:

@@ -131,13 +131,8 @@ class Port:
     def _tell_large(self, fields: dict[str, Any]) -> None:
         """Say, once a key, of an array of many numbers what it could be wrapped in."""
         for name, value in fields.items():
-            shape = getattr(value, "shape", ())
-            if (
-                isinstance(shape, tuple)
-                and len(shape) > 1
-                and _size(shape) > _LARGE
-                and is_news(name, self._warned)
-            ):
+            shape = _shape(value)
+            if len(shape) > 1 and _size(shape) > _LARGE and is_news(name, self._warned):
                 warn_user(
                     f"{name}=… of {self._label} is an array of the shape {tuple(shape)}, stored number by number, "
                     "as lists (said once). Wrap it, if that is not meant: ml_dash.Image(…) for a picture, "
@@ -157,6 +152,14 @@ class Port:
     def _label(self) -> str:
         kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
         return f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
+
+
+def _shape(value: Any) -> tuple[Any, ...]:
+    try:
+        shape = value.shape
+    except Exception:  # noqa: BLE001 - it is the script's, and may raise anything
+        return ()
+    return shape if isinstance(shape, tuple) else ()
 
 
 def _size(shape: tuple[Any, ...]) -> int:

@@ -101,7 +101,8 @@ class Scripts:
             "HOME": str(home),
             "PYTHONPATH": str(PROJECT),  # this tree, whichever one is installed
             "PYTHONFAULTHANDLER": "1",
-            "ML_DASH_QUIET": "1",  # what a run says of itself has tests of its own
+            "ML_DASH_QUIET": "1",  # what a run says of itself, and captures, has tests of its own
+            "ML_DASH_CAPTURE": "0",
             **environ,
         }
         self._count = 0

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ml_dash.errors import InvalidArgumentError, InvalidFilterError
+from ml_dash.locks import MortalLock
 from ml_dash.query.listing.filters import parse
 from ml_dash.sdk.guidance.calls import explained, shown
 from ml_dash.sdk.listing.opening import experiment_of, place_of, settle_own
@@ -42,6 +43,8 @@ class Experiments(Sequence["Experiment"]):
 
     Its items are experiments as of `ml_dash.open`. What was found is kept: to ask again, call `ml_dash.experiments`.
     """
+
+    _lock = MortalLock()
 
     def __init__(
         self, places: Sequence[Place], find: Callable[[], Iterator[ListedExperiment]], asked: str

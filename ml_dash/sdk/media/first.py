@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.spawning import is_last_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,6 +17,8 @@ def first_media(session: Session, saver: FileSaver) -> Callable[[str | None, dic
     """Return what takes the media of a session's rows: imported with the first row that is not plain."""
 
     def taken(metric: str | None, fields: dict[str, Any]) -> dict[str, Any]:
+        if is_last_thread():  # nothing can be imported any more, and no media value be made
+            return fields
         from ml_dash.sdk.media.store import MediaStore
 
         store = MediaStore(session, saver)

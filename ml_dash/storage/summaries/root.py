@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
+from ml_dash.locks import MortalLock
 from ml_dash.storage.summaries.database import Database, places_for
 from ml_dash.storage.summaries.looking import Looking
 from ml_dash.storage.summaries.store import Store
@@ -35,6 +36,9 @@ class RootIndex:
         places: Where the file may lie, the best first; None for where `places_for` says.
         clock: The time.
     """
+
+    _looking = MortalLock()
+    lock = MortalLock()
 
     def __init__(
         self,

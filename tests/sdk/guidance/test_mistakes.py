@@ -240,12 +240,16 @@ MISTAKES: dict[str, Mistake] = {
         lambda exp: exp.set_tag("a", "b"), UnknownNameError, "'set_tag'", "exp.tags = [*exp.tags, 'new']"
     ),
     "exp.end_run": wrong(lambda exp: exp.end_run(), UnknownNameError, "'end_run'", "exp.run.complete()"),
-    "exp.log_figure": wrong(lambda exp: exp.log_figure(1), UnknownNameError, "'log_figure'", "ml_dash.Figure("),
+    "exp.log_figure": wrong(
+        lambda exp: exp.log_figure(1), UnknownNameError, "'log_figure'", "ml_dash.Figure("
+    ),
     # --- tensorboard
     "exp.add_scalar": wrong(
         lambda exp: exp.add_scalar("loss", 0.5, 3), UnknownNameError, "'add_scalar'", LOSS
     ),
-    "exp.add_image": wrong(lambda exp: exp.add_image("x", 1), UnknownNameError, "'add_image'", "ml_dash.Image("),
+    "exp.add_image": wrong(
+        lambda exp: exp.add_image("x", 1), UnknownNameError, "'add_image'", "ml_dash.Image("
+    ),
     "exp.add_histogram": wrong(
         lambda exp: exp.add_histogram("w", [1]), UnknownNameError, "'add_histogram'", "ml_dash.Histogram("
     ),
