@@ -125,7 +125,7 @@ class Channel:
         self._lock = threading.RLock()
         self._tally = Tally()
         self._mover = Mover(
-            self.queue, self._series, self._tally, self._slab, self.settings.frame_bytes, lambda: self._lock
+            self.queue, self._series, self._tally, self._slab, self.settings.frame_bytes, self._lock
         )
         self.health = DiskHealth(self.journal, self.queue, self.clock)
         self._tidied = False

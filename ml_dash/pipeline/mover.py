@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.events.batch import Batcher, SeriesNumbers
+from ml_dash.locks import MortalLock
 from ml_dash.pipeline.batch import Batch
 from ml_dash.query.highlights import Highlights
 from ml_dash.values.pack import pack_plain
@@ -12,7 +13,7 @@ from ml_dash.values.transfers import look_at_devices
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ml_dash.journal.writer import JournalWriter
     from ml_dash.pipeline.channel_slab import ChannelSlab
@@ -35,13 +36,15 @@ class Mover:
         tally: where is counted what becomes of them.
         slab: of the channel.
         frame_bytes: of a frame, at most.
-        lock: gives the channel's, which guards `control`, `batch` and the tally; another one, where its thread is gone.
+        lock: the channel's, which guards `control`, `batch` and the tally.
 
     Attributes:
         control: RUN rows, which go first.
         batch: what is on its way.
         highlights: what is worth telling of what was written.
     """
+
+    _guard = MortalLock()
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Mover:
         tally: Tally,
         slab: ChannelSlab,
         frame_bytes: int,
-        lock: Callable[[], threading.RLock],
+        lock: threading.RLock,
     ) -> None:
         self._queue = queue
         self._series = series
@@ -81,7 +84,7 @@ class Mover:
 
     def put_captured(self, series_id: int, time_ns: int, fields: Mapping[str, Any]) -> bool:
         """Put a row of what a run captures; False where too many wait already, for a disk that is slow or fails."""
-        with self._guard():
+        with self._guard:
             has_room = len(self.control) < CAPTURED_MAX
             if has_room:
                 self.control.append(pack_plain([series_id, time_ns, dict(fields)]))
@@ -114,7 +117,7 @@ class Mover:
         except ValueError:
             self._recount(*batch.salvage(self._series.known, self._frame_bytes))
             return True, False
-        with self._guard():
+        with self._guard:
             if batch.frames:
                 # of several the rows count with the last; there may have to be an fsync before it
                 self._tally.write(writer.written_seq, batch.rows if is_last else 0)
@@ -126,7 +129,7 @@ class Mover:
 
     def release(self, writer: JournalWriter) -> None:
         """Clear what frames have from the slab, unless some of them may not be there: it is all that is left then."""
-        with self._guard():
+        with self._guard:
             slab = self._queue.slab
             if self._behind is not None and slab is not None and not writer.is_in_doubt:
                 slab.written(writer.written_seq)
@@ -135,7 +138,7 @@ class Mover:
 
     def _next_batch(self, writer: JournalWriter, *, waits: bool) -> Batch | None:
         look_at_devices()  # before a lock is taken: drivers have locks of their own
-        with self._guard():
+        with self._guard:
             control, self.control = self.control, []
             drained = self._queue.drain(SLICE, SLICE_BYTES, waits=waits)
             if not drained.items and not control:
@@ -147,6 +150,6 @@ class Mover:
 
     def _recount(self, more: int, lost: int) -> None:
         if more or lost:
-            with self._guard():
+            with self._guard:
                 self._tally.recount(more)
                 self._tally.drop("malformed", lost)
