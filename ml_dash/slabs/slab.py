@@ -261,14 +261,16 @@ class Slab:
 
     def end(self) -> None:
         """Let nothing more come into the region that is being filled."""
-        # Whoever comes in the middle, as a signal handler that logs may, does the same, and comes to the same end.
-        region = self.region(self._filling)
-        end = self._ends.setdefault(self._filling, region.tell())
+        # Whoever comes in the middle, as a signal handler that logs may, does the same, and comes to the same end. It
+        # may go on with the next region as well: what is ended here is the one that was being filled, and no other.
+        generation = self._filling
+        region = self.region(generation)
+        end = self._ends.setdefault(generation, region.tell())
         region.seek(self._head.region_bytes)
         if end < self._head.region_bytes and region[end]:
             end += cut(region[end:], is_ended=True)[1]
-        self._ends[self._filling] = end
-        self._write_region(self._used[self._filling], 8, end)
+        self._ends[generation] = end
+        self._write_region(self._used[generation], 8, end)
 
     def region(self, generation: int) -> mmap.mmap:
         """Return the region of a generation that was not released."""
