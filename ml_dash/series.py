@@ -36,6 +36,8 @@ class Kind(IntEnum):
     CONSOLE = 8
 
 
+STREAMS = ("stdout", "stderr")
+"""What the ``stream`` of a CONSOLE row may be."""
 CONTROL = frozenset({Kind.RUN, Kind.ENVIRONMENT, Kind.CONSOLE})
 """What runs say of themselves: no script has logged it, and it is counted as neither logged nor pending."""
 

@@ -25,10 +25,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.series import STREAMS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STREAMS = ("stdout", "stderr")
 CHARACTERS_WAITING_MAX = 4 * 1024 * 1024
 """What may wait to be taken; a second's worth of a training that prints without end is more than anybody reads."""
 LINE_MAX = 10_000

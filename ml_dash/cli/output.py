@@ -15,9 +15,8 @@ from rich.text import Text
 from ml_dash.cli.terminal import terminal_lines
 from ml_dash.cli.text import UNNAMED, local_time, value_text
 from ml_dash.journal.sweep import Row
-from ml_dash.query.logs import STREAMS
 from ml_dash.query.sparkline import can_draw
-from ml_dash.series import Kind
+from ml_dash.series import STREAMS, Kind
 from ml_dash.status import RunStatus
 from ml_dash.visible import visible
 

@@ -10,13 +10,12 @@ from ml_dash.journal.blocks import Block, block_rows
 from ml_dash.query.escapes import without_escapes
 from ml_dash.query.json_text import json_text
 from ml_dash.query.times import iso_time
-from ml_dash.series import Kind, Series
+from ml_dash.series import STREAMS, Kind, Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LEVELS = ("debug", "info", "warn", "error", "fatal")
-STREAMS = ("stdout", "stderr")
 
 
 def level_name(level: Any) -> str:

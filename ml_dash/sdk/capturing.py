@@ -277,10 +277,14 @@ class _Captor:
             if run in self._printing:
                 self._pass_on(rest=len(self._printing) == 1)
                 self._printing.remove(run)
-            if not self._printing and self._console is not None:
-                self._console.close()
-                self._console = None
+            self._listen_no_more()
         self._wake.set()
+
+    def _listen_no_more(self) -> None:
+        """Let go of the console, where no run keeps what is printed; the caller has the lock."""
+        if not self._printing and self._console is not None:
+            self._console.close()
+            self._console = None
 
     def _end(self) -> None:
         with self.lock:
@@ -288,9 +292,7 @@ class _Captor:
             self._news.clear()
             self._sampled.clear()
             self._printing.clear()
-            if self._console is not None:
-                self._console.close()
-                self._console = None
+            self._listen_no_more()
 
     def _pass_on(self, *, rest: bool = False) -> None:
         """Write what was printed since the last time for the runs that keep it."""

@@ -41,8 +41,8 @@ from ml_dash.protocol import (
     WIDTH_MAX,
     WRITER_PATTERN,
 )
-from ml_dash.query.logs import LEVELS, STREAMS
-from ml_dash.series import Kind  # noqa: TC001 - msgspec reads it
+from ml_dash.query.logs import LEVELS
+from ml_dash.series import STREAMS, Kind
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.http.access import BY_PAGE
 from ml_dash.server.http.openapi import describe
