@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.errors import InvalidArgumentError, ValueWarning
@@ -37,6 +39,7 @@ _WRAPPED = {
     "pandas.": "Wrap it: ml_dash.Table(…).",
 }
 """What to do with values of these packages, in a metric."""
+_SINGLE = frozenset({int, float, bool, str, type(None)})
 _LARGE = 1000
 """Numbers in an array, from which on it is hardly meant to be stored one by one."""
 _OF_TRACED = (
@@ -102,7 +105,8 @@ class Port:
 
     def write_odd(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
         """Put a row that `pack` has refused: the dear way, which looks at every value. See `write`."""
-        if self._kind is Kind.METRIC:
+        # most rows that come here have numpy's scalars among their values, and nothing to be looked at closely
+        if self._kind is Kind.METRIC and not all(map(_is_single, map(type, fields.values()))):
             fields = self._fields_of(self._name, fields)
             self._tell_large(fields)
         put = put or self.queue.put
@@ -152,6 +156,13 @@ class Port:
     def _label(self) -> str:
         kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
         return f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
+
+
+@lru_cache(256)
+def _is_single(kind: type) -> bool:
+    """Whether values of a type are single ones: neither arrays nor media."""
+    generic = getattr(sys.modules.get("numpy"), "generic", None)
+    return kind in _SINGLE or (generic is not None and issubclass(kind, generic))
 
 
 def _shape(value: Any) -> tuple[Any, ...]:
