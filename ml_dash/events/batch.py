@@ -14,7 +14,7 @@ from ml_dash.events.column_event import ColumnEvent
 from ml_dash.events.items import rows_of
 from ml_dash.events.layout import Layout, parse_layout
 from ml_dash.forks import guarded_imports
-from ml_dash.journal.block_ops import join_columns
+from ml_dash.journal.block_ops import join_columns, merge_blocks
 from ml_dash.journal.blocks import DTYPES, Block, Column
 from ml_dash.journal.frame import encode_frame
 from ml_dash.journal.objects import DEPTH_MAX, flatten, is_shallow
@@ -120,20 +120,41 @@ class Batcher:
 
         The series are in order of their first rows, and so are the fields of each: lists show them in that order.
         """
+        by_series: dict[Series, list[Block]] = {}
+        for block in self._pieces(items, series):
+            by_series.setdefault(block.series, []).append(block)
+        return [merge_blocks(found) if len(found) > 1 else found[0] for found in by_series.values()]
+
+    def _pieces(self, items: Sequence[Item], series: Sequence[Series]) -> Iterator[Block]:
+        """Yield a block for each chunk whose events are all alike, and those of what lies between these."""
+        between: list[Item] = []
+        for item in items:
+            whole = self._of_chunk(item) if isinstance(item, Chunk) else None
+            if whole is None:
+                between.append(item)
+                continue
+            if between:
+                yield from self._mixed(between, series)
+                between = []
+            series_id, part = whole
+            yield Block(series[series_id], part.times, part.columns)
+        if between:
+            yield from self._mixed(between, series)
+
+    def _mixed(self, items: Sequence[Item], series: Sequence[Series]) -> Iterator[Block]:
         # Sorted before they are gathered: parts come by the lengths of their events. A block has few of them.
-        whole = self._of_chunk(items[0]) if len(items) == 1 and isinstance(items[0], Chunk) else None
-        parts = [whole] if whole is not None else self._parts(*Packed.of(items))
         by_series: dict[int, list[_Part]] = {}
-        for series_id, part in sorted(parts, key=_first_position):
+        for series_id, part in sorted(self._parts(*Packed.of(items), series), key=_first_position):
             by_series.setdefault(series_id, []).append(part)
             if part.met:
                 self._tell(series[series_id], part.met)
-        return [_block(series[series_id], found) for series_id, found in by_series.items()]
+        for series_id, found in by_series.items():
+            yield _block(series[series_id], found)
 
     def _tell(self, series: Series, names: Iterable[str]) -> None:
         """Say, once each, which names of a row meet; no warning, for this is the background thread."""
         for name in names:
-            if series.kind in _WITH_FIELDS and is_news((series, name), self._told):
+            if is_news((series, name), self._told):
                 logger().warning(
                     "Rows of %s have two values called %r, as {'a.b': 1, 'a': {'b': 2}} would: statistics, columns "
                     "and charts take the one whose name is written out farther, else the later one (said once). Use "
@@ -141,14 +162,16 @@ class Batcher:
                     "an unnamed metric" if series.name is None else repr(series.name), name,
                 )  # fmt: skip
 
-    def _parts(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
+    def _parts(
+        self, events: Sequence[bytes], joined: bytes, series: Sequence[Series]
+    ) -> Iterator[tuple[int, _Part]]:
         if not self._is_worth_numpy(len(events)):
-            return _unpacked(enumerate(events))
+            return _unpacked(enumerate(events), series)
         if len(joined) == len(events) * len(events[0]):
             whole = self._whole(events[0], lambda layout: layout.records(joined))
             if whole is not None:
                 return iter([whole])
-        return self._parts_by_length(events, joined)
+        return self._parts_by_length(events, joined, series)
 
     def _of_chunk(self, chunk: Chunk) -> tuple[int, _Part] | None:
         """Return the one part that all events of a chunk are; None where they are several."""
@@ -202,7 +225,9 @@ class Batcher:
                     return layout.series_id, _numbers(layout, records, None)
         return None
 
-    def _parts_by_length(self, events: Sequence[bytes], joined: bytes) -> Iterator[tuple[int, _Part]]:
+    def _parts_by_length(
+        self, events: Sequence[bytes], joined: bytes, series: Sequence[Series]
+    ) -> Iterator[tuple[int, _Part]]:
         import numpy as np
 
         lengths = np.fromiter(map(len, events), np.int64, len(events))
@@ -219,7 +244,7 @@ class Batcher:
             yield from self._parts_of_length(buffer, positions, rest)
         if rest:
             left = np.sort(np.concatenate(rest)).tolist()
-            yield from _unpacked((position, events[position]) for position in left)
+            yield from _unpacked(((position, events[position]) for position in left), series)
 
     def _parts_of_length(
         self, buffer: bytes, positions: npt.NDArray[np.int64], rest: list[npt.NDArray[np.int64]]
@@ -311,7 +336,7 @@ def _numbers(layout: Layout, records: npt.NDArray[Any], positions: npt.NDArray[n
     return _Part(positions, times, columns)
 
 
-def _unpacked(events: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Part]]:
+def _unpacked(events: Iterable[tuple[int, bytes]], series: Sequence[Series]) -> Iterator[tuple[int, _Part]]:
     rows: dict[int, tuple[list[int], list[int], list[dict[str, Any]]]] = {}
     met: dict[int, set[str]] = {}
     for position, event in events:
@@ -319,7 +344,7 @@ def _unpacked(events: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, _Part]
         kinds = set(map(type, fields.values()))
         if len(event) > DEPTH_MAX and kinds & _CONTAINERS and not is_shallow(fields.values()):
             flatten(fields.values())
-        if dict in kinds:
+        if dict in kinds and series[series_id].kind in _WITH_FIELDS:
             met.setdefault(series_id, set()).update(meeting(fields))
         positions, times, values = rows.setdefault(series_id, ([], [], []))
         positions.append(position)

@@ -94,7 +94,8 @@ class Backlog:
         self._failing = False
         self._drainer = self._exempt = self._changer = 0
         self._expects_deferred = False  # whether rows wait for their devices, or did at the last drain
-        self._late: list[Event] = []  # put in the middle of a change, by the thread that makes it
+        # Put in the middle of a change, by the thread that makes it; with the place in the slab that they come behind.
+        self._late: list[tuple[Event, tuple[int, int] | None]] = []
         self.slab: Slab | None = None
 
     @property
@@ -144,7 +145,7 @@ class Backlog:
         """Put something into the list that is no slab's, behind what is in the slab by now."""
         with self._lock:
             if self._is_changing:
-                self._late.append(item)
+                self._late.append((item, self.slab and self.slab.place))
             else:
                 self._change(partial(self._append, item))
 
@@ -154,8 +155,8 @@ class Backlog:
         self._expects_deferred |= is_news
         return is_news
 
-    def _append(self, item: Event) -> None:
-        self._collect_now()
+    def _append(self, item: Event, place: tuple[int, int] | None = None) -> None:
+        self._collect_now(place)
         self.events.append(item)
         self._column_events += type(item) is ColumnEvent
         self._more_rows += rows_of(item) - 1
@@ -178,7 +179,7 @@ class Backlog:
 
     def _append_late(self) -> None:
         while self._late:
-            self._append(self._late.pop(0))
+            self._append(*self._late.pop(0))
 
     def release(self, place: tuple[int, int]) -> None:
         """Take note that what waited before this place of the slab is in the journal."""
@@ -218,11 +219,11 @@ class Backlog:
         if self.slab is not None and not self._is_changing:
             self._change(self._collect_now)
 
-    def _collect_now(self) -> None:
+    def _collect_now(self, until: tuple[int, int] | None = None) -> None:
         slab = self.slab
         while slab is not None:
             last = self.events[-1] if self.events else None
-            found = slab.collect(last if isinstance(last, Chunk) else None)
+            found = slab.collect(last if isinstance(last, Chunk) else None, until)
             if found is None:
                 return
             chunk, rows = found

@@ -71,6 +71,8 @@ _DESCRIPTORS = 32
 """Of so many descriptors that a process may have, one slab's share."""
 _DESCRIPTORS_LEAST = 256
 """Where there are fewer, each one is needed elsewhere."""
+_ZEROS = bytes(REGION_BYTES)
+"""Takes no memory, since nobody writes into it; made for each region, it would take a page fault for each page."""
 _ALIVE: weakref.WeakSet[Slab] = weakref.WeakSet()
 _POPULATE: int = getattr(mmap, "MAP_POPULATE", 0)
 """All pages at once: one after the other, they would cost the callers a page fault each."""
@@ -292,10 +294,21 @@ class Slab:
         end = self._ends.get(generation)
         return self.region(generation).tell() if end is None else end
 
-    def collect(self, last: Chunk | None) -> tuple[Chunk, int] | None:
+    @property
+    def place(self) -> tuple[int, int]:
+        """The generation that is being filled, and up to where; all of it, where it is about to end."""
+        generation = self._filling
+        is_ended = generation in self._ends
+        return generation, self._head.region_bytes if is_ended else self.region(generation).tell()
+
+    def collect(self, last: Chunk | None, until: tuple[int, int] | None = None) -> tuple[Chunk, int] | None:
         """Return the next chunk, `last` itself where it goes on, and how many rows are new in it; None where none are.
 
         Of one region at most: call it again.
+
+        Args:
+            last: The chunk before.
+            until: The place behind the last event; None for all that there are.
         """
         while self._taken_generation < self._oldest or self._taken_offset >= self._end_of(
             self._taken_generation
@@ -304,6 +317,10 @@ class Slab:
                 return None
             self._taken_generation, self._taken_offset = self._taken_generation + 1, 0
         end = self._end_of(self._taken_generation)
+        if until is not None and (self._taken_generation, end) > until:
+            if (self._taken_generation, self._taken_offset) >= until:
+                return None
+            end = until[1]
         chunk = last
         if chunk is None or (chunk.generation, chunk.end) != (self._taken_generation, self._taken_offset):
             chunk = Chunk(self, self._taken_generation, self._taken_offset)
@@ -318,7 +335,7 @@ class Slab:
             # In this order: who reads it from outside must not take the zeros for its content. And a thread that the
             # interpreter's end stops in between leaves a region that is never used again, and nothing worse.
             self._write_region(number, 0, 0)
-            self._regions[number][: self._ends[done]] = bytes(self._ends[done])
+            self._regions[number][: self._ends[done]] = memoryview(_ZEROS)[: self._ends[done]]
             self._oldest += 1
             self._free.append(number)
             del self._used[done], self._ends[done]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -14,6 +15,8 @@ from ml_dash.events.batch import Batcher
 from ml_dash.journal.blocks import Block, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
 from ml_dash.series import Kind, Series
+from ml_dash.slabs.layout import MARK
+from ml_dash.slabs.slab import Chunk, Slab
 from ml_dash.values.pack import pack, unpack
 from tests.support.examples import many
 
@@ -330,3 +333,52 @@ def test_a_value_that_is_nested_deeper_than_readers_go_has_a_mark_at_that_depth(
         value = [value]
     ((_, row), *_), *_ = rows_of(Batcher().blocks(packed([(1, NOW, {"x": value})]), SERIES)).values()
     assert ("nested more than" in row) == (levels > 128)
+
+
+def in_slab(events: list[Event], place: Path) -> list[Chunk]:
+    """The chunks that these events are in shared memory, a region each."""
+    slab = Slab(str(place), "0123456789abcdef-1f-00000001", str(place), 0, regions=8, region_bytes=4096)
+    chunks: list[Chunk] = []
+    for event in packed(events):
+        for piece in (event, MARK):
+            try:
+                slab.write(piece)
+            except ValueError:
+                if piece is MARK:
+                    slab.end()
+                else:
+                    assert slab.advance()
+                    slab.write(piece)
+    while (found := slab.collect(chunks[-1] if chunks else None)) is not None:
+        chunks.append(found[0])
+    return chunks
+
+
+@pytest.mark.parametrize("shapes", [1, 2])
+def test_rows_of_several_regions_and_what_lies_between_them_keep_their_order(
+    shapes: int, tmp_path: Path
+) -> None:
+    events: list[Event] = [
+        (3, NOW + n, {"loss": n / 2, "n": n + 256} if n % shapes == 0 else {"loss": n}) for n in range(300)
+    ]
+    chunks = in_slab(events, tmp_path)
+    assert len(chunks) > 2
+    between: list[Event] = [(3, NOW, {"loss": 0.5, "n": 7, "note": "by hand"}), (4, NOW, {"other": True})]
+    first = chunks[0].rows
+    items = [*packed(between), chunks[0], *packed(between), *chunks[1:]]
+
+    blocks = Batcher().blocks(items, SERIES)
+
+    order = [*between, *events[:first], *between, *events[first:]]
+    assert rows_of(blocks) == one_by_one(order)
+
+
+def test_rows_that_are_alike_are_not_cut_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever regions they lie in, and whatever row of another kind comes before them."""
+    chunks = in_slab([(3, NOW + n, {"loss": n / 2, "acc": 0.5}) for n in range(250)], tmp_path)
+    assert min(chunk.rows for chunk in chunks) > 16  # fewer are cut
+    monkeypatch.setattr(Chunk, "events", lambda chunk: pytest.fail("cut one by one"))
+
+    blocks = Batcher().blocks([*packed([(4, NOW, {"status": "running"})]), *chunks], SERIES)
+
+    assert [block.count for block in blocks] == [1, 250]

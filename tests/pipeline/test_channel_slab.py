@@ -37,7 +37,7 @@ def columns(bench: SlabBench, numbers: list[int]) -> ColumnEvent:
 
 
 @pytest.mark.parametrize("kind", ["plain", "columns", "kept"])
-@pytest.mark.parametrize("every", [35, 36, 42, 53, 97])
+@pytest.mark.parametrize("every", [35, 36, 42, 53, 57, 66, 73, 96])
 def test_a_signal_handler_may_log_at_any_line(kind: str, every: int, tmp_path: Path) -> None:
     """Or a finalizer: in the middle of a region's end, of a collection of what waits, of a frame."""
     bench = SlabBench(tmp_path, regions=3)
