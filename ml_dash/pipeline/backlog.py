@@ -145,7 +145,7 @@ class Backlog:
         """Put something into the list that is no slab's, behind what is in the slab by now."""
         with self._lock:
             if self._is_changing:
-                self._late.append((item, self.slab and self.slab.place))
+                self._late.append((item, None if self.slab is None else self.slab.place))
             else:
                 self._change(partial(self._append, item))
 

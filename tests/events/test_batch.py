@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from ml_dash.events.batch import Batcher
+from ml_dash.events.items import Item
 from ml_dash.journal.blocks import Block, block_rows, decode_block
 from ml_dash.journal.frame import FRAME_HEADER, decode_meta, encode_frame, parse_frame_header
 from ml_dash.series import Kind, Series
@@ -365,7 +366,7 @@ def test_rows_of_several_regions_and_what_lies_between_them_keep_their_order(
     assert len(chunks) > 2
     between: list[Event] = [(3, NOW, {"loss": 0.5, "n": 7, "note": "by hand"}), (4, NOW, {"other": True})]
     first = chunks[0].rows
-    items = [*packed(between), chunks[0], *packed(between), *chunks[1:]]
+    items: list[Item] = [*packed(between), chunks[0], *packed(between), *chunks[1:]]
 
     blocks = Batcher().blocks(items, SERIES)
 
