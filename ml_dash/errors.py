@@ -72,6 +72,7 @@ EXTRAS = {
     "clu": "clu",
     "hydra": "hydra-core omegaconf",
     "image": "pillow",
+    "importance": "scikit-learn",
     "keras": "keras",
     "keyring": "keyring",
     "lightgbm": "lightgbm",

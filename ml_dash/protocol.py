@@ -71,13 +71,25 @@ READ_DEFAULT, READ_LIMIT_MAX = 100, 10_000
 
 LISTED_DEFAULT, LISTED_MAX, FILES_DEFAULT = 100, 1000, 1000
 """Experiments, and files, in a page; of files `READ_LIMIT_MAX` at most."""
+WAIT_MAX = 30
+"""Seconds for which a list that tells of changes waits for one."""
 WIDTH_DEFAULT, WIDTH_MAX = 1000, 10_000
 """Pixels of a chart."""
+PANELS_MAX, LINES_MAX, MEMBERS_MAX = 200, 2000, 10_000
+"""Charts, lines of all of them together, and experiments in bands, that one question may name."""
 TAGS_ASKED_MAX, TEXTS_ASKED_MAX = 100, 32
 """Tags that one question for files may name, and texts that one for experiments may."""
 VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX = 200, 32
 COLUMNS_ASKED_MAX = 100
 """Experiments, and fields of metrics, that one question for values may name."""
+GROUPED_MAX, GROUPS_MAX, GROUP_KEYS_MAX = 10_000, 1000, 20
+"""Experiments that are put into groups, groups that one answer has, and what they may be told apart by."""
+IMPORTANCE_RUNS_MAX = 5000
+"""Experiments of which it is told how much parameters matter."""
+VIEW_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
+"""What the id of a saved view looks like."""
+VIEWS_MAX, VIEW_BYTES_MAX = 200, 256 << 10
+"""Views of a project, and of each person in it; bytes of what one of them holds, as JSON."""
 BLOBS_ASKED_MAX = 1000
 """Blobs that one request may ask for."""
 
@@ -101,6 +113,7 @@ class ErrorCode(str, Enum):
     NOT_FOUND = "not_found"  # 404: it is not there, or the token may not see it
     GONE = "gone"  # 410: the experiment was deleted
     EXISTS = "exists"  # 409: there is an experiment where a new one was asked for
+    CHANGED = "changed"  # 412: {"current"}: it is another one than what the request is based on
     RUNNING = (
         "running"  # 409: a run of the experiment goes on, and only one that stands still was to be deleted
     )

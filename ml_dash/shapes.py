@@ -13,6 +13,9 @@ from ml_dash.protocol import (
     BLOBS_ASKED_MAX,
     CHECKSUM_PATTERN,
     INDEX_MAX,
+    LINES_MAX,
+    MEMBERS_MAX,
+    PANELS_MAX,
     README_MAX,
     TAG_MAX,
     TAGS_MAX,
@@ -20,6 +23,8 @@ from ml_dash.protocol import (
     TOKEN_CHARACTERS_MAX,
     VALUES_EXPERIMENTS_MAX,
     VALUES_METRICS_MAX,
+    WIDTH_DEFAULT,
+    WIDTH_MAX,
     ErrorCode,
 )
 
@@ -429,6 +434,83 @@ class Experiments(Answer):
     ) = UNSET
 
 
+class Summed(Answer):
+    """Numbers of several experiments together; std is that of a sample, and what there is none of is null."""
+
+    count: Count
+    mean: float | None
+    std: float | None
+    min: Annotated[float | None, Meta(description="As it was logged.")]
+    max: float | None
+
+
+class GroupColumn(Answer):
+    """A field of a metric, summed up over the members of a group."""
+
+    metric: str | None
+    field: str
+    last: Summed
+    min: Summed
+    max: Summed
+    mean: Summed
+
+
+class Group(Answer):
+    """Experiments that have the same values."""
+
+    key: dict[str, Anything]
+    count: Count
+    members: Annotated[
+        list[str], Meta(description="Their ids, the newest first; of very many not all are told.")
+    ]
+    columns: list[GroupColumn]
+
+
+class Groups(Answer):
+    """Groups, in the order of their keys."""
+
+    data: list[Group]
+    total: Annotated[int, Meta(ge=0, description="Experiments that are asked for.")]
+    groups: Annotated[
+        int, Meta(ge=0, description="How many groups there are: of very many not all are told.")
+    ]
+    is_part: Annotated[bool, Meta(description="More experiments are asked for than are put into groups.")]
+
+
+class ParamImportance(Answer):
+    """How much a parameter matters for a metric; null where nothing can be said."""
+
+    param: str
+    runs: Annotated[int, Meta(ge=0, description="Those that have both, for the correlations.")]
+    correlation: Annotated[float | None, Meta(description="Pearson's, of numbers.")]
+    rank_correlation: Annotated[float | None, Meta(description="Spearman's, of numbers.")]
+    importance: Annotated[
+        float | None,
+        Meta(
+            description="By how much a random forest predicts worse runs that it has not seen, where this parameter's "
+            "values are shuffled: as a share of the metric's variance."
+        ),
+    ]
+    importance_std: Annotated[float | None, Meta(description="Over several forests, and several times each.")]
+
+
+class Forest(Answer):
+    """How well a random forest predicts the metric of runs that it has not seen."""
+
+    score: Annotated[float | None, Meta(description="The share of the variance that it explains (R²).")]
+    why: Annotated[str | None, Meta(description="Why there is none, or why it means nothing.")]
+
+
+class Importance(Answer):
+    """How much parameters matter, those first that matter most."""
+
+    data: list[ParamImportance]
+    runs: Annotated[int, Meta(ge=0, description="How many have the metric.")]
+    total: Annotated[int, Meta(ge=0, description="Experiments that are asked for.")]
+    is_part: Annotated[bool, Meta(description="More experiments are asked for than are looked at.")]
+    forest: Forest
+
+
 _SAID = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
 
 
@@ -749,6 +831,144 @@ class Series(Answer):
     superseded: Superseded | UnsetType = UNSET
 
 
+_X = "index, step, time, relative, or the name of a field: see the HTTP API's page on charts."
+
+
+class Smoothing(Request):
+    """How a line is smoothed, over all of its series: neither the range nor the width changes it."""
+
+    kind: Literal["ema", "mean", "gaussian"]
+    amount: Annotated[
+        float,
+        Meta(
+            description="For ema a weight from 0 to below 1; for mean the width of the interval, and for gaussian the "
+            "standard deviation, in units of x.",
+            extra_json_schema={"minimum": 0},
+        ),
+    ]
+
+
+ExperimentId: TypeAlias = Annotated[str, Meta(max_length=64)]
+
+
+class AskedLine(Request):
+    """A field of a metric, or an expression, of an experiment; or of several together, which is a band.
+
+    The name of the unnamed metric is null.
+    """
+
+    experiment: ExperimentId | None = None
+    experiments: (
+        Annotated[list[ExperimentId], Meta(max_length=MEMBERS_MAX, description="The members of a band.")]
+        | None
+    ) = None
+    metric: Text | None = None
+    field: Text | None = None
+    expression: (
+        Annotated[str, Meta(max_length=1000, description="Such as `val/loss - train/loss`.")] | None
+    ) = None
+    attempt: Annotated[str, Meta(pattern="^(all|[1-9][0-9]{0,18})$")] | None = None
+    fill: Annotated[
+        Literal["linear", "last"],
+        Meta(
+            description="What a member of a band has between two of its points: what lies between, or the first."
+        ),
+    ] = "linear"
+    after: (
+        Annotated[
+            str, Meta(max_length=1000, description="The cursor of an earlier answer: only what is new since.")
+        ]
+        | None
+    ) = None
+
+
+class AskedPanel(Request):
+    """A chart of several lines."""
+
+    lines: Annotated[list[AskedLine], Meta(max_length=LINES_MAX)]
+    x: Annotated[Text, Meta(description=_X)] = "step"
+    start: Annotated[float, Meta(description="The lowest x.")] | None = None
+    stop: Annotated[float, Meta(description="The x up to which, exclusive.")] | None = None
+    width: Annotated[int, Meta(ge=1, le=WIDTH_MAX, description="Points of a line at most.")] = WIDTH_DEFAULT
+    smooth: Smoothing | None = None
+
+
+class AskedPanels(Request):
+    """Charts, those first that are seen first."""
+
+    panels: Annotated[list[AskedPanel], Meta(max_length=PANELS_MAX)]
+
+
+class Column(Answer):
+    """A number for each point."""
+
+    type: Literal["float64", "float32", "uint32"]
+    data: Annotated[
+        Any,
+        Meta(
+            description="In msgpack the numbers as bytes, little-endian, and NaN where there is none; in JSON a list, "
+            "and null where there is none."
+        ),
+    ]
+
+
+class BandRuns(Answer):
+    """How many experiments a band was asked for, and how many have points in it."""
+
+    asked: Count
+    drawn: Count
+
+
+class Line(Answer):
+    """A line, or why there is none."""
+
+    panel: Annotated[int, Meta(ge=0, description="Of which of the panels that were asked for, from 0 on.")]
+    line: Annotated[int, Meta(ge=0, description="Which of its lines, from 0 on.")]
+    error: ErrorDetails | UnsetType = UNSET
+    unchanged: (
+        Annotated[bool, Meta(description="All is as it was by the cursor that was given.")] | UnsetType
+    ) = UNSET
+    cursor: Annotated[str, Meta(description="Give it as after to be told what is new.")] | UnsetType = UNSET
+    x: (
+        Annotated[str, Meta(description="index where steps were asked for, and rows have none.")] | UnsetType
+    ) = UNSET
+    points: Annotated[int, Meta(ge=0, description="Rows that have a value, in range.")] | UnsetType = UNSET
+    resolution: Literal["rows", "buckets"] | UnsetType = UNSET
+    exact: bool | UnsetType = UNSET
+    cell: (
+        Annotated[float, Meta(description="Over how much of x one point tells; a power of two.")] | UnsetType
+    ) = UNSET
+    first: (
+        Annotated[
+            int,
+            Meta(ge=0, description="So many points of the answer before stay; columns begin behind them."),
+        ]
+        | UnsetType
+    ) = UNSET
+    columns: (
+        Annotated[
+            dict[str, Column],
+            Meta(
+                description="x, y, min, max, count, nan, posInf, negInf, smooth. Without min, max and count each point "
+                "is one row; without nan, posInf or negInf there are none of these. Of a band x, y (the mean), std, "
+                "min, max and count (of runs)."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    superseded: Superseded | UnsetType = UNSET
+    runs: BandRuns | UnsetType = UNSET
+
+
+class Lines(Answer):
+    """The lines of charts, as many as there was room and time for."""
+
+    data: list[Line]
+    rest: Annotated[
+        list[tuple[Count, Count]], Meta(description="The others, by panel and line: ask again for these.")
+    ]
+
+
 class Track(Answer):
     """A track."""
 
@@ -862,6 +1082,48 @@ class BodyPiece(Answer):
 
     offset: Count
     size_bytes: Count
+
+
+class SavedView(Answer):
+    """A view that somebody has saved, in a list."""
+
+    id: str
+    name: str
+    mine: Annotated[bool, Meta(description="Nobody else sees it.")]
+    default: Annotated[
+        bool, Meta(description="The project is shown so, unless one has a default of one's own.")
+    ]
+    format: Annotated[int, Meta(ge=1, description="Of which version of the pages it is.")]
+    version: Annotated[str, Meta(description="Its ETag, without the quotes.")]
+    updated_at: Time
+    who: Annotated[str | None, Meta(description="What the token is called that it was saved with.")]
+
+
+class View(SavedView, kw_only=True):
+    """A view: what it holds means something to the pages alone."""
+
+    state: dict[str, Anything]
+
+
+class Views(Answer):
+    """The views of a project."""
+
+    data: list[SavedView]
+
+
+class DeletedView(Answer):
+    """A view that is gone."""
+
+    deleted: bool
+
+
+class NewView(Request):
+    """A view to save."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    format: Annotated[int, Meta(ge=1, le=1_000_000, description="Of which version of the pages it is.")]
+    state: dict[str, Any]
+    default: bool = False
 
 
 class OwnerLimits(Answer):

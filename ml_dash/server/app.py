@@ -16,13 +16,18 @@ from ml_dash.server.api.device import device_routes
 from ml_dash.server.api.experiments import catalogue_routes, experiment_routes, found_experiment
 from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.frames import frame_routes
+from ml_dash.server.api.groups import group_routes
+from ml_dash.server.api.importance import importance_routes
+from ml_dash.server.api.lines import line_routes
 from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
+from ml_dash.server.api.saved_views import view_routes
 from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.system import system_routes
 from ml_dash.server.api.tokens import account_routes
 from ml_dash.server.api.values import value_routes
 from ml_dash.server.api.verbs import naming_routes, noting_routes, past_routes
+from ml_dash.server.catalogue.saved_views import StoredViews
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.forwarding import below, forwarded
@@ -84,6 +89,9 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         *device_routes(tokens, store.clock),
         *session_routes(bind, access),
         *value_routes(bind, store),
+        *line_routes(bind, store),
+        *group_routes(bind, store),
+        *importance_routes(bind, store),
         *catalogue_routes(bind, store),
         *experiment_routes(bind, store),
         *naming_routes(bind, store),
@@ -95,6 +103,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         *file_routes(bind, store),
         *blob_routes(bind, store, memory),
         *owner_routes(bind, store),
+        *view_routes(bind, StoredViews(store.database, store.clock), store.query, store.database.run),
         *page_routes(),
     ]
     app.add_routes(below(settings.base_path, routes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ml_dash.server.blobs.names import part_name
 from ml_dash.server.blobs.objects import ObjectStore
 from ml_dash.server.blobs.orphans import OrphanCollector
 from ml_dash.server.blobs.transfers import BlobTransfers
+from ml_dash.server.catalogue.changes import seen
 from ml_dash.server.catalogue.experiments import Experiments
 from ml_dash.server.catalogue.filtered import filtered
 from ml_dash.server.catalogue.values import table_values
@@ -31,6 +33,7 @@ from ml_dash.server.ingest.ingest import Ingest
 from ml_dash.server.ingest.purging import Purger
 from ml_dash.server.recent import Recent
 from ml_dash.server.rows.lists import Lists
+from ml_dash.server.rows.many import standings, views
 from ml_dash.server.rows.view import StoreView
 from ml_dash.server.telemetry import Telemetry
 from ml_dash.server.threads import Readers
@@ -39,8 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.query.pages import Take
+    from ml_dash.series import Series
     from ml_dash.server.blobs.reading import ReadableBlob
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
+    from ml_dash.server.rows.library import Standing
     from ml_dash.server.settings import ServerSettings
     from ml_dash.shapes import MetricField
 
@@ -90,6 +95,7 @@ class Store:
         """Whether the shutdown has begun: nothing new is accepted."""
         self._readers = Readers()
         self.query = self._readers.query
+        self._boot = secrets.token_hex(4)
         self._probed_at = -_PROBE_SECONDS
         self._probe_passed = True
 
@@ -146,6 +152,15 @@ class Store:
         """See `Library.find`."""
         return self.experiments.find(experiment_id)
 
+    def standings(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """See `Library.standings`."""
+        return standings(self.database, self._boot, ids)
+
+    def changed(self) -> str:
+        """See `Library.changed`."""
+        with self.database.read() as connection:
+            return str(seen(connection, 0))
+
     def record(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.record`."""
         return self.experiments.record(experiment_id)
@@ -186,6 +201,10 @@ class Store:
     def view(self, experiment_id: str) -> StoreView:
         """Return what answers questions about an experiment's rows."""
         return StoreView(self.backend, experiment_id)
+
+    def views(self, ids: Sequence[str], series: Series) -> dict[str, StoreView]:
+        """See `Library.views`."""
+        return views(self.backend, ids, series)
 
     def is_ready(self) -> bool:
         """Say whether rows can be stored. If the last attempt failed, try again, at most once a second."""

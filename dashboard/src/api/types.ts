@@ -21,6 +21,74 @@ export interface components {
             sizeBytes: number;
         };
         /**
+         * AskedPanels
+         * @description Charts, those first that are seen first.
+         */
+        AskedPanels: {
+            panels: components["schemas"]["AskedPanel"][];
+        };
+        /**
+         * AskedPanel
+         * @description A chart of several lines.
+         */
+        AskedPanel: {
+            lines: components["schemas"]["AskedLine"][];
+            /**
+             * @description index, step, time, relative, or the name of a field: see the HTTP API's page on charts.
+             * @default step
+             */
+            x?: string;
+            /** @default null */
+            start?: number | null;
+            /** @default null */
+            stop?: number | null;
+            /**
+             * @description Points of a line at most.
+             * @default 1000
+             */
+            width?: number;
+            /** @default null */
+            smooth?: components["schemas"]["Smoothing"] | null;
+        };
+        /**
+         * AskedLine
+         * @description A field of a metric, or an expression, of an experiment; or of several together, which is a band.
+         *
+         *     The name of the unnamed metric is null.
+         */
+        AskedLine: {
+            /** @default null */
+            experiment?: string | null;
+            /** @default null */
+            experiments?: string[] | null;
+            /** @default null */
+            metric?: string | null;
+            /** @default null */
+            field?: string | null;
+            /** @default null */
+            expression?: string | null;
+            /** @default null */
+            attempt?: string | null;
+            /**
+             * @description What a member of a band has between two of its points: what lies between, or the first.
+             * @default linear
+             * @enum {unknown}
+             */
+            fill?: "last" | "linear";
+            /** @default null */
+            after?: string | null;
+        };
+        /**
+         * Smoothing
+         * @description How a line is smoothed, over all of its series: neither the range nor the width changes it.
+         */
+        Smoothing: {
+            /** @enum {unknown} */
+            kind: "ema" | "gaussian" | "mean";
+            /** @description For ema a weight from 0 to below 1; for mean the width of the interval, and for gaussian the standard deviation, in units of x. */
+            amount: number;
+        };
+        /**
          * AskedValues
          * @description The experiments, and the fields of metrics, whose values are asked for.
          */
@@ -224,6 +292,13 @@ export interface components {
             value: "last" | "max" | "min";
         };
         /**
+         * DeletedView
+         * @description A view that is gone.
+         */
+        DeletedView: {
+            deleted: boolean;
+        };
+        /**
          * DeviceAuthorization
          * @description A login that has begun (RFC 8628).
          */
@@ -308,7 +383,7 @@ export interface components {
          * @description The ``code`` of an error's body ``{"error": {"code", "message", …}}``.
          * @enum {unknown}
          */
-        ErrorCode: "busy" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "running" | "too_large" | "unauthorized";
+        ErrorCode: "busy" | "changed" | "checksum_mismatch" | "content_lost" | "content_missing" | "damaged" | "disk_full" | "exists" | "fenced" | "forbidden" | "gap" | "gone" | "internal" | "invalid" | "malformed" | "no_route" | "not_found" | "parts_missing" | "quota_exceeded" | "running" | "too_large" | "unauthorized";
         /**
          * Experiment
          * @description An experiment.
@@ -463,6 +538,56 @@ export interface components {
             cursor: string | null;
         };
         /**
+         * Groups
+         * @description Groups, in the order of their keys.
+         */
+        Groups: {
+            data: components["schemas"]["Group"][];
+            /** @description Experiments that are asked for. */
+            total: number;
+            /** @description How many groups there are: of very many not all are told. */
+            groups: number;
+            /** @description More experiments are asked for than are put into groups. */
+            isPart: boolean;
+        };
+        /**
+         * Group
+         * @description Experiments that have the same values.
+         */
+        Group: {
+            key: {
+                [key: string]: unknown;
+            };
+            count: number;
+            /** @description Their ids, the newest first; of very many not all are told. */
+            members: string[];
+            columns: components["schemas"]["GroupColumn"][];
+        };
+        /**
+         * GroupColumn
+         * @description A field of a metric, summed up over the members of a group.
+         */
+        GroupColumn: {
+            metric: string | null;
+            field: string;
+            last: components["schemas"]["Summed"];
+            min: components["schemas"]["Summed"];
+            max: components["schemas"]["Summed"];
+            mean: components["schemas"]["Summed"];
+        };
+        /**
+         * Summed
+         * @description Numbers of several experiments together; std is that of a sample, and what there is none of is null.
+         */
+        Summed: {
+            count: number;
+            mean: number | null;
+            std: number | null;
+            /** @description As it was logged. */
+            min: number | null;
+            max: number | null;
+        };
+        /**
          * Health
          * @description The server is there.
          */
@@ -499,11 +624,115 @@ export interface components {
             };
         };
         /**
+         * Importance
+         * @description How much parameters matter, those first that matter most.
+         */
+        Importance: {
+            data: components["schemas"]["ParamImportance"][];
+            /** @description How many have the metric. */
+            runs: number;
+            /** @description Experiments that are asked for. */
+            total: number;
+            /** @description More experiments are asked for than are looked at. */
+            isPart: boolean;
+            forest: components["schemas"]["Forest"];
+        };
+        /**
+         * ParamImportance
+         * @description How much a parameter matters for a metric; null where nothing can be said.
+         */
+        ParamImportance: {
+            param: string;
+            /** @description Those that have both, for the correlations. */
+            runs: number;
+            /** @description Pearson's, of numbers. */
+            correlation: number | null;
+            /** @description Spearman's, of numbers. */
+            rankCorrelation: number | null;
+            /** @description By how much a random forest predicts worse runs that it has not seen, where this parameter's values are shuffled: as a share of the metric's variance. */
+            importance: number | null;
+            /** @description Over several forests, and several times each. */
+            importanceStd: number | null;
+        };
+        /**
+         * Forest
+         * @description How well a random forest predicts the metric of runs that it has not seen.
+         */
+        Forest: {
+            /** @description The share of the variance that it explains (R²). */
+            score: number | null;
+            /** @description Why there is none, or why it means nothing. */
+            why: string | null;
+        };
+        /**
          * LackingBlobs
          * @description Those of them that the server does not have.
          */
         LackingBlobs: {
             lacking: string[];
+        };
+        /**
+         * Lines
+         * @description The lines of charts, as many as there was room and time for.
+         */
+        Lines: {
+            data: components["schemas"]["Line"][];
+            /** @description The others, by panel and line: ask again for these. */
+            rest: [
+                number,
+                number
+            ][];
+        };
+        /**
+         * Line
+         * @description A line, or why there is none.
+         */
+        Line: {
+            /** @description Of which of the panels that were asked for, from 0 on. */
+            panel: number;
+            /** @description Which of its lines, from 0 on. */
+            line: number;
+            error?: components["schemas"]["ErrorDetails"];
+            /** @description All is as it was by the cursor that was given. */
+            unchanged?: boolean;
+            /** @description Give it as after to be told what is new. */
+            cursor?: string;
+            /** @description index where steps were asked for, and rows have none. */
+            x?: string;
+            /** @description Rows that have a value, in range. */
+            points?: number;
+            /** @enum {unknown} */
+            resolution?: "buckets" | "rows";
+            exact?: boolean;
+            /** @description Over how much of x one point tells; a power of two. */
+            cell?: number;
+            /** @description So many points of the answer before stay; columns begin behind them. */
+            first?: number;
+            /** @description x, y, min, max, count, nan, posInf, negInf, smooth. Without min, max and count each point is one row; without nan, posInf or negInf there are none of these. Of a band x, y (the mean), std, min, max and count (of runs). */
+            columns?: {
+                [key: string]: components["schemas"]["Column"];
+            };
+            /** @description How many rows a later attempt has superseded; absent where there are none. */
+            superseded?: number;
+            runs?: components["schemas"]["BandRuns"];
+        };
+        /**
+         * Column
+         * @description A number for each point.
+         */
+        Column: {
+            /** @enum {unknown} */
+            type: "float32" | "float64" | "uint32";
+            /** @description In msgpack the numbers as bytes, little-endian, and NaN where there is none; in JSON a list, and null where there is none. */
+            data: unknown;
+        };
+        /**
+         * BandRuns
+         * @description How many experiments a band was asked for, and how many have points in it.
+         */
+        BandRuns: {
+            asked: number;
+            drawn: number;
         };
         /**
          * Logs
@@ -671,6 +900,18 @@ export interface components {
          */
         NewUpload: {
             sizeBytes: number;
+        };
+        /**
+         * NewView
+         * @description A view to save.
+         */
+        NewView: {
+            name: string;
+            /** @description Of which version of the pages it is. */
+            format: number;
+            state: Record<string, never>;
+            /** @default false */
+            default?: boolean;
         };
         /**
          * OAuthError
@@ -1046,6 +1287,56 @@ export interface components {
             fields: string[];
         };
         /**
+         * View
+         * @description A view: what it holds means something to the pages alone.
+         */
+        View: {
+            id: string;
+            name: string;
+            /** @description Nobody else sees it. */
+            mine: boolean;
+            /** @description The project is shown so, unless one has a default of one's own. */
+            default: boolean;
+            /** @description Of which version of the pages it is. */
+            format: number;
+            /** @description Its ETag, without the quotes. */
+            version: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            /** @description What the token is called that it was saved with. */
+            who: string | null;
+            state: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Views
+         * @description The views of a project.
+         */
+        Views: {
+            data: components["schemas"]["SavedView"][];
+        };
+        /**
+         * SavedView
+         * @description A view that somebody has saved, in a list.
+         */
+        SavedView: {
+            id: string;
+            name: string;
+            /** @description Nobody else sees it. */
+            mine: boolean;
+            /** @description The project is shown so, unless one has a default of one's own. */
+            default: boolean;
+            /** @description Of which version of the pages it is. */
+            format: number;
+            /** @description Its ETag, without the quotes. */
+            version: string;
+            /** @description ISO 8601, UTC, with microseconds and Z. */
+            updatedAt: string;
+            /** @description What the token is called that it was saved with. */
+            who: string | null;
+        };
+        /**
          * Watermark
          * @description The number up to which the server has all frames of a writer.
          */
@@ -1085,6 +1376,10 @@ export interface components {
 }
 export type AskedBlobs = components['schemas']['AskedBlobs'];
 export type Blob = components['schemas']['Blob'];
+export type AskedPanels = components['schemas']['AskedPanels'];
+export type AskedPanel = components['schemas']['AskedPanel'];
+export type AskedLine = components['schemas']['AskedLine'];
+export type Smoothing = components['schemas']['Smoothing'];
 export type AskedValues = components['schemas']['AskedValues'];
 export type MetricField = components['schemas']['MetricField'];
 export type Attempts = components['schemas']['Attempts'];
@@ -1098,6 +1393,7 @@ export type Grant = components['schemas']['Grant'];
 export type DeletedExperiment = components['schemas']['DeletedExperiment'];
 export type FieldSummary = components['schemas']['FieldSummary'];
 export type BestOf = components['schemas']['BestOf'];
+export type DeletedView = components['schemas']['DeletedView'];
 export type DeviceAuthorization = components['schemas']['DeviceAuthorization'];
 export type DeviceToken = components['schemas']['DeviceToken'];
 export type Entries = components['schemas']['Entries'];
@@ -1111,10 +1407,21 @@ export type Experiments = components['schemas']['Experiments'];
 export type ListedExperiment = components['schemas']['ListedExperiment'];
 export type File = components['schemas']['File'];
 export type Files = components['schemas']['Files'];
+export type Groups = components['schemas']['Groups'];
+export type Group = components['schemas']['Group'];
+export type GroupColumn = components['schemas']['GroupColumn'];
+export type Summed = components['schemas']['Summed'];
 export type Health = components['schemas']['Health'];
 export type History = components['schemas']['History'];
 export type Change = components['schemas']['Change'];
+export type Importance = components['schemas']['Importance'];
+export type ParamImportance = components['schemas']['ParamImportance'];
+export type Forest = components['schemas']['Forest'];
 export type LackingBlobs = components['schemas']['LackingBlobs'];
+export type Lines = components['schemas']['Lines'];
+export type Line = components['schemas']['Line'];
+export type Column = components['schemas']['Column'];
+export type BandRuns = components['schemas']['BandRuns'];
 export type Logs = components['schemas']['Logs'];
 export type LogRow = components['schemas']['LogRow'];
 export type Metrics = components['schemas']['Metrics'];
@@ -1129,6 +1436,7 @@ export type NewSession = components['schemas']['NewSession'];
 export type NewTags = components['schemas']['NewTags'];
 export type NewToken = components['schemas']['NewToken'];
 export type NewUpload = components['schemas']['NewUpload'];
+export type NewView = components['schemas']['NewView'];
 export type OAuthError = components['schemas']['OAuthError'];
 export type OwnerLimits = components['schemas']['OwnerLimits'];
 export type Params = components['schemas']['Params'];
@@ -1156,6 +1464,9 @@ export type UpsertedExperiment = components['schemas']['UpsertedExperiment'];
 export type Values = components['schemas']['Values'];
 export type ExperimentValues = components['schemas']['ExperimentValues'];
 export type MetricFields = components['schemas']['MetricFields'];
+export type View = components['schemas']['View'];
+export type Views = components['schemas']['Views'];
+export type SavedView = components['schemas']['SavedView'];
 export type Watermark = components['schemas']['Watermark'];
 export type Watermarks = components['schemas']['Watermarks'];
 export type Whoami = components['schemas']['Whoami'];

@@ -22,6 +22,7 @@ from ml_dash.protocol import (
     COLUMNS_ASKED_MAX,
     FILES_DEFAULT,
     FRAMES,
+    GROUP_KEYS_MAX,
     HTML,
     INDEX_MAX,
     JSON,
@@ -37,6 +38,8 @@ from ml_dash.protocol import (
     TAGS_ASKED_MAX,
     TEXT_MAX,
     TEXTS_ASKED_MAX,
+    VIEW_PATTERN,
+    WAIT_MAX,
     WIDTH_DEFAULT,
     WIDTH_MAX,
     WRITER_PATTERN,
@@ -98,6 +101,8 @@ class Paths(Query):
     checksum: Annotated[str, Meta(pattern=f"^{CHECKSUM_PATTERN}$")]
     number: Annotated[int, Meta(ge=1, le=PARTS_MAX)]
     owner: Annotated[str, Meta(min_length=1, max_length=255)]
+    project: Annotated[str, Meta(min_length=1, max_length=255)]
+    view: Annotated[str, Meta(pattern=f"^{VIEW_PATTERN}$")]
 
 
 # --- the server
@@ -231,7 +236,7 @@ _AsOf: TypeAlias = Annotated[
 ]
 
 
-class ListExperiments(Query):
+class WhichExperiments(Query):
     """Which experiments."""
 
     prefix: Annotated[str, _text("The experiment of this prefix, and those below it.")] | None = None
@@ -251,6 +256,11 @@ class ListExperiments(Query):
         Annotated[str, _text("What they are to be, such as `max(val/acc)>0.9 params.lr<0.01 tag:sweep`.")]
         | None
     ) = None
+
+
+class ListExperiments(WhichExperiments):
+    """Which experiments, in which order."""
+
     order: (
         Annotated[
             str, _text("By what they are sorted, such as `-max(val/acc)`; what has no value comes last.")
@@ -269,6 +279,52 @@ class ListExperiments(Query):
     limit: Annotated[int, _whole("How many at most.", LISTED_MAX)] = LISTED_DEFAULT
     cursor: Annotated[str, _text("The cursor of the page before.", 200)] | None = None
     changed_since: _AsOf | None = None
+    wait: Annotated[
+        float,
+        Meta(
+            description="How many seconds the answer may take where nothing has changed since; only with "
+            "changed_since.",
+            ge=0,
+            le=WAIT_MAX,
+            extra={"remedy": f"give a number of seconds, from 0 to {WAIT_MAX}"},
+        ),
+    ] = 0.0
+
+
+class ListGroups(WhichExperiments):
+    """Which experiments, and by what they are grouped."""
+
+    by: Annotated[
+        tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
+        Meta(
+            max_length=GROUP_KEYS_MAX,
+            description="folder, tags, status, host, project, owner, name, or a parameter: params.lr.",
+        ),
+    ] = ()
+    but: Annotated[
+        tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
+        Meta(
+            max_length=GROUP_KEYS_MAX,
+            description="By all parameters that differ, but for these: but=params.seed.",
+        ),
+    ] = ()
+    columns: Annotated[
+        tuple[Annotated[str, Meta(max_length=TEXT_MAX)], ...],
+        Meta(
+            max_length=COLUMNS_ASKED_MAX,
+            description="Fields of metrics, such as val/acc, that are summed up.",
+        ),
+    ] = ()
+
+
+class AskedImportance(WhichExperiments, kw_only=True):
+    """Which experiments, and for what parameters are to matter."""
+
+    metric: Annotated[str, _name("The metric's name; without it, the unnamed one.")] | None = None
+    field: Annotated[
+        str, _text("The field's name.", extra={"remedy": "give the name of a field of the metric"})
+    ]
+    value: Annotated[Literal["last", "min", "max", "mean"], Meta(description="Which value of it.")] = "last"
 
 
 UPSERT = Route(
@@ -295,6 +351,29 @@ VALUES = Route(
     caller=Caller.READER,
     body=shapes.AskedValues,
     body_bytes=1 << 20,
+)
+LINES = Route(
+    "POST",
+    f"{API}/experiments/series",
+    "Return the lines of several charts, of any experiments, as many as there is room for; this changes nothing.",
+    {200: shapes.Lines},
+    caller=Caller.READER,
+    body=shapes.AskedPanels,
+    body_bytes=1 << 20,
+)
+GROUPS = Route(
+    "GET",
+    f"{API}/groups",
+    "Return experiments in groups, with the last, lowest, highest and mean values of metrics summed up.",
+    {200: shapes.Groups},
+    query=ListGroups,
+)
+IMPORTANCE = Route(
+    "GET",
+    f"{API}/importance",
+    "Say how much parameters matter for a metric, by correlations and by a random forest.",
+    {200: shapes.Importance},
+    query=AskedImportance,
 )
 RECORD = Route("GET", EXPERIMENT, "Return an experiment.", {200: shapes.Experiment}, scope=Scope.READ)
 
@@ -691,6 +770,62 @@ COMPLETE_UPLOAD = _writing(
     shapes.Blob,
     409,
     422,
+)
+
+
+# --- views
+
+
+class WhoseView(Query):
+    """Whose view."""
+
+    mine: Annotated[bool, Meta(description="One's own; without it, that of all who read the project.")] = (
+        False
+    )
+
+
+_VIEWS = f"{API}/owners/{{owner}}/projects/{{project}}/views"
+_BASED_ON = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": '^("[^"]+"|\\*)$'},
+    "description": "The ETag of the version that is saved over, or deleted, or * for whatever there is; without it the "
+    "view is a new one.",
+}
+VIEWS = Route(
+    "GET",
+    _VIEWS,
+    "List the views of a project, one's own first, without what they hold.",
+    {200: shapes.Views},
+    scope=Scope.READ,
+)
+VIEW = Route(
+    "GET", f"{_VIEWS}/{{view}}", "Return a view.", {200: shapes.View}, scope=Scope.READ, query=WhoseView
+)
+SAVE_VIEW = Route(
+    "PUT",
+    f"{_VIEWS}/{{view}}",
+    "Save a view: a new one, or over the version that is named; 412 tells what there is where that is another one.",
+    {200: shapes.View},
+    (412, 507),
+    caller=Caller.PERSON,
+    scope=Scope.READ,
+    query=WhoseView,
+    body=shapes.NewView,
+    body_bytes=1 << 20,
+    headers=(_BASED_ON,),
+)
+DELETE_VIEW = Route(
+    "DELETE",
+    f"{_VIEWS}/{{view}}",
+    "Delete the version of a view that is named.",
+    {200: shapes.DeletedView},
+    (412, 507),
+    caller=Caller.PERSON,
+    scope=Scope.READ,
+    query=WhoseView,
+    headers=(_BASED_ON,),
 )
 
 

@@ -14,6 +14,7 @@ from ml_dash.journal.objects import to_msgpack
 from ml_dash.protocol import METADATA_BYTES_MAX, WRITER_PATTERN, WRITERS_HEADER, WRITERS_TOLD_MAX
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
+from ml_dash.server.api.waiting import Waits
 from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, Search, gone, is_id
 from ml_dash.server.http.access import not_found, principal, require
 from ml_dash.server.http.bodies import encoded_answer, encoder
@@ -22,6 +23,7 @@ from ml_dash.server.http.query_args import invalid, sent_ns
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.rows.library import Library
     from ml_dash.server.store import Store
@@ -50,27 +52,26 @@ async def found_experiment(library: Library, request: web.Request, scope: Scope)
 
 def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the routes that read."""
+    waits = Waits(library)
 
     async def listing(request: web.Request, asked: contract.ListExperiments) -> web.Response:
-        wanted = ExperimentFilter(
-            owners=principal(request).owners(),
-            prefix=_plain("prefix", asked.prefix, "/"),
-            owner=_plain("owner", asked.owner),
-            project=_plain("project", asked.project),
-            folder=_plain("folder", asked.folder, "/"),
-            tag=asked.tag,
-            status=asked.status,
-            search=asked.search,
-            texts=asked.text,
-            asked=_search(asked),
-        )
+        wanted = asked_for(principal(request), asked, _search(asked))
 
-        def fill() -> bytes:
+        def fill() -> tuple[bytes, int]:
             page = bind.page(request)
             rest = library.listing(page.take, wanted, asked.limit, asked.cursor, asked.changed_since)
-            return page.body("data", rest)
+            return page.body("data", rest), page.count
 
-        return encoded_answer(request, await library.query(fill))
+        async def news() -> bytes | None:
+            body, count = await library.query(fill)
+            return body if count else None
+
+        if asked.wait and asked.changed_since is None:
+            raise invalid(
+                "wait", asked.wait, "it is for changed_since: give the asOf of an earlier list with it"
+            )
+        body = await waits.first(request, asked.wait, news) if asked.wait else None
+        return encoded_answer(request, body or (await library.query(fill))[0])
 
     async def record(request: web.Request, found: Found) -> web.Response:
         encode = encoder(request)
@@ -111,6 +112,26 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         return encoded_answer(request, body, status=status)
 
     return [bind(contract.UPSERT, upsert, permit=permit)]
+
+
+def asked_for(who: Principal, asked: contract.WhichExperiments, search: Search | None) -> ExperimentFilter:
+    """Return which experiments a request asks for.
+
+    Raises:
+        ApiError: 400: an argument has characters that no prefix has.
+    """
+    return ExperimentFilter(
+        owners=who.owners(),
+        prefix=_plain("prefix", asked.prefix, "/"),
+        owner=_plain("owner", asked.owner),
+        project=_plain("project", asked.project),
+        folder=_plain("folder", asked.folder, "/"),
+        tag=asked.tag,
+        status=asked.status,
+        search=asked.search,
+        texts=asked.text,
+        asked=search,
+    )
 
 
 def _search(asked: contract.ListExperiments) -> Search | None:

@@ -36,7 +36,15 @@ class ChartLimits(NamedTuple):
 LIMITS = ChartLimits()
 
 
-class _Drawn(NamedTuple):
+class Drawn(NamedTuple):
+    """What there is of a field in a range of x.
+
+    Attributes:
+        parts: Rows, or runs of rows.
+        resolution: ``"rows"`` or ``"buckets"``, see `chart`.
+        exact: See `chart`.
+    """
+
     parts: Parts
     resolution: str = "rows"
     exact: bool = True
@@ -90,7 +98,7 @@ def chart(
         ApiError: 400 `invalid`: an argument is invalid.
     """
     request = checked_request(field, x, start, stop, width)
-    drawn = _draw(source, request, limits)
+    found = drawn(source, request, limits)
     return {
         "field": field,
         "x": x,
@@ -99,18 +107,19 @@ def chart(
         "width": width,
         "rows": source.rows,
         **source.shown.notes,
-        "points": drawn.parts.points,
-        "resolution": drawn.resolution,
-        "exact": drawn.exact,
-        "buckets": into_pixels(drawn.parts, width),
+        "points": found.parts.points,
+        "resolution": found.resolution,
+        "exact": found.exact,
+        "buckets": into_pixels(found.parts, width),
     }
 
 
-def _draw(source: ChartSource, request: ChartRequest, limits: ChartLimits) -> _Drawn:
+def drawn(source: ChartSource, request: ChartRequest, limits: ChartLimits = LIMITS) -> Drawn:
+    """Return what there is of a field in a range of x, rows or buckets: see `chart`."""
     first, last = _row_range(source.rows, request)
     few = max(limits.exact_rows, 4 * request.width)
     if last - first <= few:
-        return _Drawn(read_parts(source, request, np.array([first]), np.array([last - first])))
+        return Drawn(read_parts(source, request, np.array([first]), np.array([last - first])))
     buckets = gather(source.summaries(first, last), request.fields)
     parts, whole = _bucket_parts(buckets, request)
     # buckets without a value or out of range are put aside first, so that they do not count against the limits
@@ -122,14 +131,14 @@ def _draw(source: ChartSource, request: ChartRequest, limits: ChartLimits) -> _D
     whole &= covered == buckets.rows
     buckets, parts, whole = buckets.where(touched), parts.where(touched), whole[touched]
     if buckets.rows.sum() <= (limits.most_rows if _jumps(parts, request.width) else few):
-        return _Drawn(read_parts(source, request, buckets.start, buckets.rows))
+        return Drawn(read_parts(source, request, buckets.start, buckets.rows))
     whole &= (parts.x_min >= request.start) & (parts.x_max < request.stop)
     if buckets.rows[~whole].sum() > limits.most_rows:
         middle = parts.x_min / 2 + parts.x_max / 2
         chosen = (middle >= request.start) & (middle < request.stop)
-        return _Drawn(parts.where(chosen), "buckets", exact=False)
+        return Drawn(parts.where(chosen), "buckets", exact=False)
     edges = read_parts(source, request, buckets.start[~whole], buckets.rows[~whole])
-    return _Drawn(concatenate([parts.where(whole), edges]), "buckets")
+    return Drawn(concatenate([parts.where(whole), edges]), "buckets")
 
 
 def _covered(source: ChartSource, buckets: Buckets) -> Array:

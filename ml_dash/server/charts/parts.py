@@ -28,6 +28,7 @@ COLUMNS = (
 )
 """What a chart says of each pixel."""
 
+_NUMBERS = ("min", "max", "mean", "first", "last")
 _LARGEST = np.finfo(np.float64).max
 
 
@@ -90,19 +91,19 @@ def into_pixels(parts: Parts, width: int) -> dict[str, list[Any]]:
     """
     if not len(parts.row):
         return {name: [] for name in COLUMNS}
-    pixel = _pixels(parts, width)
+    pixel = equal_pixels(parts, width)
     if (pixel[1:] < pixel[:-1]).any():
         order = np.argsort(pixel, kind="stable")
         pixel, parts = pixel[order], parts.where(order)
-    return _merged(parts, np.flatnonzero(np.diff(pixel, prepend=-1)))
+    return _columns(merged(parts, np.flatnonzero(np.diff(pixel, prepend=-1))))
 
 
-def _pixels(parts: Parts, width: int) -> Array:
-    """Return the number of the pixel in which the middle of each part lies."""
+def equal_pixels(parts: Parts, width: int) -> Array:
+    """Return the number of the pixel in which the middle of each part lies, if their extent is divided into `width`."""
     low, high = parts.x_min.min(), parts.x_max.max()
     if low == high:
         return np.zeros(len(parts.row), np.int64)
-    middle = _middle(parts.x_min, parts.x_max)
+    middle = middles(parts.x_min, parts.x_max)
     if low < 0 < high and high / 2 - low / 2 > _LARGEST / 2:
         # halves, since the difference would be beyond the largest float
         middle, low, high = middle / 2, low / 2, high / 2
@@ -111,14 +112,15 @@ def _pixels(parts: Parts, width: int) -> Array:
     return np.clip(pixel, 0, width - 1)
 
 
-def _middle(low: Array, high: Array) -> Array:
+def middles(low: Array, high: Array) -> Array:
+    """Return what lies in the middle of each pair."""
     # a single x is its own middle, to the last bit
     middle: Array = np.where(low == high, low, low / 2 + high / 2)
     return middle
 
 
-def _merged(parts: Parts, starts: Array) -> dict[str, list[Any]]:
-    """Return a pixel for the parts between each of `starts` and the next."""
+def merged(parts: Parts, starts: Array) -> Parts:
+    """Return one part for those between each of `starts` and the next; they are in the order of their rows there."""
     count = np.add.reduceat(parts.count, starts, dtype=np.int64)
     # where nothing is known, what cannot win: NaN would win every comparison
     known = parts.count > 0
@@ -128,24 +130,38 @@ def _merged(parts: Parts, starts: Array) -> dict[str, list[Any]]:
     lowest = np.minimum.reduceat(np.where(known, parts.min, np.inf), starts)
     highest = np.maximum.reduceat(np.where(known, parts.max, -np.inf), starts)
     mean = _means(np.where(known, parts.mean, 0.0), parts.count, count, starts)
-    x_min, x_max = np.minimum.reduceat(parts.x_min, starts), np.maximum.reduceat(parts.x_max, starts)
-    numbers = {
-        "min": lowest,
-        "max": highest,
+    others = (
+        np.add.reduceat(each, starts, dtype=np.int64) for each in (parts.nan, parts.pos_inf, parts.neg_inf)
+    )
+    numbers = (
+        lowest,
+        highest,
         # rounding must not put a mean outside
-        "mean": np.clip(mean, lowest, highest, where=count > 0, out=mean),
-        "first": parts.first[np.minimum(first, len(known) - 1)],
-        "last": parts.last[last],
-    }
+        np.clip(mean, lowest, highest, where=count > 0, out=mean),
+        parts.first[np.minimum(first, len(known) - 1)],
+        parts.last[last],
+    )
+    return Parts(
+        np.minimum.reduceat(parts.row, starts),
+        np.minimum.reduceat(parts.x_min, starts),
+        np.maximum.reduceat(parts.x_max, starts),
+        count,
+        *others,
+        *(np.where(count > 0, each, np.nan) for each in numbers),
+    )
+
+
+def _columns(pixels: Parts) -> dict[str, list[Any]]:
+    """Return a list for each of `COLUMNS`."""
     columns = {
-        "x": _middle(x_min, x_max).tolist(),
-        "xMin": x_min.tolist(),
-        "xMax": x_max.tolist(),
-        "count": count.tolist(),
-        **{name: _or_none(column, count) for name, column in numbers.items()},
-        "nan": np.add.reduceat(parts.nan, starts, dtype=np.int64).tolist(),
-        "posInf": np.add.reduceat(parts.pos_inf, starts, dtype=np.int64).tolist(),
-        "negInf": np.add.reduceat(parts.neg_inf, starts, dtype=np.int64).tolist(),
+        "x": middles(pixels.x_min, pixels.x_max).tolist(),
+        "xMin": pixels.x_min.tolist(),
+        "xMax": pixels.x_max.tolist(),
+        "count": pixels.count.tolist(),
+        **{name: _or_none(getattr(pixels, name), pixels.count) for name in _NUMBERS},
+        "nan": pixels.nan.tolist(),
+        "posInf": pixels.pos_inf.tolist(),
+        "negInf": pixels.neg_inf.tolist(),
     }
     return {name: columns[name] for name in COLUMNS}
 
@@ -154,12 +170,12 @@ def _means(means: Array, counts: Array, count: Array, starts: Array) -> Array:
     """Return the mean of each pixel, whose parts have `means` of `counts` values, `count` together."""
     count = np.maximum(count, 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        merged: Array = np.add.reduceat(means * counts, starts) / count
-        if not np.isfinite(merged).all():
+        together: Array = np.add.reduceat(means * counts, starts) / count
+        if not np.isfinite(together).all():
             # the sum was beyond the largest float, which a mean is not
             share = counts / np.repeat(count, np.diff(starts, append=len(means)))
-            merged = np.add.reduceat(means * share, starts)
-    return merged
+            together = np.add.reduceat(means * share, starts)
+    return together
 
 
 def _or_none(numbers: Array, count: Array) -> list[float | None]:

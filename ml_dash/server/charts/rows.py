@@ -15,7 +15,7 @@ from ml_dash.server.charts.parts import Parts, concatenate, of_rows
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.selection import Shown
@@ -92,11 +92,16 @@ class ChartSource(NamedTuple):
         summaries: Yields the first row's index, the number of rows and `summarize`'s bytes of each block that has rows
             from `start` to `stop` (exclusive), in the order of their rows. No block is read.
         shown: Which of them the chart is of, and the blocks of these.
+        fields: The names of its fields; of very many, not all.
+        started_ns: Gives the time at which the experiment's first run was started, in nanoseconds since the epoch; None
+            where nothing tells it.
     """
 
     rows: int
     summaries: Callable[[int, int], Iterator[tuple[int, int, bytes]]]
     shown: Shown
+    fields: Sequence[str] = ()
+    started_ns: Callable[[], int | None] = lambda: None
 
 
 def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: Array) -> Parts:

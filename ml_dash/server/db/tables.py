@@ -558,6 +558,23 @@ DEVICE_REQUESTS = Table(
     Index(None, "expires_ns"),
 )
 
+# see `ml_dash.server.catalogue.saved_views`
+VIEWS = Table(
+    "views",
+    METADATA,
+    # the person is the name of the token, and empty where it is everybody's
+    *_key(_EXACT, "owner", "project", "person"),
+    *_key(String(64), "id"),
+    *_required(AnyText, "name"),
+    *_required(Integer, "format"),
+    *_required(Boolean, "is_default"),
+    # another one after each save
+    *_required(String(16), "version"),
+    *_required(BigInteger, "updated_ns"),
+    *_required(AnyText, "who"),
+    *_required(Packed, "state"),
+)
+
 
 def name_key(name: str | None) -> bytes:
     """Return a series' name as the database has it: NULL would be unequal to itself, so no name is no bytes."""

@@ -120,7 +120,7 @@ def is_public(handler: Callable[..., Any]) -> bool:
 
 
 def reading(handler: H) -> H:
-    """Mark a handler that changes nothing, although it is not a GET: sessions may use it."""
+    """Mark a handler that sessions may use though it is not a GET: it changes nothing, or what is that person's own."""
     setattr(getattr(handler, "__func__", handler), _READING, True)
     return handler
 

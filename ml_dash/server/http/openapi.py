@@ -29,6 +29,7 @@ _REASONS = {
     408: "The body stopped coming.",
     409: "It does not fit what is stored, or was decided already.",
     410: "The experiment, or the file, was deleted.",
+    412: "It is another one than what the request is based on.",
     413: "The body is too large.",
     416: "There are no bytes in this range.",
     422: "What arrived undamaged is invalid.",

@@ -40,6 +40,7 @@ class Caller(Enum):
     PAGE = "a page of the dashboard, signed in or not"
     TOKEN = "any token; a session, if it is a GET"  # noqa: S105 - no secret
     READER = "any token, or a session: it is no GET, and changes nothing"
+    PERSON = "any token, or a session: it may change what is that person's own"
     ADMIN = "an admin token"
 
 
@@ -88,7 +89,7 @@ class Route:
         found = {400, 500, 503, *self.failures}
         if not self.is_public:
             found |= {401, 429}
-        if self.caller in {Caller.PAGE, Caller.READER, Caller.ADMIN}:
+        if self.caller in {Caller.PAGE, Caller.READER, Caller.PERSON, Caller.ADMIN}:
             found.add(403)
         if self.scope is not None:
             found |= {403, 404, 410} if "/experiments/{id}" in self.path else {403, 404}
@@ -169,7 +170,7 @@ def bound(route: Route, handler: Handler) -> web.RouteDef:
     """Return a route whose handler checks everything itself."""
     if route.is_public:
         public(handler)
-    if route.caller is Caller.READER:
+    if route.caller in {Caller.READER, Caller.PERSON}:
         reading(handler)
     # aiohttp would answer HEAD as well, where the document has none
     options = {"allow_head": False} if route.method == "GET" else {}

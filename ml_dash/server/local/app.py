@@ -11,10 +11,15 @@ from aiohttp import web
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import JournalError, MLDashError
 from ml_dash.protocol import PAGE_BYTES_MAX, ErrorCode
+from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api.experiments import catalogue_routes, found_experiment
 from ml_dash.server.api.files import file_routes
+from ml_dash.server.api.groups import group_routes
+from ml_dash.server.api.importance import importance_routes
+from ml_dash.server.api.lines import line_routes
 from ml_dash.server.api.pages import page_routes
 from ml_dash.server.api.rows import reading_routes
+from ml_dash.server.api.saved_views import view_routes
 from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.system import health_route
 from ml_dash.server.api.values import value_routes
@@ -26,6 +31,7 @@ from ml_dash.server.http.routing import Binder
 from ml_dash.server.listening import end_on_signals, favour_the_loop, reason_of
 from ml_dash.server.local.hosts import only_here
 from ml_dash.server.local.library import LocalLibrary
+from ml_dash.server.local.saved_views import LocalViews
 from ml_dash.server.local.sessions import OneTimeSessions
 from ml_dash.settings import Settings
 
@@ -63,9 +69,14 @@ def build_local_app(
             health_route(bind, "ml-dash ui"),
             *session_routes(bind, access),
             *value_routes(bind, library),
+            *line_routes(bind, library),
+            *group_routes(bind, library),
+            *importance_routes(bind, library),
             *catalogue_routes(bind, library),
             *reading_routes(bind, library),
             *file_routes(bind, library),
+            # whoever is signed in here may write to this disk
+            *view_routes(bind, LocalViews(library.root), library.query, library.query, Scope.READ),
             *page_routes(),
         ]
     )

@@ -10,6 +10,7 @@ import heapq
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from operator import itemgetter
@@ -32,6 +33,7 @@ from ml_dash.server.local.records import read_now, shown
 from ml_dash.server.local.values import Question, table_value_of
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
+from ml_dash.server.rows.library import Standing
 from ml_dash.server.threads import Readers
 from ml_dash.storage.side_file import NOTE
 from ml_dash.storage.summaries.asking import within
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ml_dash.query.pages import Take
+    from ml_dash.series import Series
     from ml_dash.server.catalogue.records import ExperimentFilter, Search
     from ml_dash.shapes import MetricField
     from ml_dash.storage.summaries.store import Store
@@ -50,6 +53,8 @@ _OPEN_VIEWS = 128
 """Journals that are kept open."""
 _ONE_SECONDS = 0.5
 """How long journals are read for whoever asks for one experiment."""
+_AT_ONCE = 500
+"""Experiments in a statement."""
 
 
 class _Known(NamedTuple):
@@ -84,6 +89,7 @@ class LocalLibrary:
     """Experiments below a directory; see `ml_dash.server.rows.library.Library`."""
 
     def __init__(self, root: str, stale_after: float) -> None:
+        self.root = root
         self._stale_after = stale_after
         self._readers = Readers()
         self.query = self._readers.query
@@ -91,6 +97,8 @@ class LocalLibrary:
         self._looker = Looker(self._index)
         self._lock = threading.Lock()
         self._views: Recent[str, LocalView] = Recent(_OPEN_VIEWS)
+        self.closing = False
+        """Whether it is about to be closed."""
 
     @property
     def opened(self) -> int:
@@ -99,6 +107,7 @@ class LocalLibrary:
 
     def close(self) -> None:
         """Stop the threads that read."""
+        self.closing = True
         self._looker.close()
         self._readers.close()
         self._index.close()
@@ -110,6 +119,16 @@ class LocalLibrary:
         except ApiError:
             return None
         return Found(experiment_id, prefix, prefix.partition("/")[0], deleted=False)
+
+    def standings(self, ids: Sequence[str]) -> dict[str, Standing]:
+        """See `Library.standings`."""
+        self._looker.look()
+        return self._index.ask(partial(_standings, ids), seconds=_ONE_SECONDS)
+
+    def changed(self) -> str:
+        """See `Library.changed`."""
+        self._looker.look()
+        return self._index.ask(_as_of, seconds=_ONE_SECONDS)
 
     def record(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.record`."""
@@ -188,6 +207,14 @@ class LocalLibrary:
             # set again, it counts as used last
             self._views[experiment_id] = view
             return view
+
+    def views(self, ids: Sequence[str], series: Series) -> dict[str, LocalView]:  # noqa: ARG002 - each is by itself
+        """See `Library.views`."""
+        found = {}
+        for id_ in ids:
+            with suppress(ApiError):
+                found[id_] = self.view(id_)
+        return found
 
     def content(self, found: Found, row: dict[str, Any]) -> LocalBlob | None:
         """See `Library.content`."""
@@ -276,6 +303,20 @@ def _gone(store: Store, since: int) -> list[_Listed]:
         told = {**shown(record), "deletedAt": iso_time(time.time_ns())}
         found.append(_Listed(record.created_ns, uid, told))
     return sorted(found, key=itemgetter(0, 1), reverse=True)
+
+
+def _standings(ids: Sequence[str], store: Store) -> dict[str, Standing]:
+    epoch = store.database.meta("epoch")
+    found = {}
+    for at in range(0, len(ids), _AT_ONCE):
+        some = ids[at : at + _AT_ONCE]
+        rows = store.connection.execute(
+            f"SELECT uid, owner, prefix, changed FROM experiments WHERE uid IN ({', '.join('?' * len(some))})",  # noqa: S608
+            some,
+        )
+        for uid, owner, prefix, changed in rows:
+            found[uid] = Standing(owner, prefix, deleted=False, version=f"{epoch}.{changed}")
+    return found
 
 
 def _as_of(store: Store) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.stretches import Stretch, blocks_by_time
-from ml_dash.server.charts.chart import chart
 from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.charts.summaries import gather
 from ml_dash.server.http.cursors import invalid_cursor
@@ -42,22 +42,19 @@ class LocalView(JournalView, ServedView):
         self.staging = Staging(located.directory)
         self._summaries = Summaries()
 
-    def chart(
-        self,
-        series: Series,
-        field: str,
-        x: str,
-        start: float | None,
-        stop: float | None,
-        width: int,
-        attempt: AttemptChoice = None,
-    ) -> dict[str, Any]:
-        """See `ServedView.chart`."""
+    @contextmanager
+    def charting(self, series: Series, attempt: AttemptChoice = None) -> Iterator[ChartSource]:
+        """See `ServedView.charting`."""
         with self.reading() as index:
             summaries = partial(self._summaries.of, index, series)
             found = self._shown(index, series, attempt)
-            source = ChartSource(index.count(series), summaries, found)
-            return chart(source, field, x, start, stop, width)
+            yield ChartSource(
+                index.count(series), summaries, found, index.fields(series), partial(self._started_ns, index)
+            )
+
+    def _started_ns(self, index: JournalIndex) -> int | None:
+        openings = (each for attempt in self._attempts(index) for each in attempt.openings)
+        return min((each.start_ns for each in openings if not each.is_end_only), default=None)
 
     def _blocks_by_time(
         self,

@@ -133,11 +133,17 @@ def _unreadable(reason: str) -> ApiError:
 class StoreIndex:
     """One experiment's rows, of which the data of large blocks is in the object store. Any thread may ask."""
 
-    def __init__(self, database: Database, objects: ObjectStore, experiment_id: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        objects: ObjectStore,
+        experiment_id: str,
+        known: dict[Series, SeriesInfo | None] | None = None,
+    ) -> None:
         self._database = database
         self._objects = objects
         self._id = experiment_id
-        self._found: dict[Series, SeriesInfo | None] = {}
+        self._found: dict[Series, SeriesInfo | None] = known or {}
 
     def series(self, kind: Kind) -> list[Series]:
         """Return the series of a kind, in order of first appearance."""

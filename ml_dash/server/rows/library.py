@@ -7,12 +7,14 @@ is a root of journals on this disk. What reads experiments knows no more of eith
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from ml_dash.query.view import RowView
+from ml_dash.server.charts.chart import chart
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.query.selection import AttemptChoice
     from ml_dash.series import Series
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
+    from ml_dash.server.charts.rows import ChartSource
     from ml_dash.shapes import MetricField
 
 P = ParamSpec("P")
@@ -30,6 +33,13 @@ class ServedView(RowView[Any]):
     """What pages and routes ask besides what rows alone can answer."""
 
     @abstractmethod
+    def charting(self, series: Series, attempt: AttemptChoice = None) -> AbstractContextManager[ChartSource]:
+        """Give the rows of a metric that are shown, as charts need them, for as long as the context lasts.
+
+        Raises:
+            InvalidArgumentError: There is no such attempt.
+        """
+
     def chart(
         self,
         series: Series,
@@ -41,6 +51,8 @@ class ServedView(RowView[Any]):
         attempt: AttemptChoice = None,
     ) -> dict[str, Any]:
         """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
+        with self.charting(series, attempt) as source:
+            return chart(source, field, x, start, stop, width)
 
     @abstractmethod
     def files_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
@@ -49,6 +61,22 @@ class ServedView(RowView[Any]):
     @abstractmethod
     def blocks(self, series: Series, start: int = 0, stop: int | None = None) -> Iterator[Block]:
         """Iterate over exactly the rows `start` to `stop`, in blocks."""
+
+
+class Standing(NamedTuple):
+    """How an experiment stands.
+
+    Attributes:
+        owner: Whose it is.
+        prefix: What it is called.
+        deleted: Whether it is in the trash.
+        version: Another text whenever anything of it has changed.
+    """
+
+    owner: str
+    prefix: str
+    deleted: bool
+    version: str
 
 
 class StoredBlob(Protocol):
@@ -69,11 +97,21 @@ class StoredBlob(Protocol):
 class Library(Protocol):
     """Experiments that can be read. Methods that are not coroutines may wait for the disk: call them by `query`."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether nobody is to wait for what may come."""
+
     async def query(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that reads, on another thread."""
 
     def find(self, experiment_id: str) -> Found | None:
         """Return the experiment with this id, a deleted one too; None if there is none."""
+
+    def standings(self, ids: Sequence[str]) -> Mapping[str, Standing]:
+        """Return how experiments stand, by their ids; those that there are not are left out."""
+
+    def changed(self) -> str:
+        """Return another text whenever any experiment may have changed. This costs next to nothing."""
 
     def record(self, experiment_id: str) -> dict[str, Any]:
         """Return an experiment's record.
@@ -117,6 +155,12 @@ class Library(Protocol):
 
     def view(self, experiment_id: str) -> ServedView:
         """Return what answers questions about an experiment's rows."""
+
+    def views(self, ids: Sequence[str], series: Series) -> Mapping[str, ServedView]:
+        """Return what answers questions about the rows of some experiments, mostly of this series; some dozens at once.
+
+        Those that have gone are left out.
+        """
 
     def content(self, found: Found, row: dict[str, Any]) -> StoredBlob | None:
         """Return the blob of a file; None where it is missing."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import select
 
 from ml_dash.journal.block_ops import slice_block
+from ml_dash.query.attempts import Attempt
 from ml_dash.query.stretches import blocks_by_time
 from ml_dash.server.catalogue.run_status import run_info
-from ml_dash.server.charts.chart import chart
 from ml_dash.server.charts.rows import ChartSource
+from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.rows.attempts import read_attempts, read_spans, remembered
 from ml_dash.server.rows.file_listing import FileListing
 from ml_dash.server.rows.index import StoreIndex
@@ -24,23 +27,40 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ml_dash.journal.blocks import Block
-    from ml_dash.query.attempts import Attempt
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
     from ml_dash.query.selection import AttemptChoice, Range, Span
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
+    from ml_dash.server.rows.index import SeriesInfo
+
+
+class Known(NamedTuple):
+    """What is known of an experiment before its view is asked.
+
+    Attributes:
+        series: What is stored of some series; None of one that has no rows.
+        attempts: How many there are.
+        started_ns: When the first of them was started.
+    """
+
+    series: dict[Series, SeriesInfo | None]
+    attempts: int
+    started_ns: int | None
 
 
 class StoreView(ServedView):
     """Answers questions about one experiment. Make one for each request: what it has looked up, it keeps."""
 
-    def __init__(self, backend: Backend, experiment_id: str) -> None:
+    def __init__(self, backend: Backend, experiment_id: str, known: Known | None = None) -> None:
         self._backend = backend
         self._database = backend.database
         self._id = experiment_id
-        self._index = StoreIndex(backend.database, backend.objects, experiment_id)
+        self._known = known
+        self._index = StoreIndex(
+            backend.database, backend.objects, experiment_id, None if known is None else known.series
+        )
 
     def reading(self) -> AbstractContextManager[StoreIndex]:
         """See `RowView.reading`."""
@@ -48,6 +68,8 @@ class StoreView(ServedView):
         return nullcontext(self._index)
 
     def _attempts(self, rows: StoreIndex) -> list[Attempt]:  # noqa: ARG002 - they are beside the rows
+        if self._known is not None and self._known.attempts < 2:
+            return [Attempt(1)] * self._known.attempts
         with self._database.read() as connection:
             return read_attempts(connection, self._id)
 
@@ -92,21 +114,22 @@ class StoreView(ServedView):
         with self._database.read() as connection:
             return run_info(connection, self._id, stale_after=stale_after, now_ns=now_ns)
 
-    def chart(
-        self,
-        series: Series,
-        field: str,
-        x: str,
-        start: float | None,
-        stop: float | None,
-        width: int,
-        attempt: AttemptChoice = None,
-    ) -> dict[str, Any]:
-        """See `ServedView.chart`."""
+    def charting(self, series: Series, attempt: AttemptChoice = None) -> AbstractContextManager[ChartSource]:
+        """See `ServedView.charting`."""
         index = self._index
         found = self._shown(index, series, attempt)
-        source = ChartSource(index.count(series), partial(index.summaries, series), found)
-        return chart(source, field, x, start, stop, width)
+        summaries = partial(index.summaries, series)
+        return nullcontext(
+            ChartSource(index.count(series), summaries, found, index.fields(series), self._started_ns)
+        )
+
+    def _started_ns(self) -> int | None:
+        if self._known is not None:
+            return self._known.started_ns
+        with self._database.read() as connection:
+            query = select(EXPERIMENTS.c.started_ns).where(EXPERIMENTS.c.id == self._id)
+            found: int | None = connection.execute(query).scalar_one_or_none()
+        return found
 
     def files(self, query: FileQuery | None = None) -> list[dict[str, Any]]:
         """See `View.files`; besides, each row says whether its blob is ``available``."""

@@ -130,6 +130,8 @@ FILE: dict[str, Any] = {
     "checksum": CHECKSUM,
     "metadata": None,
 }
+VIEWS = f"{API}/owners/{{owner}}/projects/{{project}}/views"
+VIEW = {"name": "Losses", "format": 1, "state": {}}
 LOGIN = {"client_id": "ml-dash"}
 TRAIN = {"name": "train"}
 MATRIX: dict[tuple[str, str], Asked] = {
@@ -160,6 +162,9 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("DELETE", f"{API}/tokens/{{tokenId}}"): Asked(Rule.server_admin),
     ("GET", f"{API}/experiments"): Asked(Rule.any_token),
     ("POST", f"{API}/experiments/values"): Asked(Rule.any_token, json={"ids": [MISSING]}),
+    ("GET", f"{API}/groups"): Asked(Rule.any_token, query={"by": "folder"}),
+    ("GET", f"{API}/importance"): Asked(Rule.any_token, query={"field": "loss"}),
+    ("POST", f"{API}/experiments/series"): Asked(Rule.any_token, json={"panels": []}),
     ("POST", f"{API}/experiments"): Asked(Rule.write, json={"prefix": PREFIX, "readme": "changed"}),
     ("GET", EXPERIMENT): Asked(Rule.read),
     ("DELETE", EXPERIMENT): Asked(Rule.write),
@@ -201,6 +206,10 @@ MATRIX: dict[tuple[str, str], Asked] = {
         Rule.write, data=CONTENT, headers={"Content-Digest": f"sha-256=:{DIGEST}:"}
     ),
     ("POST", f"{EXPERIMENT}/contents/{{checksum}}/complete"): Asked(Rule.write),
+    ("GET", VIEWS): Asked(Rule.read),
+    ("GET", f"{VIEWS}/{{view}}"): Asked(Rule.read),
+    ("PUT", f"{VIEWS}/{{view}}"): Asked(Rule.write, json=VIEW, headers={"If-Match": "*"}),
+    ("DELETE", f"{VIEWS}/{{view}}"): Asked(Rule.write, headers={"If-Match": "*"}),
     ("GET", f"{API}/owners/{{owner}}/limits"): Asked(Rule.read),
     ("PUT", f"{API}/owners/{{owner}}/limits"): Asked(Rule.server_admin, json={"quotaBytes": None}),
     ("GET", f"{EXPERIMENT}/blocks"): Asked(Rule.read, query={**TRAIN, "kind": str(int(Kind.METRIC))}),
@@ -230,6 +239,9 @@ class Place:
             assert await sent.json() == {"watermark": 1}
         path = f"{API}/experiments/{self.experiment}/contents/{CHECKSUM}"
         async with self.client.put(path, data=CONTENT, headers=self.headers(self.admin_token)) as sent:
+            assert sent.status == 200
+        path = VIEWS.format(owner="alice", project="proj") + "/losses"
+        async with self.client.put(path, json=VIEW, headers=self.headers(self.admin_token)) as sent:
             assert sent.status == 200
 
     def token(self, role: Role) -> str | None:
@@ -262,6 +274,8 @@ class Place:
                 "checksum": CHECKSUM,
                 "number": "1",
                 "owner": "alice",
+                "project": "proj",
+                "view": "losses",
                 "prefix": PREFIX,
                 "name": "index.js",
                 "tokenId": self.other_token.record.token_id,

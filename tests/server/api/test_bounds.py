@@ -80,6 +80,14 @@ BOUNDED_OTHERWISE = {
     "POST /experiments/{id}/contents/{checksum}/upload",
     # see `test_values_that_have_no_room_are_asked_for_again`
     "POST /experiments/values",
+    # see `test_lines.test_what_has_no_room_or_no_time_is_asked_for_again`
+    "POST /experiments/series",
+    # groups are told as far as there is room, and how many there are; views are few, and so is what each holds
+    "GET /groups",
+    "GET /importance",
+    "GET /owners/{owner}/projects/{project}/views",
+    "GET /owners/{owner}/projects/{project}/views/{view}",
+    "PUT /owners/{owner}/projects/{project}/views/{view}",
 }
 """Routes whose lists cannot be long."""
 

@@ -6,16 +6,53 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+from hypothesis import strategies as st
+
 from ml_dash.journal.blocks import Block, Column, decode_block
 from ml_dash.journal.frame import FrameHeader, decode_meta, encode_frame, parse_frame_header
 from ml_dash.query.times import seconds
 from ml_dash.series import Kind, Series
+from ml_dash.server.charts.chart import ChartLimits
 from ml_dash.server.charts.summaries import BUCKET, summarize
 
 TRAIN = Series(Kind.METRIC, "train")
 SECOND = 1_000_000_000
 
 Row = tuple[int, dict[str, Any]]
+
+ROWS_ONLY = ChartLimits(exact_rows=1000, most_rows=1000)
+BUCKETS = ChartLimits(exact_rows=0, most_rows=1000)
+
+SMALL = st.integers(-5, 5)
+VALUES = st.one_of(
+    st.floats(),
+    SMALL.map(float),
+    st.integers(-(2**63), 2**64 - 1),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=2),
+    st.lists(SMALL, max_size=2),
+)
+TIMES = SMALL.map(lambda at: (1_700_000_000 + at) * SECOND) | st.integers(-(10**18), 4 * 10**18)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "y": VALUES,
+        "step": SMALL | st.floats(),
+        "deep": st.fixed_dictionaries({}, optional={"y": VALUES}),
+    },
+)
+ROWS = st.lists(st.tuples(TIMES, FIELDS), max_size=60)
+BOUNDS = st.none() | SMALL | st.floats(allow_nan=False) | SMALL.map(lambda at: 1_700_000_000.5 + at)
+ASKED = st.fixed_dictionaries(
+    {
+        "field": st.sampled_from(["y", "deep.y", "step", "unknown"]),
+        "x": st.sampled_from(["index", "time", "step", "y"]),
+        "bounds": st.tuples(BOUNDS, BOUNDS),
+        "width": st.integers(1, 12),
+    }
+)
 
 
 class Charted:
@@ -140,3 +177,20 @@ def totals(chart: dict[str, Any]) -> dict[str, Any]:
         "posInf": sum(columns["posInf"]),
         "negInf": sum(columns["negInf"]),
     }
+
+
+def ordered(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    """Bounds that make a range."""
+    low, high = bounds
+    return (high, low) if low is not None and high is not None and low > high else (low, high)
+
+
+def rising(count: int, per_block: int, **more: Any) -> Charted:
+    """Rows whose y is their index."""
+    blocks = []
+    for start in range(0, count, per_block):
+        values = np.arange(start, min(start + per_block, count), dtype=np.float64)
+        columns = [Column("y", "f", None, values), Column("step", "i", None, values.astype(np.int64))]
+        columns += [Column(name, "f", None, make(values)) for name, make in more.items()]
+        blocks.append(through_a_frame(Block(TRAIN, (values * SECOND).astype(np.int64), columns)))
+    return Charted(blocks)

@@ -211,6 +211,28 @@ async def test_values_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, 
     assert here[0]["values"] == [0.5, ROWS - 1, 1, 3, None]
 
 
+@pytest.mark.parametrize("x", ["step", "index", "time", "relative", "odd"])
+async def test_lines_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, str], x: str) -> None:
+    smooth = {"kind": "ema", "amount": 0.9}
+
+    def panels(id_: str) -> dict[str, Any]:
+        asked = [
+            {"experiment": id_, "metric": "train", "field": "loss"},
+            {"experiment": id_, "metric": "train", "field": "odd", "attempt": "1"},
+            {"experiment": id_, "metric": None, "field": "alone"},
+            {"experiment": id_, "metric": "nothing", "field": "loss"},
+        ]
+        return {"panels": [{"lines": asked, "x": x, "width": 200, "smooth": smooth}]}
+
+    here = (await ui.post("experiments/series", panels(local_id)))["data"]
+    there = remote[0].post("/experiments/series", panels(remote[1])).body["data"]
+    assert [each.pop("cursor", None) is None for each in here] == [
+        each.pop("cursor", None) is None for each in there
+    ]
+    assert here == there
+    assert ("error" in here[3], here[0]["points"] > 2500) == (True, True)
+
+
 @pytest.mark.parametrize("span", [None, "bytes=0-0", "bytes=1000000-", "bytes=-5", "bytes=10-1048580"])
 async def test_contents_come_whole_or_in_ranges(ui: Ui, local_id: str, span: str | None) -> None:
     files = (await ui.get(f"experiments/{local_id}/files?path=plots"))["data"]

@@ -1,0 +1,121 @@
+"""Bands: what several runs do together, over an x that they have in common.
+
+The x of a band are multiples of a power of two, and both ends. There each run has the number on the straight line
+between its points to the left and to the right (or, if asked for, that of its last point); it begins and ends where its
+own points do, and nothing is extrapolated. So how many runs count is told for each point.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from ml_dash.server.charts.lines import cell_width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml_dash.server.charts.lines import Line
+    from ml_dash.server.charts.numbers import Array
+
+Fill = Literal["linear", "last"]
+
+
+class Member(NamedTuple):
+    """A run's points that have a number, from left to right: x, the number, and the lowest and the highest of each."""
+
+    x: Array
+    y: Array
+    low: Array
+    high: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Of its arrays."""
+        return sum(each.nbytes for each in self)
+
+
+class Band(NamedTuple):
+    """Several runs together.
+
+    Attributes:
+        cell: How far points are apart, in units of x.
+        columns: ``x``, ``y`` (the mean), ``std`` (of a sample; NaN of one run), ``min``, ``max``, ``count`` (of runs).
+    """
+
+    cell: float
+    columns: dict[str, Array]
+
+
+def member_of(line: Line) -> Member:
+    """Return what counts of a run's line: smoothed, where that was asked for."""
+    columns = line.columns
+    y = columns.get("smooth", columns["y"])
+    some = np.isfinite(y)
+    if "smooth" in columns:
+        return Member(columns["x"][some], y[some], y[some], y[some])
+    return Member(*(columns[name][some] for name in ("x", "y", "min", "max")))
+
+
+def band(members: Sequence[Member], start: float | None, stop: float | None, width: int, fill: Fill) -> Band:
+    """Return at most `width` points, and the ends, of what these runs do together.
+
+    Args:
+        members: The runs; one without points counts nowhere.
+        start: The lowest x; None for the lowest of any run.
+        stop: The x up to which, exclusive; None for the highest of any run, inclusive.
+        width: How many points at most, besides both ends.
+        fill: What a run has between two of its points.
+    """
+    found = [each for each in members if len(each.x)]
+    low = min((float(each.x[0]) for each in found), default=math.nan)
+    high = max((float(each.x[-1]) for each in found), default=math.nan)
+    low, last = (low if start is None else max(low, start)), (high if stop is None else min(high, stop))
+    cell, x = _grid(low, last, width, open_ended=stop is not None and last == stop)
+    count = np.zeros(len(x), np.int64)
+    mean, squares = np.zeros(len(x)), np.zeros(len(x))
+    lowest, highest = np.full(len(x), np.inf), np.full(len(x), -np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for each in found:
+            begin, end = np.searchsorted(x, each.x[0]), np.searchsorted(x, each.x[-1], "right")
+            if begin >= end:
+                continue
+            here = slice(begin, end)
+            y, least, most = _at(each, x[here], fill)
+            # as of Welford: a difference of sums of squares would lose all digits of numbers that lie close together
+            count[here] += 1
+            off = y - mean[here]
+            mean[here] += off / count[here]
+            squares[here] += off * (y - mean[here])
+            np.minimum(lowest[here], least, out=lowest[here])
+            np.maximum(highest[here], most, out=highest[here])
+        std = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+    some = count > 0
+    columns = {"x": x, "y": mean, "std": std, "min": lowest, "max": highest, "count": count}
+    return Band(cell, {name: column[some] for name, column in columns.items()})
+
+
+def _grid(low: float, high: float, width: int, *, open_ended: bool) -> tuple[float, Array]:
+    if not low <= high:
+        return 0.0, np.empty(0)
+    if low == high:
+        return 0.0, np.empty(0) if open_ended else np.array([low])
+    cell = cell_width(low, high, width, open_ended=open_ended)
+    if cell is None:
+        return 0.0, np.array([low, high])
+    inner = np.arange(math.floor(low / cell) + 1, math.ceil(high / cell)) * cell
+    ends = [inner] if open_ended else [inner, np.array([high])]
+    return cell, np.concatenate([np.array([low]), *ends])
+
+
+def _at(member: Member, x: Array, fill: Fill) -> tuple[Array, Array, Array]:
+    """Return a run's numbers at some x, which all lie between its first point and its last."""
+    along, *numbers = member
+    if fill == "last":
+        place = np.searchsorted(along, x, "right") - 1
+        y, low, high = (each[place] for each in numbers)
+    else:
+        y, low, high = (np.interp(x, along, each) for each in numbers)
+    return y, low, high
