@@ -8,7 +8,7 @@ and where the rows before were stored by an older version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,8 @@ is read and written with every commit that adds rows to the series."""
 FIELDS_MAX, NAMES_MAX = 10_000, 1 << 20
 """Fields of a metric of which something is kept, and characters of their names."""
 
-_STEPS = ("first_step", "last_step", "min_step", "max_step")
+_STEPS = 4
+"""The last fields of a summary: at which step each of its values is."""
 
 
 class Hidden(NamedTuple):
@@ -134,8 +135,11 @@ def new_summaries(block: Block) -> NewSummaries | NewRow | None:
         column.rows is not None or (column.type == "f" and np.isnan(column.values).any()) for column in steps
     ):
         return None
-    if block.count == 1 and all(column.type in "fi" for column in block.columns):
+    if block.count == 1 and all(column.type in "fib" for column in block.columns):
         values = [(column.field, as_list(column.values)[0]) for column in block.columns]
+        values = [
+            (field, int(value) if value is True or value is False else value) for field, value in values
+        ]
         return NewRow(values, as_list(steps[0].values)[0] if steps else None)
     return NewSummaries(block_summaries(0, block), not steps)
 
@@ -173,6 +177,6 @@ def _with_one(older: FieldSummary, value: Number, step: Number) -> FieldSummary:
 
 
 def _moved(summary: FieldSummary, by: int) -> FieldSummary:
-    return summary._replace(
-        **{name: step + by for name in _STEPS if (step := getattr(summary, name)) is not None}
-    )
+    steps: tuple[Any, ...] = summary[-_STEPS:]
+    values = summary[:-_STEPS]
+    return FieldSummary._make((*values, *(None if step is None else step + by for step in steps)))

@@ -10,6 +10,7 @@ from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunNews
 from ml_dash.server.db.tables import BLOCKS, FRAME_CHECKS, OBJECTS, SPANS
 from ml_dash.server.ingest.file_rows import FileRows, store_files
+from ml_dash.server.ingest.known import KnownSummaries
 from ml_dash.server.ingest.spans import Owner, Spans
 from ml_dash.server.ingest.state import (
     ExperimentNews,
@@ -51,17 +52,23 @@ class Appended(NamedTuple):
     hot: dict[int, int]
 
 
-def append(connection: Connection, requests: Sequence[NewRows], now_ns: int) -> list[Appended | ApiError]:
+def append(
+    connection: Connection, requests: Sequence[NewRows], now_ns: int, known: KnownSummaries | None = None
+) -> list[Appended | ApiError]:
     """Store what follows each writer's watermark, and return what became of each request.
 
     Nothing holds before the connection's transaction is committed. Requests are in the order in which they came.
+    `known` is what need not be read; the caller tells it when the transaction is committed.
     """
-    return _Batch(connection, requests, now_ns).run()
+    return _Batch(connection, requests, now_ns, KnownSummaries() if known is None else known).run()
 
 
 class _Batch:
-    def __init__(self, connection: Connection, requests: Sequence[NewRows], now_ns: int) -> None:
+    def __init__(
+        self, connection: Connection, requests: Sequence[NewRows], now_ns: int, known: KnownSummaries
+    ) -> None:
         self._connection = connection
+        self._known = known
         self._requests = requests
         self._now_ns = now_ns
         self._experiments = lock_experiments(connection, {each.experiment_id for each in requests})
@@ -80,6 +87,7 @@ class _Batch:
         self._files: FileRows = {}
 
     def run(self) -> list[Appended | ApiError]:
+        self._known.begin()
         outcomes = [self._judge(request) for request in self._requests]
         accepted = [
             (at, request, outcome)
@@ -115,7 +123,12 @@ class _Batch:
     def _read_series(self, accepted: list[NewRows]) -> None:
         keys = {(each.experiment_id, block.kind, block.name) for each in accepted for block in each.blocks}
         if keys:
-            self._series = read_series(self._connection, keys)
+            known = {
+                key: kept
+                for key in keys
+                if (kept := self._known.take(key, self._experiments[key[0]].changed)) is not None
+            }
+            self._series = read_series(self._connection, keys, known)
         new = {key[0] for key in keys if key not in self._series}
         if new:
             self._numbers = highest_numbers(self._connection, new)
@@ -205,7 +218,10 @@ class _Batch:
             if writer.open_runs and writer.alive_ns is not None:
                 news = self._news[experiment_id]
                 news.alive_ns = _later(news.alive_ns, writer.alive_ns)
-        write_experiments(connection, self._news)
+        mark = write_experiments(connection, self._news)
+        for key, series in self._touched_series.items():
+            if series.merged and series.kept is not None:
+                self._known.note(key, mark, series.kept)
         # in the order in which experiments are locked
         for _, runs in sorted(self._runs.items()):
             runs.store()

@@ -16,6 +16,7 @@ from ml_dash.protocol import ErrorCode
 from ml_dash.server.db.database import is_disk_full, may_be_committed, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
 from ml_dash.server.ingest.append import Appended, append
+from ml_dash.server.ingest.known import KnownSummaries
 from ml_dash.server.recent import Recent
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._commit_until_stopped, name="ml-dash-commit", daemon=True)
         # written by the committer's thread only; others read single entries, which the interpreter keeps whole
         self._tails: Recent[tuple[str, str], CheckTail] = Recent(_TAILS)
+        # the committer's thread's alone
+        self._known = KnownSummaries()
         self.failure: BaseException | None = None
         """Why the last commit failed; None if it succeeded."""
 
@@ -158,13 +161,14 @@ class GroupCommit:
         """Store requests together; if that fails, each by itself, so that a bad one does not fail the others."""
         try:
             with self._backend.database.write() as connection:
-                results = append(connection, requests, self._backend.clock.time_ns())
+                results = append(connection, requests, self._backend.clock.time_ns(), self._known)
         except Exception as error:  # noqa: BLE001 - whatever it is, clients get an answer, and the thread goes on
             in_doubt = in_doubt or may_be_committed(error)
             # on a full disk, each by itself would fail as well
             if len(requests) == 1 or is_disk_full(error):
                 return [Outcome(self.failed(error), in_doubt)] * len(requests)
             return [self._try_to_store([each], in_doubt=in_doubt)[0] for each in requests]
+        self._known.commit()
         self.failure = None
         self._backend.telemetry.commits.inc()
         return [Outcome(result, in_doubt) for result in results]

@@ -26,7 +26,7 @@ from ml_dash.server.ingest.spans import Owner
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table, Update
+    from sqlalchemy import Connection, Insert, Table, Update
 
     from ml_dash.server.ingest.prepare import NewBlock
 
@@ -106,7 +106,7 @@ class SeriesState:
         self.unlisted = self.unlisted or block.kind in LISTED
         if block.summaries is not None and self.kept is not None and self.kept.rows == first and not resumed:
             block.summaries.into(self.kept.fields, first)
-            self.kept = self.kept._replace(rows=first + block.rows)
+            self.kept = Kept(first + block.rows, self.kept.fields, self.kept.hidden)
             self.merged = True
         self.rows += block.rows
         self.last_ns = block.last_ns
@@ -148,30 +148,14 @@ def lock_experiments(connection: Connection, ids: Iterable[str]) -> dict[str, An
     Several server processes may share the database: what an experiment's row guards, its row indices and watermarks,
     is given by one of them at a time.
     """
-    found = connection.execute(
-        select(
-            EXPERIMENTS.c.id,
-            EXPERIMENTS.c.prefix,
-            EXPERIMENTS.c.deleted_ns,
-            EXPERIMENTS.c.activity_ns,
-            EXPERIMENTS.c.alive_ns,
-            EXPERIMENTS.c.resumed,
-        )
-        .where(EXPERIMENTS.c.id.in_(sorted(ids)))
-        .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order: else two could wait for each other
-        .with_for_update()
-    )
+    found = connection.execute(_LOCK_EXPERIMENTS, {"ids": sorted(ids)})
     return {row.id: row for row in found}
 
 
 def read_writers(connection: Connection, keys: Collection[WriterKey]) -> dict[WriterKey, WriterState]:
     """Return the writers that are known; others may be among them."""
-    found = connection.execute(
-        select(WRITERS).where(
-            WRITERS.c.experiment_id.in_(sorted({key[0] for key in keys})),
-            WRITERS.c.writer.in_(sorted({key[1] for key in keys})),
-        )
-    )
+    given = {"ids": sorted({key[0] for key in keys}), "writers": sorted({key[1] for key in keys})}
+    found = connection.execute(_READ_WRITERS, given)
     return {
         (row.experiment_id, row.writer): WriterState(
             CheckTail(row.watermark, row.checks),
@@ -204,17 +188,24 @@ def stored_checks(
     return {seq: check for seq, check in found.items() if first <= seq <= last}
 
 
-def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[SeriesKey, SeriesState]:
-    """Return the series that are known; others may be among them."""
-    found = connection.execute(
-        _READ_SERIES.where(
-            SERIES.c.experiment_id.in_(sorted({key[0] for key in keys})),
-            SERIES.c.kind.in_(sorted({key[1] for key in keys})),
-            SERIES.c.name.in_(sorted({key[2] for key in keys})),
-        )
-    )
-    return {
-        (row.experiment_id, row.kind, bytes(row.name)): SeriesState(
+def read_series(
+    connection: Connection, keys: Collection[SeriesKey], kept: Mapping[SeriesKey, Kept]
+) -> dict[SeriesKey, SeriesState]:
+    """Return the series that are known; others may be among them.
+
+    `kept` is what is known to be kept of some of them. Where that is all metrics, nothing of the kind is read.
+    """
+    is_read = any(key[1] == Kind.METRIC and key not in kept for key in keys)
+    query = _READ_SERIES_WITH_SUMMARIES if is_read else _READ_SERIES
+    given = {
+        "ids": sorted({key[0] for key in keys}),
+        "kinds": sorted({key[1] for key in keys}),
+        "names": sorted({key[2] for key in keys}),
+    }
+    found: dict[SeriesKey, SeriesState] = {}
+    for row in connection.execute(query, given):
+        key = row.experiment_id, row.kind, bytes(row.name)
+        found[key] = SeriesState(
             row.number,
             row.first_ns,
             row.last_ns,
@@ -222,12 +213,11 @@ def read_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[Ser
             row.hot_rows,
             dict.fromkeys(row.fields),
             None if row.writer is None else Owner(row.opening, row.writer),
-            _kept(row),
+            kept.get(key) or (_kept(row) if is_read else None),
             unlisted=row.unlisted,
             new=False,
         )
-        for row in found
-    }
+    return found
 
 
 def _kept(row: Any) -> Kept | None:
@@ -239,18 +229,14 @@ def _kept(row: Any) -> Kept | None:
 
 def highest_numbers(connection: Connection, experiment_ids: Collection[str]) -> dict[str, int]:
     """Return the highest number of a series in each of these experiments that has any."""
-    found = connection.execute(
-        select(SERIES.c.experiment_id, func.max(SERIES.c.number))
-        .where(SERIES.c.experiment_id.in_(sorted(experiment_ids)))
-        .group_by(SERIES.c.experiment_id)
-    )
+    found = connection.execute(_HIGHEST_NUMBERS, {"ids": sorted(experiment_ids)})
     return {row[0]: row[1] for row in found}
 
 
 def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows, if there are any."""
     if rows:
-        connection.execute(insert(table), rows)
+        connection.execute(_insert(table), rows)
 
 
 def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]) -> None:
@@ -270,7 +256,10 @@ def write_series(connection: Connection, series: Mapping[SeriesKey, SeriesState]
         if each.has_new_fields:
             values["fields"] = list(each.fields)
         if each.merged and each.kept is not None:
-            values |= {"summary": each.kept.packed(), "summary_rows": each.kept.rows}
+            packed = each.kept.packed()
+            values |= {"summary": packed, "summary_rows": each.kept.rows}
+            # what is larger is not merged here from now on, see `catalogue.kept`
+            each.merged = len(packed) <= MERGED_BYTES
         if each.new:
             own = {"experiment_id": experiment_id, "number": each.number, "kind": kind, "name": name}
             # with the keys of all columns: SQLAlchemy takes the columns from the first row
@@ -309,8 +298,8 @@ def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterStat
         connection.execute(_UPDATE_WRITER, old)
 
 
-def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]) -> None:
-    """Store what was added to experiments; there must be some."""
+def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]) -> int:
+    """Store what was added to experiments, of which there must be some; return the mark of this change."""
     mark = change_mark(connection)
     connection.execute(
         _UPDATE_EXPERIMENT,
@@ -326,17 +315,50 @@ def write_experiments(connection: Connection, news: Mapping[str, ExperimentNews]
             for experiment_id, each in sorted(news.items())
         ],
     )
+    return mark
 
 
-# Made once rather than for every commit. The keys are called of_…, because SQLAlchemy reserves the names of columns for
-# what SET writes.
+# Made once rather than for every commit: to make a statement takes longer than to run it. The keys are called of_…,
+# because SQLAlchemy reserves the names of columns for what SET writes.
+_IDS: Any = bindparam("ids", expanding=True)
+_LOCK_EXPERIMENTS = (
+    select(
+        EXPERIMENTS.c.id,
+        EXPERIMENTS.c.prefix,
+        EXPERIMENTS.c.deleted_ns,
+        EXPERIMENTS.c.activity_ns,
+        EXPERIMENTS.c.alive_ns,
+        EXPERIMENTS.c.resumed,
+        EXPERIMENTS.c.changed,
+    )
+    .where(EXPERIMENTS.c.id.in_(_IDS))
+    .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order: else two could wait for each other
+    .with_for_update()
+)
+_READ_WRITERS = select(WRITERS).where(
+    WRITERS.c.experiment_id.in_(_IDS), WRITERS.c.writer.in_(bindparam("writers", expanding=True))
+)
+_READ_SERIES = select(*(column for column in SERIES.c if column.name != "summary")).where(
+    SERIES.c.experiment_id.in_(_IDS),
+    SERIES.c.kind.in_(bindparam("kinds", expanding=True)),
+    SERIES.c.name.in_(bindparam("names", expanding=True)),
+)
 # what is too large to be merged here is not even read
-_READ_SERIES = select(
-    *(column for column in SERIES.c if column.name != "summary"),
+_READ_SERIES_WITH_SUMMARIES = _READ_SERIES.add_columns(
     case((func.coalesce(func.length(SERIES.c.summary), 0) <= MERGED_BYTES, SERIES.c.summary)).label(
         "summary"
     ),
 )
+_HIGHEST_NUMBERS = (
+    select(SERIES.c.experiment_id, func.max(SERIES.c.number))
+    .where(SERIES.c.experiment_id.in_(_IDS))
+    .group_by(SERIES.c.experiment_id)
+)
+
+
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
 
 
 @cache

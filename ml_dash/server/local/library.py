@@ -233,7 +233,7 @@ class LocalLibrary:
             question = Question(store, asked, self._matching(where, None), cursor, time.time_ns())
             found = question.page(limit + 1)
             taken = 0
-            for id_, _ in found[:limit]:
+            for id_, *_ in found[:limit]:
                 record = store.record(id_, "")
                 if record is not None and not take({**_brief(shown(record)), **question.shown(id_)}):
                     break
@@ -242,7 +242,7 @@ class LocalLibrary:
             return {
                 "total": question.total(),
                 "hasMore": has_more,
-                "cursor": write_cursor(found[taken - 1][1]) if has_more and taken else None,
+                "cursor": write_cursor(found[taken - 1].place) if has_more and taken else None,
                 "asOf": _as_of(store),
                 "pending": store.count("seen IS NULL") > 0,
             }

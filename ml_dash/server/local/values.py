@@ -8,14 +8,17 @@ from ml_dash.errors import InvalidFilterError
 from ml_dash.journal.objects import from_msgpack
 from ml_dash.query.listing.binding import bind, bind_order
 from ml_dash.query.listing.filters import parse
+from ml_dash.query.listing.finding import finder
 from ml_dash.query.listing.sql import compile as compile_sql
 from ml_dash.server.catalogue.columns import columns_shown, not_understood, shown, table_value
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor
+from ml_dash.storage.summaries.asking import runner
 from ml_dash.storage.summaries.records import Record, unpack_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ml_dash.query.listing.finding import Found
     from ml_dash.query.listing.sql import Compiled
     from ml_dash.server.catalogue.columns import Columns
     from ml_dash.server.catalogue.records import Search
@@ -49,15 +52,16 @@ class Question:
         self, store: Store, asked: Search, conditions: Conditions, cursor: str | None, now_ns: int
     ) -> None:
         self._store = store
-        self._conditions = conditions
         try:
             bound = bind(parse(asked.filter), store.names).checked()
             order = None if asked.order is None else bind_order(asked.order, store.names)
         except InvalidFilterError as error:
             raise not_understood(error) from None
-        self._compiled = compile_sql(bound, order, store.names.schema, "sqlite", now_ns)
+        question = compile_sql(bound, order, store.names.schema, "sqlite", now_ns)
+        run = runner(store.connection, question, conditions.where, conditions.values)
+        self._finder = finder(question, run)
         self._columns = shown(asked, store.names)
-        self._place = None if cursor is None else _read(cursor, self._compiled)
+        self._place = None if cursor is None else _read(cursor, question)
 
     @property
     def columns(self) -> Columns:
@@ -66,26 +70,11 @@ class Question:
 
     def total(self) -> int:
         """Return how many experiments are asked for."""
-        statement = self._compiled.count(self._conditions.where)
-        values = {**self._compiled.parameters, **self._conditions.values}
-        found: int = self._store.connection.execute(statement, values).fetchone()[0]
-        return found
+        return self._finder.total()
 
-    def page(self, most: int) -> list[tuple[int, list[Any]]]:
-        """Return the numbers of the next of them, each with its place in the list."""
-        found: list[tuple[int, list[Any]]] = []
-        first = 0 if self._place is None else self._place[0]
-        for phase in range(first, len(self._compiled.phases)):
-            after = self._place is not None and phase == first
-            statement = self._compiled.select(phase, "e.id", after=after, also=self._conditions.where)
-            values = {**self._compiled.parameters, **self._conditions.values, "most": most - len(found)}
-            if self._place is not None and after:
-                values |= {"key": self._place[1], "tie0": self._place[2], "tie1": self._place[3]}
-            rows = self._store.connection.execute(statement, values)
-            found += [(id_, [phase, *place]) for id_, *place in rows]
-            if len(found) >= most:
-                break
-        return found
+    def page(self, most: int) -> list[Found]:
+        """Return the next of them."""
+        return self._finder.page(self._place, most)
 
     def shown(self, id_: int) -> dict[str, Any]:
         """Return the columns of an experiment."""

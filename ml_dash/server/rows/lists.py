@@ -46,7 +46,7 @@ from ml_dash.server.rows.attempts import read_attempts, read_spans
 from ml_dash.server.rows.index import StoreIndex, series_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, Table
 
@@ -304,22 +304,22 @@ class _News:
     def add_params(self, key: _Key, owner: str, params: Mapping[str, Any]) -> None:
         """Take in all parameters of an experiment."""
         self._anew.append((PARAMS, key))
+        known = _searched_for(params)
         for place, (name, value) in enumerate(params.items()):
             said = compared(comparable(value))
             number, text = (None, None) if said is None else said
-            fits = _fits(name)
             self._params.append(
                 {
                     "experiment_id": key[0],
                     "place": place,
                     "full_name": name,
                     "value": value,
-                    "name": searchable(name) if fits else None,
+                    "name": known.get(name),
                     "number": number,
                     "text": text and comparable_text(text),
                 }
             )
-            if fits and value is not None:
+            if name in known and value is not None:
                 # NaN among numbers makes no text of them
                 self._note((owner, _PARAM, "", name), number is not None or isinstance(value, float))
 
@@ -327,8 +327,9 @@ class _News:
         """Take in the fields of a metric; `anew` where there may be fewer than before, or others."""
         if anew:
             self._anew.append((METRIC_FIELDS, key))
+        known = _searched_for(kept.fields)
         for place, (field, summary) in enumerate(kept.fields.items()):
-            if _fits(field):
+            if field in known:
                 best = self._definitions.get(key[0], {}).get((metric, field), "last")
                 row = _field_row(key, place, metric or "", field, summary)
                 self._fields.append({**row, "best": row[best]})
@@ -426,6 +427,22 @@ def _number(value: Any) -> float | None:
         return None
     number = to_float(value)
     return None if math.isnan(number) else number
+
+
+def _searched_for(names: Collection[str]) -> dict[str, str]:
+    """Return what the database knows names by. No two are known by one, or an experiment would be listed twice.
+
+    Left out are those that are too long, and whatever is only the same as another one without what databases refuse.
+    """
+    found = {name: searchable(name) for name in names if _fits(name)}
+    taken = {name for name, known in found.items() if known == name}
+    if len(taken) == len(found):
+        return found
+    for name, known in list(found.items()):
+        if known != name and known in taken:
+            del found[name]
+        taken.add(known)
+    return found
 
 
 def _fits(name: str) -> bool:

@@ -7,13 +7,16 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_dash.journal.objects import from_msgpack
+from ml_dash.query.listing.finding import finder
 from ml_dash.query.listing.sql import compile as compile_sql
 from ml_dash.storage.summaries.records import Record, unpack_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from sqlite3 import Connection
 
     from ml_dash.query.listing.binding import Bound, Order
+    from ml_dash.query.listing.finding import Finder, Run, Statement
     from ml_dash.query.listing.listed import ListedExperiment
     from ml_dash.query.listing.sql import Compiled
     from ml_dash.storage.summaries.store import Store
@@ -42,11 +45,7 @@ class Found(NamedTuple):
 
 def counted(index: Asked, bound: Bound, now_ns: int | None = None) -> int:
     """Return how many experiments a filter asks for."""
-    compiled = _compiled(index.store, bound, None, now_ns)
-    also, values = within(index)
-    statement = compiled.count(also)
-    number: int = index.store.connection.execute(statement, {**compiled.parameters, **values}).fetchone()[0]
-    return number
+    return _finder(index, bound, None, now_ns).total()
 
 
 def within(index: Asked) -> tuple[str, dict[str, bytes]]:
@@ -65,18 +64,9 @@ def found(
     index: Asked, bound: Bound, order: Order | None, *, limit: int | None = None, now_ns: int | None = None
 ) -> Iterator[Found]:
     """Yield the experiments that a filter asks for, in order; None is the newest first."""
-    compiled = _compiled(index.store, bound, order, now_ns)
-    also, values = within(index)
-    most = _ALL if limit is None else limit
-    for phase in range(len(compiled.phases)):
-        statement = compiled.select(phase, "e.id, e.path", also=also)
-        parameters = {**compiled.parameters, **values, "most": most}
-        rows = index.store.connection.execute(statement, parameters).fetchall()
-        for id_, path, *after in rows:
-            yield Found(id_, os.fsdecode(path), (phase, *after))
-        most -= len(rows)
-        if most <= 0:
-            return
+    finding = _finder(index, bound, order, now_ns, ["e.path"])
+    for id_, place, (path,) in finding.page(None, _ALL if limit is None else limit):
+        yield Found(id_, os.fsdecode(path), tuple(place))
 
 
 def selected(
@@ -139,7 +129,21 @@ def listed_of(index: Asked, id_: int, path: str) -> ListedExperiment | None:
     )
 
 
-def _compiled(store: Store, bound: Bound, order: Order | None, now_ns: int | None) -> Compiled:
-    return compile_sql(
+def _finder(
+    index: Asked, bound: Bound, order: Order | None, now_ns: int | None, columns: Sequence[str] = ()
+) -> Finder:
+    store = index.store
+    question = compile_sql(
         bound, order, store.names.schema, "sqlite", time.time_ns() if now_ns is None else now_ns
     )
+    return finder(question, runner(store.connection, question, *within(index)), columns)
+
+
+def runner(connection: Connection, question: Compiled, also: str, values: Mapping[str, Any]) -> Run:
+    """Return what asks a root; `also` is what must hold of experiments besides, with values of its own."""
+
+    def run(asked: Statement) -> list[tuple[Any, ...]]:
+        given = {**question.parameters, **values, **asked.values}
+        return connection.execute(asked.text(also), given).fetchall()
+
+    return run

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from ml_dash.query.listing import sql
+from ml_dash.query.listing import finding, sql
 from ml_dash.query.listing.binding import bind, bind_order, searched, value_of
 from ml_dash.query.listing.comparing import Kept, folded, kept, sort_key, to_float
 from ml_dash.query.listing.filters import parse
+from ml_dash.query.listing.finding import Finder, Found, Statement, finder
 from ml_dash.query.listing.listed import ListedExperiment
 from ml_dash.query.listing.naming import KnownNames
 from ml_dash.query.listing.sql import Compiled, Schema, install
@@ -272,10 +273,14 @@ ORDERS += ["status", "host", "rows", "active"]
 FIND_NOTHING = {"error=*", "x*/**", "lr=nan", "lr<0.01", "lr>inf", "mixed=nan", "mixed<1", "val/acc<cold"}
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[sqlite3.Connection]:
+@pytest.fixture(scope="module", params=["as of few", "as of very many"])
+def database(request: pytest.FixtureRequest) -> Iterator[sqlite3.Connection]:
     connection = store(EXPERIMENTS)
-    yield connection
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "as of very many":
+            for name, number in (("FEW", 20), ("HANDFUL", 5), ("AHEAD", 7)):
+                patch.setattr(finding, name, number)
+        yield connection
     connection.close()
 
 
@@ -296,28 +301,27 @@ def by_python(text: str, order: str | None = None) -> list[str]:
     return [each.prefix for each in found]
 
 
-def used(statement: str, parameters: Any) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if f":{name}" in statement}
+def asking(database: sqlite3.Connection, question: Compiled) -> Finder:
+    def run(asked: Statement) -> list[Any]:
+        text = asked.text()
+        given = {**question.parameters, **asked.values}
+        return database.execute(text, {name: given[name] for name in given if f":{name}" in text}).fetchall()
+
+    return finder(question, run, ["e.prefix"])
 
 
 def by_sql(database: sqlite3.Connection, text: str, order: str | None = None, page: int = 1000) -> list[str]:
-    asked = compiled(text, order)
-    found: list[str] = []
-    for phase in range(len(asked.phases)):
-        after: dict[str, Any] = {}
-        while True:
-            statement = asked.select(phase, "e.prefix", after=bool(after))
-            values = {**used(statement, asked.parameters), **after, "most": page}
-            rows = database.execute(statement, values).fetchall()
-            found += [row[0] for row in rows]
-            if len(rows) < page:
-                break
-            after = {"tie0": rows[-1][2], "tie1": rows[-1][3]}
-            if asked.phases[phase].key is not None:
-                after["key"] = rows[-1][1]
-    statement = asked.count()
-    assert database.execute(statement, used(statement, asked.parameters)).fetchone() == (len(found),)
-    return found
+    question = compiled(text, order)
+    found: list[Found] = []
+    while True:
+        # as a list asks: each page, and how many there are, by itself
+        asked = asking(database, question)
+        more = asked.page(found[-1].place if found else None, page)
+        found += more
+        if len(more) < page:
+            break
+    assert asked.total() == len(found) == asking(database, question).total()
+    return [each.columns[0] for each in found]
 
 
 @pytest.mark.parametrize("text", CONDITIONS)
@@ -346,7 +350,17 @@ def test_what_users_write_is_never_a_part_of_the_statement() -> None:
         parse(text), KnownNames([ListedExperiment("a/b/c", "a", "b", "", "c", params={"lr": "x"})])
     ).checked()
     for dialect in ("sqlite", "postgresql"):
-        found = sql.compile(bound, None, SCHEMA, dialect, NOW)
-        statement = found.select(0, "e.id") + found.count()
+        statements: list[str] = []
+
+        def run(asked: Statement, told: list[str] = statements) -> list[tuple[int]]:
+            told.append(asked.text())
+            return [(1,)] * 3000 if asked.limit else [(1,)]
+
+        question = sql.compile(bound, None, SCHEMA, dialect, NOW)
+        asked = finder(question, run)
+        asked.page(None, 3000)
+        asked.total()
+        statement = "".join(statements)
+        assert len(statements) >= 2
         assert "DROP" not in statement
         assert "'" not in statement.replace("''", "").replace("'nan'", "")

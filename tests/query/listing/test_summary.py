@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ml_dash.journal.blocks import Block, Column
+from ml_dash.query.listing import summary
 from ml_dash.query.listing.summary import AGGREGATES, FieldSummary, block_summaries, summarized
 from ml_dash.series import Kind, Series
 
@@ -186,3 +187,29 @@ def test_blocks_however_they_are_cut_have_the_summary_of_their_rows(seed: int) -
     for name in FieldSummary._fields:
         one, other = getattr(found, name), getattr(wanted, name)
         assert one == pytest.approx(other, nan_ok=True) if isinstance(other, float) else one == other, name
+
+
+@pytest.mark.parametrize("step", [None, "i", "f", "sparse", "nan"])
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_columns_that_are_looked_at_together_are_as_each_by_itself(
+    monkeypatch: pytest.MonkeyPatch, step: str | None, count: int
+) -> None:
+    random_ = random.Random(count)
+    rows: list[dict[str, Any]] = []
+    for at in range(count):
+        row: dict[str, Any] = {
+            f"f{number}": random_.choice([-0.5, 0.25, 1e300, math.inf]) for number in range(4)
+        }
+        row |= {f"i{number}": random_.choice([2**62, -3, 7]) for number in range(3)}
+        row |= {"nan": math.nan if at % 3 == 0 else 2.0, "f9": -at / 8, "text": "a", "ok": at % 2 == 0}
+        if step is not None and (step != "sparse" or at % 2):
+            row["step"] = {"f": at / 2, "nan": math.nan if at else 3.0}.get(step, 10 * at)
+        if at % 3:
+            row["now and then"] = at
+        rows.append(dict(sorted(row.items(), key=lambda item: item[0][-1])))
+    block = block_of(rows)
+    together = block_summaries(100, block)
+    monkeypatch.setattr(summary, "_BESIDE_ROWS", 0)
+    alone = block_summaries(100, block)
+    assert repr(together) == repr(alone)
+    assert len(together) >= 11

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from ml_dash.query.listing import finding
 from ml_dash.query.listing.binding import bind, bind_order, value_of
 from ml_dash.query.listing.comparing import sort_key
 from ml_dash.query.listing.definitions import definition_row
@@ -69,7 +70,7 @@ def _filled(client: Client, clock: Hands) -> None:
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "sqlite, as of very many", "postgresql"])
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:
@@ -78,7 +79,13 @@ def filled(
         database = new_database(request.getfixturevalue("postgres"))
     clock = Hands()
     data = tmp_path_factory.mktemp("filtered")
-    with EmbeddedServer(data=data, database=database, admin_token=TOKEN, clock=clock) as server:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        EmbeddedServer(data=data, database=database, admin_token=TOKEN, clock=clock) as server,
+    ):
+        if request.param == "sqlite, as of very many":
+            for name, number in (("FEW", 1), ("HANDFUL", 0), ("AHEAD", 6)):
+                patch.setattr(finding, name, number)
         client = Client(server.url, TOKEN)
         _filled(client, clock)
         client.close()
@@ -308,6 +315,19 @@ def test_what_was_stored_before_a_list_is_in_it(client: Client) -> None:
         assert [each["metrics"]["val"]["fresh"]["last"] for each in page["data"]] == [value]
     client.stored(id_, frame(4, objects(PARAMS, [(NOON, definition_row("val", "fresh", "min"))])))
     assert client.get("/experiments", owner="dora", filter="best(val/fresh)=0.5")["total"] == 1
+    assert client.ask("DELETE", f"/experiments/{id_}").status == 200
+
+
+def test_names_that_differ_in_what_databases_refuse_list_an_experiment_once(client: Client) -> None:
+    id_ = client.create("erin/p/odd")
+    rows = [(NOON, {"x?": 1.0, "x\ud800": 2.0})]
+    params = objects(PARAMS, [(NOON, {"set": {"odd\0name": 3, "odd name": 4, "odder\0": 5}})])
+    client.stored(id_, frame(1, params, objects(VAL, rows)))
+    for asked in ('"odd name"', "val/x?", '"odder "'):
+        for order in (asked, f"-{asked}"):
+            page = client.get("/experiments", owner="erin", order=order, filter=f"{asked}>0")
+            assert ([each["prefix"] for each in page["data"]], page["total"]) == (["erin/p/odd"], 1)
+    assert client.get("/experiments", owner="erin", filter='"odd name"=3')["total"] == 0
     assert client.ask("DELETE", f"/experiments/{id_}").status == 200
 
 

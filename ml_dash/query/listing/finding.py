@@ -1,0 +1,257 @@
+"""Which experiments a question finds, how many, and which of them are on a page: the statements, in turn.
+
+PostgreSQL knows how often values occur, and plans by that. SQLite does not: left to itself, it collects the hundred
+thousand runs that one condition holds of, to find the few that another one leaves. So it is told where to begin. The
+rows that a condition asks for lie side by side in an index, and are quickly counted. They are looked through once for
+how many there are, and once more for the page, whatever else is asked with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ml_dash.query.listing.sql import Among, Compiled, Phase
+
+FEW = 2000
+"""Experiments that are sorted by themselves. Of more than these, a page is found where all are looked at in order."""
+HANDFUL = 100
+"""Experiments of which each is looked up in the table of what they are sorted by; more are met in its order."""
+AHEAD = 2000
+"""Experiments of an order that are looked at for a page, before all those are collected that a filter asks for."""
+_THESE = "(SELECT value FROM json_each(:these))"
+
+Place: TypeAlias = "list[Any]"
+"""Of the last experiment of a page: its phase, by what it was sorted there, and its ties."""
+
+
+class Statement(NamedTuple):
+    """What is asked of the tables.
+
+    Attributes:
+        columns: What comes behind SELECT.
+        source: What comes behind FROM.
+        where: What must hold, all of it; empty ones say nothing.
+        order: What comes behind ORDER BY; empty for no order.
+        limit: How many are returned at most; None for all.
+        values: Parameters besides those of the question.
+        is_of_experiments: Whether the source has the table ``e``, of which a place may ask more.
+    """
+
+    columns: Sequence[str]
+    source: str
+    where: Sequence[str] = ()
+    order: str = ""
+    limit: int | None = None
+    values: Mapping[str, Any] = {}
+    is_of_experiments: bool = True
+
+    def text(self, also: str = "") -> str:
+        """Return it as SQL; `also` must hold of experiments besides."""
+        conditions = [*self.where, also if self.is_of_experiments else ""]
+        where = " AND ".join(f"({each})" for each in conditions if each)
+        limit = "" if self.limit is None else f" LIMIT {self.limit:d}"
+        return (
+            f"SELECT {', '.join(self.columns)} FROM {self.source}"  # noqa: S608 - what users write is in parameters
+            f"{where and f' WHERE {where}'}{self.order and f' ORDER BY {self.order}'}{limit}"
+        )
+
+
+Run: TypeAlias = Callable[[Statement], Sequence[Sequence[Any]]]
+"""Asks a place, with the question's parameters and the statement's own, and returns the rows."""
+
+
+class Found(NamedTuple):
+    """An experiment, by its key, and where it stands; with the columns that are read besides."""
+
+    id: Any
+    place: Place
+    columns: Sequence[Any] = ()
+
+
+def finder(question: Compiled, run: Run, columns: Sequence[str] = ()) -> Finder:
+    """Return what asks a question of a database, and reads these columns of the table ``e`` besides."""
+    return (_InSQLite if question.dialect == "sqlite" else Finder)(question, run, columns)
+
+
+class Finder:
+    """Asks for a page in one statement for each phase of the order, and in one for how many there are.
+
+    Make one with `finder`, for as long as the database stays as it is. Where all columns that are read are in an index,
+    nothing else is looked at: what is shown of an experiment is better read for those that are shown.
+    """
+
+    def __init__(self, question: Compiled, run: Run, columns: Sequence[str]) -> None:
+        self._question = question
+        self._schema = question.schema
+        self._run = run
+        self._columns = columns
+        self._total: int | None = None
+
+    def page(self, place: Place | None, most: int) -> list[Found]:
+        """Return the next experiments, behind a place (None for the first page), and `most` of them at most."""
+        found = self._page(place, most)
+        if place is None and len(found) < most:
+            self._total = len(found)
+        return found
+
+    def total(self) -> int:
+        """Return how many are asked for; where all of them were on the first page there is nothing to count."""
+        return self._count() if self._total is None else self._total
+
+    def _page(self, place: Place | None, most: int) -> list[Found]:
+        found: list[Found] = []
+        for number in range(0 if place is None else place[0], len(self._question.phases)):
+            if len(found) == most:
+                break
+            behind = place if place is not None and place[0] == number else None
+            found += self._of_phase(number, behind, most - len(found))
+        return found
+
+    def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
+        """Return the next ones of a phase; `place` is one of it."""
+        return self._sorted(number, self._question.phases[number], [self._question.where], place, most)
+
+    def _sorted(
+        self, number: int, phase: Phase, where: Sequence[str], place: Place | None, most: int, **values: Any
+    ) -> list[Found]:
+        """Return those of a phase of which something holds."""
+        ties = self._schema.ties
+        if place is not None:
+            where = [*where, _behind(phase, ties)]
+            values |= {"key": place[1], **{f"tie{at}": tie for at, tie in enumerate(place[2:])}}
+        columns = [f"e.{self._schema.id}", *self._columns, phase.key or "NULL", *ties]
+        rows = self._run(
+            Statement(columns, phase.source, [phase.where, *where], _order(phase, ties), most, values)
+        )
+        behind = 1 + len(self._columns)
+        return [Found(row[0], [number, *row[behind:]], row[1:behind]) for row in rows]
+
+    def _count(self) -> int:
+        return self._number(self._all, [self._question.where])
+
+    def _number(self, source: str, where: Sequence[str], *, is_of_experiments: bool = True) -> int:
+        asked = Statement(["count(*)"], source, where, is_of_experiments=is_of_experiments)
+        found: int = self._run(asked)[0][0]
+        return found
+
+    def _with(self, among: Among, ids: Iterable[Any]) -> set[Any]:
+        """Return those of some experiments that have a row in another table."""
+        owner, values = f"c.{self._schema.owner_id}", {"these": json.dumps([*ids])}
+        where = [among.where, f"+{owner} IN {_THESE}"]
+        asked = Statement([owner], f"{among.table} c", where, values=values, is_of_experiments=False)
+        return {id_ for (id_,) in self._run(asked)}
+
+    @property
+    def _all(self) -> str:
+        return f"{self._schema.experiments} e"
+
+
+class _InSQLite(Finder):
+    """Begins where there is the least to look at."""
+
+    def _page(self, place: Place | None, most: int) -> list[Found]:
+        if self._few is None:
+            return super()._page(place, most)
+        of_few = _OfFew(self._question, self._run, self._columns, self._few)
+        return of_few.page(place, most) if self._few else []
+
+    def _count(self) -> int:
+        return self._number(*self._matching) if self._few is None else len(self._few)
+
+    @cached_property
+    def _few(self) -> list[Any] | None:
+        """All that are asked for, in no order; None where these are not few, or where nothing is asked of them."""
+        source, where = self._matching
+        if not any(where):
+            return None
+        found = self._run(Statement([f"e.{self._schema.id}"], source, where, limit=FEW + 1))
+        return [id_ for (id_,) in found] if len(found) <= FEW else None
+
+    @cached_property
+    def _among(self) -> list[Among]:
+        """What must be in other tables, that with the fewest rows first."""
+        among = list(self._question.among)
+        if len(among) > 1:
+            among.sort(
+                key=lambda each: self._number(f"{each.table} c", [each.where], is_of_experiments=False)
+            )
+        return among
+
+    @cached_property
+    def _matching(self) -> tuple[str, list[str]]:
+        """What all those are selected from that are asked for, and on which conditions."""
+        own, among, owner = self._question.own, self._among, f"c.{self._schema.owner_id}"
+        if not among:
+            return self._all, [own]
+        *others, last = among
+        if not last.is_once:
+            return self._all, [f"e.{self._schema.id} IN ({self._collected(among)})", own]
+        # in this very order: to collect the rows of the last one as well would take twice as long
+        source = f"{last.table} c CROSS JOIN {self._all} ON e.{self._schema.id} = {owner}"
+        return source, [last.where, f"+{owner} IN ({self._collected(others)})" if others else "", own]
+
+    def _collected(self, among: Iterable[Among]) -> str:
+        """Return a statement for whose rows are in all of these tables, looked up from the first on."""
+        owner, found = self._schema.owner_id, ""
+        for each in among:
+            found = each.select(owner, f"+c.{owner} IN ({found})" if found else "")
+        return found
+
+    def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
+        phase, own = self._question.phases[number], self._question.own
+        if not self._among:
+            return self._sorted(number, phase, [own], place, most)
+        if most <= AHEAD:
+            found = self._sorted(number, phase, [own], place, AHEAD)
+            kept = self._kept(found)
+            if len(kept) >= most or len(found) < AHEAD:
+                return kept[:most]
+        # what they are sorted by has to do with what is asked for: there may be none until the end
+        collected = f"+{phase.id} IN ({self._collected(self._among)})"
+        return self._sorted(number, phase, [own, collected], place, most)
+
+    def _kept(self, found: list[Found]) -> list[Found]:
+        """Return those that have what must be in other tables."""
+        ids = {each.id for each in found}
+        for each in self._among:
+            ids = self._with(each, ids)
+        return [each for each in found if each.id in ids]
+
+
+class _OfFew(Finder):
+    """Sorts a few experiments, which are known to be as was asked for."""
+
+    def __init__(self, question: Compiled, run: Run, columns: Sequence[str], ids: Sequence[Any]) -> None:
+        super().__init__(question, run, columns)
+        self._ids = ids
+
+    def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
+        phase, ids = self._question.phases[number], self._ids
+        if phase.without is not None:
+            others = self._with(phase.without, ids)
+            phase, ids = phase._replace(where=""), [each for each in ids if each not in others]
+        # the plus keeps SQLite from looking through all that each of them has
+        is_met = phase.id != f"e.{self._schema.id}" and len(ids) > HANDFUL
+        where = f"{'+' if is_met else ''}{phase.id} IN {_THESE}"
+        return self._sorted(number, phase, [where], place, most, these=json.dumps([*ids]))
+
+
+def _order(phase: Phase, ties: Sequence[str]) -> str:
+    by_key = [] if phase.key is None else [f"{phase.key} {'DESC' if phase.descending else 'ASC'}"]
+    return ", ".join([*by_key, *(f"{tie} DESC" for tie in ties)])
+
+
+def _behind(phase: Phase, ties: Sequence[str]) -> str:
+    """Return what holds of those that come behind a place of the same phase."""
+    names = ", ".join(f":tie{at}" for at in range(len(ties)))
+    behind = f"({', '.join(ties)}) < ({names})"
+    if phase.key is None:
+        return behind
+    sign = "<" if phase.descending else ">"
+    return f"{phase.key} {sign}= :key AND ({phase.key} {sign} :key OR {behind})"
