@@ -191,7 +191,7 @@ class Runtime:
             channel = self._runs.pop(run, None)
             last = channel is not None and channel not in self._runs.values()
         if channel is not None and last:
-            apart(channel.close)
+            _begin(channel.close, None if is_last_thread() else self._worker).wait()
             channel.tidy()
 
     def end_forsaken(self, channel: Channel, status: str) -> None:
@@ -244,14 +244,7 @@ class Runtime:
     def begin_flush(self, channel: Channel) -> threading.Event:
         """Have what a channel holds now written and synced; the event is set when it is."""
         worker = None if is_last_thread() else self._worker or self._ensure_worker()
-        if worker is None:
-            return begin_apart(channel.flush)
-        if not worker.is_current:
-            return worker.flush(channel)
-        done = threading.Event()
-        channel.flush()
-        done.set()
-        return done
+        return _begin(channel.flush, worker)
 
     def live_channels(self, directory: str) -> list[Channel]:
         """Return the channels by which this process writes to an experiment's directory."""
@@ -406,3 +399,15 @@ def open_runs(directory: str) -> list[OpenRun]:
     """Return the runs of an experiment's directory that are open in this process."""
     runs = tuple(RUNTIME._runs.items())  # noqa: SLF001 - its own module; the class is large enough
     return [run for run, channel in runs if channel.directory == directory and run.is_open]
+
+
+def _begin(work: Callable[[], None], worker: Worker | None) -> threading.Event:
+    """Do this where Ctrl-C cannot cut it in half, by the worker's thread for the disk if there is one."""
+    if worker is None:
+        return begin_apart(work)
+    if not worker.is_current:
+        return worker.begin(work)
+    done = threading.Event()
+    work()
+    done.set()
+    return done

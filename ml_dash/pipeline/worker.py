@@ -189,9 +189,9 @@ class Worker:
         """Begin a round soon; from any thread."""
         self._alarm.wake()
 
-    def flush(self, channel: Channel) -> threading.Event:
-        """Have what a channel holds now written and synced, and the event set then; the loop need not stand."""
-        return self._disk.begin(channel.flush)
+    def begin(self, work: Callable[[], None]) -> threading.Event:
+        """Have the thread for the disk do this, and the event set then; the loop need not stand."""
+        return self._disk.begin(work)
 
     def _run(self) -> None:
         while not self._ending:
