@@ -15,7 +15,7 @@ from ml_dash.importers.ml_dash_tree import MLDashTree
 from ml_dash.importers.report import RunReport
 from ml_dash.importers.source import Source
 from ml_dash.importers.tables import Shape, Tables
-from ml_dash.importers.tensorboard import TensorBoard
+from ml_dash.importers.tensorboard.runs import TensorBoard
 from ml_dash.visible import visible
 
 _SHOWN = 20

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError, InvalidParameterError
 from ml_dash.identity import current_user
-from ml_dash.importers.event_file import (
+from ml_dash.importers.tensorboard.event_file import (
     BrokenError,
     Message,
     Record,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
-from ml_dash.importers.event_file import (
+from ml_dash.importers.tensorboard.event_file import (
     BrokenError,
     masked_crc,
     number,
@@ -23,7 +23,7 @@ from ml_dash.importers.event_file import (
 from ml_dash.importers.growing_file import GrowingFile
 from ml_dash.importers.importing import import_runs
 from ml_dash.importers.report import RunReport
-from ml_dash.importers.tensorboard import TensorBoard
+from ml_dash.importers.tensorboard.runs import TensorBoard
 from ml_dash.journal.disk import open_regular
 from tests.support.project import PROJECT
 from tests.support.public_trees import metric, problems
