@@ -78,6 +78,7 @@ EXTRAS = {
     "lightgbm": "lightgbm",
     "lightning": "lightning",
     "mlflow": "mlflow",
+    "mlflow-files": "pyyaml",
     "optuna": "optuna",
     "pandas": "pandas",
     "parquet": "pyarrow",

@@ -20,7 +20,6 @@ from ml_dash.compat.mlflow_names import (
     artifact_uri,
     experiment_id,
     experiment_name,
-    folder_of,
     name_of,
     place_of,
     prefix_in,
@@ -29,11 +28,13 @@ from ml_dash.compat.mlflow_names import (
 )
 from ml_dash.errors import ExperimentMissingError, ResumeError, ServerUnavailableError
 from ml_dash.identity import made_safe
+from ml_dash.importers.mlflow.names import folder_of, typed
 from ml_dash.integrations.frameworks import base_of
-from ml_dash.integrations.tracked import log_values, save_directory, set_params, split_name
+from ml_dash.integrations.tracked import log_values, save_directory, set_params
 from ml_dash.locks import MortalLock
 from ml_dash.sdk.experiment import Experiment, open_experiment
 from ml_dash.sdk.listing.experiments import experiments
+from ml_dash.sdk.series_port import split_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +50,6 @@ _NOTE = "mlflow.note.content"
 _TAGS = "mlflow"
 _ENDS = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CANCELLED"}
 _STATUSES = {"RUNNING": "RUNNING", **{ours: theirs for theirs, ours in _ENDS.items()}}
-_NUMBER = re.compile(r"[-+]?\d")
 _PLAIN = re.compile(r"[\w./-]+")
 
 _OPEN: dict[str, Experiment] = {}
@@ -178,7 +178,7 @@ class DashStore(_Store):
         for (step, timestamp), values in rows.items():
             log_values(experiment, values, step, _ts=timestamp / 1000)
         if params:
-            set_params(experiment, {param.key: _typed(param.value) for param in params})
+            set_params(experiment, {param.key: typed(param.value) for param in params})
         if tags:
             self._set_tags(experiment, {tag.key: tag.value for tag in tags})
 
@@ -413,23 +413,6 @@ def _milliseconds(moment: str | None) -> int | None:
     if moment is None:
         return None
     return int(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1000)
-
-
-def _typed(text: Any) -> Any:
-    """Return what a parameter's text stands for: MLflow makes a text of each value."""
-    if not isinstance(text, str):
-        return text
-    plain = {"True": True, "False": False, "None": None}
-    if text in plain:
-        return plain[text]
-    for kind in (int, float) if _NUMBER.match(text) else ():
-        try:
-            value = kind(text)
-        except ValueError:
-            continue
-        if str(value) == text:
-            return value
-    return text
 
 
 def _refusal(what: str) -> Exception:

@@ -15,14 +15,13 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.identity import current_user, made_safe
+from ml_dash.identity import current_user
 
 SCHEME = "mldash"
 DEFAULT = ("0", "Default")
 """The id and the name of the experiment that MLflow begins with."""
 _ID = re.compile(r"[a-zA-Z0-9][\w-]{0,63}")
 _WRITTEN = "e-"
-_SEGMENT = 255  # bytes
 _NEAR = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -107,13 +106,6 @@ def experiment_name(identity: str) -> str:
     if identity == DEFAULT[0]:
         return DEFAULT[1]
     return _decoded(identity.removeprefix(_WRITTEN)) if identity.startswith(_WRITTEN) else identity
-
-
-def folder_of(name: str) -> str:
-    """Return the folder of an experiment's runs: ``owner/project`` of a name with a slash, else ``<user>/name``."""
-    parts = [made_safe(part, fallback="mlflow", limit=_SEGMENT) for part in name.split("/") if part]
-    safe = [part.replace("{", "(").replace("}", ")") for part in parts]
-    return "/".join(safe if len(safe) > 1 else [current_user(), *(safe or ["mlflow"])])
 
 
 def name_of(prefix: str) -> str:

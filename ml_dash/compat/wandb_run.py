@@ -17,10 +17,11 @@ from ml_dash.compat.wandb_media import values_of
 from ml_dash.compat.watching import Watch
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.identity import current_user, made_safe
-from ml_dash.integrations.tracked import log_values, split_name
+from ml_dash.integrations.tracked import log_values
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger, warn_user
 from ml_dash.sdk.experiment import Experiment, open_experiment
+from ml_dash.sdk.series_port import split_name
 from ml_dash.storage.survey import survey
 
 if TYPE_CHECKING:

@@ -33,6 +33,8 @@ class GrowingFile:
 
     def __init__(self, path: str, opener: Callable[[str], io.FileIO], known: Position | None) -> None:
         self._file = io.BufferedReader(opener(path), PIECE)
+        # what was looked at and not read, and how much of it has been read since
+        self._ahead, self._at = b"", 0
         self._bytes: int = known["bytes"] if known else 0
         self._crc: int = known["crc"] if known else 0
         try:
@@ -62,12 +64,23 @@ class GrowingFile:
         """The place behind what was read so far."""
         return {"bytes": self._bytes, "crc": self._crc}
 
+    def peek(self, size: int) -> bytes:
+        """Return the next bytes, so many or fewer at the end of the file, and stay before them."""
+        if self._at or len(self._ahead) < size:
+            held = self._ahead[self._at :]
+            self._ahead, self._at = held + self._file.read(max(size - len(held), 0)), 0
+        return self._ahead[:size] if len(self._ahead) > size else self._ahead
+
     def read(self, size: int) -> bytes:
         """Return so many bytes; fewer at the end of the file."""
-        return self._took(self._file.read(size))
+        held = self._ahead[self._at : self._at + size]
+        self._at += len(held)
+        return self._took(held + self._file.read(size - len(held)) if len(held) < size else held)
 
     def readline(self, most: int) -> bytes:
         """Return the bytes up to the next line end, and it, but at most so many; none at the end of the file."""
+        if self._at < len(self._ahead):
+            raise RuntimeError("what was looked at is read before lines are")
         return self._took(self._file.readline(most))
 
     def _took(self, data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from ml_dash.errors import InvalidArgumentError, InvalidPrefixError, MLDashError
 from ml_dash.file_locks import try_lock
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.importers.report import RunReport
-from ml_dash.importers.target import Target
+from ml_dash.importers.target import NameTakenError, Target
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.sdk.directory import check_folding
 from ml_dash.storage.side_file import strange_side_file
@@ -64,7 +64,8 @@ def import_runs(
             on_run(number, len(runs), run.place)
             if identity is not None:
                 try:
-                    _import_run(run, Target(identity, root, _key(run), report, disk=disk), report)
+                    other = None if name is not None else _other_identity(run, identity)
+                    _import_run(run, _target(identity, other, root, run, report, disk), report)
                 except MLDashError as error:
                     report.refused = str(error)
             yield report
@@ -80,6 +81,31 @@ def _refusing(report: RunReport, run: SourceRun, root: str, name: str | None) ->
         report.refused = str(error)
         return None
     return identity
+
+
+def _other_identity(run: SourceRun, identity: Identity) -> Identity | None:
+    """Return what a run is called where its name is taken; None where it has nothing that tells it apart."""
+    if run.short is None:
+        return None
+    try:
+        return parse_prefix(f"{identity.prefix}-{run.short}", user=current_user, now_ns=int)
+    except InvalidPrefixError:
+        return None
+
+
+def _target(
+    identity: Identity, other: Identity | None, root: str, run: SourceRun, report: RunReport, disk: Disk
+) -> Target:
+    """Return where a run is brought to: under its own name, or under the other one where that is another's."""
+    if other is not None and os.path.isdir(other.directory(root)):
+        # it was taken by an earlier import, whoever has it now
+        return Target(other, root, _key(run), report, disk=disk)
+    try:
+        return Target(identity, root, _key(run), report, disk=disk)
+    except NameTakenError:
+        if other is None:
+            raise
+        return Target(other, root, _key(run), report, disk=disk)
 
 
 def _key(run: SourceRun) -> str:

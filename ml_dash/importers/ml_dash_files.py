@@ -91,7 +91,7 @@ class Files:
     def _new(self, file: _File, store: Store, report: RunReport) -> Iterator[Item]:
         path = self._path(file.place)
         try:
-            blob = store.capture(path, self._disk.open)
+            blob = store.staging.capture(path, opener=self._disk.open)
         except (MLDashError, OSError) as error:
             report.note(path, f"what the file holds is left out with it: {error}")
             return

@@ -72,6 +72,8 @@ class MLDashTree:
 class MLDashRun:
     """One experiment's directory."""
 
+    short = None
+
     def __init__(self, directory: str, root: str) -> None:
         self.place = directory
         self._root = root

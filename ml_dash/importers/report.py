@@ -63,8 +63,12 @@ class RunReport:
         return bool(self.events or self.files or self.params)
 
     def path_of(self, part: str) -> str:
-        """Return where a part lies: below the run's directory, or where that is a file, it is the file."""
-        return os.path.join(self.place, *part.split("/")) if os.path.isdir(self.place) else self.place
+        """Return where a part lies: below the run's directory or beside it; where that is a file, it is the file."""
+        if not os.path.isdir(self.place):
+            return self.place
+        above, name = os.path.split(os.path.abspath(self.place))
+        is_beside = part.startswith(f"{name}/")
+        return os.path.join(above if is_beside else self.place, *part.split("/"))
 
     def note(self, path: str, reason: str, where: str = "") -> None:
         """Note what was not brought in; `where` in the file tells the first of its kind."""

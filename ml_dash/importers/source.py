@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ml_dash.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ml_dash.importers.report import RunReport
+    from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileTable
     from ml_dash.series import Series
-    from ml_dash.storage.blobs import Staged
-    from ml_dash.storage.hashing import Opener
+    from ml_dash.storage.blobs import Staging
 
 Position = dict[str, Any]
 """How far a part was read, in the format's own words, as plain data. It is stored in the journal."""
@@ -34,8 +36,8 @@ class Item(NamedTuple):
     """Rows that are brought in together, and where the part is to be read on from when they are.
 
     `written_ns` is when the source wrote them, where that is known apart from the rows' own times: the last of all is
-    taken for the end of the run. `blobs` are files that must be on disk before the rows are, as `Target.capture` gave
-    them.
+    taken for the end of the run. `blobs` are files that must be on disk before the rows are, as `Store.staging` gave
+    them. `blocks` are more rows, by their columns: a format that has millions of them gives no row by itself.
     """
 
     rows: tuple[Row, ...]
@@ -43,6 +45,7 @@ class Item(NamedTuple):
     written_ns: int | None = None
     blobs: tuple[str, ...] = ()
     left_out: int = 0
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,8 +64,9 @@ class Store(Protocol):
     def files(self) -> FileTable:
         """The files that were there when the import began."""
 
-    def capture(self, path: str, opener: Opener) -> Staged:
-        """Store what a file of the source holds now; see `Staging.capture`."""
+    @property
+    def staging(self) -> Staging:
+        """Where the contents of files and media are stored."""
 
 
 class Part(Protocol):
@@ -91,6 +95,10 @@ class SourceRun(Protocol):
     def key(self) -> str | None:
         """What tells it apart from another run of that name; None where nothing does."""
 
+    @property
+    def short(self) -> str | None:
+        """What is put behind its name where that is taken; None where it is refused then."""
+
     def describe(self, report: RunReport) -> Described:
         """Return what is said of it."""
 
@@ -109,3 +117,27 @@ class Source(Protocol):
         Raises:
             InvalidArgumentError: There is nothing of this format.
         """
+
+
+class UnreadableRun:
+    """Something in a source that cannot be read, so that its runs are not known: it is refused, with the reason."""
+
+    key = short = None
+
+    def __init__(self, place: str, fault: str) -> None:
+        self.place, self._fault = place, fault
+
+    @property
+    def prefix(self) -> str:
+        """Raise the reason."""
+        raise InvalidArgumentError(self._fault)
+
+    def describe(self, report: RunReport) -> Described:
+        """Raise the reason."""
+        del report
+        raise InvalidArgumentError(self._fault)
+
+    def parts(self, report: RunReport) -> Iterable[Part]:
+        """Return nothing."""
+        del report
+        return ()

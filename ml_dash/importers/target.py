@@ -38,27 +38,33 @@ from ml_dash.query.row_source import read_params
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
-from ml_dash.storage.blobs import Staged, Staging
+from ml_dash.storage.blobs import Staging
 from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.side_file import PARAMETERS_FILE, SIDE_FILE, experiment_record, json_bytes
 from ml_dash.values.pack import PACK_ERRORS, pack, pack_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from ml_dash.identity import Identity
     from ml_dash.importers.report import RunReport
     from ml_dash.importers.source import Described, Item, Position, Row
-    from ml_dash.storage.hashing import Opener
+    from ml_dash.journal.blocks import Block
 
 _RUNS = Series(Kind.RUN, None)
 _HANDLE = "import"
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 1 << 20
 """Of packed rows in a frame, about: what numpy takes apart at once, and what a reader of one row has to check."""
+_BLOCK_BYTES = 8
+"""Of a row's time, and of a value of a column, about."""
 _UNSYNCED_BYTES = 16 << 20
 """Frames are in memory until an fsync has covered them."""
+
+
+class NameTakenError(InvalidArgumentError):
+    """What lies there is another experiment, or one that was logged here."""
 
 
 class _Waiting(NamedTuple):
@@ -70,7 +76,7 @@ class Target:
     """An experiment's directory that is imported into; a context, at whose end all that was put is durable.
 
     Raises:
-        InvalidArgumentError: What lies there is another experiment, or one that was logged here.
+        NameTakenError: What lies there is another experiment, or one that was logged here.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class Target:
         self.identity, self.root, self.directory = identity, root, identity.directory(root)
         self._journal = os.path.join(self.directory, "journal")
         self._key, self._report, self._disk = key, report, disk
-        self._staging = Staging(self.directory)
+        self.staging = Staging(self.directory)
         self.positions: dict[str, Position] = {}
         self.left_out: Counter[str] = Counter()
         self.files = FileTable()
@@ -148,12 +154,12 @@ class Target:
 
     def _check_source(self, rows: list[dict[str, Any]], index: JournalIndex) -> None:
         if not rows and index.writers:
-            raise InvalidArgumentError(
+            raise NameTakenError(
                 f"{self.directory!r} is an experiment that was not imported: import under another name (--as), or "
                 "to another --root"
             )
         if rows and rows[0].get("source") != self._key:
-            raise InvalidArgumentError(
+            raise NameTakenError(
                 f"{self.directory!r} was imported from another run of that name ({rows[0].get('source')}; this one is "
                 f"{self._key}): import this one under another name (--as), or to another --root"
             )
@@ -184,12 +190,16 @@ class Target:
         if part != self._part:
             self._flush()
             self._part = part
+        if item.rows and any(each.item.blocks for each in self._waiting):
+            self._flush()  # in a frame rows precede blocks, and these are behind them
         for path in item.blobs:
             self._disk.secure(path, self.directory)
         events = [self._event(row.series, row.time_ns, row.fields) for row in item.rows]
         self._waiting.append(_Waiting(item, events))
         self._waiting_rows += max(len(events), 1)
-        self._waiting_bytes += sum(map(len, events))
+        self._waiting_bytes += sum(map(len, events)) + _BLOCK_BYTES * sum(
+            block.count * (1 + len(block.columns)) for block in item.blocks
+        )
         if self._waiting_rows >= _BATCH_ROWS or self._waiting_bytes >= _BATCH_BYTES:
             self._flush()
 
@@ -200,10 +210,6 @@ class Target:
             end = {"event": "end", "status": status, "handle": _HANDLE}
             self._append([self._event(_RUNS, self._latest_ns, end)])
             self._ended = True
-
-    def capture(self, path: str, opener: Opener) -> Staged:
-        """Store what a file of the source holds; see `Staging.capture`."""
-        return self._staging.capture(path, opener=opener)
 
     def _event(self, series: Series, time_ns: int, fields: Mapping[str, Any]) -> bytes:
         number = self._series.number(series)
@@ -247,10 +253,11 @@ class Target:
         self.left_out[self._part] += left_out
         if positions:
             events.append(self._position_event(self._part, positions[-1]))
-        if any(each.events for each in waiting):
+        blocks = [block for each in waiting for block in each.item.blocks]
+        if blocks or any(each.events for each in waiting):
             self._ended = False
         try:
-            self._append(events)
+            self._append(events, blocks)
         except ValueError as error:
             if len(waiting) > 1:
                 self.left_out[self._part] -= left_out
@@ -263,10 +270,12 @@ class Target:
             return
         for each in waiting:
             self._count(each.item.rows)
+        self._report.rows += sum(block.count for block in blocks)
 
-    def _append(self, events: list[bytes]) -> None:
-        if events:
-            self._writer.append(self._batcher.blocks(events, self._series.known))
+    def _append(self, events: list[bytes], more: Sequence[Block] = ()) -> None:
+        if events or more:
+            blocks = self._batcher.blocks(events, self._series.known) if events else []
+            self._writer.append([*blocks, *more])
             if self._writer.unsynced_bytes >= _UNSYNCED_BYTES:
                 self._writer.sync()
 
@@ -305,4 +314,11 @@ class Target:
 def _written_ns(item: Item, otherwise: int) -> int:
     if item.written_ns is not None:
         return item.written_ns
-    return max((row.time_ns for row in item.rows), default=otherwise)
+    latest = max((row.time_ns for row in item.rows), default=otherwise)
+    return max([latest, *(_latest_of(block) for block in item.blocks if block.count)])
+
+
+def _latest_of(block: Block) -> int:
+    import numpy as np
+
+    return int(np.max(block.times))

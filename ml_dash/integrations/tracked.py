@@ -16,6 +16,7 @@ from ml_dash.errors import InvalidArgumentError, InvalidParameterError
 from ml_dash.locks import MortalLock
 from ml_dash.notices import warn_user
 from ml_dash.sdk.experiment import Experiment
+from ml_dash.sdk.series_port import split_name
 from ml_dash.sdk.starting.prefixes import sample
 from ml_dash.values.config_fields import config_fields
 from ml_dash.values.pack import represent
@@ -135,14 +136,6 @@ def log_values(
     beside = shared if step is None else {"step": step, **shared}
     for metric, row in rows.items():
         experiment.metrics(metric).log({**beside, **row})
-
-
-def split_name(name: str) -> tuple[str | None, str]:
-    """Return the metric and the field of a name such as ``train/loss``."""
-    metric, _, field = name.rpartition("/")
-    if field in {"", "step", "_ts"}:  # what is called a step would take the place of the row's
-        metric, field = name, "value"
-    return metric.strip("/") or None, field
 
 
 def set_params(experiment: Experiment, params: Any) -> None:

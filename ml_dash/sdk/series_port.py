@@ -217,3 +217,11 @@ def check_name(what: str, name: Any) -> None:
     else:
         return
     raise InvalidArgumentError(msg)
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """Return the metric and the field of a name such as ``train/loss``."""
+    metric, _, field = name.rpartition("/")
+    if field in {"", "step", "_ts"}:  # what is called a step would take the place of the row's
+        metric, field = name, "value"
+    return metric.strip("/") or None, field

@@ -12,13 +12,13 @@ from ml_dash.compat.mlflow_names import (
     artifact_uri,
     experiment_id,
     experiment_name,
-    folder_of,
     name_of,
     place_of,
     prefix_in,
     prefix_of,
     run_id,
 )
+from ml_dash.importers.mlflow.names import folder_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.importers.importing import import_runs
 from ml_dash.importers.report import RunReport
-from ml_dash.importers.tables import Shape, Tables
+from ml_dash.importers.shape import Shape
+from ml_dash.importers.tables import Tables
 from tests.support.public_trees import metric, problems
 
 PREFIX = "zoe/results/run"
@@ -57,7 +58,7 @@ def test_cells_are_numbers_where_they_are_and_texts_else(path: Path) -> None:
 
 def test_columns_and_times_are_chosen(path: Path) -> None:
     path.write_text("t,a,b\n1700000000.5,1,2\n1700000001,3,4\nsoon,5,6\n1700000002,,7\n")
-    (report,) = bring_in(path, metric="train", columns=["a"], time="t")
+    (report,) = bring_in(path, metric="train", columns={"a": None}, time="t")
     found = metric(path.parents[1] / "imported", "train", PREFIX)
     assert found == [{"a": 1, "_ts": 1_700_000_000.5}, {"a": 3, "_ts": 1_700_000_001.0}]
     assert "record 3: its 't' is no time" in problems([report])
@@ -74,7 +75,7 @@ def test_a_file_that_grows_is_gone_on_with(path: Path) -> None:
     assert "record 3: it has more cells than there are names (2)" in problems([report])
     assert rows(path) == [{"step": 0, "loss": 0.5}, {"step": 1, "loss": 0.25}, {"step": 3, "loss": 1}]
     assert bring_in(path)[0].rows == 0
-    assert "imported with other options" in problems(bring_in(path, columns=["loss"]))
+    assert "imported with other options" in problems(bring_in(path, columns={"loss": None}))
     path.write_text("step,loss\n9,9\n")
     assert "written anew" in problems(bring_in(path))
 
@@ -102,8 +103,67 @@ def test_without_a_column_of_times_the_file_has_it(path: Path) -> None:
     assert abs(row["data"]["_ts"] - path.stat().st_mtime) < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_what_is_not_there_is_told(path: Path, kind: str) -> None:
     for missing, words in ((path, "there is no file"), (path.parent, f"whose name ends with .{kind}")):
         with pytest.raises(InvalidArgumentError, match=words):
             bring_in(missing, kind)
+
+
+def test_columns_get_names_and_rows_steps(path: Path) -> None:
+    """Of one line a row for each metric that its columns are of; many lines as few."""
+    path.write_text("epoch,l,a,note\n" + "".join(f"{n},{n / 4},{n},x\n" for n in range(100)) + "soon,1,1,x\n")
+    shape = Shape.of("other", "l=train/loss,a=val/acc,note", None, "epoch")
+    (report,) = import_runs(Tables("csv", str(path), shape), str(path.parents[1] / "imported"))
+    assert report.rows == 300
+    assert rows(path, "train") == [{"step": n, "loss": n / 4} for n in range(100)]
+    assert rows(path, "val") == [{"step": n, "acc": n} for n in range(100)]
+    assert rows(path, "other")[:1] == [{"step": 0, "note": "x"}]
+    assert "its 'epoch' is no number" in problems([report])
+    for columns in ("a=", "=b", "a=b\n/c"):
+        with pytest.raises(InvalidArgumentError):
+            Shape.of(None, columns, None, None)
+
+
+def test_numbers_of_several_types_stay_what_they_are(path: Path) -> None:
+    """However many lines there are, and in whichever order their fields come."""
+    values = ["1", "0.5", "true", "-3", "nan", str(2**63), str(2**70)] * 20
+    path.write_text("x,y\n" + "".join(f"{value},{n}\n" for n, value in enumerate(values)))
+    bring_in(path)
+    found = [(row.get("x"), row["y"]) for row in rows(path)]
+    assert [y for _, y in found] == list(range(len(values)))
+    assert repr([x for x, _ in found][:6]) == repr([1, 0.5, True, -3, float("nan"), 2**63])
+
+
+def test_parquet_keeps_its_types(path: Path) -> None:
+    """Nulls are fields that a row lacks; times may be times; what was replaced or broken is named."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    moments = pa.array([1_700_000_000_000_000_000 + n for n in range(50)], pa.timestamp("ns", "UTC"))
+    table = pa.table(
+        {
+            "t": moments,
+            "step": pa.array(range(50), pa.int32()),
+            "loss": pa.array([None if n % 2 else n / 4 for n in range(50)]),
+            "ok": pa.array([n > 3 for n in range(50)]),
+            "deep": pa.array([{"a": [n, 1]} for n in range(50)]),
+            "word": pa.array(["x"] * 50).dictionary_encode(),
+        }
+    )
+    file = path.with_suffix(".parquet")
+    pq.write_table(table, file, row_group_size=20)
+    (report,) = bring_in(file, "parquet", time="t")
+    assert (report.rows, problems([report])) == (50, "")
+    found = rows(file)
+    assert found[2] == {"step": 2, "loss": 0.5, "ok": False, "deep": {"a": [2, 1]}, "word": "x"}
+    assert "loss" not in found[3]
+    times = [row["_ts"] for row in metric(path.parents[1] / "imported", None, PREFIX)]
+    assert times == [moment / 1e9 for moment in range(1_700_000_000_000_000_000, 1_700_000_000_000_000_050)]
+    assert not bring_in(file, "parquet", time="t")[0].has_news
+    assert "other options" in problems(bring_in(file, "parquet"))
+    other = path.with_name("other.parquet")
+    pq.write_table(table, other)
+    assert "has no column 'none'" in str(bring_in(other, "parquet", time="none")[0].refused)
+    pq.write_table(table.slice(0, 10), file)
+    assert "written anew" in problems(bring_in(file, "parquet", time="t"))
+    file.write_bytes(file.read_bytes()[:-9])
+    assert "cannot be read as parquet" in problems(bring_in(file, "parquet", time="t"))

@@ -15,8 +15,8 @@ from ml_dash.integrations.tracked import (
     log_values,
     save_directory,
     set_params,
-    split_name,
 )
+from ml_dash.sdk.series_port import split_name
 
 
 @pytest.mark.parametrize(

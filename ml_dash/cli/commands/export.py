@@ -1,4 +1,4 @@
-"""`ml-dash export`: rows as CSV, JSON lines or parquet."""
+"""`ml-dash export`: rows as CSV, JSON lines or parquet; whole experiments as tables or event files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import typer
 from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
+from ml_dash.cli.exporting.whole import export_whole
 from ml_dash.cli.overview import damage_of, open_index, report_damage
+from ml_dash.cli.place import FilterText
 from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.rows import AnyRows, open_server_rows
 from ml_dash.cli.select import (
-    ExperimentName,
     MetricChoice,
     MetricNames,
     Root,
@@ -40,6 +41,7 @@ class Format(str, Enum):
     csv = "csv"
     jsonl = "jsonl"
     parquet = "parquet"
+    tensorboard = "tensorboard"
 
 
 _BY_ENDING = {
@@ -57,7 +59,15 @@ _OTHERS |= {"bz2", "gz", "xz", "zip", "zst"}
 
 
 def export(
-    exp: ExperimentName,
+    exp: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[EXP]",
+            help="A prefix, an experiment's directory, or the last part of a prefix; or a pattern such as "
+            "'alice/vision/**', of which whole experiments are exported.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     format: Annotated[
         Format,
@@ -69,7 +79,7 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to write; - is standard output.",
+            help="Where to write; - is standard output. Of whole experiments, a directory.",
             callback=given_path,
         ),
     ] = "-",
@@ -87,13 +97,24 @@ def export(
             show_default=False,
         ),
     ] = None,
+    filter: FilterText = None,
 ) -> None:
-    """Export rows to CSV, JSON lines or parquet.
+    """Export rows to CSV, JSON lines or parquet, or whole experiments to tables or TensorBoard.
 
     All metrics by default, or the log messages, or the tracks; every value as it was logged. Of rows that an attempt
     has logged again (run.start(resume_from=STEP)), the newest ones, unless --attempt says otherwise.
     A column has the metric of each row, unless only one --metric is named. FILE is replaced when all is written.
+    Of a pattern or a --filter, whole experiments go into a directory: as tables of parquet, or as event files of
+    TensorBoard.
     """
+    if exp is None or "*" in exp or filter is not None or format is Format.tensorboard:
+        if metric or logs or tracks or attempt is not None:
+            raise InvalidArgumentError(
+                "--metric, --logs, --tracks and --attempt choose among the rows of one experiment, as CSV, JSON lines "
+                "or parquet: whole experiments are exported with all that they have"
+            )
+        export_whole(exp, filter, format.value, output, root, url)
+        return
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
     if attempt is not None and (logs or tracks):

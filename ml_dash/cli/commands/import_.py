@@ -12,10 +12,15 @@ from ml_dash.cli.select import given_path
 from ml_dash.cli.text import complain, count_text
 from ml_dash.importers.importing import DEFAULT_ROOT, import_runs
 from ml_dash.importers.ml_dash_tree import MLDashTree
+from ml_dash.importers.mlflow.source import Mlflow
+from ml_dash.importers.neptune import Neptune
 from ml_dash.importers.report import RunReport
+from ml_dash.importers.shape import Shape
 from ml_dash.importers.source import Source
-from ml_dash.importers.tables import Shape, Tables
+from ml_dash.importers.tables import Tables
 from ml_dash.importers.tensorboard.runs import TensorBoard
+from ml_dash.importers.trackio import Trackio
+from ml_dash.importers.wandb.exports import exports_or_runs
 from ml_dash.visible import visible
 
 _SHOWN = 20
@@ -50,6 +55,10 @@ def _formats() -> None:
     """
 
 
+def _given_or_none(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
+    return None if value is None else given_path(context, parameter, value)
+
+
 @import_.command("ml-dash")
 def ml_dash(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
     """Bring in experiments of the public package ml-dash.
@@ -78,16 +87,81 @@ def tensorboard(
 ) -> None:
     """Bring in event files of TensorBoard.
 
-    Scalars become rows, hparams parameters, and texts messages; what else there is is named. Each directory with event
-    files is a run, whose prefix is its place below PATH.
+    Scalars, images, sounds and histograms become rows, hparams parameters, and texts messages; what else there is is
+    named. Each directory with event files is a run, whose prefix is its place below PATH.
     """
     _bring_in(TensorBoard(path, under), root, name)
+
+
+@import_.command("wandb")
+def wandb(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
+    """Bring in runs of wandb: those of a directory `wandb`, or what was exported.
+
+    PATH is the directory `wandb` of a script, with runs that were offline or not, one run, or a CSV or JSON file of a
+    history, of a chart or of a table of runs. Runs are called entity/project/group/name.
+    """
+    _bring_in(exports_or_runs(path), root, name)
+
+
+@import_.command("mlflow")
+def mlflow(
+    where: Annotated[
+        str, typer.Argument(metavar="WHERE", help="A directory, a database, or the address of a server.")
+    ],
+    *,
+    root: Root = DEFAULT_ROOT,
+    name: Name = None,
+) -> None:
+    """Bring in runs of MLflow.
+
+    WHERE is the directory mlruns, a database as mlflow.db, or the address of a server, which is asked with
+    MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Runs are called
+    user/experiment/name.
+    """
+    _bring_in(Mlflow(where), root, name)
+
+
+@import_.command("trackio")
+def trackio(path: Path, *, root: Root = DEFAULT_ROOT, name: Name = None) -> None:
+    """Bring in runs of trackio.
+
+    PATH is a database <project>.db, or the directory of some, mostly ~/.cache/huggingface/trackio. Runs are called
+    user/project/name.
+    """
+    _bring_in(Trackio(path), root, name)
+
+
+@import_.command("neptune")
+def neptune(
+    path: Path,
+    *,
+    files: Annotated[
+        str | None,
+        typer.Option(
+            "--files",
+            metavar="DIR",
+            help="The directory of the downloaded files; by default `files` in PATH or beside it.",
+            show_default=False,
+            callback=_given_or_none,
+        ),
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    name: Name = None,
+) -> None:
+    """Bring in what neptune-exporter has written.
+
+    PATH is the directory that it got as --data-path, or one above. Runs are called workspace/project/id.
+    """
+    _bring_in(Neptune(path, files), root, name)
 
 
 Columns = Annotated[
     str | None,
     typer.Option(
-        "--columns", metavar="A,B,…", help="Only these columns; all by default.", show_default=False
+        "--columns",
+        metavar="A,B=NAME,…",
+        help="Only these columns, and the names that they get: loss=train/loss is a field of the metric train.",
+        show_default=False,
     ),
 ]
 Time = Annotated[
@@ -99,12 +173,21 @@ Time = Annotated[
         show_default=False,
     ),
 ]
+Step = Annotated[
+    str | None,
+    typer.Option(
+        "--step",
+        metavar="COLUMN",
+        help="The column with a row's step, which each of its metrics gets.",
+        show_default=False,
+    ),
+]
 Metric = Annotated[
     str | None,
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="The metric that the rows are of; the unnamed one by default.",
+        help="The metric of columns that get no name; the unnamed one by default.",
         show_default=False,
     ),
 ]
@@ -116,7 +199,8 @@ PATH is one, or a directory of some. Each is a run of its name.
 """
 
 
-# the lower one is listed first
+# the lowest one is listed first
+@import_.command("parquet", help=_TABLES.format("parquet files"))
 @import_.command("jsonl", help=_TABLES.format("files with a JSON object on each line"))
 @import_.command("csv", help=_TABLES.format("CSV files, whose first line has the columns' names"))
 def tables(
@@ -125,16 +209,13 @@ def tables(
     *,
     columns: Columns = None,
     time: Time = None,
+    step: Step = None,
     metric: Metric = None,
     root: Root = DEFAULT_ROOT,
     name: Name = None,
 ) -> None:
     """Bring in files of the format that the command is called by."""
-    _bring_in(Tables(str(context.info_name), path, Shape(metric, _names(columns), time)), root, name)
-
-
-def _names(columns: str | None) -> list[str] | None:
-    return None if columns is None else [name.strip() for name in columns.split(",")]
+    _bring_in(Tables(str(context.info_name), path, Shape.of(metric, columns, time, step)), root, name)
 
 
 def _bring_in(source: Source, root: str, name: str | None) -> None:

@@ -113,7 +113,7 @@ class _Tables:
         arrow = {"json": "string"}
         names: dict[str, str] = {}
         for name, type_name in types.items():
-            names[free_name(_utf8(name), [*source.lead, _EXACT, *names])] = type_name
+            names[free_name(utf8(name), [*source.lead, _EXACT, *names])] = type_name
         lead = {name: self._lead_type(name) for name in source.lead}
         exact = {} if source.content is Content.LOGS else {_EXACT: pa.timestamp("ns", "UTC")}
         self.schema = pa.schema(
@@ -149,7 +149,7 @@ class _Tables:
             names = [part.block.series.name for part in parts]
             columns.append(
                 pa.concat_arrays(
-                    pa.repeat(pa.scalar(name and _utf8(name), pa.string()), part.block.count)
+                    pa.repeat(pa.scalar(name and utf8(name), pa.string()), part.block.count)
                     for name, part in zip(names, parts, strict=True)
                 )
             )
@@ -214,6 +214,6 @@ class _Filled:
 _EXACT = "createdAt"
 
 
-def _utf8(name: str) -> str:
+def utf8(name: str) -> str:
     """Python's strings may hold halves of surrogate pairs, Arrow's may not."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -12,6 +12,8 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.importers.growing_file import PIECE, GrowingFile
+from ml_dash.importers.protobuf import BrokenError, joined, number, packed_varints, parse, signed, text
+from ml_dash.importers.tensorboard.crc32c import masked_crc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +24,6 @@ RECORD_BYTES_MAX = 64 << 20
 """A longer record is passed over, and named: it is no scalar and no text, and must not fill the memory."""
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-
-class BrokenError(Exception):
-    """Bytes are not what they should be; the text says what is wrong."""
 
 
 class Record(NamedTuple):
@@ -35,6 +32,14 @@ class Record(NamedTuple):
     data: bytes | None
     fault: str
     position: Position | None
+
+
+def record_in(data: bytes) -> Record:
+    """Return the record that these bytes are, of which the length was found right; its position is not known here."""
+    content = data[_HEADER.size : -_FOOTER.size]
+    if _FOOTER.unpack(data[-_FOOTER.size :])[0] != masked_crc(content):
+        return Record(None, "a record is damaged", None)
+    return Record(content, "", None)
 
 
 def read_records(file: GrowingFile) -> Iterator[Record]:
@@ -63,105 +68,6 @@ def read_records(file: GrowingFile) -> Iterator[Record]:
             yield Record(data, "", file.position)
 
 
-def _crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)  # Castagnoli's polynomial, reflected
-        table.append(value)
-    return table
-
-
-_TABLE = _crc_table()
-
-
-def masked_crc(data: bytes) -> int:
-    """Return CRC-32C as TFRecord stores it: rotated, and with a constant added."""
-    crc, table = 0xFFFFFFFF, _TABLE
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-Message = dict[int, list[Any]]
-"""Fields of a protocol buffer by their numbers: ints, or bytes, which are texts, messages, floats or packed numbers."""
-
-
-def parse(data: Any) -> Message:
-    """Return the fields of a message; BrokenError where this is none."""
-    if not isinstance(data, bytes):
-        raise BrokenError("a record is no event")
-    message: Message = {}
-    at = 0
-    try:
-        while at < len(data):
-            tag, at = _varint(data, at)
-            kind = tag & 7
-            value: int | bytes
-            if kind == _VARINT:
-                value, at = _varint(data, at)
-            else:
-                if kind == _BYTES:
-                    size, at = _varint(data, at)
-                else:
-                    size = {_FIXED64: 8, _FIXED32: 4}[kind]
-                value, at = data[at : at + size], at + size
-            message.setdefault(tag >> 3, []).append(value)
-    except (IndexError, KeyError) as error:
-        raise BrokenError("a record is no event") from error
-    if at > len(data):
-        raise BrokenError("a record is no event")
-    return message
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise BrokenError("a record is no event")
-
-
-def messages(message: Message, field: int) -> list[Message]:
-    """Return the messages in a field."""
-    return [parse(data) for data in message.get(field, [])]
-
-
-def joined(message: Message, field: int) -> bytes:
-    """Return the bytes in a field."""
-    if not all(isinstance(data, bytes) for data in message.get(field, [])):
-        raise BrokenError("a record is no event")
-    return b"".join(message.get(field, []))
-
-
-def signed(value: Any) -> int:
-    """Return an int64 of its varint."""
-    if not isinstance(value, int):
-        raise BrokenError("a record is no event")
-    unsigned: int = value & (2**64 - 1)
-    return unsigned - 2**64 if unsigned >= 2**63 else unsigned
-
-
-def number(data: Any, code: str) -> Any:
-    """Return the number in a field of 4 or 8 bytes, by its `struct` code."""
-    try:
-        return struct.unpack(f"<{code}", data)[0]
-    except (struct.error, TypeError) as error:
-        raise BrokenError("a record is no event") from error
-
-
-def text(data: Any) -> str:
-    """Return a text; what is no UTF-8 is escaped."""
-    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else str(data)
-
-
 # dtype: code of its values, and in which field of TensorProto these are, of which size
 _NUMBERS = {1: ("f", 5, 4), 2: ("d", 6, 8), 3: ("i", 7, 0), 9: ("q", 10, 0)}
 _STRINGS = 7
@@ -186,11 +92,14 @@ def tensor_values(data: bytes) -> list[Any]:
         elif size:
             values += [number(value[at : at + size], code) for at in range(0, len(value), size)]
         else:
-            at = 0
-            try:
-                while at < len(value):
-                    item, at = _varint(value, at)
-                    values.append(signed(item))
-            except IndexError as error:
-                raise BrokenError("a record is no event") from error
+            values += packed_varints(value)
     return values
+
+
+def tensor_strings(data: bytes) -> list[bytes]:
+    """Return the strings of a TensorProto as they are: images and sounds; BrokenError where it is of anything else."""
+    tensor = parse(data)
+    strings = tensor.get(8, [])
+    if tensor.get(1, [0])[0] != _STRINGS or not all(isinstance(each, bytes) for each in strings):
+        raise BrokenError("it is no tensor of strings")
+    return strings

@@ -6,12 +6,13 @@ there                                  here
 scalar ``train/loss`` at a step        a row ``{"step", "loss"}`` of the metric ``train``
 scalar ``loss``                        a row of the unnamed metric
 scalar ``env/step``                    a row ``{"step", "value"}`` of the metric ``env/step``
+image, sound, histogram                a row with a media value, see `tensorboard.media`
 text                                   a message, with ``tag`` and ``step``
 hparams                                parameters, and how the run ended where a session says so
 ``wall_time``                          the time of the row
 =====================================  ==============================================================================
 
-Anything else (histograms, images, graphs, …) is told of, and left where it is.
+Anything else (graphs, curves, meshes, …) is told of, and left where it is.
 """
 
 from __future__ import annotations
@@ -21,24 +22,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.errors import InvalidArgumentError, InvalidParameterError
 from ml_dash.identity import current_user
-from ml_dash.importers.tensorboard.event_file import (
-    BrokenError,
-    Message,
-    Record,
-    joined,
-    messages,
-    number,
-    parse,
-    read_records,
-    signed,
-    tensor_values,
-    text,
-)
 from ml_dash.importers.growing_file import GrowingFile, RewrittenError
+from ml_dash.importers.media import NOTHING, Medium, Taken, without_media
+from ml_dash.importers.named import Named, Points, blocks_of, named, rows_of
+from ml_dash.importers.protobuf import BrokenError, Message, joined, messages, number, parse, signed, text
 from ml_dash.importers.source import Described, Item, Part, Position, Row
+from ml_dash.importers.tensorboard.event_columns import PIECE_BYTES, Columns, Form, Scalars, Single, plugin_of
+from ml_dash.importers.tensorboard.event_file import Record, read_records, record_in, tensor_values
+from ml_dash.importers.tensorboard.media import media_of
 from ml_dash.importers.times import from_seconds
 from ml_dash.journal.foreign_disk import ForeignDisk
-from ml_dash.sdk.series_port import check_name
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
 from ml_dash.values.params import flatten_params
@@ -48,12 +41,15 @@ if TYPE_CHECKING:
 
     from ml_dash.importers.report import RunReport
     from ml_dash.importers.source import Store
+    from ml_dash.journal.blocks import Block
+    from ml_dash.storage.blobs import Staging
 
 _EVENTS = ".tfevents."
 _LOGS, _PARAMS = Series(Kind.LOG, None), Series(Kind.PARAMS, None)
 _ENDS = {1: RunStatus.COMPLETED, 2: RunStatus.FAILED}  # of plugins/hparams/api.proto
 _HPARAMS = "hparams"
-_KINDS = {4: "an image", 5: "a histogram", 6: "a sound"}
+_LEFT_OUT = {4: "a graph", 8: "a profile of a step", 9: "a graph"}
+"""Fields of an event."""
 
 
 class TensorBoard:
@@ -91,6 +87,8 @@ class TensorBoard:
 
 class EventRun:
     """A directory with event files."""
+
+    short = None
 
     def __init__(self, directory: str, prefix: str, names: list[str]) -> None:
         self.place, self.prefix = directory, prefix
@@ -139,21 +137,20 @@ class EventFile:
         self._disk, self._described = disk, described
         # A tag's first value says of which plugin it is, and the others need not.
         self._plugins: dict[str, str] = {}
+        self._names: dict[str, Named] = {}
         self._left_out = 0
+        # where the record begins that is read by itself, and the scalars of such records among others
+        self._place: int | None = None
+        self._singles: list[Single] = []
 
     def items(self, store: Store, position: Position | None, report: RunReport) -> Iterator[Item]:
         """See `Part.items`."""
-        del store
         known = position or {}
         self._plugins = dict(known.get("plugins", {}))
         self._described.status = known.get("status") or self._described.status
         try:
             with GrowingFile(self._path, self._disk.open, position) as file:
-                for record in read_records(file):
-                    self._left_out = 0
-                    rows, time_ns = self._read(record, report)
-                    if record.position is not None:
-                        yield Item(rows, record.position | self._state(), time_ns, left_out=self._left_out)
+                yield from self._items(file, store.staging, report)
         except RewrittenError:
             report.note(
                 self._path, "it was written anew since it was imported: import it under another name (--as)"
@@ -161,53 +158,109 @@ class EventFile:
         except OSError as error:
             report.note(self._path, f"it cannot be read ({error.strerror or error})")
 
+    def _items(self, file: GrowingFile, staging: Staging, report: RunReport) -> Iterator[Item]:
+        columns = Columns(self._is_scalar)
+        while True:
+            self._left_out, self._singles = 0, []
+            piece = columns.take(file.peek(PIECE_BYTES))
+            events = []
+            if piece.nbytes:
+                data = file.read(piece.nbytes)
+                for start, end in piece.rest:
+                    self._place = start if piece.scalars is not None else None
+                    events.append(self._read(record_in(data[start:end]), staging, report))
+            else:  # few, or one that is longer than a piece, or what cannot be read
+                self._place = None
+                record = next(read_records(file), None)
+                if record is None:
+                    return
+                events.append(self._read(record, staging, report))
+                if record.position is None:
+                    return
+            yield Item(
+                tuple(row for taken, _ in events for row in taken.rows),
+                file.position | self._state(),
+                max((time_ns for _, time_ns in events if time_ns is not None), default=None),
+                blobs=tuple(path for taken, _ in events for path in taken.blobs),
+                left_out=self._left_out,
+                blocks=self._blocks(piece.scalars),
+            )
+
     def _state(self) -> dict[str, Any]:
         return {"plugins": self._plugins, "status": self._described.status}
 
-    def _read(self, record: Record, report: RunReport) -> tuple[tuple[Row, ...], int | None]:
+    def _is_scalar(self, form: Form) -> bool:
+        """Whether events of this form are scalars with a name that can be one here; for all others see `_value`."""
+        plugin = form.plugin or self._plugins.get(form.tag, "")
+        if plugin == _HPARAMS or (form.is_tensor and plugin != "scalars"):
+            return False
+        try:
+            self._names[form.tag] = named(form.tag)
+        except InvalidArgumentError:
+            return False
+        if form.is_tensor:
+            self._plugins[form.tag] = plugin
+        return True
+
+    def _blocks(self, scalars: Scalars | None) -> tuple[Block, ...]:
+        if scalars is None:
+            return ()
+        scalars = scalars.with_more(self._singles)
+        points = Points(scalars.times, scalars.steps, scalars.values, scalars.tags)
+        return blocks_of(points, [self._names[tag] for tag in scalars.names])
+
+    def _read(self, record: Record, staging: Staging, report: RunReport) -> tuple[Taken, int | None]:
         try:
             if record.data is None:
                 raise BrokenError(record.fault)
-            event = _event(record.data)
+            event, fault = _event(record.data)
         except BrokenError as error:
             self._leave_out(report, str(error))
-            return (), None
-        return tuple(self._rows(event, report)), event.time_ns
+            return NOTHING, None
+        if fault:
+            self._leave_out(report, fault)
+        return without_media(self._rows(event, staging, report)), event.time_ns
 
     def _leave_out(self, report: RunReport, reason: str) -> None:
         self._left_out += 1
         report.note(self._path, reason)
 
-    def _rows(self, event: _Event, report: RunReport) -> Iterator[Row]:
+    def _rows(self, event: _Event, staging: Staging, report: RunReport) -> Iterator[Row]:
         for value in event.values:
             tag = text(value.get(1, [b""])[0])
             try:
-                yield from self._value(event, tag, value)
+                yield from self._value(event, tag, value, staging)
             except (BrokenError, InvalidArgumentError, InvalidParameterError) as error:
                 self._leave_out(report, f"{tag!r} is left out: {error}")
 
-    def _value(self, event: _Event, tag: str, value: Message) -> Iterator[Row]:
-        metadata: Message = (messages(value, 9) or [{}])[0]
-        plugin: Message = (messages(metadata, 1) or [{}])[0]
-        name = text(plugin.get(1, [b""])[0]) or self._plugins.get(tag, "")
+    def _value(self, event: _Event, tag: str, value: Message, staging: Staging) -> Iterator[Row]:
+        name = plugin_of(value) or self._plugins.get(tag, "")
         if 8 in value:  # what it is, its plugin alone tells
             self._plugins[tag] = name
         if name == _HPARAMS:
-            yield from self._hparams(event, parse(joined(plugin, 2)))
+            yield from self._hparams(event, parse(joined(_plugin_in(value), 2)))
         elif 2 in value:
-            yield _scalar(event, tag, number(value[2][0], "f"))
-        elif 8 in value and name in {"scalars", "text"}:
+            yield from self._scalar(event, tag, number(value[2][0], "f"))
+        elif 8 in value and name == "text":
+            texts = "\n".join(map(str, tensor_values(value[8][0])))
+            metadata = {"tag": tag, "step": event.step}
+            yield Row(_LOGS, event.time_ns, {"message": texts, "level": "info", "metadata": metadata})
+        elif 8 in value and name == "scalars":
             values = tensor_values(value[8][0])
-            if name == "text":
-                fields = {"level": "info", "metadata": {"tag": tag, "step": event.step}}
-                yield Row(_LOGS, event.time_ns, {"message": "\n".join(map(str, values)), **fields})
-            elif len(values) == 1:
-                yield _scalar(event, tag, values[0])
-            else:
+            if len(values) != 1:
                 raise BrokenError(f"a scalar of {len(values)} values")
+            yield from self._scalar(event, tag, values[0])
         else:
-            kind = next((said for field, said in _KINDS.items() if field in value), None)
-            raise BrokenError(f"{kind or 'a value of the plugin ' + repr(name)} has no place here")
+            media = media_of(value, name, staging)
+            values_by_name = {tag: media[0]} if len(media) == 1 else dict(_numbered(tag, media))
+            yield from rows_of(values_by_name, event.time_ns, {"step": event.step})
+
+    def _scalar(self, event: _Event, tag: str, value: Any) -> list[Row]:
+        if self._place is None or type(value) is not float:
+            return rows_of({tag: value}, event.time_ns, {"step": event.step})
+        self._names[tag] = named(tag)
+        self._singles.append(Single(self._place, event.time_ns, event.step, value, tag))
+        return []
 
     def _hparams(self, event: _Event, data: Message) -> Iterator[Row]:
         for start in messages(data, 3):
@@ -220,22 +273,26 @@ class EventFile:
             self._described.status = _ENDS.get(signed(end.get(1, [0])[0]), self._described.status)
 
 
-def _event(data: bytes) -> _Event:
+def _event(data: bytes) -> tuple[_Event, str]:
+    """Return an event, and what of it has no place here."""
     message = parse(data)
     time_ns = from_seconds(number(message.get(1, [b""])[0], "d"))
     if time_ns is None:
         raise BrokenError("an event has no time")
     values = [value for summary in messages(message, 5) for value in messages(summary, 1)]
-    return _Event(time_ns, signed(message.get(2, [0])[0]), values)
+    left_out = next((said for field, said in _LEFT_OUT.items() if field in message), "")
+    fault = f"{left_out} has no place here" if left_out else ""
+    return _Event(time_ns, signed(message.get(2, [0])[0]), values), fault
 
 
-def _scalar(event: _Event, tag: str, value: Any) -> Row:
-    metric, _, field = tag.rpartition("/")
-    if field in {"", "step"}:  # it would take the place of the step
-        metric, field = tag, "value"
-    if metric:
-        check_name("metric", metric)
-    return Row(Series(Kind.METRIC, metric or None), event.time_ns, {"step": event.step, field: value})
+def _plugin_in(value: Message) -> Message:
+    metadata: Message = (messages(value, 9) or [{}])[0]
+    return (messages(metadata, 1) or [{}])[0]
+
+
+def _numbered(tag: str, media: list[Medium]) -> Iterator[tuple[str, Medium]]:
+    for at, each in enumerate(media):
+        yield f"{tag}.{at}", each
 
 
 def _value_of(value: Message) -> Any:

@@ -15,7 +15,6 @@ value that cannot be encoded after all (a full disk, a codec that refuses) is co
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import threading
 from typing import TYPE_CHECKING, Any
@@ -25,18 +24,16 @@ from ml_dash.locks import MortalLock
 from ml_dash.notices import is_news, logger, warn_user
 from ml_dash.pipeline.threads import WorkThread
 from ml_dash.sdk.files.details import Details
-from ml_dash.sdk.files.names import Place, place_of
 from ml_dash.sdk.media.pictures import Image
+from ml_dash.sdk.media.places import media_place
 from ml_dash.sdk.media.value import MediaValue
 
 if TYPE_CHECKING:
+    from ml_dash.sdk.files.names import Place
     from ml_dash.sdk.files.saving import FileSaver
     from ml_dash.sdk.session import Session
 
 WAITING_MAX, WAITING_BYTES_MAX = 256, 256 * 1024 * 1024
-FOLDER = "media"
-_ODD = re.compile(r"[^\w.=@+ -]")
-_SEGMENT_MAX = 80
 
 
 class MediaStore:
@@ -100,7 +97,8 @@ class MediaStore:
                 self.dropped += 1
         if not has_room:
             return {**about, "dropped": "backlog"}
-        place = _place(metric, field, step if isinstance(step, int) else number, value.extension)
+        at = step if isinstance(step, int) else number
+        place = media_place(metric, field, at, secrets.token_hex(4), value.extension)
         details = Details(metadata={"metric": metric, "field": field, "step": step, **about})
         self._begin_saving(place, details, value)
         return {**about, "file": place.name}
@@ -145,14 +143,3 @@ def _worker() -> WorkThread:
         worker = _WORKERS[pid] = WorkThread("ml-dash-media")
         worker.start()
     return worker
-
-
-def _place(metric: str | None, field: str, step: int, extension: str) -> Place:
-    """Return where a value's file goes; its metadata say exactly what it is of, for names may be anything."""
-    folders = [_segment(part) for name in (metric or "", field) for part in name.split("/") if part]
-    token = secrets.token_hex(4)
-    return place_of("/".join([FOLDER, *folders]), f"{step:08d}-{token}.{extension}")
-
-
-def _segment(name: str) -> str:
-    return (_ODD.sub("_", name).strip(" ").lstrip(".") or "_")[:_SEGMENT_MAX].rstrip(" .") or "_"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import shutil
@@ -11,18 +12,12 @@ from pathlib import Path
 import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
-from ml_dash.importers.tensorboard.event_file import (
-    BrokenError,
-    masked_crc,
-    number,
-    parse,
-    read_records,
-    signed,
-    tensor_values,
-)
 from ml_dash.importers.growing_file import GrowingFile
 from ml_dash.importers.importing import import_runs
+from ml_dash.importers.protobuf import NO_MESSAGE, BrokenError, number, parse, signed
 from ml_dash.importers.report import RunReport
+from ml_dash.importers.tensorboard.crc32c import masked_crc
+from ml_dash.importers.tensorboard.event_file import read_records, tensor_values
 from ml_dash.importers.tensorboard.runs import TensorBoard
 from ml_dash.journal.disk import open_regular
 from tests.support.project import PROJECT
@@ -57,7 +52,7 @@ def test_scalars_become_rows_of_their_tags_with_their_steps_and_times(logs: Path
     reports = bring_in(logs, root)
     assert [(each.prefix, each.events, each.params) for each in reports] == [
         ("zoe/vision/keras", 5, False),
-        (SGD, 13, False),
+        (SGD, 14, False),
         (f"{SGD}/hp", 1, True),
     ]
     rows = metric(root, "train", SGD)
@@ -68,7 +63,7 @@ def test_scalars_become_rows_of_their_tags_with_their_steps_and_times(logs: Path
         struct.unpack("<f", struct.pack("<f", 1 / (step + 1)))[0] for step in range(5)
     ]
     assert [row["acc"] for row in rows if "acc" in row] == [0.0, 0.25, 0.5, 0.75, 1.0]
-    (lr, odd) = metric(root, None, SGD)
+    lr, odd = (row for row in metric(root, None, SGD) if "weights" not in row)
     assert (lr["step"], round(lr["lr"], 6)) == (3, 0.1)
     assert math.isnan(odd["odd"])
     assert [row.get("epoch_loss", row.get("epoch_count")) for row in metric(root, None, "zoe/vision/keras")] == [
@@ -76,7 +71,7 @@ def test_scalars_become_rows_of_their_tags_with_their_steps_and_times(logs: Path
     ]  # fmt: skip
 
 
-def test_texts_and_hyperparameters_come_too_and_the_rest_is_named(logs: Path, root: Path) -> None:
+def test_texts_hyperparameters_and_histograms_come_too(logs: Path, root: Path) -> None:
     """A session of hparams says how it ended; others do not."""
     reports = bring_in(logs, root)
     exp, hp = Experiment(SGD, dash_root=root), Experiment(f"{SGD}/hp", dash_root=root)
@@ -86,7 +81,10 @@ def test_texts_and_hyperparameters_come_too_and_the_rest_is_named(logs: Path, ro
     assert words["message"] == "a\né"
     assert hp.params.get() == {"lr": 0.1, "name": "sgd", "nesterov": True}
     assert (hp.status().status, exp.status().status) == ("COMPLETED", None)
-    assert problems(reports).endswith("'weights' is left out: a histogram has no place here")
+    assert problems(reports) == ""
+    (weights,) = [row["weights"] for row in metric(root, None, SGD) if "weights" in row]
+    told = json.loads(exp.files(weights["file"]).read_bytes())
+    assert (sum(told["counts"]), told["edges"][0]) == (weights["num"], weights["min"])
 
 
 def test_importing_again_adds_what_is_new(logs: Path, root: Path, events: Path) -> None:
@@ -97,16 +95,22 @@ def test_importing_again_adds_what_is_new(logs: Path, root: Path, events: Path) 
     assert "cut off, or still being written" in problems(first)
     events.write_bytes(whole)
     again = bring_in(logs, root)
-    assert first[1].events + again[1].events == 13
+    assert first[1].events + again[1].events == 14
     assert sum(report.events for report in bring_in(logs, root)) == 0
     assert len(metric(root, "train", SGD)) == 10
-    # said once when it is found, and from then on as a number: of this file, a histogram
+    # said once when it is found, and from then on as a number
+    graph = b"\x09" + struct.pack("<d", 1_700_000_000.0) + b"\x22\x01g"
+    size = struct.pack("<Q", len(graph))
+    events.write_bytes(
+        whole + size + struct.pack("<I", masked_crc(size)) + graph + struct.pack("<I", masked_crc(graph))
+    )
+    assert "a graph has no place here" in problems(bring_in(logs, root))
     assert "1 lines or values were left out before" in problems(bring_in(logs, root))
 
 
 @pytest.mark.parametrize(
     ("at", "told", "rows"),
-    [(-1, "a record is damaged", 13), (3, "a record's length is damaged, so that nothing behind it", 0)],
+    [(-1, "a record is damaged", 14), (3, "a record's length is damaged, so that nothing behind it", 0)],
 )
 def test_damage_is_named_and_hides_nothing_but_itself(
     logs: Path, root: Path, events: Path, at: int, told: str, rows: int
@@ -165,7 +169,7 @@ def test_no_bytes_of_a_record_end_the_import(logs: Path, root: Path, events: Pat
     report = bring_in(logs, root)[1]
     assert report.refused is None
     assert report.events > len(whole)
-    assert "a record is no event" in problems([report])
+    assert NO_MESSAGE in problems([report])
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"\x0a\x05ab", b"\x0b", b"\xff" * 20, b"\x09\x00"])
