@@ -40,9 +40,7 @@ _COMMANDS = {
     "show": _Entry("show", "Show all about one experiment."),
     "ui": _Entry("ui", "Show the experiments under a directory in the browser."),
     "tail": _Entry("tail", "Print the last rows and log messages."),
-    "export": _Entry(
-        "export", "Export rows to CSV, JSON lines or parquet, or whole experiments to tables or TensorBoard."
-    ),
+    "export": _Entry("export", "Export rows, or whole projects, to other formats."),
     "files": _Entry("files", "List the files of an experiment."),
     "download": _Entry("download", "Copy files of an experiment to a directory."),
     "upload": _Entry("upload", "Add files to an existing experiment."),

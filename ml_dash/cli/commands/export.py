@@ -99,10 +99,11 @@ def export(
     ] = None,
     filter: FilterText = None,
 ) -> None:
-    """Export rows to CSV, JSON lines or parquet, or whole experiments to tables or TensorBoard.
+    """Export rows, or whole projects, to other formats.
 
-    All metrics by default, or the log messages, or the tracks; every value as it was logged. Of rows that an attempt
-    has logged again (run.start(resume_from=STEP)), the newest ones, unless --attempt says otherwise.
+    Rows of one experiment become CSV, JSON lines or parquet: of all metrics by default, or the log messages, or the
+    tracks; every value as it was logged. Of rows that an attempt has logged again (run.start(resume_from=STEP)), the
+    newest ones, unless --attempt says otherwise.
     A column has the metric of each row, unless only one --metric is named. FILE is replaced when all is written.
     Of a pattern or a --filter, whole experiments go into a directory: as tables of parquet, or as event files of
     TensorBoard.
