@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compare, device, listing
+from benchmarks import compare, device, drawing, listing
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.measure import PERCENTILES
 from benchmarks.peers import level_db_records
@@ -187,3 +187,9 @@ def test_lists_are_measured_by_every_question(tmp_path: Path) -> None:
     found = listing.measure(str(tmp_path), None, runs=200, rounds=1)
     assert found.keys() == {*listing.QUESTIONS, listing.OF_AN_OWNER}
     assert all(len(took.wall) == 1 and took.wall[0] > 0 and took.cpu > 0 for took in found.values())
+
+
+def test_charts_are_measured_by_every_question(tmp_path: Path) -> None:
+    found = drawing.measure(str(tmp_path), None, members=5, runs=2, rows=3000, rounds=1)
+    assert len(found) == 6
+    assert all(len(times) == 1 and min(times[0]) > 0 for times in found.values())

@@ -114,6 +114,8 @@ def equal_pixels(parts: Parts, width: int) -> Array:
 
 def middles(low: Array, high: Array) -> Array:
     """Return what lies in the middle of each pair."""
+    if low is high:
+        return low
     # a single x is its own middle, to the last bit
     middle: Array = np.where(low == high, low, low / 2 + high / 2)
     return middle
@@ -130,8 +132,10 @@ def merged(parts: Parts, starts: Array) -> Parts:
     lowest = np.minimum.reduceat(np.where(known, parts.min, np.inf), starts)
     highest = np.maximum.reduceat(np.where(known, parts.max, -np.inf), starts)
     mean = _means(np.where(known, parts.mean, 0.0), parts.count, count, starts)
+    # there are hardly ever any
     others = (
-        np.add.reduceat(each, starts, dtype=np.int64) for each in (parts.nan, parts.pos_inf, parts.neg_inf)
+        np.add.reduceat(each, starts, dtype=np.int64) if each.any() else np.zeros(len(starts), np.int64)
+        for each in (parts.nan, parts.pos_inf, parts.neg_inf)
     )
     numbers = (
         lowest,

@@ -114,14 +114,14 @@ def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: A
         rows: How many rows each run has; runs do not overlap.
     """
     stop = start + rows
-    # an empty one first: there may be no rows, and there is something to concatenate then
-    found = [of_rows(np.empty(0, np.int64), np.empty(0), np.empty(0))]
+    found: list[Parts] = []
     cuts = np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1
     for runs in np.split(np.arange(len(start)), cuts):
         if len(runs):
             for first, block in source.shown.blocks(int(start[runs[0]]), int(stop[runs[-1]])):
                 found.append(_block_parts(block, first, request, start, stop))
-    return concatenate(found)
+    # there may be no rows
+    return concatenate(found or [of_rows(np.empty(0, np.int64), np.empty(0), np.empty(0))])
 
 
 def _block_parts(block: Block, first: int, request: ChartRequest, start: Array, stop: Array) -> Parts:

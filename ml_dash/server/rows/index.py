@@ -139,11 +139,14 @@ class StoreIndex:
         objects: ObjectStore,
         experiment_id: str,
         known: dict[Series, SeriesInfo | None] | None = None,
+        kept: dict[Series, list[StoredBlock]] | None = None,
     ) -> None:
         self._database = database
         self._objects = objects
         self._id = experiment_id
         self._found: dict[Series, SeriesInfo | None] = known or {}
+        # all blocks of some series, which were read with those of other experiments
+        self._kept: dict[Series, list[StoredBlock]] = kept or {}
 
     def series(self, kind: Kind) -> list[Series]:
         """Return the series of a kind, in order of first appearance."""
@@ -269,12 +272,19 @@ class StoreIndex:
 
     def _pages(
         self, series: Series, start: int, stop: int | None, columns: Sequence[Any], bounds: list[Any]
-    ) -> Iterator[tuple[int, Row[Any]]]:
+    ) -> Iterator[tuple[int, Any]]:
         """Yield the rows of the blocks, each with the index of the first of its rows that was not yielded yet."""
         info = self.info(series)
         if info is None:
             return
         stop = info.rows if stop is None else min(stop, info.rows)
+        if columns is STORED and not bounds and series in self._kept:
+            yield from (
+                (row.first, row)
+                for row in self._kept[series]
+                if row.first < stop and row.first + row.rows > start
+            )
+            return
         at, limit = start, _FEW
         is_first = True
         while at < stop:

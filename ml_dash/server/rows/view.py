@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ml_dash.query.selection import AttemptChoice, Range, Span
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
-    from ml_dash.server.rows.index import SeriesInfo
+    from ml_dash.server.rows.index import SeriesInfo, StoredBlock
 
 
 class Known(NamedTuple):
@@ -43,11 +43,13 @@ class Known(NamedTuple):
         series: What is stored of some series; None of one that has no rows.
         attempts: How many there are.
         started_ns: When the first of them was started.
+        blocks: All blocks of some series, as the database has them.
     """
 
     series: dict[Series, SeriesInfo | None]
     attempts: int
     started_ns: int | None
+    blocks: dict[Series, list[StoredBlock]]
 
 
 class StoreView(ServedView):
@@ -58,9 +60,8 @@ class StoreView(ServedView):
         self._database = backend.database
         self._id = experiment_id
         self._known = known
-        self._index = StoreIndex(
-            backend.database, backend.objects, experiment_id, None if known is None else known.series
-        )
+        series, blocks = (None, None) if known is None else (known.series, known.blocks)
+        self._index = StoreIndex(backend.database, backend.objects, experiment_id, series, blocks)
 
     def reading(self) -> AbstractContextManager[StoreIndex]:
         """See `RowView.reading`."""

@@ -221,6 +221,8 @@ async def test_lines_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, s
             {"experiment": id_, "metric": "train", "field": "odd", "attempt": "1"},
             {"experiment": id_, "metric": None, "field": "alone"},
             {"experiment": id_, "metric": "nothing", "field": "loss"},
+            {"experiment": id_, "expression": "cummin(train/loss) - 2 * train/odd"},
+            {"experiments": [id_, "exp_" + "0" * 20], "metric": "train", "field": "loss"},
         ]
         return {"panels": [{"lines": asked, "x": x, "width": 200, "smooth": smooth}]}
 
@@ -231,6 +233,23 @@ async def test_lines_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, s
     ]
     assert here == there
     assert ("error" in here[3], here[0]["points"] > 2500) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "groups?by=params.lr&by=tags&columns=train/loss",
+        "groups?but=params.lr",
+        "importance?metric=train&field=loss",
+        "groups?by=loss",
+    ],
+)
+async def test_groups_are_the_same(ui: Ui, remote: tuple[Client, str], question: str) -> None:
+    there = remote[0].ask("GET", f"/{question}")
+    here = await ui.get(question, there.status)
+    for group in (each for body in (here, there.body) for each in body.get("data", ())):
+        assert len(group.pop("members", [1])) == 1
+    assert here == there.body
 
 
 @pytest.mark.parametrize("span", [None, "bytes=0-0", "bytes=1000000-", "bytes=-5", "bytes=10-1048580"])

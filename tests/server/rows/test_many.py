@@ -1,0 +1,85 @@
+"""Many experiments at once: what their views have already is what each of them would read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from ml_dash.server.rows import many
+from ml_dash.server.runner import EmbeddedServer
+from tests.support.serving import NOON, SECOND, TRAIN, Client, frame, numbers, run_row
+
+
+def experiments(client: Client, owner: str, count: int) -> list[str]:
+    """Of some with rows in several blocks, of attempts that resume, or of nothing."""
+    found = []
+    for at in range(count):
+        id_ = client.create(f"{owner}/p/{at}")
+        if at % 3:
+            client.stored(
+                id_,
+                *(
+                    frame(1 + each, numbers(10 * each, 10), numbers(0, 3, TRAIN._replace(name="val")))
+                    for each in range(at)
+                ),
+            )
+        if at % 3 == 2:
+            start = {"status": "RUNNING", "attempt": f"a{at}", "resume_from": 5}
+            client.stored(
+                id_, frame(1, run_row(NOON + 999 * SECOND, "start", **start), numbers(5, 4)), writer="f" * 30
+            )
+        found.append(id_)
+    return found
+
+
+@pytest.mark.parametrize("room", [16 << 20, 3000])
+def test_views_of_many_tell_what_each_of_them_tells(
+    server: EmbeddedServer, client: Client, owner: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is room for all that is little, and where there is not."""
+    monkeypatch.setattr(many, "_ROOM_BYTES", room)
+    ids = experiments(client, owner, 9)
+    store = server.store
+    assert store is not None
+    for compacted in (False, True):
+        if compacted:
+            store.compactor.compact_all()
+        views = store.views([*ids, "exp_" + "0" * 20], TRAIN)
+        assert views.keys() == set(ids)
+        for id_ in ids:
+            alone = store.view(id_)
+            for asked in ({}, {"start_index": 7, "limit": 9}, {"attempt": "all"}):
+                assert views[id_].read(TRAIN, **asked) == alone.read(TRAIN, **asked), asked
+            for x in ("step", "time"):
+                drawn = [each.chart(TRAIN, "loss", x, 3.0, None, 50) for each in (views[id_], alone)]
+                assert drawn[0] == drawn[1]
+            # of another series nothing is known
+            assert views[id_].stats(TRAIN._replace(name="val")) == alone.stats(TRAIN._replace(name="val"))
+
+
+def test_statements_do_not_grow_with_the_experiments(
+    server: EmbeddedServer, client: Client, owner: str
+) -> None:
+    store = server.store
+    assert store is not None
+    ids = [client.create(f"{owner}/q/{at}") for at in range(20)]
+    for id_ in ids:
+        client.stored(id_, frame(1, numbers(0, 10)))
+    seen: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    numbers_of = []
+    event.listen(store.database.engine, "before_cursor_execute", count)
+    try:
+        for some in (ids[:2], ids):
+            seen.clear()
+            for view in store.views(some, TRAIN).values():
+                assert len(view.read(TRAIN)["data"]) == 10
+            numbers_of.append(len([each for each in seen if each.startswith("SELECT")]))
+    finally:
+        event.remove(store.database.engine, "before_cursor_execute", count)
+    assert numbers_of[0] == numbers_of[1]
