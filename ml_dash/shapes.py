@@ -181,6 +181,10 @@ class Session(Answer):
     mode: Literal["server", "local"]
     name: str | None
     version: str
+    writes: Annotated[
+        list[str],
+        Meta(description="Owners whose experiments may be changed with it; * stands for all."),
+    ]
 
 
 class NewSession(SecretRequest):

@@ -30,9 +30,8 @@ from ml_dash.errors import InvalidArgumentError, JournalWriteError
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.latest import latest_ns
+from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.query.files import FilesReader, FileTable
 from ml_dash.query.row_source import read_params
 from ml_dash.query.runs import fold_runs, writer_runs

@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
 _KINDS = frozenset({Kind.PARAMS, Kind.RUN, Kind.FILE})
 _BIRTH = re.compile("([0-9a-f]{16})-")
-"""How the ids of writers begin, see `ml_dash.pipeline.runtime.new_writer_id`."""
+"""How the ids of writers begin, see `new_writer_id`."""
 _WRITERS = 8
 """How many writers are looked at: those of an attempt have been written to the end, or killed, together."""
 _END_BYTES = 1 << 20
+
+
+def new_writer_id(born_ns: int) -> str:
+    """Name a writer of journals: sorts by birth, and no two are alike.
+
+    One that goes on with a journal is born behind the others in it, whatever this machine's clock says.
+    """
+    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}"
 
 
 def latest_ns(directory: str, disk: Disk = REAL_DISK) -> int:

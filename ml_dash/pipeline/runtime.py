@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import ServerUnavailableError
 from ml_dash.forks import importing
-from ml_dash.journal.latest import latest_ns
+from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.pipeline.channel import Channel
@@ -72,14 +72,6 @@ class OpenRun(Protocol):
     @property
     def is_by_hand(self) -> bool:
         """Whether it was started by hand, so that no block ends it."""
-
-
-def new_writer_id(born_ns: int) -> str:
-    """Name a writer of journals: sorts by birth, and no two are alike.
-
-    One that goes on with a journal is born behind the others in it, whatever this machine's clock says.
-    """
-    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}"
 
 
 @cache

@@ -2,7 +2,9 @@
 
 Tags and notes are rows of the journal, as what a run itself says of its experiment, by a writer of their own: so they
 may be changed while a run goes on, by several at once, and the newest wins. Names are places: who moves or deletes
-moves a directory, under which nobody may be writing.
+moves a directory, under which nobody may be writing. Whether a name is free is asked before, so who changes names has
+the root to itself meanwhile, as far as that machine goes: else two could move to one place, or take one entry out of
+the trash.
 """
 
 from __future__ import annotations
@@ -25,15 +27,16 @@ from ml_dash.events.batch import Batcher
 from ml_dash.file_locks import directory_lock
 from ml_dash.identity import current_user, parse_prefix
 from ml_dash.journal.disk import REAL_DISK
+from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.latest import latest_ns
+from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.places.changing import Deleted, checked_note
 from ml_dash.query.runs import fold_runs, writer_runs
 from ml_dash.series import Kind, Series
 from ml_dash.settings import Settings
 from ml_dash.status import RunStatus
+from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.recovery import catch_up
 from ml_dash.storage.relocating import JOURNAL, prune, relocate
 from ml_dash.storage.side_file import NOTE, SIDE_FILE, is_sound, json_bytes, read_side_file
@@ -42,7 +45,7 @@ from ml_dash.storage.trash import Trash
 from ml_dash.values.pack import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ml_dash.identity import Identity
     from ml_dash.places.changing import NewTags
@@ -63,14 +66,13 @@ class LocalChanges:
     def delete(self, prefix: str, *, force: bool = False) -> Deleted:
         """See `Changes.delete`."""
         identity, directory = self._found(prefix)
-        with self._alone(identity, directory), _writing(directory):
+        with self._naming(), self._alone(identity, directory), _writing(directory):
             catch_up(directory)
-            if not force:
-                self._check_idle(
-                    identity, directory, "deleted", "end it first, or delete it all the same (--force)"
-                )
-            entry = self._trash.put(identity.prefix, directory)
-            if not force and self._runs(entry.directory):
+            index = _index_of(directory)
+            if not force and self._goes_on(index):
+                raise self._running(identity, "deleted", "end it first, or delete it all the same (--force)")
+            entry = self._trash.put(identity.prefix, directory, None if index is None else _rows_of(index))
+            if not force and self._goes_on(_index_of(entry.directory)):
                 # it has started between the two: back to where it believes to be
                 self._trash.take_out(entry, directory, identity.prefix)
                 raise self._running(identity, "deleted", "try again when it has ended")
@@ -80,17 +82,13 @@ class LocalChanges:
     def restore(self, prefix: str, to: str | None = None) -> str:
         """See `Changes.restore`."""
         name = _identity(prefix).prefix
-        found = next((entry for entry in self._trash.entries if entry.prefix == name), None)
-        target = _identity(to or prefix)
-        directory = target.directory(self._root)
-        if found is None:
-            here = "it is not deleted" if is_experiment(directory) else "`ml-dash trash` lists what is"
-            raise ExperimentMissingError(f"there is no {name!r} in the trash of {self._root!r}: {here}")
-        with _writing(found.place):
-            self._trash.take_out(found, directory, target.prefix)
-            if target.prefix != name:
-                _rename_side_file(directory, target)
-        return target.prefix
+        here = is_experiment(_identity(to or prefix).directory(self._root))
+        hint = "it is not deleted" if here else "`ml-dash trash` lists what is"
+        return self._restored(lambda entry: entry.prefix == name, f"{name!r}", hint, to)
+
+    def restore_entry(self, id: str, to: str | None = None) -> str:
+        """Do as `restore` with the entry of the trash that has this id, see `Trashed.id`."""
+        return self._restored(lambda entry: entry.id == id, f"entry {id!r}", "somebody has restored it", to)
 
     def move(self, prefix: str, to: str) -> str:
         """See `Changes.move`."""
@@ -99,18 +97,19 @@ class LocalChanges:
         place = target.directory(self._root)
         if target.prefix == identity.prefix:
             return target.prefix
-        if is_experiment(place):
-            raise ExperimentExistsError(
-                f"there is an experiment {target.prefix!r} under {self._root!r}: choose another name, or move "
-                "or delete that one first"
-            )
-        with self._alone(identity, directory), _writing(directory):
+        with self._naming(), self._alone(identity, directory), _writing(directory):
+            if is_experiment(place):
+                raise ExperimentExistsError(
+                    f"there is an experiment {target.prefix!r} under {self._root!r}: choose another name, or move "
+                    "or delete that one first"
+                )
             catch_up(directory)
-            self._check_idle(
-                identity, directory, "moved", "its process writes to that directory; wait for its end"
-            )
+            if self._goes_on(_index_of(directory)):
+                raise self._running(
+                    identity, "moved", "its process writes to that directory; wait for its end"
+                )
             relocate(directory, place)
-            if self._runs(place):
+            if self._goes_on(_index_of(place)):
                 relocate(place, directory)
                 raise self._running(identity, "moved", "wait for its end")
             _rename_side_file(place, target)
@@ -146,7 +145,7 @@ class LocalChanges:
 
     def empty_trash(self) -> list[Deleted]:
         """Remove for good what is in the trash, whatever its time is; return what that was."""
-        with _writing(self._root):
+        with self._naming(), _writing(self._root):
             return [_deleted(entry) for entry in self._trash.empty(lambda _: True)]
 
     def servers_of(self, prefix: str) -> list[str]:
@@ -175,6 +174,30 @@ class LocalChanges:
             f"there is no experiment {identity.prefix!r} under {self._root!r}: `ml-dash ls` lists all"
         )
 
+    def _restored(self, which: Callable[[Trashed], bool], what: str, hint: str, to: str | None) -> str:
+        with self._naming():
+            found = next(filter(which, self._trash.entries), None)
+            if found is None:
+                raise ExperimentMissingError(f"there is no {what} in the trash of {self._root!r}: {hint}")
+            target = _identity(to or found.prefix)
+            directory = target.directory(self._root)
+            with _writing(found.place):
+                self._trash.take_out(found, directory, target.prefix)
+                if target.prefix != found.prefix:
+                    _rename_side_file(directory, target)
+            # it may have been put together with what its runs have written since
+            mark_changed(directory)
+        return target.prefix
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Hold up all others of this machine who would give an experiment of this root another name, or none.
+
+        Taken before `_alone`.
+        """
+        with directory_lock(self._root):
+            yield
+
     @contextlib.contextmanager
     def _alone(self, identity: Identity, directory: str) -> Iterator[None]:
         """Hold up all others of this machine who would change, move or delete the experiment.
@@ -189,28 +212,25 @@ class LocalChanges:
                 raise self._missing(identity)
             yield
 
-    def _check_idle(self, identity: Identity, directory: str, what: str, remedy: str) -> None:
-        if self._runs(directory):
-            raise self._running(identity, what, remedy)
-
     def _running(self, identity: Identity, what: str, remedy: str) -> ExperimentRunningError:
         return ExperimentRunningError(f"a run of {identity.prefix!r} goes on, so it is not {what}: {remedy}")
 
-    def _runs(self, directory: str) -> bool:
+    def _goes_on(self, index: JournalIndex | None) -> bool:
+        # of what cannot be read, nobody can tell, and it must be possible to clear it away
+        if index is None:
+            return False
         try:
-            run = self._run(directory)
+            run = self._run(index)
         except (JournalError, OSError):
-            return False  # of what cannot be read, nobody can tell, and it must be possible to clear it away
+            return False
         return run.status == RunStatus.RUNNING and not run.stale
 
-    def _run(self, directory: str) -> RunInfo:
-        index = JournalIndex(os.path.join(directory, JOURNAL))
-        index.refresh()
+    def _run(self, index: JournalIndex) -> RunInfo:
         return fold_runs(writer_runs(index).values(), stale_after=self._stale_after)
 
     def _said(self, directory: str) -> dict[str, Any]:
         said = read_side_file(directory, REAL_DISK)
-        told = self._run(directory).experiment or {}
+        told = self._run(_read_index(directory)).experiment or {}
         return {**said, **{name: value for name, value in told.items() if is_sound(name, value)}}
 
     def _say(self, directory: str, said: dict[str, Any]) -> None:
@@ -218,13 +238,32 @@ class LocalChanges:
         journal = os.path.join(directory, JOURNAL)
         with _writing(directory):
             time_ns = RisingClock(SYSTEM_CLOCK).next_ns(latest_ns(journal))
-            writer = JournalWriter(journal, new_writer_id(time_ns))
+            # a root may be somebody else's: no link in it is written through
+            writer = JournalWriter(journal, new_writer_id(time_ns), disk=ForeignDisk(directory))
             row = {"event": "update", "experiment": said}
             try:
                 writer.append(Batcher().blocks([pack([0, time_ns, row])], [_RUN]))
             finally:
                 writer.close()
+                mark_changed(directory)
             _change_side_file(directory, said)
+
+
+def _read_index(directory: str) -> JournalIndex:
+    index = JournalIndex(os.path.join(directory, JOURNAL), disk=ForeignDisk(directory))
+    index.refresh()
+    return index
+
+
+def _index_of(directory: str) -> JournalIndex | None:
+    try:
+        return _read_index(directory)
+    except (JournalError, OSError):
+        return None
+
+
+def _rows_of(index: JournalIndex) -> int:
+    return sum(map(index.count, index.series(Kind.METRIC)))
 
 
 def _identity(prefix: str) -> Identity:

@@ -31,7 +31,7 @@ _NAME_MAX = 64
 _LIFE = ("start", "end", "heartbeat", "update")
 """What a process writes that lives: others may append rows for one that has died."""
 _BIRTH = re.compile("([0-9a-f]{16})-")
-"""How the ids of writers begin, see `ml_dash.pipeline.runtime.new_writer_id`."""
+"""How the ids of writers begin, see `ml_dash.journal.latest.new_writer_id`."""
 
 
 class Turn(NamedTuple):

@@ -26,7 +26,7 @@ from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.system import system_routes
 from ml_dash.server.api.tokens import account_routes
 from ml_dash.server.api.values import value_routes
-from ml_dash.server.api.verbs import naming_routes, noting_routes, past_routes
+from ml_dash.server.api.verbs import history_routes, naming_routes, noting_routes, trash_routes
 from ml_dash.server.catalogue.saved_views import StoredViews
 from ml_dash.server.db.database import is_disk_full, may_pass
 from ml_dash.server.errors import ApiError, busy, disk_full
@@ -94,9 +94,10 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
         *importance_routes(bind, store),
         *catalogue_routes(bind, store),
         *experiment_routes(bind, store),
-        *naming_routes(bind, store),
-        *noting_routes(bind, store),
-        *past_routes(bind, store),
+        *naming_routes(bind, store, store.verbs),
+        *noting_routes(bind, store.verbs),
+        *trash_routes(bind, store, store.verbs),
+        *history_routes(bind, store),
         *body_routes(bind, pieces, settings, memory),
         *frame_routes(bind, store, memory),
         *reading_routes(bind, store),

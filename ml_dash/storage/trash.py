@@ -11,17 +11,20 @@ restoration puts both together again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import shutil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.clock import SYSTEM_CLOCK, Clock
 from ml_dash.errors import ExperimentExistsError
 from ml_dash.identity import current_user
 from ml_dash.journal.disk import REAL_DISK
 from ml_dash.journal.feed import writers
+from ml_dash.journal.foreign_disk import ForeignDisk
+from ml_dash.protocol import INDEX_MAX
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.storage.relocating import JOURNAL, merge, prune, relocate
 from ml_dash.storage.survey import is_experiment
@@ -45,6 +48,7 @@ class Trashed(NamedTuple):
         deleted_ns: When it was deleted; times are nanoseconds since the epoch.
         purge_ns: Until when it stays at least.
         deleted_by: The user who deleted it; None where that is not known.
+        rows: How many rows its metrics have; None where that is not known.
     """
 
     prefix: str
@@ -52,11 +56,23 @@ class Trashed(NamedTuple):
     deleted_ns: int
     purge_ns: int
     deleted_by: str | None
+    rows: int | None
+
+    @property
+    def id(self) -> str:
+        """What it is called where several of one name are told apart."""
+        return entry_id(self.place)
 
     @property
     def directory(self) -> str:
         """The experiment's directory."""
         return os.path.join(self.place, _EXPERIMENT)
+
+
+def entry_id(place: str) -> str:
+    """Return the id of the entry that lies there; it looks as that of an experiment."""
+    digest = hashlib.sha256(os.path.basename(place).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"exp_{digest[:20]}"
 
 
 class Trash:
@@ -74,24 +90,27 @@ class Trash:
             names = sorted(os.listdir(directory), reverse=True)
         except OSError:
             return []
-        found = (_read(os.path.join(directory, name)) for name in names)
+        disk = ForeignDisk(directory)
+        found = (_read(os.path.join(directory, name), disk) for name in names)
         return [entry for entry in found if entry is not None]
 
-    def put(self, prefix: str, directory: str) -> Trashed:
-        """Move an experiment into the trash.
+    def put(self, prefix: str, directory: str, rows: int | None = None) -> Trashed:
+        """Move an experiment, whose metrics have so many rows, into the trash.
 
         Raises:
             OSError: It cannot be moved; it is where it was.
         """
         now = self._clock.time_ns()
         place = os.path.join(self.root, TRASH, f"{now:016x}-{os.urandom(4).hex()}")
-        entry = Trashed(prefix, place, now, now + KEPT_DAYS * 86_400 * NANOSECONDS, current_user())
+        purge_ns = now + KEPT_DAYS * 86_400 * NANOSECONDS
+        entry = Trashed(prefix, place, now, purge_ns, current_user(), rows)
         os.makedirs(place)
         about = {
             "prefix": prefix,
             "deletedNs": entry.deleted_ns,
             "purgeNs": entry.purge_ns,
             "deletedBy": entry.deleted_by,
+            "rows": rows,
             "host": platform.node(),
         }
         REAL_DISK.replace(os.path.join(place, _ABOUT), json.dumps(about, indent=1).encode())
@@ -141,22 +160,27 @@ class Trash:
         return removed
 
 
-def _read(place: str) -> Trashed | None:
+def _read(place: str, disk: ForeignDisk) -> Trashed | None:
     """Return an entry; None where there is none (yet)."""
     if not os.path.lexists(os.path.join(place, _EXPERIMENT)):
         return None
     born = os.path.basename(place).partition("-")[0]
     try:
         path = os.path.join(place, _ABOUT)
-        about = json.loads(REAL_DISK.read_at(path, 0, min(REAL_DISK.size(path), _BYTES_MAX)))
+        about = json.loads(disk.read_at(path, 0, min(disk.size(path), _BYTES_MAX)))
         deleted_ns = int(born, 16)
         prefix, purge_ns, by = about["prefix"], about["purgeNs"], about.get("deletedBy")
+        rows = about.get("rows")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # of somebody else, or damaged: it is let be
-    is_sound = isinstance(prefix, str) and isinstance(purge_ns, int) and not isinstance(purge_ns, bool)
-    if not is_sound:
+    if not (isinstance(prefix, str) and _is_number(deleted_ns) and _is_number(purge_ns)):
         return None
-    return Trashed(prefix, place, deleted_ns, purge_ns, by if isinstance(by, str) else None)
+    by = by if isinstance(by, str) else None
+    return Trashed(prefix, place, deleted_ns, purge_ns, by, rows if _is_number(rows) else None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INDEX_MAX
 
 
 def _goes_on(trashed: str, directory: str) -> bool:

@@ -204,7 +204,7 @@ async def page_everything(root: Path, rng: random.Random) -> None:
     """Ask `ml-dash ui` everything that pages ask."""
     port = unused_port()
     library = LocalLibrary(str(root), 90.0)
-    sessions = OneTimeSessions(port, lambda _token: None)
+    sessions = OneTimeSessions(port, lambda _token: None, str(root))
     app = build_local_app(library, sessions, port)
     try:
         async with TestClient(TestServer(app, port=port), cookie_jar=CookieJar(unsafe=True)) as client:

@@ -27,6 +27,7 @@ from ml_dash.errors import (
     InvalidArgumentError,
     InvalidPrefixError,
     JournalWriteError,
+    MLDashError,
     RemoteError,
 )
 from ml_dash.file_locks import directory_lock
@@ -38,6 +39,8 @@ from ml_dash.places.local_changes import LocalChanges
 from ml_dash.places.remote_changes import RemoteChanges
 from ml_dash.protocol import JSON
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.storage.marks import bucket_of, marked, prepare
+from ml_dash.storage.relocating import relocate
 from ml_dash.storage.survey import survey
 from ml_dash.storage.trash import TRASH, Trash
 from ml_dash.tokens import Token
@@ -432,7 +435,8 @@ def test_who_comes_too_late_is_told_that_it_is_gone(
     }
 
     def moved_first(path: str) -> AbstractContextManager[bool]:
-        directory.rename(root / "alice" / "elsewhere")
+        if path == str(directory):  # and not the root, which is held before
+            directory.rename(root / "alice" / "elsewhere")
         return directory_lock(path)
 
     monkeypatch.setattr(local_changes, "directory_lock", moved_first)
@@ -440,6 +444,58 @@ def test_who_comes_too_late_is_told_that_it_is_gone(
         verbs[verb]()
     assert prefixes(root) == ["alice/elsewhere"]
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("other", ["restore", "move", "empty"])
+def test_two_who_change_names_at_once_wait_for_one_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Else both would find a name free, or take one entry out of the trash."""
+    changes = LocalChanges(str(root))
+    made(root)
+    changes.delete(PREFIX)
+    made(root, "alice/p/other")
+    others: dict[str, Callable[[], object]] = {
+        "restore": lambda: changes.restore(PREFIX, "alice/p/b"),
+        "move": lambda: changes.move("alice/p/other", PREFIX),
+        "empty": changes.empty_trash,
+    }
+    told: list[object] = []
+
+    def work() -> None:
+        try:
+            told.append(others[other]())
+        except MLDashError as error:
+            told.append(type(error))
+
+    second = threading.Thread(target=work)
+
+    def meanwhile(source: str, target: str) -> None:
+        if second.ident is None:
+            second.start()
+            second.join(0.1)  # as far as it comes: to its end, where nothing holds it up
+        relocate(source, target)
+
+    monkeypatch.setattr("ml_dash.storage.trash.relocate", meanwhile)
+    assert changes.restore(PREFIX) == PREFIX
+    second.join()
+    expected = {"restore": ExperimentMissingError, "move": ExperimentExistsError, "empty": []}
+    assert told == [expected[other]]
+    assert prefixes(root) == ["alice/p/other", PREFIX]
+    assert ml_dash.open(PREFIX, root).metrics("train").stats()["count"] == 1
+
+
+def test_what_is_said_of_an_experiment_is_marked_for_lists(root: Path) -> None:
+    """Else a list of a large root would hear of it when its turn comes."""
+    made(root)
+    prepare(str(root))
+    changes = LocalChanges(str(root))
+    seen = marked(str(root))
+    for change in (lambda: changes.tag(PREFIX, NewTags(add=["x"])), lambda: changes.note(PREFIX, "x")):
+        change()
+        now = marked(str(root))
+        assert now[bucket_of(PREFIX)] != seen.get(bucket_of(PREFIX))
+        seen = now
 
 
 def test_what_a_deleted_run_has_opened_anew_is_put_together_with_it(root: Path) -> None:

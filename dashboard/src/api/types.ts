@@ -1065,6 +1065,8 @@ export interface components {
             mode: "local" | "server";
             name: string | null;
             version: string;
+            /** @description Owners whose experiments may be changed with it; * stands for all. */
+            writes: string[];
         };
         /**
          * Shown

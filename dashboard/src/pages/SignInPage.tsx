@@ -76,7 +76,7 @@ export function SignInPage(): JSX.Element {
         </label>
         <p class="muted">
           The server printed one when it first started; <code>ml-dash server token create</code> creates more. It is
-          exchanged for a cookie that can only read.
+          exchanged for a cookie, with which no page of another site can do anything.
         </p>
         {problem && (
           <p class="problem" role="alert">

@@ -59,12 +59,15 @@ class StoreSessions:
             return None
         secret = secrets.token_urlsafe(32)
         await self._database.run(self._insert, secret, who)
-        # to read only: a page that tricks the browser into a request (CSRF) can then change nothing
-        return secret, who.reader()
+        return secret, who.in_browser()
 
     async def close(self, secret: str) -> None:
         """See `Sessions.close`."""
         await self._database.run(self._delete, secret)
+
+    def writes(self, who: Principal) -> list[str]:
+        """See `Sessions.writes`."""
+        return who.writes()
 
     def _insert(self, secret: str, who: Principal) -> None:
         now = self._clock.time_ns()
@@ -99,6 +102,6 @@ class StoreSessions:
             # in the same transaction: the token may be revoked between the two
             token_id = connection.execute(query).scalar_one_or_none()
             record = None if token_id is None else self._tokens.record(connection, token_id)
-        who = record.principal().reader() if record is not None and record.is_valid(now) else None
+        who = record.principal().in_browser() if record is not None and record.is_valid(now) else None
         self._cache.put(digest, who, asked_at)
         return who

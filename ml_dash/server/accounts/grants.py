@@ -65,10 +65,18 @@ class Principal:
         """Return the scope granted on an owner; 0 for none."""
         return max(self.grants.get(owner, 0), self.grants.get(EVERY_OWNER, 0))
 
-    def reader(self) -> Principal:
-        """Return a principal that may read what this one may, and do nothing else."""
-        owners = {EVERY_OWNER, *self.grants} if self.admin else self.grants
-        return replace(self, admin=False, grants=dict.fromkeys(owners, Scope.READ))
+    def in_browser(self) -> Principal:
+        """Return who this one is with a browser: it may read and write what this one may, and administer nothing."""
+        given = {**self.grants, EVERY_OWNER: Scope.WRITE} if self.admin else self.grants
+        return replace(
+            self, admin=False, grants={owner: min(scope, Scope.WRITE) for owner, scope in given.items()}
+        )
+
+    def writes(self) -> list[str]:
+        """Return the owners whose experiments the token may change; ``*`` stands for all."""
+        if self.may(EVERY_OWNER, Scope.WRITE):
+            return [EVERY_OWNER]
+        return sorted(owner for owner, scope in self.grants.items() if scope >= Scope.WRITE)
 
     def owners(self) -> frozenset[str] | None:
         """Return the owners whose experiments the token may read; None: all."""

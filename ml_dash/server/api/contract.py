@@ -152,7 +152,8 @@ SESSION = _public("GET", f"{API}/session", "Say who is signed in with this brows
 SIGN_IN = Route(
     "POST",
     f"{API}/session",
-    "Sign in: exchange a token for a cookie, which may read what the token may.",
+    "Sign in: exchange a token for a cookie, with which a browser may read what the token may, and change names, tags "
+    "and notes.",
     {200: shapes.Session},
     (401, 429, 507),
     caller=Caller.PAGE,
@@ -407,6 +408,7 @@ DELETE = Route(
     "Put an experiment into the trash: it can be restored, with all its rows, until they are removed for good.",
     {200: shapes.DeletedExperiment},
     (409, 507),
+    caller=Caller.PERSON,
     scope=Scope.WRITE,
     query=DeleteHow,
 )
@@ -416,6 +418,7 @@ RESTORE = _writing(
     "Take an experiment out of the trash, under its own name or another one.",
     shapes.Experiment,
     409,
+    caller=Caller.PERSON,
     body=shapes.RestoreTo,
 )
 MOVE = _writing(
@@ -425,10 +428,25 @@ MOVE = _writing(
     "find it.",
     shapes.Experiment,
     409,
+    caller=Caller.PERSON,
     body=shapes.MoveTo,
 )
-TAG = _writing("POST", "tags", "Change the tags of an experiment.", shapes.Experiment, body=shapes.NewTags)
-NOTE = _writing("PUT", "note", "Write a note on an experiment.", shapes.Experiment, body=shapes.NewNote)
+TAG = _writing(
+    "POST",
+    "tags",
+    "Change the tags of an experiment.",
+    shapes.Experiment,
+    caller=Caller.PERSON,
+    body=shapes.NewTags,
+)
+NOTE = _writing(
+    "PUT",
+    "note",
+    "Write a note on an experiment.",
+    shapes.Experiment,
+    caller=Caller.PERSON,
+    body=shapes.NewNote,
+)
 TRASH = Route(
     "GET",
     f"{API}/trash",
@@ -867,8 +885,9 @@ def document() -> dict[str, Any]:
                 "type": "apiKey",
                 "in": "cookie",
                 "name": SESSION_COOKIE,
-                "description": "A browser that is signed in: it may read. The name goes on with `_` and eight digits, "
-                "which tell servers of one host apart, and begins with `__Host-` over https.",
+                "description": "A browser that is signed in: it may read, and change what pages offer. The name goes "
+                "on with `_` and eight digits, which tell servers of one host apart, and begins with `__Host-` over "
+                "https.",
             },
         },
     )

@@ -24,7 +24,8 @@ def session_routes(bind: Binder, access: Access) -> list[web.RouteDef]:
 
     def body(who: Principal | None) -> Session:
         name = None if who is None else who.name
-        return Session(signed_in=who is not None, mode=sessions.mode, name=name, version=__version__)
+        writes = [] if who is None else sessions.writes(who)
+        return Session(who is not None, sessions.mode, name, __version__, writes)
 
     async def ask(request: web.Request) -> web.Response:
         secret = request.cookies.get(cookie_name(request, sessions))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.protocol import ErrorCode
 from ml_dash.query.times import NANOSECONDS, iso_time
 from ml_dash.server.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from ml_dash.identity import Identity
 
 STALE = "STALE"
 """As the status to ask for: RUNNING without a sign of life. No run has it."""
@@ -58,6 +60,26 @@ class Description:
         # a request takes its time: within that, a clock is not known to be wrong
         right_ns = said_ns if abs(ahead_ns) <= _SAME_TIME_NS else said_ns - ahead_ns
         return min(now_ns, max(0, right_ns))
+
+
+class Introduction(NamedTuple):
+    """What a client says of an experiment that it is about to send.
+
+    Attributes:
+        identity: Its prefix.
+        description: Its description.
+        recreate: Whether to bring it back, with all its data, if it was deleted.
+        anew: Whether to begin another one under its name then, without its data.
+        only_new: Whether it must be a new one, of this very name.
+        writers: Writers of the client's journal, by which it may mean one that was moved; None where it tells none.
+    """
+
+    identity: Identity
+    description: Description = Description()
+    recreate: bool = False
+    anew: bool = False
+    only_new: bool = False
+    writers: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +163,9 @@ def gone(prefix: str, **details: Any) -> ApiError:
     return ApiError(
         410,
         ErrorCode.GONE,
-        f"the experiment {own_prefix(prefix)!r} was deleted: bring it back with all its data by POST "
-        '/api/v1/experiments with "recreate": true (`ml-dash sync --recreate`), or begin another one with "anew": true',
+        f"the experiment {own_prefix(prefix)!r} was deleted: `ml-dash restore` brings it back with all its data, and "
+        'so does POST /api/v1/experiments with "recreate": true (`ml-dash sync --recreate`); or begin another one with '
+        '"anew": true',
         **details,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from ml_dash.protocol import TAGS_MAX, ErrorCode
 from ml_dash.query.times import NANOSECONDS, iso_time
@@ -32,7 +33,7 @@ from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_curso
 from ml_dash.server.http.query_args import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from sqlalchemy import Connection, Row
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.catalogue.experiments import Experiments
     from ml_dash.shapes import NewTags
+
+_TRIES = 2
+"""How often a name is asked for that another process takes at that very moment: the second time it is seen."""
 
 
 class Verbs:
@@ -56,6 +60,7 @@ class Verbs:
         self._database = experiments.database
         self._clock = experiments.clock
         self._keep_seconds = keep_seconds
+        self.run = experiments.database.run
 
     def delete(self, experiment_id: str, who: Principal, *, unless_running: bool) -> dict[str, Any]:
         """Put an experiment into the trash; return its record, with when its rows go.
@@ -86,6 +91,9 @@ class Verbs:
         Raises:
             ApiError: 409: another one has that name. 410: its rows were removed for good.
         """
+        return _named(to, lambda: self._restore(experiment_id, who, to))
+
+    def _restore(self, experiment_id: str, who: Principal, to: Identity | None) -> dict[str, Any]:
         now = self._clock.time_ns()
         with self._database.write() as connection:
             row = self._there(connection, experiment_id, None if to is None else to.prefix)
@@ -119,6 +127,9 @@ class Verbs:
         Raises:
             ApiError: 409: another one has that name. 400: another owner.
         """
+        return _named(to, lambda: self._move(experiment_id, who, to))
+
+    def _move(self, experiment_id: str, who: Principal, to: Identity) -> dict[str, Any]:
         now = self._clock.time_ns()
         with self._database.write() as connection:
             row = self._living(connection, experiment_id, to.prefix)
@@ -277,6 +288,15 @@ class Verbs:
             .where(EXPERIMENTS.c.id == row.id)
             .values(**values, updated_ns=now, changed=change_mark(connection))
         )
+
+
+def _named(to: Identity | None, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    for _ in range(_TRIES):
+        try:
+            return work()
+        except IntegrityError:
+            continue
+    raise exists("of that name" if to is None else to.prefix, "choose another name")
 
 
 def _as_trashed(row: Row[Any]) -> dict[str, Any]:

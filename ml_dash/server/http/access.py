@@ -1,8 +1,8 @@
 """Who may do what: every route demands a token, and says which scope on which owner it needs.
 
 Programs show their token in a header. A browser shows the cookie of a session, which was opened with a token; it may
-read what that token may read, and change nothing. What a token may not read does not exist for it: the answer is the
-same 404, so that names do not leak.
+read what that token may read, and of what it may write change what pages offer: names, tags, notes, what is in the
+trash. What a token may not read does not exist for it: the answer is the same 404, so that names do not leak.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRINCIPAL: Any = web.RequestKey("principal", Principal) if hasattr(web, "Request
 
 BY_PAGE = "X-ML-Dash"
 """A header that our pages send. A page of another origin cannot: its browser asks first, and is never allowed to."""
-_PUBLIC, _READING = "_ml_dash_public", "_ml_dash_reading"
+_PUBLIC, _FOR_PAGES = "_ml_dash_public", "_ml_dash_for_pages"
 # Tokens are too long to be guessed: this tells a client that has a wrong one to slow down. It never meets a valid one,
 # however many wrong ones come from its address, which may be that of a proxy before everybody.
 _WRONG_TOKENS = 60
@@ -64,6 +64,9 @@ class Sessions(Secrets, Protocol):
 
     async def close(self, secret: str) -> None:
         """Refuse the cookie from now on."""
+
+    def writes(self, who: Principal) -> list[str]:
+        """Return the owners whose experiments a browser may change; ``*`` stands for all."""
 
 
 def cookie_name(request: web.Request, sessions: Sessions) -> str:
@@ -119,9 +122,9 @@ def is_public(handler: Callable[..., Any]) -> bool:
     return getattr(handler, _PUBLIC, False) is True
 
 
-def reading(handler: H) -> H:
-    """Mark a handler that sessions may use though it is not a GET: it changes nothing, or what is that person's own."""
-    setattr(getattr(handler, "__func__", handler), _READING, True)
+def for_pages(handler: H) -> H:
+    """Mark a handler that sessions may use, although it is not a GET: it changes nothing, or what pages offer."""
+    setattr(getattr(handler, "__func__", handler), _FOR_PAGES, True)
     return handler
 
 
@@ -196,8 +199,8 @@ async def _identify(request: web.Request, access: Access) -> Principal:
     who = await recognize(request, access.sessions, secret, access.attempts)
     if request.method != "GET":
         demand_page(request)
-        if not getattr(request.match_info.handler, _READING, False):
-            raise _forbidden("a browser that is signed in can only read: use a token")
+        if not getattr(request.match_info.handler, _FOR_PAGES, False):
+            raise _forbidden("a browser that is signed in can only do what its pages offer: use a token")
     return who
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from ml_dash.protocol import PAGE_BYTES_MAX
-from ml_dash.server.http.access import PRINCIPAL, demand_page, public, reading, require_admin
+from ml_dash.server.http.access import PRINCIPAL, demand_page, for_pages, public, require_admin
 from ml_dash.server.http.bodies import read_object
 from ml_dash.server.http.paging import Page
 from ml_dash.server.http.query_args import Query, read_query
@@ -40,7 +40,7 @@ class Caller(Enum):
     PAGE = "a page of the dashboard, signed in or not"
     TOKEN = "any token; a session, if it is a GET"  # noqa: S105 - no secret
     READER = "any token, or a session: it is no GET, and changes nothing"
-    PERSON = "any token, or a session: it may change what is that person's own"
+    PERSON = "any token, or a session: it changes what pages offer to people"
     ADMIN = "an admin token"
 
 
@@ -171,7 +171,7 @@ def bound(route: Route, handler: Handler) -> web.RouteDef:
     if route.is_public:
         public(handler)
     if route.caller in {Caller.READER, Caller.PERSON}:
-        reading(handler)
+        for_pages(handler)
     # aiohttp would answer HEAD as well, where the document has none
     options = {"allow_head": False} if route.method == "GET" else {}
     return web.RouteDef(route.method, route.path, handler, options)

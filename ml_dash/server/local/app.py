@@ -1,4 +1,4 @@
-"""`ml-dash ui`: the pages and the reading routes over a local root, for a browser on this machine."""
+"""`ml-dash ui`: the pages over a local root, for a browser on this machine, and the routes that they ask."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ml_dash.server.api.saved_views import view_routes
 from ml_dash.server.api.session import session_routes
 from ml_dash.server.api.system import health_route
 from ml_dash.server.api.values import value_routes
+from ml_dash.server.api.verbs import naming_routes, noting_routes, trash_routes
 from ml_dash.server.errors import ApiError
 from ml_dash.server.http.access import Access, authenticate
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
@@ -33,6 +34,7 @@ from ml_dash.server.local.hosts import only_here
 from ml_dash.server.local.library import LocalLibrary
 from ml_dash.server.local.saved_views import LocalViews
 from ml_dash.server.local.sessions import OneTimeSessions
+from ml_dash.server.local.verbs import LocalVerbs
 from ml_dash.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ _PORTS = 20
 _ADDRESS = "127.0.0.1"
 _CONNECTIONS = 512
 _HEAD_SECONDS = 10.0
-_BODY_BYTES = 1 << 20
+_BODY_BYTES = 4 << 20
 _BODY_SECONDS = 30.0
 
 
@@ -63,6 +65,7 @@ def build_local_app(
         middlewares=[watched, numbered, answered(_explained), only_here(port), authenticate(access)],
         client_max_size=_BODY_BYTES,
     )
+    verbs = LocalVerbs(library)
     bind = Binder(partial(found_experiment, library), _BODY_BYTES, _BODY_SECONDS, page_bytes)
     app.add_routes(
         [
@@ -73,6 +76,9 @@ def build_local_app(
             *group_routes(bind, library),
             *importance_routes(bind, library),
             *catalogue_routes(bind, library),
+            *naming_routes(bind, library, verbs),
+            *noting_routes(bind, verbs),
+            *trash_routes(bind, library, verbs),
             *reading_routes(bind, library),
             *file_routes(bind, library),
             # whoever is signed in here may write to this disk
@@ -102,7 +108,7 @@ async def serve_local(
     def address(token: str) -> str:
         return f"http://{_ADDRESS}:{bound}/#token={token}"
 
-    sessions = OneTimeSessions(bound, lambda token: again(address(token)))
+    sessions = OneTimeSessions(bound, lambda token: again(address(token)), root)
     library = LocalLibrary(root, Settings.from_environment().stale_after)
     runner = web.AppRunner(
         build_local_app(library, sessions, bound),

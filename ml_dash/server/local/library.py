@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,11 +34,12 @@ from ml_dash.server.local.values import Question, table_value_of
 from ml_dash.server.local.view import LocalView
 from ml_dash.server.recent import Recent
 from ml_dash.server.rows.library import Standing
-from ml_dash.server.threads import Readers
+from ml_dash.server.threads import Readers, Threads
 from ml_dash.storage.side_file import NOTE
 from ml_dash.storage.summaries.asking import within
-from ml_dash.storage.summaries.records import Record, time_ns
+from ml_dash.storage.summaries.records import Record, experiment_id as id_of, time_ns
 from ml_dash.storage.summaries.root import RootIndex
+from ml_dash.storage.trash import Trash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from ml_dash.server.catalogue.records import ExperimentFilter, Search
     from ml_dash.shapes import MetricField
     from ml_dash.storage.summaries.store import Store
+    from ml_dash.storage.survey import Located
+    from ml_dash.storage.trash import Trashed
 
 _OPEN_VIEWS = 128
 """Journals that are kept open."""
@@ -89,10 +92,14 @@ class LocalLibrary:
     """Experiments below a directory; see `ml_dash.server.rows.library.Library`."""
 
     def __init__(self, root: str, stale_after: float) -> None:
-        self.root = root
         self._stale_after = stale_after
+        self.root = os.path.abspath(root)
+        self.trash = Trash(self.root)
         self._readers = Readers()
         self.query = self._readers.query
+        # one thread: who changes names in a root has it to itself anyhow
+        self._writer = Threads(1, thread_name_prefix="ml-dash-change")
+        self.change = self._writer.run
         self._index = RootIndex(root, stale_after)
         self._looker = Looker(self._index)
         self._lock = threading.Lock()
@@ -109,6 +116,7 @@ class LocalLibrary:
         """Stop the threads that read."""
         self.closing = True
         self._looker.close()
+        self._writer.shutdown()
         self._readers.close()
         self._index.close()
 
@@ -117,7 +125,10 @@ class LocalLibrary:
         try:
             prefix = self._existing(experiment_id).record.prefix
         except ApiError:
-            return None
+            entry = self.trashed(experiment_id)
+            if entry is None:
+                return None
+            return Found(experiment_id, entry.prefix, entry.prefix.partition("/")[0], deleted=True)
         return Found(experiment_id, prefix, prefix.partition("/")[0], deleted=False)
 
     def standings(self, ids: Sequence[str]) -> dict[str, Standing]:
@@ -129,6 +140,27 @@ class LocalLibrary:
         """See `Library.changed`."""
         self._looker.look()
         return self._index.ask(_as_of, seconds=_ONE_SECONDS)
+
+    def trashed(self, experiment_id: str) -> Trashed | None:
+        """Return what is in the trash by its id there, or by that which it had; of several, what was deleted last."""
+        entries = self.trash.entries
+        exact = (each for each in entries if each.id == experiment_id)
+        former = (each for each in entries if id_of(each.prefix) == experiment_id)
+        return next(chain(exact, former), None)
+
+    def place_of(self, experiment_id: str) -> Located:
+        """Return where an experiment lies, and what it is called.
+
+        Raises:
+            ApiError: 404.
+        """
+        return self._index.located(self._existing(experiment_id).path)
+
+    def forget(self, experiment_id: str) -> None:
+        """Keep nothing open of an experiment that was deleted or moved, and have its root looked at."""
+        with self._lock:
+            self._views.pop(experiment_id, None)
+        self._looker.expire()
 
     def record(self, experiment_id: str) -> dict[str, Any]:
         """See `Library.record`."""
@@ -275,7 +307,8 @@ class LocalLibrary:
 
     def _existing(self, experiment_id: str) -> _Known:
         found = self._known(experiment_id)
-        if found is None:
+        # it may have been deleted or moved since the last look
+        if found is None or not os.path.isdir(self._index.located(found.path).journal):
             self._looker.look()
             found = self._known(experiment_id)
         if found is None:

@@ -74,6 +74,11 @@ class Looker:
                 raise self._error
             self._changed.wait_for(lambda: not self._is_left or self._is_closed, _LEFT_SECONDS)
 
+    def expire(self) -> None:
+        """Have the next call of `look` look, however long ago the last one was: this process has changed something."""
+        with self._changed:
+            self._next_at = float("-inf")
+
     def _work(self) -> None:
         while True:
             with self._changed:

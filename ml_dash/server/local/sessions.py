@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import platform
 import secrets
 import threading
@@ -23,16 +24,18 @@ class OneTimeSessions:
     """Sessions of this process; see `ml_dash.server.http.access.Sessions`.
 
     `token` is what the next browser must show; `on_used` is called with a fresh one each time that one was used.
+    Whoever is let in may change what is in the `root`, as far as this user may.
     """
 
     mode: Literal["server", "local"] = "local"
     lifetime: int | None = None
 
-    def __init__(self, port: int, on_used: Callable[[str], None]) -> None:
+    def __init__(self, port: int, on_used: Callable[[str], None], root: str) -> None:
         # browsers send cookies to all ports of a machine, and behind each may be another machine, by a tunnel
         machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
         self.cookie = f"ml_dash_ui_{port}_{machine}"
         self.token = secrets.token_urlsafe(24)
+        self._root = root
         self._on_used = on_used
         self._lock = threading.Lock()
         self._open: Recent[str, Principal] = Recent(_SESSIONS_MAX)
@@ -53,7 +56,7 @@ class OneTimeSessions:
                 return None
             self.token = secrets.token_urlsafe(24)
             secret = secrets.token_urlsafe(32)
-            who = Principal("local", "you", admin=False, grants={EVERY_OWNER: Scope.READ})
+            who = Principal("local", "you", admin=False, grants={EVERY_OWNER: Scope.WRITE})
             self._open[secret] = who
         # outside of the lock: it prints, and a terminal can block
         self._on_used(self.token)
@@ -62,3 +65,7 @@ class OneTimeSessions:
     async def close(self, secret: str) -> None:
         """See `Sessions.close`."""
         self._open.pop(secret, None)
+
+    def writes(self, who: Principal) -> list[str]:
+        """See `Sessions.writes`; nothing in a root that may only be read."""
+        return who.writes() if os.access(self._root, os.W_OK) else []

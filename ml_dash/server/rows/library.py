@@ -13,17 +13,19 @@ from ml_dash.query.view import RowView
 from ml_dash.server.charts.chart import chart
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from ml_dash.identity import Identity
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
     from ml_dash.query.selection import AttemptChoice
     from ml_dash.series import Series
+    from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
     from ml_dash.server.charts.rows import ChartSource
-    from ml_dash.shapes import MetricField
+    from ml_dash.shapes import MetricField, NewTags
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -164,3 +166,45 @@ class Library(Protocol):
 
     def content(self, found: Found, row: dict[str, Any]) -> StoredBlob | None:
         """Return the blob of a file; None where it is missing."""
+
+
+class LibraryVerbs(Protocol):
+    """What people do with the experiments of a library, in the name of whoever asks. Call it by `run`.
+
+    All of it raises `ApiError` 404 where there is no such experiment, and 410 where it is in the trash.
+    """
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function that changes something, on another thread."""
+
+    def delete(self, experiment_id: str, who: Principal, *, unless_running: bool) -> dict[str, Any]:
+        """Put an experiment into the trash; return its record, with when its rows go.
+
+        Raises:
+            ApiError: 409: a run of it goes on, and it was to be deleted only where none does.
+        """
+
+    def restore(self, experiment_id: str, who: Principal, to: Identity | None) -> dict[str, Any]:
+        """Take an experiment out of the trash, under its own name or another one; return its record.
+
+        Raises:
+            ApiError: 409: another one has that name.
+        """
+
+    def move(self, experiment_id: str, who: Principal, to: Identity) -> dict[str, Any]:
+        """Give an experiment another name; return its record.
+
+        Raises:
+            ApiError: 409: another one has that name, or a run goes on that stands in the way.
+        """
+
+    def tag(self, experiment_id: str, who: Principal, news: NewTags) -> dict[str, Any]:
+        """Change an experiment's tags; return its record."""
+
+    def note(self, experiment_id: str, who: Principal, text: str) -> dict[str, Any]:
+        """Replace what is noted of an experiment, or with an empty text take it away; return its record."""
+
+    def trash(
+        self, take: Take, owners: Collection[str] | None, limit: int, cursor: str | None
+    ) -> dict[str, Any]:
+        """Give what is in the trash of some owners (None: of all) to `take`, what was deleted last first."""

@@ -1,4 +1,4 @@
-"""Signing in with a browser: a token for a cookie that can only read, and that no other page can use."""
+"""Signing in with a browser: a token for a cookie that can do what pages offer, and that no other page can use."""
 
 from __future__ import annotations
 
@@ -154,7 +154,6 @@ async def test_another_page_can_neither_sign_in_nor_out_nor_ask(
     ("method", "path", "body"),
     [
         ("POST", "experiments", {"prefix": "alice/proj/other"}),
-        ("DELETE", "experiments/{id}", None),
         ("POST", "experiments/{id}/writers/w/frames", None),
         ("POST", "experiments/{id}/contents", {"contents": []}),
         ("POST", "tokens", {"name": "x", "admin": True}),
@@ -162,7 +161,7 @@ async def test_another_page_can_neither_sign_in_nor_out_nor_ask(
         ("PUT", "owners/alice/limits", {"quotaBytes": None}),
     ],
 )
-async def test_a_session_of_an_admin_changes_nothing(
+async def test_a_session_of_an_admin_does_nothing_that_pages_do_not_offer(
     client: Client, tokens: Tokens, method: str, path: str, body: Any
 ) -> None:
     token = tokens.first_token()
@@ -174,6 +173,40 @@ async def test_a_session_of_an_admin_changes_nothing(
     assert (await client.get(f"{API}/experiments/{id_}", headers=headers)).status == 200
     assert (await client.get(f"{API}/tokens", headers=headers)).status == 403
     assert (await client.get("/metrics", headers=headers)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("grants", "writes", "status"),
+    [
+        ({"alice": Scope.READ, "bob": Scope.ADMIN}, ["bob"], 403),
+        ({"alice": Scope.WRITE}, ["alice"], 200),
+        ({"*": Scope.ADMIN}, ["*"], 200),
+        ({"bob": Scope.WRITE}, ["bob"], 404),
+    ],
+)
+async def test_a_session_changes_what_its_token_may_write(
+    client: Client, tokens: Tokens, grants: dict[str, Scope], writes: list[str], status: int
+) -> None:
+    admin = tokens.first_token()
+    assert admin is not None
+    id_ = await experiment(client, admin)
+    mine = await signed_in(client, tokens.create("somebody", grants).token)
+    assert (await (await client.get(SESSION, headers=mine)).json())["writes"] == writes
+    verbs: list[tuple[str, str, Any]] = [
+        ("POST", "/tags", {"add": ["x"]}),
+        ("PUT", "/note", {"note": "x"}),
+        ("POST", "/move", {"to": "alice/p/other"}),
+        ("DELETE", "", None),
+        ("POST", "/restore", {}),
+    ]
+    for method, verb, body in verbs:
+        path = f"{API}/experiments/{id_}{verb}"
+        response = await client.request(method, path, json=body, headers={**OURS, **mine})
+        assert response.status == status, await response.text()
+        assert (await client.request(method, path, json=body, headers=mine)).status == 403, "another page's"
+    headers = {"Authorization": f"Bearer {admin}"}
+    past = await (await client.get(f"{API}/experiments/{id_}/history", headers=headers)).json()
+    assert [each["who"] for each in past["data"]] == (["somebody"] * 5 if status == 200 else [])
 
 
 async def test_a_session_sees_what_its_token_sees(client: Client, tokens: Tokens) -> None:

@@ -60,6 +60,9 @@ BOUNDED_OTHERWISE = {
     "GET /health",
     # one thing, of which what was said of it has limits of its own
     "GET /whoami",
+    "GET /session",
+    "POST /session",
+    "DELETE /session",
     "POST /tokens",
     "POST /experiments",
     "GET /experiments/{id}",

@@ -75,5 +75,5 @@ def test_cookies_of_two_machines_behind_tunnels_are_two(monkeypatch: pytest.Monk
     names = set()
     for machine in ("gpu-1", "gpu-2", "gpu-1"):
         monkeypatch.setattr("platform.node", lambda machine=machine: machine)
-        names.add(OneTimeSessions(7008, print).cookie)
+        names.add(OneTimeSessions(7008, print, ".dash").cookie)
     assert len(names) == 2

@@ -58,7 +58,7 @@ async def serving(
     port = unused_port()
     library = LocalLibrary(str(root), stale_after)
     fresh: list[str] = []
-    sessions = OneTimeSessions(port, fresh.append)
+    sessions = OneTimeSessions(port, fresh.append, str(root))
     # cookies of an address without a name: as in `ml-dash ui`
     server = TestServer(build_local_app(library, sessions, port, page_bytes), host="127.0.0.1", port=port)
     async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as client:
