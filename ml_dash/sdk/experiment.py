@@ -11,6 +11,7 @@ from ml_dash.client.destination import destination, is_server
 from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.pipeline.runtime import RUNTIME
+from ml_dash.places.roots import root_with
 from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
 from ml_dash.sdk.best.summing import experiment_summary
@@ -397,15 +398,17 @@ def started_scratch(prefix: str, root: str) -> Experiment:
 
 
 @explained("ml_dash.open('owner/project/name')", OPEN_ARGUMENTS, "ml_dash.open")
-def open_experiment(prefix: str, where: str | bool | os.PathLike[str] = ".dash") -> Experiment:
+def open_experiment(prefix: str, where: str | bool | os.PathLike[str] | None = None) -> Experiment:
     """Open an experiment that is there, for reading: its run cannot be started, and nothing of it is changed.
 
     Args:
         prefix: as for `Experiment`.
         where: the directory of journals that it lies in, or the server that has it: a URL, or True for the default one.
+            None is what commands read that name no root: ``ML_DASH_ROOT``, or else a ``.dash`` here, above, or below.
 
     Raises:
         ExperimentMissingError: there is none of this name; the message names those that come near.
+        InvalidArgumentError: `where` is no place; or several roots have one of this name, and none was given.
         InvalidPrefixError: the prefix cannot name an experiment.
         ServerUnavailableError: the server cannot be reached.
         RemoteError: the server refuses, as for a token that may not read.
@@ -414,12 +417,13 @@ def open_experiment(prefix: str, where: str | bool | os.PathLike[str] = ".dash")
         >>> exp = ml_dash.open("alice/vision/resnet")
         >>> exp.metrics("train").stats()
     """
-    at_server = is_server(where)
-    arguments = {"dash_url": where, "dash_root": None} if at_server else {"dash_root": where}
     if not isinstance(prefix, str):
         raise InvalidPrefixError(
             f"prefix={prefix!r:.200} is not the name of an experiment: pass 'owner/project/name'"
         )
+    place = root_with(prefix) if where is None else where
+    at_server = is_server(place)
+    arguments = {"dash_url": place, "dash_root": None} if at_server else {"dash_root": place}
     experiment = reopen({"prefix": prefix, "echo": None, **arguments})
     require(experiment._session)  # noqa: SLF001 - no method: completion on `exp.` shows what users call
     return experiment

@@ -1,4 +1,4 @@
-"""Which root is meant by a command that names none."""
+"""Which root is meant by a command that names none, and by scripts that ask for experiments without a place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash import Experiment
-from ml_dash.cli.roots import default_roots
+import ml_dash
+from ml_dash import Experiment, ExperimentMissingError, InvalidArgumentError
+from ml_dash.places.roots import default_roots
 from tests.support.shell import invoke
 
 
@@ -22,7 +23,9 @@ def logged(root: Path, prefix: str = "alice/p/a") -> Path:
 def names() -> list[str]:
     done = invoke("ls", "--json")
     assert done.code == 0, done
-    return [each["prefix"] for each in json.loads(done.out)]
+    found = [each["prefix"] for each in json.loads(done.out)]
+    assert sorted(each.prefix for each in ml_dash.experiments()) == sorted(found)
+    return found
 
 
 @pytest.fixture
@@ -50,6 +53,7 @@ def test_it_is_found_upwards(work: Path) -> None:
     assert names() == ["alice/p/a"]
     assert default_roots().all == (os.path.join("..", "..", ".dash"),)
     assert invoke("show", "a").code == 0
+    assert ml_dash.open("alice/p/a").metrics("train").stats()["count"] == 1
     assert invoke("rm", "a").code == 0
     assert names() == []
 
@@ -67,6 +71,9 @@ def test_those_below_are_found_where_there_is_none_above(work: Path) -> None:
     assert "alice/sweep/lr-2" in filtered.out
     assert "lr-1" not in filtered.out
     assert "alice/sweep/lr-1" in invoke("show", "lr-1").out
+    assert ml_dash.open("alice/sweep/lr-1").metrics("train").stats()["count"] == 1
+    with pytest.raises(ExperimentMissingError, match="in the 3 roots below"):
+        ml_dash.open("alice/sweep/lr-7")
     assert invoke("verify").code == 0
     refused = invoke("rm", "lr-1")
     assert (refused.code, "--root" in refused.err) == (2, True)
@@ -80,6 +87,8 @@ def test_a_name_that_several_of_them_have_is_told(work: Path) -> None:
         assert refused.code == 2
         assert "multirun/0/.dash" in refused.err
         assert "multirun/1/.dash" in refused.err
+    with pytest.raises(InvalidArgumentError, match=r"'multirun/0/.dash', 'multirun/1/.dash'"):
+        ml_dash.open("alice/p/a")
     assert invoke("show", "multirun/1/.dash/alice/p/a").code == 0
     assert invoke("show", "a", "--root", "multirun/1/.dash").code == 0
 

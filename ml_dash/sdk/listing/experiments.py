@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ml_dash.errors import InvalidArgumentError, InvalidFilterError
 from ml_dash.locks import MortalLock
+from ml_dash.places.roots import default_roots
 from ml_dash.query.listing.filters import parse
 from ml_dash.sdk.guidance.calls import explained, shown
 from ml_dash.sdk.listing.opening import experiment_of, place_of, settle_own
@@ -165,7 +166,7 @@ class Experiments(Sequence["Experiment"]):
     "ml_dash.experiments",
 )
 def experiments(
-    where: Where | Iterable[Where] = ".dash",
+    where: Where | Iterable[Where] | None = None,
     filter: str | None = None,
     order: str | None = None,
     limit: int | None = None,
@@ -175,7 +176,8 @@ def experiments(
     Nothing is read before the list is looked at; then, as much as is looked at.
 
     Args:
-        where: A directory of journals, a server (a URL, or True for the default one), or a list of these.
+        where: A directory of journals, a server (a URL, or True for the default one), or a list of these. None is what
+            commands read that name no root: ``ML_DASH_ROOT``, or else a ``.dash`` here, above, or those below.
         filter: Words, patterns of prefixes and comparisons, all of which must hold, as in
             ``"alice/vision/** tag:sweep params.lr<0.01 max(val/acc)>0.9 status:completed"``. The guide has all of it.
         order: A name to sort by, with ``-`` before it for the largest first, as in ``"-max(val/acc)"``. What has no
@@ -235,6 +237,8 @@ def _found_in(
 
 
 def _each(where: Any) -> list[Any]:
+    if where is None:
+        return list(default_roots().all)
     several = isinstance(where, Iterable) and not isinstance(where, (str, bytes, os.PathLike))
     found = list(where) if several else [where]
     if not found:
