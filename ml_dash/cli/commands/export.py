@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ml_dash.cli.attempts import AttemptOption, attempt_choice
 from ml_dash.cli.exporting.parquet import import_pyarrow, write_parquet
 from ml_dash.cli.exporting.source import Content, Source
 from ml_dash.cli.exporting.text_formats import write_csv, write_jsonl
@@ -29,7 +30,7 @@ from ml_dash.cli.select import (
 from ml_dash.cli.text import complain, count_text, standard_output
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.query.journal_attempts import JournalAttempts
-from ml_dash.query.selection import AttemptChoice, Shown, checked_attempt
+from ml_dash.query.selection import AttemptChoice, Shown
 from ml_dash.series import Series
 from ml_dash.storage.placing import place_at, writing
 
@@ -88,15 +89,7 @@ def export(
     logs: Annotated[bool, typer.Option("--logs", help="Export the log messages.")] = False,
     tracks: Annotated[bool, typer.Option("--tracks", help="Export the tracks.")] = False,
     url: ServerOption = None,
-    attempt: Annotated[
-        str | None,
-        typer.Option(
-            "--attempt",
-            metavar="N|all",
-            help="Only rows of this attempt, or those of all; by default those that no later one has superseded.",
-            show_default=False,
-        ),
-    ] = None,
+    attempt: AttemptOption = None,
     filter: FilterText = None,
 ) -> None:
     """Export rows, or whole projects, to other formats.
@@ -122,7 +115,7 @@ def export(
         raise InvalidArgumentError(
             "--attempt chooses rows of metrics: --logs and --tracks are always of all attempts"
         )
-    choice = _attempt(attempt)
+    choice = attempt_choice(attempt)
     chosen = _by_name(output) if format is Format.auto else format
     if chosen is Format.parquet:
         # both before any row is read: a wrong command line is told at once
@@ -175,10 +168,6 @@ def _source(index: AnyRows, metric: Sequence[str], *, logs: bool, tracks: bool) 
     series = index.series(content.kind)
     choice = MetricChoice(metric, series)
     return Source(index, content, choice.pick() if metric else series, not choice.is_one_name, {})
-
-
-def _attempt(text: str | None) -> AttemptChoice:
-    return checked_attempt(int(text) if text is not None and text.isdecimal() else text)
 
 
 def _of_attempt(

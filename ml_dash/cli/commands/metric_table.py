@@ -18,7 +18,7 @@ from ml_dash.journal.sweep import sweep
 from ml_dash.query.attempts import superseded_from
 from ml_dash.query.columns import leaf_columns
 from ml_dash.query.journal_attempts import JournalAttempts
-from ml_dash.query.selection import Shown
+from ml_dash.query.selection import AttemptChoice, Shown
 from ml_dash.query.sparkline import sparkline
 from ml_dash.query.stats import SeriesStats
 from ml_dash.series import Series
@@ -26,8 +26,6 @@ from ml_dash.visible import visible
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from ml_dash.query.attempts import Attempt
 
     Array: TypeAlias = npt.NDArray[Any]
 
@@ -69,12 +67,14 @@ class MetricSummary:
         return {**counts, **notes, **self.stats.as_dict()}
 
 
-def summarize_metrics(index: JournalIndex, metrics: Sequence[Series]) -> list[MetricSummary]:
-    """Read metrics block by block, and all in one pass unless a later attempt has superseded rows."""
+def summarize_metrics(
+    index: JournalIndex, metrics: Sequence[Series], choice: AttemptChoice = None
+) -> list[MetricSummary]:
+    """Read metrics block by block, and all in one pass unless some rows are left out."""
     known = JournalAttempts()
     attempts = known.of(index)
-    if superseded_from(attempts):
-        return [_summarize_shown(index, series, known, attempts) for series in metrics]
+    if isinstance(choice, int) or (choice is None and superseded_from(attempts)):
+        return [summarize_shown(each, known.shown(index, each, attempts, choice)) for each in metrics]
     summaries = {series: MetricSummary(series, index.count(series)) for series in metrics}
     # One pass for all: metrics lie mixed in the frames, each of which would be read once a metric.
     for start, block in sweep(index, metrics):
@@ -82,15 +82,8 @@ def summarize_metrics(index: JournalIndex, metrics: Sequence[Series]) -> list[Me
     return list(summaries.values())
 
 
-def _summarize_shown(
-    index: JournalIndex, series: Series, known: JournalAttempts, attempts: Sequence[Attempt]
-) -> MetricSummary:
-    """Read the rows of a metric that are left, as `metrics(name).stats()` does."""
-    return summarize_shown(series, known.shown(index, series, attempts))
-
-
 def summarize_shown(series: Series, found: Shown) -> MetricSummary:
-    """Read the rows of a metric that are shown."""
+    """Read the rows of a metric that are shown, as `metrics(name).stats()` does."""
     summary = MetricSummary(series, found.count, found.superseded)
     start = 0  # among the rows that are left, so that a course has no holes
     for _, block in found.blocks():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text
 
+from ml_dash.cli.attempts import AttemptOption, attempt_choice, attempt_of, run_of
 from ml_dash.cli.commands.files import uploaded_text
 from ml_dash.cli.commands.metric_table import (
     MetricSummary,
@@ -54,8 +55,10 @@ from ml_dash.protocol import DESCRIBED
 from ml_dash.query.environments import newest
 from ml_dash.query.files import FilesReader, full_name
 from ml_dash.query.journal_attempts import environments_of
+from ml_dash.query.journal_view import JournalView
 from ml_dash.query.row_source import read_params
 from ml_dash.query.runs import RunInfo
+from ml_dash.query.selection import AttemptChoice
 from ml_dash.query.times import duration_text, iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.status import RunStatus
@@ -79,21 +82,23 @@ def show(
     logs: Annotated[
         int, typer.Option("--logs", metavar="N", min=0, help="How many of the last log messages to show.")
     ] = _LOGS_SHOWN,
+    attempt: AttemptOption = None,
     url: ServerOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Show all about one experiment.
 
     That is: status, parameters, metrics with sparklines and statistics, tracks, the newest files, and the last log
-    messages.
+    messages. With --attempt N, how that attempt went, in what surroundings, and its rows of the metrics.
     """
+    choice = attempt_choice(attempt)
     if url is not None:
         with open_server_rows(exp, url) as there:
-            _tell(_at_server(there), metric, all_metrics=all_metrics, logs=logs, as_json=as_json)
+            _tell(_at_server(there, choice), metric, all_metrics=all_metrics, logs=logs, as_json=as_json)
         return
     located = find_experiment(exp, root)
     index = open_index(located)
-    subject = _here(summarize(located, index), index)
+    subject = _here(summarize(located, index), index, choice)
     _tell(subject, metric, all_metrics=all_metrics, logs=logs, as_json=as_json)
     if report_damage(subject.damage()):
         raise typer.Exit(1)
@@ -102,13 +107,15 @@ def show(
 class _Subject(NamedTuple):
     """What is shown, of this disk or of a server.
 
-    `place` says where it is, by the name that it has in JSON; `size` is that of the journal, where it is here.
+    `place` says where it is, by the name that it has in JSON; `size` is that of the journal, where it is here;
+    `attempt` is the one that is asked for, and that `run` is about then.
     """
 
     prefix: str
     place: tuple[str, str]
     label: str
     run: RunInfo | None
+    attempt: Mapping[str, Any] | None
     row_count: int
     size: int | None
     rows: AnyRows
@@ -119,42 +126,64 @@ class _Subject(NamedTuple):
     summarize: Callable[[Sequence[Series]], list[MetricSummary]]
 
 
-def _here(overview: Overview, index: JournalIndex) -> _Subject:
+def _here(overview: Overview, index: JournalIndex, choice: AttemptChoice) -> _Subject:
+    located = overview.located
+    run, label, environments = overview.run, overview.label, environments_of(index)
+    chosen = None
+    if run is not None and isinstance(choice, int):
+        chosen = attempt_of(choice, JournalView(located.journal, disk=located.disk, warns=False).attempts())
+        run, label, environments = _of_attempt(chosen, run, environments)
     return _Subject(
-        overview.located.prefix,
-        ("directory", overview.located.directory),
-        overview.label,
-        overview.run,
+        located.prefix,
+        ("directory", located.directory),
+        label,
+        run,
+        chosen,
         overview.rows,
         overview.bytes,
         index,
         read_params(index),
-        newest(environments_of(index)),
+        newest(environments),
         FilesReader().table(index).rows(),
         # when all is read that is shown: what cannot be is found then
-        lambda: damage_of(overview.located, index),
-        lambda metrics: summarize_metrics(index, metrics),
+        lambda: damage_of(located, index),
+        lambda metrics: summarize_metrics(index, metrics, choice),
     )
 
 
-def _at_server(there: Remote) -> _Subject:
+def _at_server(there: Remote, choice: AttemptChoice) -> _Subject:
     about = {name: there.record.get(name) for name in DESCRIBED}
     run = replace(there.view.run(), experiment={"prefix": there.prefix, **about})
+    label, environments = status_label(run), there.view.environments()
+    chosen = None
+    if isinstance(choice, int):
+        chosen = attempt_of(choice, there.view.attempts())
+        run, label, environments = _of_attempt(chosen, run, environments)
     rows = there.record.get("rows")
     return _Subject(
         there.prefix,
         ("url", there.url),
-        status_label(run),
+        label,
         run,
+        chosen,
         rows if isinstance(rows, int) else 0,
         None,
         there.rows,
         there.view.params(),
-        newest(there.view.environments()),
+        newest(environments),
         there.view.files(),
         tuple,
-        lambda metrics: [summarize_shown(each, there.view.shown(each, None)) for each in metrics],
+        lambda metrics: [summarize_shown(each, there.view.shown(each, choice)) for each in metrics],
     )
+
+
+def _of_attempt(
+    attempt: Mapping[str, Any], run: RunInfo, environments: Sequence[dict[str, Any]]
+) -> tuple[RunInfo, str, list[dict[str, Any]]]:
+    """Return how an attempt stands, in a word, too, and what surrounded its processes."""
+    its = run_of(attempt, run)
+    surroundings = [each for each in environments if each["attempt"] == attempt["number"]]
+    return its, status_label(its), surroundings
 
 
 def _tell(subject: _Subject, metric: Sequence[str], *, all_metrics: bool, logs: int, as_json: bool) -> None:
@@ -191,6 +220,7 @@ def _record(subject: _Subject, summaries: Sequence[MetricSummary], logs: int) ->
         "experiment": run and run.experiment,
         "writers": run and run.writers,
         "attempts": run and run.attempts,
+        "attempt": subject.attempt and subject.attempt["number"],
         "rows": subject.row_count,
         "bytes": subject.size,
         "environment": subject.environment,
@@ -224,13 +254,16 @@ def _facts(subject: _Subject) -> Iterator[tuple[str, str]]:
     if run.started_at is not None:
         yield "started", local_time(run.started_at)
     duration = _duration(run)
-    since = ", since the first attempt began" if run.attempts > 1 else ""
+    since = ", since the first attempt began" if run.attempts > 1 and subject.attempt is None else ""
     yield "duration", "" if duration is None else f"{duration_text(duration)}{since}"
-    yield "host", "" if run.host is None else f"{run.host}, process {run.pid}"
+    process = "" if run.pid is None else f", process {run.pid}"
+    yield "host", "" if run.host is None else f"{run.host}{process}"
     yield "error", plain_text(run.error or "")
     if run.last_activity is not None:
         yield "activity", age_text(run.last_activity, time.time_ns())
-    if run.attempts > 1:
+    if subject.attempt is not None:
+        yield "attempt", f"{subject.attempt['number']:,} of {run.attempts:,}"
+    elif run.attempts > 1:
         yield "attempts", f"{run.attempts:,}"
     size = "" if subject.size is None else size_text(subject.size)
     counts = count_text(subject.row_count, "row"), size, count_text(run.writers, "writer")

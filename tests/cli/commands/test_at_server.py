@@ -89,6 +89,38 @@ def test_all_about_one_is_what_its_journal_says(run: str, server: EmbeddedServer
     assert [each["name"] for each in chosen["metrics"]] == ["eval"]
 
 
+def test_one_attempt_is_shown_as_it_went(place: None, server: EmbeddedServer) -> None:
+    """With its own status, times, host and surroundings, and its own rows of the metrics."""
+    exp = Experiment(f"{PREFIX}-twice", dash_url=server.url, echo=False, capture=False)
+    for resume_from, loss in ((None, 4.0), (2, 1.0)):
+        exp.run.start(resume_from=resume_from)
+        for step in range(resume_from or 0, 5):
+            exp.metrics("train").log(step=step, loss=loss)
+        if resume_from is None:
+            exp.run.fail("out of memory")
+        else:
+            exp.run.complete()
+    assert exp.flush(60).pending == 0
+    for attempt, status, rows, error in (("1", "FAILED", 5, "out of memory"), ("2", "COMPLETED", 3, None)):
+        words = ("show", exp.prefix, "--attempt", attempt)
+        here, there = (json.loads(each) for each in here_and_there(server, *words, "--json"))
+        for name in ("status", "startedAt", "endedAt", "host", "error", "attempt", "attempts", "metrics"):
+            assert there[name] == here[name], name
+        assert (here["status"], here["error"], here["attempt"]) == (status, error, int(attempt))
+        assert [each["count"] for each in here["metrics"]] == [rows]
+        for text in here_and_there(server, *words):
+            title, _, rest = text.partition("\n")
+            assert title.split() == [exp.prefix, status]
+            assert re.search(rf"attempt +{attempt} of 2\n", rest)
+            assert f"{rows} rows\n" in rest
+    whole = json.loads(here_and_there(server, "show", exp.prefix, "--attempt", "all", "--json")[0])
+    assert [each["count"] for each in whole["metrics"]] == [8]
+    for where in ((), ("--url", server.url)):
+        refused = invoke("show", exp.prefix, "--attempt", "3", *where)
+        assert (refused.code, "no such attempt, but 2 of them" in refused.err) == (2, True)
+        assert invoke("show", exp.prefix, "--attempt", "newest", *where).code == 2
+
+
 def test_the_last_rows_are_those_of_the_journal(run: str, server: EmbeddedServer) -> None:
     for words in ([], ["-n", "3"], ["-n", "0"], ["--logs"], ["--metric", "train", "-n", "60"]):
         here, there = here_and_there(server, "tail", run, *words)
