@@ -29,8 +29,8 @@ from ml_dash.tokens.current import ORIGIN_VARIABLE, environment_token, is_meant_
 _T = TypeVar("_T")
 
 
-def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
-    """Return what gives the token for a server.
+def token_for_server(url: str, *, named: bool, option: str = "--url") -> Callable[[], Token | None]:
+    """Return what gives the token for a server, which the `option` of the command names.
 
     ``ML_DASH_TOKEN`` is sent where the user has said to, by an option, by ``ML_DASH_API_URL`` or by
     ``ML_DASH_TOKEN_ORIGIN``; and not to any address that a journal from somewhere else may hold, this machine's ports
@@ -42,8 +42,8 @@ def token_for_server(url: str, *, named: bool) -> Callable[[], Token | None]:
     kept_back = environment_token() is not None and not is_meant_for(place, named=is_named)
     if kept_back and token_for(url, named=is_named) is None:
         complain(
-            f"ML_DASH_TOKEN is not sent to {place}, for nothing says that it is for this server: "
-            f"set {ORIGIN_VARIABLE}={place}, or run `ml-dash login {place}`"
+            f"ML_DASH_TOKEN is not sent to {place}, for nothing but a journal says that it is for this server: name "
+            f"the server by {option} {url}, set {ORIGIN_VARIABLE}={place}, or run `ml-dash login {place}`"
         )
     return lambda: token_for(url, named=is_named)
 
@@ -58,15 +58,21 @@ def home_of(located: Located) -> tuple[str, str] | None:
 
 
 @asynccontextmanager
-async def open_clients(*, named: bool) -> AsyncIterator[Callable[[str], Client]]:
+async def open_clients(*, named: bool, option: str = "--url") -> AsyncIterator[Callable[[str], Client]]:
     """Give what returns the client of a server, one for each; their connections are closed when the block ends.
 
     Args:
         named: Whether the user has named these servers.
+        option: By which option of the command they would.
     """
+
+    @functools.cache
+    def client_of(url: str) -> Client:
+        return Client(AiohttpTransport(url, token_for_server(url, named=named, option=option)))
+
     try:
         # One client a server: its connections are used again for the next experiment.
-        yield functools.cache(lambda url: Client(AiohttpTransport(url, token_for_server(url, named=named))))
+        yield client_of
     finally:
         await close_session()
 

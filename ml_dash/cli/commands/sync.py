@@ -234,7 +234,7 @@ async def _send(
     # aiohttp takes a fifth of a second, which the help must not
     from ml_dash.cli.remote import open_clients
 
-    async with open_clients(named=named is not None) as client_of:
+    async with open_clients(named=named is not None, option="--to") as client_of:
         with Bar() as bar:
             told: set[tuple[str, str]] = set()
 

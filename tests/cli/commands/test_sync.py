@@ -271,7 +271,7 @@ def test_a_journal_gets_no_token_for_a_port_of_this_machine(
 
     assert refused.code == 1
     assert f"ML_DASH_TOKEN is not sent to {server.url}" in refused.err
-    assert f"set ML_DASH_TOKEN_ORIGIN={server.url}" in refused.err
+    assert f"--to {server.url}, set ML_DASH_TOKEN_ORIGIN={server.url}" in refused.err
     monkeypatch.setenv("ML_DASH_TOKEN_ORIGIN", "https://elsewhere.example.com")
     assert invoke("sync", "--to", server.url).code == 1  # it is for that server alone
     monkeypatch.setenv("ML_DASH_TOKEN_ORIGIN", server.url)
