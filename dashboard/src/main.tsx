@@ -3,28 +3,42 @@
 import { effect, signal } from "@preact/signals";
 import { type JSX, render } from "preact";
 
-import { ComparePage } from "./pages/compare/ComparePage";
 import { ExperimentPage } from "./pages/experiment/ExperimentPage";
-import { ExperimentsPage } from "./pages/experiments/ExperimentsPage";
 import { SignInPage } from "./pages/SignInPage";
+import { formerly } from "./pages/workspace/former";
+import { WorkspaceHead } from "./pages/workspace/Head";
+import { KEYS, Workspace } from "./pages/workspace/Workspace";
 import { signedOut } from "./state/connection";
 import { loadSession, session } from "./state/session";
-import { navigate, place, prefixOf } from "./state/url";
+import { folderOf, navigate, place, prefixOf, query } from "./state/url";
 import { Empty, Link } from "./ui/basic";
 import { Frame } from "./ui/Frame";
 
 const RETRY = 2000;
 const ready = signal(false);
 
+/** What keys do on pages other than the workspace. */
+const CHART_KEYS: typeof KEYS = [
+  ["/", "go to the search field"],
+  ["+  −  ←  →  0", "zoom, pan and reset the focused chart"],
+  ["drag", "zoom into a chart; with Shift, pan; double-click to reset"],
+  ["Ctrl + wheel", "zoom a chart in or out"],
+  ["Esc", "close, or leave a text field"],
+];
+
 function App(): JSX.Element {
-  return <Frame>{ready.value ? <Page /> : <p class="loading">Loading…</p>}</Frame>;
+  const isWorkspace = session.value?.signedIn === true && folderOf(place.value.path) !== null;
+  return (
+    <Frame start={isWorkspace && <WorkspaceHead />} keys={isWorkspace ? KEYS : CHART_KEYS}>
+      {ready.value ? <Page /> : <p class="loading">Loading…</p>}
+    </Frame>
+  );
 }
 
 function Page(): JSX.Element {
   const { path } = place.value;
   if (path === "/sign-in" || !session.value?.signedIn) return <SignInPage />;
-  if (path === "/") return <ExperimentsPage />;
-  if (path === "/compare") return <ComparePage />;
+  if (folderOf(path) !== null) return <Workspace />;
   const prefix = prefixOf(path);
   if (prefix) return <ExperimentPage key={prefix} prefix={prefix} />;
   return (
@@ -49,6 +63,11 @@ effect(() => {
   if (ready.value && path !== "/sign-in" && (signedOut.value || session.value?.signedIn === false)) {
     navigate(`/sign-in?to=${encodeURIComponent(path + search)}`, { replace: true });
   }
+});
+
+effect(() => {
+  const now = formerly(place.value.path, query.value);
+  if (now !== null) navigate(now, { replace: true });
 });
 
 void begin();

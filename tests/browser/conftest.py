@@ -81,8 +81,8 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Window]]:
 
 @pytest.fixture
 def window(open_window: Callable[..., Window], server: EmbeddedServer) -> Window:
-    """A window that is signed in, on the list of experiments."""
+    """A window that is signed in, on the workspace of all experiments."""
     window = open_window()
     sign_in(window.page, server.url)
-    expect(window.page.get_by_role("heading", name="Experiments")).to_be_visible()
+    expect(window.page.get_by_role("heading", name="Runs")).to_be_visible()
     return window

@@ -37,7 +37,7 @@ def test_links_addresses_and_what_is_asked_stay_below_the_path(
         expect(page.get_by_role("tab", name="Logs")).to_have_attribute("aria-selected", "true")
         assert page.url.startswith(f"{address}?")
         page.get_by_role("link", name="Experiments").first.click()
-        expect(page.get_by_role("table", name="Experiments")).to_be_visible()
+        expect(page.get_by_role("table", name="Runs")).to_be_visible()
         assert page.url.rstrip("/") == server.url
         page.go_back()
         expect(page.get_by_role("tab", name="Logs")).to_be_visible()

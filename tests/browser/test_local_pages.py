@@ -6,7 +6,6 @@ import io
 import json
 import math
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +19,9 @@ from docs.examples.digits_network import Config
 from ml_dash import Experiment
 from ml_dash.series import Kind
 from tests.browser.training import SCRIPT, train
+from tests.browser.ui import Ui
 from tests.browser.window import Window, keep
-from tests.support.processes import expect_line
 
-MANY = 3000
 MESSAGES = 1_400_000
 """More than fit into the height that a browser gives any element."""
 NAMES = 10_000
@@ -58,28 +56,6 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
   return draw.call(this, text, ...place);
 };
 """
-
-
-class Ui:
-    """`ml-dash ui` in a process of its own."""
-
-    def __init__(self, root: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ml_dash.cli", "ui", root, "--port", "0", "--no-browser"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
-
-    def address(self) -> str:
-        """Return the next address that it prints."""
-        return expect_line(self.process).rpartition(" ")[2]
-
-    def stop(self) -> int:
-        """End it, and return its exit code."""
-        self.process.terminate()
-        self.process.communicate(timeout=30)
-        return self.process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -143,64 +119,6 @@ def test_a_local_run_is_shown_as_it_lies_and_followed_as_it_goes_on(
         exp.flush()
         expect(page.get_by_role("img", name=re.compile("last 0.25"))).to_be_visible()
     expect(page.locator(".status-completed")).to_be_visible()
-
-
-@pytest.mark.slow
-def test_a_run_among_others_is_its_newest_attempt_unless_all_are_asked_for(
-    open_window: Callable[..., Window], tmp_path: Path
-) -> None:
-    """What its attempts have logged is not averaged: the first one's loss is 8, the second one's 2."""
-    for name, losses in (("again", (8.0, 2.0)), ("once", (4.0,))):
-        for loss in losses:
-            with Experiment(f"alice/p/{name}", dash_root=str(tmp_path), echo=False, capture=False).run as exp:
-                for step in range(3):
-                    exp.metrics("train").log(step=step, loss=loss)
-    ui = Ui(str(tmp_path))
-    try:
-        window = open_window()
-        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
-        page = window.page
-        page.goto(ui.address())
-        expect(page.get_by_role("link", name="again")).to_be_visible()
-        page.goto(f"{page.evaluate('location.origin')}/compare?e=alice/p/again&e=alice/p/once")
-        chart = page.locator('figure[data-chart="train/loss"]')
-        lines = chart.get_by_role("group", name="Lines").get_by_role("button")
-        expect(lines).to_have_text([re.compile("again$"), re.compile("once$")])
-        expect(chart.get_by_role("img", name=re.compile("again.*last 2(?!.*last 8)"))).to_be_visible()
-        page.get_by_label("Attempts").select_option("all")
-        expect(lines).to_have_text(
-            [re.compile("again · attempt 1$"), re.compile("again · attempt 2$"), re.compile("once$")]
-        )
-        assert "attempts=all" in page.url
-    finally:
-        assert ui.stop() == 0
-
-
-@pytest.mark.slow
-def test_thousands_of_experiments_are_a_table_of_a_few_rows(
-    open_window: Callable[..., Window], tmp_path: Path
-) -> None:
-    """What the page has in memory of rows does not follow their number; each can be reached all the same."""
-    for number in range(MANY):
-        journal = tmp_path / "alice" / f"project{number % 7}" / f"run-{number:04}" / "journal"
-        journal.mkdir(parents=True)
-    ui = Ui(str(tmp_path))
-    try:
-        window = open_window()
-        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
-        page = window.page
-        page.goto(ui.address())
-        expect(page.get_by_role("status")).to_have_text("3,000 in all")
-        table = page.get_by_role("table", name="Experiments")
-        assert table.get_by_role("row").count() < 60
-        page.get_by_role("button", name="Name").click()
-        page.locator(".table .virtual").evaluate("box => box.scrollTop = box.scrollHeight")
-        expect(page.get_by_role("link", name="run-2995")).to_be_visible()
-        assert table.get_by_role("row").count() < 60
-        page.get_by_label("Search and filter").fill("run-1234")
-        expect(page.get_by_role("status")).to_have_text("1 of 3,000")
-    finally:
-        assert ui.stop() == 0
 
 
 @pytest.mark.slow
@@ -321,7 +239,7 @@ def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Win
         page = window.page
         page.goto(ui.address())
         shown = turned.replace("\u202e", r"\u202e")
-        expect(page.get_by_role("table", name="Experiments")).to_contain_text(shown)
+        expect(page.get_by_role("table", name="Runs")).to_contain_text(shown)
         page.get_by_role("link", name=shown).click()
         expect(page.get_by_role("heading", name=shown)).to_be_visible()
         expect(page.locator(".error-text")).to_have_text("RuntimeError: bad")

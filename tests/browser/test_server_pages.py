@@ -54,11 +54,6 @@ def page(trained: EmbeddedServer, window: Window) -> Page:
     return window.page
 
 
-def rows(page: Page) -> list[str]:
-    """The names in the table of experiments, in order."""
-    return page.get_by_role("table", name="Experiments").locator(".name a").all_inner_texts()
-
-
 def test_nobody_sees_anything_without_a_token_and_a_wrong_one_is_told(
     open_window: Callable[..., Window], trained: EmbeddedServer
 ) -> None:
@@ -97,53 +92,15 @@ def test_a_code_that_somebody_approves_signs_in(
     approval = opened.value
     approval.get_by_label("Your own token").fill(TOKEN)
     approval.get_by_role("button", name="Approve").click()
-    expect(page.get_by_role("heading", name="Experiments")).to_be_visible()
-
-
-def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page: Page) -> None:
-    expect(page.get_by_role("status")).to_have_text("5 in all")
-    assert rows(page)[0] == "empty"
-    search = page.get_by_label("Search and filter")
-    search.fill("digits tag:sweep")
-    expect(page.get_by_role("status")).to_have_text("2 of 5")
-    search.fill("training.learning_rate < 0.05 eval/accuracy > 0.1")
-    expect(page.get_by_role("status")).to_have_text("2 of 5")
-    page.get_by_text("Columns", exact=True).click()
-    page.get_by_label("Find a column").fill("eval/acc")
-    page.get_by_label("eval/accuracy").check()
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="eval/accuracy").click()
-    expect(page.get_by_role("columnheader", name="eval/accuracy")).to_have_attribute(
-        "aria-sort", "descending"
-    )
-    assert rows(page) == ["lr-0.02", "lr-0.005"]
-    page.reload()
-    expect(page.get_by_role("status")).to_have_text("2 of 5")
-    expect(page.get_by_role("columnheader", name="eval/accuracy")).to_have_attribute(
-        "aria-sort", "descending"
-    )
-    search.fill("status:failed")
-    expect(page.get_by_role("status")).to_have_text("1 of 5")
-    # what is in a readme alone is found by the server: lists have no readmes
-    for words in ("Scikit-Learn", '"small network"', "digits handwritten"):
-        search.fill(words)
-        expect(page.get_by_role("status")).to_have_text("3 of 5")
-    search.fill('"network small"')
-    expect(page.get_by_role("status")).to_have_text("0 of 5")
-    search.fill("nothing is called so")
-    expect(page.get_by_text("No experiments match this filter.")).to_be_visible()
-    search.fill("")
-    page.get_by_role("navigation", name="Folders").get_by_text("bob").click()
-    expect(page.get_by_role("heading", name="bob")).to_be_visible()
-    assert rows(page) == ["broken"]
-    page.go_back()
-    expect(page.get_by_role("status")).to_have_text("5 in all")
-    keep(page, "experiments")
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ("digits tag:sweep", 2),
+        ('"small network"', 3),
+        ("status:failed", 1),
         ("training.batch_size = '16'", 3),
         ("data.name = 'digits' and training.learning_rate < 0.05", 2),
         ("0.01 < learning_rate", 0),
@@ -158,47 +115,20 @@ def test_the_list_is_searched_filtered_and_sorted_and_the_address_keeps_it(page:
         ("readme:small", 3),
     ],
 )
-def test_a_filter_is_understood_or_says_where_it_is_not(page: Page, text: str, found: int) -> None:
-    page.get_by_label("Search and filter").fill(text)
+def test_a_filter_is_understood_or_says_where_it_is_not(
+    trained: EmbeddedServer, window: Window, text: str, found: int
+) -> None:
+    window.expected = [] if found else ["400"]
+    page = window.page
+    expect(page.get_by_role("status")).to_have_text("5 runs")
+    page.get_by_label("Filter runs").fill(text)
     if found:
-        expect(page.get_by_role("status")).to_have_text(f"{found} of 5")
+        expect(page.get_by_role("status")).to_have_text(f"{found} run{'s' if found > 1 else ''}")
         assert page.locator(".filter-problem").count() == 0
     else:
         expect(page.locator(".filter-problem mark")).to_have_text(text)
         expect(page.locator(".filter-problem")).to_contain_text("no experiment has")
-        expect(page.get_by_role("status")).to_have_text("5 in all")
-
-
-def test_each_part_of_a_filter_that_is_not_understood_is_marked(page: Page) -> None:
-    """What is understood holds all the same."""
-    page.get_by_label("Search and filter").fill(
-        "tag:sweep accuracy > 0.1 training.epochs < abc or nothing = 1 rows ="
-    )
-    problems = page.locator(".filter-problem")
-    expect(problems.locator("mark")).to_have_text(
-        ["accuracy > 0.1", "training.epochs < abc", "or", "nothing = 1", "rows ="]
-    )
-    expect(problems.nth(0)).to_contain_text("train/accuracy, eval/accuracy")
-    expect(problems.nth(1)).to_contain_text("‘abc’ is not one")
-    expect(page.get_by_role("status")).to_have_text("2 of 5")
-    keep(page, "filter")
-
-
-@pytest.mark.slow
-def test_the_keyboard_alone_finds_ticks_and_opens(page: Page) -> None:
-    page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_be_visible()
-    page.keyboard.press("Escape")
-    page.keyboard.press("/")
-    expect(page.get_by_label("Search and filter")).to_be_focused()
-    page.keyboard.type("digits")
-    expect(page.get_by_role("status")).to_have_text("3 of 5")
-    page.keyboard.press("Escape")
-    for key in ("j", "j", "x", "k", "x"):
-        page.keyboard.press(key)
-    expect(page.get_by_role("button", name="Compare 2")).to_be_enabled()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("tab", name="Charts")).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("5 runs")
 
 
 def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer, page: Page) -> None:
@@ -294,34 +224,16 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
     expect(page.get_by_text("This experiment has no tracks.")).to_be_visible()
 
 
-@pytest.mark.slow
-def test_runs_are_laid_on_top_of_one_another(trained: EmbeddedServer, page: Page) -> None:
-    page.get_by_label("Search and filter").fill("digits")
-    for name in RATES:
-        page.get_by_label(f"Select alice/vision/digits/{name}").check()
-    page.get_by_role("button", name="Compare 3").click()
-    expect(page.get_by_role("heading", name="Compare 3 runs")).to_be_visible()
-    table = page.get_by_role("region", name="Parameters of the runs")
-    expect(table.get_by_role("row", name="training.learning_rate")).to_contain_text("0.005")
-    expect(table.get_by_role("row", name="training.batch_size")).to_have_count(0)
-    page.get_by_label("only differences").uncheck()
-    expect(table.get_by_role("row", name="training.batch_size")).to_contain_text("16")
-    page.get_by_label("only differences").check()
-    expect(page.locator("svg.scatter circle")).to_have_count(3)
-    expect(page.locator("svg.parallel polyline")).to_have_count(3)
-    overlay = page.locator('figure[data-chart="train/loss"]')
-    overlay.scroll_into_view_if_needed()
-    expect(overlay.locator("canvas")).to_be_visible()
-    expect(overlay.get_by_role("group", name="Lines").get_by_role("button")).to_have_count(3)
-    page.evaluate("window.scrollTo(0, 0)")
-    keep(page, "compare")
-    page.get_by_role("button", name="Remove lr-0.02").click()
-    expect(page.get_by_role("heading", name="Compare 2 runs")).to_be_visible()
-
-
 def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Page) -> None:
-    page.goto(f"{trained.url}/?columns=p%3Anote,tags")
-    expect(page.get_by_role("table", name="Experiments")).to_contain_text("window.hacked")
+    page.goto(f"{trained.url}/p/bob/nlp?cols=params.note,tags&m=script&table=1")
+    expect(page.get_by_role("table", name="Runs")).to_contain_text("window.hacked")
+    page.keyboard.press("t")
+    chart = page.locator("figure.tile").first
+    expect(chart.get_by_role("img", name=re.compile("window.hacked"))).to_be_visible()
+    with page.expect_download() as saved:
+        chart.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="SVG").click()
+    assert "<script" not in Path(saved.value.path()).read_text()
     page.goto(f"{trained.url}/experiments/bob/nlp/broken")
     expect(page.locator(".error-text")).to_contain_text("<script>")
     expect(page.locator("canvas").first).to_be_visible()
@@ -370,8 +282,8 @@ def test_a_number_inside_of_a_dict_is_enlarged_like_any_other(trained: EmbeddedS
 
 @pytest.mark.slow
 def test_a_damaged_address_shows_what_can_be_shown(trained: EmbeddedServer, page: Page) -> None:
-    page.goto(f"{trained.url}/?columns=%25E0,status&sort=%25E0&e=%25")
-    expect(page.get_by_role("status")).to_have_text("5 in all")
+    page.goto(f"{trained.url}/?cols=%25E0,status&zoom=x~~&own=~&turn=%25&smooth=9&table=1")
+    expect(page.get_by_role("status")).to_have_text("5 runs")
     expect(page.get_by_role("columnheader", name="Status")).to_be_visible()
     page.goto(f"{trained.url}/experiments/bob/nlp/broken?chart=%5B%22nested%22&from=x&smooth=y")
     expect(page.locator("figure.chart").first).to_be_visible()
@@ -402,8 +314,6 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
         expect(page.locator("#panel .code")).to_contain_text(hint)
     page.goto(f"{trained.url}/experiments/alice/nothing/here")
     expect(page.get_by_text("Experiment alice/nothing/here does not exist")).to_be_visible()
-    page.goto(f"{trained.url}/compare")
-    expect(page.get_by_text("No experiments selected.")).to_be_visible()
 
 
 @pytest.mark.sample(12)
@@ -412,7 +322,8 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
     [
         "/",
         "/experiments/alice/vision/digits/lr-0.08",
-        "/compare?e=alice/vision/digits/lr-0.08&e=alice/vision/digits/lr-0.02",
+        "/p/alice/vision/digits?group=params.training.learning_rate&turn=Sweep",
+        "/p/alice/vision/digits?table=1",
     ],
 )
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
@@ -424,8 +335,8 @@ def test_the_pages_can_be_used_by_everybody(
     page = window.page
     sign_in(page, trained.url, path)
     expect(page.locator("h1")).to_be_visible()
-    if path != "/":
-        page.locator("figure.chart").first.scroll_into_view_if_needed()
+    if "table" not in path:
+        page.locator("figure[data-chart]").first.scroll_into_view_if_needed()
         expect(page.locator("canvas").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     axe = PROJECT / "dashboard/node_modules/axe-core/axe.min.js"
@@ -506,18 +417,21 @@ def test_values_are_shown_as_they_were_logged(
     page.goto(f"{trained.url}/experiments/erin/seeds/{seeds[0]}?tab=params")
     for name, value in (("seed", "12345679"), ("lr", "0.000123456789"), ("big", "1152921504606846977")):
         expect(page.get_by_role("row", name=name)).to_contain_text(value)
-    page.goto(f"{trained.url}/compare?e=erin/seeds/{seeds[0]}&e=erin/seeds/{seeds[1]}")
-    table = page.get_by_role("region", name="Parameters of the runs")
-    for seed in seeds:
-        expect(table.get_by_role("row", name="seed")).to_contain_text(str(seed))
-    expect(table.get_by_role("row", name="acc (last)")).to_contain_text("NaN")
-    expect(page.locator("svg.scatter circle")).to_have_count(1)
-    expect(page.get_by_text(f"Not shown here: {seeds[1]}")).to_be_visible()
-    page.locator("svg.scatter circle").focus()
+    page.goto(f"{trained.url}/p/erin/seeds?table=1&cols=params.seed,metrics.acc&turn=Sweep")
+    table = page.get_by_role("table", name="Runs")
+    for seed, acc in zip(seeds, ("0.9901", "NaN"), strict=True):
+        row = table.get_by_role("row").filter(has_text=str(seed))
+        expect(row.get_by_role("cell").nth(4)).to_have_text(str(seed))
+        expect(row).to_contain_text(acc)
+    page.keyboard.press("t")
+    points = page.locator(".sweep-chart circle")
+    expect(points).to_have_count(1)
+    expect(page.get_by_text("1 without both values.")).to_be_visible()
+    points.focus()
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"/experiments/erin/seeds/{seeds[0]}"))
     page.goto(f"{trained.url}/?in=erin&q=acc > 0.5")
-    expect(page.get_by_role("status")).to_have_text(re.compile("^1 of "))
+    expect(page.get_by_role("status")).to_have_text("1 run")
 
 
 @pytest.mark.slow

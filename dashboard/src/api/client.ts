@@ -1,5 +1,7 @@
 /** Asking the server: JSON in and out, and what became of the connection. */
 
+import { decode as unpack } from "@msgpack/msgpack";
+
 import { addressOf } from "../state/base";
 import { connection, signedOut } from "../state/connection";
 import { decode } from "./json";
@@ -8,12 +10,21 @@ const API = addressOf("/api/v1");
 
 type Argument = string | number | boolean | readonly string[] | null | undefined;
 
+/** A part of a text that is not understood: from where on, up to where, and why. */
+export interface Misunderstood {
+  start: number;
+  stop: number;
+  message: string;
+}
+
 /** An answer that is an error; status 0 where there was no answer. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
+    /** What of a filter is not understood, and where. */
+    readonly problems: readonly Misunderstood[] = [],
   ) {
     super(message);
   }
@@ -63,6 +74,12 @@ export function post<T>(path: string, body: unknown, signal?: AbortSignal): Prom
   return send<T>("POST", path, body, signal);
 }
 
+/** Ask for what has numbers as bytes. */
+export async function postForBytes<T>(path: string, body: unknown, signal: AbortSignal): Promise<T> {
+  const answer = await ask("POST", path, body, signal, "application/msgpack");
+  return unpack(new Uint8Array(await read(() => answer.arrayBuffer()))) as T;
+}
+
 export function remove<T>(path: string): Promise<T> {
   return send<T>("DELETE", path);
 }
@@ -82,32 +99,46 @@ async function send<T>(
   signal?: AbortSignal,
   exact = true,
 ): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json", "X-ML-Dash": "1" };
+  const answer = await ask(method, path, body, signal, "application/json");
+  return decode(await read(() => answer.text()), exact) as T;
+}
+
+/** Return an answer that is no error. */
+async function ask(
+  method: string,
+  path: string,
+  body: unknown,
+  signal: AbortSignal | undefined,
+  accepted: string,
+): Promise<Response> {
+  const headers: Record<string, string> = { Accept: accepted, "X-ML-Dash": "1" };
   const init: RequestInit = { method, headers, credentials: "same-origin", signal: signal ?? null };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(body);
   }
-  let answer: Response;
-  let text: string;
+  const answer = await read(() => fetch(`${API}/${path}`, init));
+  if (!connection.value.online) connection.value = { online: true, since: null };
+  if (!answer.ok) throw failed(path, answer.status, await read(() => answer.text()));
+  return answer;
+}
+
+/** Wait for the server; where it does not answer, say so everywhere. */
+async function read<T>(from: () => Promise<T>): Promise<T> {
   try {
-    answer = await fetch(`${API}/${path}`, init);
-    text = await answer.text();
+    return await from();
   } catch (error) {
     if (isAbort(error)) throw error;
     if (connection.value.online) connection.value = { online: false, since: Date.now() };
     throw new ApiError(0, "offline", "the server does not answer");
   }
-  if (!connection.value.online) connection.value = { online: true, since: null };
-  if (!answer.ok) throw failed(path, answer.status, text);
-  return decode(text, exact) as T;
 }
 
 function failed(path: string, status: number, text: string): ApiError {
   if (status === 401 && path !== "session") signedOut.value = true;
   try {
-    const { code, message } = (JSON.parse(text) as { error: { code: string; message: string } }).error;
-    return new ApiError(status, code, message);
+    const { error } = JSON.parse(text) as { error: { code: string; message: string; problems?: Misunderstood[] } };
+    return new ApiError(status, error.code, error.message, error.problems);
   } catch {
     return new ApiError(status, "unknown", `the server answered with status ${status}`);
   }

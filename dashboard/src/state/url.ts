@@ -50,7 +50,8 @@ export function changed(search: string, change: Change): string {
     if (Array.isArray(value)) for (const each of value) next.append(name, each);
     else if (value !== null && value !== "") next.set(name, value);
   }
-  const text = next.toString();
+  // what needs no escape in a query stays as it is read
+  const text = next.toString().replace(/%2C|%2F|%3A|%7E/g, decodeURIComponent);
   return text ? `?${text}` : "";
 }
 
@@ -61,7 +62,11 @@ export function experimentPath(prefix: string): string {
 
 /** The prefix that the address of a page names; null where it is none. */
 export function prefixOf(path: string): string | null {
-  const rest = path.startsWith("/experiments/") ? path.slice("/experiments/".length).replace(/\/+$/, "") : "";
+  return below("/experiments/", path);
+}
+
+function below(start: string, path: string): string | null {
+  const rest = path.startsWith(start) ? path.slice(start.length).replace(/\/+$/, "") : "";
   try {
     return rest ? rest.split("/").map(decodeURIComponent).join("/") : null;
   } catch {
@@ -69,7 +74,12 @@ export function prefixOf(path: string): string | null {
   }
 }
 
-export function comparePath(prefixes: string[]): string {
-  const search = new URLSearchParams(prefixes.map((each) => ["e", each]));
-  return `/compare?${search}`;
+/** The address of the workspace of a folder; the empty one has all experiments. */
+export function folderPath(folder: string): string {
+  return folder ? `/p/${folder.split("/").map(encodeURIComponent).join("/")}` : "/";
+}
+
+/** The folder whose workspace an address names; null where it is another page. */
+export function folderOf(path: string): string | null {
+  return path === "/" ? "" : below("/p/", path);
 }

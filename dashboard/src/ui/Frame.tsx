@@ -11,20 +11,13 @@ import { Banner, Link } from "./basic";
 
 const keysShown = signal(false);
 
-const KEYS: readonly (readonly [string, string])[] = [
-  ["/", "go to the search field"],
-  ["j  k", "down and up in the list of experiments"],
-  ["Enter", "open the experiment"],
-  ["x", "select the experiment for comparison"],
-  ["c", "compare the selected experiments"],
-  ["+  −  ←  →  0", "zoom, pan and reset the focused chart"],
-  ["drag", "zoom into a chart; with Shift, pan; double-click to reset"],
-  ["Ctrl + wheel", "zoom a chart in or out"],
-  ["Esc", "close, or leave a text field"],
-  ["?", "these keys"],
-];
-
-export function Frame(props: { children: ComponentChildren }): JSX.Element {
+export function Frame(props: {
+  /** Where the page is, beside the way home. */
+  start?: ComponentChildren;
+  /** What keys do on the page. */
+  keys: readonly (readonly [string, string])[];
+  children: ComponentChildren;
+}): JSX.Element {
   useEffect(() => {
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);
@@ -35,10 +28,11 @@ export function Frame(props: { children: ComponentChildren }): JSX.Element {
         Skip to content
       </a>
       <header class="head">
-        <Link href="/" class="brand">
+        <Link href="/" class="brand" aria-label="ML-Dash">
           <span class="mark" aria-hidden="true" />
-          ML-Dash
+          <span class="brand-name">ML-Dash</span>
         </Link>
+        {props.start}
         <div class="head-end">
           <button type="button" class="quiet" title="Keyboard shortcuts" aria-label="Keyboard shortcuts" onClick={() => (keysShown.value = true)}>
             ?
@@ -64,7 +58,7 @@ export function Frame(props: { children: ComponentChildren }): JSX.Element {
       </header>
       <Banner />
       <main id="main">{props.children}</main>
-      {keysShown.value && <Keys />}
+      {keysShown.value && <Keys keys={props.keys} />}
     </>
   );
 }
@@ -87,14 +81,14 @@ function onKey(event: KeyboardEvent): void {
   }
 }
 
-function Keys(): JSX.Element {
+function Keys({ keys }: { keys: readonly (readonly [string, string])[] }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog ref={dialog} class="keys" aria-labelledby="keys-title" onClose={() => (keysShown.value = false)}>
       <h2 id="keys-title">Keyboard shortcuts</h2>
       <dl>
-        {KEYS.map(([key, what]) => (
+        {[...keys, ["?", "these keys"]].map(([key, what]) => (
           <div key={key}>
             <dt>
               <kbd>{key}</kbd>

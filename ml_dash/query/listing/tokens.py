@@ -1,8 +1,4 @@
-"""The words, quotes and operators that a filter's text is made of.
-
-The dashboard has the same in ``dashboard/src/pages/experiments/filter.ts``; ``tests/query/listing/filter_cases.json``
-holds the two together.
-"""
+"""The words, quotes and operators that a filter's text is made of."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ml_dash.server.forwarding import base_of
 from ml_dash.server.http.access import public
 
 # the pages look at the address themselves: it is the same HTML for each
-_PATHS = ("/", "/experiments/{prefix:.+}", "/compare", "/sign-in")
+_PATHS = ("/", "/p/{folder:.+}", "/experiments/{prefix:.+}", "/compare", "/sign-in")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",

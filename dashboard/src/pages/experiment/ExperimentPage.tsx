@@ -9,7 +9,7 @@ import { Empty, Link, now, Status, Tabs, Tags, Time } from "../../ui/basic";
 import { duration, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { TerminalText } from "../../ui/TerminalText";
-import { seconds } from "../experiments/columns";
+import { seconds } from "../workspace/columns";
 import { ChartsTab } from "./ChartsTab";
 import { ConsoleTab } from "./ConsoleTab";
 import { EnvironmentTab } from "./EnvironmentTab";

@@ -1,8 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Attempt, Experiment } from "../../api/types";
-import type { Line } from "../../charts/load";
-import { comparedLines, LINES_MAX, linesOf } from "./attempts";
+import { LINES_MAX, linesOf } from "./attempts";
 import { chartGroups } from "./groups";
 
 const chart = chartGroups([{ name: "train", fields: ["loss"] }], "")[0]!.charts[0]!;
@@ -25,28 +24,6 @@ test("attempts are drawn apart", () => {
 
 test("attempts that go on from a step are one line", () => {
   expect(lines(null, 100, 50)).toEqual([["loss", undefined]]);
-});
-
-function compared(all: boolean, ...resumed: (number | null)[]): [string, number | undefined][] {
-  const attempts = resumed.map((resumeFrom, at) => ({ number: at + 1, resumeFrom }) as Attempt).reverse();
-  const line = { key: "a/p/x", label: "x", color: "red", name: "train", field: "loss", experimentId: "exp_1" } as Line;
-  const found = comparedLines(line, { attempts: attempts.length }, attempts, all);
-  expect(new Set(found.map((each) => each.key)).size).toBe(found.length);
-  expect(new Set(found.map((each) => each.color))).toEqual(new Set(["red"]));
-  return found.map((each) => [each.label, each.attempt]);
-}
-
-test("among other runs a run is its newest attempt, with what it goes on from", () => {
-  expect(compared(false, null)).toEqual([["x", undefined]]);
-  expect(compared(false, null, null)).toEqual([["x", 2]]);
-  expect(compared(false, null, 100)).toEqual([["x", undefined]]);
-  expect(compared(false, null, null, 100)).toEqual([["x", undefined]]);
-});
-
-test("among other runs all attempts of a run can be drawn apart, in its colour", () => {
-  expect(compared(true, null)).toEqual([["x", undefined]]);
-  expect(compared(true, null, null)).toEqual([["x · attempt 1", 1], ["x · attempt 2", 2]]);
-  expect(compared(true, null, 100)).toEqual([["x", undefined]]);
 });
 
 test("of many attempts the newest are drawn", () => {

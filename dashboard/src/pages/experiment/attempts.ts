@@ -22,21 +22,6 @@ export function linesOf(chart: ChartOf, record: Experiment, attempts: readonly A
   }));
 }
 
-/** The lines of a run among others: its newest attempt, with what it goes on from, or all that are drawn apart. */
-export function comparedLines(line: Line, record: Counted, attempts: readonly Attempt[], all: boolean): Line[] {
-  const apart = drawnApart(record, attempts);
-  if (all && apart.length) {
-    return apart.map((each) => ({
-      ...line,
-      key: `${line.key} ${each.number}`,
-      label: `${line.label} · attempt ${each.number}`,
-      attempt: each.number,
-    }));
-  }
-  const newest = apart.at(-1);
-  return newest && newest.resumeFrom === null ? [{ ...line, attempt: newest.number }] : [line];
-}
-
 type Counted = Pick<Experiment, "attempts">;
 
 /** The newest attempts, the oldest of them first; none where one line is right for all of them. */

@@ -1,0 +1,158 @@
+/** The right side of the workspace: the charts of the drawn runs, in sections. */
+
+import { ChevronRight, Plus } from "lucide-preact";
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { SearchField, Select } from "../../ui/basic";
+import { several, whole } from "../../ui/format";
+import { Popover } from "../../ui/Popover";
+import { plain } from "../../ui/terminal";
+import { NewChart } from "./NewChart";
+import { Panel } from "./Panel";
+import { listing } from "./runs";
+import { type Section, sectionsOf, shortTitle } from "./sections";
+import { axes, charts, chosenX, drawn, metrics, own } from "./state";
+import { hasSweep, Sweep } from "./sweep/Sweep";
+import { show, SIZES, view } from "./view";
+
+/** Charts of a section that are made at once; more of them as somebody scrolls there. */
+const STEP = 24;
+const HEIGHTS = { small: 168, medium: 240, large: 360 } as const;
+
+export function Charts(): JSX.Element {
+  const { expanded } = view.value;
+  const sections = sectionsOf(charts.value, own.value, view.value);
+  const large = expanded === null ? undefined : [...own.value, ...charts.value].find((chart) => chart.title === expanded);
+  const pane = useRef<HTMLDivElement>(null);
+  const [height, setHeight] = useState(0);
+  useEffect(() => {
+    const sized = new ResizeObserver(([entry]) => setHeight(Math.floor(entry!.contentRect.height)));
+    sized.observe(pane.current!);
+    return () => sized.disconnect();
+  }, []);
+  return (
+    <section class="charts-side" aria-label="Charts">
+      <Toolbar />
+      <div class="charts-pane" ref={pane}>
+        {large ? (
+          <div class="panels-one">
+            <Panel key={large.title} chart={large} title={large.title} height={Math.max(HEIGHTS.small, height - 64)} />
+          </div>
+        ) : (
+          <>
+            {sections.map((section) => (
+              <SectionPart key={section.name} section={section} />
+            ))}
+            {hasSweep() && <SweepPart />}
+            {!sections.length && <Nothing />}
+          </>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function Toolbar(): JSX.Element {
+  const { find, smoothing, log, logX, size, zoom } = view.value;
+  return (
+    <div class="toolbar" role="toolbar" aria-label="All charts">
+      <SearchField label="Find charts" placeholder="Find charts: loss|acc" value={find} onInput={(value) => show({ find: value })} />
+      <Select label="x" value={chosenX.value} options={axes.value} onChange={(x) => show({ x, zoom: new Map() })} />
+      <label class="field">
+        <span>Smoothing</span>
+        <input
+          type="range"
+          min="0"
+          max="0.99"
+          step="0.01"
+          value={smoothing}
+          onInput={(event) => show({ smoothing: Number(event.currentTarget.value) })}
+        />
+        <b class="smoothing">{smoothing.toFixed(2)}</b>
+      </label>
+      <button type="button" class="toggled" aria-pressed={log} onClick={() => show({ log: !log })}>
+        log y
+      </button>
+      <button type="button" class="toggled" aria-pressed={logX} onClick={() => show({ logX: !logX, zoom: new Map() })}>
+        log x
+      </button>
+      <Popover label="Put a chart together" text={<><Plus /> Chart</>}>
+        <NewChart />
+      </Popover>
+      <Select label="Size" value={size} options={SIZES.map((each) => [each, each] as const)} onChange={(next) => show({ size: next })} />
+      {zoom.size > 0 && (
+        <button type="button" onClick={() => show({ zoom: new Map() })}>
+          Show all
+        </button>
+      )}
+    </div>
+  );
+}
+
+function SectionPart({ section }: { section: Section }): JSX.Element {
+  const [made, setMade] = useState(STEP);
+  const end = useRef<HTMLDivElement>(null);
+  const { charts, name, open } = section;
+  const { size } = view.value;
+  useEffect(() => {
+    if (!open || made >= charts.length) return;
+    const near = new IntersectionObserver(([entry]) => entry!.isIntersecting && setMade((before) => before + STEP), {
+      rootMargin: "600px",
+    });
+    near.observe(end.current!);
+    return () => near.disconnect();
+  }, [open, made, charts.length]);
+
+  return (
+    <section class="chart-section" aria-label={name}>
+      <SectionHead name={name} told={whole(charts.length)} isOpen={open} />
+      {open && (
+        <div class={`panels panels-${size}`}>
+          {charts.slice(0, made).map((chart) => (
+            <Panel key={chart.title} chart={chart} title={shortTitle(chart, name)} height={HEIGHTS[size]} />
+          ))}
+          <div ref={end} class="end" />
+        </div>
+      )}
+    </section>
+  );
+}
+
+const SWEEP = "Sweep";
+
+/** Parameters and results, which are made where somebody wants to see them. */
+function SweepPart(): JSX.Element {
+  const isOpen = view.value.turned.has(SWEEP);
+  return (
+    <section class="chart-section" aria-label={SWEEP}>
+      <SectionHead name={SWEEP} told="parameters and results" isOpen={isOpen} />
+      {isOpen && <Sweep />}
+    </section>
+  );
+}
+
+function SectionHead(props: { name: string; told: string; isOpen: boolean }): JSX.Element {
+  function turn(): void {
+    const turned = new Set(view.peek().turned);
+    if (!turned.delete(props.name)) turned.add(props.name);
+    show({ turned });
+  }
+  return (
+    <h2>
+      <button type="button" class="section-toggle" aria-expanded={props.isOpen} onClick={turn}>
+        <ChevronRight />
+        <span>{plain(props.name)}</span> <span class="count">{props.told}</span>
+      </button>
+    </h2>
+  );
+}
+
+/** Why there is no chart. */
+function Nothing(): JSX.Element | null {
+  const { asked, total } = listing.value;
+  if (!asked || !total) return null;
+  if (!drawn.value.length) return <p class="pane-none">No run is drawn: switch some on by their eyes at the left.</p>;
+  if (charts.value.length) return <p class="pane-none">None of {several(charts.value.length, "chart")} has such a name.</p>;
+  return <p class="pane-none">{metrics.value.length ? "" : "These runs have logged no metrics yet."}</p>;
+}

@@ -1,0 +1,59 @@
+/** What to write to log a first run here; the page goes on by itself when its first row has come. */
+
+import { Check, Copy } from "lucide-preact";
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { BASE } from "../../state/base";
+import { session } from "../../state/session";
+import { view } from "./view";
+
+export function FirstRun(): JSX.Element {
+  const { folder } = view.value;
+  const isServer = session.value?.mode === "server";
+  const place = folder.split("/").length > 1 ? folder : `${folder || "me"}/project`;
+  const code = [
+    "from ml_dash import Experiment",
+    "",
+    `with Experiment("${place}/first-run").run as exp:`,
+    "    for step in range(100):",
+    '        exp.metrics("train").log(step=step, loss=1 / (step + 1))',
+  ].join("\n");
+  return (
+    <section class="first-run" aria-labelledby="first-run-title">
+      <h1 id="first-run-title">Log a first run</h1>
+      {isServer && (
+        <>
+          <p>On the machine that trains, sign in once:</p>
+          <Code text={`ml-dash login --api-url ${location.origin}${BASE}`} />
+        </>
+      )}
+      <p>{isServer ? "Then run this, there:" : "Run this where this page's command runs, in the same directory:"}</p>
+      <Code text={code} />
+      <p class="waiting-for" role="status">
+        <span class="dot" aria-hidden="true" /> Waiting for its first row: this page goes on by itself.
+      </p>
+    </section>
+  );
+}
+
+function Code({ text }: { text: string }): JSX.Element {
+  const [isCopied, setCopied] = useState(false);
+  async function copy(): Promise<void> {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+  }
+  return (
+    <div class="code-box">
+      <pre class="code">
+        <code>{text}</code>
+      </pre>
+      {/* without https a browser has no clipboard for pages, but of its own machine */}
+      {"clipboard" in navigator && (
+        <button type="button" class="icon shown" aria-label="Copy" title="Copy" onClick={() => void copy()}>
+          {isCopied ? <Check /> : <Copy />}
+        </button>
+      )}
+    </div>
+  );
+}

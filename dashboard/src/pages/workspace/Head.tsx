@@ -1,0 +1,89 @@
+/** Where the workspace is: owner, project, folder, each a way up, and a tree to go elsewhere. */
+
+import { ChevronDown } from "lucide-preact";
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { useLoad } from "../../state/poll";
+import { folderPath } from "../../state/url";
+import { Link } from "../../ui/basic";
+import { whole } from "../../ui/format";
+import { Popover } from "../../ui/Popover";
+import { plain } from "../../ui/terminal";
+import { type Folder, folderTree } from "./folders";
+import { view } from "./view";
+
+export function WorkspaceHead(): JSX.Element {
+  const parts = view.value.folder.split("/").filter(Boolean);
+  return (
+    <nav class="head-crumbs" aria-label="Folders">
+      {parts.length ? <Link href="/">All</Link> : <b>All experiments</b>}
+      {parts.map((name, at) => (
+        <span key={at}>
+          <span class="muted"> / </span>
+          {at === parts.length - 1 ? <b>{plain(name)}</b> : <Link href={folderPath(parts.slice(0, at + 1).join("/"))}>{plain(name)}</Link>}
+        </span>
+      ))}
+      <Popover label="Other folders" icon={<ChevronDown />}>
+        <Folders />
+      </Popover>
+    </nav>
+  );
+}
+
+function Folders(): JSX.Element {
+  const [root, setRoot] = useState<Folder | null>(null);
+  const [problem, setProblem] = useState("");
+  useLoad(
+    async (signal) => {
+      for await (const tree of folderTree(signal)) setRoot(tree);
+    },
+    [],
+    { onError: (error) => setProblem(error.message) },
+  );
+  if (problem) return <p class="problem">{problem}</p>;
+  if (!root) return <p class="muted">Loading…</p>;
+  return (
+    <div class="folders">
+      <Entry folder={{ ...root, name: "All experiments" }} />
+      <Branch folders={root.folders} depth={0} />
+    </div>
+  );
+}
+
+function Branch({ folders, depth }: { folders: readonly Folder[]; depth: number }): JSX.Element {
+  return (
+    <ul>
+      {folders.map((folder) => (
+        <Twig key={folder.path} folder={folder} depth={depth} />
+      ))}
+    </ul>
+  );
+}
+
+function Twig({ folder, depth }: { folder: Folder; depth: number }): JSX.Element {
+  const chosen = view.value.folder;
+  const [toggled, setToggled] = useState<boolean | null>(null);
+  const isOpen = toggled ?? (depth < 1 || `${chosen}/`.startsWith(`${folder.path}/`));
+  return (
+    <li>
+      <div class="folder-row">
+        {folder.folders.length > 0 && (
+          <button type="button" class="quiet" aria-expanded={isOpen} aria-label={`Folders in ${folder.path}`} onClick={() => setToggled(!isOpen)}>
+            {isOpen ? "▾" : "▸"}
+          </button>
+        )}
+        <Entry folder={folder} />
+      </div>
+      {isOpen && folder.folders.length > 0 && <Branch folders={folder.folders} depth={depth + 1} />}
+    </li>
+  );
+}
+
+function Entry({ folder }: { folder: Folder }): JSX.Element {
+  return (
+    <Link href={folderPath(folder.path)} aria-current={folder.path === view.value.folder ? "page" : undefined}>
+      <span>{plain(folder.name)}</span> <span class="count">{whole(folder.count)}</span>
+    </Link>
+  );
+}

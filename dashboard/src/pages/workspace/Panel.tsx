@@ -1,0 +1,280 @@
+/** A chart of the workspace: one field of a metric, a line for each run that is drawn. */
+
+import { useSignalEffect } from "@preact/signals";
+import { Download, Maximize2, Minimize2, Pin, PinOff, X, ZoomOut } from "lucide-preact";
+import type { JSX } from "preact";
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
+
+import { keyed } from "../../charts/plot";
+import { theme } from "../../state/theme";
+import { plain } from "../../ui/terminal";
+import { Popover } from "../../ui/Popover";
+import { curves } from "./curves";
+import { cursor, hovered } from "./hover";
+import { askFor, linesOf, type Shown, traceFor } from "./lines";
+import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
+import { nearest, readings, short } from "./plot/read";
+import { type Scene, Surface } from "./plot/surface";
+import { lastOf, type Trace } from "./plot/trace";
+import { savePng, saveSvg } from "./save";
+import { axisOf, axisTitle, type ChartOf } from "./sections";
+import { chosenX } from "./state";
+import { tip } from "./Tip";
+import { type Range, show, view, zoomTo } from "./view";
+
+/** Pixels that the mouse moves before it is a selection. */
+const DRAGGED = 4;
+const [STEP, SETTLE] = [1.2, 150];
+
+interface Drag {
+  from: { left: number; top: number };
+  to: { left: number; top: number };
+  /** With Shift: the chart is moved along. */
+  pans: boolean;
+}
+
+export function Panel(props: { chart: ChartOf; title: string; height: number }): JSX.Element {
+  const { chart, height } = props;
+  const id = useId();
+  const box = useRef<HTMLElement>(null);
+  const [base, over] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
+  const surface = useRef<Surface | null>(null);
+  const [width, setWidth] = useState(0);
+  const [isSeen, setSeen] = useState(false);
+  const [version, setVersion] = useState(0);
+  const [yRange, setYRange] = useState<Range | null>(null);
+  const [moving, setMoving] = useState<Range | null>(null);
+  const [drag, setDrag] = useState<Drag | null>(null);
+
+  const { smoothing, log, logX, zoom, expanded, pinned, own } = view.value;
+  const axis = axisOf(chosenX.value, chart);
+  const range = moving ?? zoom.get(axis) ?? null;
+  const lines = linesOf(chart);
+  // while it is moved, what is there is drawn: what lies beyond is asked for when it has come to rest
+  const shown: Shown = { x: chosenX.value, range: zoom.get(axis) ?? null, width, smoothing };
+  const asks = isSeen && width ? lines.map((line) => askFor(line, chart, shown)) : [];
+  const said = JSON.stringify(asks);
+
+  useEffect(() => {
+    const seen = new IntersectionObserver(([entry]) => setSeen(entry!.isIntersecting), { rootMargin: "150px" });
+    const sized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry!.contentRect.width)));
+    const plot = box.current!.querySelector(".plot")!;
+    seen.observe(plot);
+    sized.observe(plot);
+    surface.current = new Surface(base.current!, over.current!);
+    return () => (seen.disconnect(), sized.disconnect());
+  }, []);
+  useEffect(() => {
+    if (asks.length) curves.want(id, asks, () => setVersion((before) => before + 1));
+    else curves.drop(id);
+  }, [said]);
+  useEffect(() => () => curves.drop(id), []);
+
+  const traces = useMemo(
+    () => asks.flatMap((ask, at) => traceFor(lines[at]!, ask) ?? []),
+    [version, said, JSON.stringify(lines.map((line) => line.of))],
+  );
+  const scene = useMemo((): Scene | null => {
+    if (!width) return null;
+    const axes = axesFor(traces, { width, height, x: axis, logX, logY: log, xRange: range, yRange });
+    return axes && { axes, traces, width, height };
+  }, [traces, width, height, axis, log, logX, range?.[0], range?.[1], yRange]);
+  const current = useRef(scene);
+  current.current = scene;
+  useEffect(() => {
+    surface.current?.show(scene, hovered.peek());
+    if (scene && traces.length) performance.mark("ml-dash:chart", { detail: chart.title });
+  }, [scene, theme.value]);
+  useSignalEffect(() => surface.current?.show(current.current, hovered.value));
+  useSignalEffect(() => {
+    const at = cursor.value;
+    surface.current?.mark(at && at.axis === axisOf(chosenX.value, chart) ? at.x : null, hovered.value);
+  });
+
+  function placeOf(event: MouseEvent): { left: number; top: number } {
+    const { left, top } = over.current!.getBoundingClientRect();
+    return { left: event.clientX - left, top: event.clientY - top };
+  }
+
+  function read(event: MouseEvent, pins = false): void {
+    if (!scene) return;
+    const { left, top } = placeOf(event);
+    const { axes } = scene;
+    const isIn = left >= axes.box.left && left <= axes.box.left + axes.box.width;
+    if (!isIn) return leave();
+    const x = xOfPixel(axes, left);
+    const found = readings(traces, axes, x, top);
+    const active = nearest(found)?.key ?? null;
+    cursor.value = { axis, x, chart: chart.title };
+    if (hovered.peek() !== active) hovered.value = active;
+    tip.value = { left: event.clientX, top: event.clientY, axis, x, y: axes.y, found, active, pinned: pins };
+  }
+
+  function leave(): void {
+    cursor.value = null;
+    hovered.value = null;
+    if (!tip.peek()?.pinned) tip.value = null;
+  }
+
+  function onMove(event: JSX.TargetedPointerEvent<HTMLElement>): void {
+    if (!drag) {
+      if (!tip.peek()?.pinned) read(event);
+      return;
+    }
+    const to = placeOf(event);
+    setDrag({ ...drag, to });
+    if (drag.pans && scene) setMoving(panned(scene, drag.from.left - to.left));
+  }
+
+  function onDown(event: JSX.TargetedPointerEvent<HTMLElement>): void {
+    if (event.button !== 0 || !scene || event.pointerType === "touch") return;
+    event.currentTarget.setPointerCapture(event.pointerId);
+    const from = placeOf(event);
+    setDrag({ from, to: from, pans: event.shiftKey });
+  }
+
+  function onUp(event: JSX.TargetedPointerEvent<HTMLElement>): void {
+    if (!drag || !scene) return;
+    setDrag(null);
+    const [across, down] = [Math.abs(drag.to.left - drag.from.left), Math.abs(drag.to.top - drag.from.top)];
+    if (drag.pans) settle(moving);
+    else if (across < DRAGGED && down < DRAGGED) read(event, !tip.peek()?.pinned);
+    else if (across >= down) select(xOfPixel(scene.axes, drag.from.left), xOfPixel(scene.axes, drag.to.left), (found) => zoomTo(axis, found));
+    else select(yOfPixel(scene.axes, drag.from.top), yOfPixel(scene.axes, drag.to.top), setYRange);
+  }
+
+  function settle(next: Range | null): void {
+    setMoving(null);
+    if (next) zoomTo(axis, next);
+  }
+
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  function onWheel(event: WheelEvent): void {
+    if (!(event.ctrlKey || event.metaKey) || !scene) return;
+    event.preventDefault();
+    const [low, high] = scene.axes.x;
+    const at = xOfPixel(scene.axes, placeOf(event).left);
+    const factor = event.deltaY < 0 ? 1 / STEP : STEP;
+    const next: Range = [at - (at - low) * factor, at + (high - at) * factor];
+    setMoving(next);
+    if (timer.current !== null) clearTimeout(timer.current);
+    timer.current = setTimeout(() => settle(next), SETTLE);
+  }
+
+  function showAll(): void {
+    setYRange(null);
+    zoomTo(axis, null);
+  }
+
+  function onKey(event: KeyboardEvent): void {
+    if (!scene || event.ctrlKey || event.metaKey || event.altKey) return;
+    const next = keyed(event.key, scene.axes.x);
+    if (next === undefined) return;
+    event.preventDefault();
+    if (next) zoomTo(axis, next);
+    else showAll();
+  }
+
+  const isPinned = pinned.includes(chart.title);
+  const isOwn = own.some((each) => each.title === chart.title);
+  const isExpanded = expanded === chart.title;
+  const isWaiting = isSeen && lines.length > 0 && !traces.length;
+  const problem = traces.length ? undefined : asks.map((ask) => curves.problemOf(ask)).find(Boolean);
+  const isZoomed = range !== null || yRange !== null;
+  return (
+    <figure ref={box} class="tile" data-chart={chart.title}>
+      <figcaption class="tile-head">
+        <span class="tile-title" title={chart.title}>
+          {plain(props.title)}
+        </span>
+        <span class="tile-tools">
+          {isZoomed && <Tool label={`Show all of ${chart.title}`} onClick={showAll} icon={<ZoomOut />} shown />}
+          <Tool
+            label={`${isPinned ? "Unpin" : "Pin"} ${chart.title}`}
+            onClick={() => show({ pinned: isPinned ? pinned.filter((each) => each !== chart.title) : [...pinned, chart.title] })}
+            icon={isPinned ? <PinOff /> : <Pin />}
+          />
+          {isOwn && (
+            <Tool label={`Remove ${chart.title}`} onClick={() => show({ own: own.filter((each) => each.title !== chart.title) })} icon={<X />} />
+          )}
+          <Popover label={`Save ${chart.title}`} icon={<Download />}>
+            <button type="button" onClick={() => scene && savePng(scene, chart.title, axisTitle(axis))}>
+              PNG
+            </button>
+            <button type="button" onClick={() => scene && saveSvg(scene, chart.title, axisTitle(axis))}>
+              SVG
+            </button>
+          </Popover>
+          <Tool
+            label={isExpanded ? "Make it small again" : `Enlarge ${chart.title}`}
+            onClick={() => show({ expanded: isExpanded ? null : chart.title }, { push: true })}
+            icon={isExpanded ? <Minimize2 /> : <Maximize2 />}
+          />
+        </span>
+      </figcaption>
+      <div
+        class={`plot ${isWaiting && !problem ? "waiting" : ""}`}
+        style={{ height: `${height}px` }}
+        role="img"
+        tabIndex={0}
+        aria-label={`Chart of ${chart.title}. ${summary(traces)}`}
+        onKeyDown={onKey}
+        onPointerMove={onMove}
+        onPointerLeave={leave}
+        onPointerDown={onDown}
+        onPointerUp={onUp}
+        onDblClick={showAll}
+        onWheel={onWheel}
+      >
+        <canvas ref={base} />
+        <canvas ref={over} />
+        {drag && !drag.pans && scene && <Selection drag={drag} scene={scene} />}
+        {!isWaiting && !scene && isSeen && !problem && (
+          <p class="plot-none">{lines.length ? `No numbers ${range ? "in this range" : "here"}` : "None of the drawn runs has it"}</p>
+        )}
+        {problem && <p class="plot-none">{problem}</p>}
+        {scene && axis !== chosenX.value && <span class="plot-axis">by {axisTitle(axis)}</span>}
+      </div>
+    </figure>
+  );
+}
+
+function Tool(props: { label: string; icon: JSX.Element; shown?: boolean; onClick: () => void }): JSX.Element {
+  return (
+    <button type="button" class={`icon ${props.shown ? "shown" : ""}`} aria-label={props.label} title={props.label} onClick={props.onClick}>
+      {props.icon}
+    </button>
+  );
+}
+
+/** What is selected: a part of x, or, where the mouse goes upright, of y. */
+function Selection({ drag, scene }: { drag: Drag; scene: Scene }): JSX.Element {
+  const { box } = scene.axes;
+  const [left, right] = [drag.from.left, drag.to.left].sort((a, b) => a - b) as [number, number];
+  const [top, bottom] = [drag.from.top, drag.to.top].sort((a, b) => a - b) as [number, number];
+  const isAcross = right - left >= bottom - top;
+  const style = isAcross
+    ? { left: `${left}px`, width: `${right - left}px`, top: `${box.top}px`, height: `${box.height}px` }
+    : { left: `${box.left}px`, width: `${box.width}px`, top: `${top}px`, height: `${bottom - top}px` };
+  return <div class="plot-selection" style={style} />;
+}
+
+function select(a: number, b: number, take: (range: Range) => void): void {
+  if (a !== b) take(a < b ? [a, b] : [b, a]);
+}
+
+function panned({ axes }: Scene, pixels: number): Range {
+  const by = ((axes.x[1] - axes.x[0]) * pixels) / axes.box.width;
+  return [axes.x[0] + by, axes.x[1] + by];
+}
+
+const TOLD = 12;
+
+/** The chart in words, for those who cannot see it. */
+function summary(traces: readonly Trace[]): string {
+  const told = traces.slice(0, TOLD).map(({ label, points }) => {
+    const last = lastOf(points.y);
+    return `${label}: last ${last === null ? "none" : short(last, 6)}`;
+  });
+  return [...told, ...(traces.length > TOLD ? [`and ${traces.length - TOLD} more`] : [])].join("; ");
+}

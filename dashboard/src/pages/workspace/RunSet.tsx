@@ -1,0 +1,185 @@
+/** The left side of the workspace: which runs there are, found, sorted, and drawn or not. */
+
+import { Columns3, Download, Layers, Palette, PanelLeftClose, Table2 } from "lucide-preact";
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { now } from "../../ui/basic";
+import { several, whole } from "../../ui/format";
+import { Popover } from "../../ui/Popover";
+import { plain } from "../../ui/terminal";
+import { ColumnPicker } from "./ColumnPicker";
+import { type Column } from "./columns";
+import { FilterField } from "./FilterField";
+import { ColorPicker, GroupPicker } from "./GroupPicker";
+import { saveTable } from "./csv";
+import { listing } from "./runs";
+import { RunTable } from "./RunTable";
+import { coloring, columns, drawn, groups, groupsDrawn, isGrouped } from "./state";
+import { show, view } from "./view";
+import { DRAWN_MAX, FIRST } from "./visible";
+
+/** Pixels of the name's column, and of what stands before it and beside the table. */
+const [NAME, NAME_WIDE, BESIDE] = [110, 240, 66];
+
+export function RunSet(props: {
+  width: number;
+  active: number;
+  onActive: (at: number) => void;
+  onRange: (first: number, last: number) => void;
+  onClose: () => void;
+  /** Asks for all rows that the filter has, so that they can be saved. */
+  reachAll: () => Promise<void>;
+}): JSX.Element {
+  const { asked, total, error, pending, problems, rows } = listing.value;
+  const { table, filter } = view.value;
+  const shown = table ? columns.value : fitting(columns.value, props.width - NAME - BESIDE);
+  return (
+    <section class="runs" aria-label="Run set">
+      <header class="runs-head">
+        <h1>Runs</h1>
+        <span class="muted" role="status">
+          {asked || problems.length ? (isGrouped.value ? ofGroups() : counted(drawn.value.length, total)) : "Loading…"}
+        </span>
+        <span class="runs-tools">
+          <Popover label="Groups" icon={<Layers />} class={isGrouped.value ? "on" : ""}>
+            <GroupPicker />
+          </Popover>
+          <Popover label="Colours" icon={<Palette />} class={view.value.color === null ? "" : "on"}>
+            <ColorPicker />
+          </Popover>
+          <Popover label="Columns" icon={<Columns3 />}>
+            <ColumnPicker />
+          </Popover>
+          <SaveButton reachAll={props.reachAll} />
+          <button
+            type="button"
+            class={`icon ${table ? "shown" : ""}`}
+            aria-pressed={table}
+            aria-label="Full table"
+            title="Full table (t)"
+            onClick={() => show({ table: !table }, { push: true })}
+          >
+            <Table2 />
+          </button>
+          <button type="button" class="icon" aria-label="Hide the run set" title="Hide the run set (r)" onClick={props.onClose}>
+            <PanelLeftClose />
+          </button>
+        </span>
+      </header>
+      <FilterField />
+      {error && <p class="problem">{error}</p>}
+      {pending && <p class="note">Rows of an older version are still being read: some values may be missing.</p>}
+      <Shown />
+      <Legend />
+      {asked && !total ? (
+        <p class="runs-none">{filter ? "No experiments match this filter." : "No runs here yet."}</p>
+      ) : (
+        <RunTable
+          columns={shown}
+          widths={shown.map(widthOf)}
+          nameWidth={table ? NAME_WIDE : NAME}
+          active={props.active}
+          onActive={props.onActive}
+          onRange={props.onRange}
+        />
+      )}
+      {rows.length > 0 && drawn.value.length >= DRAWN_MAX && <p class="note">{whole(DRAWN_MAX)} runs are drawn, and no more.</p>}
+    </section>
+  );
+}
+
+/** What the colours mean, where they mean anything. */
+function Legend(): JSX.Element | null {
+  const by = isGrouped.value ? null : coloring.value;
+  if (!by) return null;
+  return (
+    <div class="color-legend" role="group" aria-label={`Colours by ${by.title}`}>
+      <b>{plain(by.title)}</b>
+      {by.isScale ? (
+        <>
+          <span>{by.legend[0]![0]}</span>
+          <span class="color-scale" style={{ background: `linear-gradient(90deg, ${by.legend.map(([, color]) => color).join(", ")})` }} />
+          <span>{by.legend.at(-1)![0]}</span>
+        </>
+      ) : (
+        by.legend.map(([name, color]) => (
+          <span key={name}>
+            <span class="swatch" style={{ background: color }} /> {plain(name)}
+          </span>
+        ))
+      )}
+    </div>
+  );
+}
+
+/** All in one click, and back. */
+function Shown(): JSX.Element | null {
+  const total = isGrouped.value ? groups.value.length : listing.value.total;
+  const { shown, except } = view.value;
+  if (total <= FIRST && shown === "first" && !except.size) return null;
+  const choices = [
+    ["first", `First ${FIRST}`],
+    ["all", `All ${whole(total)}`],
+    ["none", "None"],
+  ] as const;
+  return (
+    <div class="segments" role="group" aria-label="Drawn runs">
+      {choices.map(([value, name]) => (
+        <button
+          key={value}
+          type="button"
+          aria-pressed={shown === value && !except.size}
+          onClick={() => show({ shown: value, except: new Set() })}
+        >
+          {name}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function SaveButton(props: { reachAll: () => Promise<void> }): JSX.Element {
+  const [isBusy, setBusy] = useState(false);
+  async function save(): Promise<void> {
+    setBusy(true);
+    try {
+      await props.reachAll();
+      saveTable(listing.peek().rows, columns.peek(), view.peek().folder, now.peek());
+    } finally {
+      setBusy(false);
+    }
+  }
+  return (
+    <button type="button" class="icon" disabled={isBusy} aria-label="Save the table as CSV" title="Save the table as CSV" onClick={() => void save()}>
+      <Download />
+    </button>
+  );
+}
+
+/** As many columns as have room. */
+function fitting(all: readonly Column[], room: number): Column[] {
+  const found: Column[] = [];
+  let left = room;
+  for (const column of all) {
+    left -= widthOf(column);
+    if (left < 0) break;
+    found.push(column);
+  }
+  return found;
+}
+
+const WIDTHS: Readonly<Record<string, number>> = { started: 104, active: 104, duration: 84, tags: 120, note: 160, host: 96, status: 84 };
+
+function widthOf(column: Column): number {
+  return WIDTHS[column.key] ?? (isGrouped.value ? 100 : 78);
+}
+
+function ofGroups(): string {
+  const [all, on] = [groups.value.length, groupsDrawn.value.length];
+  return all === on ? several(all, "group") : `${whole(on)} of ${whole(all)} groups drawn`;
+}
+
+function counted(drawnNow: number, total: number): string {
+  return drawnNow === total ? several(total, "run") : `${whole(drawnNow)} of ${whole(total)} drawn`;
+}

@@ -1,0 +1,328 @@
+/** The runs as a table, and as the legend of all charts: each row has its run's colour. */
+
+import { ChevronRight, Eye, EyeOff } from "lucide-preact";
+import type { JSX } from "preact";
+import { useRef } from "preact/hooks";
+
+import type { ListedExperiment } from "../../api/types";
+import { experimentPath } from "../../state/url";
+import { Link, now, standing, Tags, Time } from "../../ui/basic";
+import { duration, text, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
+import { VirtualList } from "../../ui/VirtualList";
+import { type Column, stepOf, valueOf } from "./columns";
+import { cursor, hovered } from "./hover";
+import { short } from "./plot/read";
+import { listing, nameIn } from "./runs";
+import { ticked, tick } from "./selection";
+import { type Group, sharedIn, summaryOf } from "./groups";
+import { colors, entryAt, entryCount, groupId, groups, isGrouped, opened, turnGroup } from "./state";
+import { show, view } from "./view";
+import { drawnBy, groupSwitched, isGroupDrawn, switched } from "./visible";
+
+const ROW = 28;
+const [DIGITS, GROUP_DIGITS] = [5, 4];
+const STANDING_WORDS = { stale: "stale: marked as running, but no heartbeat", unknown: "not started" } as const;
+
+export function RunTable(props: {
+  columns: readonly Column[];
+  /** Pixels of each column. */
+  widths: readonly number[];
+  /** Pixels of the name's column, at least. */
+  nameWidth: number;
+  active: number;
+  onActive: (at: number) => void;
+  onRange: (first: number, last: number) => void;
+}): JSX.Element {
+  const { columns, widths } = props;
+  const { rows } = listing.value;
+  const { folder } = view.value;
+  const count = entryCount();
+  /** Where Shift begins, for eyes and for ticks. */
+  const anchors = useRef({ eye: 0, tick: 0 });
+  const isDrawn = drawnBy(view.value);
+  const template = `20px 24px 14px minmax(${props.nameWidth}px, 1fr) ${widths.map((width) => `${width}px`).join(" ")}`;
+  const style = { gridTemplateColumns: template };
+  const least = 58 + props.nameWidth + widths.reduce((sum, width) => sum + width, 0);
+
+  /** What a click at a place is meant for: with Shift all from the last click on. */
+  function meant(kind: "eye" | "tick", at: number, isLong: boolean): Set<string> {
+    const [first, last] = isLong ? [anchors.current[kind], at].sort((a, b) => a - b) : [at, at];
+    anchors.current[kind] = at;
+    return new Set(rows.slice(first, last! + 1).map((row) => row.id));
+  }
+
+  const hoveredAt = cursor.value && hovered.value ? placeOf(hovered.value) : -1;
+  const broughtIn = hoveredAt >= 0 ? hoveredAt : props.active;
+  return (
+    <div class="runs-table" role="table" aria-label="Runs" aria-rowcount={count + 1}>
+      <VirtualList
+        count={count}
+        rowHeight={ROW}
+        role="rowgroup"
+        label="Runs"
+        onRange={props.onRange}
+        {...(broughtIn >= 0 ? { active: broughtIn } : {})}
+        header={<Head columns={columns} style={{ ...style, minWidth: `${least}px` }} />}
+        render={(at) => {
+          const entry = entryAt(at);
+          const rowStyle = { ...style, height: `${ROW}px`, minWidth: `${least}px` };
+          if (!entry) return <div key={at} role="row" class="run-row skeleton" style={rowStyle} />;
+          const common = { at, columns, isActive: at === props.active, style: rowStyle, onActive: () => props.onActive(at) };
+          if (entry.group) return <GroupRow key={entry.group.key} {...common} group={entry.group} />;
+          const { run, inside } = entry;
+          const place = isGrouped.value ? -1 : at;
+          return (
+            <Row
+              key={run.id}
+              {...common}
+              run={run}
+              name={nameIn(run, folder)}
+              inside={inside}
+              isOn={inside !== null || isDrawn(run, place)}
+              onEye={(isLong) => {
+                const on = !isDrawn(run, place);
+                show({ except: switched(rows, view.peek(), meant("eye", at, isLong), on) });
+              }}
+              onTick={(isLong) => tick(inside !== null ? [run.id] : meant("tick", at, isLong), !ticked.peek().has(run.id))}
+            />
+          );
+        }}
+      />
+    </div>
+  );
+}
+
+function Head(props: { columns: readonly Column[]; style: JSX.CSSProperties }): JSX.Element {
+  const { rows, total } = listing.value;
+  const { shown, except } = view.value;
+  const all = rows.length > 0 && rows.every((row) => ticked.value.has(row.id));
+  const areAllDrawn = shown === "all" && !except.size;
+  return (
+    <div role="row" class="run-row run-head" style={props.style}>
+      <span role="columnheader" aria-label="Ticked">
+        <input
+          type="checkbox"
+          aria-label="Tick all"
+          checked={all}
+          ref={(box) => {
+            if (box) box.indeterminate = !all && ticked.value.size > 0;
+          }}
+          onChange={() => (all ? (ticked.value = new Set()) : tick(rows.map((row) => row.id), true))}
+        />
+      </span>
+      <span role="columnheader" aria-label="Drawn">
+        <button
+          type="button"
+          class="eye"
+          aria-label={areAllDrawn ? "Draw none" : `Draw all ${whole(total)}`}
+          title={areAllDrawn ? "Draw none" : `Draw all ${whole(total)}`}
+          onClick={() => show({ shown: areAllDrawn ? "none" : "all", except: new Set() })}
+        >
+          {areAllDrawn ? <Eye /> : <EyeOff />}
+        </button>
+      </span>
+      <span role="columnheader" aria-label="Colour" />
+      <Title column="name" title="Name" />
+      {props.columns.map((column) => (
+        <Title key={column.key} of={column} column={column.key} title={column.title} isNumber={column.kind !== "record"} />
+      ))}
+    </div>
+  );
+}
+
+/** A column's head; a click sorts by it, one more the other way round. */
+function Title(props: { column: string; title: string; of?: Column; isNumber?: boolean }): JSX.Element {
+  const { order } = view.value;
+  const descends = order.startsWith("-");
+  const isSorted = order.slice(Number(descends)) === props.column;
+  const hasNoOrder = props.column === "tags" || props.column === "note";
+  const isUp = props.column === "name" || props.column.startsWith("min(");
+  const next = isSorted ? (descends ? props.column : `-${props.column}`) : isUp ? props.column : `-${props.column}`;
+  return (
+    <span role="columnheader" aria-sort={isSorted ? (descends ? "descending" : "ascending") : "none"} class={props.isNumber ? "numbers" : ""}>
+      <button type="button" title={props.title} disabled={hasNoOrder} onClick={() => show({ order: next })}>
+        <span class="head-text">{plain(props.of ? shortTitle(props.of) : props.title)}</span>
+        {props.of?.kind === "metric" && props.of.aggregate !== "last" && <span class="head-kind">{props.of.aggregate}</span>}
+        {isSorted && <span aria-hidden="true">{descends ? "↓" : "↑"}</span>}
+      </button>
+    </span>
+  );
+}
+
+/** What tells a column in little room: the whole is in its title. */
+function shortTitle(column: Column): string {
+  if (column.kind === "record") return column.title;
+  return (column.kind === "metric" ? column.metric.field : column.name.split(".").at(-1)!) || column.title;
+}
+
+interface Common {
+  at: number;
+  columns: readonly Column[];
+  isActive: boolean;
+  style: JSX.CSSProperties;
+  onActive: () => void;
+}
+
+interface RowProps extends Common {
+  run: ListedExperiment;
+  name: string;
+  isOn: boolean;
+  /** Its group, which has the eye for all of its runs. */
+  inside: string | null;
+  onEye: (isLong: boolean) => void;
+  onTick: (isLong: boolean) => void;
+}
+
+function Row(props: RowProps): JSX.Element {
+  const { run, name, isOn } = props;
+  const kind = standing(run);
+  const word = kind === "stale" || kind === "unknown" ? STANDING_WORDS[kind] : kind;
+  const slash = name.lastIndexOf("/");
+  const isHovered = hovered.value === run.id;
+  const color = colors.value.get(props.inside === null ? run.id : groupId(props.inside));
+  return (
+    <div
+      role="row"
+      aria-rowindex={props.at + 2}
+      class={`run-row edge-${kind} ${props.isActive ? "active" : ""} ${isHovered ? "hovered" : ""} ${isOn ? "" : "off"}`}
+      style={props.style}
+      onMouseEnter={() => (hovered.value = isOn ? run.id : null)}
+      onMouseLeave={() => (hovered.value = null)}
+      onClick={props.onActive}
+    >
+      <span role="cell">
+        <input
+          type="checkbox"
+          aria-label={`Tick ${name}`}
+          checked={ticked.value.has(run.id)}
+          onClick={(event) => {
+            event.stopPropagation();
+            props.onTick(event.shiftKey);
+          }}
+        />
+      </span>
+      <span role="cell">
+        {props.inside === null && (
+          <button type="button" class="eye" aria-pressed={isOn} aria-label={`Draw ${name}`} onClick={(event) => props.onEye(event.shiftKey)}>
+            {isOn ? <Eye /> : <EyeOff />}
+          </button>
+        )}
+      </span>
+      <span role="cell">
+        <span class="run-dot" style={isOn && color ? { background: color, borderColor: color } : {}} />
+      </span>
+      <span role="cell" class={`run-name ${props.inside === null ? "" : "inside"}`} title={`${run.prefix}\n${word}${run.error ? `: ${run.error}` : ""}`}>
+        {slash > 0 && <span class="muted">{plain(name.slice(0, slash + 1))}</span>}
+        <Link href={experimentPath(run.prefix)}>{plain(name.slice(slash + 1))}</Link>
+        {kind !== "completed" && <span class={`run-standing status-${kind}`}>{kind === "unknown" ? "" : kind}</span>}
+        {run.problem && (
+          <span class="warn" title={run.problem}>
+            !
+          </span>
+        )}
+      </span>
+      {props.columns.map((column) => (
+        <span key={column.key} role="cell" class={column.kind === "record" ? "" : "numbers"}>
+          <Cell column={column} run={run} />
+        </span>
+      ))}
+    </div>
+  );
+}
+
+/** A group: how many runs it has, what they have alike, and means of what differs. */
+function GroupRow(props: Common & { group: Group }): JSX.Element {
+  const { group, at } = props;
+  const id = groupId(group.key);
+  const isOn = isGroupDrawn(group, groups.value.indexOf(group), view.value);
+  const isOpen = opened.value.has(group.key);
+  const color = colors.value.get(id);
+  const ids = group.runs.map((run) => run.id);
+  return (
+    <div
+      role="row"
+      aria-rowindex={at + 2}
+      class={`run-row group-row ${props.isActive ? "active" : ""} ${hovered.value === id ? "hovered" : ""} ${isOn ? "" : "off"}`}
+      style={props.style}
+      onMouseEnter={() => (hovered.value = isOn ? id : null)}
+      onMouseLeave={() => (hovered.value = null)}
+      onClick={props.onActive}
+    >
+      <span role="cell">
+        <input
+          type="checkbox"
+          aria-label={`Tick the runs of ${group.label}`}
+          checked={ids.every((each) => ticked.value.has(each))}
+          onClick={() => tick(ids, !ids.every((each) => ticked.peek().has(each)))}
+        />
+      </span>
+      <span role="cell">
+        <button
+          type="button"
+          class="eye"
+          aria-pressed={isOn}
+          aria-label={`Draw ${group.label}`}
+          onClick={() => show({ except: groupSwitched(group, view.peek().except) })}
+        >
+          {isOn ? <Eye /> : <EyeOff />}
+        </button>
+      </span>
+      <span role="cell">
+        <span class="run-dot" style={isOn && color ? { background: color, borderColor: color } : {}} />
+      </span>
+      <span role="cell" class="run-name" title={group.label}>
+        <button type="button" class="group-name" aria-expanded={isOpen} onClick={() => turnGroup(group.key)}>
+          <ChevronRight />
+          {plain(group.label)} <span class="count">{whole(group.runs.length)}</span>
+        </button>
+      </span>
+      {props.columns.map((column) => (
+        <span key={column.key} role="cell" class={column.kind === "record" ? "" : "numbers"}>
+          <GroupCell column={column} group={group} />
+        </span>
+      ))}
+    </div>
+  );
+}
+
+function GroupCell({ column, group }: { column: Column; group: Group }): JSX.Element {
+  const shared = sharedIn(column, group.runs, now.value);
+  if (shared !== undefined && shared !== null && column.kind === "param") return <>{text(shared)}</>;
+  const found = column.kind === "record" && column.key !== "duration" ? null : summaryOf(column, group.runs, now.value);
+  if (!found) return <span class="muted">–</span>;
+  if (column.key === "duration") return <>{duration(found.mean)}</>;
+  const deviation = found.std === null ? "" : ` ±${short(found.std, 2)}`;
+  return (
+    <span title={`mean of ${found.count}: ${text(found.mean)}${deviation}`}>
+      {short(found.mean, GROUP_DIGITS)}
+      <span class="muted">{deviation}</span>
+    </span>
+  );
+}
+
+/** Where a run or a group is in the run set; -1 where it is not there. */
+function placeOf(id: string): number {
+  if (!isGrouped.value) return listing.value.rows.findIndex((row) => row.id === id);
+  for (let at = 0; at < entryCount(); at++) {
+    const entry = entryAt(at);
+    if ((entry?.group ? groupId(entry.group.key) : entry?.run.id) === id) return at;
+  }
+  return -1;
+}
+
+function Cell({ column, run }: { column: Column; run: ListedExperiment }): JSX.Element {
+  if (column.kind === "record") {
+    if (column.name === "started") return <Time at={run.startedAt} />;
+    if (column.name === "active") return <Time at={run.lastActivity} />;
+    if (column.name === "tags") return <Tags tags={run.tags} />;
+  }
+  const value = valueOf(column, run, now.value);
+  if (value === undefined || value === null) return <span class="muted">–</span>;
+  if (column.key === "duration") return <>{duration(value as number)}</>;
+  if (column.key === "rows") return <>{whole(value as number)}</>;
+  const step = stepOf(column, run);
+  const exact = text(value);
+  const isMeasured = column.kind === "metric" && typeof value === "number" && Number.isFinite(value);
+  return <span title={step == null ? exact : `${exact} at step ${text(step)}`}>{isMeasured ? short(value, DIGITS) : exact}</span>;
+}

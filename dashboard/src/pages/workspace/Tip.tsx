@@ -1,0 +1,70 @@
+/** What the lines of a chart say at the mouse: the nearest first, a few of them. */
+
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+
+import { plain } from "../../ui/terminal";
+import { type Reading, told, xTold } from "./plot/read";
+import type { Range } from "./view";
+
+export interface Told {
+  /** Where the mouse is in the window. */
+  left: number;
+  top: number;
+  axis: string;
+  x: number;
+  y: Range;
+  found: readonly Reading[];
+  /** The line under the mouse. */
+  active: string | null;
+  /** It stays where it is, until the next click or Escape. */
+  pinned: boolean;
+}
+
+export const tip = signal<Told | null>(null);
+
+const SHOWN = 8;
+const AWAY = 16;
+
+export function Tip(): JSX.Element | null {
+  const box = useRef<HTMLDivElement>(null);
+  const told = tip.value;
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element || !told) return;
+    const { width, height } = element.getBoundingClientRect();
+    const fits = told.left + AWAY + width < innerWidth;
+    element.style.left = `${Math.max(4, fits ? told.left + AWAY : told.left - AWAY - width)}px`;
+    element.style.top = `${Math.max(4, Math.min(told.top + AWAY, innerHeight - height - 4))}px`;
+  }, [told]);
+  if (!told?.found.length) return null;
+  return (
+    <div ref={box} class={`tip ${told.pinned ? "pinned" : ""}`} role="status" aria-hidden={!told.pinned}>
+      <div class="tip-x">{xTold(told.found[0]!.x, told.axis)}</div>
+      {told.found.slice(0, SHOWN).map((each) => (
+        <Entry key={each.key + each.label} of={each} y={told.y} isActive={each.key === told.active} />
+      ))}
+      {told.found.length > SHOWN && <div class="tip-more">and {told.found.length - SHOWN} more</div>}
+    </div>
+  );
+}
+
+function Entry({ of, y, isActive }: { of: Reading; y: Range; isActive: boolean }): JSX.Element {
+  const { low, high, value, smoothed, runs } = of;
+  return (
+    <div class={`tip-row ${isActive ? "active" : ""}`}>
+      <span class="swatch" style={{ background: of.color }} />
+      <span class="tip-label">{plain(of.label)}</span>
+      <span class="tip-value">{told(smoothed ?? value, y)}</span>
+      {smoothed !== null && <span class="muted">({told(value, y)})</span>}
+      {(isActive || runs !== null) && low !== high && (
+        <span class="muted">
+          {told(low, y)} … {told(high, y)}
+        </span>
+      )}
+      {runs !== null && <span class="muted">{runs === 1 ? "1 run" : `${runs} runs`}</span>}
+      {of.marks && <span class="muted">{of.marks}</span>}
+    </div>
+  );
+}

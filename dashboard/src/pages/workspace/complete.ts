@@ -1,0 +1,89 @@
+/** What may come next in a filter. */
+
+import type { MetricFields } from "../../api/types";
+import { metricTitle, quoted } from "./columns";
+
+export interface Completion {
+  /** What stands in the field once it is taken. */
+  text: string;
+  /** Where the caret is then. */
+  caret: number;
+  label: string;
+  /** What it is: "parameter", "metric", and so on. */
+  kind: string;
+}
+
+export interface Known {
+  params: ReadonlyMap<string, readonly string[]>;
+  metrics: readonly MetricFields[];
+  tags: readonly string[];
+}
+
+const LISTED = 8;
+const RECORD: readonly (readonly [string, string])[] = [
+  ["status:", "status"],
+  ["tag:", "tag"],
+  ["name:", "name"],
+  ["started>", "when it began"],
+  ["duration>", "90s, 10min, 2h"],
+  ["host:", "host"],
+  ["note:", "text of the note"],
+  ["readme:", "text of the readme"],
+];
+const STANDINGS = ["running", "completed", "failed", "cancelled", "stale", '"not started"'];
+/** The part at the caret: a name, an operator, and as much of a value as there is. */
+const PART = /(?:"(?:\\.|[^"\\])*"?|\w+\("(?:\\.|[^"\\])*"?\)?|[^\s"])*$/;
+const COMPARED = /^(.+?)(!=|<=|>=|[:=<>])(.*)$/s;
+
+/** Return what the part that ends at the caret may become. */
+export function completions(text: string, caret: number, known: Known): Completion[] {
+  const before = text.slice(0, caret);
+  const part = PART.exec(before)?.[0] ?? "";
+  const start = caret - part.length;
+  const compared = COMPARED.exec(part);
+  const found = compared ? valuesOf(compared, known) : namesOf(part, known);
+  return found
+    .filter(([said]) => said !== part)
+    .slice(0, LISTED)
+    .map(([said, kind]) => ({
+      text: text.slice(0, start) + said + text.slice(caret),
+      caret: start + said.length,
+      label: said,
+      kind,
+    }));
+}
+
+type Found = (readonly [string, string])[];
+
+function namesOf(part: string, { params, metrics }: Known): Found {
+  const called = /^(\w+)\(["']?(.*?)["']?\)?$/s.exec(part);
+  const wanted = (called ? called[2]! : part).toLowerCase().replace(/^"/, "");
+  const titles = metrics.flatMap(({ name, fields }) => fields.map((field) => metricTitle({ name, field })));
+  if (called) return ranked(titles, wanted).map((title) => [`${called[1]}(${quoted(title)})`, "metric"]);
+  return [
+    ...RECORD.filter(([name]) => part && name.startsWith(wanted)),
+    ...ranked([...params.keys()], wanted.replace(/^params\./, "")).map((name) => [quoted(`params.${name}`), "parameter"] as const),
+    ...ranked(titles, wanted.replace(/^metrics\./, "")).map((title) => [quoted(title), "last value"] as const),
+    ...(part ? ranked(titles, wanted).flatMap((title) => [[`max(${quoted(title)})`, "highest"] as const, [`min(${quoted(title)})`, "lowest"] as const]) : []),
+    ...(part ? [] : RECORD.slice(0, 3)),
+  ];
+}
+
+function valuesOf([, name, operator, value]: RegExpExecArray, { params, tags }: Known): Found {
+  const plain = name!.toLowerCase();
+  const isChoice = operator === ":" || operator === "=" || operator === "!=";
+  const fitting = (all: readonly string[], kind: string): Found =>
+    ranked(all, value!.toLowerCase().replace(/^"/, "")).map((each) => [`${name}${operator}${each}`, kind] as const);
+  if (plain === "status" && isChoice) return fitting(STANDINGS, "status");
+  if ((plain === "tag" || plain === "tags") && isChoice) return fitting(tags.map(quoted), "tag");
+  const param = params.get(name!.replace(/^"|"$/g, "").replace(/^params\./, ""));
+  return param ? fitting(param, "value") : [];
+}
+
+/** Those that begin with it first, then those that have it in them. */
+function ranked(all: readonly string[], wanted: string): string[] {
+  const lower = all.map((each) => [each, each.toLowerCase()] as const);
+  const begins = lower.filter(([, each]) => each.startsWith(wanted));
+  const has = wanted ? lower.filter(([, each]) => !each.startsWith(wanted) && each.includes(wanted)) : [];
+  return [...begins, ...has].slice(0, LISTED).map(([each]) => each);
+}

@@ -1,0 +1,60 @@
+/** Which metrics the drawn runs have, with their fields. */
+
+import { signal } from "@preact/signals";
+
+import { post } from "../../api/client";
+import type { ExperimentValues, ListedExperiment, MetricFields, Values } from "../../api/types";
+
+const BATCH = 100;
+/** A run that goes on may come to have more metrics: it is asked again so long after, in milliseconds. */
+const AGAIN = 10_000;
+
+interface Known {
+  rows: number;
+  at: number;
+  metrics: readonly MetricFields[];
+}
+
+export const fields = signal<ReadonlyMap<string, Known>>(new Map());
+
+/** Ask for the metrics of those runs of which they are not known as they are now. */
+export async function loadFields(runs: readonly ListedExperiment[], signal: AbortSignal): Promise<void> {
+  const now = Date.now();
+  const lacking = runs.filter((run) => {
+    const known = fields.peek().get(run.id);
+    return !known || (known.rows !== run.rows && now - known.at > AGAIN);
+  });
+  for (let start = 0; start < lacking.length; start += BATCH) {
+    const batch = lacking.slice(start, start + BATCH);
+    const found = new Map((await ask(batch.map((run) => run.id), signal)).map((each) => [each.id, each.metrics]));
+    const next = new Map(fields.peek());
+    for (const run of batch) next.set(run.id, { rows: run.rows, at: now, metrics: found.get(run.id) ?? [] });
+    fields.value = next;
+  }
+}
+
+/** In as many answers as they need: of those that cannot be read there is none. */
+async function ask(ids: readonly string[], signal: AbortSignal): Promise<ExperimentValues[]> {
+  const found: ExperimentValues[] = [];
+  let rest = ids;
+  while (rest.length) {
+    const answer: Values = await post<Values>("experiments/values", { ids: rest, metrics: [] }, signal);
+    found.push(...answer.data);
+    // each answer has at least one, so that there are ever fewer
+    rest = answer.rest.length < rest.length ? answer.rest : [];
+  }
+  return found;
+}
+
+/** The metrics of all of these runs, each once with all fields that it has in any. */
+export function together(runs: readonly ListedExperiment[], known: ReadonlyMap<string, Known>): MetricFields[] {
+  const found = new Map<string | null, Set<string>>();
+  for (const run of runs) {
+    for (const { name, fields } of known.get(run.id)?.metrics ?? []) {
+      const all = found.get(name) ?? new Set<string>();
+      for (const field of fields) all.add(field);
+      found.set(name, all);
+    }
+  }
+  return [...found].map(([name, all]) => ({ name, fields: [...all] }));
+}

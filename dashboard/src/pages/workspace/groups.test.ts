@@ -1,0 +1,33 @@
+import { expect, test } from "vitest";
+
+import type { ListedExperiment } from "../../api/types";
+import { columnOf } from "./columns";
+import { groupsOf, sharedIn, summaryOf } from "./groups";
+
+const RUNS = [
+  { id: "a", prefix: "o/p/x/a", params: { lr: 0.1, opt: "adam", seed: 0 } },
+  { id: "b", prefix: "o/p/x/b", params: { lr: 0.1, opt: "adam", seed: 1 } },
+  { id: "c", prefix: "o/p/y/c", params: { lr: 0.2, opt: "sgd", seed: 0 } },
+  { id: "d", prefix: "o/p/y/d", params: { lr: 0.2, opt: "sgd" } },
+] as unknown as ListedExperiment[];
+
+function grouped(...keys: string[]): [string, string][] {
+  return groupsOf(RUNS, keys, 0).map(({ label, runs }) => [label, runs.map((run) => run.id).join("")]);
+}
+
+test("runs are grouped by one or several parameters, and by all but the seed", () => {
+  expect(grouped("params.lr")).toEqual([["lr=0.1", "ab"], ["lr=0.2", "cd"]]);
+  expect(grouped("params.seed")).toEqual([["seed=0", "ac"], ["seed=1", "b"], ["seed=–", "d"]]);
+  expect(grouped("params.lr", "params.seed")).toHaveLength(4);
+  expect(grouped("-params.seed")).toEqual([["lr=0.1 opt=adam", "ab"], ["lr=0.2 opt=sgd", "cd"]]);
+  expect(grouped()).toEqual([]);
+});
+
+test("a group has mean and deviation of what are numbers, and what all have alike", () => {
+  const column = (name: string): NonNullable<ReturnType<typeof columnOf>> => columnOf(name, [])!;
+  expect(summaryOf(column("params.seed"), RUNS, 0)).toEqual({ mean: expect.closeTo(1 / 3), std: expect.closeTo(Math.sqrt(1 / 3)), count: 3 });
+  expect(summaryOf(column("params.lr"), RUNS.slice(0, 1), 0)).toEqual({ mean: 0.1, std: null, count: 1 });
+  expect(summaryOf(column("params.opt"), RUNS, 0)).toBe(null);
+  expect(sharedIn(column("params.opt"), RUNS.slice(0, 2), 0)).toBe("adam");
+  expect(sharedIn(column("params.opt"), RUNS, 0)).toBe(undefined);
+});

@@ -1,0 +1,129 @@
+/** Which part of the plane a chart shows, where that is on its canvas, and the ticks beside it. */
+
+import { fitting, logTicks, padded, paddedLog, type Tick, ticks, widened } from "../../../charts/ticks";
+import type { Range } from "../view";
+import type { Box } from "./pen";
+import { dayTicks, sinceTicks } from "./time";
+import type { Trace } from "./trace";
+
+export interface Asked {
+  width: number;
+  height: number;
+  /** "relative" and "time" are counted in seconds. */
+  x: string;
+  logX: boolean;
+  logY: boolean;
+  xRange: Range | null;
+  yRange: Range | null;
+}
+
+export interface Axes {
+  box: Box;
+  x: Range;
+  y: Range;
+  logX: boolean;
+  logY: boolean;
+  xTicks: readonly Tick[];
+  yTicks: readonly Tick[];
+}
+
+/** Pixels of a character of a tick, and beside the plot. */
+const [CHARACTER, TOP, RIGHT, BOTTOM] = [6, 6, 10, 20];
+const [X_SPACE, Y_SPACE] = [56, 26];
+const LEFT_LEAST = 30;
+
+/** Return the axes for these traces; null where none of them has anything in sight. */
+export function axesFor(traces: readonly Trace[], asked: Asked): Axes | null {
+  const x = asked.xRange ?? extentOfX(traces, asked.logX);
+  if (!x) return null;
+  const values = asked.yRange ?? extentOfY(traces, x, asked.logY);
+  if (!values) return null;
+  const y = asked.yRange ?? (asked.logY ? paddedLog(values[0], values[1]) : padded(values[0], values[1]));
+  const height = asked.height - TOP - BOTTOM;
+  const yTicks = (asked.logY ? logTicks : ticks)(y[0], y[1], Math.max(2, Math.floor(height / Y_SPACE)));
+  const longest = Math.max(0, ...yTicks.map((tick) => tick.text.length));
+  const left = Math.max(LEFT_LEAST, longest * CHARACTER + 10);
+  const box = { left, top: TOP, width: Math.max(10, asked.width - left - RIGHT), height };
+  return { box, x, y, logX: asked.logX, logY: asked.logY, xTicks: ticksOfX(x, box.width, asked), yTicks };
+}
+
+function ticksOfX([low, high]: Range, pixels: number, { x, logX }: Asked): readonly Tick[] {
+  const most = Math.max(1, Math.floor(pixels / X_SPACE));
+  if (logX) return logTicks(low, high, most);
+  const times = x === "time" ? dayTicks(low, high, most) : x === "relative" ? sinceTicks(low, high, most) : [];
+  if (times.length) return times;
+  // half an index is none
+  const count = x === "index" ? Math.max(1, Math.min(most, Math.floor(high - low))) : most;
+  return fitting(low, high, count, pixels / CHARACTER);
+}
+
+function extentOfX(traces: readonly Trace[], log: boolean): Range | null {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const { points } of traces) {
+    const { x } = points;
+    if (!x.length) continue;
+    // on a logarithmic axis there is nothing at 0
+    const first = log ? x.find((each) => each > 0) : x[0];
+    if (first !== undefined && first < low) low = first;
+    if (x[x.length - 1]! > high) high = x[x.length - 1]!;
+  }
+  if (!(low <= high) || (log && low <= 0)) return null;
+  return low === high ? widened(low - 0.5, high + 0.5) : [low, high];
+}
+
+function extentOfY(traces: readonly Trace[], [from, to]: Range, log: boolean): Range | null {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const { raw, band } of traces) {
+    const step = band ? 3 : 2;
+    const places = band ?? raw;
+    for (let at = 0; at < places.length; at += step) {
+      if (places[at]! < from || places[at]! > to) continue;
+      for (let part = 1; part < step; part++) {
+        const value = places[at + part]!;
+        if (Number.isNaN(value) || (log && value <= 0)) continue;
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+    }
+  }
+  return low <= high ? [low, high] : null;
+}
+
+/** Where an x is, in pixels. */
+export function pixelOfX({ box, x, logX }: Axes, value: number): number {
+  return box.left + shareOf(value, x, logX) * box.width;
+}
+
+/** Where a y is, in pixels from above. */
+export function pixelOfY({ box, y, logY }: Axes, value: number): number {
+  return box.top + (1 - shareOf(value, y, logY)) * box.height;
+}
+
+export function xOfPixel({ box, x, logX }: Axes, pixel: number): number {
+  return valueAt((pixel - box.left) / box.width, x, logX);
+}
+
+export function yOfPixel({ box, y, logY }: Axes, pixel: number): number {
+  return valueAt(1 - (pixel - box.top) / box.height, y, logY);
+}
+
+function shareOf(value: number, [low, high]: Range, log: boolean): number {
+  if (log) return value > 0 ? Math.log(value / low) / Math.log(high / low) : Number.NaN;
+  // halves: the difference of the largest doubles is infinite
+  return (value / 2 - low / 2) / (high / 2 - low / 2);
+}
+
+function valueAt(share: number, [low, high]: Range, log: boolean): number {
+  return log ? low * (high / low) ** share : low * (1 - share) + high * share;
+}
+
+/** A path of the data's own units in pixels; on a logarithmic axis what is not above 0 is a gap. */
+export function inPixels(axes: Axes, path: Float64Array): Float64Array {
+  const placed = new Float64Array(path.length);
+  for (let at = 0; at < path.length; at += 2) {
+    const x = pixelOfX(axes, path[at]!);
+    placed[at] = x;
+    placed[at + 1] = Number.isNaN(x) ? Number.NaN : pixelOfY(axes, path[at + 1]!);
+  }
+  return placed;
+}

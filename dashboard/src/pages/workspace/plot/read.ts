@@ -1,0 +1,89 @@
+/** What a chart says at the mouse. */
+
+import { localTime, number } from "../../../ui/format";
+import { type Axes, pixelOfX, pixelOfY, xOfPixel } from "./axes";
+import { endsAt, placeAt, type Trace } from "./trace";
+
+export interface Reading {
+  key: string;
+  label: string;
+  color: string;
+  /** The x of the point that is read, which was logged. */
+  x: number;
+  value: number;
+  /** Null where nothing is smoothed. */
+  smoothed: number | null;
+  /** The ends of a band, or the lowest and the highest of the point's rows. */
+  low: number;
+  high: number;
+  /** Of a band: how many runs there are here. */
+  runs: number | null;
+  marks: string;
+  /** Pixels between the line and the mouse. */
+  distance: number;
+}
+
+/** Pixels within which a line counts as under the mouse, and how far beyond its ends it is read. */
+const [NEAR, REACH] = [18, 8];
+const DIGITS = 5;
+
+/** What each trace has at an x, the nearest to a height first; without a height, the highest first. */
+export function readings(traces: readonly Trace[], axes: Axes, x: number, pixelY: number | null): Reading[] {
+  const left = pixelOfX(axes, x);
+  const reach = Math.abs(xOfPixel(axes, left + REACH) - x);
+  const found = traces.flatMap((trace): Reading[] => {
+    const place = placeAt(trace, x, reach);
+    if (place === null) return [];
+    const { points, spread, key, label, color } = trace;
+    const value = points.y[place]!;
+    const smoothed = points.smooth?.[place] ?? null;
+    const [low, high] = endsAt(points, place, spread ?? "minmax");
+    const at = points.x[place]!;
+    const marks = trace.marks.filter((mark) => mark.x === at).map(({ kind, count }) => `${count} × ${kind}`);
+    const distance = pixelY === null ? 0 : Math.abs(pixelOfY(axes, heightAt(trace, place, x)) - pixelY);
+    const runs = spread ? (points.count?.[place] ?? null) : null;
+    return [{ key, label, color, x: at, value, smoothed, low, high, runs, marks: marks.join(", "), distance }];
+  });
+  const height = ({ smoothed, value }: Reading): number => smoothed ?? value;
+  return found.sort((a, b) => a.distance - b.distance || height(b) - height(a));
+}
+
+/** How high a line is at an x between two of its points. */
+function heightAt({ points }: Trace, place: number, x: number): number {
+  const values = points.smooth ?? points.y;
+  const here = values[place]!;
+  const other = x > points.x[place]! ? place + 1 : place - 1;
+  const next = values[other];
+  const span = (points.x[other] ?? 0) - points.x[place]!;
+  return next === undefined || Number.isNaN(next) || !span ? here : here + ((next - here) * (x - points.x[place]!)) / span;
+}
+
+/** The line under the mouse; null where none is near. */
+export function nearest(found: readonly Reading[]): Reading | null {
+  const first = found[0];
+  return first && first.distance <= NEAR ? first : null;
+}
+
+/** A value in as many digits as tell it apart from its neighbours in the chart. */
+export function told(value: number, [low, high]: readonly [number, number]): string {
+  if (!Number.isFinite(value)) return number(value);
+  const alike = Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / (high - low)));
+  const digits = Math.min(17, Math.max(DIGITS, Number.isFinite(alike) ? alike + 4 : DIGITS));
+  return short(value, digits);
+}
+
+/** A number in at most so many significant digits, with an exponent where it would be long without. */
+export function short(value: number, digits: number): string {
+  const rounded = Number(value.toPrecision(digits));
+  const size = Math.abs(rounded);
+  if (Number.isFinite(rounded) && rounded !== 0 && (size < 1e-4 || size >= 1e9)) return rounded.toExponential().replace("e+", "e");
+  return number(rounded);
+}
+
+/** An x as it is read: exact, with its unit. */
+export function xTold(x: number, axis: string): string {
+  if (axis === "time") return localTime(new Date(x * 1000).toISOString());
+  if (axis !== "relative") return `${axis} ${number(x)}`;
+  if (Math.abs(x) < 120) return `${short(x, 4)} s`;
+  return Math.abs(x) < 7200 ? `${short(x / 60, 4)} min` : `${short(x / 3600, 4)} h`;
+}

@@ -1,0 +1,81 @@
+/** The two canvases of a chart: one with its lines, and one over it for what moves with the mouse. */
+
+import type { Axes } from "./axes";
+import { pixelOfX, xOfPixel } from "./axes";
+import { dot, paint } from "./paint";
+import { CanvasPen } from "./pen";
+import { placeAt, type Trace } from "./trace";
+
+export interface Scene {
+  axes: Axes;
+  traces: readonly Trace[];
+  width: number;
+  height: number;
+}
+
+/** Of more lines no points are shown at the cursor: they would hide the chart. */
+const DOTS_MAX = 40;
+const REACH = 8;
+
+export class Surface {
+  private scene: Scene | null = null;
+
+  constructor(
+    private readonly lines: HTMLCanvasElement,
+    private readonly over: HTMLCanvasElement,
+  ) {}
+
+  /** Draw the chart; `active` is the trace that stands out. */
+  show(scene: Scene | null, active: string | null): void {
+    this.scene = scene;
+    const context = cleared(this.lines, scene);
+    if (!scene || !context) return;
+    const known = active !== null && scene.traces.some((trace) => trace.key === active);
+    paint(new CanvasPen(context), scene.axes, scene.traces, { ...inks(), active: known ? active : null });
+  }
+
+  /** Mark a place on the x axis; null for none. */
+  mark(x: number | null, active: string | null): void {
+    const { scene } = this;
+    const context = cleared(this.over, scene);
+    if (!scene || !context || x === null) return;
+    const { axes, traces } = scene;
+    const left = pixelOfX(axes, x);
+    const { box } = axes;
+    if (!(left >= box.left && left <= box.left + box.width)) return;
+    const pen = new CanvasPen(context);
+    pen.line(Float64Array.of(left, box.top, left, box.top + box.height), { color: inks().ink, width: 1, alpha: 0.6 });
+    const reach = Math.abs(xOfPixel(axes, left + REACH) - x);
+    const dotted = traces.length > DOTS_MAX ? traces.filter((trace) => trace.key === active) : traces;
+    pen.within({ ...box, left: box.left - 4, width: box.width + 8 }, () => {
+      for (const trace of dotted) {
+        const place = placeAt(trace, x, reach);
+        if (place !== null) dot(pen, axes, trace, place, 1, trace.key === active ? 4.5 : 3);
+      }
+    });
+  }
+}
+
+/** The colours of axes, as the theme has them. */
+export function inks(): { ink: string; grid: string } {
+  const style = getComputedStyle(document.documentElement);
+  return { ink: style.getPropertyValue("--muted").trim(), grid: style.getPropertyValue("--grid").trim() };
+}
+
+/** An empty canvas of the scene's size, in the pixels of the screen. */
+function cleared(canvas: HTMLCanvasElement, scene: Scene | null): CanvasRenderingContext2D | null {
+  const ratio = devicePixelRatio;
+  const context = canvas.getContext("2d");
+  if (!context) return null;
+  const [width, height] = [Math.round((scene?.width ?? 0) * ratio), Math.round((scene?.height ?? 0) * ratio)];
+  if (scene && (canvas.width !== width || canvas.height !== height)) {
+    canvas.width = width;
+    canvas.height = height;
+    canvas.style.width = `${scene.width}px`;
+    canvas.style.height = `${scene.height}px`;
+  }
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return context;
+}

@@ -1,0 +1,164 @@
+/** The run set: as many pages of a list as are looked at, kept as it is now. */
+
+import { signal } from "@preact/signals";
+
+import { ApiError, get, isAbort, type Misunderstood } from "../../api/client";
+import { encode } from "../../api/json";
+import type { Experiments, ListedExperiment } from "../../api/types";
+
+/** What is asked for. */
+export interface Asked {
+  folder: string;
+  filter: string;
+  order: string;
+  /** As lists take them. */
+  columns: readonly string[];
+  /** Names below the folder of runs that are drawn wherever they are in the list. */
+  named: readonly string[];
+}
+
+export interface Listing {
+  /** What it is the answer to; null before the first one. */
+  asked: Asked | null;
+  /** From the first on; not all of them while `rows` are fewer than `total`. */
+  rows: readonly ListedExperiment[];
+  /** Runs that are drawn by name and are not among the rows. */
+  besides: readonly ListedExperiment[];
+  total: number;
+  /** What of the filter is not understood. */
+  problems: readonly Misunderstood[];
+  /** Why there is no answer. */
+  error: string;
+  /** Whether rows of an older version are still read, and values may be missing. */
+  pending: boolean;
+}
+
+const [FIRST_PAGE, PAGE] = [100, 1000];
+const NAMED_MAX = 50;
+const INVALID = 400;
+/** The tag of what was put aside. */
+const ARCHIVED = "archived";
+const LEAVES_OUT = `tag!=${ARCHIVED}`;
+const EMPTY: Listing = { asked: null, rows: [], besides: [], total: 0, problems: [], error: "", pending: false };
+
+export const listing = signal<Listing>(EMPTY);
+
+/** What is asked for of a run set, a page at a time. */
+export class RunList {
+  private cursor: string | null = null;
+  private asOf: string | null = null;
+
+  constructor(private readonly asked: Asked) {}
+
+  /** Ask for the first page; later for what has changed since, and where anything has, for the first page again. */
+  async turn(signal: AbortSignal): Promise<void> {
+    try {
+      if (this.asOf !== null) {
+        const news = await this.changed(this.asOf, signal);
+        if (news && !news.length) return;
+        // what is far below is not asked for again, but how it stands is told
+        if (news) listing.value = { ...listing.peek(), rows: patched(listing.peek().rows, news) };
+      }
+      await this.first(signal);
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      const { message } = error as Error;
+      const isFilter = error instanceof ApiError && error.problems.length > 0 && message.startsWith("filter=");
+      listing.value = { ...listing.peek(), problems: isFilter ? placed(error.problems, this.asked.filter) : [], error: isFilter ? "" : message };
+      throw error;
+    }
+  }
+
+  /** Ask for further pages until so many rows are known. */
+  async reach(count: number, signal: AbortSignal): Promise<void> {
+    while (this.cursor && listing.peek().rows.length < count) {
+      const page = await this.page(PAGE, this.cursor, this.asked.columns, signal);
+      this.cursor = page.hasMore ? page.cursor : null;
+      listing.value = { ...listing.peek(), rows: joined(listing.peek().rows, page.data), total: page.total };
+    }
+  }
+
+  /** All parameters of the first rows are asked for: these tell which differ. */
+  private async first(signal: AbortSignal): Promise<void> {
+    const page = await this.page(FIRST_PAGE, null, ["params", ...this.asked.columns], signal);
+    const before = listing.peek();
+    const isSame = before.asked === this.asked;
+    const further = isSame && page.hasMore ? before.rows.slice(page.data.length) : [];
+    // what was asked for before goes on from where it was
+    if (!further.length) this.cursor = page.hasMore ? page.cursor : null;
+    this.asOf = page.asOf;
+    const known = new Map(isSame ? before.rows.map((row) => [row.id, row]) : []);
+    const rows = joined(page.data.map((row) => same(known.get(row.id), row)), further);
+    const besides = await this.besides(rows, signal);
+    listing.value = { asked: this.asked, rows, besides, total: page.total, problems: [], error: "", pending: page.pending ?? false };
+  }
+
+  /** The runs that are drawn by name and that no page has yet. */
+  private async besides(rows: readonly ListedExperiment[], signal: AbortSignal): Promise<ListedExperiment[]> {
+    const { folder, columns, named } = this.asked;
+    const known = new Set(rows.map((row) => nameIn(row, folder)));
+    const prefixes = named.filter((name) => !known.has(name)).slice(0, NAMED_MAX).map((name) => (folder ? `${folder}/${name}` : name));
+    const found = await Promise.all(
+      prefixes.map(async (prefix) => {
+        const page = await get<Experiments>("experiments", { prefix, limit: FIRST_PAGE, columns: ["params", ...columns] }, signal);
+        return page.data.find((row) => row.prefix === prefix);
+      }),
+    );
+    return found.flatMap((row) => row ?? []);
+  }
+
+  private page(limit: number, cursor: string | null, columns: readonly string[], signal: AbortSignal): Promise<Experiments> {
+    const { folder, filter, order } = this.asked;
+    return get<Experiments>("experiments", { limit, cursor, prefix: folder || null, filter: shownBy(filter), order, columns }, signal);
+  }
+
+  /** Null where that is so long ago that nobody knows. */
+  private async changed(asOf: string, signal: AbortSignal): Promise<ListedExperiment[] | null> {
+    const asked = { limit: PAGE, prefix: this.asked.folder || null, changed_since: asOf };
+    try {
+      const page = await get<Experiments>("experiments", asked, signal);
+      // an answer to nothing is the time from which to ask next
+      if (!page.data.length) this.asOf = page.asOf;
+      return page.data;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === INVALID) return null;
+      throw error;
+    }
+  }
+}
+
+/** Rows as they stand now, without those that were deleted; what was asked for as columns stays until it is asked for again. */
+function patched(rows: readonly ListedExperiment[], news: readonly ListedExperiment[]): ListedExperiment[] {
+  const byId = new Map(news.map((row) => [row.id, row]));
+  return rows.flatMap((row) => {
+    const now = byId.get(row.id);
+    return now?.deletedAt ? [] : [now ? { ...row, ...now } : row];
+  });
+}
+
+/** A filter that leaves out what was put aside, unless it asks for that. */
+export function shownBy(filter: string): string {
+  return filter.includes(ARCHIVED) ? filter : `${LEAVES_OUT} ${filter}`.trim();
+}
+
+/** Problems where they are in the filter that somebody has written. */
+function placed(problems: readonly Misunderstood[], filter: string): Misunderstood[] {
+  const before = shownBy(filter).length - filter.length;
+  return problems.map(({ start, stop, message }) => ({ start: start - before, stop: stop - before, message }));
+}
+
+/** Rows one behind the other, each once: a list moves on between two pages. */
+function joined(rows: readonly ListedExperiment[], more: readonly ListedExperiment[]): ListedExperiment[] {
+  const ids = new Set(rows.map((row) => row.id));
+  return [...rows, ...more.filter((row) => !ids.has(row.id))];
+}
+
+/** The row that is known already where nothing of it differs, so that what shows it stays as it is. */
+function same(known: ListedExperiment | undefined, row: ListedExperiment): ListedExperiment {
+  return known && encode(known) === encode(row) ? known : row;
+}
+
+/** The name of a run below the folder that is shown. */
+export function nameIn(run: Pick<ListedExperiment, "prefix">, folder: string): string {
+  return folder && run.prefix.startsWith(`${folder}/`) ? run.prefix.slice(folder.length + 1) : run.prefix;
+}

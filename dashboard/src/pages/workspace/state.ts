@@ -1,0 +1,170 @@
+/** What the parts of a workspace have in common, made of the view, the run set, and what is known of its runs. */
+
+import { computed, signal } from "@preact/signals";
+
+import { get } from "../../api/client";
+import { encode } from "../../api/json";
+import type { Attempts, ListedExperiment, MetricFields } from "../../api/types";
+import { theme } from "../../state/theme";
+import { now } from "../../ui/basic";
+import { colorAt, placesOf } from "./colors";
+import { askedBy, chosenByThemselves, type Column, columnOf, objectiveOf } from "./columns";
+import { fields, together } from "./fields";
+import { type Group, groupsOf } from "./groups";
+import { type Coloring, coloringOf } from "./coloring";
+import { type Asked, listing } from "./runs";
+import { axesOf, chartsOf, ownCharts } from "./sections";
+import { view } from "./view";
+import { drawnGroups, drawnRuns } from "./visible";
+
+/** Runs of a group whose metrics are looked at, and of all groups. */
+const [OF_GROUP, OF_GROUPS] = [3, 60];
+
+/** The groups of the run set; none where it is not grouped. */
+export const groups = computed(() => groupsOf(listing.value.rows, view.value.group, now.peek()));
+
+export const isGrouped = computed(() => view.value.group.length > 0);
+
+export const groupsDrawn = computed(() => drawnGroups(groups.value, view.value));
+
+/** Groups whose runs are seen one by one. */
+export const opened = signal<ReadonlySet<string>>(new Set());
+
+export function turnGroup(key: string): void {
+  const next = new Set(opened.peek());
+  if (!next.delete(key)) next.add(key);
+  opened.value = next;
+}
+
+/** The runs that are drawn, alone or in a group. */
+export const drawn = computed(() =>
+  isGrouped.value
+    ? groupsDrawn.value.flatMap((group) => group.runs)
+    : drawnRuns(listing.value.rows, listing.value.besides, view.value),
+);
+
+/** The runs by which is known which metrics there are: of large groups a few. */
+export const sampled = computed(() =>
+  isGrouped.value ? groupsDrawn.value.flatMap((group) => group.runs.slice(0, OF_GROUP)).slice(0, OF_GROUPS) : drawn.value,
+);
+
+/** Their metrics, with all fields that these have in any of them. */
+export const metrics = computed(() => together(sampled.value, fields.value));
+
+export const charts = computed(() => chartsOf(metrics.value));
+
+/** Charts that somebody has put together. */
+export const own = computed(() => ownCharts(view.value.own, charts.value, metrics.value));
+
+export const axes = computed(() => axesOf(metrics.value));
+
+/** The x of all charts that have it. */
+export const chosenX = computed(() => view.value.x ?? axes.value[0]![0]);
+
+/** The result by which runs are compared; null where nothing tells. */
+export const goal = computed((): Column | null => {
+  const given = view.value.goal;
+  return (given === null ? null : columnOf(given, metrics.value)) ?? objectiveOf(metrics.value);
+});
+
+/** The columns of the table, in their order. */
+export const columns = computed((): Column[] => {
+  const { columns } = view.value;
+  if (!columns) return chosenByThemselves(listing.value.rows, metrics.value);
+  return columns.flatMap((key) => columnOf(key, metrics.value) ?? []);
+});
+
+/** What lists are asked for; the same one for as long as it says the same. */
+export const asked = computed((): Asked => {
+  const { folder, filter, order, shown, except, group, color } = view.value;
+  // of parameters that are chosen by themselves the first page has all: asking by name would ask twice
+  const given = view.value.columns ? columns.value : columns.value.filter((column) => column.kind !== "param");
+  const wanted = [...given, ...(goal.value ? [goal.value] : [])].flatMap((column) => askedBy(column) ?? []);
+  const all = group.length || color !== null ? ["params"] : [];
+  const named = shown === "all" || group.length ? [] : [...except];
+  const next: Asked = { folder, filter, order, columns: [...new Set([...wanted, ...all])], named };
+  if (last && encode(last) === encode(next)) return last;
+  last = next;
+  return next;
+});
+let last: Asked | null = null;
+
+/** By what runs are coloured, with a legend; null where each has its own colour. */
+export const coloring = computed((): Coloring | null => {
+  const { color } = view.value;
+  const column = color === null ? null : columnOf(color, metrics.value);
+  return column && coloringOf(column, listing.value.rows, theme.value, now.peek());
+});
+
+/** Of drawn runs by their ids, and of groups by their keys. */
+export const colors = computed((): ReadonlyMap<string, string> => {
+  if (isGrouped.value) return palette(groups.value.map(({ key }) => groupId(key)));
+  const inTime = [...drawn.value].sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id));
+  const by = coloring.value;
+  return by ? new Map(inTime.map((run) => [run.id, by.colorOf(run)])) : palette(inTime.map((run) => run.id));
+});
+
+function palette(ids: readonly string[]): ReadonlyMap<string, string> {
+  return new Map([...placesOf(ids)].map(([id, place]) => [id, colorAt(place, theme.value)]));
+}
+
+/** What stands for a group where runs have their ids. */
+export function groupId(key: string): string {
+  return `=${key}`;
+}
+
+/** A line of the run set: a run, of an opened group too, or a group. */
+export type Entry = { group: Group; run?: undefined } | { run: ListedExperiment; group?: undefined; inside: string | null };
+
+/** The lines of a run set that is grouped. */
+const grouped = computed((): Entry[] =>
+  groups.value.flatMap((group): Entry[] => [
+    { group },
+    ...(opened.value.has(group.key) ? group.runs.map((run) => ({ run, inside: group.key })) : []),
+  ]),
+);
+
+export function entryCount(): number {
+  return isGrouped.value ? grouped.value.length : listing.value.total;
+}
+
+/** The line at a place; undefined where it has not been read yet. */
+export function entryAt(at: number): Entry | undefined {
+  if (isGrouped.value) return grouped.value[at];
+  const run = listing.value.rows[at];
+  return run && { run, inside: null };
+}
+
+/** Of runs that were started several times: the attempt that is drawn, null for the newest one's of each step. */
+const attempts = signal<ReadonlyMap<string, { count: number; drawn: number | null }>>(new Map());
+
+export function attemptOf(run: ListedExperiment): number | null {
+  return attempts.value.get(run.id)?.drawn ?? null;
+}
+
+/** Whether it is known which attempt of a run is drawn. */
+export function isSettled(run: ListedExperiment): boolean {
+  return run.attempts < 2 || attempts.value.has(run.id);
+}
+
+/** Ask which attempts there are, of those runs that were started again since they were asked for. */
+export async function loadAttempts(runs: readonly ListedExperiment[], signal: AbortSignal): Promise<void> {
+  const unknown = runs.filter((run) => run.attempts > 1 && attempts.peek().get(run.id)?.count !== run.attempts);
+  for (const run of unknown) {
+    const [newest] = (await get<Attempts>(`experiments/${run.id}/attempts`, { limit: 1 }, signal)).data;
+    // one that began anew is drawn alone; one that goes on from a step, with what it goes on from
+    const isAlone = newest !== undefined && newest.resumeFrom === null && newest.number > 1;
+    attempts.value = new Map(attempts.peek()).set(run.id, { count: run.attempts, drawn: isAlone ? newest.number : null });
+  }
+}
+
+/** The fields that a run has of a metric; undefined where it lacks the metric, or that is not known. */
+export function fieldsIn(run: ListedExperiment, name: string | null): readonly string[] | undefined {
+  return byName.value.get(run.id)?.get(name);
+}
+
+const byName = computed((): ReadonlyMap<string, ReadonlyMap<string | null, readonly string[]>> => {
+  const index = (all: readonly MetricFields[]): ReadonlyMap<string | null, readonly string[]> =>
+    new Map(all.map(({ name, fields }) => [name, fields]));
+  return new Map([...fields.value].map(([id, known]) => [id, index(known.metrics)]));
+});

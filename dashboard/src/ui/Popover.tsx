@@ -1,0 +1,54 @@
+/** A button that opens a panel beside it, over everything else; Escape, or a click elsewhere, closes it. */
+
+import { autoUpdate, computePosition, flip, offset, shift } from "@floating-ui/dom";
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+
+const [AWAY, EDGE] = [4, 8];
+
+export function Popover(props: {
+  label: string;
+  icon?: JSX.Element;
+  /** What the button says; without it, the icon does. */
+  text?: ComponentChildren;
+  class?: string;
+  /** It is made when it is opened. */
+  children: ComponentChildren;
+}): JSX.Element {
+  const id = useId();
+  const button = useRef<HTMLButtonElement>(null);
+  const panel = useRef<HTMLDivElement>(null);
+  const [isOpen, setOpen] = useState(false);
+
+  useEffect(() => {
+    const [anchor, floating] = [button.current, panel.current];
+    if (!isOpen || !anchor || !floating) return;
+    const middleware = [offset(AWAY), flip({ padding: EDGE }), shift({ padding: EDGE })];
+    return autoUpdate(anchor, floating, () => {
+      void computePosition(anchor, floating, { strategy: "fixed", placement: "bottom-end", middleware }).then(({ x, y }) => {
+        floating.style.left = `${x}px`;
+        floating.style.top = `${y}px`;
+      });
+    });
+  }, [isOpen]);
+
+  return (
+    <>
+      <button
+        ref={button}
+        type="button"
+        class={`${props.text === undefined ? "icon" : "quiet"} ${props.class ?? ""} ${isOpen ? "shown" : ""}`}
+        popovertarget={id}
+        aria-label={props.label}
+        aria-expanded={isOpen}
+        title={props.label}
+      >
+        {props.icon}
+        {props.text}
+      </button>
+      <div ref={panel} id={id} class="popover" popover="auto" onToggle={(event) => setOpen((event as unknown as ToggleEvent).newState === "open")}>
+        {isOpen && props.children}
+      </div>
+    </>
+  );
+}
