@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["BASELINE", "CONTENDERS", "OURS", "PREFIX", "Contender", "Sink"]
+__all__ = ["BARE", "BASELINE", "CONTENDERS", "OURS", "PREFIX", "Contender", "Sink"]
 
 BASELINE = "deque"
 OURS = "ml-dash"
+BARE = "ml-dash-bare"
+"""Ours, capturing nothing of its surroundings: whatever it takes less than `OURS` is the price of that."""
 PREFIX = "bench/hot-path/run"
 
 _CALL = "log(loss=loss, acc=acc, lr=lr)"
@@ -109,10 +111,21 @@ def _open_ours(directory: str) -> Sink:
     return _open_ours_cold(directory)
 
 
+def _open_bare(directory: str) -> Sink:
+    import numpy as np
+
+    del np
+    return _opened(directory, capture=False)
+
+
 def _open_ours_cold(directory: str) -> Sink:
+    return _opened(directory, capture=True)
+
+
+def _opened(directory: str, capture: bool) -> Sink:
     from ml_dash import Experiment
 
-    experiment = Experiment(PREFIX, dash_root=directory, echo=False).run.start()
+    experiment = Experiment(PREFIX, dash_root=directory, echo=False, capture=capture).run.start()
     return Sink(_OUR_CALL, {"experiment": experiment}, experiment.run.complete)
 
 
@@ -144,7 +157,7 @@ def _stored_by_us(directory: str) -> int:
 
 
 _IMPORT_US = "from ml_dash import Experiment"
-_START_US = f"Experiment({PREFIX!r}, dash_root=directory, echo=False).run.start()"
+_START_US = f"Experiment({PREFIX!r}, dash_root=directory, echo=False, capture=True).run.start()"
 
 CONTENDERS = {
     "nothing": Contender("empty loop", "", "", _open_nothing, _stored_nothing),
@@ -170,6 +183,13 @@ CONTENDERS = {
         _stored_by_msgpack,
     ),
     OURS: Contender("ml-dash", _IMPORT_US, _START_US, _open_ours, _stored_by_us),
+    BARE: Contender(
+        "ml-dash, capture=False",
+        _IMPORT_US,
+        _START_US.replace("capture=True", "capture=False"),
+        _open_bare,
+        _stored_by_us,
+    ),
     "ml-dash-cold": Contender(
         "ml-dash, first steps of a script without numpy",
         _IMPORT_US,

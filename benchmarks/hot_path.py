@@ -3,6 +3,7 @@
     python benchmarks/hot_path.py                 # some ten minutes
     python benchmarks/hot_path.py --quick         # a minute, for a first look
     python benchmarks/hot_path.py --only paced
+    python benchmarks/hot_path.py --only tight,start   # what capturing costs, with the import and the start
 
 The work is three floats a step: loss, acc, lr. Every figure comes from a fresh process; contenders take turns, so that
 what else happens on the machine meets all of them; each round's figures are compared with the deque's of that round.
@@ -24,7 +25,7 @@ from typing import Any
 # Run as a script: its neighbours, and the package that it measures, are found from the project's root.
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from benchmarks.contenders import BASELINE, CONTENDERS, OURS  # noqa: E402
+from benchmarks.contenders import BARE, BASELINE, CONTENDERS, OURS  # noqa: E402
 from benchmarks.processes import (  # noqa: E402
     RESULTS,
     child,
@@ -42,6 +43,7 @@ _PACED = (
     ("nothing", "plain"),  # the same on both sides: what is found here is noise
     (BASELINE, "plain"),
     (OURS, "plain"),
+    (BARE, "plain"),
     (OURS, "stalled"),
     (BASELINE, "threads"),
     (OURS, "threads"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contenders import BASELINE, CONTENDERS, OURS
+from benchmarks.contenders import BARE, BASELINE, CONTENDERS, OURS
 from benchmarks.measure import PERCENTILES
 from benchmarks.report import SCENARIOS
 from benchmarks.summary import METRICS, SLOWDOWN_TARGET, ratios, slowdown
@@ -23,6 +23,7 @@ _COLOURS = {
     "simplequeue": "#c99a2e",
     "msgpack": "#a0522d",
     OURS: "#1f6feb",
+    BARE: "#0b3d91",
     "ml-dash-cold": "#79b8ff",
 }
 _RATIO_TARGET = 0.65
@@ -117,7 +118,8 @@ def _rates(results: dict[str, Any], axis: Axes) -> None:
     axis.axvline(_RATIO_TARGET, color="#d1242f", linestyle="--", linewidth=1)
     axis.text(_RATIO_TARGET, 0.55, "target, until closed", color="#d1242f", fontsize=7, ha="center")
     axis.set_yticks(
-        [-place for place in range(len(names))], [name.replace("-cold", ", cold") for name in names]
+        [-place for place in range(len(names))],
+        [name.replace("-cold", ", cold").replace("-bare", ", no capture") for name in names],
     )
     axis.set_title("Calls/s relative to the deque: loop (pale), until closed", loc="left")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.contenders import BASELINE, CONTENDERS, OURS
+from benchmarks.contenders import BARE, BASELINE, CONTENDERS, OURS
 from benchmarks.summary import METRICS, SLOWDOWN_TARGET, Metric, best, ratios, rounds, slowdown
 
 __all__ = [
@@ -22,6 +22,9 @@ __all__ = [
     "print_tables",
 ]
 
+_UNCHANGED = 1.05
+"""What capturing may cost a call: more than that is more than one round differs from the next."""
+_START_DELAY_MS = 20.0
 _MARKS = {True: "reached", False: "not reached", None: "within the noise"}
 SCENARIOS = {
     "plain": "plain",
@@ -134,6 +137,12 @@ def _tables(results: dict[str, Any]) -> Iterator[Table]:
         "(median). Where a busy machine slows some rounds, compare it with the ratio of the best rounds.",
     )
     yield Table(
+        f"Capturing: on and off, in one run, medians of {options['rounds']} rounds",
+        ["", "capture=False", "capture=True", "True : False", "target", ""],
+        [row for metric in METRICS if (row := _captured(results, metric))] + _start_delay(results),
+        "Ratios are taken round by round, and so is the delay. The import is the same for both.",
+    )
+    yield Table(
         "Paced loop: 1 ms of numpy a step, with logging : without",
         ["", "disk, threads", "slowdown", "95 % interval", "best blocks", "more CPU, µs/step", "target", ""],
         [_paced_row(run) for run in results.get("paced", [])],
@@ -189,9 +198,42 @@ def _against_target(results: dict[str, Any], metric: Metric) -> list[str]:
     return [*row, number(median(relative), 2), number(of_best, 2), f"{sign} {number(goal, 2)}", reached]
 
 
+def _captured(results: dict[str, Any], metric: Metric) -> list[str]:
+    """Return a row of what capturing costs; none where that was not measured."""
+    off, on = rounds(results, BARE, metric), rounds(results, OURS, metric)
+    if not off or not on:
+        return []
+    ratio = median(b / a for a, b in zip(off, on, strict=True))
+    row = [
+        metric.title,
+        number(median(off), metric.digits),
+        number(median(on), metric.digits),
+        number(ratio, 2),
+    ]
+    if metric.title.startswith("import"):
+        return [*row, f"≤ {number(metric.target, metric.digits)}", mark(median(on) <= metric.target)]
+    if metric.title.startswith(("p50", "p99 ", "calls/s until")):
+        goal = 1 / _UNCHANGED if metric.more_is_better else _UNCHANGED
+        sign = "≥" if metric.more_is_better else "≤"
+        return [*row, f"{sign} {number(goal, 2)} : 1", mark(metric.reached(ratio, goal))]
+    return [*row, "–", ""]
+
+
+def _start_delay(results: dict[str, Any]) -> list[list[str]]:
+    """Return by how many milliseconds capturing puts off the return of `run.start()`, if that was measured."""
+    found = results.get("start", {})
+    pairs = list(zip(found.get(BARE, []), found.get(OURS, []), strict=False))
+    if not pairs:
+        return []
+    delay = median(on["start_s"] - off["start_s"] for off, on in pairs) * 1e3
+    reached = mark(delay <= _START_DELAY_MS)
+    title = "delay of the start by captures, ms"
+    return [[title, "–", number(delay, 1), "–", f"≤ {number(_START_DELAY_MS, 0)}", reached]]
+
+
 def _paced_row(run: dict[str, Any]) -> list[str]:
     found = slowdown(run)
-    ours = run["contender"] == OURS
+    ours = run["contender"] in (OURS, BARE)
     return [
         CONTENDERS[run["contender"]].title,
         SCENARIOS[run["scenario"]],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import compare, device, drawing, listing
-from benchmarks.contenders import BASELINE, CONTENDERS, OURS
+from benchmarks.contenders import BARE, BASELINE, CONTENDERS, OURS
 from benchmarks.measure import PERCENTILES
 from benchmarks.peers import level_db_records
 from benchmarks.processes import child
@@ -99,6 +99,25 @@ def test_what_counts_is_the_ratio_to_the_deque() -> None:
         line for line in text.splitlines() if line.startswith("| calls/s until closed") and "≥" in line
     )
     assert "≥ 700 000 | not reached | 0.80 | 0.80 | ≥ 0.65 | reached" in row
+
+
+def test_what_capturing_costs_is_told_in_one_table() -> None:
+    """Calls, import and start with it and without it, of the same rounds, each against its target."""
+    latency = [0.1, 0.2, 0.6, 0.7, 1.0, 2.0, 3.0, 4.0]
+    dearer = [us * 1.1 for us in latency]
+    found = {
+        "options": {"steps": 1000, "rounds": 2},
+        "latency": {BARE: [{"us": latency}] * 2, OURS: [{"us": dearer}] * 2},
+        "start": {
+            BARE: [{"import_s": 0.040, "start_s": 0.010}, {"import_s": 0.060, "start_s": 0.020}],
+            OURS: [{"import_s": 0.050, "start_s": 0.015}, {"import_s": 0.040, "start_s": 0.019}],
+        },
+    }
+    (table,) = [table for table in hot_path_tables(found) if table.title.startswith("Capturing")]
+    rows = {row[0]: list(row[1:]) for row in table.rows}
+    assert rows["p50 µs"] == ["0.60", "0.66", "1.10", "≤ 1.05 : 1", "not reached"]
+    assert rows["import s"][-2:] == ["≤ 0.050", "reached"]
+    assert rows["delay of the start by captures, ms"] == ["–", "2.0", "–", "≤ 20", "reached"]
 
 
 def test_what_a_tracker_has_stored_is_counted_and_read_by_its_own_reader(tmp_path: Path) -> None:
