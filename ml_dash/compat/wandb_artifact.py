@@ -1,9 +1,16 @@
-"""`wandb.Artifact`: its files are saved below ``artifacts/<name>/v<number>``, with its aliases as their tags."""
+"""`wandb.Artifact`: its files are saved below ``artifacts/<name>``, and its versions are those of the files.
+
+Each version of a file has the alias ``v<number>`` of the artifact's version that it belongs to, and that one's
+aliases: so ``exp.files("artifacts/model/a.pt", alias="best")`` is the file of the version that is called so. Where an
+alias goes on to another version, files that this one lacks lose it.
+
+What still can fail: whoever dies in the middle of `Artifact.log` leaves a version without some of its files. It is told
+by their number, which each has in its metadata, and is not found.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import weakref
@@ -12,13 +19,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ml_dash.errors import FileMissingError, InvalidCallError
 from ml_dash.integrations.tracked import save_directory
+from ml_dash.query.files import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml_dash.sdk.experiment import Experiment
 
 FOLDER = "artifacts"
+_OURS = "artifact"
+"""The key of a file's metadata with what is known of the artifact; all others are the script's."""
 
 
 class Artifact:
@@ -79,30 +89,33 @@ class Artifact:
 
     def log(self, experiment: Experiment, aliases: Sequence[str] | None) -> Artifact:
         """Save the files as the next version."""
-        number = max(_versions(experiment, self.name), default=-1) + 1
-        self.version, self.aliases = f"v{number}", list(aliases or ["latest"])
-        place = f"{FOLDER}/{self.name}/{self.version}"
-        told = {
-            "type": self.type,
-            "version": number,
-            **({"references": self._references} if self._references else {}),
-        }
+        number = _newest(experiment, self.name) + 1
+        self.version, self.aliases = f"v{number}", list(aliases or [LATEST])
+        place = f"{FOLDER}/{self.name}"
+        count = sum(len(names) for _above, _directories, names in os.walk(self._folder))
+        told = {"type": self.type, "version": number, "files": count or 1, "references": self._references}
         details: Any = {
-            "metadata": {**self.metadata, **told},
-            "tags": self.aliases,
+            "metadata": {**self.metadata, _OURS: told},
+            "aliases": [self.version, *self.aliases],
             "description": self.description,
         }
         if not save_directory(experiment, self._folder, place, **details):
             experiment.files(place).save_json(self._references, to="references.json", **details)
+        for alias in self.aliases:
+            for row in experiment.files(place, alias=alias).list() if alias != LATEST else ():
+                if _version_of(row) != number:
+                    experiment.files(file_id=row["id"]).unalias(alias)
         self._stored = experiment, place
         return self
 
-    def use(self, experiment: Experiment, place: str) -> Artifact:
-        """Stand for a version that is stored."""
-        self._stored, self.version = (experiment, place), place.rpartition("/")[2]
-        newest = experiment.files(place).list()[0]
-        self.metadata, self.aliases = dict(newest["metadata"] or {}), list(newest["tags"])
-        self.description, self.type = newest["description"], self.metadata.get("type", self.type)
+    def use(self, experiment: Experiment, rows: Sequence[Mapping[str, Any]]) -> Artifact:
+        """Stand for a version that is stored, of these files."""
+        self._stored = experiment, f"{FOLDER}/{self.name}"
+        self.metadata = dict(rows[0]["metadata"])
+        told = self.metadata.pop(_OURS)
+        self.type, self.version, self._references = told["type"], f"v{told['version']}", told["references"]
+        self.aliases = [alias for alias in rows[0]["aliases"] if alias != self.version]
+        self.description = rows[0]["description"]
         return self
 
     def download(self, root: str | os.PathLike[str] | None = None, **_: Any) -> str:
@@ -114,7 +127,7 @@ class Artifact:
         experiment, place = self._stored
         target = os.path.abspath(root or os.path.join(FOLDER, f"{self.name}-{self.version}"))
         os.makedirs(target, exist_ok=True)
-        for row in experiment.files(place).list():
+        for row in experiment.files(place, alias=self.version).list():
             below = f"{row['path']}/{row['filename']}".removeprefix(f"/{place}/")
             path = os.path.join(target, *below.split("/"))
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -137,35 +150,63 @@ class Artifact:
         return path
 
 
-def find_artifact(experiments: Sequence[Experiment], wanted: str, type: str | None = None) -> Artifact:
+def find_artifact(experiments: Sequence[Experiment], wanted: str) -> Artifact:
     """Return a version of an artifact, of the first experiment that has it.
 
     Args:
         experiments: where to look.
         wanted: ``name``, ``name:latest``, ``name:v3`` or ``name:alias``.
-        type: what it is said to be, where it does not say so itself.
 
     Raises:
         FileMissingError: none of them has one.
     """
     name, _, version = wanted.rpartition("/")[2].partition(":")
     for experiment in experiments:
-        numbers = sorted(_versions(experiment, name), reverse=True)
-        for number in numbers:
-            place = f"{FOLDER}/{name}/v{number}"
-            if (
-                version in {"", "latest", f"v{number}"}
-                or version in experiment.files(place).list()[0]["tags"]
-            ):
-                return Artifact(name, type or "unspecified").use(experiment, place)
+        if rows := _rows(experiment, name, version or LATEST):
+            return Artifact(name).use(experiment, rows)
     looked = ", ".join(experiment.prefix for experiment in experiments)
     raise FileMissingError(
         f"there is no artifact {wanted!r} in {looked}: one of another experiment is "
-        f"ml_dash.open('owner/project/name').files('{FOLDER}/{name}/*').download('here/')"
+        f"ml_dash.open('owner/project/name').files('{FOLDER}/{name}').download('here/')"
     )
 
 
-def _versions(experiment: Experiment, name: str) -> set[int]:
-    pattern = re.compile(rf"/{FOLDER}/{re.escape(name)}/v(\d+)(?:/|$)")
-    rows = experiment.files(f"{FOLDER}/{name}").list()
-    return {int(match[1]) for row in rows if (match := pattern.match(row["path"]))}
+def _rows(experiment: Experiment, name: str, alias: str) -> list[dict[str, Any]]:
+    """Return the rows of the files of the version that an alias means; none where there is no such version."""
+    path = f"{FOLDER}/{name}"
+    if alias == LATEST:
+        numbers = list(range(_newest(experiment, name), -1, -1))
+    else:
+        # several where an alias is just going on to another version, whose files come one by one
+        numbers = sorted(
+            {_version_of(row) for row in experiment.files(path, alias=alias).list()}, reverse=True
+        )
+    for number in numbers:
+        stored = experiment.files(path, alias=f"v{number}").list()
+        rows = [row for row in stored if _version_of(row) == number]
+        if rows and len(rows) >= _told(rows[0]).get("files", 1):
+            return rows
+    return []
+
+
+def _newest(experiment: Experiment, name: str) -> int:
+    """Return the number of the newest version of an artifact; -1 where there is none."""
+    path = f"{FOLDER}/{name}"
+    number = max(map(_version_of, experiment.files(path).list()), default=-1)
+    while experiment.files(
+        path, alias=f"v{number + 1}"
+    ).list():  # of which somebody has saved a newer one by hand
+        number += 1
+    return number
+
+
+def _version_of(row: Mapping[str, Any]) -> int:
+    """Return the number of the version that a file belongs to; -1 of one that somebody has saved there by hand."""
+    number = _told(row).get("version")
+    return number if isinstance(number, int) else -1
+
+
+def _told(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a file's metadata say of its artifact."""
+    told = (row["metadata"] or {}).get(_OURS)
+    return told if isinstance(told, dict) else {}

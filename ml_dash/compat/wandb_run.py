@@ -217,7 +217,7 @@ class Run(Described):
             return artifact_or_name
         if self.experiment is None:
             raise InvalidArgumentError("a run that is disabled has no artifacts")
-        return find_artifact([self.experiment, *_others(self.experiment)], artifact_or_name, type)
+        return find_artifact([self.experiment, *_others(self.experiment)], artifact_or_name)
 
     def use_model(self, name: str) -> str:
         """Return the path of a model that is stored, or of the directory of its files, copied to this disk."""

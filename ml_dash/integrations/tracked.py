@@ -20,6 +20,7 @@ from ml_dash.sdk.series_port import split_name
 from ml_dash.sdk.starting.prefixes import sample
 from ml_dash.values.config_fields import config_fields
 from ml_dash.values.pack import represent
+from ml_dash.values.tensors import on_host
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,21 +211,4 @@ def as_array(values: Any) -> npt.NDArray[Any]:
     """Return an array of what is one, or a tensor of any framework on any device."""
     import numpy as np
 
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        if str(getattr(values, "dtype", "")) == "torch.bfloat16":  # numpy has none
-            values = values.float()
-    return np.asarray(values)
-
-
-def histogram_of(values: Any, bins: int = 64) -> dict[str, Any]:
-    """Return counts and edges of the numbers among values, with their count, mean, least and largest."""
-    import numpy as np
-
-    flat = as_array(values).astype(np.float64).ravel()
-    finite = flat[np.isfinite(flat)]
-    counts, edges = np.histogram(finite, bins=bins)
-    told: dict[str, Any] = {"count": int(flat.size), "nan": int(flat.size - finite.size)}
-    if finite.size:
-        told |= {"mean": float(finite.mean()), "min": float(finite.min()), "max": float(finite.max())}
-    return {**told, "counts": counts.tolist(), "edges": edges.tolist()}
+    return np.asarray(on_host(values))

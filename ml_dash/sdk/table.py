@@ -16,7 +16,7 @@ import numpy as np
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Column as BlockColumn
 from ml_dash.sdk.series_port import LATEST, row_time
-from ml_dash.values.tensors import fetch
+from ml_dash.values.tensors import fetch, on_host
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -106,11 +106,10 @@ def _column(name: str, value: Any) -> Values | None:
 
 
 def _of_array(value: Any) -> Values:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()  # numpy takes no tensor that needs its gradient or is on a device
+    value = on_host(value)
     try:
         array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    except Exception:  # noqa: BLE001 - foreign code: bfloat16 of torch
+    except Exception:  # noqa: BLE001 - foreign code
         return _of_list(value.tolist())
     kind = array.dtype.kind if array.ndim == 1 else ""
     if kind == "b":

@@ -39,6 +39,9 @@ _NO_DEVICES = frozenset({"cpu", "meta"})
 _STRIDED = frozenset({("torch", "Tensor"), ("torch.nn.parameter", "Parameter")})
 """Types of tensors that lie in a storage of their own: subclasses may be anything."""
 
+_NOT_OF_NUMPY = ("torch.bfloat16", "torch.float8")
+"""How the names of types begin that numpy has not."""
+
 _SMALL_BYTES = 65_536
 """The largest tensor that is copied into the host's memory, which is page-locked for that: larger ones are cloned."""
 
@@ -383,6 +386,17 @@ def fetch(value: Any) -> Any:
     if is_freed(value):
         raise ValueError("its memory was freed")
     return value.item() if element_count(value) == 1 else value.tolist()
+
+
+def on_host(value: Any) -> Any:
+    """Return a tensor of any device as numpy takes it; what is no tensor stays as it is.
+
+    numpy takes none that is on a device or needs its gradient, and has no type for bfloat16 and the floats of 8 bits.
+    """
+    if not hasattr(value, "detach"):
+        return value
+    host = value.detach().cpu()
+    return host.float() if str(getattr(host, "dtype", "")).startswith(_NOT_OF_NUMPY) else host
 
 
 def element_count(value: Any) -> int:

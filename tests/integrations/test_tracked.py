@@ -10,7 +10,6 @@ import pytest
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.integrations.tracked import (
     Tracked,
-    histogram_of,
     image_of,
     log_values,
     save_directory,
@@ -80,17 +79,3 @@ def test_axes_of_images_are_put_in_order() -> None:
     assert image_of(np.zeros((4, 5)), "HW").shape == (4, 5)
     with pytest.raises(InvalidArgumentError, match="has not the axes 'CHW'"):
         image_of(np.zeros((4, 5)), "CHW")
-
-
-def test_a_histogram_tells_what_is_no_number() -> None:
-    told = histogram_of(np.array([0.0, 1.0, np.nan, np.inf]), bins=2)
-    assert told == {
-        "count": 4,
-        "nan": 2,
-        "mean": 0.5,
-        "min": 0.0,
-        "max": 1.0,
-        "counts": [1, 1],
-        "edges": [0, 0.5, 1],
-    }
-    assert histogram_of([], bins=2)["counts"] == [0, 0]

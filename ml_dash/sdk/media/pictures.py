@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ml_dash.errors import InvalidArgumentError, MissingExtraError
 from ml_dash.sdk.files.encoders.images import as_pixels, write_figure, write_image
 from ml_dash.sdk.media.value import MediaValue, file_of, is_path
+from ml_dash.values.tensors import on_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ class Mask(MediaValue):
     def __init__(self, pixels: Any, name: str) -> None:
         import numpy as np
 
-        array = np.asarray(pixels.detach() if hasattr(pixels, "detach") else pixels)
+        array = np.asarray(on_host(pixels))
         if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer) or 0 in array.shape:
             raise InvalidArgumentError(
                 f"masks[{name!r}] has the shape {array.shape} and the type {array.dtype}: pass H×W integers"
@@ -200,8 +201,6 @@ def _taken(data: Any, what: str) -> tuple[Any, tuple[int, int], int]:
     picture = getattr(sys.modules.get("PIL.Image"), "Image", None)
     if picture is not None and isinstance(data, picture):
         return data.copy(), data.size, data.width * data.height * len(data.getbands())
-    if hasattr(data, "detach"):
-        data = data.detach().cpu()
     pixels = as_pixels(data, what).copy()
     return pixels, (pixels.shape[1], pixels.shape[0]), pixels.nbytes
 

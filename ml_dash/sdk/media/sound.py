@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.sdk.media.value import MediaValue, file_of, is_path
+from ml_dash.values.tensors import on_host
 
 _SOUNDS = frozenset({"wav", "mp3", "ogg", "flac", "m4a"})
 _RATE_MAX = 1_000_000
@@ -65,7 +66,7 @@ def _samples(data: Any) -> Any:
     """Return samples N×channels of int16 that nobody else will change."""
     import numpy as np
 
-    array = np.array(data.detach().cpu() if hasattr(data, "detach") else data)
+    array = np.array(on_host(data))
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or not 1 <= array.shape[1] <= 32 or not len(array):

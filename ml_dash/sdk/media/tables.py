@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.sdk.files.encoders.objects import json_bytes
 from ml_dash.sdk.media.value import MediaValue, file_of
+from ml_dash.values.tensors import on_host
 
 if TYPE_CHECKING:
     import os
@@ -61,9 +62,8 @@ class Histogram(MediaValue):
         else:
             if bins not in range(1, 10_001):
                 raise InvalidArgumentError(f"bins={bins!r} is not a number of intervals from 1 to 10,000")
-            given = values.detach().cpu() if hasattr(values, "detach") else values
             try:
-                array = np.array(given, np.float64).ravel()
+                array = np.array(on_host(values), np.float64).ravel()
             except (TypeError, ValueError) as error:
                 raise InvalidArgumentError(f"the values of a histogram are no numbers: {error}") from None
             self._values = array
@@ -97,6 +97,7 @@ class Table(MediaValue):
     def __init__(
         self, columns: Any, rows: Sequence[Sequence[Any]] | None = None, caption: str | None = None
     ) -> None:
+        _check_rows(columns if rows is None and hasattr(columns, "itertuples") else rows)
         if rows is None and hasattr(columns, "itertuples"):
             rows = [list(row) for row in columns.itertuples(index=False)]
             columns = [str(name) for name in columns.columns]
@@ -104,11 +105,7 @@ class Table(MediaValue):
         if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
             raise InvalidArgumentError(f"columns={names!r:.200}: name each column, by a text of its own")
         taken = [list(row) for row in rows or ()]
-        if len(taken) > _ROWS_MAX:
-            raise InvalidArgumentError(
-                f"the table has {len(taken):,} rows, and at most {_ROWS_MAX:,} are kept: log a sample, or save the "
-                "whole as a file, by exp.files.save('table.parquet')"
-            )
+        _check_rows(taken)
         for number, row in enumerate(taken):
             if len(row) != len(names):
                 raise InvalidArgumentError(
@@ -124,6 +121,16 @@ class Table(MediaValue):
     def write(self, file: BinaryIO) -> object:
         """Write ``columns`` and ``rows``, as JSON."""
         return file.write(json_bytes({"columns": self._names, "rows": self._rows}))
+
+
+def _check_rows(rows: Any) -> None:
+    """Refuse too many rows before they are copied, where they can be counted; a generator's are counted afterwards."""
+    count = len(rows) if hasattr(rows, "__len__") else 0
+    if count > _ROWS_MAX:
+        raise InvalidArgumentError(
+            f"the table has {count:,} rows, and at most {_ROWS_MAX:,} are kept: log a sample, or save the whole as a "
+            "file, by exp.files.save('table.parquet')"
+        )
 
 
 class Text(MediaValue):
@@ -167,7 +174,7 @@ class Points3D(MediaValue):
     def __init__(self, points: Any, caption: str | None = None) -> None:
         import numpy as np
 
-        array = np.array(points.detach().cpu() if hasattr(points, "detach") else points)
+        array = np.array(on_host(points))
         if array.ndim != 2 or array.shape[1] not in (3, 6) or array.dtype.kind not in "fiu":
             raise InvalidArgumentError(
                 f"points have the shape {array.shape} and the type {array.dtype}: pass N×3 numbers, or N×6 with colours"

@@ -68,6 +68,49 @@ def test_an_image_is_what_it_was_at_the_call(exp: Experiment, make: Callable[[],
     assert (picture_of(data) == PIXELS).all()
 
 
+class OnDevice:
+    """A tensor of torch's on a device, of a type that numpy has not, where `type` says so."""
+
+    def __init__(
+        self, array: Any, type: str = "bfloat16", steps: tuple[str, ...] = ("detach", "cpu")
+    ) -> None:
+        self._array, self._steps, self.dtype = np.asarray(array), steps, f"torch.{type}"
+
+    def __getattr__(self, name: str) -> Any:
+        if self._steps and name == self._steps[0]:
+            return lambda: OnDevice(self._array, self.dtype[6:], self._steps[1:])
+        if name == "float" and not self._steps:
+            return lambda: self._array.astype(np.float32)
+        raise AttributeError(name)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        if self._steps or self.dtype == "torch.bfloat16":
+            raise TypeError(f"no array of a tensor that is on a device, or of {self.dtype}")
+        return self._array
+
+
+def test_tensors_of_devices_and_of_types_that_numpy_has_not(exp: Experiment) -> None:
+    rising = np.linspace(0, 1, 12)
+    labels = OnDevice(np.ones((4, 3), np.int64), "int64")
+    row = {
+        "image": ml_dash.Image(OnDevice(rising.reshape(4, 3)), masks={"truth": labels}),
+        "video": ml_dash.Video([OnDevice(rising.reshape(4, 3))], format="gif"),
+        "sound": ml_dash.Audio(OnDevice(rising), sample_rate=8),
+        "weights": ml_dash.Histogram(OnDevice(rising), bins=2),
+        "points": ml_dash.Points3D(OnDevice(rising.reshape(4, 3))),
+    }
+    exp.metrics("val").log(row)
+    exp.files.save_image(OnDevice(rising.reshape(4, 3)), to="saved.png")
+    exp.run.complete()
+    told = exp.metrics("val").read()["data"][0]["data"]
+    assert json.loads(exp.files(told["weights"]["file"]).read_text())["counts"] == [6, 6]
+    assert picture_of(exp.files(told["image"]["file"]).read_bytes())[-1, -1] == 255
+    assert (picture_of(exp.files(told["image"]["masks"]["truth"]["file"]).read_bytes()) == 1).all()
+    assert exp.files(told["sound"]["file"]).read_bytes()[-2:] == b"\xff\x7f"
+    assert told["points"]["points"] == 4
+    assert exp.files("saved.png").exists()
+
+
 def test_boxes_and_masks(exp: Experiment) -> None:
     classes = np.arange(48).reshape(8, 6) % 5
     box = {"box": [0, 1, 5, 6], "label": "cat", "score": 0.5}
@@ -156,11 +199,39 @@ def test_points(exp: Experiment) -> None:
     assert data.endswith(np.array([0, 1, 2], "<f4").tobytes() + bytes([255, 0, 7]))
 
 
+class Frame:
+    """A data frame of a million rows, which nobody goes through."""
+
+    columns = ("a",)
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def itertuples(self, **_: Any) -> Any:
+        raise AssertionError("the rows are counted before they are copied")
+
+
+def test_pixels_that_are_no_numbers_are_drawn_and_told(exp: Experiment) -> None:
+    with pytest.warns(ValueWarning, match="NaN or -inf are drawn black"):
+        image = ml_dash.Image(np.array([[np.nan, np.inf], [-np.inf, 0.5]], np.float16))
+    told, data, _ = logged(exp, image)
+    assert (told["width"], told["height"]) == (2, 2)
+    assert picture_of(data).tolist() == [[0, 255], [0, 128]]
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
         (lambda: ml_dash.Image(np.zeros((3, 8, 8))), r"shape \(3, 8, 8\)"),
         (lambda: ml_dash.Image(np.zeros((8, 8)) + 2), "from 2 to 2"),
+        (lambda: ml_dash.Image(np.zeros(8)), r"shape \(8,\)"),
+        (lambda: ml_dash.Image(np.float32(0)), r"shape \(\)"),
+        (lambda: ml_dash.Image(np.zeros((0, 8, 3))), r"shape \(0, 8, 3\)"),
+        (lambda: ml_dash.Image(np.zeros((2, 8, 8, 3))), r"shape \(2, 8, 8, 3\)"),
+        (lambda: ml_dash.Image(np.zeros((8, 8), np.int64)), "type int64"),
+        (lambda: ml_dash.Image(np.zeros((8, 8), np.complex64)), "type complex64"),
+        (lambda: ml_dash.Image(np.full((8, 8), None)), "type object"),
+        (lambda: ml_dash.Image(np.full((8, 8), "a")), "type <U1"),
         (lambda: ml_dash.Image("notes.txt"), "does not look like an image"),
         (lambda: ml_dash.Image(PIXELS, boxes=[{"box": [1, 2]}]), "box="),
         (lambda: ml_dash.Image(PIXELS, masks={"a": PIXELS}), "H×W integers"),
@@ -181,7 +252,9 @@ def test_points(exp: Experiment) -> None:
         (lambda: ml_dash.Table([], []), "columns="),
         (lambda: ml_dash.Table(["a", "a"], []), "columns="),
         (lambda: ml_dash.Table(["a"], [[1, 2]]), "row 0"),
-        (lambda: ml_dash.Table(["a"], [[1]] * 100_001), "100,001 rows"),
+        (lambda: ml_dash.Table(["a"], (row for row in [[1]] * 100_001)), "100,001 rows"),  # type: ignore[arg-type]
+        (lambda: ml_dash.Table(["a"], range(1_000_000)), "1,000,000 rows"),  # type: ignore[arg-type] # not looked at
+        (lambda: ml_dash.Table(Frame()), "1,000,000 rows"),
         (lambda: ml_dash.Text(b"x"), "bytes"),  # type: ignore[arg-type]
         (lambda: ml_dash.Points3D(np.zeros((3, 2))), r"\(3, 2\)"),
         (lambda: ml_dash.Points3D(np.full((3, 6), 300)), "0 to 255"),

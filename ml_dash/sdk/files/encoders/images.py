@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ml_dash.errors import InvalidArgumentError, MissingExtraError, ValueWarning
 from ml_dash.notices import warn_user
+from ml_dash.values.tensors import on_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,14 +73,13 @@ def as_pixels(image: Any, what: str, tell_odd: Callable[[], None] = tell_odd) ->
     warned: a picture is often saved to see just what has gone wrong, in a loop that must go on.
 
     Args:
-        image: what `numpy.asarray` takes, a tensor on the CPU too: uint8, bool (black and white), floats from 0 to 1.
+        image: what `numpy.asarray` takes, or a tensor: uint8, bool (black and white), floats from 0 to 1.
         what: for messages: ``frame 3``.
         tell_odd: called where there are such pixels.
     """
     import numpy as np
 
-    # A tensor that takes part in a gradient refuses to become an array.
-    array = np.asarray(image.detach() if hasattr(image, "detach") else image)
+    array = np.asarray(on_host(image))
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS)
     if not is_image or 0 in array.shape:
         raise InvalidArgumentError(
