@@ -248,32 +248,86 @@ def test_a_table_that_cannot_be_kept_costs_itself_alone(caplog: pytest.LogCaptur
     assert "table of step 0 was not saved: columns=['a', 'a']" in caplog.text
 
 
+def logged(run: wandb.Run, files: dict[str, str], aliases: list[str] | None = None) -> wandb.Artifact:
+    artifact = wandb.Artifact("model", type="model", metadata={"size": len(files)})
+    for name, content in files.items():
+        with artifact.new_file(name) as file:
+            file.write(content)
+    return run.log_artifact(artifact, aliases=aliases).wait()
+
+
+def used(run: wandb.Run, wanted: str, place: Path) -> dict[str, str]:
+    directory = Path(run.use_artifact(wanted).download(place))
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): path.read_text() for path in paths}
+
+
 def test_artifacts_have_versions_and_aliases(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "a.bin").write_bytes(b"1")
     run = start()
-    for content, aliases in ((b"1", ["best"]), (b"2", None)):
-        artifact = wandb.Artifact("model", type="model", metadata={"size": 1})
-        (tmp_path / "model" / "a.bin").write_bytes(content)
-        artifact.add_dir(str(tmp_path / "model"))
-        with artifact.new_file("deep/note.txt") as file:
-            file.write("x")
-        run.log_artifact(artifact, aliases=aliases).wait()
+    logged(run, {"a.bin": "1", "deep/note.txt": "x"}, ["best"])
+    logged(run, {"a.bin": "2", "deep/note.txt": "x"})
     run.finish()
     later = wandb.init(project="vision", entity="alice", name="later")
-    for wanted, content in (("model:latest", b"2"), ("model:best", b"1"), ("alice/vision/model:v0", b"1")):
-        found = later.use_artifact(wanted)
-        directory = Path(found.download(tmp_path / wanted.rpartition(":")[2]))
-        assert (directory / "a.bin").read_bytes() == content
-        assert (directory / "deep" / "note.txt").read_text() == "x"
-        assert (found.type, found.metadata["size"]) == ("model", 1)
+    for wanted, content in (
+        ("model", "2"),
+        ("model:latest", "2"),
+        ("model:best", "1"),
+        ("alice/vision/model:v0", "1"),
+    ):
+        found = used(later, wanted, tmp_path / wanted.replace("/", "-"))
+        assert found == {"a.bin": content, "deep/note.txt": "x"}
+    best = later.use_artifact("model:best")
+    assert (best.type, best.version, best.aliases, best.metadata) == ("model", "v0", ["best"], {"size": 2})
     with pytest.raises(
         FileMissingError, match="there is no artifact 'other:v1' in alice/vision/later, alice/vision/first"
     ):
         later.use_artifact("other:v1")
-    assert later.log_artifact(tmp_path / "model", name="again").version == "v0"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.bin").write_text("3")
+    assert later.log_artifact(tmp_path / "folder", name="again").version == "v0"
     with pytest.raises(InvalidCallError, match="not a name within"):
         wandb.Artifact("x").add_file(__file__, "../out")
+
+
+def test_an_alias_of_an_artifact_is_that_of_its_files(tmp_path: Path) -> None:
+    """It goes on from version to version, and files that the new version lacks lose it."""
+    run = start()
+    logged(run, {"a.bin": "1", "old.bin": "x"}, ["best", "first"])
+    logged(run, {"a.bin": "2"}, ["best"])
+    assert used(run, "model:best", tmp_path / "best") == {"a.bin": "2"}
+    assert used(run, "model:first", tmp_path / "first") == {"a.bin": "1", "old.bin": "x"}
+    assert used(run, "model", tmp_path / "latest") == {"a.bin": "2"}
+    assert run.experiment is not None
+    files = run.experiment.files
+    assert files("artifacts/model/a.bin", alias="best").read_text() == "2"
+    assert [row["filename"] for row in files("artifacts/model", alias="best").list()] == ["a.bin"]
+    files("artifacts/model").save_text("by hand", to="a.bin", aliases=["v1"])
+    assert used(run, "model:v0", tmp_path / "v0") == {"a.bin": "1", "old.bin": "x"}
+    assert logged(run, {"a.bin": "3"}).version == "v2"
+
+
+def test_a_version_of_which_files_are_missing_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its process dies in the middle: the one before is the newest, and has its aliases."""
+    run = start()
+    logged(run, {"a.bin": "1", "b.bin": "1"}, ["best"])
+    assert run.experiment is not None
+    builder: Any = type(run.experiment.files("x"))
+    save = builder.save
+
+    def dies(self: Any, path: str, **details: Any) -> Any:
+        if path.endswith("b.bin"):
+            raise KeyboardInterrupt
+        return save(self, path, **details)
+
+    monkeypatch.setattr(builder, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        logged(run, {"a.bin": "2", "b.bin": "2"}, ["best"])
+    for wanted in ("model", "model:best"):
+        assert used(run, wanted, tmp_path / wanted) == {"a.bin": "1", "b.bin": "1"}
+    with pytest.raises(FileMissingError):
+        run.use_artifact("model:v1")
 
 
 def test_files_are_saved_by_a_pattern(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,10 @@ def test_the_reporters_of_transformers_log_to_experiments(tmp_path: Path) -> Non
     assert params["hidden_size"] == 16
     assert params["model/num_parameters"] > 1000
     assert params["summary.train_loss"] > 0
-    assert sum(rows(tmp_path, "alice/nlp/bert", "gradients")[0]["classifier.weight"]["counts"]) == 32
-    assert run.files("artifacts/model-bert/v1/model.safetensors").exists()
+    for kind in ("gradients", "parameters"):
+        watched = rows(tmp_path, "alice/nlp/bert", kind)[0]["classifier.weight"]
+        assert sum(json.loads(run.files(watched["file"]).read_text())["counts"]) == 32
+    assert run.files("artifacts/model-bert/model.safetensors", alias="v1").exists()
     assert status(tmp_path, "alice/nlp/bert") == "COMPLETED"
     assert rows(tmp_path, "alice/runs/bert", "train")[0].keys() == {"step", "loss"}
     assert len(rows(tmp_path, "alice/runs/bert", "eval")) > 2
@@ -85,7 +88,7 @@ Trainer(
     (sample,) = rows(tmp_path, "alice/vision/first", "val")
     assert sample["sample"]["caption"] == "black"
     assert run.files(sample["sample"]["file"]).exists()
-    assert run.files("artifacts/model-first/v0/model.ckpt").exists()
+    assert run.files("artifacts/model-first/model.ckpt", alias="v0").exists()
 
 
 def test_accelerates_tracker_of_wandb_logs_to_an_experiment(tmp_path: Path) -> None:
@@ -102,3 +105,33 @@ accelerator.end_training()
     train(snippet("Doors for closed lists") + script, tmp_path, WANDB_ENTITY="alice")
     assert [row["step"] for row in rows(tmp_path, "alice/vision/first", "train")] == [0, 1, 2]
     assert ml_dash.open("alice/vision/first", tmp_path / ".dash").params.get() == {"lr": 0.1}
+
+
+def test_workers_of_a_data_loader_with_capture_on(tmp_path: Path) -> None:
+    """They are forked while the run's surroundings are read, print, and end without a word of ours."""
+    needs("torch")
+    script = """
+import torch
+from ml_dash import Experiment
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, index):
+        print("loaded", index, flush=True)
+        return torch.ones(2) * index
+
+for console in (True, "native"):
+    with Experiment("alice/vision/loaded", capture={"console": console}, echo=False).run as exp:
+        for batch in torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=2):
+            exp.metrics("train").log(mean=batch.mean())
+"""
+    train(script, tmp_path, ML_DASH_CAPTURE="1")
+    assert [row["mean"] for row in rows(tmp_path, "alice/vision/loaded", "train")] == [
+        1.5 + 4 * batch for batch in range(8)
+    ] * 2
+    run = ml_dash.open("alice/vision/loaded", tmp_path / ".dash")
+    assert [attempt["status"] for attempt in run.view.attempts()] == ["COMPLETED"] * 2
+    assert len([row for row in run.logs.console()["data"] if row["text"].startswith("loaded")]) == 32
+    assert run.environment["packages"]["torch"]
