@@ -32,7 +32,7 @@ class MessageWriter:
 
     def write(self, message: Any, level: str | None, metadata: Any, more: dict[str, Any]) -> None:
         """Log a message; see `Experiment.log`."""
-        if isinstance(message, Mapping):
+        if type(message) is not str and _is_mapping(message):
             value = shown(message)
             raise InvalidArgumentError(
                 f"exp.log() takes a message, and {value} is a {type(message).__qualname__}: write "
@@ -147,3 +147,10 @@ def _shown(value: Any, depth: int = 0) -> str:
         return "{" + ", ".join(items) + "}"
     text = ", ".join([_shown(item, depth + 1) for item in value])
     return f"[{text}]" if type(value) is list else f"({text})"
+
+
+def _is_mapping(message: Any) -> bool:
+    try:
+        return isinstance(message, Mapping)
+    except Exception:  # noqa: BLE001 - foreign code: a type that refuses to be asked
+        return False

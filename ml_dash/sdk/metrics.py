@@ -457,9 +457,7 @@ class MetricsManager(Part, written="exp.metrics"):
 
 def _group(value: Any) -> dict[str, Any] | None:
     """Return the fields of a group; None for what is none, or what raises when it is read as one."""
-    if not isinstance(value, Mapping):
-        return None
     try:
-        return {str(field): item for field, item in value.items()}
+        return {str(field): item for field, item in value.items()} if isinstance(value, Mapping) else None
     except Exception:  # noqa: BLE001 - foreign code: then it is a value, of which the repr is stored
         return None

@@ -6,7 +6,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -106,7 +106,7 @@ class Port:
     def write_odd(self, time_ns: int, fields: dict[str, Any], put: Put | None = None) -> None:
         """Put a row that `pack` has refused: the dear way, which looks at every value. See `write`."""
         # most rows that come here have numpy's scalars among their values, and nothing to be looked at closely
-        if self._kind is Kind.METRIC and not all(map(_is_single, map(type, fields.values()))):
+        if self._kind is Kind.METRIC and not _are_single(fields.values()):
             fields = self._fields_of(self._name, fields)
             self._tell_large(fields)
         put = put or self.queue.put
@@ -156,6 +156,13 @@ class Port:
     def _label(self) -> str:
         kind_name = "log message" if self._kind is Kind.LOG else self._kind.name.lower()
         return f"a {kind_name}" if self._name is None else f"{kind_name} {self._name!r}"
+
+
+def _are_single(values: Iterable[Any]) -> bool:
+    try:
+        return all(map(_is_single, map(type, values)))
+    except Exception:  # noqa: BLE001 - foreign code: a type that refuses to be hashed is none of those that are known
+        return False
 
 
 @lru_cache(256)

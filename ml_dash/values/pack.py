@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -23,8 +24,6 @@ from ml_dash.values.tensors import Deferred, defer, fetch, is_freed, take
 
 _MAX_DEPTH = 64  # far below what makes Python's or msgpack's recursion fail
 _MAX_REPR = 10_000
-_SIMPLE = frozenset({float, bool, str, bytes, type(None)})
-"""Types whose values stay as they are."""
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
 """How msgpack's timestamps begin, the form in which msgspec writes a datetime that has a time zone."""
@@ -267,12 +266,13 @@ def pack_event(
     converted: dict[str, Any] = {}
     deferred: list[Deferred] = []
     for name, value in fields.items():
-        kind = type(value)
-        if kind in _SIMPLE or (kind is int and _INT_MIN <= value <= _INT_MAX):
+        kind: Any = type(value)
+        # by `is`, since a type of the script's may refuse to be hashed or compared
+        if kind is float or kind is str or kind is bool or value is None or kind is bytes or (kind is int and _INT_MIN <= value <= _INT_MAX):
             converted[name] = value
-        elif (
-            hasattr(kind, "device") and (late := _on_device(value)) is not None
-        ):  # not farther down, for its speed
+        elif type(kind) is type and _is_numpy_number(kind):  # most rows that come here have these
+            converted[name] = value.item()
+        elif (late := _on_device(kind, value)) is not None:  # not farther down, for its speed
             converted[name] = late
             deferred.append(late)
         elif kind is dict:  # as a message's metadata: each of its keys is told by itself
@@ -283,7 +283,7 @@ def pack_event(
             converted[name] = found = _noted(name, value, unstorable)
             deferred += deferred_in(found)
     if not deferred:
-        return pack_plain([series_id, time_ns, converted]), unstorable
+        return _packed([series_id, time_ns, converted]), unstorable
     take(deferred)
     event = DeferredEvent(series_id, time_ns, converted, deferred, failed)
     if not all(item.is_here for item in deferred):
@@ -297,10 +297,31 @@ def pack_event(
         return event.pack(), unstorable
 
 
-def _on_device(value: Any) -> Deferred | None:
+@functools.lru_cache(256)
+def _is_numpy_number(kind: type) -> bool:
+    """Whether values of a type are numpy's bools, integers or floats, which all have a Python number to be."""
+    dtype: Any = getattr(sys.modules.get("numpy"), "dtype", None)
+    return dtype is not None and kind in _numpy_numbers(dtype)
+
+
+@functools.lru_cache(1)
+def _numpy_numbers(dtype: Any) -> frozenset[type]:
+    # no longdouble, whose `item` gives itself, and no durations, which are a kind of integers to numpy
+    return frozenset(dtype(code).type for code in "?bhilqBHILQefd")
+
+
+def _packed(event: list[Any]) -> bytes:
+    """Pack plain data by the fast encoder; by the other one, what has lone surrogates in it."""
+    try:
+        return pack(event)
+    except PACK_ERRORS:
+        return pack_plain(event)
+
+
+def _on_device(kind: type, value: Any) -> Deferred | None:
     """Return what may be on a device as a value that comes later; None where it is to be looked at like any other."""
     try:
-        return defer(value)
+        return defer(value) if hasattr(kind, "device") else None
     except Exception:  # noqa: BLE001 - foreign code
         return None
 

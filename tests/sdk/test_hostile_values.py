@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Experiment, Any], object]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_value_that_raises_is_stored_as_what_can_be_told_of_it(name: str, value: Any, root: str) -> None:
     """Neither the loop nor the other fields of the row suffer from it."""
-    if name == "log" and isinstance(value, Mapping):
+    if name == "log" and hasattr(value, "items"):
         pytest.skip("a message is a text, and a dict is refused")
     exp = Experiment("a/b/c", dash_root=root, echo=True).run.start()
     with warnings.catch_warnings():

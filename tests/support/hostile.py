@@ -91,6 +91,20 @@ class Missing(Mapping[str, Any]):
         return 1
 
 
+class Refusing(type):
+    """Types that can be neither hashed nor asked."""
+
+    def __hash__(cls) -> int:
+        raise ZeroDivisionError
+
+    def __getattr__(cls, name: str) -> Any:
+        raise ZeroDivisionError
+
+
+class OfRefusing(metaclass=Refusing):
+    pass
+
+
 HOSTILE: dict[str, Any] = {
     "__str__": Unspeakable(),
     "__repr__": Unshowable(),
@@ -106,5 +120,6 @@ HOSTILE: dict[str, Any] = {
     "key": {Unshowable(): 1},
     "deep key": {"a": {Unshowable(): 1}},
     "in a list": [1, Unshowable()],
+    "type": OfRefusing(),
 }
 """By what raises."""
