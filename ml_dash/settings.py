@@ -23,7 +23,8 @@ ML_DASH_SIGTERM_TIMEOUT     0.5 s      that SIGTERM may wait for the journal
 ML_DASH_BUFFER_ENABLED      true       ``false``: every call returns only when it is on disk
 ML_DASH_ECHO                true       ``0``: `exp.log` prints nothing on the console
 ML_DASH_QUIET               false      ``1``: nothing is printed when a run starts and ends
-ML_DASH_CAPTURE             true       what a run captures by itself: some of `CAPTURED`; ``0``: nothing
+ML_DASH_CAPTURE             true       what a run captures by itself: some of `CAPTURED`; ``0``: nothing;
+                                       ``console=native``: all, and what native code and child processes print
 ML_DASH_SYSTEM_INTERVAL     10 s       between two samples of the machine's load
 ML_DASH_PREFIX              –          the prefix of an experiment that is given none
 ML_DASH_USER                login      the owner of a prefix that names none
@@ -38,15 +39,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.protocol import FRAMES_BYTES_MAX
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FRAME_BYTES = "ML_DASH_FRAME_BYTES"
 LINGER, DEVICE_LINGER, EXPOSED_LINGER = 1.0, 0.25, 0.05
@@ -56,6 +54,8 @@ Overflow = Literal["block", "drop"]
 
 CAPTURED = frozenset({"console", "environment", "git", "packages", "system"})
 """What a run can capture of its surroundings."""
+NATIVE = "native"
+"""Beside these: that the console is heard at the file descriptors, see `ml_dash.capture.native`."""
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -138,12 +138,23 @@ def check_overflow(value: Any, name: str = "overflow") -> Overflow:
 def check_capture(value: Any, name: str = "capture") -> frozenset[str]:
     """Return which parts are to be captured; True is all, False none, else they are named, in a list or a text.
 
+    A dict changes what is captured by default: ``{"git": False, "console": "native"}``; in a text
+    ``git=0,console=native``.
+
     Raises:
         InvalidArgumentError: `value` is nothing of these, or names another part.
     """
     if isinstance(value, str):
         text = value.strip().lower()
-        value = True if text in _TRUE else False if text in _FALSE else re.split(r"[\s,]+", text.strip(","))
+        if "=" in text:
+            pairs = [part.partition("=") for part in re.split(r"[\s,]+", text.strip(","))]
+            value = {part: how if sign else True for part, sign, how in pairs}
+        else:
+            value = (
+                True if text in _TRUE else False if text in _FALSE else re.split(r"[\s,]+", text.strip(","))
+            )
+    if isinstance(value, Mapping):
+        return _changed_capture(value, name)
     if isinstance(value, bool):
         return CAPTURED if value else frozenset()
     parts = tuple(value) if isinstance(value, Iterable) else (value,)
@@ -153,6 +164,20 @@ def check_capture(value: Any, name: str = "capture") -> frozenset[str]:
         )
         raise InvalidArgumentError(msg)
     return frozenset(parts)
+
+
+def _changed_capture(changes: Mapping[Any, Any], name: str) -> frozenset[str]:
+    """Return what is captured by default, with these changes."""
+    found = set(check_capture(list(changes), name) | CAPTURED)
+    for part, how in changes.items():
+        if how is False or how in _FALSE:
+            found.discard(part)
+        elif how == NATIVE and part == "console":
+            found.add(NATIVE)
+        elif how is not True and how not in _TRUE:
+            can = "True, False or 'native'" if part == "console" else "True or False"
+            raise InvalidArgumentError(f"{name}={{{part!r}: {how!r:.200}}} is not known: use {can}")
+    return frozenset(found)
 
 
 class _Environment:

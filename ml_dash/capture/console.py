@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.series import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
 CHARACTERS_WAITING_MAX = 4 * 1024 * 1024
 """What may wait to be taken; a second's worth of a training that prints without end is more than anybody reads."""
@@ -81,13 +81,18 @@ class Console:
         self._is_open = False
         self._lines = {name: _Assembler() for name in STREAMS}
 
-    def open(self, stdout: Any = None, stderr: Any = None) -> None:
+    def open(self, stdout: Any = None, stderr: Any = None, streams: Collection[str] = STREAMS) -> None:
         """Begin to collect what is written to these files; where they are None, to those of `sys`."""
-        self._is_open = True
+        self.begin()
         for name, file in zip(STREAMS, (stdout or sys.stdout, stderr or sys.stderr), strict=True):
             # a stream may be None, as with pythonw, or of a kind that takes no attributes
             with contextlib.suppress(AttributeError, TypeError):
-                self._streams.append(_Stream(name, file, self._put))
+                if name in streams:
+                    self._streams.append(_Stream(name, file, self.put))
+
+    def begin(self) -> None:
+        """Begin to collect what is `put`."""
+        self._is_open = True
 
     def close(self) -> None:
         """Collect no more; what was collected can still be taken."""
@@ -95,14 +100,26 @@ class Console:
         while self._streams:
             self._streams.pop().release()
 
-    def _put(self, name: str, text: str) -> None:
+    def follow(self, places: Sequence[dict[str, Any]]) -> None:
+        """Nobody outlives this process who could keep what it has not taken."""
+
+    def forked(self) -> None:
+        """Collect no more in a forked child."""
+        self.close()
+
+    def put(self, name: str, text: str) -> None:
+        """Collect what was written to a stream."""
         if not self._is_open or type(text) is not str:
             return
         if self._size > CHARACTERS_WAITING_MAX:
-            self._missed += len(text)
+            self.miss(len(text))
             return
         self._size += len(text)
         self._waiting.append((name, time.time_ns(), text))
+
+    def miss(self, characters: int) -> None:
+        """Count what was written and is not collected."""
+        self._missed += characters
 
     def take(self, *, rest: bool = False) -> list[Line]:
         """Return the lines that have ended since the last call; with `rest` those that have not ended, too."""

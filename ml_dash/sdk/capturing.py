@@ -33,6 +33,7 @@ from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
 from ml_dash.sdk.starting.ranks import own_rank
 from ml_dash.series import Kind
+from ml_dash.settings import NATIVE
 from ml_dash.spawning import start_thread
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ml_dash.capture.console import Console
     from ml_dash.capture.load import LoadReader, Loads
+    from ml_dash.capture.native import NativeConsole
     from ml_dash.sdk.series_port import Port
     from ml_dash.sdk.session import Session
 
@@ -105,6 +107,16 @@ class Capturing:
     def keeps_console(self) -> bool:
         """Whether the run keeps what is printed."""
         return "console" in self._wanted
+
+    @property
+    def wants_native(self) -> bool:
+        """Whether the run keeps what native code and child processes print, too."""
+        return NATIVE in self._wanted
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where its lines go, for who outlives it."""
+        return {"directory": os.path.abspath(self._session.directory), "rank": self._rank}
 
     @property
     def interval(self) -> float:
@@ -233,7 +245,7 @@ class _Captor:
         self._news: list[Capturing] = []
         self._sampled: list[Capturing] = []
         self._printing: list[Capturing] = []
-        self._console: Console | None = None
+        self._console: Console | NativeConsole | None = None
         self._wake = threading.Event()
         self._is_running = False
 
@@ -241,7 +253,7 @@ class _Captor:
         """Forget, in a forked child, what the parent captures: the thread, and what is printed, are the parent's."""
         if self._pid != os.getpid():
             if self._console is not None:
-                self._console.close()
+                self._console.forked()
             self._begin_anew()
 
     def add(self, run: Capturing) -> None:
@@ -261,13 +273,16 @@ class _Captor:
 
     def _listen(self, run: Capturing) -> None:
         if self._console is None:
-            from ml_dash.capture.console import Console
-
-            self._console = Console()
-            self._console.open()
+            self._console = _opened_console(run)
         else:
             self._pass_on()  # what was printed before is not the run's
         self._printing.append(run)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Say who keeps what is printed, to whoever outlives this process."""
+        if self._console is not None:
+            self._console.follow([run.place for run in self._printing])
 
     def remove(self, run: Capturing) -> None:
         """Write what was printed in a run, and capture no more for it."""
@@ -277,6 +292,7 @@ class _Captor:
             if run in self._printing:
                 self._pass_on(rest=len(self._printing) == 1)
                 self._printing.remove(run)
+                self._follow()
             self._listen_no_more()
         self._wake.set()
 
@@ -333,6 +349,28 @@ class _Captor:
         if not self._printing:
             return seconds
         return _PRINTED_SECONDS if seconds is None else min(seconds, _PRINTED_SECONDS)
+
+
+def _opened_console(run: Capturing) -> Console | NativeConsole:
+    """Begin to collect what is printed, as the first run wants it."""
+    from ml_dash.capture.console import Console
+
+    if run.wants_native:
+        try:
+            from ml_dash.capture.native import NativeConsole
+
+            native = NativeConsole()
+            native.open()
+        except (
+            ImportError,
+            OSError,
+        ) as error:  # no such process can be had, or this is a system without terminals
+            run.miss("console", f"native output is not kept: {error}")
+        else:
+            return native
+    console = Console()
+    console.open()
+    return console
 
 
 class _Sampler:

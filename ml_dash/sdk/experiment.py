@@ -71,7 +71,9 @@ class Experiment(Changeable, written="exp", is_hot=True):
         overflow: at a full queue ``"block"`` the caller or ``"drop"`` the row and count it.
         resume: whether a run may go on with an experiment that there is: ``"allow"``, ``"must"`` or ``"never"``.
         capture: what a run captures: True for all, False for nothing, or some of ``"console"``,
-            ``"environment"``, ``"git"``, ``"packages"`` and ``"system"``; default: ``ML_DASH_CAPTURE``.
+            ``"environment"``, ``"git"``, ``"packages"`` and ``"system"``; a dict changes what is captured by
+            default, as ``{"console": "native"}`` for what native code and child processes print; default:
+            ``ML_DASH_CAPTURE``.
 
     Raises:
         InvalidPrefixError: the prefix cannot name an experiment.

@@ -268,7 +268,8 @@ def pack_event(
     for name, value in fields.items():
         kind: Any = type(value)
         # by `is`, since a type of the script's may refuse to be hashed or compared
-        if kind is float or kind is str or kind is bool or value is None or kind is bytes or (kind is int and _INT_MIN <= value <= _INT_MAX):
+        is_simple = kind is float or kind is str or kind is bool or value is None or kind is bytes
+        if is_simple or (kind is int and _INT_MIN <= value <= _INT_MAX):
             converted[name] = value
         elif type(kind) is type and _is_numpy_number(kind):  # most rows that come here have these
             converted[name] = value.item()

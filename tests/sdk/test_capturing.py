@@ -203,6 +203,95 @@ with Experiment("a/b/c", dash_root=ROOT, capture=True).run as exp:
     assert Experiment("a/b/d", dash_root=tmp_path).environment["command"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("console", ["True", "'native'"])
+def test_forks_in_the_middle_of_capturing_hang_nobody(tmp_path: Path, console: str) -> None:
+    """As of a data loader's workers, which are forked when the run has just started, print, and are killed."""
+    path = script(
+        tmp_path,
+        f"""
+import multiprocessing, time
+context = multiprocessing.get_context("fork")
+def work(number):
+    print("worker", number, flush=True)
+    return number
+for attempt in range(3):
+    with Experiment("a/b/c", dash_root=ROOT, capture={{"console": {console}}}).run as exp:
+        with context.Pool(4) as pool:
+            assert pool.map(work, range(32), chunksize=1) == list(range(32))
+        workers = [context.Process(target=time.sleep, args=(60,)) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.kill()
+            worker.join()
+        exp.metrics("train").log(loss=0.5)
+""",
+    )
+    exp = Experiment("a/b/c", dash_root=tmp_path)
+    assert [attempt["status"] for attempt in exp.view.attempts()] == ["COMPLETED"] * 3, path
+    assert exp.metrics("train").read()["total"] == 3
+    assert exp.environment["packages"]
+    heard = [row["text"] for row in exp.logs.console("stdout")["data"]]
+    assert heard.count("worker 31") == (3 if "native" in console else 0)
+
+
+def test_a_script_under_nohup(tmp_path: Path) -> None:
+    """Its output is in the file, and with the run, and a terminal that is closed changes nothing."""
+    text = """
+import os, signal, sys
+from ml_dash import Experiment
+with Experiment("a/b/c", dash_root="root", capture=["console"]).run:
+    print("before")
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("behind")
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ML_DASH_QUIET": "1"}
+    with open(tmp_path / "nohup.out", "wb") as out:  # of a terminal, nohup makes this one
+        subprocess.run(
+            ["nohup", sys.executable, "-c", text],
+            cwd=tmp_path,
+            env=environment,
+            check=True,
+            stdout=out,
+            stderr=out,
+        )
+    assert (tmp_path / "nohup.out").read_text().splitlines()[-2:] == ["before", "behind"]
+    exp = Experiment("a/b/c", dash_root=tmp_path / "root")
+    assert [row["text"] for row in exp.logs.console("stdout")["data"]] == ["before", "behind"]
+
+
+def test_a_machine_without_proc_git_and_cards(tmp_path: Path) -> None:
+    """What can be had is there, and of the rest is said why not."""
+    text = """
+import os
+from ml_dash import Experiment
+assert os.listdir("/proc") == []
+with Experiment("a/b/c", dash_root="root", capture=True).run as exp:
+    exp.metrics("train").log(loss=0.5)
+    while not {"git", "system"} <= exp.environment.get("missing", {}).keys():
+        pass
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ML_DASH_QUIET": "1"}
+    hidden = f"mount -t tmpfs none /proc && export PATH=/nowhere && exec {sys.executable} -c '{text}'"
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hidden],
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if "unshare" in ended.stderr or "mount:" in ended.stderr:
+        pytest.skip(f"nothing can be mounted here: {ended.stderr}")
+    assert ended.returncode == 0, ended.stderr
+    exp = Experiment("a/b/c", dash_root=tmp_path / "root")
+    assert exp.environment["python"]["executable"] == sys.executable
+    assert exp.environment["missing"]["git"] == "there is no git on the PATH"
+    assert exp.metrics("train").read()["total"] == 1
+    assert exp.view.run().status == "COMPLETED"
+
+
 def test_a_script_of_a_moment_that_ends_by_an_error(tmp_path: Path) -> None:
     path = script(
         tmp_path, "Experiment('a/b/c', dash_root=ROOT, capture=True).run.start()\nraise SystemError('gone')\n"
