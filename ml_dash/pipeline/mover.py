@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SLICE = 8192  # events that a pump moves at most: about half a millisecond of work
 SLICE_BYTES = 4 * 1024 * 1024  # of large events in a slice: what is encoded is in memory twice
 
-CAPTURED_MAX = 20_000
+CAPTURED_MAX = 40_000
 """Rows of what a run captures, and of what it says of itself, that wait for the journal."""
 
 

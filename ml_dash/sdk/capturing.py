@@ -88,6 +88,7 @@ class Capturing:
         """Write of what the run has failed, which is about to end, and read no more for it. Waits for nothing."""
         if self._wanted:
             _CAPTOR.remove(self)
+            self._tell_missed()
             if traceback is not None:
                 self._write({"traceback": traceback})
 
@@ -153,8 +154,7 @@ class Capturing:
         with contextlib.suppress(NotStartedError):
             channel = self._session.opened()
             if self._missed_lines:
-                text = f"[{self._missed_lines:,} lines more were printed than are kept]"
-                lines = [("stderr", time.time_ns(), text), *lines]
+                lines = [("stderr", time.time_ns(), self._missed_text), *lines]
             missed = 0
             for stream, time_ns, text in lines:
                 row = {"stream": stream, "text": text}
@@ -163,6 +163,20 @@ class Capturing:
                 )
                 missed += not is_put
             self._missed_lines = self._missed_lines + missed if missed else 0
+
+    @property
+    def _missed_text(self) -> str:
+        count = self._missed_lines
+        lines = "line" if count == 1 else "lines"
+        return f"[{count:,} {lines} more were printed than are kept]"
+
+    def _tell_missed(self) -> None:
+        """Write how many lines were left out at last: of that there is always room for one row."""
+        if self._missed_lines:
+            with contextlib.suppress(NotStartedError):
+                row = {"stream": "stderr", "text": self._missed_text}
+                self._session.opened().put_control(row, kind=Kind.CONSOLE)
+            self._missed_lines = 0
 
     def _metric(self, name: str) -> Port:
         name = _placed(name, self._rank, self._node)

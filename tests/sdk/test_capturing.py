@@ -345,9 +345,13 @@ def test_lines_for_which_there_is_no_room_are_counted(
             print("lost\nlost too")
             capturing._CAPTOR._pass_on()
         print("kept")
+        capturing._CAPTOR._pass_on()
+        monkeypatch.setattr("ml_dash.pipeline.mover.CAPTURED_MAX", 0)
+        print("lost at the end")
     assert [row["text"] for row in exp.logs.console()["data"]] == [
         "[2 lines more were printed than are kept]",
         "kept",
+        "[1 line more were printed than are kept]",
     ]
 
 
