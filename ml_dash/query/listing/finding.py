@@ -1,9 +1,8 @@
 """Which experiments a question finds, how many, and which of them are on a page: the statements, in turn.
 
-PostgreSQL knows how often values occur, and plans by that. SQLite does not: left to itself, it collects the hundred
-thousand runs that one condition holds of, to find the few that another one leaves. So it is told where to begin. The
-rows that a condition asks for lie side by side in an index, and are quickly counted. They are looked through once for
-how many there are, and once more for the page, whatever else is asked with them.
+PostgreSQL knows how often values occur, and plans by that. SQLite does not, and a join takes it a look-up for each of a
+hundred thousand runs. So here each condition is asked by itself: the rows of which it holds lie side by side in an
+index. Which runs have all of them is told by sets in memory, and so is, along the order, which of them are on a page.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ml_dash.query.listing.sql import Among, Compiled, Phase
 
@@ -23,7 +22,9 @@ FEW = 2000
 HANDFUL = 100
 """Experiments of which each is looked up in the table of what they are sorted by; more are met in its order."""
 AHEAD = 2000
-"""Experiments of an order that are looked at for a page, before all those are collected that a filter asks for."""
+"""Experiments of an order that are looked at for a page; where it is not among them, the database looks at the rest."""
+HELD = 250_000
+"""Experiments whose keys are held in memory: of more that a condition holds of, the database does all."""
 _THESE = "(SELECT value FROM json_each(:these))"
 
 Place: TypeAlias = "list[Any]"
@@ -41,6 +42,7 @@ class Statement(NamedTuple):
         limit: How many are returned at most; None for all.
         values: Parameters besides those of the question.
         is_of_experiments: Whether the source has the table ``e``, of which a place may ask more.
+        is_not: Whether those are asked for of which not all of this holds.
     """
 
     columns: Sequence[str]
@@ -50,11 +52,14 @@ class Statement(NamedTuple):
     limit: int | None = None
     values: Mapping[str, Any] = {}
     is_of_experiments: bool = True
+    is_not: bool = False
 
     def text(self, also: str = "") -> str:
         """Return it as SQL; `also` must hold of experiments besides."""
         conditions = [*self.where, also if self.is_of_experiments else ""]
         where = " AND ".join(f"({each})" for each in conditions if each)
+        if self.is_not:
+            where = f"({where or 'true'}) IS NOT true"
         limit = "" if self.limit is None else f" LIMIT {self.limit:d}"
         return (
             f"SELECT {', '.join(self.columns)} FROM {self.source}"  # noqa: S608 - what users write is in parameters
@@ -153,75 +158,83 @@ class Finder:
 
 
 class _InSQLite(Finder):
-    """Begins where there is the least to look at."""
+    """Asks for each condition by itself."""
 
     def _page(self, place: Place | None, most: int) -> list[Found]:
-        if self._few is None:
+        ids = self._ids
+        if ids is None or len(ids) > FEW:
             return super()._page(place, most)
-        of_few = _OfFew(self._question, self._run, self._columns, self._few)
-        return of_few.page(place, most) if self._few else []
+        return _OfFew(self._question, self._run, self._columns, list(ids)).page(place, most) if ids else []
 
     def _count(self) -> int:
-        return self._number(*self._matching) if self._few is None else len(self._few)
+        return super()._count() if self._ids is None else len(self._ids)
 
     @cached_property
-    def _few(self) -> list[Any] | None:
-        """All that are asked for, in no order; None where these are not few, or where nothing is asked of them."""
-        source, where = self._matching
-        if not any(where):
+    def _ids(self) -> Collection[Any] | None:
+        """Which are asked for; None where these are too many, or no condition makes them few."""
+        ids: set[Any] | None = None
+        for each in self._among:
+            new = self._all_with(each) if ids is None or len(ids) > FEW else self._with(each, ids)
+            if len(new) > HELD:
+                return None
+            ids = set(new) if ids is None else ids.intersection(new)
+        if ids is not None:
+            return self._own(ids)
+        if not self._question.own:
             return None
-        found = self._run(Statement([f"e.{self._schema.id}"], source, where, limit=FEW + 1))
-        return [id_ for (id_,) in found] if len(found) <= FEW else None
+        found = self._keys([self._question.own], limit=FEW + 1)
+        return found if len(found) <= FEW else None
 
     @cached_property
-    def _among(self) -> list[Among]:
+    def _among(self) -> Sequence[Among]:
         """What must be in other tables, that with the fewest rows first."""
-        among = list(self._question.among)
-        if len(among) > 1:
-            among.sort(
-                key=lambda each: self._number(f"{each.table} c", [each.where], is_of_experiments=False)
-            )
-        return among
+        among = self._question.among
+        if len(among) < 2:
+            return among
+        return sorted(
+            among, key=lambda each: self._number(f"{each.table} c", [each.where], is_of_experiments=False)
+        )
 
-    @cached_property
-    def _matching(self) -> tuple[str, list[str]]:
-        """What all those are selected from that are asked for, and on which conditions."""
-        own, among, owner = self._question.own, self._among, f"c.{self._schema.owner_id}"
-        if not among:
-            return self._all, [own]
-        *others, last = among
-        if not last.is_once:
-            return self._all, [f"e.{self._schema.id} IN ({self._collected(among)})", own]
-        # in this very order: to collect the rows of the last one as well would take twice as long
-        source = f"{last.table} c CROSS JOIN {self._all} ON e.{self._schema.id} = {owner}"
-        return source, [last.where, f"+{owner} IN ({self._collected(others)})" if others else "", own]
-
-    def _collected(self, among: Iterable[Among]) -> str:
-        """Return a statement for whose rows are in all of these tables, looked up from the first on."""
-        owner, found = self._schema.owner_id, ""
-        for each in among:
-            found = each.select(owner, f"+c.{owner} IN ({found})" if found else "")
+    def _all_with(self, among: Among) -> Collection[Any]:
+        """Return those that have a row in another table; of very many not all."""
+        rows = among.select(self._schema.owner_id)
+        limited = f"(SELECT {self._schema.owner_id} AS id FROM ({rows}) LIMIT {HELD + 1})"  # noqa: S608
+        # in one text: to make a row of each takes longer than to find it
+        asked = Statement(["json_group_array(id)"], limited, is_of_experiments=False)
+        found: list[Any] = json.loads(self._run(asked)[0][0])
         return found
 
-    def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
-        phase, own = self._question.phases[number], self._question.own
-        if not self._among:
-            return self._sorted(number, phase, [own], place, most)
-        if most <= AHEAD:
-            found = self._sorted(number, phase, [own], place, AHEAD)
-            kept = self._kept(found)
-            if len(kept) >= most or len(found) < AHEAD:
-                return kept[:most]
-        # what they are sorted by has to do with what is asked for: there may be none until the end
-        collected = f"+{phase.id} IN ({self._collected(self._among)})"
-        return self._sorted(number, phase, [own, collected], place, most)
+    def _own(self, ids: set[Any]) -> set[Any] | None:
+        """Return those that are as asked for themselves; None for too many."""
+        own = [self._question.own]
+        if len(ids) <= FEW:
+            return set(self._keys([*own, f"e.{self._schema.id} IN {_THESE}"], these=json.dumps([*ids])))
+        # most of them are, as a rule: then it is quicker to tell which are not
+        others = self._keys(own, limit=FEW + 1, is_not=True)
+        if len(others) <= FEW:
+            return ids.difference(others) if others else ids
+        found = self._keys(own, limit=HELD + 1)
+        return ids.intersection(found) if len(found) <= HELD else None
 
-    def _kept(self, found: list[Found]) -> list[Found]:
-        """Return those that have what must be in other tables."""
-        ids = {each.id for each in found}
-        for each in self._among:
-            ids = self._with(each, ids)
-        return [each for each in found if each.id in ids]
+    def _keys(
+        self, where: Sequence[str], *, limit: int | None = None, is_not: bool = False, **values: Any
+    ) -> list[Any]:
+        asked = Statement([f"e.{self._schema.id}"], self._all, where, "", limit, values, is_not=is_not)
+        return [id_ for (id_,) in self._run(asked)]
+
+    def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
+        phase, ids = self._question.phases[number], self._ids
+        if not self._among or ids is None:
+            return super()._of_phase(number, place, most)
+        ahead = max(AHEAD, most)
+        found = self._sorted(number, phase, [self._question.own], place, ahead)
+        kept = [each for each in found if each.id in ids]
+        if len(kept) >= most or len(found) < ahead:
+            return kept[:most]
+        # what they are sorted by has to do with what is asked for: there may be none until the end
+        return self._sorted(
+            number, phase, [f"+{phase.id} IN {_THESE}"], place, most, these=json.dumps([*ids])
+        )
 
 
 class _OfFew(Finder):

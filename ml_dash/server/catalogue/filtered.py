@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import literal_column, select, text
+from sqlalchemy import and_, literal_column, select, text, true
 
 from ml_dash.query.listing.finding import finder
 from ml_dash.server.catalogue.changes import seen
@@ -17,7 +17,9 @@ from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row, Select
 
     from ml_dash.query.listing.finding import Place, Statement
     from ml_dash.query.listing.sql import Compiled, Dialect
@@ -54,14 +56,17 @@ def filtered(
     place = None if cursor is None else _read(cursor, question)
     conditions = experiments.conditions(where, now, _E)
 
-    def run(asked: Statement) -> list[tuple[Any, ...]]:
-        query = select(*map(text, asked.columns)).select_from(text(asked.source)).limit(asked.limit)
-        query = query.where(*(text(f"({each})") for each in asked.where if each))
+    def run(asked: Statement) -> Sequence[Row[Any]]:
+        query: Select[Any] = (
+            select(*map(text, asked.columns)).select_from(text(asked.source)).limit(asked.limit)
+        )
+        where: list[Any] = [text(f"({each})") for each in asked.where if each]
         if asked.is_of_experiments:
-            query = query.where(*conditions)
+            where += conditions
+        query = query.where(and_(*where).is_not(True) if asked.is_not else and_(true(), *where))
         if asked.order:
             query = query.order_by(text(asked.order))
-        return [tuple(row) for row in connection.execute(query, {**question.parameters, **asked.values})]
+        return connection.execute(query, {**question.parameters, **asked.values}).all()
 
     finding = finder(question, run)
     # one more than is asked for: whether it is there says whether there is another page

@@ -433,6 +433,8 @@ METRIC_FIELDS = Table(
     Index(None, "metric", "field", "last", "experiment_id"),
     Index(None, "metric", "field", "min", "experiment_id"),
     Index(None, "metric", "field", "max", "experiment_id"),
+    # and what is filtered by what none of these has
+    Index("ix_metric_fields_best", "metric", "field", "best", "experiment_id", "mean", "first", "count"),
 )
 
 NAMES = Table(
