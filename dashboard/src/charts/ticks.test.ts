@@ -94,6 +94,13 @@ describe("ticks", () => {
     expect(fitting(low, high, MOST, 10).length).toBeGreaterThan(0);
     expect(fitting(-LARGEST, LARGEST, MOST, 47).length).toBeGreaterThan(2);
   });
+
+  test("are never none, wherever the range lies between round numbers", () => {
+    expect(fitting(0.5, 609, 3, 33).map((tick) => tick.text)).toEqual(["200", "400", "600"]);
+    for (let high = 3; high < 3000; high += 61.3)
+      for (const low of [-high, 0, 0.5, 2, high / 2, high * 0.9])
+        for (const most of [1, 2, 3, 5]) expect(fitting(low, high, most, 33), `${low} to ${high}`).not.toEqual([]);
+  });
 });
 
 test("an axis is never narrower than its ticks can be told apart, nor than is asked for", () => {

@@ -118,15 +118,31 @@ function exponent(number: bigint, power: number): string {
   return `${number < 0n ? "-" : ""}${digits[0]}${rest && `.${rest}`}e${scale < 0 ? "" : "+"}${scale}`;
 }
 
-/** Return as many ticks of a linear axis of so many characters as have room for their texts beside one another. */
+/** So many times the ticks that were asked for are tried, to have two. */
+const DENSEST = 4;
+
+/**
+ * Return as many ticks of a linear axis of so many characters as have room for their texts beside one another: two or
+ * more, where that can be, since an axis with none says nothing.
+ */
 export function fitting(low: number, high: number, most: number, characters: number): Tick[] {
+  const hasRoom = (found: Tick[]) => {
+    const share = (found[1]!.value / 2 - found[0]!.value / 2) / (high / 2 - low / 2);
+    return share * characters > longest(found.map((tick) => tick.text)) + 1;
+  };
   for (let count = most; count > 1; count--) {
     const found = ticks(low, high, count);
     if (found.length < 2) break;
-    const share = (found[1]!.value / 2 - found[0]!.value / 2) / (high / 2 - low / 2);
-    if (share * characters > longest(found.map((tick) => tick.text)) + 1) return found;
+    if (hasRoom(found)) return found;
   }
-  return ticks(low, high, 1);
+  // The range may lie between two round numbers: from 0.5 to 609 only 500 is a multiple of 500, and of 200 there are three.
+  let one: Tick[] = [];
+  for (let count = 1; count <= DENSEST * most; count++) {
+    const found = ticks(low, high, count);
+    if (found.length === 1) one = found;
+    if (found.length > 1) return hasRoom(found) ? found : one.length ? one : found.slice(0, 1);
+  }
+  return one;
 }
 
 /** The length of the longest of these texts. */

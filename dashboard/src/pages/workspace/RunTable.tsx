@@ -213,7 +213,7 @@ function Row(props: RowProps): JSX.Element {
         <span class="run-dot" style={isOn && color ? { background: color, borderColor: color } : {}} />
       </span>
       <span role="cell" class={`run-name ${props.inside === null ? "" : "inside"}`} title={`${run.prefix}\n${word}${run.error ? `: ${run.error}` : ""}`}>
-        {slash > 0 && <span class="muted">{plain(name.slice(0, slash + 1))}</span>}
+        {slash > 0 && <span class="run-folder muted">{plain(name.slice(0, slash + 1))}</span>}
         <Link href={experimentPath(run.prefix)}>{plain(name.slice(slash + 1))}</Link>
         {kind !== "completed" && <span class={`run-standing status-${kind}`}>{kind === "unknown" ? "" : kind}</span>}
         {run.problem && (
