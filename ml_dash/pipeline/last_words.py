@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.events.batch import Batcher, SeriesNumbers
 from ml_dash.journal.blocks import block_rows
 from ml_dash.journal.index import JournalIndex
-from ml_dash.journal.latest import latest_ns
+from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.journal.writer import JournalWriter
-from ml_dash.pipeline.runtime import new_writer_id
 from ml_dash.series import Kind, Series
 from ml_dash.storage.marks import mark_changed
 from ml_dash.storage.recovery import catch_up
