@@ -26,7 +26,7 @@ BATCH = 16_384
 """Rows that become one frame."""
 
 
-class ParquetUnreadableError(Exception):
+class ParquetUnreadableError(InvalidArgumentError):
     """A file is no parquet, or a damaged one; the text says what is wrong."""
 
 

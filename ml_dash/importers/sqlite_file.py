@@ -13,13 +13,15 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ml_dash.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WAIT = 10.0  # seconds for a writer to let go of it
 
 
-class DatabaseUnreadableError(Exception):
+class DatabaseUnreadableError(InvalidArgumentError):
     """It is no database, or a damaged one; the text says what is wrong."""
 
 
@@ -40,7 +42,7 @@ def opened(path: str) -> Iterator[sqlite3.Connection]:
             # texts that are no UTF-8 are named by what shows them, and end nothing
             connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
             yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # its messages may quote what is damaged
         raise DatabaseUnreadableError(f"it cannot be read as a database ({error})") from error
 
 

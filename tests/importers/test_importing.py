@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,56 +11,8 @@ import pytest
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.file_locks import try_lock
 from ml_dash.importers import json_files, target
-from ml_dash.journal.disk import RealDisk, SegmentFile
+from tests.support.flaky_disk import FlakyDisk, PowerCutError
 from tests.support.public_trees import RUN, bring_in, bytes_below, content, metric, problems, tree
-
-
-class PowerCutError(BaseException):
-    """Nobody expects it, and nobody catches it."""
-
-
-class _FlakyFile:
-    def __init__(self, file: SegmentFile, disk: FlakyDisk) -> None:
-        self._file, self._disk = file, disk
-
-    def write(self, data: bytes) -> None:
-        try:
-            self._disk.count()
-        except PowerCutError:
-            self._file.write(data[: len(data) // 2])
-            raise
-        self._file.write(data)
-
-    def sync(self) -> None:
-        self._disk.count()
-        self._file.sync()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class FlakyDisk(RealDisk):
-    """The machine's disk, until power is cut at one of its operations, in the middle of a write."""
-
-    def __init__(self, operations: int) -> None:
-        self.left = operations
-
-    def count(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise PowerCutError
-
-    def create(self, path: str) -> SegmentFile:
-        self.count()
-        return _FlakyFile(super().create(path), self)
-
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
-        self.count()
-        super().replace(path, data)
-
-    def secure(self, path: str, root: str, *, rewrite: bool = False) -> None:
-        self.count()
-        super().secure(path, root, rewrite=rewrite)
 
 
 def test_an_import_that_is_cut_off_anywhere_goes_on_and_adds_nothing_twice(

@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import shutil
-import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
@@ -18,7 +17,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ml_dash.errors import MLDashError, ServerUnavailableError
 from ml_dash.importers.mlflow.runs import MILLISECOND, MlflowRun, RunRecord
-from ml_dash.importers.mlflow.values import Value, values_item
+from ml_dash.importers.mlflow.values import Value, Values
 from ml_dash.importers.saved_files import file_row
 
 if TYPE_CHECKING:
@@ -174,18 +173,19 @@ class History:
             for page in self._server.pages("metrics/get-history", "metrics", asked, posts=False):
                 values = [_value(each) for each in page]
                 skipped = min(len(values), known["rows"] - rows) if rows < known["rows"] else 0
-                crc = _crc(values[:skipped], crc)
-                rows += skipped
-                if rows == known["rows"] and skipped and crc != known["crc"]:
+                if skipped:
+                    rows, crc = rows + skipped, Values(values[:skipped]).checksum(crc)
+                if skipped and rows == known["rows"] and crc != known["crc"]:
                     report.note(
                         place,
                         f"{self._key}: values came between those that were imported: import it under another name "
                         "(--as)",
                     )
                     return
-                if new := values[skipped:]:
-                    rows, crc = rows + len(new), _crc(new, crc)
-                    yield values_item(new, {"rows": rows, "crc": crc}, place, report)
+                if values[skipped:]:
+                    new = Values(values[skipped:])
+                    rows, crc = rows + len(values) - skipped, new.checksum(crc)
+                    yield new.item({"rows": rows, "crc": crc}, place, report)
         except MLDashError as error:
             report.note(place, f"{self._key}: {error}")
 
@@ -265,10 +265,4 @@ def _value(each: Mapping[str, Any]) -> Value:
         number: Any = float(each["value"])
     except (KeyError, TypeError, ValueError):
         number = None
-    return str(each.get("key")), number, _whole(each.get("timestamp")), _whole(each.get("step", 0))
-
-
-def _crc(values: list[Value], crc: int) -> int:
-    for value in values:
-        crc = zlib.crc32(repr(value).encode(), crc)
-    return crc
+    return str(each.get("key")), number, _whole(each.get("timestamp")), _whole(each.get("step", 0)), False

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ml_dash.importers.mlflow.file_store import ArtifactsPart
 from ml_dash.importers.mlflow.runs import MlflowRun, RunRecord
-from ml_dash.importers.mlflow.values import Value, values_item
+from ml_dash.importers.mlflow.values import Values
 from ml_dash.importers.source import Item, Part, Position, UnreadableRun
 from ml_dash.importers.sqlite_file import DatabaseUnreadableError, columns_of, opened
 from ml_dash.journal.foreign_disk import ForeignDisk
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from ml_dash.importers.report import RunReport
     from ml_dash.importers.source import Store
@@ -124,7 +123,7 @@ class MetricRows:
                     some = cursor.fetchmany(min(_FETCHED, known["rows"] - rows))
                     if not some:
                         break
-                    rows, crc = rows + len(some), _crc(some, crc)
+                    rows, crc = rows + len(some), Values(some).checksum(crc)
                 if (rows, crc) != (known["rows"], known["crc"]):
                     report.note(
                         self._record.place,
@@ -133,21 +132,8 @@ class MetricRows:
                     )
                     return
                 while some := cursor.fetchmany(_FETCHED - rows % _FETCHED):
-                    rows, crc = rows + len(some), _crc(some, crc)
-                    position = {"rows": rows, "crc": crc}
-                    yield values_item(list(map(_value, some)), position, self._record.place, report)
+                    values = Values(some)
+                    rows, crc = rows + len(some), values.checksum(crc)
+                    yield values.item({"rows": rows, "crc": crc}, self._record.place, report)
         except DatabaseUnreadableError as error:
             report.note(self._record.place, str(error))
-
-
-def _value(row: tuple[Any, ...]) -> Value:
-    key, value, time, step, is_nan = row
-    # a column of floats has ints where they are as large as floats, and 0 with a mark for NaN
-    return key, float("nan") if is_nan else float(value) if isinstance(value, int) else value, time, step
-
-
-def _crc(rows: Sequence[tuple[Any, ...]], crc: int) -> int:
-    """Go on with a checksum of rows; pieces of other sizes have the same one."""
-    for row in rows:
-        crc = zlib.crc32(repr(row).encode(), crc)
-    return crc

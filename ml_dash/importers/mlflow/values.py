@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError
@@ -16,41 +17,64 @@ if TYPE_CHECKING:
     from ml_dash.importers.source import Position
 
 MILLISECONDS_MOST = 2**63 // MILLISECOND
-Value = tuple[Any, Any, Any, Any]
-"""Key, value, milliseconds since the epoch, step."""
+Value = tuple[Any, Any, Any, Any, Any]
+"""Key, value, milliseconds since the epoch, step, and whether the value is NaN."""
+_UNSOUND = 2
 
 
-def values_item(values: Sequence[Value], position: Position, place: str, report: RunReport) -> Item:
-    """Return values as an item; what is none is noted and left out."""
-    import numpy as np
+class Values:
+    """Values, and a checksum that goes on from that of those before them; where a piece ends, it does not depend on."""
 
-    names: dict[Any, Named | None] = {}
-    for key in dict.fromkeys(value[0] for value in values):
-        names[key] = _named(key, place, report)
-    kept = [value for value in values if _is_sound(value) and names[value[0]] is not None]
-    if unsound := sum(not _is_sound(value) for value in values):
-        report.note(place, f"{unsound:,} values have no number, time or step")
-    if not kept:
-        return Item((), position, left_out=len(values))
-    numbers = {key: at for at, key in enumerate(key for key, meant in names.items() if meant is not None)}
-    keys, floats, times, steps = zip(*kept, strict=True)
-    points = Points(
-        np.array(times, np.int64) * MILLISECOND,
-        np.array(steps, np.int64),
-        np.array(floats, np.float64),
-        np.array([numbers[key] for key in keys], np.int64),
-    )
-    blocks = blocks_of(points, [meant for meant in names.values() if meant is not None])
-    return Item((), position, left_out=len(values) - len(kept), blocks=blocks)
+    def __init__(self, values: Sequence[Value]) -> None:
+        import numpy as np
+
+        keys, numbers, times, steps, marks = zip(*values, strict=True)
+        is_sound = set(map(type, numbers)) <= {float, int} and set(map(type, (*times, *steps))) == {int}
+        if not is_sound:
+            values = [value if _is_sound(value) else (value[0], 0.0, 0, 0, _UNSOUND) for value in values]
+            keys, numbers, times, steps, marks = zip(*values, strict=True)
+        self.keys: Sequence[Any] = keys
+        fields = [("time", "<i8"), ("step", "<i8"), ("value", "<f8"), ("mark", "u1"), ("key", "<u4")]
+        self.table = np.zeros(len(values), fields)
+        self.table["time"], self.table["step"], self.table["value"] = times, steps, numbers
+        self.table["mark"] = [int(mark or 0) for mark in marks]
+        sums = {key: zlib.crc32(str(key).encode("utf-8", "surrogatepass")) for key in set(keys)}
+        self.table["key"] = [sums[key] for key in keys]
+
+    def checksum(self, before: int) -> int:
+        """Return the checksum of these behind others."""
+        return zlib.crc32(self.table.tobytes(), before)
+
+    def item(self, position: Position, place: str, report: RunReport) -> Item:
+        """Return them as an item; what is none is noted and left out."""
+        import numpy as np
+
+        table = self.table
+        known = {key: _named(key, place, report) for key in dict.fromkeys(self.keys)}
+        meant = [name for name in known.values() if name is not None]
+        numbers = {key: at for at, key in enumerate(key for key, name in known.items() if name is not None)}
+        names = np.array([numbers.get(key, -1) for key in self.keys], np.int64)
+        is_sound = (table["mark"] != _UNSOUND) & (np.abs(table["time"]) < MILLISECONDS_MOST)
+        if unsound := int((~is_sound).sum()):
+            report.note(place, f"{unsound:,} values have no number, time or step")
+        kept = is_sound & (names >= 0)
+        left_out = int((~kept).sum())
+        if not kept.any():
+            return Item((), position, left_out=left_out)
+        values = np.where(table["mark"] == 1, np.nan, table["value"])[kept]
+        times = table["time"][kept] * MILLISECOND
+        points = Points(times, np.ascontiguousarray(table["step"][kept]), values, names[kept])
+        return Item((), position, left_out=left_out, blocks=blocks_of(points, meant))
 
 
 def _is_sound(value: Value) -> bool:
-    _, number, time, step = value
+    _, number, time, step, _ = value
     return (
-        type(number) is float
+        type(number) in {float, int}
         and type(time) is int
         and type(step) is int
         and -MILLISECONDS_MOST < time < MILLISECONDS_MOST
+        and -(2**63) <= step < 2**63
     )
 
 

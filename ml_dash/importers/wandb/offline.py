@@ -35,6 +35,7 @@ from ml_dash.importers.saved_files import saved_file
 from ml_dash.importers.source import Described, Item, NotUnderstoodError, Part, Position, Row
 from ml_dash.importers.times import from_seconds
 from ml_dash.importers.wandb.log_file import read_log
+from ml_dash.importers.wandb.numbers import number, texts_in
 from ml_dash.importers.wandb.values import Media, plain_value
 from ml_dash.journal.foreign_disk import ForeignDisk
 from ml_dash.series import Kind, Series
@@ -258,6 +259,7 @@ class LogPart:
         self.media: Media | None = None
         self._state = _State({})
         self._left_out = 0
+        self._known: dict[bytes, str] = {}
         self._readers: dict[int, Callable[[Message], Iterator[Row]]] = {
             _RUN: self._run,
             _CONFIG: self._config,
@@ -317,6 +319,11 @@ class LogPart:
         try:
             for kind, several in parse(data).items():
                 for value in several if kind not in _SILENT else ():
+                    if kind in {_HISTORY, _SUMMARY} and isinstance(value, bytes):
+                        is_taken, found = self._numbers(kind, value)
+                        history = found or history
+                        if is_taken:
+                            continue
                     message = parse(value)
                     if kind == _HISTORY:
                         history = self._history(message, media, report)
@@ -332,6 +339,34 @@ class LogPart:
         except (BrokenError, NotUnderstoodError, InvalidArgumentError, InvalidParameterError) as error:
             self._leave_out(report, str(error))
         return history, tuple(rows)
+
+    def _numbers(self, kind: int, data: bytes) -> tuple[bool, _History | None]:
+        """Take a record of plain numbers; return whether it was one, and what it logs of metrics."""
+        texts = texts_in(data, with_step=kind == _HISTORY)
+        if texts is None:
+            return False, None
+        if kind == _SUMMARY:
+            # of what was logged, and by wandb itself, the summary says nothing more
+            return all(self._decoded(name) in self._state.names or name[:1] == b"_" for name in texts), None
+        try:
+            values = {self._decoded(name): number(text_) for name, text_ in texts.items()}
+        except ValueError:
+            return False, None
+        own = [values.pop(name, None) for name in _OWN]
+        if not isinstance(own[0], int) or not isinstance(own[1], float):
+            return False, None
+        time_ns = from_seconds(own[1])
+        if time_ns is None or any(name.startswith("_wandb") for name in values):
+            return False, None
+        self._pass([time_ns])
+        self._state.log(values)
+        return True, (time_ns, own[0], values)
+
+    def _decoded(self, name: bytes) -> str:
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = text(name)
+        return known
 
     def _run(self, message: Message) -> Iterator[Row]:
         self._pass([_time(each) for each in messages(message, 17)])
