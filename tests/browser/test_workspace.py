@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+import ml_dash
 from ml_dash import Experiment
 from tests.browser.ui import Ui
 from tests.browser.window import Window, keep
@@ -32,6 +33,11 @@ def _sweep(root: str) -> None:
                 if step % 10 == 9:
                     exp.metrics("val").log(step=step, loss=loss * 1.1, accuracy=0.9 - loss / 3)
                     exp.metrics("layer").log(epoch=step // 10, norm=loss)
+            for step in (0, 10) if number == RUNS - 1 else ():
+                spread = ml_dash.Histogram([step, step + 1.0])
+                exp.metrics("val").log(
+                    step=step, spread=spread, said=ml_dash.Text(f"at {step}"), word="no number"
+                )
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +200,45 @@ def test_charts_are_found_by_a_pattern_pinned_and_put_together(page: Page) -> No
     expect(gap).to_have_attribute("aria-label", re.compile("last"))
     page.keyboard.press("Escape")
     expect(page.locator("figure[data-chart]")).to_have_count(5)
+
+
+def test_a_view_is_saved_says_that_it_was_changed_and_is_opened_by_a_link(page: Page) -> None:
+    page.get_by_label("Find charts").fill("loss")
+    page.get_by_role("button", name="Views").click()
+    page.get_by_label("Save what is shown as").fill("Only losses")
+    page.get_by_role("button", name="Save view").click()
+    expect(page).to_have_url(re.compile(r"[?&]v=only-losses"))
+    expect(page.get_by_text("unsaved")).to_have_count(0)
+    page.keyboard.press("l")
+    expect(page.get_by_text("unsaved")).to_be_visible()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("unsaved")).to_have_count(0)
+    page.goto(address(page, f"{SWEEP}?v=only-losses"))
+    expect(page).to_have_url(re.compile(r"m=loss&.*log=1|log=1&.*m=loss"))
+    expect(page.locator("figure[data-chart]")).to_have_count(2)
+    page.get_by_role("button", name="Views").click()
+    page.get_by_role("button", name="Delete Only losses").click()
+    expect(page.get_by_role("button", name="Only losses")).to_have_count(0)
+
+
+def test_media_are_beside_one_another_by_step_and_parameters_beside_results(page: Page) -> None:
+    page.get_by_role("button", name="Media").click()
+    media = page.get_by_role("region", name="Media of the runs")
+    expect(media).to_contain_text("at 10")
+    page.get_by_role("slider", name="Step").press("Home")
+    expect(media).to_contain_text("at 0")
+    assert "step=0" in page.url
+    expect(media.get_by_role("img", name="Histograms of val/spread over steps")).to_be_visible()
+    # what is no number is no chart
+    expect(page.locator("figure[data-chart^='val/']")).to_have_count(2)
+    page.get_by_role("button", name="Sweep").click()
+    sweep = page.get_by_role("region", name="Sweep")
+    expect(sweep.locator("polyline")).to_have_count(10)
+    expect(sweep.locator("circle")).to_have_count(10)
+    expect(sweep.get_by_role("row", name="lr")).to_be_visible()
+    expect(
+        sweep.get_by_role("list", name="accuracy (max) of each run").get_by_role("listitem")
+    ).to_have_count(10)
 
 
 def test_the_keyboard_alone_finds_draws_and_opens(page: Page) -> None:

@@ -8,6 +8,7 @@ import { decode } from "./json";
 
 const API = addressOf("/api/v1");
 
+type Headers = Readonly<Record<string, string>>;
 type Argument = string | number | boolean | readonly string[] | null | undefined;
 
 /** A part of a text that is not understood: from where on, up to where, and why. */
@@ -76,12 +77,16 @@ export function post<T>(path: string, body: unknown, signal?: AbortSignal): Prom
 
 /** Ask for what has numbers as bytes. */
 export async function postForBytes<T>(path: string, body: unknown, signal: AbortSignal): Promise<T> {
-  const answer = await ask("POST", path, body, signal, "application/msgpack");
+  const answer = await ask("POST", path, body, signal, { Accept: "application/msgpack" });
   return unpack(new Uint8Array(await read(() => answer.arrayBuffer()))) as T;
 }
 
-export function remove<T>(path: string): Promise<T> {
-  return send<T>("DELETE", path);
+export function put<T>(path: string, body: unknown, more: { params?: Record<string, Argument>; headers?: Headers } = {}): Promise<T> {
+  return send<T>("PUT", withQuery(path, more.params ?? {}), body, undefined, true, more.headers);
+}
+
+export function remove<T>(path: string, params: Record<string, Argument> = {}, headers?: Headers): Promise<T> {
+  return send<T>("DELETE", withQuery(path, params), undefined, undefined, true, headers);
 }
 
 export function contentUrl(experimentId: string, fileId: string): string {
@@ -98,8 +103,9 @@ async function send<T>(
   body?: unknown,
   signal?: AbortSignal,
   exact = true,
+  headers: Headers = {},
 ): Promise<T> {
-  const answer = await ask(method, path, body, signal, "application/json");
+  const answer = await ask(method, path, body, signal, { Accept: "application/json", ...headers });
   return decode(await read(() => answer.text()), exact) as T;
 }
 
@@ -109,9 +115,9 @@ async function ask(
   path: string,
   body: unknown,
   signal: AbortSignal | undefined,
-  accepted: string,
+  more: Headers,
 ): Promise<Response> {
-  const headers: Record<string, string> = { Accept: accepted, "X-ML-Dash": "1" };
+  const headers: Record<string, string> = { ...more, "X-ML-Dash": "1" };
   const init: RequestInit = { method, headers, credentials: "same-origin", signal: signal ?? null };
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";

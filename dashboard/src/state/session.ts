@@ -8,6 +8,12 @@ import { signedOut } from "./connection";
 
 export const session = signal<Session | null>(null);
 
+/** Whether who is signed in may change an owner's experiments; whoever may not sees nothing to do it with. */
+export function mayWrite(owner: string): boolean {
+  const writes = session.value?.writes ?? [];
+  return writes.includes(owner) || writes.includes("*");
+}
+
 export async function loadSession(): Promise<Session> {
   const token = takeToken();
   session.value = token ? await exchange(token) : await get<Session>("session");

@@ -98,7 +98,7 @@ function Card(props: { title: string; experimentId: string; item: MediaItem }): 
   );
 }
 
-function Contents({ experimentId, item }: { experimentId: string; item: MediaItem }): JSX.Element {
+export function Contents({ experimentId, item }: { experimentId: string; item: MediaItem }): JSX.Element {
   const { row, about } = item;
   const url = contentUrl(experimentId, row.id);
   if (!row.available) return <p class="problem">This file has not been uploaded yet.</p>;

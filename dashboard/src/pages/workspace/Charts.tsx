@@ -8,6 +8,7 @@ import { SearchField, Select } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
+import { Media, useHasMedia } from "./media/Media";
 import { NewChart } from "./NewChart";
 import { Panel } from "./Panel";
 import { listing } from "./runs";
@@ -24,6 +25,7 @@ export function Charts(): JSX.Element {
   const { expanded } = view.value;
   const sections = sectionsOf(charts.value, own.value, view.value);
   const large = expanded === null ? undefined : [...own.value, ...charts.value].find((chart) => chart.title === expanded);
+  const hasMedia = useHasMedia();
   const pane = useRef<HTMLDivElement>(null);
   const [height, setHeight] = useState(0);
   useEffect(() => {
@@ -44,7 +46,16 @@ export function Charts(): JSX.Element {
             {sections.map((section) => (
               <SectionPart key={section.name} section={section} />
             ))}
-            {hasSweep() && <SweepPart />}
+            {hasMedia && (
+              <MadePart name="Media" told="images, tables and so on, by step">
+                <Media />
+              </MadePart>
+            )}
+            {hasSweep() && (
+              <MadePart name="Sweep" told="parameters and results">
+                <Sweep />
+              </MadePart>
+            )}
             {!sections.length && <Nothing />}
           </>
         )}
@@ -119,15 +130,13 @@ function SectionPart({ section }: { section: Section }): JSX.Element {
   );
 }
 
-const SWEEP = "Sweep";
-
-/** Parameters and results, which are made where somebody wants to see them. */
-function SweepPart(): JSX.Element {
-  const isOpen = view.value.turned.has(SWEEP);
+/** What is made where somebody wants to see it. */
+function MadePart(props: { name: string; told: string; children: JSX.Element }): JSX.Element {
+  const isOpen = view.value.turned.has(props.name);
   return (
-    <section class="chart-section" aria-label={SWEEP}>
-      <SectionHead name={SWEEP} told="parameters and results" isOpen={isOpen} />
-      {isOpen && <Sweep />}
+    <section class="chart-section" aria-label={props.name}>
+      <SectionHead name={props.name} told={props.told} isOpen={isOpen} />
+      {isOpen && props.children}
     </section>
   );
 }

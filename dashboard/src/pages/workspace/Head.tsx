@@ -12,10 +12,12 @@ import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
 import { type Folder, folderTree } from "./folders";
 import { view } from "./view";
+import { ViewMenu } from "./ViewMenu";
 
 export function WorkspaceHead(): JSX.Element {
   const parts = view.value.folder.split("/").filter(Boolean);
   return (
+    <>
     <nav class="head-crumbs" aria-label="Folders">
       {parts.length ? <Link href="/">All</Link> : <b>All experiments</b>}
       {parts.map((name, at) => (
@@ -28,6 +30,8 @@ export function WorkspaceHead(): JSX.Element {
         <Folders />
       </Popover>
     </nav>
+    <ViewMenu />
+    </>
   );
 }
 

@@ -18,7 +18,7 @@ import { type Scene, Surface } from "./plot/surface";
 import { lastOf, type Trace } from "./plot/trace";
 import { savePng, saveSvg } from "./save";
 import { axisOf, axisTitle, type ChartOf } from "./sections";
-import { chosenX } from "./state";
+import { chosenX, markEmpty } from "./state";
 import { tip } from "./Tip";
 import { type Range, show, view, zoomTo } from "./view";
 
@@ -174,6 +174,12 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
     if (next) zoomTo(axis, next);
     else showAll();
   }
+
+  // of texts and the like there is no chart: that is known once all runs have answered
+  const hasNothing = range === null && traces.length > 0 && traces.length === lines.length && traces.every(({ points }) => !points.x.length);
+  useEffect(() => {
+    if (hasNothing) markEmpty(chart.title);
+  }, [hasNothing]);
 
   const isPinned = pinned.includes(chart.title);
   const isOwn = own.some((each) => each.title === chart.title);

@@ -81,8 +81,9 @@ function useRuns(): { needed: number; onRange: (first: number, last: number) => 
   const [needed, setNeeded] = useState(0);
   const runs = useMemo(() => new RunList(asked.value), [asked.value]);
   usePoll(async (signal) => void (await runs.turn(signal)), POLL, [runs]);
-  const known = listing.value.rows.length;
-  useLoad((signal) => runs.reach(needed, signal), [runs, needed, known > 0]);
+  // further pages are behind the first one
+  const hasBegun = listing.value.asked === asked.value;
+  useLoad((signal) => runs.reach(needed, signal), [runs, needed, hasBegun]);
   const said = JSON.stringify(sampled.value.map((run) => [run.id, run.rows, run.attempts]));
   useLoad(
     async (signal) => {

@@ -47,3 +47,8 @@ test("a chart is put together of names, patterns and expressions", () => {
   const [own] = ownCharts([{ title: "own", lines: ["train/loss"] }], chartsOf(METRICS), METRICS);
   expect([axisOf("step", own!), axisOf("epoch", own!)]).toEqual(["step", "relative"]);
 });
+
+test("what is said of an image is no chart, and another field that begins alike is one", () => {
+  const fields = ["loss", "sample._type", "sample.width", "sample.file", "samples"];
+  expect(chartsOf([{ name: "val", fields }]).map(({ title }) => title)).toEqual(["val/loss", "val/samples"]);
+});

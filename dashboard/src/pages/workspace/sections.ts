@@ -12,6 +12,8 @@ const ALWAYS: readonly (readonly [string, string])[] = [
   ["time", "time of day"],
 ];
 const UNNAMED = "charts";
+/** What each of media has. */
+const TYPE = "._type";
 export const [PINNED, OWN] = ["Pinned", "Own charts"];
 
 /** What a line of a chart shows of each run. */
@@ -34,11 +36,17 @@ export interface Section {
 /** All charts of the metrics, in the order of their names. */
 export function chartsOf(metrics: readonly MetricFields[]): ChartOf[] {
   const charts = metrics.flatMap(({ name, fields }) =>
-    fields
+    withoutMedia(fields)
       .filter((field) => fields.length === 1 || !ALONG.includes(field))
       .map((field) => ({ title: metricTitle({ name, field }), parts: [{ name, field }], fields })),
   );
   return charts.sort((a, b) => natural(a.title, b.title));
+}
+
+/** Without what is said of images, tables and the like, which have a section of their own. */
+function withoutMedia(fields: readonly string[]): readonly string[] {
+  const media = fields.filter((field) => field.endsWith(TYPE)).map((field) => field.slice(0, -(TYPE.length - 1)));
+  return media.length ? fields.filter((field) => !media.some((each) => field.startsWith(each))) : fields;
 }
 
 /** A chart that somebody has put together: what it is called, and what it shows, each as it was written. */

@@ -51,7 +51,24 @@ export const sampled = computed(() =>
 /** Their metrics, with all fields that these have in any of them. */
 export const metrics = computed(() => together(sampled.value, fields.value));
 
-export const charts = computed(() => chartsOf(metrics.value));
+/** Charts in which nothing is a number, as far as is known of the runs that are drawn. */
+const empty = signal<{ runs: string; titles: ReadonlySet<string> }>({ runs: "", titles: new Set() });
+
+function drawnIds(): string {
+  return sampled.value.map((run) => run.id).join();
+}
+
+export function markEmpty(title: string): void {
+  const runs = drawnIds();
+  const { titles } = empty.peek().runs === runs ? empty.peek() : { titles: [] };
+  empty.value = { runs, titles: new Set([...titles, title]) };
+}
+
+export const charts = computed(() => {
+  const { runs, titles } = empty.value;
+  const all = chartsOf(metrics.value);
+  return titles.size && runs === drawnIds() ? all.filter((chart) => !titles.has(chart.title)) : all;
+});
 
 /** Charts that somebody has put together. */
 export const own = computed(() => ownCharts(view.value.own, charts.value, metrics.value));

@@ -31,6 +31,7 @@ test("all that is changed in a view comes back from its address, whatever names 
     table: true,
     group: ["params.lr", "-params.seed"],
     spread: "std",
+    step: 0,
     color: "params.lr",
     goal: "max(val/acc)",
   };

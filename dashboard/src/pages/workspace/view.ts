@@ -46,6 +46,8 @@ export interface View {
   group: readonly string[];
   /** What is drawn around the mean of a group. */
   spread: Spread;
+  /** At which images and the like are shown; null for the last. */
+  step: number | null;
   /** The column by which runs are coloured. */
   color: string | null;
   /** The column that is the result by which runs are compared; null where it is chosen by itself. */
@@ -84,6 +86,7 @@ export function viewOf(path: string, given: URLSearchParams): View {
     goal: given.get("goal"),
     group: listed(given.get("group")),
     spread: SPREADS.find((each) => each === given.get("band")) ?? SPREADS[0],
+    step: Number.isFinite(Number.parseFloat(given.get("step") ?? "")) ? Number(given.get("step")) : null,
     color: given.get("color"),
   };
 }
@@ -116,6 +119,7 @@ export function written(change: Partial<Omit<View, "folder">>): Change {
   if (change.expanded !== undefined) set("chart", change.expanded);
   if (change.group !== undefined) set("group", joined(change.group));
   if (change.spread !== undefined) set("band", change.spread === SPREADS[0] ? null : change.spread);
+  if (change.step !== undefined) set("step", change.step === null ? null : String(change.step));
   if (change.color !== undefined) set("color", change.color);
   if (change.goal !== undefined) set("goal", change.goal);
   if (change.table !== undefined) set("table", change.table ? "1" : null);

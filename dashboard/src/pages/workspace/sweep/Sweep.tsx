@@ -10,6 +10,7 @@ import { AGGREGATES, type Aggregate, type Column, columnOf, differing, metricCol
 import { charts, colors, drawn, goal, metrics } from "../state";
 import { show, view } from "../view";
 import { Bars } from "./Bars";
+import { Importance } from "./Importance";
 import { Parallel } from "./Parallel";
 import { type Point, Scatter, type Shown } from "./Scatter";
 
@@ -78,9 +79,15 @@ function Parts(props: { result: Column; params: readonly string[]; of: number; w
         </figcaption>
         <Scatter {...shown(second)} of={of} />
       </figure>
-      <figure class="tile sweep-bars">
+      {result.kind === "metric" && (
+        <figure class="tile">
+          <figcaption class="tile-head tile-title">What matters for {titleOf(result)}</figcaption>
+          <Importance column={result} />
+        </figure>
+      )}
+      <figure class="tile">
         <figcaption class="tile-head tile-title">{titleOf(result)} of each run</figcaption>
-        <Bars {...shown(width)} ascends={result.kind === "metric" && result.aggregate === "min"} />
+        <Bars {...shown(second)} ascends={result.kind === "metric" && result.aggregate === "min"} />
       </figure>
     </div>
   );

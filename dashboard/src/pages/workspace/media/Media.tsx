@@ -1,0 +1,145 @@
+/** Images, sounds, tables, texts and histograms of several runs side by side, with one slider of steps for all. */
+
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { get, pages } from "../../../api/client";
+import type { Files, ListedExperiment } from "../../../api/types";
+import { useLoad } from "../../../state/poll";
+import { several, whole } from "../../../ui/format";
+import { plain } from "../../../ui/terminal";
+import { FOLDER, itemAt, type MediaSeries, mediaSeries, stepsOf } from "../../experiment/media";
+import { Contents } from "../../experiment/MediaTab";
+import { nameIn } from "../runs";
+import { matcher } from "../sections";
+import { colors, drawn } from "../state";
+import { show, view } from "../view";
+import { Heat } from "./Heat";
+
+/** Runs side by side, and those of which is looked whether there is anything. */
+const [RUNS_MAX, LOOKED_AT] = [6, 3];
+const FILES_MAX = 3000;
+
+/** By a run's id, how many media it has. */
+const counts = signal<ReadonlyMap<string, number>>(new Map());
+
+/** Whether there is anything to show; it is looked for once of each run. */
+export function useHasMedia(): boolean {
+  const looked = drawn.value.slice(0, LOOKED_AT);
+  useLoad(
+    async (signal) => {
+      for (const { id } of looked) {
+        if (counts.peek().has(id)) continue;
+        const { total } = await get<Files>(`experiments/${id}/files`, { path: FOLDER, limit: 0 }, signal);
+        counts.value = new Map(counts.peek()).set(id, total);
+      }
+    },
+    [looked.map((run) => run.id).join()],
+  );
+  return looked.some((run) => (counts.value.get(run.id) ?? 0) > 0);
+}
+
+type Found = ReadonlyMap<string, readonly MediaSeries[]>;
+
+export function Media(): JSX.Element {
+  const runs = drawn.value.slice(0, RUNS_MAX);
+  const [found, setFound] = useState<Found | null>(null);
+  const [problem, setProblem] = useState("");
+  useLoad(
+    async (signal) => {
+      const all = await Promise.all(runs.map(async (run) => [run.id, await seriesOf(run, signal)] as const));
+      setFound(new Map(all));
+    },
+    [runs.map((run) => `${run.id} ${run.entries}`).join()],
+    { onError: (error) => setProblem(error.message) },
+  );
+  if (problem) return <p class="problem">{problem}</p>;
+  if (!found) return <p class="note">Loading…</p>;
+  return <Strips runs={runs} found={found} />;
+}
+
+async function seriesOf({ id }: ListedExperiment, signal: AbortSignal): Promise<MediaSeries[]> {
+  const rows: Files["data"] = [];
+  for await (const page of pages<Files>(`experiments/${id}/files`, { path: FOLDER, limit: 1000 }, signal)) {
+    rows.push(...page.data);
+    if (rows.length >= FILES_MAX) break;
+  }
+  return mediaSeries(rows);
+}
+
+function Strips({ runs, found }: { runs: readonly ListedExperiment[]; found: Found }): JSX.Element {
+  const { find, step, folder } = view.value;
+  const all = [...found.values()].flat();
+  const steps = stepsOf(all);
+  const fits = matcher(find);
+  const titles = [...new Set(all.map((series) => series.title))].filter(fits).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const chosen = step ?? steps.at(-1) ?? 0;
+  const at = Math.max(0, steps.findLastIndex((each) => each <= chosen));
+  const having = runs.filter((run) => found.get(run.id)?.length);
+  return (
+    <div class="strips">
+      <label class="field strips-step">
+        <span>Step</span>
+        <input
+          type="range"
+          min={0}
+          max={Math.max(0, steps.length - 1)}
+          value={at}
+          aria-valuetext={`step ${whole(steps[at] ?? 0)}`}
+          onInput={(event) => {
+            const next = Number(event.currentTarget.value);
+            show({ step: next === steps.length - 1 ? null : steps[next]! });
+          }}
+        />
+        <b>{whole(steps[at] ?? 0)}</b>
+        <span class="muted">
+          {drawn.value.length > RUNS_MAX && `the first ${RUNS_MAX} of ${several(drawn.value.length, "run")}`}
+        </span>
+      </label>
+      <div class="strips-scroll" tabIndex={0} role="region" aria-label="Media of the runs">
+        <table>
+          <thead>
+            <tr>
+              <td />
+              {having.map((run) => (
+                <th key={run.id} scope="col">
+                  <span class="swatch" style={{ background: colors.value.get(run.id) ?? "" }} /> {plain(nameIn(run, folder))}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {titles.map((title) => (
+              <tr key={title}>
+                <th scope="row">{plain(title)}</th>
+                {having.map((run) => {
+                  const series = found.get(run.id)?.find((each) => each.title === title);
+                  return (
+                    <td key={run.id}>{series ? <Cell series={series} run={run} step={steps[at] ?? 0} /> : <span class="muted">–</span>}</td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+}
+
+function Cell({ series, run, step }: { series: MediaSeries; run: ListedExperiment; step: number }): JSX.Element {
+  const item = itemAt(series, step);
+  const { _type: type, caption } = item.about;
+  return (
+    <>
+      {item.step !== step && <span class="muted">step {whole(item.step)}</span>}
+      {type === "histogram" && series.items.length > 1 ? (
+        <Heat series={series} run={run.id} step={item.step} />
+      ) : (
+        <Contents key={item.row.id} experimentId={run.id} item={item} />
+      )}
+      {typeof caption === "string" && <p class="media-caption">{plain(caption)}</p>}
+    </>
+  );
+}
