@@ -50,6 +50,29 @@ def from_msgpack(data: bytes | memoryview) -> Any:
         raise _not_one(error) from error
 
 
+def items_of(data: bytes | memoryview) -> list[bytes]:
+    """Return the bytes of each item of an array; none of them is decoded.
+
+    Raises:
+        ValueError: These are not the bytes of exactly one array.
+    """
+    data = bytes(data)
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    ends = []
+    try:
+        count = unpacker.read_array_header()
+        start = unpacker.tell()
+        for _ in range(count):
+            unpacker.skip()
+            ends.append(unpacker.tell())
+    except (ValueError, msgpack.OutOfData) as error:
+        raise _not_one(error) from error
+    if (ends[-1] if ends else start) != len(data):
+        raise ValueError("not the bytes of one msgpack value: there is more behind it")
+    return [data[first:stop] for first, stop in zip([start, *ends[:-1]], ends, strict=False)]
+
+
 def check_containers(data: bytes | memoryview, most: int = CONTAINERS_MAX) -> None:
     """Refuse msgpack bytes with more than `most` arrays and maps: one of a byte becomes an object of 56 to 232.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ml_dash.journal.frame import decode_meta, longest_read, split_frame, weigh_frame
@@ -17,7 +19,9 @@ WINDOW_MIN = 4 << 10
 _NEAR = 32 << 10
 """Reading this many unwanted bytes costs about as much as another call to the system."""
 # Beyond it all are dropped: a steady run has few different metas, so that keeping the newest is not worth any books.
-_CACHED_METAS = 256 << 10
+_CACHED_BYTES = 8 << 20
+_HEAD_BYTES, _POINTER_BYTES = 600, 8
+"""About what a decoded entry takes in memory, besides its bytes; and a block of a meta whose entries are known."""
 
 
 class BadFrameError(Exception):
@@ -46,12 +50,13 @@ class BadFrameError(Exception):
 class Reader:
     """Reads a journal's files, counts the bytes, and remembers metas: a steady run repeats the same one."""
 
-    __slots__ = ("_disk", "_longest", "_metas", "_metas_size", "bytes_read")
+    __slots__ = ("_disk", "_entries", "_longest", "_metas", "_size", "bytes_read")
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._metas: dict[tuple[bytes, int], list[BlockHead]] = {}
-        self._metas_size = 0
+        self._entries: dict[bytes, BlockHead] = {}
+        self._size = 0
         self._longest = longest_read()
         self.bytes_read = 0
 
@@ -76,15 +81,21 @@ class Reader:
 
     def heads(self, meta: bytes, data_len: int) -> list[BlockHead]:
         """Return the decoded meta; the very same list for equal metas, as long as it is remembered."""
-        key = (meta, data_len)
+        # metas of thousands of metrics are long, and each frame has another one: their entries are kept, once each
+        key = (blake2b(meta, digest_size=16).digest(), data_len)
         heads = self._metas.get(key)
         if heads is None:
-            heads = decode_meta(meta, data_len)
-            self._metas_size += len(meta)
-            if self._metas_size > _CACHED_METAS:
-                self._metas.clear()
-                self._metas_size = len(meta)
-            self._metas[key] = heads
+            before = len(self._entries)
+            try:
+                heads = self._metas[key] = decode_meta(meta, data_len, self._entries)
+                self._size += _POINTER_BYTES * len(heads)
+            finally:  # of a meta that is none, some entries may be kept all the same
+                new = islice(reversed(self._entries), len(self._entries) - before)
+                self._size += sum([_HEAD_BYTES + 2 * len(entry) for entry in new])
+                if self._size > _CACHED_BYTES:
+                    self._metas.clear()
+                    self._entries.clear()
+                    self._size = 0
         return heads
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ml_dash.query.listing.summary import Summaries
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
-    from ml_dash.query.selection import AttemptChoice, Range, Shown, Span
+    from ml_dash.query.selection import AttemptChoice, Blocks, Range, Shown, Span
 
 _AT_ONCE = 8192
 """Rows that are made at once."""
@@ -287,14 +287,16 @@ class RowView(View, Generic[Source]):
     def _remembered(self, series: Series) -> dict[tuple[int, int, float], list[Range]]:
         """Return what is remembered of which rows are superseded."""
 
-    def _shown(self, rows: Source, series: Series, attempt: AttemptChoice) -> Shown:
-        """Return the rows of a metric that are shown."""
+    def _shown(
+        self, rows: Source, series: Series, attempt: AttemptChoice, blocks: Blocks | None = None
+    ) -> Shown:
+        """Return the rows of a metric that are shown; `blocks` gives them, in the place of `rows`."""
         choice = checked_attempt(attempt)
         return shown(
             choice,
             [] if choice == "all" else (attempts := self._attempts(rows)),
             lambda: self._spans(rows, series, attempts),
-            partial(rows.blocks, series),
+            blocks or partial(rows.blocks, series),
             rows.count(series),
             self._remembered(series),
         )

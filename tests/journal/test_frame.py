@@ -219,10 +219,15 @@ things = st.recursive(
 @given(st.binary(max_size=40) | st.lists(things, max_size=4).map(to_msgpack))
 @settings(max_examples=many(300))
 def test_any_bytes_are_heads_or_a_value_error(meta: bytes) -> None:
+    known: dict[bytes, BlockHead] = {}
     try:
         heads = decode_meta(meta)
     except ValueError:
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"\w"):
+                decode_meta(meta, None, known)
         return
+    assert [decode_meta(meta, None, known) for _ in range(2)] == [heads, heads]
     assert all(head.nbytes >= 8 * head.rows >= 0 for head in heads)
 
 

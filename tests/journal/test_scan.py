@@ -116,12 +116,27 @@ def test_equal_metas_are_decoded_once() -> None:
 
 def test_metas_that_are_all_different_do_not_pile_up() -> None:
     reader = Reader(MemoryDisk())
-    names = [f"{'x' * 1000}{at}" for at in range(2000)]
+    names = [f"{'x' * 10_000}{at}" for at in range(2000)]
 
     for name in names:
         reader.heads(to_msgpack([[1, name, 0, []]]), 0)
 
-    assert len(reader._metas) < 300
+    assert len(reader._metas) < 500
+    assert len(reader._entries) < 500
+    for name in names:
+        with pytest.raises(ValueError, match="not a block's entry"):
+            reader.heads(to_msgpack([[1, name, 0, []], [1]]), 0)
+    assert len(reader._entries) < 500
+
+
+def test_an_entry_that_comes_again_beside_others_is_decoded_once() -> None:
+    """Frames of a run with thousands of metrics differ in some of their entries, and each is read again and again."""
+    reader = Reader(MemoryDisk())
+    entries = [[1, f"metric {at}", 0, []] for at in range(100)]
+    first = reader.heads(to_msgpack(entries), 0)
+    second = reader.heads(to_msgpack([*entries[:50], [1, "another", 0, []], *entries[51:]]), 0)
+    assert [one is other for one, other in zip(first, second, strict=True)].count(False) == 1
+    assert len(reader._entries) == 101
 
 
 def test_a_torn_tail_is_waited_for() -> None:

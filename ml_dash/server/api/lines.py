@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ _SLICE_SECONDS = 0.05
 """How long one thread draws: then others have their turn, and it is seen whether anybody waits for the rest."""
 _ANSWER_SECONDS = 2.0
 """How long an answer is drawn at: the rest is asked for again, so that a page shows what there is meanwhile."""
+_AT_ONCE = 2
+"""Threads that draw: lists, and whoever asks for one run, have the others."""
 _MEMBERS_BYTES = 64 << 20
 """Of members of bands that are kept: 10 kB each."""
 
@@ -42,17 +45,19 @@ class _Wanted:
 def line_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
     """Return the route."""
     members: Members = RecentBytes(_MEMBERS_BYTES)
+    turns = asyncio.Semaphore(_AT_ONCE)
 
     async def draw(request: web.Request, panels: AskedPanels) -> web.Response:
         waiting = _wanted(panels)
         page = bind.page(request)
         drawing = Drawing(library, principal(request), members, as_bytes=wants_msgpack(request))
         until = time.monotonic() + _ANSWER_SECONDS
-        await library.query(drawing.look_up, [id_ for each in waiting for id_ in each.asked.experiments])
+        await library.query(drawing.look_up, [each.asked for each in waiting])
         is_full = False
         # one at least: whoever asks for the rest must get on
         while waiting and not is_full and (time.monotonic() < until or not page.count):
-            is_full = await library.query(_fill, page, drawing, waiting)
+            async with turns:
+                is_full = await library.query(_fill, page, drawing, waiting)
             if request.transport is None or request.transport.is_closing():
                 break  # nobody waits for it any more
         rest = [(each.panel, each.line) for each in reversed(waiting)]

@@ -12,13 +12,14 @@ from ml_dash.query.stretches import Stretch, blocks_by_time
 from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.charts.summaries import gather
 from ml_dash.server.http.cursors import invalid_cursor
+from ml_dash.server.local.ahead import Ahead
 from ml_dash.server.local.blobs import is_here
 from ml_dash.server.local.summaries import Summaries
 from ml_dash.server.rows.library import ServedView
 from ml_dash.storage.blobs import Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.index import JournalIndex
@@ -41,16 +42,22 @@ class LocalView(JournalView, ServedView):
         self.disk = located.disk
         self.staging = Staging(located.directory)
         self._summaries = Summaries()
+        self._ahead = Ahead()
 
     @contextmanager
     def charting(self, series: Series, attempt: AttemptChoice = None) -> Iterator[ChartSource]:
         """See `ServedView.charting`."""
         with self.reading() as index:
             summaries = partial(self._summaries.of, index, series)
-            found = self._shown(index, series, attempt)
+            found = self._shown(index, series, attempt, self._ahead.blocks(index, series))
             yield ChartSource(
                 index.count(series), summaries, found, index.fields(series), partial(self._started_ns, index)
             )
+
+    def prepare(self, series: Sequence[Series]) -> None:
+        """See `ServedView.prepare`: a frame has blocks of all metrics, and is read and checked once for them."""
+        with self.reading() as index:
+            self._ahead.read(index, series)
 
     def _started_ns(self, index: JournalIndex) -> int | None:
         openings = (each for attempt in self._attempts(index) for each in attempt.openings)

@@ -108,10 +108,16 @@ class Drawing:
     standings: Mapping[str, Standing] = field(default_factory=dict)
     _views: Recent[str, ServedView] = field(default_factory=lambda: Recent(_VIEWS))
     _drawn: dict[str, Member | None] = field(default_factory=dict)
+    _asked: dict[str, dict[Series, None]] = field(default_factory=dict)
 
-    def look_up(self, ids: Sequence[str]) -> None:
-        """Look how experiments stand, before anything is drawn of them."""
-        self.standings = self.library.standings([each for each in dict.fromkeys(ids) if is_id(each)])
+    def look_up(self, several: Sequence[Asked]) -> None:
+        """Look how the experiments of these lines stand, before any is drawn."""
+        ids = dict.fromkeys(id_ for asked in several for id_ in asked.experiments if is_id(id_))
+        self.standings = self.library.standings(list(ids))
+        for asked in several:
+            if not asked.is_band and asked.expression is None:
+                of_one = self._asked.setdefault(asked.experiments[0], {})
+                of_one[Series(Kind.METRIC, asked.metric)] = None
 
     def told(self, asked: Asked, until: float) -> dict[str, Any] | None:
         """Return what is told of a line, an error in its place; None of a band that is not done by then: ask again."""
@@ -151,7 +157,12 @@ class Drawing:
         return standing
 
     def _view(self, experiment_id: str) -> ServedView:
-        view = self._views.get(experiment_id) or self.library.view(experiment_id)
+        view = self._views.get(experiment_id)
+        if view is None:
+            view = self.library.view(experiment_id)
+            series = self._asked.get(experiment_id, ())
+            if len(series) > 1:
+                view.prepare(list(series))
         # set again, it counts as used last
         self._views[experiment_id] = view
         return view

@@ -42,6 +42,10 @@ class ServedView(RowView[Any]):
             InvalidArgumentError: There is no such attempt.
         """
 
+    @abstractmethod
+    def prepare(self, series: Sequence[Series]) -> None:
+        """Look up together what is about to be asked of these metrics; it is known for a few seconds."""
+
     def chart(
         self,
         series: Series,

@@ -124,6 +124,10 @@ class StoreView(ServedView):
             ChartSource(index.count(series), summaries, found, index.fields(series), self._started_ns)
         )
 
+    def prepare(self, series: Sequence[Series]) -> None:
+        """See `ServedView.prepare`."""
+        self._index.look_up(series)
+
     def _started_ns(self) -> int | None:
         if self._known is not None:
             return self._known.started_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +11,24 @@ from sqlalchemy import event
 
 from ml_dash.server.rows import many
 from ml_dash.server.runner import EmbeddedServer
+from ml_dash.server.store import Store
 from tests.support.serving import NOON, SECOND, TRAIN, Client, frame, numbers, run_row
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[list[str]]:
+    """Give the statements that read, as they are executed."""
+    seen: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            seen.append(statement)
+
+    event.listen(store.database.engine, "before_cursor_execute", count)
+    try:
+        yield seen
+    finally:
+        event.remove(store.database.engine, "before_cursor_execute", count)
 
 
 def experiments(client: Client, owner: str, count: int) -> list[str]:
@@ -67,19 +86,25 @@ def test_statements_do_not_grow_with_the_experiments(
     ids = [client.create(f"{owner}/q/{at}") for at in range(20)]
     for id_ in ids:
         client.stored(id_, frame(1, numbers(0, 10)))
-    seen: list[str] = []
-
-    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    numbers_of = []
-    event.listen(store.database.engine, "before_cursor_execute", count)
-    try:
-        for some in (ids[:2], ids):
-            seen.clear()
+    counts = []
+    for some in (ids[:2], ids):
+        with counted(store) as seen:
             for view in store.views(some, TRAIN).values():
                 assert len(view.read(TRAIN)["data"]) == 10
-            numbers_of.append(len([each for each in seen if each.startswith("SELECT")]))
-    finally:
-        event.remove(store.database.engine, "before_cursor_execute", count)
-    assert numbers_of[0] == numbers_of[1]
+        counts.append(len(seen))
+    assert counts[0] == counts[1]
+
+
+def test_statements_that_look_metrics_up_do_not_grow_with_them(
+    server: EmbeddedServer, client: Client, owner: str
+) -> None:
+    store = server.store
+    assert store is not None
+    id_ = client.create(f"{owner}/r/run")
+    several = [TRAIN._replace(name=f"m{at}") for at in range(30)]
+    client.stored(id_, frame(1, *(numbers(0, 2, each) for each in several)))
+    view = store.view(id_)
+    with counted(store) as seen, view.reading() as rows:
+        view.prepare([*several, TRAIN])
+        assert [rows.count(each) for each in (*several, TRAIN)] == [2] * 30 + [0]
+    assert len(seen) == 1
