@@ -135,14 +135,18 @@ $(CHROMIUM): $(STAMP)
 	@touch $@
 
 # Adapters are tested with the frameworks themselves, in an environment of their own: their packages would decide what versions ours
-# are, and mypy would judge by them. A minute and 1.5 GB; what cannot be installed leaves its tests skipped.
+# are, and mypy would judge by them. A minute and 1.5 GB; what cannot be installed leaves its tests skipped. wandb, beside which
+# adapters are held, lies in a directory of its own, since frameworks that find it log to it unasked.
 integrations: $(INTEGRATIONS)
 
-$(INTEGRATIONS): tests/integrations/requirements.txt $(STAMP)
+$(INTEGRATIONS): tests/integrations/requirements.txt tests/integrations/wandb.txt $(STAMP)
 	$(BIN)/python -m venv .venv/integrations
 	@.venv/integrations/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--requirement tests/integrations/requirements.txt --editable '.[image,plot,video]' \
 		|| echo "Frameworks cannot be installed: the tests of their adapters are skipped"
+	@.venv/integrations/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade \
+		--target .venv/integrations/wandb --requirement tests/integrations/wandb.txt \
+		|| echo "wandb cannot be installed: what our adapters log is not held beside what its integrations do"
 	@touch $@
 
 # The tests of docs/deploy run its files with Debian's nginx and Caddy; without them they are skipped and say so. Nothing is

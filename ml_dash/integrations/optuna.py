@@ -133,6 +133,7 @@ class DashCallback:
 
     def _describe(self, experiment: Experiment, study: Any, trial: Any) -> None:
         told = {"study": study.study_name, "number": trial.number, "state": trial.state.name}
+        told["directions"] = [direction.name for direction in study.directions]
         if trial.duration is not None:
             told["duration"] = trial.duration.total_seconds()
         set_params(experiment, {**trial.params, "optuna": {**told, "user_attrs": trial.user_attrs}})
