@@ -241,6 +241,26 @@ def test_media_are_beside_one_another_by_step_and_parameters_beside_results(page
     ).to_have_count(10)
 
 
+def test_many_runs_are_tagged_and_deleted_at_once_with_a_way_back(page: Page) -> None:
+    page.get_by_label("Tick run-22").check()
+    page.get_by_label("Tick run-20").click(modifiers=["Shift"])
+    bar = page.get_by_role("region", name="Ticked runs")
+    expect(bar).to_contain_text("3 runs")
+    bar.get_by_role("button", name="Tag").click()
+    page.get_by_label("Add a tag").fill("good")
+    page.keyboard.press("Enter")
+    expect(bar).to_contain_text("3 runs tagged good.")
+    page.get_by_label("Filter runs").fill("tag:good")
+    expect(page.get_by_role("status").first).to_have_text("3 runs")
+    page.get_by_label("Tick all").check()
+    bar.get_by_role("button", name="Move to trash").click()
+    expect(bar).to_contain_text("3 runs in the trash.")
+    expect(page.get_by_text("No experiments match this filter.")).to_be_visible()
+    bar.get_by_role("button", name="Undo").click()
+    expect(bar).to_contain_text("3 runs are back.")
+    expect(page.get_by_role("status").first).to_have_text("3 runs")
+
+
 def test_the_keyboard_alone_finds_draws_and_opens(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("draw this run only")

@@ -8,6 +8,7 @@ import { now } from "../../ui/basic";
 import { several, whole } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
+import { BulkBar } from "./BulkBar";
 import { ColumnPicker } from "./ColumnPicker";
 import { type Column } from "./columns";
 import { FilterField } from "./FilterField";
@@ -84,6 +85,7 @@ export function RunSet(props: {
           onRange={props.onRange}
         />
       )}
+      <BulkBar />
       {rows.length > 0 && drawn.value.length >= DRAWN_MAX && <p class="note">{whole(DRAWN_MAX)} runs are drawn, and no more.</p>}
     </section>
   );

@@ -12,7 +12,7 @@ import { Charts } from "./Charts";
 import { loadFields } from "./fields";
 import { FirstRun } from "./FirstRun";
 import { hovered } from "./hover";
-import { listing, nameIn, RunList } from "./runs";
+import { listing, nameIn, nudge, RunList } from "./runs";
 import { RunSet } from "./RunSet";
 import { tick, ticked } from "./selection";
 import { asked, colors, drawn, type Entry, entryAt, entryCount, groupId, isGrouped, loadAttempts, sampled, turnGroup } from "./state";
@@ -20,7 +20,8 @@ import { Tip, tip } from "./Tip";
 import { show, view } from "./view";
 import { DRAWN_MAX, drawnBy, groupSwitched, switched } from "./visible";
 
-const POLL = 3000;
+/** Milliseconds between an answer and the next question, which waits until something has changed. */
+const POLL = 2000;
 /** Rows behind those in sight that are asked for before somebody scrolls there. */
 const AHEAD = 200;
 const [WIDTH, WIDTH_LEAST, CHARTS_LEAST] = [340, 220, 320];
@@ -80,7 +81,7 @@ export function Workspace(): JSX.Element {
 function useRuns(): { needed: number; onRange: (first: number, last: number) => void; reachAll: () => Promise<void> } {
   const [needed, setNeeded] = useState(0);
   const runs = useMemo(() => new RunList(asked.value), [asked.value]);
-  usePoll(async (signal) => void (await runs.turn(signal)), POLL, [runs]);
+  usePoll(async (signal) => void (await runs.turn(signal)), POLL, [runs, nudge.value]);
   // further pages are behind the first one
   const hasBegun = listing.value.asked === asked.value;
   useLoad((signal) => runs.reach(needed, signal), [runs, needed, hasBegun]);

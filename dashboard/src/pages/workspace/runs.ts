@@ -34,14 +34,19 @@ export interface Listing {
 }
 
 const [FIRST_PAGE, PAGE] = [100, 1000];
+/** Seconds that the server waits for something to change: so a page on which nothing does asks for hardly anything. */
+const WAIT = 20;
 const NAMED_MAX = 50;
 const INVALID = 400;
 /** The tag of what was put aside. */
-const ARCHIVED = "archived";
+export const ARCHIVED = "archived";
 const LEAVES_OUT = `tag!=${ARCHIVED}`;
 const EMPTY: Listing = { asked: null, rows: [], besides: [], total: 0, problems: [], error: "", pending: false };
 
 export const listing = signal<Listing>(EMPTY);
+
+/** Goes on when something was changed here: the list is asked for at once. */
+export const nudge = signal(0);
 
 /** What is asked for of a run set, a page at a time. */
 export class RunList {
@@ -114,7 +119,7 @@ export class RunList {
 
   /** Null where that is so long ago that nobody knows. */
   private async changed(asOf: string, signal: AbortSignal): Promise<ListedExperiment[] | null> {
-    const asked = { limit: PAGE, prefix: this.asked.folder || null, changed_since: asOf };
+    const asked = { limit: PAGE, prefix: this.asked.folder || null, changed_since: asOf, wait: WAIT };
     try {
       const page = await get<Experiments>("experiments", asked, signal);
       // an answer to nothing is the time from which to ask next
