@@ -17,7 +17,7 @@ from ml_dash.server.catalogue.columns import not_understood
 from ml_dash.server.catalogue.records import gone, is_id
 from ml_dash.server.charts.bands import Member, band, member_of
 from ml_dash.server.charts.expressions import Points, parse_expression
-from ml_dash.server.charts.lines import Line, line
+from ml_dash.server.charts.lines import WORDS, Line, along_of, line
 from ml_dash.server.charts.smoothing import smoothed
 from ml_dash.server.charts.wire import Mark, digest_of, read_mark, sent, state_of
 from ml_dash.server.errors import ApiError
@@ -41,6 +41,8 @@ _TOGETHER = 50
 """Members of a band whose views are made at once."""
 _OUTSIDE_WIDTH = 2000
 """Points of what lies beside the range of an expression that looks back."""
+_X = "x"
+"""The name of the field over which a line is drawn, among those that it is made of."""
 _FEW_POINTS, _MANY_POINTS = 512, 2048
 """Points of a member of a band: a few sizes, so that what is drawn once serves charts of most widths."""
 
@@ -255,12 +257,17 @@ def _drawn(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> tuple[
     """Return a line, of which state of its series it is, and what is told beside it."""
     if asked.expression is not None:
         return _worked_out(view, asked, parse_expression(asked.expression), terms)
-    (term,) = terms.values()
+    term, other = terms[""], terms.get(_X)
+    along, states = None, []
+    if other is not None:
+        with view.charting(other.series, asked.choice) as source:
+            along = along_of(source, other.field)
+            states = [state_of(source, asked.request)]
     with view.charting(term.series, asked.choice) as source:
-        drawn = line(source, asked.request)
+        drawn = line(source, asked.request, along=along)
         if not drawn.points:
             _check_names(source, term)
-        return drawn, digest_of(state_of(source, asked.request)), source.shown.notes
+        return drawn, digest_of(state_of(source, asked.request), *states), source.shown.notes
 
 
 def _state(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> str:
@@ -278,7 +285,7 @@ def _terms(view: ServedView, asked: Asked) -> dict[str, _Term]:
         InvalidFilterError: The expression cannot be understood, or a name in it is none of a metric.
     """
     if asked.expression is None:
-        return {"": _Term(Series(Kind.METRIC, asked.metric), asked.request.field)}
+        return _with_x(view, asked, _Term(Series(Kind.METRIC, asked.metric), asked.request.field))
     found = {}
     expression = parse_expression(asked.expression)
     for text, name in expression.names.items():
@@ -287,7 +294,29 @@ def _terms(view: ServedView, asked: Asked) -> dict[str, _Term]:
             hint = "; put blanks around an operator" if any(each in text for each in "-/") else ""
             raise expression.wrong(name, f"the experiment has no metric {text!r} (yet){hint}")
         found[text] = term
+    x = asked.request.x
+    if x not in WORDS and not all(_has(view, each._replace(field=x)) for each in found.values()):
+        remedy = "draw an expression over step, index, time, relative or a field that all of its metrics have"
+        raise ApiError(400, ErrorCode.INVALID, f"x={x!r:.100} is not possible: {remedy}")
     return found
+
+
+def _with_x(view: ServedView, asked: Asked, term: _Term) -> dict[str, _Term]:
+    """Return a line's field, and that of another metric over which it is drawn, if it is.
+
+    Raises:
+        ApiError: 404: x is nothing that there is.
+    """
+    x = asked.request.x
+    if x in WORDS or _has(view, own := _Term(term.series, x)):
+        return {"": term}
+    other = next((each for each in _meanings(x) if each != own and _has(view, each)), None)
+    if other is None:
+        with view.charting(term.series, "all") as source:
+            # what it has no rows of is told as that
+            _check_names(source, term)
+        raise ApiError(404, ErrorCode.NOT_FOUND, f"x={x!r:.100} is no field of any of its metrics (yet)")
+    return {"": term, _X: other}
 
 
 def _meanings(text: str) -> list[_Term]:

@@ -157,12 +157,12 @@ def test_nothing_more_is_drawn_for_who_has_hung_up(tmp_path: Path, monkeypatch: 
     began, hung_up = threading.Event(), threading.Event()
     drawn: list[LineRequest] = []
 
-    def watched(source: ChartSource, request: LineRequest) -> Line:
+    def watched(source: ChartSource, request: LineRequest, **more: Any) -> Line:
         drawn.append(request)
         began.set()
         assert hung_up.wait(60)
         time.sleep(0.002)
-        return draw(source, request)
+        return draw(source, request, **more)
 
     monkeypatch.setattr(lines, "_SLICE_SECONDS", 0.0)
     monkeypatch.setattr(drawing, "line", watched)
@@ -214,6 +214,29 @@ def test_a_question_that_is_none_is_refused(client: Client, body: Any, words: st
     assert words in answer.error["message"]
 
 
+def test_a_line_is_drawn_over_what_another_metric_was_at_the_time(client: Client, owner: str) -> None:
+    id_ = client.create(f"{owner}/p/run")
+    tokens = numbers(0, 0).series._replace(name="data")
+    client.stored(
+        id_,
+        frame(1, objects(tokens, [(NOON + at * SECOND, {"tokens": 100 * at}) for at in (1, 3)])),
+        frame(2, numbers(0, 5)),
+    )
+    (told,) = ask(client, line(id_), x="data/tokens")
+    assert (told["x"], told["points"]) == ("data/tokens", 4)
+    assert x_and_y(told) == [[100, 300], [1.0, 2.0]]
+    (same,) = ask(client, line(id_, after=told["cursor"]), x="data/tokens")
+    assert same["unchanged"]
+    client.stored(id_, frame(3, objects(tokens, [(NOON + 4 * SECOND, {"tokens": 350})])))
+    (more,) = ask(client, line(id_, after=told["cursor"]), x="data/tokens")
+    assert x_and_y(more) == [[100, 300, 350], [1.0, 1.5, 2.0]]
+    unknown, expression = ask(
+        client, line(id_), {"experiment": id_, "expression": "train/loss"}, x="data/tok"
+    )
+    assert unknown["error"]["message"] == "x='data/tok' is no field of any of its metrics (yet)"
+    assert expression["error"]["code"] == "invalid"
+
+
 # --- bands
 
 
@@ -260,9 +283,9 @@ def test_a_band_is_drawn_anew_of_what_has_changed_alone(
     ids = members(client, owner, 5, 5, 5)
     drawn: list[LineRequest] = []
 
-    def watched(source: ChartSource, request: LineRequest) -> Line:
+    def watched(source: ChartSource, request: LineRequest, **more: Any) -> Line:
         drawn.append(request)
-        return draw(source, request)
+        return draw(source, request, **more)
 
     monkeypatch.setattr(drawing, "line", watched)
     (told,) = ask(client, band(ids))

@@ -211,7 +211,7 @@ async def test_values_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, 
     assert here[0]["values"] == [0.5, ROWS - 1, 1, 3, None]
 
 
-@pytest.mark.parametrize("x", ["step", "index", "time", "relative", "odd"])
+@pytest.mark.parametrize("x", ["step", "index", "time", "relative", "odd", "train/odd"])
 async def test_lines_are_the_same(ui: Ui, local_id: str, remote: tuple[Client, str], x: str) -> None:
     smooth = {"kind": "ema", "amount": 0.9}
 
