@@ -19,7 +19,7 @@ from ml_dash.server.api.frames import frame_routes
 from ml_dash.server.api.groups import group_routes
 from ml_dash.server.api.importance import importance_routes
 from ml_dash.server.api.lines import line_routes
-from ml_dash.server.api.pages import page_routes
+from ml_dash.server.api.pages import page_routes, unknown_pages
 from ml_dash.server.api.rows import reading_routes
 from ml_dash.server.api.saved_views import view_routes
 from ml_dash.server.api.session import session_routes
@@ -70,6 +70,7 @@ def build_app(store: Store, tokens: Tokens, settings: ServerSettings) -> web.App
             forwarded(settings.trusted_proxies, settings.base_path),
             _measured(store.telemetry, settings.base_path),
             answered(_explained(store.telemetry)),
+            unknown_pages(),
             authenticate(access),
             pieces.assembled(),
             within(sending),

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
+from ml_dash.protocol import API
 from ml_dash.server.dashboard import DIST
 from ml_dash.server.forwarding import base_of
 from ml_dash.server.http.access import public
+from ml_dash.server.http.answers import without_slash
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
 
 # the pages look at the address themselves: it is the same HTML for each
-_PATHS = ("/", "/p/{folder:.+}", "/experiments/{prefix:.+}", "/compare", "/sign-in")
+_PATHS = ("/", "/p/{folder:.+}", "/experiments/{prefix:.+}", "/compare", "/diff", "/trash", "/sign-in")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -53,12 +58,7 @@ def page_routes(directory: str = DIST) -> list[web.RouteDef]:
 
     @public
     async def page(request: web.Request) -> web.Response:
-        pages = _read(directory)
-        if pages is None:
-            return web.Response(body=_UNBUILT, status=503, headers={"Content-Type": _HTML})
-        # no-cache: it names the assets, whose names another version changes
-        headers = {"Content-Type": _HTML, "Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
-        return web.Response(body=_below(base_of(request), pages.html), headers=headers)
+        return _page(request, directory)
 
     @public
     async def asset(request: web.Request) -> web.Response:
@@ -75,6 +75,36 @@ def page_routes(directory: str = DIST) -> list[web.RouteDef]:
         *(web.get(path, page, allow_head=False) for path in _PATHS),
         web.get("/assets/{name}", asset, allow_head=False),
     ]
+
+
+def unknown_pages(directory: str = DIST) -> Middleware:
+    """Return the middleware that shows a person who follows a wrong address a page that says so.
+
+    Its status says so, too. Programs get an error in JSON.
+    """
+
+    @web.middleware
+    async def shown(request: web.Request, handler: Handler) -> web.StreamResponse:
+        error = request.match_info.http_exception
+        is_person = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+        is_api = request.path.removeprefix(base_of(request)).startswith(f"{API}/")
+        if error is None or error.status != 404 or not is_person or is_api:
+            return await handler(request)
+        place = await without_slash(request)
+        if place is not None:
+            raise web.HTTPPermanentRedirect(place)
+        return _page(request, directory, 404)
+
+    return shown
+
+
+def _page(request: web.Request, directory: str, status: int = 200) -> web.Response:
+    pages = _read(directory)
+    if pages is None:
+        return web.Response(body=_UNBUILT, status=503, headers={"Content-Type": _HTML})
+    # no-cache: it names the assets, whose names another version changes
+    headers = {"Content-Type": _HTML, "Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
+    return web.Response(body=_below(base_of(request), pages.html), status=status, headers=headers)
 
 
 def _below(base: str, html: bytes) -> bytes:

@@ -66,7 +66,7 @@ def answered(explained: Callable[[web.Request, Exception], ApiError]) -> Middlew
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            if error.status == 404 and (place := await _without_slash(request)) is not None:
+            if error.status == 404 and (place := await without_slash(request)) is not None:
                 raise web.HTTPPermanentRedirect(place) from None
             response = error_answer(request, _of_http(request, error))
             if "Allow" in error.headers:
@@ -92,7 +92,7 @@ def internal_error(request: web.Request, error: Exception) -> ApiError:
     )
 
 
-async def _without_slash(request: web.Request) -> str | None:
+async def without_slash(request: web.Request) -> str | None:
     """Return where a GET of an address with a slash at its end may go; None where nothing is there either.
 
     Relative, for a proxy may have put a path of its own before ours.

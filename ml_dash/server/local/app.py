@@ -17,7 +17,7 @@ from ml_dash.server.api.files import file_routes
 from ml_dash.server.api.groups import group_routes
 from ml_dash.server.api.importance import importance_routes
 from ml_dash.server.api.lines import line_routes
-from ml_dash.server.api.pages import page_routes
+from ml_dash.server.api.pages import page_routes, unknown_pages
 from ml_dash.server.api.rows import reading_routes
 from ml_dash.server.api.saved_views import view_routes
 from ml_dash.server.api.session import session_routes
@@ -62,7 +62,14 @@ def build_local_app(
     """Return the application; it refuses requests for other hosts than this machine."""
     access = Access.of(None, sessions, SYSTEM_CLOCK)
     app = web.Application(
-        middlewares=[watched, numbered, answered(_explained), only_here(port), authenticate(access)],
+        middlewares=[
+            watched,
+            numbered,
+            answered(_explained),
+            only_here(port),
+            unknown_pages(),
+            authenticate(access),
+        ],
         client_max_size=_BODY_BYTES,
     )
     verbs = LocalVerbs(library)

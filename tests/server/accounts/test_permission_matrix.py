@@ -151,6 +151,8 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", "/"): Asked(Rule.everybody),
     ("GET", "/experiments/{prefix}"): Asked(Rule.everybody),
     ("GET", "/compare"): Asked(Rule.everybody),
+    ("GET", "/diff"): Asked(Rule.everybody),
+    ("GET", "/trash"): Asked(Rule.everybody),
     ("GET", "/sign-in"): Asked(Rule.everybody),
     ("GET", "/assets/{name}"): Asked(Rule.everybody),
     ("GET", f"{API}/openapi.json"): Asked(Rule.any_token),

@@ -9,14 +9,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from ml_dash.server.api.pages import page_routes
+from ml_dash.server.api.pages import page_routes, unknown_pages
 from ml_dash.server.http.answers import add_headers, answered, internal_error, numbered
 
 Client = TestClient[web.Request, web.Application]
 
 
 async def serving(directory: Path) -> Client:
-    app = web.Application(middlewares=[numbered, answered(internal_error)])
+    app = web.Application(middlewares=[numbered, answered(internal_error), unknown_pages(str(directory))])
     app.add_routes(page_routes(str(directory)))
     app.on_response_prepare.append(add_headers)
     client = TestClient(TestServer(app))
@@ -37,7 +37,16 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/experiments/a/b/c", "/experiments/a/b%2Fc/d", "/compare?e=a/b/c", "/sign-in?to=/"]
+    "path",
+    [
+        "/",
+        "/experiments/a/b/c",
+        "/experiments/a/b%2Fc/d",
+        "/compare?e=a/b",
+        "/diff?e=a/b",
+        "/trash",
+        "/sign-in?to=/",
+    ],
 )
 async def test_every_page_is_the_same_file_under_a_strict_policy(client: Client, path: str) -> None:
     async with client.get(path) as response:
@@ -50,6 +59,24 @@ async def test_every_page_is_the_same_file_under_a_strict_policy(client: Client,
         assert "frame-ancestors 'none'" in policy
         assert response.headers["Cache-Control"] == "no-cache"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_person_at_an_address_that_is_not_there_sees_a_page_and_a_program_an_error(
+    client: Client,
+) -> None:
+    person = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path in ("/nowhere", "/experiments", "/nowhere/at/all?x=1"):
+        async with client.get(path, headers=person) as response:
+            assert (response.status, await response.text()) == (404, "<!doctype html>the pages")
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        async with client.get(path) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (404, "no_route")
+    async with client.get("/api/v1/nowhere", headers=person) as response:
+        assert (response.status, response.content_type) == (404, "application/json")
+    async with client.post("/nowhere", headers=person) as response:
+        assert (response.status, response.content_type) == (404, "application/json")
+    async with client.get("/compare/?e=a", headers=person, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (308, "../compare?e=a")
 
 
 async def test_assets_are_kept_for_ever_and_have_their_types(client: Client) -> None:
