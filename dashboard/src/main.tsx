@@ -3,8 +3,10 @@
 import { effect, signal } from "@preact/signals";
 import { type JSX, render } from "preact";
 
+import { DiffPage } from "./pages/diff/DiffPage";
 import { ExperimentPage } from "./pages/experiment/ExperimentPage";
 import { SignInPage } from "./pages/SignInPage";
+import { TrashPage } from "./pages/TrashPage";
 import { formerly } from "./pages/workspace/former";
 import { WorkspaceHead } from "./pages/workspace/Head";
 import { KEYS, Workspace } from "./pages/workspace/Workspace";
@@ -39,6 +41,8 @@ function Page(): JSX.Element {
   const { path } = place.value;
   if (path === "/sign-in" || !session.value?.signedIn) return <SignInPage />;
   if (folderOf(path) !== null) return <Workspace />;
+  if (path === "/diff") return <DiffPage />;
+  if (path === "/trash") return <TrashPage />;
   const prefix = prefixOf(path);
   if (prefix) return <ExperimentPage key={prefix} prefix={prefix} />;
   return (

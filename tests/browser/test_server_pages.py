@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,7 +145,11 @@ def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer
     expect(loss.locator(".tooltip")).to_contain_text("loss")
     expect(page.locator('figure[data-chart="train/accuracy"] .tooltip')).to_be_visible()
 
-    with page.expect_request(re.compile(r"series.*field=loss.*start=.*stop=")):
+    with page.expect_request(
+        lambda request: (
+            request.url.endswith("/experiments/series") and '"start":null' not in (request.post_data or "")
+        )
+    ):
         page.mouse.down()
         page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2, steps=5)
         page.mouse.up()
@@ -186,8 +191,11 @@ def test_an_experiment_shows_its_charts_and_comes_closer(trained: EmbeddedServer
     with page.expect_download() as saved:
         loss.get_by_role("button", name="CSV").click()
     lines = Path(saved.value.path()).read_text().splitlines()
-    assert lines[0] == "relative,loss,loss (min),loss (max)"
+    assert lines[0] == "index,time,train/loss"
+    assert lines[1].startswith("0,20")
+    rows_logged = page.locator(".facts").get_by_text(re.compile(r"^[\d,]+$")).inner_text()
     assert len(lines) > 10
+    assert len(lines) - 1 < int(rows_logged.replace(",", "")), "those of this metric alone"
     loss.get_by_role("button", name="Table").click()
     expect(loss.locator("canvas")).to_be_visible()
     with page.expect_download() as saved:
@@ -201,11 +209,16 @@ def test_the_other_tabs_show_what_was_logged(trained: EmbeddedServer, page: Page
     page.get_by_role("tab", name="Overview").click()
     expect(page.get_by_role("heading", name="Handwritten digits")).to_be_visible()
     expect(page.get_by_role("link", name="scikit-learn")).to_have_attribute("rel", re.compile("noopener"))
+    # a picture of the run's own files is shown, one from elsewhere is a link
+    shown = page.get_by_role("region", name="Readme").get_by_role("img", name="the weights")
+    page.wait_for_function("image => image.naturalWidth > 0", arg=shown.element_handle())
+    expect(page.get_by_role("link", name="far away")).to_have_attribute("href", "https://example.org/x.png")
+    expect(page.get_by_text("this run has no file nothing.png")).to_be_visible()
     page.get_by_role("tab", name="Logs").click()
     expect(page.get_by_role("log")).to_contain_text("Epoch done")
     page.get_by_label("Level").select_option("error")
     expect(page.get_by_text("No messages match this filter.")).to_be_visible()
-    page.get_by_role("tab", name="Params").click()
+    page.get_by_role("tab", name="Overview").click()
     expect(page.get_by_role("row", name="training.learning_rate")).to_contain_text("0.02")
     page.get_by_role("tab", name="Files").click()
     page.get_by_role("button", name="plots/weights.png").click()
@@ -237,7 +250,7 @@ def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Pag
     page.goto(f"{trained.url}/experiments/bob/nlp/broken")
     expect(page.locator(".error-text")).to_contain_text("<script>")
     expect(page.locator("canvas").first).to_be_visible()
-    for tab in ("Overview", "Logs", "Params", "Files"):
+    for tab in ("Overview", "Logs", "Files"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator("#panel")).to_contain_text("window.hacked" if tab != "Files" else "page.html")
     assert page.locator("a[href^='javascript:']").count() == 0
@@ -253,7 +266,7 @@ def test_nothing_of_what_was_logged_ever_runs(trained: EmbeddedServer, page: Pag
 @pytest.mark.slow
 def test_what_is_no_number_is_marked_and_not_hidden(trained: EmbeddedServer, page: Page) -> None:
     page.goto(f"{trained.url}/experiments/bob/nlp/broken?m=odd")
-    plot = page.locator('figure[data-chart="odd/value (by index)"] .u-over')
+    plot = page.locator('figure[data-chart="odd/value"] .u-over')
     box = plot.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] / 2)
@@ -307,11 +320,11 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
     for tab, hint in (
         ("Charts", "exp.metrics"),
         ("Logs", "exp.log"),
-        ("Params", "exp.params"),
+        ("Overview", "exp.params"),
         ("Files", "exp.files"),
     ):
         page.get_by_role("tab", name=tab).click()
-        expect(page.locator("#panel .code")).to_contain_text(hint)
+        expect(page.locator("#panel code", has_text=hint)).to_be_visible()
     page.goto(f"{trained.url}/experiments/alice/nothing/here")
     expect(page.get_by_text("Experiment alice/nothing/here does not exist")).to_be_visible()
 
@@ -360,7 +373,10 @@ def test_a_live_run_is_followed_without_asking_for_all_again(
     """While it logs, charts ask for what is new; at its end all is there."""
     exp = Experiment("carol/live/run", dash_url=trained.url, dash_root=str(tmp_path / "live"), echo=False)
     series: list[str] = []
-    page.on("request", lambda request: series.append(request.url) if "/series" in request.url else None)
+    page.on(
+        "request",
+        lambda request: series.append(request.post_data or "") if "/series" in request.url else None,
+    )
     with exp.run:
         steps = training(exp, Config(epochs=6, hidden=(32,)))
         for _ in range(50):
@@ -373,11 +389,12 @@ def test_a_live_run_is_followed_without_asking_for_all_again(
         for _ in range(100):
             next(steps)
         exp.flush()
-        expect(page.locator(".facts")).to_contain_text(re.compile(r"Rows\s*15\d"))
+        expect(page.locator(".facts")).to_contain_text(re.compile(r"Rows logged\s*15\d"))
         page.wait_for_function("n => performance.getEntriesByName('ml-dash:more').length >= n", arg=1)
-        known = [url for url in series[first:] if "name=train" in url]
+        panels = [panel for body in series[first:] for panel in json.loads(body)["panels"]]
+        known = [line for panel in panels for line in panel["lines"] if line["metric"] == "train"]
         assert known
-        assert all("start=50" in url for url in known), known
+        assert all(line["after"] for line in known), known
         for _ in steps:
             pass
     expect(page.locator(".status-completed")).to_be_visible()
@@ -435,7 +452,7 @@ def test_values_are_shown_as_they_were_logged(
 
 
 @pytest.mark.slow
-def test_a_closer_look_at_times_since_the_start_asks_for_that_part(
+def test_a_closer_look_at_times_asks_for_that_part(
     at_home: None, trained: EmbeddedServer, page: Page, tmp_path: Path
 ) -> None:
     with Experiment(
@@ -443,13 +460,13 @@ def test_a_closer_look_at_times_since_the_start_asks_for_that_part(
     ).run as exp:
         for step in range(20_000):
             exp.metrics("train").log(loss=float(step), _ts=1_700_000_000 + step)
-    page.goto(f"{trained.url}/experiments/carol/long/run?x=relative&from=5000&to=5009")
+    page.goto(f"{trained.url}/experiments/carol/long/run?x=time&from=1700005000&to=1700005009")
     loss = page.locator('figure[data-chart="train/loss"]')
     expect(loss.locator("canvas")).to_be_visible()
     with page.expect_download() as saved:
         loss.get_by_role("button", name="CSV").click()
     lines = Path(saved.value.path()).read_text().splitlines()
-    assert [line.split(",")[:2] for line in lines[1:]] == [[str(x), str(x)] for x in range(5000, 5009)]
+    assert [line.split(",")[::2] for line in lines[1:]] == [[str(x), f"{x}"] for x in range(5000, 5009)]
 
 
 @pytest.mark.slow

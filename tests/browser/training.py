@@ -22,6 +22,8 @@ A small network, **trained** on the digits that come with scikit-learn.
 
 - [scikit-learn](https://scikit-learn.org)
 - `lr` decays
+
+![the weights](./plots/weights.png) ![far away](https://example.org/x.png) ![](nothing.png)
 """
 SCRIPT = "<img src=x onerror=\"window.hacked='yes'\"><script>window.hacked='yes'</script>"
 

@@ -125,8 +125,11 @@ async function ask(
   }
   const answer = await read(() => fetch(`${API}/${path}`, init));
   if (!connection.value.online) connection.value = { online: true, since: null };
-  if (!answer.ok) throw failed(path, answer.status, await read(() => answer.text()));
-  return answer;
+  if (answer.ok) return answer;
+  const content = await read(() => answer.arrayBuffer());
+  // a proxy may have answered, in what it speaks
+  const isPacked = answer.headers.get("Content-Type")?.startsWith("application/msgpack");
+  throw failed(path, answer.status, () => (isPacked ? unpack(new Uint8Array(content)) : JSON.parse(new TextDecoder().decode(content))));
 }
 
 /** Wait for the server; where it does not answer, say so everywhere. */
@@ -140,10 +143,10 @@ async function read<T>(from: () => Promise<T>): Promise<T> {
   }
 }
 
-function failed(path: string, status: number, text: string): ApiError {
+function failed(path: string, status: number, told: () => unknown): ApiError {
   if (status === 401 && path !== "session") signedOut.value = true;
   try {
-    const { error } = JSON.parse(text) as { error: { code: string; message: string; problems?: Misunderstood[] } };
+    const { error } = told() as { error: { code: string; message: string; problems?: Misunderstood[] } };
     return new ApiError(status, error.code, error.message, error.problems);
   } catch {
     return new ApiError(status, "unknown", `the server answered with status ${status}`);

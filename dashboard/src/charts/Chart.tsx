@@ -4,24 +4,27 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 
+import { isAbort } from "../api/client";
 import { useLoad } from "../state/poll";
 import { theme } from "../state/theme";
 import { several } from "../ui/format";
 import { plain } from "../ui/terminal";
 import { ChartTable } from "./ChartTable";
 import { Legend } from "./Legend";
-import { goOn, type Line, loadLine, type Lines, type Window } from "./load";
+import { beginningOf, type Line, type Lines, loadLines, type Window } from "./load";
 import { drawMarks, keyed, plotData, plotOptions, unitOfX, xText } from "./plot";
 import { saveCsv, savePng } from "./save";
-import { drawn as draw, type Drawn, type LineData } from "./series";
+import { drawn as draw, type Drawn, ofSingle } from "./series";
 import { Tooltip, type Told, tell } from "./Tooltip";
 
 export type { Line } from "./load";
 
 export interface ChartProps {
   title: string;
+  /** What must be known of it, below its title. */
+  note?: string | null;
   lines: readonly Line[];
-  /** "index", "time", "relative" (time since the first point), or a field of the metric. */
+  /** "index", "time", "relative" (time since the first start), or a field of the metric. */
   x: string;
   /** 0 to below 1. */
   smoothing: number;
@@ -39,12 +42,14 @@ export interface ChartProps {
   onEnlarge?: () => void;
 }
 
-const WIDTH_MAX = 1200;
+const [WIDTH_MIN, WIDTH_MAX] = [192, 1216];
+/** Lines are asked for in such steps of pixels: a chart that becomes a little wider needs no others. */
+const WIDTH_STEP = 64;
 const SETTLE = 100;
 const NO_LINES: Lines["data"] = new Map();
 
 export function Chart(props: ChartProps): JSX.Element {
-  const { lines, x, smoothing, log, range, height = 220 } = props;
+  const { lines, x, smoothing, log, range, height = 180 } = props;
   const box = useRef<HTMLDivElement>(null);
   const target = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -57,8 +62,12 @@ export function Chart(props: ChartProps): JSX.Element {
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const [asTable, setAsTable] = useState(false);
   const [told, setTold] = useState<Told | null>(null);
+  /** How much of the rows is there that are being saved; null where none are. */
+  const [saved, setSaved] = useState<number | null>(null);
+  const saving = useRef<AbortController | null>(null);
   const relative = x === "relative";
   const axis = relative ? "time" : x;
+  const stepped = Math.min(WIDTH_MAX, Math.max(WIDTH_MIN, Math.ceil(width / WIDTH_STEP) * WIDTH_STEP));
   const keys = lines.map((line) => `${line.key}:${line.experimentId}`).join("\n");
   const latest = useRef(loaded);
   latest.current = loaded;
@@ -74,15 +83,15 @@ export function Chart(props: ChartProps): JSX.Element {
   }, []);
 
   const window: Window = useMemo(
-    () => ({ x: axis, relative, range, width: Math.min(WIDTH_MAX, Math.max(200, width)) }),
-    [axis, relative, range?.[0], range?.[1], width],
+    () => ({ x, range, width: stepped, smoothing }),
+    [x, range?.[0], range?.[1], stepped, smoothing],
   );
 
-  /** Ask for each line, and take them in together. */
-  async function load(one: (line: Line) => Promise<LineData>): Promise<void> {
-    const found = await Promise.all(lines.map(async (line) => [line.key, await one(line)] as const));
-    setLoaded({ keys, window, data: new Map(found) });
-    setProblem("");
+  /** Ask for the lines, or with those that are known for what is new, and take them in together. */
+  async function load(known: Lines | null, signal: AbortSignal): Promise<void> {
+    const found = await loadLines(lines, keys, window, known, signal);
+    setLoaded(found);
+    setProblem(found.problems.join("; "));
   }
 
   // The whole: when it first comes into sight, and when what is asked for changes.
@@ -90,8 +99,7 @@ export function Chart(props: ChartProps): JSX.Element {
     async (signal) => {
       if (!visible || !width) return;
       const began = performance.now();
-      const before = latest.current;
-      await load((line) => loadLine(line, window, originOf(before, line, axis), signal));
+      await load(null, signal);
       asked.current = began;
     },
     [visible, width > 0, keys, window],
@@ -105,7 +113,7 @@ export function Chart(props: ChartProps): JSX.Element {
       // else the whole is on its way
       if (!visible || known?.window !== window || known.keys !== keys) return;
       const began = performance.now();
-      await load((line) => goOn(line, known.data.get(line.key)!, window, signal));
+      await load(known, signal);
       performance.measure("ml-dash:more", { start: began, detail: props.title });
     },
     [props.revision, keys, window],
@@ -113,8 +121,8 @@ export function Chart(props: ChartProps): JSX.Element {
 
   const shown = useMemo(() => lines.filter((line) => data.has(line.key)), [keys, data, lines]);
   const drawn: Drawn[] = useMemo(
-    () => shown.map((line) => draw(data.get(line.key)!, { smoothing, log, relative })),
-    [shown, data, smoothing, log, relative],
+    () => shown.map((line) => draw(data.get(line.key)!, log)),
+    [shown, data, log],
   );
   const unit = useMemo(() => unitOfX(drawn), [drawn]);
   const empty = !loading && drawn.every((line) => !line.x.length);
@@ -172,6 +180,26 @@ export function Chart(props: ChartProps): JSX.Element {
     props.onRange(next);
   }
 
+  /** Save the rows of what is shown; once more, give that up. */
+  async function saveRows(): Promise<void> {
+    if (saving.current) return saving.current.abort();
+    const end = new AbortController();
+    saving.current = end;
+    setSaved(0);
+    const chosen = lines.filter((line) => !hidden.has(line.key));
+    try {
+      const needed = range && relative ? chosen : [];
+      const begins = new Map(await Promise.all(needed.map(async (line) => [line, await beginningOf(line, end.signal)] as const)));
+      const table = { title: props.title, x, range, originOf: (line: Line) => begins.get(line) ?? 0 };
+      await saveCsv(chosen, table, end.signal, setSaved);
+    } catch (error) {
+      if (!isAbort(error)) setProblem((error as Error).message);
+    }
+    saving.current = null;
+    setSaved(null);
+  }
+  useEffect(() => () => saving.current?.abort(), []);
+
   const summary = shown.map((line, at) => `${line.label}: ${lastText(drawn[at]!)}`).join("; ");
   return (
     <figure class="chart" ref={box} data-chart={props.title}>
@@ -194,9 +222,10 @@ export function Chart(props: ChartProps): JSX.Element {
           <button
             type="button"
             class="quiet"
-            onClick={() => saveCsv(props.title, x, shown.map((line) => line.label), drawn)}
+            title={saved === null ? "All rows, as they were logged" : "Give up"}
+            onClick={() => void saveRows()}
           >
-            CSV
+            {saved === null ? "CSV" : `CSV ${Math.floor(saved * 100)} %`}
           </button>
           {props.onEnlarge && (
             <button type="button" class="quiet" aria-label={`Enlarge ${props.title}`} onClick={props.onEnlarge}>
@@ -205,6 +234,7 @@ export function Chart(props: ChartProps): JSX.Element {
           )}
         </span>
       </figcaption>
+      {props.note && <p class="chart-under">{props.note}</p>}
       {problem && <p class="problem">{problem}</p>}
       {loading && !problem && <div class="chart-wait" style={{ height: `${height}px` }} />}
       {empty && <p class="chart-none">There are no numbers {range ? "in this range" : "in this field"}.</p>}
@@ -232,12 +262,7 @@ function limit(plot: uPlot, range: readonly [number, number] | null, unit: numbe
   if (range) plot.setScale("x", { min: range[0] * unit, max: range[1] * unit });
 }
 
-/** Where a line begins, if that is known on this axis. */
-function originOf(known: Lines | null, line: Line, x: string): number | null {
-  return known?.window.x === x ? (known.data.get(line.key)?.origin ?? null) : null;
-}
-
 function lastText(line: Drawn): string {
   const last = line.raw.findLast((value) => value !== null);
-  return last === undefined || last === null ? "no number" : `last ${last}`;
+  return last === undefined || last === null ? "no number" : `last ${line.isSingle ? ofSingle(last) : last}`;
 }

@@ -5,7 +5,7 @@ import type { JSX } from "preact";
 import { clean } from "../ui/format";
 import { VirtualList } from "../ui/VirtualList";
 import type { Line } from "./load";
-import { type Drawn, joined, spread } from "./series";
+import { type Drawn, joined, ofSingle, spread } from "./series";
 
 export function ChartTable(props: { x: string; lines: readonly Line[]; drawn: readonly Drawn[] }): JSX.Element {
   const { x, places } = joined(props.drawn);
@@ -16,7 +16,7 @@ export function ChartTable(props: { x: string; lines: readonly Line[]; drawn: re
       <span role="cell">{clean(x[index]!)}</span>
       {columns.map((column, at) => (
         <span key={at} role="cell">
-          {column[index] == null ? "" : clean(column[index])}
+          {column[index] == null ? "" : clean(props.drawn[at]!.isSingle ? ofSingle(column[index]) : column[index])}
         </span>
       ))}
     </div>

@@ -3,14 +3,16 @@
 import type { JSX } from "preact";
 import type uPlot from "uplot";
 
-import { number, rounded } from "../ui/format";
+import { number, rounded, several } from "../ui/format";
 import { plain } from "../ui/terminal";
 import type { Line } from "./load";
-import { type Drawn, placeAt } from "./series";
+import { type Drawn, ofSingle, placeAt } from "./series";
 
 export interface Told {
-  /** From where to where the rows are that are drawn at the cursor. */
-  span: readonly [number, number];
+  /** Where what is nearest to the cursor was logged. */
+  x: number;
+  /** How many rows are drawn there. */
+  rows: number;
   left: number;
   width: number;
   /** So many digits tell values apart that are apart in the chart. */
@@ -46,15 +48,21 @@ export function tell(plot: uPlot, { shown, drawn, hidden, smooths, unit }: Shown
   if (idx == null || place === undefined || left === undefined || left < 0) return null;
   const x = place / unit;
   const reach = Math.abs(plot.posToVal(REACH, "x") - plot.posToVal(0, "x")) / unit;
-  let span: readonly [number, number] = [x, x];
+  // what is told of x is where rows were logged: between them there is nothing, and an x of no line's is not told
+  let nearest: { x: number; rows: number } | null = null;
   const values = shown.flatMap((line, at) => {
     if (hidden.has(line.key)) return [];
     const here = drawn[at]!;
     const near = placeAt(here, x, reach);
-    const marks = here.marks.filter((mark) => mark.x === x).map((mark) => `${mark.count} × ${mark.kind}`);
+    const marked = here.marks.filter((mark) => mark.x === x);
+    const marks = marked.map((mark) => `${mark.count} × ${mark.kind}`);
     if (near === null && !marks.length) return [];
-    const value = (column: readonly (number | null)[]): number | null => (near === null ? null : (column[near] ?? null));
-    if (near !== null && here.x[near] === x) span = [here.from[near]!, here.to[near]!];
+    const value = (column: readonly (number | null)[]): number | null => {
+      const found = near === null ? null : (column[near] ?? null);
+      return found !== null && here.isSingle ? ofSingle(found) : found;
+    };
+    const place = marked.length ? here.x.indexOf(x) : near!;
+    if (!nearest || Math.abs(here.x[place]! - x) < Math.abs(nearest.x - x)) nearest = { x: here.x[place]!, rows: here.rows[place]! };
     return {
       label: line.label,
       color: line.color,
@@ -65,8 +73,8 @@ export function tell(plot: uPlot, { shown, drawn, hidden, smooths, unit }: Shown
       marks: marks.join(", "),
     };
   });
-  if (!values.length) return null;
-  return { span, left, width: plot.over.clientWidth, digits: digitsOf(plot.scales.y), values };
+  if (!values.length || !nearest) return null;
+  return { ...(nearest as { x: number; rows: number }), left, width: plot.over.clientWidth, digits: digitsOf(plot.scales.y), values };
 }
 
 function digitsOf({ min, max }: uPlot.Scale = {}): number {
@@ -83,7 +91,8 @@ export function Tooltip(props: { told: Told; x: (value: number) => string }): JS
   return (
     <div class="tooltip" style={place} aria-hidden="true">
       <div class="tooltip-x">
-        {told.span[0] === told.span[1] ? props.x(told.span[0]) : `${props.x(told.span[0])} … ${props.x(told.span[1])}`}
+        {props.x(told.x)}
+        {told.rows > 1 && ` · ${several(told.rows, "row")}`}
       </div>
       {told.values.map((each) => (
         <div key={each.label} class="tooltip-row">

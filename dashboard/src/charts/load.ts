@@ -1,8 +1,8 @@
-/** Asking for lines: a few at a time, whole or only what is new. */
+/** The lines of a chart as they are asked for: whole, or only what is new. */
 
-import { getDoubles } from "../api/client";
-import type { Series } from "../api/types";
-import { appended, askFrom, type LineData, ofAnswer } from "./series";
+import type { AskedLine, AskedPanel } from "../api/types";
+import { askPanel } from "./batch";
+import { type LineData, NOTHING, taken } from "./series";
 
 export interface Line {
   /** Tells lines of a chart apart. */
@@ -19,11 +19,13 @@ export interface Line {
 
 /** What a chart shows of its lines. */
 export interface Window {
+  /** "index", "time", "relative", or a field of the metric. */
   x: string;
-  /** Whether the range counts from where each line begins. */
-  relative: boolean;
   range: readonly [number, number] | null;
+  /** In pixels. */
   width: number;
+  /** 0 (none) to below 1. */
+  smoothing: number;
 }
 
 /** The lines of a chart, and what they were asked for by. */
@@ -31,72 +33,65 @@ export interface Lines {
   keys: string;
   window: Window;
   data: ReadonlyMap<string, LineData>;
+  /** Why lines could not be had. */
+  problems: readonly string[];
 }
 
-const AT_ONCE = 6;
-const waiting: (() => void)[] = [];
-let running = 0;
+/** A line has half as many points as it is asked for at least, since their distance is a power of two. */
+const POINTS_OF_PIXEL = 1.5;
+/** A metric or a field that is not there may come yet. */
+const NOT_THERE = "not_found";
 
 /**
- * Return what a chart shows of a line.
+ * Return the lines of a chart.
  *
- * @param origin Where the whole line begins; null where that is not known, and is asked for if it is needed.
+ * @param known The same lines as they were in the same window; only what is new is sent then.
  */
-export async function loadLine(
-  line: Line,
+export async function loadLines(
+  lines: readonly Line[],
+  keys: string,
   window: Window,
-  origin: number | null,
+  known: Lines | null,
   signal: AbortSignal,
-): Promise<LineData> {
-  if (!window.range) return ofAnswer(await ask(line, window, null, null, signal));
-  const begin = origin ?? (await begins(line, window, signal));
-  const shift = window.relative ? (begin ?? 0) : 0;
-  const [start, stop] = window.range;
-  return { ...ofAnswer(await ask(line, window, start + shift, stop + shift, signal)), origin: begin };
-}
-
-/** Return the first x of a line; null where it has none, or where it is not needed. */
-async function begins(line: Line, window: Window, signal: AbortSignal): Promise<number | null> {
-  return window.relative ? ofAnswer(await ask(line, window, null, null, signal)).origin : null;
-}
-
-/**
- * Return a line with what is new behind it; the same one where nothing is.
- *
- * The whole is asked for again only where the parts have come to have more points than the chart has pixels.
- */
-export async function goOn(line: Line, known: LineData, window: Window, signal: AbortSignal): Promise<LineData> {
-  const from = askFrom(known, window.x);
-  if (from === null || window.range || known.buckets.x.length > 2 * window.width) {
-    return loadLine(line, window, known.origin, signal);
+): Promise<Lines> {
+  const answers = await askPanel(panelOf(lines, window, known?.data), signal);
+  const problems: string[] = [];
+  const data = new Map<string, LineData>();
+  lines.forEach((line, at) => {
+    const answer = answers[at]!;
+    const before = known?.data.get(line.key) ?? NOTHING;
+    if (answer.error && answer.error.code !== NOT_THERE) problems.push(`${line.label}: ${answer.error.message}`);
+    // what was there is still to be seen where it cannot be read any more
+    data.set(line.key, answer.error ? before : taken(before, answer));
+  });
+  if (known && known.problems.join("\n") === problems.join("\n") && [...data].every(([key, line]) => known.data.get(key) === line)) {
+    return known;
   }
-  const answer = await ask(line, window, from, null, signal);
-  return answer.rows === known.rows ? known : appended(known, from, answer);
+  return { keys, window, data, problems };
 }
 
-async function ask(
-  line: Line,
-  window: Window,
-  start: number | null,
-  stop: number | null,
-  signal: AbortSignal,
-): Promise<Series> {
-  await turn();
-  try {
-    signal.throwIfAborted();
-    return await getDoubles<Series>(
-      `experiments/${line.experimentId}/metrics/series`,
-      { name: line.name, field: line.field, x: window.x, start, stop, width: window.width, attempt: line.attempt },
-      signal,
-    );
-  } finally {
-    running -= 1;
-    waiting.shift()?.();
-  }
+function panelOf(lines: readonly Line[], { x, range, width, smoothing }: Window, known: Lines["data"] | undefined): AskedPanel {
+  return {
+    x,
+    start: range?.[0] ?? null,
+    stop: range?.[1] ?? null,
+    width: Math.ceil(width * POINTS_OF_PIXEL),
+    smooth: smoothing > 0 ? { kind: "ema", amount: smoothing } : null,
+    lines: lines.map((line) => askedOf(line, known?.get(line.key)?.cursor ?? null)),
+  };
 }
 
-/** Wait until fewer than a few requests are under way. */
-async function turn(): Promise<void> {
-  if (running >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
-  running += 1;
+function askedOf({ experimentId, name, field, attempt }: Line, after: string | null): AskedLine {
+  return { experiment: experimentId, metric: name, field, attempt: attempt === undefined ? null : String(attempt), after };
+}
+
+/** Return the time, in seconds since the epoch, from which a line's relative time counts; null where it has no rows. */
+export async function beginningOf(line: Line, signal: AbortSignal): Promise<number | null> {
+  // one point of each is that of one and the same row
+  const window = { range: null, width: 1, smoothing: 0 };
+  const [time, since] = await Promise.all(
+    ["time", "relative"].map((x) => loadLines([line], line.key, { ...window, x }, null, signal)),
+  );
+  const [at, seconds] = [time, since].map((found) => found!.data.get(line.key)!.columns.x[0]);
+  return at === undefined || seconds === undefined ? null : at - seconds;
 }

@@ -1,15 +1,14 @@
 import { expect, test } from "vitest";
 
 import { plotData, unitOfX } from "./plot";
-import { type Drawn, drawn, emptyBuckets } from "./series";
+import { type Drawn, drawn, NOTHING } from "./series";
 
 const LARGEST = Number.MAX_VALUE;
 
-function line(x: number[], values: number[]): Drawn {
-  const zeros = x.map(() => 0);
-  const buckets = { ...emptyBuckets(), x, xMin: x, xMax: x, min: values, max: values, mean: values, nan: zeros, posInf: zeros, negInf: zeros };
-  const data = { rows: x.length, points: x.length, resolution: "rows" as const, exact: true, origin: x[0]!, buckets };
-  return drawn(data, { smoothing: 0, log: false, relative: false });
+function line(x: number[], y: number[]): Drawn {
+  const [zeros, ones] = [x.map(() => 0), x.map(() => 1)];
+  const columns = { x, y, min: y, max: y, count: ones, nan: zeros, posInf: zeros, negInf: zeros };
+  return drawn({ ...NOTHING, points: x.length, columns }, false);
 }
 
 test("what is drawn of the largest numbers has differences that are numbers", () => {

@@ -31,7 +31,7 @@ export interface PlotSettings {
 
 const ZOOM = 0.5;
 /** Pixels beside the plot, and of a digit there. */
-const [Y_WIDTH, CHARACTER] = [62, 7];
+const [Y_WIDTH, CHARACTER] = [40, 7];
 /** Pixels between ticks, at least. */
 const [X_SPACE, Y_SPACE] = [50, 30];
 /** Seconds: uPlot has no ticks of times that are closer together than a thousandth. */

@@ -2,7 +2,8 @@
 
 import type uPlot from "uplot";
 
-import { csv, type Drawn } from "./series";
+import { type Table, tableOf } from "./csv";
+import type { Line } from "./load";
 
 const MARGIN = 12;
 const HEAD = 28;
@@ -25,8 +26,16 @@ export function savePng(plot: uPlot, title: string): void {
   canvas.toBlob((blob) => blob && save(blob, `${fileName(title)}.png`), "image/png");
 }
 
-export function saveCsv(title: string, x: string, names: readonly string[], drawn: readonly Drawn[]): void {
-  save(new Blob([csv(x, names, drawn)], { type: "text/csv" }), `${fileName(title)}.csv`);
+/** Save the rows of lines; what is written so far is given to the browser, and not kept here as one text. */
+export async function saveCsv(
+  lines: readonly Line[],
+  table: Table,
+  signal: AbortSignal,
+  onShare: (share: number) => void,
+): Promise<void> {
+  const parts: Blob[] = [];
+  for await (const part of tableOf(lines, table, signal, onShare)) parts.push(new Blob([part]));
+  save(new Blob(parts, { type: "text/csv" }), `${fileName(table.title)}.csv`);
 }
 
 function fileName(title: string): string {

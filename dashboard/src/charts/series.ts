@@ -1,31 +1,21 @@
-/** What a line of a chart is made of: the server's buckets, more of them as a run goes on, and what is drawn of them. */
+/** What a line of a chart is made of: the server's columns, what comes to them as a run goes on, and what is drawn of them. */
 
-import type { Buckets, Series } from "../api/types";
+import type { Column, Line as Answer } from "../api/types";
 
-export const COLUMNS = [
-  "x",
-  "xMin",
-  "xMax",
-  "count",
-  "min",
-  "max",
-  "mean",
-  "first",
-  "last",
-  "nan",
-  "posInf",
-  "negInf",
-] as const satisfies readonly (keyof Buckets)[];
+const COLUMNS = ["x", "y", "min", "max", "count", "nan", "posInf", "negInf", "smooth"] as const;
+type Name = (typeof COLUMNS)[number];
 
-/** Buckets of one line, and of how many rows they are. */
+/** The points of one line, from left to right; numbers that are not there are NaN. */
 export interface LineData {
-  rows: number;
+  /** With which to ask for what is new; null where nothing was there. */
+  cursor: string | null;
+  /** How many rows with a value there are. */
   points: number;
-  resolution: Series["resolution"];
-  exact: boolean;
-  /** The x at which the whole line begins; null where that is not known. */
-  origin: number | null;
-  buckets: Buckets;
+  columns: Readonly<Record<Exclude<Name, "smooth">, readonly number[]>>;
+  /** Null where it was not asked for. */
+  smooth: readonly number[] | null;
+  /** Whether numbers came in single precision, which is all that can be drawn of them. */
+  isSingle: boolean;
 }
 
 /** A row that is no number, and where. */
@@ -37,106 +27,114 @@ export interface Mark {
 
 /** What is drawn of a line: one value for each x, null where there is none. */
 export interface Drawn {
-  x: number[];
-  /** The first and the last x of the rows that are drawn at each. */
-  from: number[];
-  to: number[];
+  /** Each is one that was logged. */
+  x: readonly number[];
+  /** How many rows are drawn at each. */
+  rows: readonly number[];
   raw: (number | null)[];
   smooth: (number | null)[];
   low: (number | null)[];
   high: (number | null)[];
   marks: Mark[];
-  /** Whether any bucket has several points, so that there is a band to be drawn. */
+  /** Whether any point has several rows, so that there is a band to be drawn. */
   banded: boolean;
   /** How many values a logarithmic axis leaves out. */
   left: number;
+  isSingle: boolean;
 }
 
 /** So many places beside the cursor are looked at for a value. */
 const NEAR = 24;
 
-export function emptyBuckets(): Buckets {
-  return Object.fromEntries(COLUMNS.map((name) => [name, []])) as unknown as Buckets;
+export const NOTHING: LineData = {
+  cursor: null,
+  points: 0,
+  columns: { x: [], y: [], min: [], max: [], count: [], nan: [], posInf: [], negInf: [] },
+  smooth: null,
+  isSingle: false,
+};
+
+/** Take an answer in: of what is known so many points stay, and the answer's come behind them. */
+export function taken(known: LineData, answer: Answer): LineData {
+  if (answer.unchanged) return known;
+  const { first = 0, columns = {}, cursor = null, points = 0 } = answer;
+  const y = whole("y", known, first, columns);
+  const isNumber = (value: number): number => (Number.isNaN(value) ? 0 : 1);
+  const none = y.map(() => 0);
+  const given = (name: Name, otherwise: readonly number[]): readonly number[] =>
+    columns[name] ? whole(name, known, first, columns) : otherwise;
+  return {
+    cursor,
+    points,
+    columns: {
+      x: whole("x", known, first, columns),
+      y,
+      // without these each point is a row, and without the others each row is a number
+      min: given("min", y),
+      max: given("max", y),
+      count: given("count", y.map(isNumber)),
+      nan: given("nan", none),
+      posInf: given("posInf", none),
+      negInf: given("negInf", none),
+    },
+    smooth: columns.smooth ? whole("smooth", known, first, columns) : null,
+    isSingle: columns.y?.type === "float32" || (first > 0 && known.isSingle),
+  };
 }
 
-/** Return a line as the server answered for the whole of it. */
-export function ofAnswer(answer: Series): LineData {
-  const { rows, points, resolution, exact, buckets } = answer;
-  return { rows, points, resolution, exact, origin: buckets.xMin[0] ?? null, buckets };
+function whole(name: Name, known: LineData, first: number, columns: Readonly<Record<string, Column>>): readonly number[] {
+  const kept = (name === "smooth" ? (known.smooth ?? []) : known.columns[name]).slice(0, first);
+  return [...kept, ...(columns[name] ? numbersOf(columns[name]) : [])];
 }
 
-/** From which x on to ask for what is new: behind the last index, or at the last x, which more rows may share. */
-export function askFrom(line: LineData, x: string): number | null {
-  const last = line.buckets.xMax.at(-1);
-  if (last === undefined) return null;
-  return x === "index" ? last + 1 : last;
+/** The numbers of a column, whose bytes begin anywhere in the answer. */
+function numbersOf({ type, data }: Column): Iterable<number> {
+  const { buffer } = (data as Uint8Array).slice();
+  if (type === "float64") return new Float64Array(buffer);
+  return type === "float32" ? new Float32Array(buffer) : new Uint32Array(buffer);
 }
 
-/** Put what was asked for from `from` on behind what is known. */
-export function appended(line: LineData, from: number, answer: Series): LineData {
-  const kept = line.buckets.xMax.findIndex((each) => each >= from);
-  const end = kept === -1 ? line.buckets.xMax.length : kept;
-  const buckets = emptyBuckets();
-  for (const name of COLUMNS) {
-    (buckets[name] as unknown[]).push(...line.buckets[name].slice(0, end), ...answer.buckets[name]);
-  }
-  return { ...line, rows: answer.rows, points: line.points + answer.points, buckets };
-}
-
-/**
- * Smooth by an exponential moving average, corrected for its start (as in Adam, Kingma and Ba 2015, section 3).
- *
- * @param weight 0 (none) to below 1: how much of the average so far stays at each point.
- */
-export function smoothed(values: readonly (number | null)[], weight: number): (number | null)[] {
-  let average = 0;
-  let correction = 1;
-  return values.map((value) => {
-    if (value === null) return null;
-    average = average * weight + (1 - weight) * value;
-    correction *= weight;
-    return average / (1 - correction);
-  });
-}
-
-/** Return what to draw; with `relative`, x counts from the line's first. */
-export function drawn(
-  data: LineData,
-  options: { smoothing: number; log: boolean; relative: boolean },
-): Drawn {
-  const { buckets } = data;
-  const origin = options.relative ? (data.origin ?? 0) : 0;
+/** Return what to draw. */
+export function drawn({ columns, smooth, isSingle }: LineData, log: boolean): Drawn {
   let left = 0;
-  const usable = (value: number | null): number | null => (value !== null && options.log && value <= 0 ? null : value);
-  const raw = buckets.mean.map((value) => {
+  const usable = (value: number): number | null => (Number.isNaN(value) || (log && value <= 0) ? null : value);
+  const raw = columns.y.map((value) => {
     const kept = usable(value);
-    if (value !== null && kept === null) left += 1;
+    if (kept === null && !Number.isNaN(value)) left += 1;
     return kept;
   });
   const marks: Mark[] = [];
-  const banded = buckets.count.some((count) => count > 1);
-  buckets.x.forEach((x, at) => {
-    for (const [kind, count] of [
-      ["NaN", buckets.nan[at]!],
-      ["∞", buckets.posInf[at]!],
-      ["−∞", buckets.negInf[at]!],
+  columns.x.forEach((x, at) => {
+    for (const [kind, counts] of [
+      ["NaN", columns.nan],
+      ["∞", columns.posInf],
+      ["−∞", columns.negInf],
     ] as const) {
-      if (count) marks.push({ x: x - origin, kind, count });
+      if (counts[at]) marks.push({ x, kind, count: counts[at] });
     }
   });
-  const shifted = (places: number[]): number[] => (origin ? places.map((x) => x - origin) : places);
   return {
-    x: shifted(buckets.x),
-    from: shifted(buckets.xMin),
-    to: shifted(buckets.xMax),
+    x: columns.x,
+    rows: columns.count.map((count, at) => count + columns.nan[at]! + columns.posInf[at]! + columns.negInf[at]!),
     raw,
-    smooth: options.smoothing > 0 ? smoothed(raw, options.smoothing) : raw,
-    low: buckets.min.map(usable),
-    high: buckets.max.map(usable),
+    // a mean of what is smoothed is one as well where there is no number of its own
+    smooth: smooth === null ? raw : smooth.map((value, at) => (raw[at] === null ? null : usable(value))),
+    low: columns.min.map(usable),
+    high: columns.max.map(usable),
     marks,
-    banded,
+    banded: columns.count.some((count) => count > 1),
     left,
+    isSingle,
   };
+}
+
+/** Write a number of single precision as what it most likely was: the fewest digits that name it. */
+export function ofSingle(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
 }
 
 /**
@@ -167,7 +165,7 @@ export function placeAt({ x, raw }: Pick<Drawn, "x" | "raw">, at: number, reach:
 }
 
 /** Return the x of all lines, each once and ascending, and for each line where its values are among them. */
-export function joined(lines: readonly Drawn[]): { x: number[]; places: number[][] } {
+export function joined(lines: readonly Pick<Drawn, "x">[]): { x: number[]; places: number[][] } {
   const x = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
   const at = new Map(x.map((value, index) => [value, index]));
   return { x, places: lines.map((line) => line.x.map((value) => at.get(value)!)) };
@@ -180,21 +178,4 @@ export function spread<T>(values: readonly T[], places: readonly number[], lengt
     all[place] = values[index];
   });
   return all;
-}
-
-/** Write what is shown as comma-separated values (RFC 4180): x, and of each line its mean, lowest and highest. */
-export function csv(xName: string, names: readonly string[], lines: readonly Drawn[]): string {
-  const { x, places } = joined(lines);
-  const columns = lines.flatMap((line, index) =>
-    (["raw", "low", "high"] as const).map((name) => spread(line[name], places[index]!, x.length)),
-  );
-  const heads = names.flatMap((name) => [name, `${name} (min)`, `${name} (max)`]);
-  const rows = x.map((value, row) => [value, ...columns.map((column) => column[row] ?? "")].join(","));
-  return [[xName, ...heads].map(quoted).join(","), ...rows, ""].join("\r\n");
-}
-
-/** A name that a spreadsheet would take for a formula is made a text. */
-function quoted(name: string): string {
-  const safe = /^[=+\-@\t\r]/.test(name) ? `'${name}` : name;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

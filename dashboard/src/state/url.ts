@@ -83,3 +83,8 @@ export function folderPath(folder: string): string {
 export function folderOf(path: string): string | null {
   return path === "/" ? "" : below("/p/", path);
 }
+
+/** The address at which runs are told apart; the first is what the others are held against. */
+export function diffPath(prefixes: readonly string[]): string {
+  return `/diff?${new URLSearchParams(prefixes.map((each) => ["e", each]))}`;
+}

@@ -8,6 +8,7 @@ import { session, signOut } from "../state/session";
 import { switchTheme, theme } from "../state/theme";
 import { navigate } from "../state/url";
 import { Banner, Link } from "./basic";
+import { Notice } from "./Notice";
 
 const keysShown = signal(false);
 
@@ -58,6 +59,7 @@ export function Frame(props: {
       </header>
       <Banner />
       <main id="main">{props.children}</main>
+      <Notice />
       {keysShown.value && <Keys keys={props.keys} />}
     </>
   );

@@ -7,7 +7,7 @@ import type { Experiment } from "../api/types";
 import { addressOf } from "../state/base";
 import { connection } from "../state/connection";
 import { navigate } from "../state/url";
-import { ago } from "./format";
+import { ago, localTime } from "./format";
 import { plain } from "./terminal";
 
 /** The time, for relative times: it goes on every ten seconds. */
@@ -56,7 +56,7 @@ export function Status(props: { of: Pick<Experiment, "status" | "stale" | "ended
 export function Time(props: { at: string | null }): JSX.Element {
   if (!props.at) return <span class="muted">–</span>;
   return (
-    <time dateTime={props.at} title={props.at.replace("T", " ")}>
+    <time dateTime={props.at} title={`${localTime(props.at)} (${props.at})`}>
       {ago(props.at, now.value)}
     </time>
   );

@@ -15,6 +15,9 @@ const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const CLEAN_DIGITS = 15;
 const grouped = new Intl.NumberFormat("en");
 
+/** Orders names as people count, 2 before 10. One collator for all: to make one for each comparison takes far longer. */
+export const natural = new Intl.Collator("en", { numeric: true }).compare;
+
 /** "3 minutes ago"; a time ahead, which a wrong clock gives, is told as one. */
 export function ago(iso: string, now: number): string {
   const seconds = (Date.parse(iso) - now) / 1000;

@@ -13,7 +13,7 @@ import { plain } from "../../ui/terminal";
 import { linesOf } from "./attempts";
 import { ChartControls, type ChartView, chartView, setRange } from "./ChartControls";
 import { useAttempts } from "./experiment";
-import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, isMedia, isSystem, numbersInside } from "./groups";
+import { axes, axisOf, chartInside, type ChartOf, chartGroups, chartOfKey, type Group, insteadOf, isMedia, isSystem, numbersInside } from "./groups";
 
 const STEP = 24;
 const OPEN_MAX = 60;
@@ -22,17 +22,24 @@ const FIRST = `exp.metrics("train").log(step=step, loss=loss)`;
 /** The newest attempts, for all charts. */
 const Attempts = createContext<readonly Attempt[]>([]);
 
-export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null }): JSX.Element {
-  const { record } = props;
+/** @param props.system Whether the charts are those of the machines' load, and no others. */
+export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null; system?: boolean }): JSX.Element {
+  const { record, system = false } = props;
   const attempts = useAttempts(record);
   // until these are known nobody knows which lines there are
-  const metrics = attempts ? props.metrics : null;
+  const metrics = useMemo(
+    () => (attempts && props.metrics ? props.metrics.filter(({ name }) => !system || isSystem(name)) : null),
+    [attempts !== null, props.metrics, system],
+  );
   const choices = useMemo(() => axes(metrics ?? []), [metrics]);
   const view = chartView(choices[0]![0]);
   const groups = useMemo(() => chartGroups(metrics ?? [], view.search), [metrics, view.search]);
   const all = groups.flatMap((group) => group.charts);
   const enlarged = chartOfKey(all, query.value.get("chart"));
-  if (metrics && !metrics.length) return <Empty title="This experiment has no metrics." code={FIRST} />;
+  if (metrics && !metrics.length) {
+    if (system) return <Empty title="Nothing was measured of the machine's load." code="Experiment(…, capture=True)" />;
+    return <Empty title="This experiment has no metrics." code={FIRST} />;
+  }
   return (
     <Attempts.Provider value={attempts ?? []}>
       <ChartControls view={view} axes={choices} searchLabel="Find metrics" />
@@ -44,14 +51,14 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null 
       {enlarged ? (
         <OneChart key={enlarged.key} record={record} chart={enlarged} view={view} height={460} />
       ) : (
-        <Groups key={view.search} groups={groups} record={record} view={view} />
+        <Groups key={view.search} groups={groups} record={record} view={view} system={system} />
       )}
     </Attempts.Provider>
   );
 }
 
 /** Groups one after the other, more of them as the end comes into sight. */
-function Groups(props: { groups: Group[]; record: Experiment; view: ChartView }): JSX.Element {
+function Groups(props: { groups: Group[]; record: Experiment; view: ChartView; system: boolean }): JSX.Element {
   const [shown, setShown] = useState(STEP);
   const end = useRef<HTMLDivElement>(null);
   const count = props.groups.reduce((sum, group) => sum + group.charts.length, 0);
@@ -71,7 +78,7 @@ function Groups(props: { groups: Group[]; record: Experiment; view: ChartView })
           group={group}
           record={props.record}
           view={props.view}
-          open={index === 0 || (count <= OPEN_MAX && !isSystem(group.name))}
+          open={index === 0 || (count <= OPEN_MAX && (props.system || !isSystem(group.name)))}
         />
       ))}
       <div ref={end} class="end" />
@@ -151,7 +158,8 @@ function OneChart(props: {
   return (
     <Chart
       onEmpty={() => void lookInside()}
-      title={axis === view.x || isSystem(chart.name) ? chart.title : `${chart.title} (by index)`}
+      title={chart.title}
+      note={insteadOf(view.x, chart)}
       lines={lines}
       x={axis}
       smoothing={view.smoothing}

@@ -1,41 +1,49 @@
 /** One experiment: how it stands, and a tab for each kind of thing that it has logged. */
 
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import type { Experiment } from "../../api/types";
+import { mayWrite } from "../../state/session";
 import { query, setQuery } from "../../state/url";
-import { Empty, Link, now, Status, Tabs, Tags, Time } from "../../ui/basic";
-import { duration, whole } from "../../ui/format";
+import { Empty, Link, Tabs } from "../../ui/basic";
+import { tell } from "../../ui/Notice";
 import { plain } from "../../ui/terminal";
-import { TerminalText } from "../../ui/TerminalText";
-import { seconds } from "../workspace/columns";
 import { ChartsTab } from "./ChartsTab";
+import { restore } from "./changing/changes";
 import { ConsoleTab } from "./ConsoleTab";
-import { EnvironmentTab } from "./EnvironmentTab";
 import { useExperiment, useMetrics } from "./experiment";
 import { FilesTab } from "./FilesTab";
+import { Head } from "./Head";
 import { LogsTab } from "./LogsTab";
 import { MediaTab } from "./MediaTab";
-import { Overview } from "./Overview";
-import { ParamsTab } from "./ParamsTab";
+import { Overview } from "./overview/Overview";
 import { TracksTab } from "./TracksTab";
 
 const TABS = [
   ["charts", "Charts"],
-  ["media", "Media"],
   ["overview", "Overview"],
-  ["logs", "Logs"],
+  ["media", "Media"],
+  ["system", "System"],
   ["console", "Console"],
-  ["params", "Params"],
-  ["environment", "Environment"],
+  ["logs", "Logs"],
   ["files", "Files"],
   ["tracks", "Tracks"],
 ] as const;
 type Tab = (typeof TABS)[number][0];
+/** What had a tab of its own: addresses that people have kept lead to where it is. */
+const FORMER: Readonly<Record<string, Tab>> = { params: "overview", environment: "overview" };
+
+/** What scrolls by itself, and takes the page that is left below the head. */
+const FILLING: readonly Tab[] = ["console", "logs", "files", "tracks"];
+
+interface Parts {
+  record: Experiment;
+  onChange: (record: Experiment) => void;
+}
 
 export function ExperimentPage(props: { prefix: string }): JSX.Element {
-  const { record, missing } = useExperiment(props.prefix);
+  const { record, missing, replace } = useExperiment(props.prefix);
   useEffect(() => {
     document.title = `${plain(props.prefix.split("/").at(-1)!)} · ML-Dash`;
   }, [props.prefix]);
@@ -48,71 +56,40 @@ export function ExperimentPage(props: { prefix: string }): JSX.Element {
   }
   if (!record) return <p class="loading">Loading…</p>;
   return (
-    <div class="experiment">
-      {missing === "deleted" && (
-        <div class="banner" role="alert">
-          This experiment was deleted. You see its last known state.
-        </div>
-      )}
-      <Head record={record} />
-      <Body record={record} />
+    <div class={`experiment ${FILLING.includes(chosenTab()) ? "fills" : ""}`}>
+      {missing === "deleted" && <Deleted record={record} onChange={replace} />}
+      <Head record={record} onChange={replace} />
+      <Body record={record} onChange={replace} />
     </div>
   );
 }
 
-function Head({ record }: { record: Experiment }): JSX.Element {
-  const parents = record.prefix.split("/").slice(0, -1);
-  const taken = seconds(record, now.value);
+function Deleted({ record, onChange }: Parts): JSX.Element {
+  const [busy, setBusy] = useState(false);
+  async function bringBack(): Promise<void> {
+    setBusy(true);
+    try {
+      onChange(await restore(record));
+    } catch (error) {
+      tell({ text: (error as Error).message, isProblem: true });
+    }
+    setBusy(false);
+  }
   return (
-    <header class="experiment-head">
-      <nav aria-label="Folders" class="crumbs">
-        <Link href="/">Experiments</Link>
-        {parents.map((name, at) => (
-          <span key={at}>
-            {" / "}
-            <Link href={`/?${new URLSearchParams({ in: parents.slice(0, at + 1).join("/") })}`}>{plain(name)}</Link>
-          </span>
-        ))}
-      </nav>
-      <div class="experiment-title">
-        <h1>{plain(record.name)}</h1>
-        <Status of={record} />
-        <Tags tags={record.tags} />
-      </div>
-      <dl class="facts">
-        <Fact name="Started">
-          <Time at={record.startedAt} />
-        </Fact>
-        <Fact name={record.endedAt ? "Took" : "Running for"}>{taken === null ? "–" : duration(taken)}</Fact>
-        <Fact name="Last activity">
-          <Time at={record.lastActivity} />
-        </Fact>
-        <Fact name="Rows">{whole(record.rows)}</Fact>
-        {record.host && <Fact name="Host">{record.host}</Fact>}
-      </dl>
-      {record.error && (
-        <pre class="problem error-text">
-          <TerminalText text={record.error} />
-        </pre>
+    <div class="banner" role="alert">
+      This experiment was deleted, or it was moved. You see its last known state.{" "}
+      {mayWrite(record.owner) && (
+        <button type="button" disabled={busy} onClick={() => void bringBack()}>
+          Restore
+        </button>
       )}
-      {record.problem && <p class="problem">{record.problem}</p>}
-    </header>
-  );
-}
-
-function Fact(props: { name: string; children: JSX.Element | string }): JSX.Element {
-  return (
-    <div>
-      <dt>{props.name}</dt>
-      <dd>{props.children}</dd>
     </div>
   );
 }
 
-function Body({ record }: { record: Experiment }): JSX.Element {
+function Body({ record, onChange }: Parts): JSX.Element {
   const metrics = useMetrics(record);
-  const given = query.value.get("tab");
-  const tab: Tab = TABS.find(([name]) => name === given)?.[0] ?? "charts";
+  const tab = chosenTab();
   return (
     <>
       <Tabs
@@ -123,15 +100,19 @@ function Body({ record }: { record: Experiment }): JSX.Element {
       />
       <div id="panel" role="tabpanel" aria-labelledby={`tab-${tab}`} class="panel">
         {tab === "charts" && <ChartsTab record={record} metrics={metrics} />}
+        {tab === "system" && <ChartsTab record={record} metrics={metrics} system />}
+        {tab === "overview" && <Overview record={record} metrics={metrics} onChange={onChange} />}
         {tab === "media" && <MediaTab record={record} />}
-        {tab === "overview" && <Overview record={record} metrics={metrics} />}
-        {tab === "logs" && <LogsTab record={record} />}
         {tab === "console" && <ConsoleTab record={record} />}
-        {tab === "params" && <ParamsTab record={record} />}
-        {tab === "environment" && <EnvironmentTab record={record} />}
+        {tab === "logs" && <LogsTab record={record} />}
         {tab === "files" && <FilesTab record={record} />}
         {tab === "tracks" && <TracksTab record={record} />}
       </div>
     </>
   );
+}
+
+function chosenTab(): Tab {
+  const given = query.value.get("tab") ?? "";
+  return TABS.find(([name]) => name === given)?.[0] ?? FORMER[given] ?? "charts";
 }

@@ -8,8 +8,9 @@ import type { Experiment, File as FileRow, Files } from "../../api/types";
 import { usePoll } from "../../state/poll";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Tags, Time } from "../../ui/basic";
-import { bytes, text, whole } from "../../ui/format";
+import { bytes, localTime, text, whole } from "../../ui/format";
 import { plain } from "../../ui/terminal";
+import { fullName } from "./files";
 import { Preview } from "./Preview";
 
 const AGAIN = 30_000;
@@ -110,7 +111,7 @@ function FileDetails({ record, row }: { record: Experiment; row: FileRow }): JSX
           >
             {versions.map((each, at) => (
               <option key={each.id} value={each.id}>
-                {versions.length - at}: {each.uploadedAt.slice(0, 19).replace("T", " ")}
+                {versions.length - at}: {localTime(each.uploadedAt)}
                 {each.aliases.length > 0 && ` (${plain(each.aliases.join(", "))})`}
               </option>
             ))}
@@ -149,8 +150,4 @@ async function first(
     if (data.length >= LIMIT) break;
   }
   return { data, total, hasMore };
-}
-
-function fullName(row: FileRow): string {
-  return `${row.path === "/" ? "" : row.path.slice(1)}${row.path === "/" ? "" : "/"}${row.filename}`;
 }

@@ -7,7 +7,7 @@ import { get } from "../../api/client";
 import type { Experiment } from "../../api/types";
 import { useLoad } from "../../state/poll";
 import { Empty } from "../../ui/basic";
-import { several } from "../../ui/format";
+import { localTime, several } from "../../ui/format";
 import { VirtualList } from "../../ui/VirtualList";
 
 const PAGE = 200;
@@ -29,7 +29,47 @@ interface Props<Row> {
   noun: string;
   label: string;
   follow: boolean;
+  /** Has the line of this number brought into sight, and marked. */
+  active?: number | null;
   render: (row: Row | undefined, key: number) => JSX.Element;
+}
+
+interface Found {
+  index: number;
+  /** Whether it was looked for from the beginning again. */
+  again: boolean;
+}
+
+/** Return the next line behind a place that a filter keeps, from the beginning again behind the last; null where none is. */
+export async function nextLine(
+  record: Pick<Experiment, "id">,
+  path: string,
+  filter: Record<string, string>,
+  behind: number,
+): Promise<Found | null> {
+  for (const [start, again] of [[behind + 1, false], [0, true]] as const) {
+    const asked = { ...filter, start_index: start, limit: 1 };
+    // a server that looks through very many lines gives up now and then, and says where
+    for (let at = start, more = true; more; ) {
+      const page = await get<Page<{ index: number }>>(`experiments/${record.id}/${path}`, { ...asked, start_index: at });
+      if (page.data.length) return { index: page.data[0]!.index, again };
+      more = page.hasMore && page.endIndex >= at;
+      at = page.endIndex + 1;
+    }
+    if (behind < 0) break;
+  }
+  return null;
+}
+
+/** When a line was written; where there is little room, without the date. */
+export function Clock({ at }: { at: string }): JSX.Element {
+  const [date = "", clock] = localTime(at).split(" ");
+  return (
+    <>
+      <span class="log-date">{date} </span>
+      {clock}
+    </>
+  );
 }
 
 /** All lines: their number is known, so that any place can be scrolled to. */
@@ -135,7 +175,8 @@ function Shown<Row>(
         label={props.label}
         count={props.count}
         rowHeight={ROW}
-        follow={props.follow}
+        follow={props.follow && props.active == null}
+        {...(props.active == null ? {} : { active: props.active })}
         onRange={props.onRange}
         render={(index) => props.render(props.row(index), index)}
       />

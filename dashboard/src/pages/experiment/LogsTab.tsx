@@ -8,10 +8,11 @@ import { encode } from "../../api/json";
 import type { Experiment, LogRow } from "../../api/types";
 import { query, setQuery } from "../../state/url";
 import { Empty, SearchField, Select, Toggle } from "../../ui/basic";
+import { tell } from "../../ui/Notice";
 import { localTime, text } from "../../ui/format";
 import { plain } from "../../ui/terminal";
 import { TerminalText } from "../../ui/TerminalText";
-import { AllLines, FilteredLines, ROW } from "./Lines";
+import { AllLines, Clock, FilteredLines, nextLine, ROW } from "./Lines";
 
 const TITLE_MAX = 2000;
 const LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
@@ -20,6 +21,17 @@ export function LogsTab({ record }: { record: Experiment }): JSX.Element {
   const level = LEVELS.find((each) => each === query.value.get("level")) ?? null;
   const search = query.value.get("text") ?? "";
   const [follow, setFollow] = useState(record.status === "RUNNING");
+  const [active, setActive] = useState<number | null>(null);
+
+  async function goOn(): Promise<void> {
+    const found = await nextLine(record, "logs", { level: "error" }, active ?? -1);
+    if (!found) return tell({ text: "There is no message of level error." });
+    if (found.again) tell({ text: "From the beginning again." });
+    setFollow(false);
+    setActive(found.index);
+    if (level || search) setQuery({ level: null, text: null });
+  }
+
   useEffect(() => () => void (chosen.value = null), []);
   const lines = {
     record,
@@ -27,7 +39,8 @@ export function LogsTab({ record }: { record: Experiment }): JSX.Element {
     noun: "message",
     label: "Messages",
     follow,
-    render: (row: LogRow | undefined, key: number) => <Message key={key} row={row} />,
+    active: level || search ? null : active,
+    render: (row: LogRow | undefined, key: number) => <Message key={key} row={row} marked={row?.index === active} />,
   };
   return (
     <>
@@ -39,7 +52,10 @@ export function LogsTab({ record }: { record: Experiment }): JSX.Element {
           options={[["all", "all"] as const, ...LEVELS.map((each) => [each, each] as const)]}
           onChange={(value) => setQuery({ level: value === "all" ? null : value })}
         />
-        <Toggle label="follow" value={follow} onChange={setFollow} />
+        <Toggle label="follow" value={follow} onChange={(on) => (setFollow(on), setActive(null))} />
+        <button type="button" onClick={() => void goOn()}>
+          Next error
+        </button>
       </div>
       {level || search ? (
         <FilteredLines key={`${level} ${search}`} {...lines} filter={{ level, search: search || null }} />
@@ -66,7 +82,10 @@ function Whole(): JSX.Element | null {
         Close
       </button>
       <p class="muted">
-        {row.timestamp} · {text(row.level)} · message {row.index}
+        <time dateTime={row.timestamp} title={row.timestamp}>
+          {localTime(row.timestamp)}
+        </time>{" "}
+        · {text(row.level)} · message {row.index}
       </p>
       <pre tabIndex={0}>
         <TerminalText text={messageOf(row)} />
@@ -76,14 +95,14 @@ function Whole(): JSX.Element | null {
   );
 }
 
-function Message({ row }: { row: LogRow | undefined }): JSX.Element {
+function Message({ row, marked }: { row: LogRow | undefined; marked: boolean }): JSX.Element {
   if (!row) return <div class="log" style={{ height: `${ROW}px` }} />;
   const metadata = Object.entries(row.metadata ?? {});
   const message = messageOf(row);
   return (
-    <div class={`log log-${row.level}`} style={{ height: `${ROW}px` }}>
-      <time dateTime={row.timestamp} title={row.timestamp}>
-        {localTime(row.timestamp)}
+    <div class={`log log-${row.level} ${marked ? "log-marked" : ""}`} style={{ height: `${ROW}px` }}>
+      <time dateTime={row.timestamp} title={`${localTime(row.timestamp)} (${row.timestamp})`}>
+        <Clock at={row.timestamp} />
       </time>
       <span class="log-level">{text(row.level)}</span>
       <button type="button" class="log-text" title={plain(message.slice(0, TITLE_MAX))} onClick={() => (chosen.value = row)}>

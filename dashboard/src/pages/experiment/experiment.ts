@@ -17,11 +17,21 @@ export interface Found {
   record: Experiment | null;
   /** It is not there, or was deleted while it was shown. */
   missing: "never" | "deleted" | null;
+  /** Takes a record in that the server has answered to a change. */
+  replace: (record: Experiment) => void;
 }
 
-/** Return what lists have of the experiment with exactly this prefix; null where there is none. */
-export async function findExperiment(prefix: string, signal?: AbortSignal): Promise<ListedExperiment | null> {
-  for await (const page of pages<Experiments>("experiments", { prefix, limit: 1000 }, signal)) {
+/**
+ * Return what lists have of the experiment with exactly this prefix; null where there is none.
+ *
+ * @param columns What is told beside the record: "params", "metrics".
+ */
+export async function findExperiment(
+  prefix: string,
+  signal?: AbortSignal,
+  columns: readonly string[] = [],
+): Promise<ListedExperiment | null> {
+  for await (const page of pages<Experiments>("experiments", { prefix, limit: 1000, columns }, signal)) {
     const found = page.data.find((record) => record.prefix === prefix);
     if (found) return found;
   }
@@ -29,7 +39,7 @@ export async function findExperiment(prefix: string, signal?: AbortSignal): Prom
 }
 
 export function useExperiment(prefix: string): Found {
-  const [found, setFound] = useState<Found>({ record: null, missing: null });
+  const [found, setFound] = useState<Omit<Found, "replace">>({ record: null, missing: null });
   // a change must not start the next turn: that would ask again at once
   const latest = useRef(found);
   latest.current = found;
@@ -51,7 +61,7 @@ export function useExperiment(prefix: string): Found {
     isLive ? LIVE : ENDED,
     [prefix, isLive],
   );
-  return found;
+  return { ...found, replace: (record) => setFound({ record, missing: null }) };
 }
 
 /** Return the newest attempts of the experiment; none where there is but one. */

@@ -1,9 +1,12 @@
 /** Which charts there are: one for each field of each metric, in groups by the beginning of the metric's name. */
 
 import type { MetricFields } from "../../api/types";
+import { natural } from "../../ui/format";
 
 /** Fields that say where a row is, and are drawn along and not up. */
 export const AXES: readonly string[] = ["step", "epoch"];
+
+const JUDGED: readonly (readonly string[])[] = [["val", "valid", "validation", "eval", "evaluation", "test"], ["train", "training"]];
 
 export interface ChartOf {
   key: string;
@@ -22,7 +25,7 @@ export interface Group {
 export function chartGroups(metrics: readonly MetricFields[], search: string): Group[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const groups = new Map<string, Group>();
-  for (const { name, fields } of metrics) {
+  for (const { name, fields } of [...metrics].sort((a, b) => natural(a.name ?? "", b.name ?? ""))) {
     for (const field of fields) {
       if (AXES.includes(field) && fields.length > 1) continue;
       const title = titleOf(name, field);
@@ -33,8 +36,17 @@ export function chartGroups(metrics: readonly MetricFields[], search: string): G
       groups.set(group, known);
     }
   }
-  const found = together([...groups.values()]);
-  return [...found.filter((group) => !isSystem(group.name)), ...found.filter((group) => isSystem(group.name))];
+  const inOrder = [...groups.values()].sort((a, b) => rankOf(a.name) - rankOf(b.name) || natural(a.name, b.name));
+  const found = together(inOrder.filter((group) => !isSystem(group.name)));
+  return [...found, ...inOrder.filter((group) => isSystem(group.name))];
+}
+
+/** What a run is judged by comes first, then what it learns from, then the rest, and last the load of machines. */
+function rankOf(group: string): number {
+  const first = group.split("/", 1)[0]!.toLowerCase();
+  if (isSystem(group)) return 3;
+  const at = JUDGED.findIndex((names) => names.includes(first));
+  return at === -1 ? 2 : at;
 }
 
 /** Whether a metric, or a group of them, tells of the load of machines and not of what is trained there. */
@@ -102,6 +114,12 @@ function groupOf(name: string | null): string {
   return slash > 0 ? name.slice(0, slash) : name;
 }
 
+/** What a chart says whose metric has no such field as the chosen x; null where it has. */
+export function insteadOf(chosen: string, { name, fields }: Pick<ChartOf, "name" | "fields">): string | null {
+  if (isSystem(name) || axisOf(chosen, { name, fields }) === chosen) return null;
+  return `one row after the other: it has no ${chosen}`;
+}
+
 /** The x of a chart: what is chosen, where the metric has it; else the index, and of the load the time. */
 export function axisOf(chosen: string, { name, fields }: Pick<ChartOf, "name" | "fields">): string {
   if (["index", "time", "relative"].includes(chosen) || fields.includes(chosen)) return chosen;
@@ -113,7 +131,7 @@ export function axes(metrics: readonly MetricFields[]): [string, string][] {
   const found = AXES.filter((name) => metrics.some((metric) => metric.fields.includes(name)));
   return [
     ...found.map((name): [string, string] => [name, name]),
-    ["index", "index"],
+    ["index", "row"],
     ["time", "time"],
     ["relative", "time since start"],
   ];

@@ -1,6 +1,7 @@
 /** The media of an experiment: files below `media/` whose metadata say of which metric, field and step they are. */
 
 import type { File as FileRow } from "../../api/types";
+import { natural } from "../../ui/format";
 
 export const FOLDER = "media";
 
@@ -31,7 +32,7 @@ export function mediaSeries(rows: readonly FileRow[]): MediaSeries[] {
   for (const { items } of found.values()) {
     items.sort((a, b) => a.step - b.step || a.row.uploadedAt.localeCompare(b.row.uploadedAt));
   }
-  return [...found.values()].sort((a, b) => a.title.localeCompare(b.title, "en", { numeric: true }));
+  return [...found.values()].sort((a, b) => natural(a.title, b.title));
 }
 
 /** All steps of which there is anything, in order. */

@@ -3,40 +3,78 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { get } from "../../api/client";
-import type { Environment, Environments, Experiment } from "../../api/types";
-import { usePoll } from "../../state/poll";
-import { Empty, SearchField, Select } from "../../ui/basic";
-import { bytes, several, text, whole } from "../../ui/format";
-import { plain } from "../../ui/terminal";
-import { TerminalText } from "../../ui/TerminalText";
+import { get } from "../../../api/client";
+import { encode } from "../../../api/json";
+import type { Environment, Environments, Experiment } from "../../../api/types";
+import { usePoll } from "../../../state/poll";
+import { SearchField, Select } from "../../../ui/basic";
+import { bytes, several, text, whole } from "../../../ui/format";
+import { plain } from "../../../ui/terminal";
+import { TerminalText } from "../../../ui/TerminalText";
+import { DiffText } from "./DiffText";
+import { listOf, mapOf } from "./values";
 
 const AGAIN = 60_000;
-const LINES_MAX = 5000;
+const PROCESSES_MAX = 200;
 
 type Facts = readonly (readonly [string, string])[];
 
-export function EnvironmentTab({ record }: { record: Experiment }): JSX.Element {
+/** Return what surrounded each process of an experiment, the newest first; null until it is known. */
+export function useEnvironments(record: Experiment): Environment[] | null {
   const [processes, setProcesses] = useState<Environment[] | null>(null);
-  const [chosen, setChosen] = useState("0");
   usePoll(
     async (signal) => {
-      const found: Environment[] = [];
-      for (let total = 1; found.length < total; ) {
-        const path = `experiments/${record.id}/environments`;
-        const page = await get<Environments>(path, { start: found.length }, signal);
-        found.push(...page.data);
-        total = page.data.length ? page.total : 0;
-      }
-      setProcesses(found);
+      const found = await environmentsOf(record.id, signal);
+      setProcesses((before) => (before && encode(before) === encode(found) ? before : found));
     },
     AGAIN,
-    [record.id, record.entries],
+    [record.id, record.attempts, record.status],
   );
-  if (!processes) return <p class="loading">Loading…</p>;
+  return processes;
+}
+
+/** Ask for what surrounded the newest processes of an experiment. */
+export async function environmentsOf(id: string, signal: AbortSignal): Promise<Environment[]> {
+  const found: Environment[] = [];
+  for (let total = 1; found.length < Math.min(total, PROCESSES_MAX); ) {
+    const page = await get<Environments>(`experiments/${id}/environments`, { start: found.length }, signal);
+    found.push(...page.data);
+    total = page.data.length ? page.total : 0;
+  }
+  return found;
+}
+
+/** Where the newest process that failed has failed; of an attempt that another one came after, it is folded. */
+export function Failure(props: { processes: readonly Environment[]; attempts: number }): JSX.Element | null {
+  const failed = props.processes.find((each) => typeof each.environment.traceback === "string");
+  if (!failed) return null;
+  const isOld = failed.attempt !== null && failed.attempt < props.attempts;
+  return (
+    <section class="card surroundings" aria-label="Traceback">
+      <details open={!isOld}>
+        <summary>
+          <h2>Traceback{isOld && ` of attempt ${failed.attempt}`}</h2>
+        </summary>
+        <pre class="problem error-text traceback" tabIndex={0}>
+          <TerminalText text={String(failed.environment.traceback)} />
+        </pre>
+      </details>
+    </section>
+  );
+}
+
+/** What surrounded a process; of several, the one that is chosen. */
+export function Surroundings({ processes }: { processes: readonly Environment[] }): JSX.Element {
+  const [chosen, setChosen] = useState("0");
   const shown = processes[Number(chosen)] ?? processes[0];
   if (!shown) {
-    return <Empty title="Nothing of what surrounded this experiment was captured." code="Experiment(…, capture=True)" />;
+    return (
+      <Section title="Environment">
+        <p class="muted">
+          Nothing of what surrounded this experiment was captured: <code>Experiment(…, capture=True)</code>
+        </p>
+      </Section>
+    );
   }
   return (
     <>
@@ -50,7 +88,7 @@ export function EnvironmentTab({ record }: { record: Experiment }): JSX.Element 
           />
         </div>
       )}
-      <Surroundings of={shown} />
+      <OfProcess of={shown} />
     </>
   );
 }
@@ -61,20 +99,13 @@ function nameOf({ attempt, rank, host, pid }: Environment): string {
 }
 
 /** Whoever writes a journal by other means may have put anything in the place of each of these. */
-function Surroundings({ of }: { of: Environment }): JSX.Element {
+function OfProcess({ of }: { of: Environment }): JSX.Element {
   const { environment } = of;
   const git = mapOf(environment.git);
   const python = mapOf(environment.python);
   const command = listOf(environment.command).map(String);
   return (
     <div class="surroundings">
-      {typeof environment.traceback === "string" && (
-        <Section title="Traceback">
-          <pre class="problem error-text" tabIndex={0}>
-            <TerminalText text={environment.traceback} />
-          </pre>
-        </Section>
-      )}
       {command.length > 0 && (
         <Section title="Command">
           <pre class="code" tabIndex={0}>
@@ -95,9 +126,9 @@ function Surroundings({ of }: { of: Environment }): JSX.Element {
         <Pairs of={machineOf(environment)} />
       </Section>
       {Object.keys(mapOf(environment.variables)).length > 0 && (
-        <Section title="Variables">
+        <Folded title="Variables" count={Object.keys(mapOf(environment.variables)).length}>
           <Pairs of={Object.entries(mapOf(environment.variables)).map(([name, value]) => [name, text(value)] as const)} />
-        </Section>
+        </Folded>
       )}
       {Object.keys(mapOf(environment.packages)).length > 0 && <Packages of={mapOf(environment.packages)} />}
       {Object.keys(mapOf(environment.missing)).length > 0 && (
@@ -125,32 +156,14 @@ function Code({ git }: { git: Record<string, unknown> }): JSX.Element {
           ["Untracked", untracked.join(", ") + (count > untracked.length ? ` and ${whole(count - untracked.length)} more` : "")],
         ]}
       />
-      {diff && <Diff text={diff} isCut={size > new Blob([diff]).size} />}
+      {diff && (
+        <details>
+          <summary>What was changed since the commit</summary>
+          <DiffText text={diff} isCut={size > new Blob([diff]).size} />
+        </details>
+      )}
     </Section>
   );
-}
-
-function Diff(props: { text: string; isCut: boolean }): JSX.Element {
-  const lines = props.text.split("\n");
-  return (
-    <>
-      <pre class="diff" tabIndex={0} aria-label="Changes against the commit">
-        {lines.slice(0, LINES_MAX).map((line, at) => (
-          <span key={at} class={kindOf(line)}>
-            {`${plain(line)}\n`}
-          </span>
-        ))}
-      </pre>
-      {(props.isCut || lines.length > LINES_MAX) && <p class="muted">The rest was too long.</p>}
-    </>
-  );
-}
-
-function kindOf(line: string): string | undefined {
-  if (/^(diff |index |--- |\+\+\+ )/.test(line)) return "diff-head";
-  if (line.startsWith("@@")) return "diff-place";
-  if (line.startsWith("+")) return "diff-added";
-  return line.startsWith("-") ? "diff-removed" : undefined;
 }
 
 function Packages({ of }: { of: Record<string, unknown> }): JSX.Element {
@@ -158,7 +171,7 @@ function Packages({ of }: { of: Record<string, unknown> }): JSX.Element {
   const all = Object.entries(of);
   const found = all.filter(([name]) => name.toLowerCase().includes(search.toLowerCase()));
   return (
-    <Section title="Packages">
+    <Folded title="Packages" count={all.length}>
       <div class="controls">
         <SearchField label="Find packages" value={search} onInput={setSearch} />
         <span class="muted" role="status">
@@ -168,7 +181,7 @@ function Packages({ of }: { of: Record<string, unknown> }): JSX.Element {
       <div class="packages">
         <Pairs of={found.map(([name, version]) => [name, text(version)] as const)} />
       </div>
-    </Section>
+    </Folded>
   );
 }
 
@@ -199,6 +212,22 @@ function Section(props: { title: string; children: ComponentChildren }): JSX.Ele
   );
 }
 
+/** A section that few look into: it is opened by a click. */
+function Folded(props: { title: string; count: number; children: ComponentChildren }): JSX.Element {
+  return (
+    <section class="card" aria-label={props.title}>
+      <details>
+        <summary>
+          <h2>
+            {props.title} <span class="count">{whole(props.count)}</span>
+          </h2>
+        </summary>
+        {props.children}
+      </details>
+    </section>
+  );
+}
+
 /** Names and values; those without a value are left out. */
 function Pairs({ of }: { of: Facts }): JSX.Element {
   return (
@@ -215,14 +244,6 @@ function Pairs({ of }: { of: Facts }): JSX.Element {
       </tbody>
     </table>
   );
-}
-
-function mapOf(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-function listOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function told(value: unknown): string {

@@ -1,0 +1,83 @@
+/** Which experiment it is and how it stands, above all that it has. */
+
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import type { Experiment } from "../../api/types";
+import { diffPath, folderPath } from "../../state/url";
+import { Link, Status, Time } from "../../ui/basic";
+import { duration, whole } from "../../ui/format";
+import { plain } from "../../ui/terminal";
+import { TerminalText } from "../../ui/TerminalText";
+import { Actions } from "./changing/Actions";
+import { TagList } from "./changing/TagList";
+import { lasting } from "./lasting";
+
+export function Head(props: { record: Experiment; onChange: (record: Experiment) => void }): JSX.Element {
+  const { record } = props;
+  const parents = record.prefix.split("/").slice(0, -1);
+  return (
+    <header class="experiment-head">
+      <nav aria-label="Folders" class="crumbs">
+        <Link href="/">Experiments</Link>
+        {parents.map((name, at) => (
+          <span key={at}>
+            {" / "}
+            <Link href={folderPath(parents.slice(0, at + 1).join("/"))}>{plain(name)}</Link>
+          </span>
+        ))}
+      </nav>
+      <div class="experiment-title">
+        <h1>{plain(record.name)}</h1>
+        <Status of={record} />
+        <TagList {...props} />
+        <span class="experiment-actions">
+          <Link class="button" href={diffPath([record.prefix])}>
+            Differences
+          </Link>
+          <Actions {...props} />
+        </span>
+      </div>
+      <dl class="facts">
+        <Fact name="Started">
+          <Time at={record.startedAt} />
+        </Fact>
+        <Taken record={record} />
+        <Fact name="Last activity">
+          <Time at={record.lastActivity} />
+        </Fact>
+        <Fact name="Rows logged">{whole(record.rows)}</Fact>
+        {record.host && <Fact name="Host">{record.host}</Fact>}
+      </dl>
+      {record.error && (
+        <pre class="problem error-text">
+          <TerminalText text={record.error} />
+        </pre>
+      )}
+      {record.problem && <p class="problem">{record.problem}</p>}
+    </header>
+  );
+}
+
+/** How long it takes: by the second while it goes on. */
+function Taken({ record }: { record: Experiment }): JSX.Element | null {
+  const [now, setNow] = useState(Date.now());
+  const isLive = record.endedAt === null && !record.stale;
+  useEffect(() => {
+    if (!isLive) return;
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [isLive]);
+  const taken = lasting(record, now);
+  if (!taken || taken.seconds === null) return null;
+  return <Fact name={taken.label}>{duration(taken.seconds)}</Fact>;
+}
+
+function Fact(props: { name: string; children: JSX.Element | string }): JSX.Element {
+  return (
+    <div>
+      <dt>{props.name}</dt>
+      <dd>{props.children}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+import { afterEach, expect, test, vi } from "vitest";
+
+import { ChangedMeanwhile, problemOfName, problemOfTag, toTrash, writeNote } from "./changes";
+
+interface Asked {
+  method: string;
+  path: string;
+  body: unknown;
+}
+
+/** A server that has one experiment, and keeps what is written. */
+function serve(note: string | null): { asked: Asked[]; record: { id: string; note: string | null } } {
+  const asked: Asked[] = [];
+  const record = { id: "exp_1", note };
+  vi.stubGlobal("fetch", async (path: string, { method, body }: RequestInit) => {
+    const given = body === undefined ? null : (JSON.parse(body as string) as { note: string });
+    asked.push({ method: method!, path, body: given });
+    if (method === "PUT") record.note = given!.note;
+    return new Response(JSON.stringify(record));
+  });
+  return { asked, record };
+}
+
+afterEach(() => vi.unstubAllGlobals());
+
+test("a note that somebody has changed meanwhile is not written over", async () => {
+  const { asked, record } = serve("theirs");
+  const attempt = writeNote(record, "mine", "what I saw");
+  await expect(attempt).rejects.toThrow(ChangedMeanwhile);
+  expect(record.note).toBe("theirs");
+  await writeNote(record, "both", "theirs");
+  expect(record.note).toBe("both");
+  expect(asked.at(-1)).toEqual({ method: "PUT", path: "/api/v1/experiments/exp_1/note", body: { note: "both" } });
+});
+
+test("a first note has nothing before it, and the same one once more is no conflict", async () => {
+  const { record } = serve(null);
+  await writeNote(record, "first", null);
+  await writeNote(record, "first", null);
+  expect(record.note).toBe("first");
+});
+
+test("what runs goes into the trash only on purpose", async () => {
+  const { asked, record } = serve(null);
+  await toTrash(record);
+  await toTrash(record, true);
+  expect(asked.map((each) => each.path)).toEqual([
+    "/api/v1/experiments/exp_1?unless_running=true",
+    "/api/v1/experiments/exp_1",
+  ]);
+});
+
+test("a name that cannot be is told before it is sent", () => {
+  expect(problemOfName("alice/p/n", "alice")).toBeNull();
+  expect(problemOfName("alice/p/a b/ü", "alice")).toBeNull();
+  for (const name of ["", "alice", "alice/p", "alice//n", "alice/p/", "alice/../n", "bob/p/n"]) {
+    expect(problemOfName(name, "alice"), name).not.toBeNull();
+  }
+  expect(problemOfTag("a", ["b"])).toBeNull();
+  for (const tag of ["b", "ü".repeat(600)]) expect(problemOfTag(tag, ["b"])).not.toBeNull();
+});

@@ -1,0 +1,67 @@
+/** What people change of an experiment; the server answers each with the record as it is then. */
+
+import { get, post, put, remove } from "../../../api/client";
+import type { DeletedExperiment, Experiment } from "../../../api/types";
+
+/** Lists leave out what has this tag, unless it is asked for. */
+export const ARCHIVED = "archived";
+const TAGS_MAX = 1000;
+const TAG_MAX = 1024;
+
+export interface TagNews {
+  add?: readonly string[];
+  remove?: readonly string[];
+}
+
+export function rename({ id }: Pick<Experiment, "id">, to: string): Promise<Experiment> {
+  return post<Experiment>(`experiments/${id}/move`, { to });
+}
+
+export function changeTags({ id }: Pick<Experiment, "id">, news: TagNews): Promise<Experiment> {
+  return post<Experiment>(`experiments/${id}/tags`, news);
+}
+
+/** A note that somebody else has changed since it was shown. */
+export class ChangedMeanwhile extends Error {
+  constructor(readonly record: Experiment) {
+    super("somebody has changed this note meanwhile");
+  }
+}
+
+/**
+ * Write a note.
+ *
+ * @param before What it was when somebody began to change it; another one that was written since is not written over.
+ * @throws ChangedMeanwhile with the record as it is.
+ */
+export async function writeNote({ id }: Pick<Experiment, "id">, note: string, before: string | null): Promise<Experiment> {
+  const now = await get<Experiment>(`experiments/${id}`);
+  if ((now.note ?? "") !== (before ?? "") && now.note !== note) throw new ChangedMeanwhile(now);
+  return put<Experiment>(`experiments/${id}/note`, { note });
+}
+
+/** Put an experiment into the trash; one that a run of goes on only by `force`. */
+export function toTrash({ id }: Pick<Experiment, "id">, force = false): Promise<DeletedExperiment> {
+  return remove<DeletedExperiment>(`experiments/${id}`, { unless_running: force ? null : true });
+}
+
+export function restore({ id }: Pick<Experiment, "id">, to: string | null = null): Promise<Experiment> {
+  return post<Experiment>(`experiments/${id}/restore`, { to });
+}
+
+/** What is wrong with a new name, in words; null where nothing is that can be seen from here. */
+export function problemOfName(to: string, owner: string): string | null {
+  const parts = to.split("/");
+  if (parts.length < 3) return "A name has an owner, a project and a name: owner/project/name.";
+  if (parts.some((part) => !part.trim() || part === "." || part === "..")) return "No part of a name is empty, “.” or “..”.";
+  if (parts[0] !== owner) return `It stays with its owner, ${owner}.`;
+  return null;
+}
+
+/** What is wrong with a tag, in words. */
+export function problemOfTag(tag: string, known: readonly string[]): string | null {
+  if (known.includes(tag)) return "It has this tag.";
+  if (new TextEncoder().encode(tag).length > TAG_MAX) return `A tag has at most ${TAG_MAX} bytes.`;
+  if (known.length >= TAGS_MAX) return `An experiment has at most ${TAGS_MAX} tags.`;
+  return null;
+}

@@ -1,0 +1,102 @@
+/** What the experiment says of itself and what people say of it, with what it ran, and on what. */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+
+import { get } from "../../../api/client";
+import type { Experiment, Files, Logs, Metric, Run } from "../../../api/types";
+import { usePoll } from "../../../state/poll";
+import { localTime, text, whole } from "../../../ui/format";
+import { plain } from "../../../ui/terminal";
+import { NoteCard } from "../changing/NoteCard";
+import { MarkdownText } from "../MarkdownText";
+import { Attempts } from "./Attempts";
+import { Params } from "./Params";
+import { Failure, Surroundings, useEnvironments } from "./Surroundings";
+
+const AGAIN = 30_000;
+
+interface Counts {
+  logs: number;
+  files: number;
+  run: Run;
+}
+
+export function Overview(props: {
+  record: Experiment;
+  metrics: Metric[] | null;
+  onChange: (record: Experiment) => void;
+}): JSX.Element {
+  const { record } = props;
+  const processes = useEnvironments(record);
+  return (
+    <div class="overview">
+      <div class="overview-column">
+        {processes && <Failure processes={processes} attempts={record.attempts} />}
+        <NoteCard record={record} onChange={props.onChange} />
+        <section aria-label="Readme" class="card readme">
+          {record.readme ? (
+            <MarkdownText record={record} text={record.readme} />
+          ) : (
+            <p class="muted">
+              There is no readme: <code>{`Experiment("${plain(record.prefix)}", readme="# What this is")`}</code>
+            </p>
+          )}
+        </section>
+        <Params record={record} />
+      </div>
+      <div class="overview-column">
+        <Facts record={record} metrics={props.metrics} />
+        <Attempts record={record} />
+        {processes && <Surroundings processes={processes} />}
+      </div>
+    </div>
+  );
+}
+
+function Facts({ record, metrics }: { record: Experiment; metrics: Metric[] | null }): JSX.Element {
+  const [counts, setCounts] = useState<Counts | null>(null);
+  usePoll(
+    async (signal) => {
+      const path = `experiments/${record.id}`;
+      const [logs, files, run] = await Promise.all([
+        get<Logs>(`${path}/logs`, { limit: 0 }, signal),
+        get<Files>(`${path}/files`, { limit: 0 }, signal),
+        get<Run>(`${path}/run`, {}, signal),
+      ]);
+      setCounts({ logs: logs.total, files: files.total, run });
+    },
+    AGAIN,
+    [record.id, record.entries],
+  );
+  const facts: (readonly [string, string])[] = [
+    ["Prefix", record.prefix],
+    ["Id", record.id],
+    ["Created", localTime(record.createdAt)],
+    ["Started", record.startedAt ? localTime(record.startedAt) : "–"],
+    ["Ended", record.endedAt ? localTime(record.endedAt) : "–"],
+    ["Host", record.host ?? "–"],
+    ["Process id", counts?.run.pid == null ? "–" : String(counts.run.pid)],
+    ["Processes that wrote", counts ? whole(counts.run.writers) : "…"],
+    ["Metrics", metrics ? whole(metrics.length) : "…"],
+    ["Rows of metrics", whole(record.rows)],
+    ["Log messages", counts ? whole(counts.logs) : "…"],
+    ["Files", counts ? whole(counts.files) : "…"],
+    ...(record.bindrs.length ? [["bindrs", record.bindrs.join(", ")] as const] : []),
+    ...Object.entries(record.metadata ?? {}).map(([name, value]) => [name, text(value)] as const),
+  ];
+  return (
+    <section aria-label="Facts" class="card">
+      <table class="pairs">
+        <tbody>
+          {facts.map(([name, value], at) => (
+            <tr key={at}>
+              <th scope="row">{plain(name)}</th>
+              <td>{plain(value)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

@@ -1,0 +1,193 @@
+"""A run's page beyond its charts: what is changed there, what differs between runs, and how little a page asks."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ml_dash import Experiment
+from ml_dash.server.runner import EmbeddedServer
+from tests.browser.ui import Ui
+from tests.browser.window import Window, keep, sign_in
+from tests.support.seen import TOKEN
+
+NOTE = "Better with **warmup**.\n\n- next: larger batches"
+RUNS = [f"alice/sweep/run-{number}" for number in (2, 9, 10)]
+
+
+@pytest.fixture(scope="module")
+def sweep(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server with three runs that have ended, of which one was begun twice."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patched.setenv("ML_DASH_TOKEN", TOKEN)
+        root = str(tmp_path_factory.mktemp("dash"))
+        for number, prefix in enumerate(RUNS):
+            for attempt in range(2 if prefix == RUNS[0] else 1):
+                with Experiment(prefix, dash_url=server.url, dash_root=root, echo=False).run as exp:
+                    exp.params.set(lr=0.1 * 2**number, model={"depth": 4, "layers": [1, 2]}, seed=3)
+                    for step in range(40):
+                        loss = 4.0 / (number + 1) / (step + 1)
+                        exp.metrics("train").log(step=step, loss=loss + attempt)
+                        exp.metrics("val").log(step=step, acc=min(0.9, step / 40) - 0.1 * number)
+        yield server
+
+
+def reading_token(server: EmbeddedServer) -> str:
+    body = {"name": "looks", "grants": [{"owner": "alice", "scope": "read"}]}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}/api/v1/tokens", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as answer:
+        return str(json.load(answer)["token"])
+
+
+def test_what_is_changed_is_kept_and_can_be_taken_back(sweep: EmbeddedServer, window: Window) -> None:
+    """Name, tags, note, archive and trash; each is at the server, and one click away from what it was."""
+    window.expected = ["410", "404"]
+    page = window.page
+    page.goto(f"{sweep.url}/experiments/{RUNS[0]}?tab=overview")
+    page.get_by_role("button", name="+ tag").click()
+    page.get_by_label("New tag").fill("promising")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("group", name="Tags")).to_contain_text("promising")
+    page.get_by_role("button", name="Write a note").click()
+    page.get_by_label("Note in Markdown").fill(NOTE)
+    page.keyboard.press("Control+Enter")
+    note = page.get_by_role("region", name="Note")
+    expect(note.locator("strong")).to_have_text("warmup")
+    keep(page, "overview")
+
+    page.get_by_text("Change", exact=True).click()
+    page.get_by_role("button", name="Rename or move…").click()
+    name = page.get_by_role("dialog").get_by_role("textbox")
+    name.fill("bob/sweep/run-2")
+    expect(page.get_by_role("dialog")).to_contain_text("stays with its owner")
+    expect(page.get_by_role("button", name="Rename", exact=True)).to_be_disabled()
+    name.fill("alice/sweep/best one")
+    page.get_by_role("button", name="Rename", exact=True).click()
+    expect(page).to_have_url(re.compile("/experiments/alice/sweep/best%20one"))
+    expect(page.get_by_role("heading", name="best one")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="run-2")).to_be_visible()
+    expect(page.get_by_role("group", name="Tags")).to_contain_text("promising")
+
+    page.get_by_text("Change", exact=True).click()
+    page.get_by_role("button", name="Archive").click()
+    expect(page.get_by_role("group", name="Tags")).to_contain_text("archived")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("group", name="Tags")).not_to_contain_text("archived")
+
+    page.get_by_text("Change", exact=True).click()
+    page.get_by_role("button", name="Move to trash").click()
+    expect(page.get_by_text(f"{RUNS[0]} is in the trash.")).to_be_visible()
+    page.goto(f"{sweep.url}/trash")
+    page.get_by_role("button", name=f"Restore {RUNS[0]}").click()
+    expect(page.get_by_role("heading", name="run-2")).to_be_visible()
+    page.get_by_role("tab", name="Overview").click()
+    expect(page.get_by_role("region", name="Note").locator("strong")).to_have_text("warmup")
+    expect(page.get_by_role("region", name="Attempts").get_by_role("listitem")).to_have_count(2)
+
+
+def test_with_a_token_that_only_reads_there_is_nothing_to_change_with(
+    sweep: EmbeddedServer, open_window: Callable[..., Window]
+) -> None:
+    page = open_window().page
+    page.goto(f"{sweep.url}/experiments/{RUNS[1]}?tab=overview")
+    page.get_by_label("Token").fill(reading_token(sweep))
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    tree = page.get_by_role("region", name="Parameters")
+    expect(tree.get_by_role("row", name="model.depth")).to_contain_text("4")
+    assert page.get_by_text("Change", exact=True).count() == 0
+    for name in ("+ tag", "Write a note", "Rename or move…", "Move to trash"):
+        assert page.get_by_role("button", name=name).count() == 0
+    tree.get_by_role("button", name="model").click()
+    expect(tree.get_by_role("row", name="model.depth")).to_have_count(0)
+    tree.get_by_label("Find parameters").fill("depth 4")
+    expect(tree.get_by_role("row", name="model.depth")).to_be_visible()
+    expect(tree.get_by_role("row", name="seed")).to_have_count(0)
+
+
+def test_runs_are_held_against_a_baseline(sweep: EmbeddedServer, window: Window) -> None:
+    page = window.page
+    page.goto(f"{sweep.url}/experiments/{RUNS[1]}")
+    page.get_by_role("link", name="Differences").click()
+    page.get_by_label("Add a run").fill("run-10")
+    page.get_by_role("list", name="Runs that were found").get_by_role("button", name=RUNS[2]).click()
+    table = page.get_by_role("region", name="Differences of the runs")
+    expect(table.get_by_role("row", name=re.compile("^lr"))).to_contain_text("+100 %")
+    expect(table.get_by_role("row", name=re.compile("^seed"))).to_have_count(0)
+    best = table.get_by_role("row", name="val/acc, max")
+    expect(best.locator(".worse")).to_have_count(1)
+    expect(best).to_contain_text("step 36")
+    expect(table.get_by_role("row", name="train/loss, min").locator(".better")).to_have_count(1)
+    table.get_by_role("radio").nth(1).check()
+    expect(table.get_by_role("row", name=re.compile("^lr"))).to_contain_text("-50 %")
+    expect(best.locator(".better")).to_have_count(1)
+    page.get_by_label("only differences").uncheck()
+    expect(table.get_by_role("row", name=re.compile("^seed"))).to_contain_text("3")
+    page.reload()
+    expect(table.get_by_role("radio").nth(1)).to_be_checked()
+    keep(page, "differences")
+
+
+def requests_of_a_minute(page: Page) -> list[str]:
+    """What a page asks for in a minute of its clock, after it has come to rest."""
+    asked: list[str] = []
+    page.wait_for_load_state("networkidle")
+    page.on("request", lambda request: asked.append(request.url))
+    for _ in range(60):
+        page.clock.run_for(1000)
+        page.wait_for_load_state("networkidle")
+    return asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", [f"/experiments/{RUNS[1]}", f"/diff?{'&'.join(f'e={each}' for each in RUNS)}"]
+)
+def test_a_page_on_which_nothing_happens_asks_little(
+    sweep: EmbeddedServer, open_window: Callable[..., Window], path: str
+) -> None:
+    page = open_window().page
+    page.clock.install()
+    sign_in(page, sweep.url, path)
+    expect(page.locator("h1")).to_contain_text(re.compile("run"))
+    asked = requests_of_a_minute(page)
+    assert 1 <= len(asked) <= 40, asked
+
+
+def test_an_address_that_is_not_there_is_a_page(sweep: EmbeddedServer, window: Window) -> None:
+    window.expected = ["404"]
+    answer: Any = window.page.goto(f"{sweep.url}/nowhere/at/all")
+    assert answer.status == 404
+    expect(window.page.get_by_text("Page not found.")).to_be_visible()
+    window.page.get_by_role("link", name="All experiments").click()
+    expect(window.page.get_by_text("run-10").first).to_be_visible()
+
+
+def test_a_note_is_written_where_the_run_lies(open_window: Callable[..., Window], tmp_path: Path) -> None:
+    """In `ml-dash ui`, whose person may write."""
+    with Experiment("alice/p/here", dash_root=str(tmp_path), echo=False).run as exp:
+        exp.metrics("train").log(loss=1.0)
+    ui = Ui(str(tmp_path))
+    try:
+        window = open_window()
+        window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
+        page = window.page
+        page.goto(ui.address())
+        page.goto(f"{page.evaluate('location.origin')}/experiments/alice/p/here?tab=overview")
+        page.get_by_role("button", name="Write a note").click()
+        page.get_by_label("Note in Markdown").fill(NOTE)
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("region", name="Note").locator("strong")).to_have_text("warmup")
+    finally:
+        assert ui.stop() == 0
+    assert Experiment("alice/p/here", dash_root=str(tmp_path), echo=False).note() == NOTE
