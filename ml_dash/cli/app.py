@@ -53,6 +53,7 @@ _COMMANDS = {
     "diff": _Entry("comparing", "Show in what two experiments differ."),
     "best": _Entry("comparing", "Print the best value of a metric, and its step."),
     "import": _Entry("import_", "Bring in what other trackers have written.", "import_"),
+    "mcp": _Entry("mcp", "Answer a coding agent's questions about runs."),
     "verify": _Entry("verify", "Check journals and files, and repair journals on demand."),
     "sync": _Entry("sync", "Send to a server what it does not have."),
     "login": _Entry("auth", "Log in to a server, and store the token for it."),

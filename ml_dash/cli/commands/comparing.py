@@ -40,7 +40,7 @@ class Mode(str, Enum):
     last = "last"
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """What is compared of an experiment."""
 
     prefix: str
@@ -65,15 +65,17 @@ def diff(
     """
     with ExitStack() as stack:
         sides = [stack.enter_context(open_view(name, root, url)) for name in (first, second)]
-        a, b = (_side(each) for each in sides)
+        a, b = (side_of(each) for each in sides)
         damage = [found for each in sides for found in each.damage]
     sections = {
-        "params": _pairs(a.params, b.params, everything=everything),
-        "environment": _pairs(a.environment, b.environment, everything=everything),
-        "metrics": _pairs(a.metrics, b.metrics, everything=everything),
+        "params": pairs_of(a.params, b.params, everything=everything),
+        "environment": pairs_of(a.environment, b.environment, everything=everything),
+        "metrics": pairs_of(a.metrics, b.metrics, everything=everything),
     }
     if as_json:
-        print_json({"a": a.prefix, "b": b.prefix, **{name: _json(pairs) for name, pairs in sections.items()}})
+        print_json(
+            {"a": a.prefix, "b": b.prefix, **{name: json_of(pairs) for name, pairs in sections.items()}}
+        )
     else:
         _show(a.prefix, b.prefix, sections)
     if report_damage(damage):
@@ -123,7 +125,7 @@ def best(
             raise InvalidArgumentError(
                 f"no experiment in {place.where!r} is meant by that: {place.hint('ls')} lists all"
             )
-    ranked = _ranked(listed, title, wanted)
+    ranked = ranked_of(listed, title, wanted)
     if not ranked:
         raise InvalidArgumentError(
             f"none of {len(listed):,} experiments has numbers of {title!r}: {_known(listed, title)}"
@@ -145,7 +147,8 @@ def best(
 # --- two beside one another
 
 
-def _side(viewed: Viewed) -> _Side:
+def side_of(viewed: Viewed) -> Side:
+    """Return what is compared of an experiment."""
     surroundings = newest(viewed.view.environments())
     defined = viewed.view.definitions()
     metrics: dict[str, dict[str, Any]] = {}
@@ -159,7 +162,7 @@ def _side(viewed: Viewed) -> _Side:
                 values |= {} if found is None else {"best": found.value}
             metrics[title_of(name, field)] = values
     flat = {name: value for name, value in _flat(surroundings) if name.partition(".")[0] not in _NOT_COMPARED}
-    return _Side(viewed.prefix, viewed.view.params(), flat, metrics)
+    return Side(viewed.prefix, viewed.view.params(), flat, metrics)
 
 
 def _summaries(viewed: Viewed) -> dict[str | None, Mapping[str, FieldSummary]]:
@@ -175,7 +178,7 @@ def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
         yield from _flat(item, f"{above}.{name}" if above else str(name))
 
 
-def _pairs(a: Mapping[str, Any], b: Mapping[str, Any], *, everything: bool) -> dict[str, tuple[Any, Any]]:
+def pairs_of(a: Mapping[str, Any], b: Mapping[str, Any], *, everything: bool) -> dict[str, tuple[Any, Any]]:
     """Return both sides of each name that is in either, where they differ; what is not there is `_ABSENT`."""
     found = {
         name: (a.get(name, _ABSENT), b.get(name, _ABSENT))
@@ -191,7 +194,8 @@ def _is_same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def _json(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+def json_of(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Return pairs as objects with ``a`` and ``b``, without the one that is not there."""
     return {
         name: {side: value for side, value in (("a", a), ("b", b)) if value is not _ABSENT}
         for name, (a, b) in pairs.items()
@@ -244,7 +248,7 @@ def _best_of_one(viewed: Viewed, title: str, wanted: Best | None) -> BestValue:
     return found
 
 
-def _ranked(
+def ranked_of(
     listed: Sequence[ListedExperiment], title: str, wanted: Best | None
 ) -> list[tuple[str, BestValue]]:
     """Return the experiments that have numbers of a field, each with its best one, the best of all first."""

@@ -58,7 +58,7 @@ def _tables(found: list[ListedExperiment], output: str, root: str, url: str | No
         for number, listed in enumerate(found):
             bar.show(f"{number + 1}/{len(found)} {listed.prefix}", number, len(found))
             try:
-                with _opened(listed, root, url) as (whole, is_sound):
+                with opened(listed, root, url) as (whole, is_sound):
                     tables.add(whole)
                     is_whole = is_sound() and is_whole
             except MLDashError as error:
@@ -76,7 +76,7 @@ def _events(found: list[ListedExperiment], output: str, root: str, url: str | No
             bar.show(f"{number + 1}/{len(found)} {listed.prefix}", number, len(found))
             try:
                 with (
-                    _opened(listed, root, url) as (whole, is_sound),
+                    opened(listed, root, url) as (whole, is_sound),
                     open_source(listed.prefix, root, url) as files,
                 ):
                     events = Events(whole, files)
@@ -97,7 +97,7 @@ def _events(found: list[ListedExperiment], output: str, root: str, url: str | No
 
 
 @contextmanager
-def _opened(
+def opened(
     listed: ListedExperiment, root: str, url: str | None
 ) -> Iterator[tuple[Whole, Callable[[], bool]]]:
     """Give an experiment, and what tells, when it has been read, whether all of it could be."""
