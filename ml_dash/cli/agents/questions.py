@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_dash.cli.commands.comparing import json_of, pairs_of, ranked_of, side_of
+from ml_dash.cli.comparison import json_of, pairs_of, ranked_of, side_of
 from ml_dash.cli.file_source import open_source
 from ml_dash.cli.one_view import open_view
 from ml_dash.cli.place import open_place
@@ -83,7 +83,7 @@ class Questions:
             kept = {
                 name: value for name, value in surroundings.items() if name not in {"packages", "variables"}
             }
-            return _cut(
+            return _told(
                 {
                     "run": viewed.prefix,
                     "status": "STALE" if info.stale else info.status,
@@ -145,8 +145,7 @@ class Questions:
         columns = {name: [_plain(arrays[name][row]) for row in shown] for name in (*lead, *wanted)}
         told = "all" if len(shown) == len(rows) else "first, last and extremes of equal stretches between"
         counted = {"rows": len(rows), "shown": len(shown), "which": told}
-        answer: dict[str, Any] = _cut({"run": viewed.prefix, "metric": metric, **counted, "columns": columns})
-        return answer
+        return _told({"run": viewed.prefix, "metric": metric, **counted, "columns": columns})
 
     def compare_runs(self, runs: list[str], everything: bool = False) -> dict[str, Any]:
         """Show in what runs differ: parameters, surroundings (code, packages, machine), last and best values.
@@ -167,7 +166,7 @@ class Questions:
                 (name, getattr(a, name), getattr(b, name)) for name in ("params", "environment", "metrics")
             )
             found = {name: json_of(pairs_of(one, other, everything=everything)) for name, one, other in parts}
-            return _cut({"a": a.prefix, "b": b.prefix, **found})
+            return _told({"a": a.prefix, "b": b.prefix, **found})
         told: dict[str, Any] = {"runs": [side.prefix for side in sides]}
         for name in ("params", "metrics"):
             known = list(dict.fromkeys(key for side in sides for key in getattr(side, name)))
@@ -177,7 +176,7 @@ class Questions:
                 for key, several in values.items()
                 if everything or any(repr(each) != repr(several[0]) for each in several)
             }
-        return _cut(told)
+        return _told(told)
 
     def best_runs(
         self,
@@ -206,7 +205,7 @@ class Questions:
             raise InvalidArgumentError(
                 f"none of {len(listed):,} runs has numbers of {metric!r}: there are {', '.join(names[:50]) or 'none'}"
             )
-        return _cut(
+        return _told(
             {
                 "runs": [
                     {
@@ -247,7 +246,7 @@ class Questions:
             asked = {
                 name: value for name, value in (("search", search), ("level", level)) if value is not None
             }
-            return _cut({"run": viewed.prefix, **_last_page(ask, most, **asked)})
+            return _told({"run": viewed.prefix, **_last_page(ask, most, **asked)})
 
     def list_files(self, run: str, pattern: str | None = None) -> dict[str, Any]:
         """List the files of a run: names, sizes in bytes, kinds, tags, and what is said of them.
@@ -263,7 +262,7 @@ class Questions:
              "metadata": row["metadata"], "uploadedAt": row["uploadedAt"]}
             for row in rows[:FILES_MOST]
         ]  # fmt: skip
-        return _cut({"files": told, "total": len(rows)})
+        return _told({"files": told, "total": len(rows)})
 
     def read_file(self, run: str, name: str, offset: int = 0) -> dict[str, Any]:
         """Return the text of a file, up to 100,000 characters from an offset; of one that is no text, that it is none.
@@ -303,7 +302,7 @@ class Questions:
         """
         from ml_dash.cli.agents.sql import answer
 
-        return _cut(answer(query, filter, _bounded("limit", limit, POINTS_MOST), self.root, self.url))
+        return _told(answer(query, filter, _bounded("limit", limit, POINTS_MOST), self.root, self.url))
 
 
 def _bounded(name: str, value: Any, most: int) -> int:
@@ -325,7 +324,7 @@ def _fields(listed: ListedExperiment) -> list[tuple[str, FieldSummary]]:
 def _short(listed: ListedExperiment) -> dict[str, Any]:
     metrics = {name: summary.last for name, summary in _fields(listed)}
     shown = dict(list(metrics.items())[:_FIELDS_MOST])
-    told = {
+    told: dict[str, Any] = {
         "run": listed.prefix,
         "status": "STALE" if listed.stale else listed.status,
         "error": listed.error,
@@ -336,8 +335,7 @@ def _short(listed: ListedExperiment) -> dict[str, Any]:
     }
     if len(metrics) > len(shown):
         told["metricsLeftOut"] = len(metrics) - len(shown)
-    found: dict[str, Any] = _cut(told)
-    return found
+    return _told(told)
 
 
 def _time(time_ns: int | None) -> str | None:
@@ -396,6 +394,11 @@ def _sampled(arrays: Mapping[str, Any], rows: Any, fields: Sequence[str], most: 
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
+
+
+def _told(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer as it is sent."""
+    return {name: _cut(value) for name, value in answer.items()}
 
 
 def _cut(value: Any) -> Any:

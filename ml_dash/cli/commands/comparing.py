@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from enum import Enum
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
+from ml_dash.cli.comparison import ABSENT, best_value, json_of, pairs_of, ranked_of, side_of, summaries_of
 from ml_dash.cli.one_view import Viewed, open_view
 from ml_dash.cli.output import Screen, table
 from ml_dash.cli.overview import report_damage
@@ -18,17 +18,10 @@ from ml_dash.cli.roots import DEFAULT_ROOT
 from ml_dash.cli.select import AsJson, Root
 from ml_dash.cli.text import complain, print_json, value_text
 from ml_dash.errors import InvalidArgumentError
-from ml_dash.query.environments import newest
-from ml_dash.query.highlights import direction
-from ml_dash.query.listing.definitions import BestValue, best_of, checked_best
+from ml_dash.query.listing.definitions import BestValue, checked_best
 from ml_dash.query.listing.listed import Best, ListedExperiment
 from ml_dash.query.listing.naming import nearest, title_of
-from ml_dash.query.listing.summary import STEP, FieldSummary
-from ml_dash.series import Kind, Series
 
-_ABSENT = "-"
-_NOT_COMPARED = frozenset({"variables", "traceback"})
-"""Parts of the environment that are other ones in each run: of these nobody asks what is different."""
 _SHOWN = 10
 
 
@@ -38,15 +31,6 @@ class Mode(str, Enum):
     max = "max"
     min = "min"
     last = "last"
-
-
-class Side(NamedTuple):
-    """What is compared of an experiment."""
-
-    prefix: str
-    params: dict[str, Any]
-    environment: dict[str, Any]
-    metrics: dict[str, dict[str, Any]]
 
 
 def diff(
@@ -147,61 +131,6 @@ def best(
 # --- two beside one another
 
 
-def side_of(viewed: Viewed) -> Side:
-    """Return what is compared of an experiment."""
-    surroundings = newest(viewed.view.environments())
-    defined = viewed.view.definitions()
-    metrics: dict[str, dict[str, Any]] = {}
-    for name, fields in _summaries(viewed).items():
-        for field, summary in fields.items():
-            if field == STEP:
-                continue
-            values: dict[str, Any] = {"last": summary.last}
-            if (mode := defined.get((name, field)) or direction(name, field)) is not None:
-                found = best_of(name, field, summary, mode, None)
-                values |= {} if found is None else {"best": found.value}
-            metrics[title_of(name, field)] = values
-    flat = {name: value for name, value in _flat(surroundings) if name.partition(".")[0] not in _NOT_COMPARED}
-    return Side(viewed.prefix, viewed.view.params(), flat, metrics)
-
-
-def _summaries(viewed: Viewed) -> dict[str | None, Mapping[str, FieldSummary]]:
-    names = [each["name"] for each in viewed.view.metrics()]
-    return {name: viewed.view.summaries(Series(Kind.METRIC, name)) for name in names}
-
-
-def _flat(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        yield above, value
-        return
-    for name, item in value.items():
-        yield from _flat(item, f"{above}.{name}" if above else str(name))
-
-
-def pairs_of(a: Mapping[str, Any], b: Mapping[str, Any], *, everything: bool) -> dict[str, tuple[Any, Any]]:
-    """Return both sides of each name that is in either, where they differ; what is not there is `_ABSENT`."""
-    found = {
-        name: (a.get(name, _ABSENT), b.get(name, _ABSENT))
-        for name in (*a, *(name for name in b if name not in a))
-    }
-    return {name: pair for name, pair in found.items() if everything or not _is_same(*pair)}
-
-
-def _is_same(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
-        return True
-    # True is no 1, and 1 is 1.0 only for who compares numbers
-    return type(a) is type(b) and bool(a == b)
-
-
-def json_of(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """Return pairs as objects with ``a`` and ``b``, without the one that is not there."""
-    return {
-        name: {side: value for side, value in (("a", a), ("b", b)) if value is not _ABSENT}
-        for name, (a, b) in pairs.items()
-    }
-
-
 def _show(a: str, b: str, sections: Mapping[str, Mapping[str, tuple[Any, Any]]]) -> None:
     screen = Screen()
     for name, pairs in sections.items():
@@ -219,13 +148,13 @@ def _rows(pairs: Mapping[str, tuple[Any, Any]]) -> list[list[str]]:
 def _metric_rows(pairs: Mapping[str, tuple[Any, Any]]) -> Iterator[list[str]]:
     for name, (a, b) in pairs.items():
         for what in ("last", "best"):
-            cells = [_cell(each.get(what, _ABSENT) if isinstance(each, dict) else _ABSENT) for each in (a, b)]
-            if any(cell != _ABSENT for cell in cells):
+            cells = [_cell(each.get(what, ABSENT) if isinstance(each, dict) else ABSENT) for each in (a, b)]
+            if any(cell != ABSENT for cell in cells):
                 yield [f"{what}({name})", *cells]
 
 
 def _cell(value: Any) -> str:
-    return _ABSENT if value is _ABSENT or value is None else value_text(value)
+    return ABSENT if value is ABSENT or value is None else value_text(value)
 
 
 # --- the best
@@ -234,7 +163,7 @@ def _cell(value: Any) -> str:
 def _best_of_one(viewed: Viewed, title: str, wanted: Best | None) -> BestValue:
     fields = {
         title_of(name, field): (name, field, summary)
-        for name, found in _summaries(viewed).items()
+        for name, found in summaries_of(viewed).items()
         for field, summary in found.items()
     }
     if title not in fields:
@@ -242,49 +171,10 @@ def _best_of_one(viewed: Viewed, title: str, wanted: Best | None) -> BestValue:
         hint = f"did you mean {', '.join(near)}?" if near else "it has logged no metric"
         raise InvalidArgumentError(f"{viewed.prefix} has no {title!r}: {hint}")
     name, field, summary = fields[title]
-    found = _best(name, field, summary, wanted, viewed.view.definitions().get((name, field)))
+    found = best_value(name, field, summary, wanted, viewed.view.definitions().get((name, field)))
     if found is None:
         raise InvalidArgumentError(f"{title!r} of {viewed.prefix} has no numbers")
     return found
-
-
-def ranked_of(
-    listed: Sequence[ListedExperiment], title: str, wanted: Best | None
-) -> list[tuple[str, BestValue]]:
-    """Return the experiments that have numbers of a field, each with its best one, the best of all first."""
-    found: list[tuple[str, BestValue]] = []
-    modes = set()
-    for each in listed:
-        for name, fields in each.metrics.items():
-            for field, summary in fields.items():
-                if title_of(name, field) == title:
-                    defined = each.best.get((name, field))
-                    modes.add(wanted or defined)
-                    value = _best(name, field, summary, wanted, defined)
-                    if value is not None:
-                        found.append((each.prefix, value))
-    least = _is_least_best(title, modes)
-    return sorted(found, key=lambda item: item[1].value if least else -item[1].value)
-
-
-def _is_least_best(title: str, modes: set[Best | None]) -> bool:
-    """Say whether less is better; of what was defined otherwise in each, what the name tells."""
-    if modes <= {"min"}:
-        return True
-    if modes <= {"max", "last"}:
-        return False
-    metric, slash, field = title.rpartition("/")
-    return direction(metric if slash else None, field) == "min"
-
-
-def _best(
-    name: str | None, field: str, summary: FieldSummary, wanted: Best | None, defined: Best | None
-) -> BestValue | None:
-    if (mode := wanted or defined or direction(name, field)) is None:
-        raise InvalidArgumentError(
-            f"nobody has said which value of {title_of(name, field)!r} is the best: give --mode max, or --mode min"
-        )
-    return best_of(name, field, summary, mode, None)
 
 
 def _known(listed: Sequence[ListedExperiment], title: str) -> str:

@@ -94,7 +94,7 @@ def test_a_history_is_bounded_and_keeps_the_extremes(ask: Questions) -> None:
         ("max_points=100000 is not", {"metric": "train", "max_points": 100_000}),
     ):
         with pytest.raises(InvalidArgumentError, match=words):
-            ask.history("good", **arguments)  # type: ignore[arg-type]
+            ask.history("good", **arguments)
 
 
 def test_differences_logs_and_files_are_told(ask: Questions) -> None:
