@@ -77,6 +77,8 @@ WIDTH_DEFAULT, WIDTH_MAX = 1000, 10_000
 """Pixels of a chart."""
 PANELS_MAX, LINES_MAX, MEMBERS_MAX = 200, 2000, 10_000
 """Charts, lines of all of them together, and experiments in bands, that one question may name."""
+RANK_MAX, RANK_LINES_MAX = 10**6 - 1, 64
+"""The highest rank of a distributed training; and of how many ranks a chart has a line each."""
 TAGS_ASKED_MAX, TEXTS_ASKED_MAX = 100, 32
 """Tags that one question for files may name, and texts that one for experiments may."""
 VALUES_EXPERIMENTS_MAX, VALUES_METRICS_MAX = 200, 32

@@ -85,6 +85,8 @@ class Settings:
     quiet: bool = False
     capture: frozenset[str] = CAPTURED
     system_interval: float = 10.0
+    rank: int | None = None
+    """Of this process among those of its training: never of a variable of our own, see `ml_dash.sdk.starting.ranks`."""
 
     @property
     def speaks(self) -> bool:

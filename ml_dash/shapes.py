@@ -16,6 +16,7 @@ from ml_dash.protocol import (
     LINES_MAX,
     MEMBERS_MAX,
     PANELS_MAX,
+    RANK_MAX,
     README_MAX,
     TAG_MAX,
     TAGS_MAX,
@@ -700,7 +701,22 @@ class Shown(Answer):
     ranges: list[tuple[Count, Count]]
     total: Count
     has_more: bool
+    ranks: Annotated[list[Count | None], Meta(description="Of each range, with by=rank.")] | UnsetType = UNSET
     superseded: Superseded | UnsetType = UNSET
+
+
+class RankRows(Answer):
+    """How many rows of a metric a rank has logged; null stands for processes without a rank."""
+
+    rank: Count | None
+    count: Count
+
+
+class Ranks(Answer):
+    """A page of the ranks that have logged rows of a metric, in order; ask for more by how many are known."""
+
+    data: list[RankRows]
+    total: Count
 
 
 class _RowsPage(Answer):
@@ -748,6 +764,10 @@ class Row(Answer):
     index: Count
     data: dict[str, Anything]
     created_at: Time
+    rank: Annotated[Count, Meta(description="Of the process that has logged it.")] | UnsetType = UNSET
+    x: (
+        Annotated[Anything, Meta(description="What was asked for; null where there is none yet.")] | UnsetType
+    ) = UNSET
 
 
 class Rows(_RowsPage):
@@ -819,6 +839,16 @@ class Buckets(Answer):
     neg_inf: list[Count]
 
 
+class RankLine(Answer):
+    """What one rank has logged of a field, ready to be drawn."""
+
+    rank: Count
+    points: Count
+    resolution: Literal["rows", "buckets"]
+    exact: bool
+    buckets: Buckets
+
+
 class Series(Answer):
     """One field of a metric, ready to be drawn."""
 
@@ -833,9 +863,19 @@ class Series(Answer):
     exact: bool
     buckets: Buckets
     superseded: Superseded | UnsetType = UNSET
+    lines: (
+        Annotated[
+            list[RankLine],
+            Meta(description="With by=rank: one for each of the first ranks, with fewer pixels."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
-_X = "index, step, time, relative, or the name of a field: see the HTTP API's page on charts."
+_X = (
+    "index, step, time, relative, the name of a field, or another metric's as metric/field: see the HTTP API's page on "
+    "charts."
+)
 
 
 class Smoothing(Request):
@@ -872,6 +912,10 @@ class AskedLine(Request):
         Annotated[str, Meta(max_length=1000, description="Such as `val/loss - train/loss`.")] | None
     ) = None
     attempt: Annotated[str, Meta(pattern="^(all|[1-9][0-9]{0,18})$")] | None = None
+    rank: (
+        Annotated[int, Meta(ge=0, le=RANK_MAX, description="Only of this rank of a distributed training.")]
+        | None
+    ) = None
     fill: Annotated[
         Literal["linear", "last"],
         Meta(

@@ -68,6 +68,16 @@ MetricNames = Annotated[
         help="Only this metric, or those of a pattern such as 'train/*'; may be repeated. '' is the unnamed one.",
     ),
 ]
+RankOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rank",
+        metavar="N",
+        help="Only what this rank of a distributed training has logged.",
+        min=0,
+        show_default=False,
+    ),
+]
 
 
 _SHOWN = 5

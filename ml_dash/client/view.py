@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from ml_dash import shapes
-from ml_dash.client.answers import checked, not_understood
-from ml_dash.client.api import Client, experiment_path
-from ml_dash.client.download import Frames
+from ml_dash.client.answers import not_understood
+from ml_dash.client.asking import Asking, named
 from ml_dash.client.listing import find_known
-from ml_dash.client.paging import Pages, row_page
-from ml_dash.client.transport import ServerError
-from ml_dash.errors import InvalidArgumentError
-from ml_dash.protocol import API, LISTED_MAX, READ_LIMIT_MAX
+from ml_dash.client.paging import Pages
+from ml_dash.protocol import API, LISTED_MAX
+from ml_dash.query.axes.as_of import Clock
+from ml_dash.query.axes.clocks import ListedFields, checked_x, column_of, find_x
+from ml_dash.query.axes.ranks import RANK, Ranks, RankSpan, checked_rank, rank_column
 from ml_dash.query.columns import to_arrays
 from ml_dash.query.listing.definitions import fold_definitions
 from ml_dash.query.listing.listed import Kept
 from ml_dash.query.listing.summary import summarized
 from ml_dash.query.logs import ConsoleFilter, LogFilter
-from ml_dash.query.pages import page, whole_number
+from ml_dash.query.pages import whole_number
 from ml_dash.query.row_source import timed_rows
 from ml_dash.query.runs import RunInfo
-from ml_dash.query.selection import Shown, checked_attempt
+from ml_dash.query.selection import Shown, checked_attempt, joined_ranges
 from ml_dash.query.stats import SeriesStats
 from ml_dash.query.times import iso_ns
 from ml_dash.query.tracks import FEW_ENTRIES, TIMESTAMP
@@ -31,25 +31,22 @@ from ml_dash.query.view import View
 from ml_dash.series import Kind, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy.typing as npt
-    from msgspec import Struct
 
-    from ml_dash.client.bridge import Call
     from ml_dash.client.file_api import RemoteFiles
     from ml_dash.journal.blocks import Block
+    from ml_dash.query.columns import Beside
     from ml_dash.query.files import FileQuery
     from ml_dash.query.listing.listed import Best
     from ml_dash.query.listing.naming import Field
     from ml_dash.query.listing.summary import Summaries
     from ml_dash.query.selection import AttemptChoice
-from ml_dash.query.tracks import TrackQuery
-
-_T = TypeVar("_T")
+    from ml_dash.query.tracks import TrackQuery
 
 
-class RemoteView(View):
+class RemoteView(Asking, View):
     """Answers questions about one experiment by asking a server; any thread may ask.
 
     An experiment that the server does not have is an empty one.
@@ -60,39 +57,26 @@ class RemoteView(View):
     Every method raises `ServerUnavailableError` where the server cannot be reached, and `RemoteError` where it refuses.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        call: Call,
-        experiment_id: Callable[[], str | None],
-        prefix: str,
-        missing: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._client = client
-        self._call = call
-        self._known_id = experiment_id
-        self._prefix = prefix
-        self._missing = missing
-        self._found_id: str | None = None
-
     def read(
         self,
         series: Series,
         start_index: SupportsIndex = 0,
         limit: SupportsIndex = 100,
         attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
     ) -> dict[str, Any]:
         """See `View.read`; of a metric only."""
-        query = {**_named(series), **_chosen(attempt)}
+        query = {**named(series), **_chosen(attempt, rank), **_given(x=checked_x(x))}
         return self._pages("metrics/rows", query, *_range(start_index, limit), shapes.Rows)
 
-    def stats(self, series: Series, attempt: AttemptChoice = None) -> dict[str, Any]:
+    def stats(self, series: Series, attempt: AttemptChoice = None, rank: int | None = None) -> dict[str, Any]:
         """See `View.stats`."""
         none = SeriesStats().as_dict()
         nothing = {"name": series.name, "count": 0, "totalDataPoints": 0, **none, "fieldsTotal": 0}
         found: dict[str, Any] = {}
         fields: dict[str, Any] = {}
-        query = {**_named(series), **_chosen(attempt)}
+        query = {**named(series), **_chosen(attempt, rank)}
         pages = Pages(self._client.url)
         while not pages.over:
             start = {"start": str(len(fields))} if fields else {}
@@ -103,30 +87,61 @@ class RemoteView(View):
             pages.count(total, some)
         return {**found, "fields": fields}
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self, rank: int | None = None) -> list[dict[str, Any]]:
         """See `View.metrics`."""
-        return self._all("metrics", shapes.Metrics, lambda each: repr(each["name"]))
+        return self._all("metrics", shapes.Metrics, lambda each: repr(each["name"]), _chosen(None, rank))
 
-    def to_numpy(self, series: Series, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
+    def ranks(self, series: Series) -> dict[int | None, int]:
+        """See `View.ranks`."""
+        found = self._all("metrics/ranks", shapes.Ranks, lambda each: repr(each["rank"]), named(series))
+        return {each["rank"]: each["count"] for each in found}
+
+    def to_numpy(
+        self,
+        series: Series,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
+    ) -> dict[str, npt.NDArray[Any]]:
         """See `View.to_numpy`."""
-        found = self.shown(series, attempt)
+        found, ranks = self.shown_of_ranks(series, attempt, rank)
+        beside: dict[str, Beside] = {}
+        if x is not None:
+            place = find_x(x, series, ListedFields(self.metrics()))
+            if place.series is not None:
+                beside[x] = column_of(self._clock(place.series, place.field, attempt, rank))
+        beside[RANK] = lambda index, _: rank_column(ranks.of(index))
         blocks = list(found.blocks())
-        return to_arrays(lambda: blocks, sum(block.count for _, block in blocks))
+        return to_arrays(lambda: blocks, sum(block.count for _, block in blocks), beside)
 
-    def shown(self, series: Series, attempt: AttemptChoice) -> Shown:
+    def _clock(self, series: Series, field: str, attempt: AttemptChoice, rank: int | None) -> Clock:
+        """As of `RowView`: of the rows of the rank, or where it has logged none, of all."""
+        found = self.shown(series, attempt, rank)
+        if not found.count:
+            found = self.shown(series, attempt)
+        return Clock(field, found.blocks)
+
+    def shown(self, series: Series, attempt: AttemptChoice = None, rank: int | None = None) -> Shown:
         """Return which rows of a metric are shown, by what the server says of them."""
-        query = {**_named(series), **_chosen(attempt)}
-        nothing = {"ranges": [], "hasMore": False}
+        return self.shown_of_ranks(series, attempt, rank)[0]
+
+    def shown_of_ranks(
+        self, series: Series, attempt: AttemptChoice = None, rank: int | None = None
+    ) -> tuple[Shown, Ranks]:
+        """Return which rows of a metric are shown, and whose they are, by what the server says of them."""
+        query = {**named(series), **_chosen(attempt, rank), "by": RANK}
+        nothing = {"ranges": [], "ranks": [], "hasMore": False}
         ask = partial(self._ask, "metrics/shown", nothing=nothing, shape=shapes.Shown)
-        ranges = _ranges(self._client.url, lambda start: ask({**query, "start": str(start)}))
-        stop = ranges[-1][1] if ranges else 0
+        spans = _spans(self._client.url, lambda start: ask({**query, "start": str(start)}))
+        stop = spans[-1].stop if spans else 0
 
         def blocks(first: int, last: int) -> Iterator[tuple[int, Block]]:
             for block in self._blocks(series, first, last):
                 yield first, block
                 first += block.count
 
-        return Shown(blocks, stop, ranges)
+        ranges = joined_ranges((span.first, span.stop) for span in spans)
+        return Shown(blocks, stop, ranges), Ranks(lambda *_: spans, stop)
 
     def attempts(self) -> list[dict[str, Any]]:
         """See `View.attempts`."""
@@ -173,11 +188,11 @@ class RemoteView(View):
         rows = timed_rows(self._blocks(Series(Kind.PARAMS, None)))
         return fold_definitions(fields for _, fields in sorted(rows, key=itemgetter(0)))
 
-    def summaries(self, series: Series, attempt: AttemptChoice = None) -> Summaries:
+    def summaries(self, series: Series, attempt: AttemptChoice = None, rank: int | None = None) -> Summaries:
         """See `View.summaries`; the server keeps them of the newest attempts."""
-        if attempt is None and (known := find_known(self._client, self._call, self._prefix)):
+        if attempt is None and rank is None and (known := find_known(self._client, self._call, self._prefix)):
             return dict(known.metrics.get(series.name, {}))
-        return summarized(self.shown(series, attempt).blocks())
+        return summarized(self.shown(series, attempt, rank).blocks())
 
     def kept(self) -> Kept:
         """See `View.kept`."""
@@ -264,92 +279,6 @@ class RemoteView(View):
                 raise not_understood(self._client.url, entry, "an entry without a time")
         return entries
 
-    def _blocks(self, series: Series, start: int = 0, stop: int | None = None) -> list[Block]:
-        id_ = self._id()
-        if id_ is None:
-            return []
-        bounds = {"start": str(start), **({} if stop is None else {"stop": str(stop)})}
-        query = {"kind": str(int(series.kind)), **_named(series), **bounds}
-
-        async def download() -> list[Block]:
-            frames = Frames()
-            async for piece in self._client.frames(experiment_path(id_, "blocks"), query):
-                frames.add(piece)
-            return frames.finish()
-
-        return self._known(download, [])
-
-    def _pages(
-        self, what: str, query: dict[str, str], start: int, limit: int, shape: type[Struct]
-    ) -> dict[str, Any]:
-        """Return one page, in as many requests as the server wants."""
-        rows: list[dict[str, Any]] = []
-        at = start
-        while True:
-            least = min(limit - len(rows), READ_LIMIT_MAX)
-            nothing = page([], start, 0, has_more=False)
-            asked = {**query, "start_index": str(at), "limit": str(least)}
-            answer = self._ask(what, asked, nothing, shape)
-            found, total, has_more = row_page(self._client.url, answer, at)
-            rows += found
-            notes = {"superseded": answer["superseded"]} if "superseded" in answer else {}
-            at = answer["endIndex"] + 1
-            # no rows, and yet more: what is there is damaged, and asking again would go on for ever
-            if not has_more or len(rows) >= limit or not found:
-                return {**page(rows, start, total, has_more=has_more), **notes}
-
-    def _all(
-        self, what: str, shape: type[Struct], name: Callable[[dict[str, Any]], str]
-    ) -> list[dict[str, Any]]:
-        """Return all items of a list; `name` tells each from the others."""
-        ask = partial(self._ask, what, nothing={"data": [], "total": 0}, shape=shape)
-        return _items(self._client.url, ask, name)
-
-    def _following(
-        self,
-        what: str,
-        query: dict[str, str],
-        field: str,
-        shape: type[Struct],
-        names: Callable[[Any], Iterable[str]],
-    ) -> Iterator[Any]:
-        """Yield a field of all pages of an answer; `names` gives what tells its items from those of other pages."""
-        pages = Pages(self._client.url)
-        while not pages.over:
-            asked = query if pages.cursor is None else {**query, "cursor": pages.cursor}
-            answer = self._ask(what, asked, {field: {}}, shape)
-            pages.follow(answer, names(answer[field]))
-            yield answer[field]
-
-    def _ask(
-        self, what: str, query: dict[str, str], nothing: dict[str, Any], shape: type[Struct]
-    ) -> dict[str, Any]:
-        id_ = self._id()
-        answer = None
-        if id_ is not None:
-            answer = self._known(lambda: self._client.get(experiment_path(id_, what), query), None)
-        return nothing if answer is None else checked(self._client.url, answer, shape)
-
-    def _known(self, ask: Callable[[], Coroutine[Any, Any, _T]], nothing: _T) -> _T:
-        """Ask, and look the id up again where it is not that of the experiment any more."""
-        try:
-            return self._call(ask())
-        except ServerError as error:
-            if error.status not in {404, 410}:
-                raise
-            # it was deleted, and may be made anew by the same name, which then has another id
-            self._found_id = None
-            return nothing
-
-    def _id(self) -> str | None:
-        known = self._known_id() or self._found_id
-        if known is None:
-            record = self._call(self._client.find(self._prefix))
-            known = self._found_id = record["id"] if record else None
-            if known is None:
-                self._missing()
-        return known
-
 
 def _process_of(environment: Mapping[str, Any]) -> str:
     return " ".join(str(environment[name]) for name in ("attempt", "host", "pid", "createdAt"))
@@ -363,37 +292,25 @@ def _given(**texts: str | None) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _chosen(attempt: AttemptChoice) -> dict[str, str]:
-    choice = checked_attempt(attempt)
-    return {} if choice is None else {"attempt": str(choice)}
+def _chosen(attempt: AttemptChoice, rank: int | None) -> dict[str, str]:
+    chosen = {"attempt": checked_attempt(attempt), "rank": checked_rank(rank)}
+    return {name: str(choice) for name, choice in chosen.items() if choice is not None}
 
 
-def _ranges(url: str, page_from: Callable[[int], dict[str, Any]]) -> list[tuple[int, int]]:
-    """Return the ranges of rows that the pages of an answer have; `page_from` asks for those behind an index."""
-    ranges: list[tuple[int, int]] = []
+def _spans(url: str, page_from: Callable[[int], dict[str, Any]]) -> list[RankSpan]:
+    """Return the rows that the pages of an answer have, and whose; `page_from` asks for those behind an index."""
+    spans: list[RankSpan] = []
     start = 0
     while True:
         answer = page_from(start)
-        found = [(first, stop) for first, stop in answer["ranges"]]
-        if not _ascend(found, start) or (answer["hasMore"] and not found):
+        ranges = answer["ranges"]
+        ranks = answer.get("ranks", [None] * len(ranges))
+        if not _ascend(ranges, start) or (answer["hasMore"] and not ranges) or len(ranks) != len(ranges):
             raise not_understood(url, answer, "ranges that do not go on")
-        ranges += found
+        spans += [RankSpan(first, stop, rank) for (first, stop), rank in zip(ranges, ranks, strict=True)]
         if not answer["hasMore"]:
-            return ranges
-        start = found[-1][1]
-
-
-def _items(
-    url: str, ask: Callable[[dict[str, str]], dict[str, Any]], name: Callable[[dict[str, Any]], str]
-) -> list[dict[str, Any]]:
-    """Return the items of all pages of an answer that is asked for by how many are known."""
-    found: list[dict[str, Any]] = []
-    pages = Pages(url)
-    while not pages.over:
-        answer = ask(_given(start=str(len(found)) if found else None))
-        found += answer["data"]
-        pages.count(answer["total"], map(name, answer["data"]))
-    return found
+            return spans
+        start = spans[-1].stop
 
 
 def _ascend(ranges: Iterable[tuple[int, int]], at: int) -> bool:
@@ -405,19 +322,7 @@ def _ascend(ranges: Iterable[tuple[int, int]], at: int) -> bool:
     return True
 
 
-def _named(series: Series) -> dict[str, str]:
-    if series.name is None:
-        return {}
-    try:
-        series.name.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError(
-            f"the name {series.name!r} has a lone surrogate, which no URL can carry: it can only be read locally"
-        ) from None
-    return {"name": series.name}
-
-
 def _between(topic: str, query: TrackQuery) -> dict[str, str]:
-    _named(Series(Kind.TRACK, topic))
+    named(Series(Kind.TRACK, topic))
     given = (("start", query.start), ("end", query.end))
     return {"topic": topic, **{name: repr(bound) for name, bound in given if bound is not None}}

@@ -29,12 +29,13 @@ _WRITERS = 8
 _END_BYTES = 1 << 20
 
 
-def new_writer_id(born_ns: int) -> str:
-    """Name a writer of journals: sorts by birth, and no two are alike.
+def new_writer_id(born_ns: int, rank: int | None = None) -> str:
+    """Name a writer of journals: sorts by birth, no two are alike, and one that is a rank of a training says so.
 
     One that goes on with a journal is born behind the others in it, whatever this machine's clock says.
     """
-    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}"
+    rank_text = "" if rank is None else f"-r{rank}"  # see `ml_dash.query.axes.ranks`
+    return f"{born_ns:016x}-{os.getpid():x}-{os.urandom(4).hex()}{rank_text}"
 
 
 def latest_ns(directory: str, disk: Disk = REAL_DISK) -> int:

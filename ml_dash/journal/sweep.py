@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_dash.journal.blocks import Block, block_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ml_dash.journal.frame_table import BlockPlace, Catalogue
     from ml_dash.journal.index import JournalIndex
@@ -77,12 +77,21 @@ def end_times(index: JournalIndex, wanted: Iterable[Series]) -> dict[Series, tup
     return {series: (first[0], last[1]) for series, (first, last) in found.items() if first and last}
 
 
-def last_rows(index: JournalIndex, wanted: Sequence[Series], limit: int) -> list[Row]:
-    """Return the last rows of some series together, by time. Only the frames that have them are read."""
+def last_rows(
+    index: JournalIndex,
+    wanted: Sequence[Series],
+    limit: int,
+    is_meant: Callable[[str], bool] = lambda _: True,
+) -> list[Row]:
+    """Return the last rows of some series together, by time. Only the frames that have them are read.
+
+    `is_meant` says of each writer whether its rows are.
+    """
     rows: list[Row] = []
     if limit:
-        for catalogue in index.catalogues.values():
-            rows += _last_of_writer(index, catalogue, wanted, limit)
+        for writer, catalogue in index.catalogues.items():
+            if is_meant(writer):
+                rows += _last_of_writer(index, catalogue, wanted, limit)
     rows.sort(key=operator.attrgetter("time_ns"))
     return rows[max(len(rows) - limit, 0) :]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ml_dash.journal.damage import Damage
 
-_WRITER_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]+)-[0-9a-f]+")
+_WRITER_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]+)-[0-9a-f]+(-r[0-9]+)?")
 
 
 class SegmentReport(NamedTuple):

@@ -20,10 +20,11 @@ from ml_dash.pipeline.channel import Channel
 from ml_dash.pipeline.channel_slab import after_fork, before_fork, slab_maker
 from ml_dash.pipeline.exit import Exit
 from ml_dash.pipeline.hooks import Hooks
-from ml_dash.pipeline.senders import replay_to, writers_to
+from ml_dash.pipeline.senders import ChannelKey, replay_to, writers_to
 from ml_dash.pipeline.solitude import Solitude
 from ml_dash.pipeline.threads import apart, begin_apart
 from ml_dash.pipeline.worker import Job, Worker
+from ml_dash.query.axes.ranks import rank_of
 from ml_dash.slabs.bell import forget_bell
 from ml_dash.spawning import is_last_thread
 from ml_dash.storage.recovery import catch_up, recover_dead
@@ -87,7 +88,12 @@ def _new_channel(
     born_ns = max(SYSTEM_CLOCK.time_ns(), latest_ns(os.path.join(directory, "journal")) + 1)
     make_slab = slab_maker(settings)
     channel = Channel(
-        directory, new_writer_id(born_ns), settings, wake, is_alone=is_alone, make_slab=make_slab
+        directory,
+        new_writer_id(born_ns, settings.rank),
+        settings,
+        wake,
+        is_alone=is_alone,
+        make_slab=make_slab,
     )
     channel.recovered = sum(found.rows for found in recovered)
     return channel
@@ -102,8 +108,8 @@ class Runtime:
         # Guards the registry; held while a run is opened. Reentrant: a signal handler or a finalizer of the script may
         # log in the middle, which may start a worker.
         self._lock = threading.RLock()
-        # By directory and server: a run that stays local must not be sent because another one of this name is.
-        self._channels: dict[tuple[str, str | None], Channel] = {}
+        # By directory, server and rank: a run that stays local must not be sent because another one of this name is.
+        self._channels: dict[ChannelKey, Channel] = {}
         self._runs: dict[OpenRun, Channel] = {}
         self._worker: Worker | None = None
         self._beat_at = float("inf")
@@ -139,14 +145,16 @@ class Runtime:
         with self._lock:
             self._hook()
             self._forget_idle()
-            key = directory, recipient.destination.url if recipient is not None else None
+            url = recipient.destination.url if recipient is not None else None
+            key = ChannelKey(directory, url, settings.rank)
             channel = self._channels.get(key) or known
             if channel is None:
                 channel = _new_channel(directory, settings, self.wake, self._is_alone)
                 self._born.add(channel)
             before_ns = latest_ns(channel.journal)
             is_shared = channel in self._runs.values()
-            channel.resume(new_writer_id(channel.times.next_ns(before_ns)), is_shared=is_shared)
+            writer_id = new_writer_id(channel.times.next_ns(before_ns), settings.rank)
+            channel.resume(writer_id, is_shared=is_shared)
             if recipient is not None:
                 channel.deliver(recipient, self)
             if channel.delivery is not None:
@@ -240,7 +248,7 @@ class Runtime:
 
     def live_channels(self, directory: str) -> list[Channel]:
         """Return the channels by which this process writes to an experiment's directory."""
-        return [channel for (place, _), channel in self._channels.items() if place == directory]
+        return [channel for key, channel in self._channels.items() if key.directory == directory]
 
     def write_queued(self, channel: Channel) -> None:
         """Write what a channel holds now, so that a reader finds it."""
@@ -346,7 +354,7 @@ class Runtime:
         # The channels of ended runs too: whoever reopens such a run here must not write in the parent's name.
         for channel in tuple(self._born):
             channel.times.renew()
-            channel.reset(new_writer_id(channel.times.next_ns()))
+            channel.reset(new_writer_id(channel.times.next_ns(), rank_of(channel.writer_id)))
         for run in tuple(self._handles):
             run.forked()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_dash.forks import guarded_imports
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from ml_dash.pipeline.channel import Channel
     from ml_dash.pipeline.delivery import Threads
     from ml_dash.upload.outbox import Replay
+
+
+class ChannelKey(NamedTuple):
+    """What tells apart the channels of a process: each is one writer, to a server or none, of a rank or none."""
+
+    directory: str
+    url: str | None
+    rank: int | None
 
 
 def writers_of(channels: Iterable[Channel]) -> frozenset[str]:
@@ -27,17 +35,17 @@ def writers_to(channels: Iterable[Channel], url: str) -> frozenset[str]:
     )
 
 
-def directories_to(keys: Iterable[tuple[str, str | None]], destination: Destination) -> frozenset[str]:
+def directories_to(keys: Iterable[ChannelKey], destination: Destination) -> frozenset[str]:
     """Return the directories, of channels' keys, of which a run sends what earlier runs have left, see `Earlier`."""
     if not destination.keeps:
         return frozenset()
-    return frozenset(directory for directory, url in keys if url == destination.url)
+    return frozenset(key.directory for key in keys if key.url == destination.url)
 
 
 def replay_to(
     destination: Destination,
     born: Iterable[Channel],
-    open_now: Callable[[], Collection[tuple[str, str | None]]],
+    open_now: Callable[[], Collection[ChannelKey]],
     threads: Threads,
 ) -> Replay:
     """Return what sends what earlier runs have left below a root, but in directories of runs that are open.

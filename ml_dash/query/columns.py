@@ -11,7 +11,8 @@ that are read as rows have both, as they were logged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_dash.journal.block_ops import join_columns
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     Array: TypeAlias = npt.NDArray[Any]
 
 Blocks: TypeAlias = Callable[[], Iterable[tuple[int, Block]]]
+Beside: TypeAlias = "Callable[[Array, Array], Array | None]"
+"""Gives one value more for each of some rows, by their indices and their times in nanoseconds; None where none has."""
 
 # from the narrowest to the widest: a field's array is only ever widened, and everything fits an object
 _RANK = {"b": 0, "i": 1, "f": 2, "o": 3}
+_NOTHING: Mapping[str, Beside] = MappingProxyType({})
 _MARK = frozenset({"__repr__", "__type__"})
 _LEVELS_MAX = 200
 """Python's recursion ends at about a thousand; what is deeper than this is a value like any other."""
@@ -57,6 +61,19 @@ def leaf_columns(block: Block) -> Iterator[Column]:
             yield kept
 
 
+def columns_named(block: Block, names: Collection[str]) -> Iterator[Column]:
+    """Yield those of `leaf_columns` that have one of these names; no other column is touched."""
+    held = [column for column in block.columns if _may_hold(column, names)]
+    return (leaf for leaf in leaf_columns(block._replace(columns=held)) if leaf.field in names)
+
+
+def _may_hold(column: Column, names: Collection[str]) -> bool:
+    if column.field in names:
+        return True
+    # a dict's items are fields of their own, by their dotted path, and are only known when it is opened
+    return column.type == "o" and any(name.startswith(f"{column.field}.") for name in names)
+
+
 def leaves_of(value: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
     """Return the values in a nested dict by their dotted paths; see the module for those that meet."""
     pairs = list(_leaves(value, prefix))
@@ -75,14 +92,15 @@ def meeting(row: dict[str, Any]) -> list[str]:
     return [path for path, count in counted.items() if count > 1]
 
 
-def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
+def to_arrays(blocks: Blocks, count: int, beside: Mapping[str, Beside] = _NOTHING) -> dict[str, Array]:
     """Return ``index``, ``_ts`` and every field of these rows, each allocated once and filled block by block.
 
     A field is int64 or bool where every row has it as that (int64 where some have a bool), and float64 where one is a
     float, or where rows are missing it: they have NaN, as those with a None among numbers do. Everything else makes an
     array of objects, with None where a row is missing the field.
 
-    A field called ``index`` or ``_ts`` gives way to the row's own: it is called ``index_`` or ``_ts_``.
+    A field called ``index`` or ``_ts`` gives way to the row's own: it is called ``index_`` or ``_ts_``. What is
+    `beside` the fields gives way to them.
 
     `blocks` is called a second time where a field turns out to hold objects: only then are its numbers needed as they
     were logged. There are `count` rows at most: blocks that cannot be read make it fewer.
@@ -90,12 +108,15 @@ def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
     import numpy as np
 
     index, times = np.empty(count, np.int64), np.empty(count, np.float64)
+    stamps = np.empty(count if beside else 0, np.int64)
     fields: dict[str, _Field] = {}
     end = 0
     for start, block in blocks():
         stop = end + block.count
         index[end:stop] = np.arange(start, start + block.count)
         times[end:stop] = seconds_array(np.asarray(block.times))
+        if beside:
+            stamps[end:stop] = block.times
         for column in _bools_with_ints(leaf_columns(block), block.count):
             if column.field not in fields:
                 fields[column.field] = _Field(count)
@@ -106,6 +127,9 @@ def to_arrays(blocks: Blocks, count: int) -> dict[str, Array]:
     objects = _objects(blocks, index, [name for name, field in fields.items() if field.type == "o"])
     for name, field in fields.items():
         arrays[free_name(name, arrays)] = objects[name] if name in objects else field.finish(end)
+    for name, values_of in beside.items():
+        if (values := values_of(index, stamps[:end])) is not None:
+            arrays[free_name(name, arrays)] = values
     return arrays
 
 

@@ -17,6 +17,7 @@ from ml_dash.journal.sweep import end_times
 from ml_dash.locks import MortalLock
 from ml_dash.notices import warn_user
 from ml_dash.processes import process_alive
+from ml_dash.query.axes.ranks import journal_ranks, ranks_of
 from ml_dash.query.files import FileQuery, FilesReader, FileTable
 from ml_dash.query.journal_attempts import JournalAttempts
 from ml_dash.query.runs import RunInfo, fold_runs, writer_runs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.blocks import Block
     from ml_dash.journal.damage import Damage
     from ml_dash.query.attempts import Attempt
+    from ml_dash.query.axes.ranks import Ranks
     from ml_dash.query.selection import Range, Span
     from ml_dash.series import Series
 
@@ -150,6 +152,12 @@ class JournalView(RowView[JournalIndex]):
         if len(self._superseded) > _REMEMBERED:
             self._superseded.clear()
         return self._superseded.setdefault(series, {})
+
+    def _known_ranks(self, rows: JournalIndex) -> frozenset[int]:
+        return ranks_of(rows.catalogues)
+
+    def _ranks(self, rows: JournalIndex, series: Series) -> Ranks | None:
+        return journal_ranks(rows, series)
 
     def _end_times(
         self, rows: JournalIndex, metrics: list[Series]

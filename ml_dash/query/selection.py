@@ -75,6 +75,12 @@ class Shown:
         self.count = total if ranges is None else sum(stop - first for first, stop in ranges)
         self.superseded = superseded
 
+    def only(self, ranges: Sequence[Range]) -> Shown:
+        """Return those of them that lie in these ranges, which ascend."""
+        if self.ranges is None:
+            return Shown(self._blocks, self._total, ranges)
+        return Shown(self._blocks, self._total, list(_common(self.ranges, ranges)))
+
     @property
     def stop(self) -> int:
         """The index behind the last of them."""
@@ -152,7 +158,9 @@ def shown(
         if len(attempts) == 1:
             return Shown(blocks, total)
         return Shown(
-            blocks, total, _joined((each.first, each.stop) for each in spans() if each.attempt == choice)
+            blocks,
+            total,
+            joined_ranges((each.first, each.stop) for each in spans() if each.attempt == choice),
         )
     limits = superseded_from(attempts) if choice is None else {}
     if not limits:
@@ -169,7 +177,7 @@ def shown(
             known[key] = list(_before(least, blocks, span))
         found += known[key]
         superseded += span.stop - span.first - sum(stop - first for first, stop in known[key])
-    return Shown(blocks, total, _joined(found), superseded)
+    return Shown(blocks, total, joined_ranges(found), superseded)
 
 
 def merged_spans(spans: Iterable[Span]) -> list[Span]:
@@ -231,7 +239,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
-def _joined(ranges: Iterable[Range]) -> list[Range]:
+def joined_ranges(ranges: Iterable[Range]) -> list[Range]:
+    """Return ranges, ascending, in which those that follow one another are one; empty ones are left out."""
     found: list[Range] = []
     for first, stop in ranges:
         if found and found[-1][1] == first:
@@ -249,6 +258,18 @@ def _within(ranges: Sequence[Range], start: int, stop: int) -> list[Range]:
             break
         found.append((max(first, start), min(end, stop)))
     return found
+
+
+def _common(some: Sequence[Range], others: Sequence[Range]) -> Iterator[Range]:
+    """Yield what lies in ranges of both."""
+    at = 0
+    for first, stop in some:
+        while at < len(others) and others[at][1] <= first:
+            at += 1
+        beyond = at
+        while beyond < len(others) and others[beyond][0] < stop:
+            yield max(first, others[beyond][0]), min(stop, others[beyond][1])
+            beyond += 1
 
 
 def _bridged(ranges: Sequence[Range]) -> Iterator[list[Range]]:

@@ -31,7 +31,6 @@ from ml_dash.forks import guarded_imports
 from ml_dash.identity import script_path
 from ml_dash.locks import MortalLock
 from ml_dash.notices import logger
-from ml_dash.sdk.starting.ranks import own_rank
 from ml_dash.series import Kind
 from ml_dash.settings import NATIVE
 from ml_dash.spawning import start_thread
@@ -67,10 +66,12 @@ class Capturing:
         self._done: threading.Event | None = (
             None  # set when all parts were read; None while nothing is captured
         )
-        self._rank, self._node = int(own_rank() or 0), _number_of(_NODE)
+        self._node = _number_of(_NODE)
         self.is_first_on_node = not _number_of(_ON_NODE)
-        # of torchrun's and SLURM's processes each has the same answers to these
-        self._is_first = not self._rank
+
+    @property
+    def _rank(self) -> int:
+        return self._session.settings.rank or 0
 
     def begin(self, attempt: str) -> None:
         """Begin with a run that has started, and wait for nothing."""
@@ -198,9 +199,10 @@ class Capturing:
     def _parts(self) -> Iterator[tuple[str, Callable[[], Callable[[], dict[str, Any]]]]]:
         if "environment" in self._wanted:
             yield "environment", _environment
-        if "git" in self._wanted and self._is_first:
+        # of torchrun's and SLURM's processes each has the same answers to these
+        if "git" in self._wanted and not self._rank:
             yield "git", _git
-        if "packages" in self._wanted and self._is_first:
+        if "packages" in self._wanted and not self._rank:
             yield "packages", _packages
 
 

@@ -12,6 +12,7 @@ from ml_dash.clock import SYSTEM_CLOCK
 from ml_dash.errors import InvalidArgumentError, InvalidPrefixError
 from ml_dash.pipeline.runtime import RUNTIME
 from ml_dash.places.roots import root_with
+from ml_dash.query.axes.ranks import checked_rank
 from ml_dash.query.environments import newest
 from ml_dash.sdk.about import About
 from ml_dash.sdk.best.summing import experiment_summary
@@ -32,6 +33,7 @@ from ml_dash.sdk.run import Run, RunManager
 from ml_dash.sdk.saying import copy_of, record_of, say
 from ml_dash.sdk.session import Session
 from ml_dash.sdk.starting.prefixes import identity_of, sample
+from ml_dash.sdk.starting.ranks import experiment_rank
 from ml_dash.sdk.starting.resuming import Resume, check_resume
 from ml_dash.sdk.tracks import TracksManager
 from ml_dash.settings import Overflow, Settings, check_capture, check_overflow
@@ -74,6 +76,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
             ``"environment"``, ``"git"``, ``"packages"`` and ``"system"``; a dict changes what is captured by
             default, as ``{"console": "native"}`` for what native code and child processes print; default:
             ``ML_DASH_CAPTURE``.
+        rank: the number of this process among those of its training; default: what torchrun, SLURM or MPI say.
 
     Raises:
         InvalidPrefixError: the prefix cannot name an experiment.
@@ -107,9 +110,10 @@ class Experiment(Changeable, written="exp", is_hot=True):
         overflow: Overflow | None = None,
         resume: Resume = "allow",
         capture: bool | Collection[str] | None = None,
+        rank: int | None = None,
     ) -> None:
         RUNTIME.watch()
-        settings = _settings(echo, overflow, capture)
+        settings = _settings(echo, overflow, capture, rank)
         resume = check_resume(resume)
         place = destination(dash_url, dash_root)
         identity, is_new = identity_of(prefix, place, SYSTEM_CLOCK)
@@ -117,7 +121,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
         about = About(identity.directory(place.root), description=description, **said)
         # For copies and pickles, which take all arguments as they were understood here.
         understood = {**about.given, **place.arguments, "prefix": identity.prefix}
-        self._arguments = {**understood, "echo": echo, "overflow": overflow, "capture": capture}
+        self._arguments = {**understood, "echo": echo, "overflow": overflow, "capture": capture, "rank": rank}
         self._session = Session(identity, place, settings, about)
         self._session.tell_missing = partial(warn_of_nothing, self._session)
         self._hold = self._session.holders.begin(self, partial(rebuild, self._arguments))
@@ -299,6 +303,7 @@ class Experiment(Changeable, written="exp", is_hot=True):
         return self._session.view
 
     summary = property(experiment_summary)
+    rank = property(experiment_rank)
 
     @signposted("exp.log", LEVELS)
     @explained(_LOG)
@@ -448,7 +453,7 @@ def _idle(session: Session) -> str:
 
 
 def _settings(
-    echo: bool | None, overflow: Overflow | None, capture: bool | Collection[str] | None
+    echo: bool | None, overflow: Overflow | None, capture: bool | Collection[str] | None, rank: int | None
 ) -> Settings:
     # Read for each experiment, not at import: notebooks and tests set the environment in between.
     settings = Settings.from_environment()
@@ -458,4 +463,4 @@ def _settings(
         settings = replace(settings, overflow=check_overflow(overflow))
     if capture is not None:
         settings = replace(settings, capture=check_capture(capture))
-    return settings
+    return replace(settings, rank=checked_rank(rank))

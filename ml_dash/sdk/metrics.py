@@ -170,7 +170,13 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
 
     @explained("exp.metrics('train').read(start_index=0, limit=100)")
     def read(
-        self, start_index: int = 0, limit: int = 100, *, attempt: AttemptChoice = None
+        self,
+        start_index: int = 0,
+        limit: int = 100,
+        *,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
     ) -> dict[str, Any]:
         """Read rows; sees everything logged before.
 
@@ -179,55 +185,79 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
             limit: rows to return at most.
             attempt: the rows of the attempt with this number, from 1 on, or ``"all"``; without it, all but those that a
                 later attempt has superseded, which was started with ``resume_from=``.
+            rank: only rows that this process of a distributed training has logged.
+            x: what each row is placed by: ``"index"``, ``"time"``, a field of the metric, or a field of another one, as
+                ``"train/step"``: the last value that this had at or before the row's time.
 
         Returns:
             ``{"data": [{"index", "data": {…, "_ts": seconds}, "createdAt"}], "startIndex", "endIndex", "total",
             "hasMore"}``; both indices are inclusive. A metric that is not there is empty. Rows that are left out, as
-            superseded ones, keep their indices, and ``superseded`` says how many these are, where there are any.
+            superseded ones, keep their indices, and ``superseded`` says how many these are, where there are any. A row
+            has the ``rank`` of the process that has logged it, where that has one, and the ``x`` that was asked for:
+            None where there is none yet.
 
         Raises:
-            InvalidArgumentError: there is no such attempt.
+            InvalidArgumentError: there is no such attempt, rank, or x.
         """
-        found = self._session.view.read(self._series, start_index, limit, attempt)
+        found = self._session.view.read(self._series, start_index, limit, attempt, rank, x)
         self._told(found["total"])
         return found
 
     @explained("exp.metrics('train').stats()")
-    def stats(self, *, attempt: AttemptChoice = None) -> dict[str, Any]:
+    def stats(self, *, attempt: AttemptChoice = None, rank: int | None = None) -> dict[str, Any]:
         """Return counts, first and last value, and each field's count, nan, min, max, mean and last.
 
         Args:
             attempt: of which rows, see `read`.
+            rank: of which rows, see `read`.
         """
-        found = self._session.view.stats(self._series, attempt)
+        found = self._session.view.stats(self._series, attempt, rank)
         self._told(found["count"])
         return found
 
     @explained("exp.metrics('train').to_numpy()['loss']")
-    def to_numpy(self, *, attempt: AttemptChoice = None) -> dict[str, npt.NDArray[Any]]:
+    def to_numpy(
+        self, *, attempt: AttemptChoice = None, rank: int | None = None, x: str | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
         """Return rows as arrays: one a field, ``_ts`` (float64 seconds) and ``index``; never sampled.
 
         Args:
             attempt: which rows, see `read`.
+            rank: which rows, see `read`. Without it, ``rank`` is a column where rows have one.
+            x: as of `read`: another metric's field is one more column, of the name that is given here.
         """
-        found = self._session.view.to_numpy(self._series, attempt)
+        found = self._session.view.to_numpy(self._series, attempt, rank, x)
         self._told(len(found["index"]))
         return found
 
     @explained("exp.metrics('train').to_pandas()[['loss']]")
-    def to_pandas(self, *, attempt: AttemptChoice = None) -> pd.DataFrame:
+    def to_pandas(
+        self, *, attempt: AttemptChoice = None, rank: int | None = None, x: str | None = None
+    ) -> pd.DataFrame:
         """Return rows as a data frame; needs ``pip install pandas``.
 
         Args:
             attempt: which rows, see `read`.
+            rank: which rows, see `to_numpy`.
+            x: see `to_numpy`.
         """
-        found = self._session.view.to_pandas(self._series, attempt)
+        found = self._session.view.to_pandas(self._series, attempt, rank, x)
         self._told(len(found))
         return found
 
+    @explained("exp.metrics('train').ranks()")
+    def ranks(self) -> dict[int | None, int]:
+        """Return how many rows each rank has logged, in order; None stands for processes without a rank.
+
+        Example:
+            >>> exp.metrics("train").ranks()
+            {0: 5000, 1: 5000}
+        """
+        return self._session.view.ranks(self._series)
+
     @explained("exp.metrics('val').best('acc', mode='max')")
     def best(
-        self, field: str, mode: Best | None = None, *, attempt: AttemptChoice = None
+        self, field: str, mode: Best | None = None, *, attempt: AttemptChoice = None, rank: int | None = None
     ) -> BestValue | None:
         """Return the best value of a field, and at which step it was logged; None where it has no numbers.
 
@@ -236,6 +266,7 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
             mode: ``"max"``, ``"min"`` or ``"last"``. Without it what was defined counts (`define`), or what the names
                 tell: a loss is best where it is least.
             attempt: of which rows, see `read`.
+            rank: of which rows, see `read`.
 
         Raises:
             InvalidArgumentError: the metric has rows and no such field, or nobody says which value is the best.
@@ -246,7 +277,7 @@ class MetricBuilder(Part, written="exp.metrics('train')", is_hot=True):
         """
         wanted = None if mode is None else checked_best(mode, "mode")
         name, view = self._metric.name, self._session.view
-        found = view.summaries(self._series, attempt)
+        found = view.summaries(self._series, attempt, rank)
         self._told(len(found))
         if field not in found:
             if found:
@@ -428,15 +459,21 @@ class MetricsManager(Part, written="exp.metrics"):
 
     @explained("exp.metrics.read(start_index=0, limit=100), or exp.metrics('train').read()")
     def read(
-        self, start_index: int = 0, limit: int = 100, *, attempt: AttemptChoice = None
+        self,
+        start_index: int = 0,
+        limit: int = 100,
+        *,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
     ) -> dict[str, Any]:
         """Read the unnamed metric; see `MetricBuilder.read`."""
-        return self(None).read(start_index, limit, attempt=attempt)
+        return self(None).read(start_index, limit, attempt=attempt, rank=rank, x=x)
 
     @explained("exp.metrics.stats(), or exp.metrics('train').stats()")
-    def stats(self, *, attempt: AttemptChoice = None) -> dict[str, Any]:
+    def stats(self, *, attempt: AttemptChoice = None, rank: int | None = None) -> dict[str, Any]:
         """Return the unnamed metric's statistics; see `MetricBuilder.stats`."""
-        return self(None).stats(attempt=attempt)
+        return self(None).stats(attempt=attempt, rank=rank)
 
     @explained("exp.metrics.define('val/acc', best='max')")
     def define(self, name: str, *, best: Best) -> MetricsManager:
@@ -450,9 +487,14 @@ class MetricsManager(Part, written="exp.metrics"):
         return self
 
     @explained("exp.metrics.list()")
-    def list(self) -> list[dict[str, Any]]:
-        """Return all metrics: ``[{"name", "count", "fields", "firstDataAt", "lastDataAt"}]``."""
-        return self._session.view.metrics()
+    def list(self, *, rank: int | None = None) -> list[dict[str, Any]]:
+        """Return all metrics: ``[{"name", "count", "fields", "firstDataAt", "lastDataAt"}]``.
+
+        Args:
+            rank: only those that this process of a distributed training has logged, with the counts and times of its
+                own rows.
+        """
+        return self._session.view.metrics(rank)
 
 
 def _group(value: Any) -> dict[str, Any] | None:

@@ -61,15 +61,20 @@ class Narration:
     def begin(self) -> None:
         """Say where the run that has just started is, unless nobody is to be told."""
         self._began = None
-        if self._session.settings.speaks and is_spokesman(os.environ):
+        if self._speaks:
             with contextlib.suppress(Exception):  # whatever it is, the run goes on
                 self._begin()
 
     def mention(self, text: str) -> None:
         """Say a line more of the run that has started, as that it goes on with another one."""
-        if self._session.settings.speaks and is_spokesman(os.environ):
+        if self._speaks:
             with contextlib.suppress(Exception):
                 say(f"ml-dash: {visible(text)}", sys.stderr)
+
+    @property
+    def _speaks(self) -> bool:
+        settings = self._session.settings
+        return settings.speaks and not settings.rank and is_spokesman(os.environ)
 
     def end(self, moment: Moment = "end") -> None:
         """Say how the run went, once."""

@@ -14,7 +14,7 @@ field          meaning
 ``space``      in start rows, where ``pid`` means something, see `ml_dash.processes.process_space`
 ``born``       in start rows, which process has that number, see `ml_dash.processes.process_born`
 ``attempt``    in start rows, the name of the attempt that it opens, or takes part in
-``rank``       in start rows of processes that a launcher has started, the number of this one, as a text
+``rank``       in start rows of processes that are ranks of a training, the number of this one, as a text
 ``resume_from`` in start rows, the step from which on it supersedes what earlier attempts have logged
 ``experiment`` prefix, readme, tags, bindrs and metadata, in start rows; what has changed of these, in updates
 ``queue``      in start rows, where rows wait for the journal: ``shared memory`` or ``memory``
@@ -44,7 +44,7 @@ from ml_dash.sdk.guidance.calls import explained
 from ml_dash.sdk.narration import Narration, is_notebook
 from ml_dash.sdk.parts import Part
 from ml_dash.sdk.run_blocks import Blocks, Verdict, failure
-from ml_dash.sdk.starting.ranks import own_rank
+from ml_dash.sdk.starting.ranks import with_rank
 from ml_dash.sdk.starting.resuming import (
     Earlier,
     Resume,
@@ -115,6 +115,7 @@ class Run:
                     f"the run of {session.prefix!r} cannot start while the interpreter frees its modules: start it "
                     "before the script ends"
                 )
+            session.settings = with_rank(session.settings)
             here = next((run for run in open_runs(session.directory) if isinstance(run, Run)), None)
             before = Earlier() if here is not None else earlier(session)
             if here is None:
@@ -145,8 +146,8 @@ class Run:
             }
             if resume_from is not None:
                 start["resume_from"] = resume_from
-            if (rank := own_rank()) is not None:
-                start["rank"] = rank
+            if session.settings.rank is not None:
+                start["rank"] = str(session.settings.rank)
             # before the ports open: the run's first row
             self._start, self._started_ns, self._is_placed = start, channel.put_control(start), False
             session.bind(channel)

@@ -25,6 +25,7 @@ _NAMES = (
     "loss",
     "step",
     "nested.a.b",
+    "train/step",
     "a.b",
     "x",
     "f1",

@@ -94,7 +94,7 @@ def test_whatever_frames_come_what_was_acknowledged_is_there_and_can_be_read(
     rng = random.Random(seed)
     sent = Sent(client, client.create(f"fuzz/frames/n{seed}"))
     for _ in range(6):
-        writer = rng.choice(("w1", "w2"))
+        writer = rng.choice(("w1", "w2-r1"))
         first = len(sent.accepted.get(writer, [])) + 1
         # a part of it may have come before, or be from the future
         frames = any_frames(rng, max(first - rng.choice((0, 0, 0, 1)), 1), rng.randrange(1, 5))

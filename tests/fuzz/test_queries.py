@@ -18,10 +18,11 @@ KNOWN = corpus("queries")
 
 @pytest.fixture(scope="module")
 def filled(fuzzed: ServerProcess) -> str:
-    """The id of an experiment that has rows of every kind."""
+    """The id of an experiment that has rows of every kind, some of them of a rank."""
     client = fuzzed.client()
     experiment = client.create("fuzz/queries/run", tags=["t"], readme="words to find")
     client.stored(experiment, *any_frames(random.Random("queries"), 1, 20))
+    client.stored(experiment, *any_frames(random.Random("ranks"), 1, 20), writer="w-r1")
     client.close()
     return experiment
 

@@ -132,3 +132,15 @@ def dead_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
+
+
+def log_ranks(root: Path, prefix: str = "a/p/ddp") -> None:
+    """Have two ranks log five steps each; the loss is the rank."""
+    for rank in range(2):
+
+        def steps(exp: Experiment) -> None:
+            for step in range(5):
+                exp.metrics("train").log(step=step, loss=float(exp.rank or 0))
+            exp.log("hello")
+
+        make(root, prefix, steps, rank=rank)

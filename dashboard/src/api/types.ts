@@ -34,7 +34,7 @@ export interface components {
         AskedPanel: {
             lines: components["schemas"]["AskedLine"][];
             /**
-             * @description index, step, time, relative, or the name of a field: see the HTTP API's page on charts.
+             * @description index, step, time, relative, the name of a field, or another metric's as metric/field: see the HTTP API's page on charts.
              * @default step
              */
             x?: string;
@@ -69,6 +69,8 @@ export interface components {
             expression?: string | null;
             /** @default null */
             attempt?: string | null;
+            /** @default null */
+            rank?: number | null;
             /**
              * @description What a member of a band has between two of its points: what lies between, or the first.
              * @default linear
@@ -950,6 +952,22 @@ export interface components {
             part: number;
         };
         /**
+         * Ranks
+         * @description A page of the ranks that have logged rows of a metric, in order; ask for more by how many are known.
+         */
+        Ranks: {
+            data: components["schemas"]["RankRows"][];
+            total: number;
+        };
+        /**
+         * RankRows
+         * @description How many rows of a metric a rank has logged; null stands for processes without a rank.
+         */
+        RankRows: {
+            rank: number | null;
+            count: number;
+        };
+        /**
          * Ready
          * @description The server can store.
          */
@@ -1000,6 +1018,10 @@ export interface components {
             };
             /** @description ISO 8601, UTC, with microseconds and Z. */
             createdAt: string;
+            /** @description Of the process that has logged it. */
+            rank?: number;
+            /** @description What was asked for; null where there is none yet. */
+            x?: unknown;
         };
         /**
          * Run
@@ -1036,6 +1058,8 @@ export interface components {
             buckets: components["schemas"]["Buckets"];
             /** @description How many rows a later attempt has superseded; absent where there are none. */
             superseded?: number;
+            /** @description With by=rank: one for each of the first ranks, with fewer pixels. */
+            lines?: components["schemas"]["RankLine"][];
         };
         /**
          * Buckets
@@ -1054,6 +1078,18 @@ export interface components {
             nan: number[];
             posInf: number[];
             negInf: number[];
+        };
+        /**
+         * RankLine
+         * @description What one rank has logged of a field, ready to be drawn.
+         */
+        RankLine: {
+            rank: number;
+            points: number;
+            /** @enum {unknown} */
+            resolution: "buckets" | "rows";
+            exact: boolean;
+            buckets: components["schemas"]["Buckets"];
         };
         /**
          * Session
@@ -1079,6 +1115,8 @@ export interface components {
             ][];
             total: number;
             hasMore: boolean;
+            /** @description Of each range, with by=rank. */
+            ranks?: (number | null)[];
             /** @description How many rows a later attempt has superseded; absent where there are none. */
             superseded?: number;
         };
@@ -1443,6 +1481,8 @@ export type OAuthError = components['schemas']['OAuthError'];
 export type OwnerLimits = components['schemas']['OwnerLimits'];
 export type Params = components['schemas']['Params'];
 export type Part = components['schemas']['Part'];
+export type Ranks = components['schemas']['Ranks'];
+export type RankRows = components['schemas']['RankRows'];
 export type Ready = components['schemas']['Ready'];
 export type RestoreTo = components['schemas']['RestoreTo'];
 export type Revoked = components['schemas']['Revoked'];
@@ -1451,6 +1491,7 @@ export type Row = components['schemas']['Row'];
 export type Run = components['schemas']['Run'];
 export type Series = components['schemas']['Series'];
 export type Buckets = components['schemas']['Buckets'];
+export type RankLine = components['schemas']['RankLine'];
 export type Session = components['schemas']['Session'];
 export type Shown = components['schemas']['Shown'];
 export type Stats = components['schemas']['Stats'];

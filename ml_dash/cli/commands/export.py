@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Annotated
@@ -22,6 +22,7 @@ from ml_dash.cli.rows import AnyRows, open_server_rows
 from ml_dash.cli.select import (
     MetricChoice,
     MetricNames,
+    RankOption,
     Root,
     ServerOption,
     find_experiment,
@@ -29,6 +30,7 @@ from ml_dash.cli.select import (
 )
 from ml_dash.cli.text import complain, count_text, standard_output
 from ml_dash.errors import InvalidArgumentError
+from ml_dash.query.axes.ranks import Ranks, journal_ranks, known_rank, ranks_of
 from ml_dash.query.journal_attempts import JournalAttempts
 from ml_dash.query.selection import AttemptChoice, Shown
 from ml_dash.series import Series
@@ -91,30 +93,30 @@ def export(
     url: ServerOption = None,
     attempt: AttemptOption = None,
     filter: FilterText = None,
+    rank: RankOption = None,
 ) -> None:
     """Export rows, or whole projects, to other formats.
 
     Rows of one experiment become CSV, JSON lines or parquet: of all metrics by default, or the log messages, or the
     tracks; every value as it was logged. Of rows that an attempt has logged again (run.start(resume_from=STEP)), the
     newest ones, unless --attempt says otherwise.
-    A column has the metric of each row, unless only one --metric is named. FILE is replaced when all is written.
+    A column has the metric of each row, unless only one --metric is named, and one the rank, where processes of a
+    distributed training have logged. FILE is replaced when all is written.
     Of a pattern or a --filter, whole experiments go into a directory: as tables of parquet, or as event files of
     TensorBoard.
     """
     if exp is None or "*" in exp or filter is not None or format is Format.tensorboard:
-        if metric or logs or tracks or attempt is not None:
+        if metric or logs or tracks or attempt is not None or rank is not None:
             raise InvalidArgumentError(
-                "--metric, --logs, --tracks and --attempt choose among the rows of one experiment, as CSV, JSON lines "
-                "or parquet: whole experiments are exported with all that they have"
+                "--metric, --logs, --tracks, --attempt and --rank choose among rows of one experiment, as CSV, JSON "
+                "lines or parquet: whole experiments are exported with all that they have"
             )
         export_whole(exp, filter, format.value, output, root, url)
         return
     if bool(metric) + logs + tracks > 1:
         raise InvalidArgumentError("--metric, --logs and --tracks have different columns: give one at a time")
-    if attempt is not None and (logs or tracks):
-        raise InvalidArgumentError(
-            "--attempt chooses rows of metrics: --logs and --tracks are always of all attempts"
-        )
+    if logs or tracks:
+        _refuse_of_all({"attempt": attempt, "rank": rank})
     choice = attempt_choice(attempt)
     chosen = _by_name(output) if format is Format.auto else format
     if chosen is Format.parquet:
@@ -127,7 +129,10 @@ def export(
             source = _source(there.rows, metric, logs=logs, tracks=tracks)
             view = there.view
             source = _of_attempt(
-                source, choice, lambda: len(view.attempts()), lambda series: view.shown(series, choice)
+                source,
+                choice,
+                lambda: len(view.attempts()),
+                lambda series: view.shown_of_ranks(series, choice, rank),
             )
             _tell(_write(source, chosen, output), source, output)
         return
@@ -135,15 +140,25 @@ def export(
     index = open_index(located)
     source = _source(index, metric, logs=logs, tracks=tracks)
     known = JournalAttempts()
-    source = _of_attempt(
-        source,
-        choice,
-        lambda: len(known.of(index)),
-        lambda series: known.shown(index, series, known.of(index), choice),
-    )
+    wanted = known_rank(rank, ranks_of(index.catalogues))
+
+    def shown_of(series: Series) -> tuple[Shown, Ranks | None]:
+        shown, ranks = known.shown(index, series, known.of(index), choice), journal_ranks(index, series)
+        return shown if wanted is None or ranks is None else shown.only(ranks.ranges(wanted)), ranks
+
+    source = _of_attempt(source, choice, lambda: len(known.of(index)), shown_of)
     _tell(_write(source, chosen, output), source, output)
     if report_damage(damage_of(located, index)):
         raise typer.Exit(1)
+
+
+def _refuse_of_all(choices: Mapping[str, object]) -> None:
+    """Refuse what chooses among rows of metrics, where something else is exported."""
+    for name, choice in choices.items():
+        if choice is not None:
+            raise InvalidArgumentError(
+                f"--{name} chooses rows of metrics: --logs and --tracks are always of all {name}s"
+            )
 
 
 def _tell(rows: int, source: Source, output: str) -> None:
@@ -171,12 +186,17 @@ def _source(index: AnyRows, metric: Sequence[str], *, logs: bool, tracks: bool) 
 
 
 def _of_attempt(
-    source: Source, choice: AttemptChoice, attempts: Callable[[], int], shown_of: Callable[[Series], Shown]
+    source: Source,
+    choice: AttemptChoice,
+    attempts: Callable[[], int],
+    shown_of: Callable[[Series], tuple[Shown, Ranks | None]],
 ) -> Source:
-    """Return the source with the rows alone that are asked for, and say which are not among them."""
-    if source.content is not Content.METRICS or choice == "all":
+    """Return the source with the rows alone that are asked for, and whose; and say which are not among them."""
+    if source.content is not Content.METRICS:
         return source
-    shown = {series: shown_of(series) for series in source.series}
+    found = {series: shown_of(series) for series in source.series}
+    shown = {series: each for series, (each, _) in found.items()}
+    ranks = {series: each for series, (_, each) in found.items() if each is not None}
     superseded = sum(each.superseded for each in shown.values())
     if superseded:
         complain(
@@ -185,7 +205,7 @@ def _of_attempt(
         )
     elif choice is None and (count := attempts()) > 1:
         complain(f"Note: these are the rows of {count:,} attempts: --attempt {count} has the newest's")
-    return replace(source, shown=shown)
+    return replace(source, shown=shown, ranks=ranks)
 
 
 def _write(source: Source, format: Format, output: str) -> int:

@@ -13,10 +13,20 @@ import typer
 from ml_dash.cli.output import RowLines, Screen
 from ml_dash.cli.overview import damage_of, open_index, report_damage, status_label, status_of
 from ml_dash.cli.roots import DEFAULT_ROOT
-from ml_dash.cli.rows import AnyRows, Remote, last_of, open_server_rows
-from ml_dash.cli.select import ExperimentName, MetricChoice, MetricNames, Root, ServerOption, find_experiment
+from ml_dash.cli.rows import AnyRows, OwnRows, Remote, last_of, open_server_rows
+from ml_dash.cli.select import (
+    ExperimentName,
+    MetricChoice,
+    MetricNames,
+    RankOption,
+    Root,
+    ServerOption,
+    find_experiment,
+)
 from ml_dash.cli.terminal import plain_text
 from ml_dash.cli.text import complain
+from ml_dash.client.view import RemoteView
+from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.blocks import Block
 from ml_dash.journal.follow import Follower
 from ml_dash.journal.index import JournalIndex
@@ -48,29 +58,35 @@ def tail(
     console: Annotated[bool, typer.Option("--console", help="Only what the script has printed.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="With -f: go on after the run has ended.")] = False,
     url: ServerOption = None,
+    rank: RankOption = None,
 ) -> None:
     """Print the last rows and log messages.
 
     Metrics, tracks and log messages come together, in order of time. With -f it goes on until the run has ended
-    and everything is shown, or until Ctrl-C.
+    and everything is shown, or until Ctrl-C. With --rank it is the metrics of that rank alone.
     """
+    if rank is not None and (logs or console):
+        raise InvalidArgumentError(
+            "--rank chooses rows of metrics: --logs and --console are always of all ranks"
+        )
     kinds = {
         Kind.METRIC: bool(metric) or not (logs or console),
-        Kind.TRACK: not (metric or logs or console),
-        Kind.LOG: logs or not (metric or console),
+        Kind.TRACK: not (metric or logs or console or rank is not None),
+        Kind.LOG: logs or not (metric or console or rank is not None),
         Kind.CONSOLE: console,
     }
 
-    def printing(rows: AnyRows) -> _Printer:
+    def printing(rows: AnyRows, view: RemoteView | None = None) -> _Printer:
         choice = MetricChoice(metric, rows.series(Kind.METRIC))
         # With -f a metric may be yet to come, and an unknown name is no error.
         if metric and not follow:
             choice.pick()
-        return _Printer(choice, {kind for kind, wanted in kinds.items() if wanted})
+        own = None if rank is None else OwnRows(rank, rows, view, checks=not follow)
+        return _Printer(choice, {kind for kind, wanted in kinds.items() if wanted}, own)
 
     if url is not None:
         with open_server_rows(exp, url) as there, _leaving(follow):
-            printer = printing(there.rows)
+            printer = printing(there.rows, there.view)
             printer.show_last(there.rows, count)
             if follow:
                 _follow_server(there, printer, keep=keep)
@@ -93,7 +109,8 @@ def _leaving(follow: bool) -> contextlib.AbstractContextManager[None]:
 
 
 class _Printer:
-    def __init__(self, choice: MetricChoice, kinds: set[Kind]) -> None:
+    def __init__(self, choice: MetricChoice, kinds: set[Kind], own: OwnRows | None) -> None:
+        self.own = own
         self._choice = choice
         self._kinds = kinds
         self._screen = Screen()
@@ -103,7 +120,8 @@ class _Printer:
         return [series for kind in self._kinds for series in rows.series(kind) if self._takes(series)]
 
     def show_last(self, rows: AnyRows, count: int) -> None:
-        self._screen.show_lines([self._lines.line(row) for row in last_of(rows, self.wanted(rows), count)])
+        last = last_of(rows, self.wanted(rows), count, self.own)
+        self._screen.show_lines([self._lines.line(row) for row in last])
         sys.stdout.flush()
 
     def show(self, blocks: Iterable[Block]) -> None:
@@ -124,7 +142,8 @@ def _follow(index: JournalIndex, printer: _Printer, *, keep: bool) -> None:
     watch = _Watch(index)
     while True:
         for writer, blocks in follower.news():
-            printer.show(blocks)
+            if printer.own is None or printer.own.is_writer(writer):
+                printer.show(blocks)
             watch.add(writer, blocks)
         # After the news: the end of a run is a row as well, and what was written before it is shown by now.
         if _is_over(status_of(watch.writers), keep=keep):
@@ -143,7 +162,9 @@ def _follow_server(there: Remote, printer: _Printer, *, keep: bool) -> None:
         rows.refresh()
         for series in printer.wanted(rows):
             if (known := rows.count(series)) > (before := seen.get(series, 0)):
-                printer.show(block for _, block in rows.blocks(series, before, known))
+                news = rows.blocks(series, before, known)
+                own = printer.own
+                printer.show((block for _, block in news) if own is None else own.pieces(series, news))
                 seen[series] = known
         if _is_over(run, keep=keep):
             return

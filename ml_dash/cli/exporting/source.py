@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
 from ml_dash.cli.rows import AnyRows, swept
 from ml_dash.journal.blocks import Block, Column, block_rows
+from ml_dash.query.axes.ranks import NO_RANK, RANK, Ranks
 from ml_dash.query.columns import free_name, leaf_columns
 from ml_dash.query.selection import Shown
 from ml_dash.series import Kind, Series
@@ -52,6 +52,7 @@ class Source:
         series: Which series.
         with_name: Whether a column says of each row which series it is of.
         shown: Which rows of a metric; all, where a series has none.
+        ranks: Which rank has logged which rows, of those series where it is known: one more column says so.
     """
 
     index: AnyRows
@@ -59,6 +60,7 @@ class Source:
     series: Sequence[Series]
     with_name: bool
     shown: Mapping[Series, Shown]
+    ranks: Mapping[Series, Ranks] = field(default_factory=dict)
 
     @property
     def lead(self) -> list[str]:
@@ -74,7 +76,28 @@ class Source:
         else:
             for start, block in swept(self.index, self.series):
                 shown = self.shown.get(block.series)
-                yield from itertools.starmap(Part, shown.pieces(start, block) if shown else [(start, block)])
+                pieces = shown.pieces(start, block) if shown else [(start, block)]
+                for first, piece in pieces:
+                    yield Part(first, self._with_rank(first, piece))
+
+    def _with_rank(self, first: int, block: Block) -> Block:
+        """Return a block with a column more, of the rank of each row's writer, where that has one."""
+        import numpy as np
+
+        ranks = self.ranks.get(block.series)
+        if ranks is None:
+            return block
+        found = ranks.of(np.arange(first, first + block.count))
+        rows = np.flatnonzero(found != NO_RANK)
+        if not len(rows):
+            return block
+        positions = None if len(rows) == block.count else rows.astype(np.uint32)
+        column = Column(self._rank_column, "i", positions, found[rows])
+        return block._replace(columns=[column, *block.columns])
+
+    @property
+    def _rank_column(self) -> str:
+        return free_name(RANK, {name for series in self.series for name in self.index.fields(series)})
 
     def columns(self, block: Block) -> Iterator[Column]:
         """Yield a block's columns by the names that they have in a table; nested dicts have dotted names."""

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.processes import process_born
+from ml_dash.protocol import RANK_MAX
 from ml_dash.query.times import NANOSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from ml_dash.settings import Settings
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 """Environment variables with the number of this process among those of one training: torchrun's, SLURM's, MPI's."""
@@ -38,6 +42,20 @@ def own_rank(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the number of this process among the ranks of a training; None where no launcher has started it."""
     given = (environ.get(name, "").strip() for name in (*_GLOBAL, "LOCAL_RANK"))
     return next((str(int(number)) for number in given if number.isdecimal()), None)
+
+
+def with_rank(settings: Settings) -> Settings:
+    """Return settings with this process's rank: the one that was given, else what the launcher says."""
+    if settings.rank is not None:
+        return settings
+    own = own_rank()
+    number = None if own is None else int(own)
+    return settings if number is None or number > RANK_MAX else replace(settings, rank=number)
+
+
+def experiment_rank(experiment: Any) -> int | None:
+    """The number of this process among those of its training; None where it is not part of one."""
+    return with_rank(experiment._session.settings).rank  # noqa: SLF001 - no name of it: as for the summary
 
 
 def is_one_training(rank: str, starts: Collection[Start]) -> bool:

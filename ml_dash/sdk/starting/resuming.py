@@ -15,7 +15,7 @@ from ml_dash.processes import process_space
 from ml_dash.query.attempts import text_of
 from ml_dash.query.runs import attempts_now, writer_runs
 from ml_dash.sdk.starting.prefixes import leave_on_disk, take_on_disk
-from ml_dash.sdk.starting.ranks import Start, is_one_training, is_recent, own_rank
+from ml_dash.sdk.starting.ranks import Start, is_one_training, is_recent
 from ml_dash.sdk.starting.server_side import created_at_server, is_at_server, take_at_server
 from ml_dash.series import Kind
 
@@ -99,7 +99,7 @@ def check_earlier(session: Session, before: Earlier, resume: Resume) -> Earlier:
             f"there is no run of {prefix!r} to go on with in {where}, and resume='must' wants one: check prefix and "
             "dash_root=, or leave out resume="
         )
-    rank = own_rank()
+    rank = None if session.settings.rank is None else str(session.settings.rank)
     if resume != "never" or (before.joined and rank not in (None, "0")):
         return before
     is_new = not before.attempts

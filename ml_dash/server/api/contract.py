@@ -31,6 +31,8 @@ from ml_dash.protocol import (
     OCTETS,
     PART_BYTES_MIN,
     PARTS_MAX,
+    RANK_LINES_MAX,
+    RANK_MAX,
     READ_DEFAULT,
     READ_LIMIT_MAX,
     SERIES_NAME_MAX,
@@ -550,11 +552,17 @@ _Attempt: TypeAlias = Annotated[
 ]
 
 
+_Rank: TypeAlias = Annotated[int, _whole("Only of this rank of a distributed training.", RANK_MAX)]
+_X = "index, time, the name of a field, or another metric's as metric/field: its last value at the time of each row."
+
+
 class RowsPage(_Page):
     """Which rows of a metric."""
 
     name: _MetricName | None = None
     attempt: _Attempt | None = None
+    rank: _Rank | None = None
+    x: Annotated[str, _text(f"What each row is placed by: {_X}", SERIES_NAME_MAX + TEXT_MAX, 1)] | None = None
 
 
 _LEVELS = {"enum": [*LEVELS, "warning"]}
@@ -587,6 +595,18 @@ class SeriesPage(Query):
     limit: Annotated[int, _whole("How many at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
 
 
+class MetricsPage(SeriesPage):
+    """Which metrics."""
+
+    rank: _Rank | None = None
+
+
+class RanksPage(SeriesPage):
+    """Which ranks of which metric."""
+
+    name: _MetricName | None = None
+
+
 class ParamsPage(Query):
     """Which parameters."""
 
@@ -600,6 +620,7 @@ class StatsPage(MetricName):
     start: Annotated[int, _whole("How many fields to leave out: those that are known already.")] = 0
     limit: Annotated[int, _whole("How many fields at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
     attempt: _Attempt | None = None
+    rank: _Rank | None = None
 
 
 class ShownPage(MetricName):
@@ -608,6 +629,10 @@ class ShownPage(MetricName):
     start: Annotated[int, _whole("The first row's index.")] = 0
     limit: Annotated[int, _whole("How many ranges at most.", READ_LIMIT_MAX)] = READ_LIMIT_MAX
     attempt: _Attempt | None = None
+    rank: _Rank | None = None
+    by: Annotated[Literal["rank"], Meta(description="Ranges of one rank each, with their ranks.")] | None = (
+        None
+    )
 
 
 class AttemptsPage(Query):
@@ -634,11 +659,16 @@ class Chart(MetricName, kw_only=True):
             extra={"remedy": f"give the name of a field of the metric, of at most {TEXT_MAX} characters"},
         ),
     ]
-    x: Annotated[str, _text("index, time, or the name of a field.")] = "index"
+    x: Annotated[str, _text(_X, SERIES_NAME_MAX + TEXT_MAX)] = "index"
     start: Annotated[float, Meta(description="The lowest x.")] | None = None
     stop: Annotated[float, Meta(description="The x up to which, exclusive.")] | None = None
     width: Annotated[int, _whole("In pixels.", WIDTH_MAX, 1)] = WIDTH_DEFAULT
     attempt: _Attempt | None = None
+    rank: _Rank | None = None
+    by: (
+        Annotated[Literal["rank"], Meta(description=f"A line besides of each of {RANK_LINES_MAX} ranks.")]
+        | None
+    ) = None
 
 
 class BlocksRange(Query):
@@ -675,7 +705,7 @@ ENVIRONMENTS = _reading(
 )
 LOGS = _reading("logs", "Return log rows.", shapes.Logs, LogsPage)
 CONSOLE = _reading("console", "Return lines that the script printed.", shapes.Console, ConsolePage)
-METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, SeriesPage)
+METRICS = _reading("metrics", "List the metrics, in order of first appearance.", shapes.Metrics, MetricsPage)
 ROWS = _reading("metrics/rows", "Return rows of a metric.", shapes.Rows, RowsPage)
 STATS = _reading("metrics/stats", "Return statistics of a metric.", shapes.Stats, StatsPage)
 SERIES = _reading(
@@ -683,6 +713,9 @@ SERIES = _reading(
 )
 SHOWN = _reading(
     "metrics/shown", "Return which rows of a metric are shown, as ranges.", shapes.Shown, ShownPage
+)
+RANKS = _reading(
+    "metrics/ranks", "List which ranks have logged rows of a metric, and how many.", shapes.Ranks, RanksPage
 )
 BLOCKS = _reading(
     "blocks",

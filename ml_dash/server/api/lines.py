@@ -97,7 +97,15 @@ def _asked(panel: AskedPanel, each: AskedLine) -> Asked:
     experiments = (each.experiment,) if each.experiment is not None else tuple(each.experiments or ())
     is_band = each.experiment is None
     return Asked(
-        request, experiments, is_band, each.metric, each.expression, each.attempt, each.fill, each.after
+        request,
+        experiments,
+        is_band,
+        each.metric,
+        each.expression,
+        each.attempt,
+        each.rank,
+        each.fill,
+        each.after,
     )
 
 

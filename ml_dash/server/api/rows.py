@@ -11,7 +11,8 @@ from aiohttp import web
 from ml_dash.errors import InvalidArgumentError
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.journal.frame import encode_frame
-from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, FRAMES, ErrorCode
+from ml_dash.protocol import ANSWERED_FRAME_BYTES_MAX, FRAMES, RANK_LINES_MAX, WIDTH_MAX, ErrorCode
+from ml_dash.query.axes.ranks import whose
 from ml_dash.query.logs import ConsoleFilter, LogFilter
 from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
@@ -91,6 +92,7 @@ def reading_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         listing(contract.ROWS, _rows),
         listing(contract.STATS, _stats, "fields"),
         listing(contract.SHOWN, _shown, "ranges"),
+        listing(contract.RANKS, _ranks),
         asking(contract.SERIES, _chart),
         listing(contract.TRACKS, _tracks),
         listing(contract.ENTRIES, earliest, "entries"),
@@ -126,8 +128,16 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _metrics(page: Page, asked: contract.SeriesPage, view: ServedView) -> dict[str, Any]:
-    return {"total": view.metrics_into(page.take, asked.start, asked.limit)}
+def _metrics(page: Page, asked: contract.MetricsPage, view: ServedView) -> dict[str, Any]:
+    return {"total": view.metrics_into(page.take, asked.start, asked.limit, asked.rank)}
+
+
+def _ranks(page: Page, asked: contract.RanksPage, view: ServedView) -> dict[str, Any]:
+    found = list(view.ranks(Series(Kind.METRIC, asked.name)).items())
+    for rank, count in found[asked.start : asked.start + asked.limit]:
+        if not page.take({"rank": rank, "count": count}):
+            break
+    return {"total": len(found)}
 
 
 def _tracks(page: Page, asked: contract.SeriesPage, view: ServedView) -> dict[str, Any]:
@@ -136,7 +146,8 @@ def _tracks(page: Page, asked: contract.SeriesPage, view: ServedView) -> dict[st
 
 def _rows(page: Page, asked: contract.RowsPage, view: ServedView) -> dict[str, Any]:
     series = Series(Kind.METRIC, asked.name)
-    return view.read_into(page.take, series, asked.start_index, asked.limit, _choice(asked.attempt))
+    choice = _choice(asked.attempt)
+    return view.read_into(page.take, series, asked.start_index, asked.limit, choice, asked.rank, asked.x)
 
 
 def _choice(text: str | None) -> AttemptChoice:
@@ -161,12 +172,17 @@ def _environments(page: Page, asked: contract.EnvironmentsPage, view: ServedView
 
 def _shown(page: Page, asked: contract.ShownPage, view: ServedView) -> dict[str, Any]:
     series = Series(Kind.METRIC, asked.name)
-    found = view.shown(series, _choice(asked.attempt))
-    ranges = found.ranges_from(asked.start)
-    for each in ranges[: asked.limit]:
-        if not page.take(each):
+    found, owners = view.shown_of_ranks(series, _choice(asked.attempt), asked.rank)
+    spans = whose(found.ranges_from(asked.start), None if asked.by is None else owners, asked.rank)
+    ranks: list[int | None] = []
+    has_more = False
+    for first, stop, rank in spans:
+        has_more = page.count == asked.limit or not page.take((first, stop))
+        if has_more:
             break
-    return {"total": found.count, "hasMore": page.count < len(ranges), **found.notes}
+        ranks.append(rank)
+    told = {} if asked.by is None else {"ranks": ranks}
+    return {"total": found.count, "hasMore": has_more, **told, **found.notes}
 
 
 def _logs(page: Page, asked: contract.LogsPage, view: ServedView) -> dict[str, Any]:
@@ -180,7 +196,7 @@ def _console(page: Page, asked: contract.ConsolePage, view: ServedView) -> dict[
 
 
 def _stats(page: Page, asked: contract.StatsPage, view: ServedView) -> dict[str, Any]:
-    stats = view.stats(Series(Kind.METRIC, asked.name), _choice(asked.attempt))
+    stats = view.stats(Series(Kind.METRIC, asked.name), _choice(asked.attempt), asked.rank)
     fields = list(stats.pop("fields").items())
     for name, field in fields[asked.start : asked.start + asked.limit]:
         if not page.take_named(name, field):
@@ -190,8 +206,23 @@ def _stats(page: Page, asked: contract.StatsPage, view: ServedView) -> dict[str,
 
 def _chart(asked: contract.Chart, view: ServedView) -> dict[str, Any]:
     series = Series(Kind.METRIC, asked.name)
-    x, choice = asked.x or "index", _choice(asked.attempt)
-    return view.chart(series, asked.field, x, asked.start, asked.stop, asked.width, choice)
+
+    def line(rank: int | None, width: int) -> dict[str, Any]:
+        x, choice = asked.x or "index", _choice(asked.attempt)
+        return view.chart(series, asked.field, x, asked.start, asked.stop, width, choice, rank)
+
+    answer = line(asked.rank, asked.width)
+    if asked.by is not None:
+        ranks = [rank for rank in view.ranks(series) if rank is not None and asked.rank in (None, rank)]
+        some = ranks[:RANK_LINES_MAX]
+        # all lines together are no larger than the largest chart
+        width = min(asked.width, WIDTH_MAX // max(len(some), 1))
+        answer["lines"] = [
+            {"rank": rank, **{name: told[name] for name in ("points", "resolution", "exact", "buckets")}}
+            for rank in some
+            for told in [line(rank, width)]
+        ]
+    return answer
 
 
 def _entries(page: Page, asked: contract.TrackEntries, view: ServedView, page_bytes: int) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ml_dash.query.axes.clocks import INDEX, TIME
 from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.parts import Parts, concatenate, into_pixels
-from ml_dash.server.charts.rows import INDEX, TIME, ChartRequest, ChartSource, checked_request, read_parts
+from ml_dash.server.charts.rows import ELSEWHERE, ChartRequest, ChartSource, checked_request, read_parts
 from ml_dash.server.charts.summaries import Buckets, gather
 
 if TYPE_CHECKING:
+    from ml_dash.query.axes.as_of import Clock
     from ml_dash.server.charts.numbers import Array
 
 
@@ -34,6 +36,8 @@ class ChartLimits(NamedTuple):
 
 
 LIMITS = ChartLimits()
+_SAMPLED = 16
+"""Buckets that are read one after the other, where not all can be."""
 
 
 class Drawn(NamedTuple):
@@ -76,13 +80,16 @@ def chart(
     x need not ascend. But buckets tell little of an x that jumps about, such as a loss: each covers most of the
     extent. So up to `limits.most_rows` rows are read then. Beyond, the picture is one of buckets all the same; and
     where more rows than these are in buckets of which only some rows are in range or have an x, such a bucket is
-    taken whole if its middle is in range. Only then `exact` is False.
+    taken whole if its middle is in range; and of those of which only some rows are shown (other ranks have logged
+    between them), only as many are read, evenly among all. Only then `exact` is False.
 
     Args:
         source: The series.
         field: The field's name; an item of a dict by its dotted path. One that no row has gives no pixels.
         x: ``"index"`` (of the row in its series), ``"time"`` (seconds since the epoch), or a numeric field of the same
-            series. (A field called ``index`` or ``time`` can be a chart's `field`, not its x.)
+            series. (A field called ``index`` or ``time`` can be a chart's `field`, not its x.) Where the source has a
+            clock, x is what that said last at the time of each row; rows before have none. A clock that does not ascend
+            is taken for an x that jumps about.
         start: The lowest x, inclusive; None for all.
         stop: The x up to which, exclusive; None for all.
         width: Pixels, 1 to 10 000.
@@ -116,27 +123,40 @@ def chart(
 
 def drawn(source: ChartSource, request: ChartRequest, limits: ChartLimits = LIMITS) -> Drawn:
     """Return what there is of a field in a range of x, rows or buckets: see `chart`."""
+    if source.clock is not None:
+        request = request._replace(x=ELSEWHERE)
     first, last = _row_range(source.rows, request)
     few = max(limits.exact_rows, 4 * request.width)
     if last - first <= few:
         return Drawn(read_parts(source, request, np.array([first]), np.array([last - first])))
     buckets = gather(source.summaries(first, last), request.fields)
-    parts, whole = _bucket_parts(buckets, request)
+    parts, whole = _bucket_parts(buckets, request, source.clock)
     # buckets without a value or out of range are put aside first, so that they do not count against the limits
     touched = parts.count + parts.nan + parts.pos_inf + parts.neg_inf > 0
     covered = _covered(source, buckets)
     touched &= covered > 0
     touched &= np.isfinite(parts.x_min) & (parts.x_max >= request.start) & (parts.x_min < request.stop)
     # a bucket has rows that are not shown where an attempt begins or is superseded in it
-    whole &= covered == buckets.rows
-    buckets, parts, whole = buckets.where(touched), parts.where(touched), whole[touched]
+    mixed = covered < buckets.rows
+    whole &= ~mixed
+    buckets, parts, whole, mixed = (
+        buckets.where(touched),
+        parts.where(touched),
+        whole[touched],
+        mixed[touched],
+    )
     if buckets.rows.sum() <= (limits.most_rows if _jumps(parts, request.width) else few):
         return Drawn(read_parts(source, request, buckets.start, buckets.rows))
     whole &= (parts.x_min >= request.start) & (parts.x_max < request.stop)
     if buckets.rows[~whole].sum() > limits.most_rows:
         middle = parts.x_min / 2 + parts.x_max / 2
-        chosen = (middle >= request.start) & (middle < request.stop)
-        return Drawn(parts.where(chosen), "buckets", exact=False)
+        chosen = (middle >= request.start) & (middle < request.stop) & ~mixed
+        some = np.flatnonzero(mixed)
+        share = math.ceil(buckets.rows[mixed].sum() / limits.most_rows)
+        # several one after the other: they are in the same block
+        some = some[np.arange(len(some)) // _SAMPLED % max(share, 1) == 0]
+        sampled = read_parts(source, request, buckets.start[some], buckets.rows[some])
+        return Drawn(concatenate([parts.where(chosen), sampled]), "buckets", exact=False)
     edges = read_parts(source, request, buckets.start[~whole], buckets.rows[~whole])
     return Drawn(concatenate([parts.where(whole), edges]), "buckets")
 
@@ -169,7 +189,7 @@ def _jumps(parts: Parts, width: int) -> bool:
     return share > 2 and share / len(spans) > 4 / width
 
 
-def _bucket_parts(buckets: Buckets, request: ChartRequest) -> tuple[Parts, Array]:
+def _bucket_parts(buckets: Buckets, request: ChartRequest, clock: Clock | None) -> tuple[Parts, Array]:
     """Return a part for each bucket, and whether all rows of the bucket have an x; x is NaN where none has one."""
     stats = buckets.stats[request.field]
     whole = np.ones(len(stats), np.bool_)
@@ -177,6 +197,11 @@ def _bucket_parts(buckets: Buckets, request: ChartRequest) -> tuple[Parts, Array
         low, high = buckets.start.astype(np.float64), (buckets.start + buckets.rows - 1).astype(np.float64)
     elif request.x == TIME:
         low, high = seconds_array(buckets.times["min"]), seconds_array(buckets.times["max"])
+    elif clock is not None:
+        earliest, latest = (clock.at(buckets.times[name]).values for name in ("min", "max"))
+        # of a bucket that begins before the clock some rows have an x, or none has
+        whole = np.isfinite(earliest)
+        low, high = np.fmin(earliest, latest), np.fmax(earliest, latest)
     else:
         along = buckets.stats[request.x]
         low, high = along["min"], along["max"]

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ml_dash.query.axes.clocks import INDEX, TIME
 from ml_dash.query.times import NANOSECONDS
 from ml_dash.server.charts.chart import LIMITS, drawn
 from ml_dash.server.charts.parts import equal_pixels, merged, middles
-from ml_dash.server.charts.rows import INDEX, TIME, checked_request
+from ml_dash.server.charts.rows import checked_request
 from ml_dash.server.charts.smoothing import Smooth, reach, smoothed
 from ml_dash.server.charts.summaries import BUCKET
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ml_dash.query.columns import leaf_columns
+from ml_dash.query.columns import columns_named, leaf_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,17 +42,7 @@ def all_numbers(block: Block) -> dict[str, Numbers]:
 
 def numbers_of(block: Block, fields: Iterable[str]) -> Mapping[str, Numbers]:
     """Return the numbers of those of `fields` that have any; no other column is touched."""
-    wanted = set(fields)
-    columns = [column for column in block.columns if _may_hold(column, wanted)]
-    found = _by_field(leaf_columns(block._replace(columns=columns)), block.count)
-    return {name: numbers for name, numbers in found.items() if name in wanted}
-
-
-def _may_hold(column: Column, wanted: set[str]) -> bool:
-    if column.field in wanted:
-        return True
-    # a dict's items are fields of their own, by their dotted path, and are only known when it is opened
-    return column.type == "o" and any(name.startswith(f"{column.field}.") for name in wanted)
+    return _by_field(columns_named(block, frozenset(fields)), block.count)
 
 
 def _by_field(columns: Iterable[Column], count: int) -> dict[str, Numbers]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_dash.protocol import WIDTH_MAX, ErrorCode
+from ml_dash.query.axes.clocks import INDEX, TIME
 from ml_dash.query.times import seconds_array
 from ml_dash.server.charts.numbers import numbers_of
 from ml_dash.server.charts.parts import Parts, concatenate, of_rows
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.query.axes.as_of import Clock
     from ml_dash.query.selection import Shown
     from ml_dash.server.charts.numbers import Array, Numbers
 
 
-INDEX = "index"
-"""As x: the index of the row in its series."""
-TIME = "time"
-"""As x: the time of the row, in seconds since the epoch."""
+ELSEWHERE = ""
+"""As x: what another metric said last at the time of the row, by the source's clock."""
 _BRIDGED = 8192
 """Runs that are at most this many rows apart are read at once: they are probably in the same block."""
 
@@ -42,7 +42,7 @@ class ChartRequest(NamedTuple):
     @property
     def fields(self) -> list[str]:
         """The fields whose numbers are needed."""
-        return [self.field] if self.x in (INDEX, TIME) else [self.field, self.x]
+        return [self.field] if self.x in (INDEX, TIME, ELSEWHERE) else [self.field, self.x]
 
 
 def checked_request(field: Any, x: Any, start: Any, stop: Any, width: Any) -> ChartRequest:
@@ -95,6 +95,7 @@ class ChartSource(NamedTuple):
         fields: The names of its fields; of very many, not all.
         started_ns: Gives the time at which the experiment's first run was started, in nanoseconds since the epoch; None
             where nothing tells it.
+        clock: What x is, where it is a field of another metric.
     """
 
     rows: int
@@ -102,6 +103,7 @@ class ChartSource(NamedTuple):
     shown: Shown
     fields: Sequence[str] = ()
     started_ns: Callable[[], int | None] = lambda: None
+    clock: Clock | None = None
 
 
 def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: Array) -> Parts:
@@ -118,17 +120,52 @@ def read_parts(source: ChartSource, request: ChartRequest, start: Array, rows: A
     cuts = np.flatnonzero(start[1:] - stop[:-1] > _BRIDGED) + 1
     for runs in np.split(np.arange(len(start)), cuts):
         if len(runs):
-            for first, block in source.shown.blocks(int(start[runs[0]]), int(stop[runs[-1]])):
-                found.append(_block_parts(block, first, request, start, stop))
+            blocks = source.shown.blocks(int(start[runs[0]]), int(stop[runs[-1]]))
+            for first, block, along in _with_x(blocks, source.clock):
+                found.append(_block_parts(block, first, along, request, start, stop))
     # there may be no rows
     return concatenate(found or [of_rows(np.empty(0, np.int64), np.empty(0), np.empty(0))])
 
 
-def _block_parts(block: Block, first: int, request: ChartRequest, start: Array, stop: Array) -> Parts:
-    """Return the rows of a block that are in one of the runs and in range."""
+def _with_x(
+    blocks: Iterator[tuple[int, Block]], clock: Clock | None
+) -> Iterator[tuple[int, Block, Array | None]]:
+    """Yield blocks with the x of their rows, where that is a clock's."""
+    if clock is None:
+        for first, block in blocks:
+            yield first, block, None
+        return
+    for some in _groups(blocks):
+        along = clock.at(np.concatenate([np.asarray(block.times, np.int64) for _, block in some])).values
+        at = 0
+        for first, block in some:
+            yield first, block, along[at : at + block.count]
+            at += block.count
+
+
+def _groups(blocks: Iterator[tuple[int, Block]]) -> Iterator[list[tuple[int, Block]]]:
+    """Yield small blocks together: each look at a clock takes its time."""
+    some: list[tuple[int, Block]] = []
+    rows = 0
+    for each in blocks:
+        some.append(each)
+        rows += each[1].count
+        if rows >= _BRIDGED:
+            yield some
+            some, rows = [], 0
+    if some:
+        yield some
+
+
+def _block_parts(
+    block: Block, first: int, along: Array | None, request: ChartRequest, start: Array, stop: Array
+) -> Parts:
+    """Return the rows of a block that are in one of the runs and in range; `along` is their x, if it is a clock's."""
     numbers = numbers_of(block, request.fields)
     rows, values = _dense_rows(numbers.get(request.field), block.count)
-    if request.x == INDEX:
+    if along is not None:
+        x = along[rows]
+    elif request.x == INDEX:
         x = (rows + first).astype(np.float64)
     elif request.x == TIME:
         x = seconds_array(np.asarray(block.times, np.int64)[rows])

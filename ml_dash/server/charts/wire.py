@@ -72,7 +72,8 @@ def state_of(source: ChartSource, asked: LineRequest) -> str:
     """Return what is another text whenever a line may be another one."""
     shown = source.shown
     started_ns = source.started_ns() if asked.x == RELATIVE else None
-    return digest_of(source.rows, shown.count, shown.superseded, shown.ranges, started_ns)
+    clock = None if source.clock is None else source.clock.state
+    return digest_of(source.rows, shown.count, shown.superseded, shown.ranges, started_ns, clock)
 
 
 def sent(columns: dict[str, Array], now: Mark, known: Mark | None, *, as_bytes: bool) -> dict[str, Any]:

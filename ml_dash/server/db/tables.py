@@ -325,6 +325,8 @@ BLOCKS = Table(
     # who wrote it, in which frame; unknown for blocks of several frames
     *_optional(String(128), "writer"),
     *_optional(BigInteger, "seq"),
+    # of blocks of several frames: which rank has written how many rows, see `ml_dash.server.rows.ranks`
+    *_optional(LargeBinary, "ranks"),
     *_required(BigInteger, "min_ns", "max_ns"),
     # the block's entry in a frame's meta
     *_required(LargeBinary, "head"),

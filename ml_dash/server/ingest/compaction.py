@@ -29,6 +29,7 @@ from ml_dash.server.db.tables import BLOCKS, EXPERIMENTS, OBJECTS, SERIES
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.prepare import MERGED_BYTES, MERGED_ROWS, summary_of
 from ml_dash.server.rows.index import STORED, StoredBlock, head_of, load_block
+from ml_dash.server.rows.ranks import packed_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,7 @@ class _Small(NamedTuple):
     stored: StoredBlock
     min_ns: int
     max_ns: int
+    writer: str | None
 
 
 class _Chunk(NamedTuple):
@@ -58,6 +60,7 @@ class _Chunk(NamedTuple):
     entry: bytes
     data: bytes
     summary: bytes | None
+    ranks: bytes | None
 
 
 class Compactor:
@@ -151,7 +154,7 @@ class Compactor:
     def _small(self, experiment_id: str, series: int, after: int) -> list[_Small]:
         # the next ones that together make an object
         query = (
-            select(*STORED, BLOCKS.c.min_ns, BLOCKS.c.max_ns)
+            select(*STORED, BLOCKS.c.min_ns, BLOCKS.c.max_ns, BLOCKS.c.writer)
             .join(
                 SERIES,
                 (SERIES.c.experiment_id == BLOCKS.c.experiment_id) & (SERIES.c.number == BLOCKS.c.series),
@@ -170,7 +173,7 @@ class Compactor:
         with self._backend.database.read() as connection:
             # in portions: a series may have far more small blocks than an object takes
             for row in connection.execution_options(yield_per=256).execute(query):
-                found.append(_Small(StoredBlock(*row[:8]), row.min_ns, row.max_ns))
+                found.append(_Small(StoredBlock(*row[:8]), row.min_ns, row.max_ns, row.writer))
                 size += row.length
                 if size >= _OBJECT_BYTES:
                     break
@@ -244,6 +247,7 @@ def _rows(experiment_id: str, series: int, chunks: Sequence[_Chunk], name: str) 
             "length": len(chunk.data),
             "crc": zlib.crc32(chunk.data),
             "summary": chunk.summary,
+            "ranks": chunk.ranks,
         }
         offset += len(chunk.data)
 
@@ -284,4 +288,5 @@ def _chunk(objects: ObjectStore, group: list[_Small]) -> _Chunk:
         entry,
         data,
         summary_of(block, least=1),
+        packed_ranks((each.writer, each.stored.rows) for each in group),
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.journal.block_ops import slice_block
+from ml_dash.query.axes.as_of import Reach
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.stretches import Stretch, blocks_by_time
-from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.charts.summaries import gather
 from ml_dash.server.http.cursors import invalid_cursor
 from ml_dash.server.local.ahead import Ahead
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from ml_dash.journal.index import JournalIndex
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
-    from ml_dash.query.selection import AttemptChoice
+    from ml_dash.query.selection import Blocks
     from ml_dash.series import Series
     from ml_dash.storage.survey import Located
 
@@ -44,23 +43,21 @@ class LocalView(JournalView, ServedView):
         self._summaries = Summaries()
         self._ahead = Ahead()
 
-    @contextmanager
-    def charting(self, series: Series, attempt: AttemptChoice = None) -> Iterator[ChartSource]:
-        """See `ServedView.charting`."""
-        with self.reading() as index:
-            summaries = partial(self._summaries.of, index, series)
-            found = self._shown(index, series, attempt, self._ahead.blocks(index, series))
-            yield ChartSource(
-                index.count(series), summaries, found, index.fields(series), partial(self._started_ns, index)
-            )
-
     def prepare(self, series: Sequence[Series]) -> None:
         """See `ServedView.prepare`: a frame has blocks of all metrics, and is read and checked once for them."""
         with self.reading() as index:
             self._ahead.read(index, series)
 
-    def _started_ns(self, index: JournalIndex) -> int | None:
-        openings = (each for attempt in self._attempts(index) for each in attempt.openings)
+    def _blocks_of(self, rows: JournalIndex, series: Series) -> Blocks | None:
+        return self._ahead.blocks(rows, series)
+
+    def _summaries_of(
+        self, rows: JournalIndex, series: Series
+    ) -> Callable[[int, int], Iterator[tuple[int, int, bytes]]]:
+        return partial(self._summaries.of, rows, series)
+
+    def _started_ns(self, rows: JournalIndex) -> int | None:
+        openings = (each for attempt in self._attempts(rows) for each in attempt.openings)
         return min((each.start_ns for each in openings if not each.is_end_only), default=None)
 
     def _blocks_by_time(
@@ -74,16 +71,20 @@ class LocalView(JournalView, ServedView):
         if rows.count(series) <= _FEW_ROWS:
             return rows.blocks(series)
         # a journal tells no times of rows before they are read; the summaries do, once they are made
-        known = gather(self._summaries.of(rows, series, 0, rows.count(series)), ())
-        times = zip(known.times["min"].tolist(), known.times["max"].tolist(), strict=True)
         stretches = [
-            Stretch(min_ns, start, start + count)
-            for (min_ns, max_ns), start, count in zip(
-                times, known.start.tolist(), known.rows.tolist(), strict=True
-            )
-            if (since_ns is None or max_ns >= since_ns) and (until_ns is None or min_ns <= until_ns)
+            Stretch(each.min_ns, each.first, each.stop)
+            for each in self._all_reaches(rows, series)
+            if (since_ns is None or each.max_ns >= since_ns) and (until_ns is None or each.min_ns <= until_ns)
         ]
         return blocks_by_time(stretches, partial(rows.blocks, series), is_due)
+
+    def _reaches(self, rows: JournalIndex, series: Series) -> list[Reach] | None:
+        return None if rows.count(series) <= _FEW_ROWS else self._all_reaches(rows, series)
+
+    def _all_reaches(self, rows: JournalIndex, series: Series) -> list[Reach]:
+        known = gather(self._summaries.of(rows, series, 0, rows.count(series)), ())
+        columns = known.start, known.start + known.rows, known.times["min"], known.times["max"]
+        return [Reach(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
 
     def files_into(self, take: Take, query: FileQuery, limit: int, cursor: str | None) -> dict[str, Any]:
         """See `ServedView.files_into`."""

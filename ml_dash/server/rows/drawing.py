@@ -60,6 +60,7 @@ class Asked(NamedTuple):
         metric: The name of the metric.
         expression: The text of what is worked out, in place of a field.
         attempt: Whose rows.
+        rank: Of which rank of a distributed training; None for all.
         fill: What a member of a band has between two points.
         after: What the client has.
     """
@@ -70,6 +71,7 @@ class Asked(NamedTuple):
     metric: str | None = None
     expression: str | None = None
     attempt: str | None = None
+    rank: int | None = None
     fill: Fill = "linear"
     after: str | None = None
 
@@ -80,7 +82,7 @@ class Asked(NamedTuple):
 
     @property
     def choice(self) -> AttemptChoice:
-        """Whose rows."""
+        """Which attempt's rows."""
         return self.attempt if self.attempt in {None, "all"} else int(self.attempt)  # type: ignore[return-value]
 
 
@@ -199,7 +201,7 @@ class Drawing:
         self, asked: Asked, found: Mapping[str, Standing], until: float
     ) -> list[Member | None] | None:
         one = _of_a_member(asked)
-        key = digest_of(one.request, one.metric, one.expression, one.attempt)
+        key = digest_of(one.request, one.metric, one.expression, one.attempt, one.rank)
         lacking = []
         for id_, standing in found.items():
             if f"{key}.{id_}" in self._drawn:
@@ -260,20 +262,28 @@ def _drawn(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> tuple[
     term, other = terms[""], terms.get(_X)
     along, states = None, []
     if other is not None:
-        with view.charting(other.series, asked.choice) as source:
+        with view.charting(other.series, asked.choice, _rank(view, asked, _X, other)) as source:
             along = along_of(source, other.field)
             states = [state_of(source, asked.request)]
-    with view.charting(term.series, asked.choice) as source:
+    with view.charting(term.series, asked.choice, asked.rank) as source:
         drawn = line(source, asked.request, along=along)
         if not drawn.points:
             _check_names(source, term)
         return drawn, digest_of(state_of(source, asked.request), *states), source.shown.notes
 
 
+def _rank(view: ServedView, asked: Asked, name: str, term: _Term) -> int | None:
+    """Return whose rows of a field count: of what is x those of the rank, or where it has logged none, all."""
+    if asked.rank is None or name != _X:
+        return asked.rank
+    with view.charting(term.series, asked.choice, asked.rank) as source:
+        return asked.rank if source.shown.count else None
+
+
 def _state(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> str:
     states = []
-    for term in terms.values():
-        with view.charting(term.series, asked.choice) as source:
+    for name, term in terms.items():
+        with view.charting(term.series, asked.choice, _rank(view, asked, name, term)) as source:
             states.append(state_of(source, asked.request))
     return digest_of(*states)
 
@@ -388,7 +398,7 @@ def _worked_out(
     drawn: dict[str, list[Line]] = {}
     states = []
     for text, term in terms.items():
-        with view.charting(term.series, asked.choice) as source:
+        with view.charting(term.series, asked.choice, asked.rank) as source:
             states.append(state_of(source, request))
             drawn[text] = [line(source, each._replace(field=term.field, smooth=None)) for each in pieces]
     lows = [None if each is request and request.start is None else each.start for each in pieces]

@@ -21,12 +21,15 @@ from ml_dash.journal.blocks import decode_block
 from ml_dash.journal.frame import decode_meta
 from ml_dash.journal.objects import from_msgpack, to_msgpack
 from ml_dash.protocol import ErrorCode
+from ml_dash.query.axes.as_of import Reach
+from ml_dash.query.axes.ranks import ranks_of
 from ml_dash.query.stretches import Stretch
 from ml_dash.series import Kind, Series
 from ml_dash.server.charts.summaries import summarize_together
 from ml_dash.server.db.batches import batches, size_of
-from ml_dash.server.db.tables import BLOCKS, SERIES, name_key, series_name
+from ml_dash.server.db.tables import BLOCKS, SERIES, WRITERS, name_key, series_name
 from ml_dash.server.errors import ApiError, busy
+from ml_dash.server.rows.ranks import block_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Select
 
     from ml_dash.journal.blocks import Block, BlockHead
+    from ml_dash.query.axes.ranks import RankSpan
     from ml_dash.server.blobs.objects import ObjectStore
     from ml_dash.server.db.database import Database
 
@@ -147,6 +151,7 @@ class StoreIndex:
         self._found: dict[Series, SeriesInfo | None] = known or {}
         # all blocks of some series, which were read with those of other experiments
         self._kept: dict[Series, list[StoredBlock]] = kept or {}
+        self._ranks: frozenset[int] | None = None
 
     def series(self, kind: Kind) -> list[Series]:
         """Return the series of a kind, in order of first appearance."""
@@ -227,6 +232,40 @@ class StoreIndex:
                 for min_ns, first, rows in connection.execute(query)
                 if first < info.rows
             ]
+
+    def reaches(self, series: Series) -> list[Reach]:
+        """Return where rows lie by their times, all of them; no row is read."""
+        info = self.info(series)
+        if info is None:
+            return []
+        query = (
+            select(BLOCKS.c.first, BLOCKS.c.first + BLOCKS.c.rows, BLOCKS.c.min_ns, BLOCKS.c.max_ns)
+            .where(BLOCKS.c.experiment_id == self._id, BLOCKS.c.series == info.number)
+            .order_by(BLOCKS.c.first)
+        )
+        with self._database.read() as connection:
+            found = [Reach(*row) for row in connection.execute(query)]
+        return [each for each in found if each.first < info.rows]
+
+    @property
+    def ranks(self) -> frozenset[int]:
+        """The ranks that writers of the experiment have. They are read once."""
+        if self._ranks is None:
+            query = select(WRITERS.c.writer).where(
+                WRITERS.c.experiment_id == self._id, WRITERS.c.writer.like("%-r%")
+            )
+            with self._database.read() as connection:
+                self._ranks = ranks_of(connection.execute(query).scalars())
+        return self._ranks
+
+    def rank_spans(self, series: Series, start: int, stop: int) -> Iterator[RankSpan]:
+        """Yield whose the rows from `start` to before `stop` are, at least; no row is read."""
+        columns = [BLOCKS.c.first, BLOCKS.c.rows, BLOCKS.c.writer, BLOCKS.c.ranks]
+        for first, row in self._pages(series, start, stop, columns, []):
+            for span in block_spans(row.first, row.rows, row.writer, row.ranks):
+                # as of `blocks`: others may have been merged meanwhile
+                if span.stop > first:
+                    yield span._replace(first=max(span.first, first))
 
     def blocks_by_writer(self, series: Series) -> list[tuple[str, Iterator[Block]]]:
         """Return the blocks of a series by writer, without writers that have none; they are read as they are taken.

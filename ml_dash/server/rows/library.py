@@ -6,25 +6,28 @@ is a root of journals on this disk. What reads experiments knows no more of eith
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from ml_dash.errors import InvalidArgumentError
+from ml_dash.query.axes.clocks import XName, find_x
 from ml_dash.query.view import RowView
 from ml_dash.server.charts.chart import chart
+from ml_dash.server.charts.rows import ChartSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from ml_dash.identity import Identity
     from ml_dash.journal.blocks import Block
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
-    from ml_dash.query.selection import AttemptChoice
+    from ml_dash.query.selection import AttemptChoice, Blocks
     from ml_dash.series import Series
     from ml_dash.server.accounts.grants import Principal
     from ml_dash.server.catalogue.records import ExperimentFilter, Found
-    from ml_dash.server.charts.rows import ChartSource
     from ml_dash.shapes import MetricField, NewTags
 
 P = ParamSpec("P")
@@ -35,12 +38,48 @@ class ServedView(RowView[Any]):
     """What pages and routes ask besides what rows alone can answer."""
 
     @abstractmethod
-    def charting(self, series: Series, attempt: AttemptChoice = None) -> AbstractContextManager[ChartSource]:
+    def _summaries_of(
+        self, rows: Any, series: Series
+    ) -> Callable[[int, int], Iterator[tuple[int, int, bytes]]]:
+        """Return what gives the summaries of a series, see `ChartSource`."""
+
+    def _blocks_of(self, rows: Any, series: Series) -> Blocks | None:  # noqa: ARG002 - for who has looked them up
+        """Return what gives the blocks of a series that were looked up together with those of others."""
+        return None
+
+    @abstractmethod
+    def _started_ns(self, rows: Any) -> int | None:
+        """Return when the experiment's first run was started, in nanoseconds; None where nothing tells it."""
+
+    @contextlib.contextmanager
+    def charting(
+        self,
+        series: Series,
+        attempt: AttemptChoice = None,
+        rank: int | None = None,
+        x: str | None = None,
+    ) -> Iterator[ChartSource]:
         """Give the rows of a metric that are shown, as charts need them, for as long as the context lasts.
 
+        Where `x` is another metric's field, the source has it for its clock. One that is nowhere gives no points, as a
+        field does: of several runs, some may not have logged it.
+
         Raises:
-            InvalidArgumentError: There is no such attempt.
+            InvalidArgumentError: There is no such attempt, or rank.
         """
+        with self.reading() as rows:
+            place = XName(None, "")
+            if x is not None:
+                with contextlib.suppress(InvalidArgumentError):
+                    place = find_x(x, series, rows)
+            yield ChartSource(
+                rows.count(series),
+                self._summaries_of(rows, series),
+                self._shown(rows, series, attempt, rank, self._blocks_of(rows, series)),
+                rows.fields(series),
+                partial(self._started_ns, rows),
+                None if place.series is None else self._clock(rows, place.series, place.field, attempt, rank),
+            )
 
     @abstractmethod
     def prepare(self, series: Sequence[Series]) -> None:
@@ -55,9 +94,10 @@ class ServedView(RowView[Any]):
         stop: float | None,
         width: int,
         attempt: AttemptChoice = None,
+        rank: int | None = None,
     ) -> dict[str, Any]:
         """Return one field of a metric in at most `width` buckets, see `ml_dash.server.charts.chart`."""
-        with self.charting(series, attempt) as source:
+        with self.charting(series, attempt, rank, x) as source:
             return chart(source, field, x, start, stop, width)
 
     @abstractmethod

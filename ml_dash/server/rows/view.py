@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from ml_dash.journal.block_ops import slice_block
 from ml_dash.query.attempts import Attempt
+from ml_dash.query.axes.ranks import Ranks
 from ml_dash.query.stretches import blocks_by_time
 from ml_dash.server.catalogue.run_status import run_info
-from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.rows.attempts import read_attempts, read_spans, remembered
 from ml_dash.server.rows.file_listing import FileListing
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ml_dash.journal.blocks import Block
+    from ml_dash.query.axes.as_of import Reach
     from ml_dash.query.files import FileQuery
     from ml_dash.query.pages import Take
     from ml_dash.query.runs import RunInfo
-    from ml_dash.query.selection import AttemptChoice, Range, Span
+    from ml_dash.query.selection import Range, Span
     from ml_dash.series import Series
     from ml_dash.server.blobs.backend import Backend
     from ml_dash.server.rows.index import SeriesInfo, StoredBlock
@@ -89,6 +90,15 @@ class StoreView(ServedView):
         info = self._index.info(series)
         return {} if info is None else remembered(self._backend.superseded, self._id, info.number)
 
+    def _reaches(self, rows: StoreIndex, series: Series) -> list[Reach]:
+        return rows.reaches(series)
+
+    def _known_ranks(self, rows: StoreIndex) -> frozenset[int]:
+        return rows.ranks
+
+    def _ranks(self, rows: StoreIndex, series: Series) -> Ranks | None:
+        return Ranks(partial(rows.rank_spans, series), rows.count(series)) if rows.ranks else None
+
     def _end_times(self, rows: StoreIndex, metrics: list[Series]) -> dict[Series, tuple[int, int]]:
         return {series: (info.first_ns, info.last_ns) for series in metrics if (info := rows.info(series))}
 
@@ -115,20 +125,16 @@ class StoreView(ServedView):
         with self._database.read() as connection:
             return run_info(connection, self._id, stale_after=stale_after, now_ns=now_ns)
 
-    def charting(self, series: Series, attempt: AttemptChoice = None) -> AbstractContextManager[ChartSource]:
-        """See `ServedView.charting`."""
-        index = self._index
-        found = self._shown(index, series, attempt)
-        summaries = partial(index.summaries, series)
-        return nullcontext(
-            ChartSource(index.count(series), summaries, found, index.fields(series), self._started_ns)
-        )
+    def _summaries_of(
+        self, rows: StoreIndex, series: Series
+    ) -> Callable[[int, int], Iterator[tuple[int, int, bytes]]]:
+        return partial(rows.summaries, series)
 
     def prepare(self, series: Sequence[Series]) -> None:
         """See `ServedView.prepare`."""
         self._index.look_up(series)
 
-    def _started_ns(self) -> int | None:
+    def _started_ns(self, rows: StoreIndex) -> int | None:  # noqa: ARG002 - it is beside the rows
         if self._known is not None:
             return self._known.started_ns
         with self._database.read() as connection:

@@ -29,7 +29,7 @@ from ml_dash.journal.index import JournalIndex
 from ml_dash.series import Kind, Series
 from ml_dash.slabs.slab import REGION_BYTES
 from ml_dash.storage.placing import writing
-from tests.support.cli_experiments import in_frames, make, training
+from tests.support.cli_experiments import in_frames, log_ranks, make, training
 from tests.support.examples import many
 from tests.support.shell import COMMAND, environment, invoke, shell, succeed
 
@@ -414,6 +414,27 @@ def test_an_attempt_can_be_chosen(again: Path, attempt: str, steps: list[int]) -
         assert [row[field] for row in rows if row["metric"] == metric] == list(steps)
     assert table(again, "again", "--attempt", attempt).num_rows == len(rows)
     assert len(exported(again, "again", "--attempt", attempt).splitlines()) == len(rows) + 1
+
+
+def test_a_rank_can_be_chosen_and_a_column_says_which_has_logged(tmp_path: Path) -> None:
+    """In every format; a process without a rank has none."""
+    log_ranks(tmp_path)
+    make(tmp_path, "a/p/ddp", lambda exp: exp.metrics("train").log(step=9, loss=9.0))
+    rows = json_rows(tmp_path, "ddp", "--attempt", "all", "--metric", "train")
+    assert [row.get("rank") for row in rows] == [*[0] * 5, *[1] * 5, None]
+    assert [row.get("rank", 9) for row in rows] == [row["loss"] for row in rows]
+    assert table(tmp_path, "ddp", "--attempt", "all").column("rank").to_pylist() == [
+        row.get("rank") for row in rows
+    ]
+    own = json_rows(tmp_path, "ddp", "--attempt", "all", "--rank", "1", "--metric", "train")
+    assert own == rows[5:10]
+    assert (
+        exported(tmp_path, "ddp", "--rank", "1", "--attempt", "all").splitlines()[0]
+        == "metric,index,_ts,rank,step,loss"
+    )
+    code, out, err = invoke("export", "ddp", "--root", tmp_path, "--rank", "7")
+    assert (code, out) == (2, "")
+    assert "rank=7: there is no such rank, there are 0, 1" in err
 
 
 def test_attempts_that_supersede_nothing_are_told_of(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ml_dash import JournalDamageWarning
-from tests.support.cli_experiments import damage_row, in_frames, make, training
+from tests.support.cli_experiments import damage_row, in_frames, log_ranks, make, training
 from tests.support.shell import COMMAND, SECONDS, environment, invoke, succeed, wait_for
 
 LIVE = """
@@ -292,3 +292,19 @@ def test_training_is_told_the_same_by_tail_and_by_a_script(root: Path) -> None:
     make(root, "dora/p/long", lambda exp: training(exp, 1000))
     lines = ends(succeed("tail", "long", "--root", root, "-n", "100000", "--metric", "train"))
     assert [line.split()[1] for line in lines] == [f"step={step}" for step in range(1000)]
+
+
+def test_rows_of_a_rank_are_shown_alone(tmp_path: Path) -> None:
+    log_ranks(tmp_path)
+    shown = succeed("tail", "ddp", "--root", tmp_path, "--rank", "1", "-n", "2").splitlines()
+    assert [line.split()[2:] for line in shown] == [
+        ["train", "step=3", "loss=1.0"],
+        ["train", "step=4", "loss=1.0"],
+    ]
+    for options, reason in (
+        (["--rank=7"], "there are 0, 1"),
+        (["--rank=1", "--logs"], "--rank chooses rows of metrics"),
+    ):
+        done = invoke("tail", "ddp", "--root", tmp_path, *options)
+        assert (done.code, done.out) == (2, "")
+        assert reason in done.err

@@ -190,6 +190,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", f"{EXPERIMENT}/environments"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/console"): Asked(Rule.read),
     ("GET", f"{EXPERIMENT}/metrics/shown"): Asked(Rule.read, query=TRAIN),
+    ("GET", f"{EXPERIMENT}/metrics/ranks"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/rows"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/stats"): Asked(Rule.read, query=TRAIN),
     ("GET", f"{EXPERIMENT}/metrics/series"): Asked(Rule.read, query={**TRAIN, "field": "loss"}),

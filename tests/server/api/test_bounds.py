@@ -75,6 +75,7 @@ BOUNDED_OTHERWISE = {
     # as many as were asked for, each of bounded size
     "GET /experiments/{id}/metrics/series",
     "GET /experiments/{id}/metrics/shown",
+    "GET /experiments/{id}/metrics/ranks",
     "GET /experiments/{id}/attempts",
     "GET /experiments/{id}/environments",
     "GET /experiments/{id}/console",

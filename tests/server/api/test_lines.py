@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ml_dash.protocol import API, MSGPACK
+from ml_dash.series import Kind, Series
 from ml_dash.server.api import lines
 from ml_dash.server.charts.lines import Line, LineRequest, line as draw
 from ml_dash.server.charts.rows import ChartSource
@@ -371,3 +372,28 @@ def test_an_expression_that_is_none_is_told_where(
     assert words in told["error"]["message"]
     assert [(each["start"], each["stop"]) for each in told["error"]["problems"]] == [(start, stop)]
     assert other["points"] == 10
+
+
+def test_lines_are_of_a_rank_and_over_another_metric(client: Client, experiment: str) -> None:
+    """What was drawn over a clock is drawn again when that goes on, though the line's own rows have not changed."""
+    ticks = [(NOON + at * SECOND, {"tick": 100 * at}) for at in range(4)]
+    for rank in range(2):
+        client.stored(experiment, frame(1, numbers(10 * rank, 3)), writer=f"w-r{rank}")
+    client.stored(experiment, frame(1, objects(Series(Kind.METRIC, "clock"), ticks)))
+    over = {"x": "clock/tick"}
+    (both,) = ask(client, line(experiment))
+    (second,) = ask(client, line(experiment, rank=1))
+    assert (both["points"], x_and_y(second)) == (6, [[10, 11, 12], [5, 5.5, 6]])
+    (wrong,) = ask(client, line(experiment, rank=2))
+    assert "there is no such rank, there are 0, 1" in wrong["error"]["message"]
+    (drawn,) = ask(client, line(experiment), **over)
+    assert x_and_y(drawn)[0] == [0, 100, 200, 300]
+    (own,) = ask(client, line(experiment, rank=0), **over)
+    assert x_and_y(own) == [[0, 100, 200], [0, 0.5, 1]]
+    (same,) = ask(client, line(experiment, after=drawn["cursor"]), **over)
+    assert same["unchanged"]
+    client.stored(
+        experiment, frame(2, objects(Series(Kind.METRIC, "clock"), [(NOON + 11 * SECOND, {"tick": 900})]))
+    )
+    (later,) = ask(client, line(experiment, after=drawn["cursor"]), **over)
+    assert later["columns"]["x"]["data"][-1] == 900

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
+from ml_dash.query.axes.as_of import Clock
 from ml_dash.query.selection import Shown
 from ml_dash.server.charts import chart as charts
 from ml_dash.server.charts.chart import ChartLimits
@@ -290,3 +291,34 @@ def test_unknown_fields_are_empty_charts() -> None:
         drawn = chart(series, field, x, None, None, 100)
         assert (drawn["points"], drawn["buckets"]["x"], drawn["exact"]) == (0, [], True)
     assert series.rows_read == 0
+
+
+def test_a_long_range_over_a_clock_is_drawn_of_summaries() -> None:
+    """The clock says ten steps a second, from second 1000 on: only the block in which it begins is read."""
+    series = rising(40 * 8192, 8192)
+    at = np.arange(1000, series.rows)
+    said = Block(TRAIN, at * SECOND, [Column("step", "i", None, 10 * at)])
+    clock = Clock("step", lambda *_: iter([(0, said)]))
+    source = ChartSource(series.rows, series.summaries, Shown(series.blocks, series.rows), clock=clock)
+    drawn = charts.chart(source, "y", "train/step", None, None, 200)
+    assert (drawn["resolution"], drawn["exact"], drawn["x"]) == ("buckets", True, "train/step")
+    assert drawn["points"] == series.rows - 1000
+    assert (drawn["buckets"]["xMin"][0], drawn["buckets"]["xMax"][-1]) == (10_000.0, 10.0 * (series.rows - 1))
+    assert series.rows_read == 8192
+    drawn = charts.chart(source, "y", "train/step", 100_000, 200_000, 200)
+    assert (drawn["points"], totals(drawn)["min"], totals(drawn)["max"]) == (10_000, 10_000, 19_999)
+
+
+@pytest.mark.parametrize("most_rows", [1 << 21, 20 * 8192])
+def test_of_a_rank_that_logs_in_turn_with_others_no_row_of_theirs_is_drawn(most_rows: int) -> None:
+    """Each bucket has rows of both; where these are more than may be read, some are, from end to end."""
+    series = rising(160 * 8192, 8192)
+    own = [(at, at + 64) for at in range(0, series.rows, 128)]
+    source = ChartSource(series.rows, series.summaries, Shown(series.blocks, series.rows).only(own))
+    drawn = charts.chart(source, "y", "index", None, None, 200, ChartLimits(most_rows=most_rows))
+    columns = drawn["buckets"]
+    assert {int(y) // 64 % 2 for name in ("min", "max", "first", "last") for y in columns[name]} == {0}
+    assert columns["x"][-1] > 0.85 * series.rows
+    all_read = most_rows > series.rows
+    assert (drawn["exact"], drawn["points"] == series.rows // 2) == (all_read, all_read)
+    assert series.rows_read <= (series.rows if all_read else 2 * most_rows)
