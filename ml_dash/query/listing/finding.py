@@ -1,8 +1,9 @@
 """Which experiments a question finds, how many, and which of them are on a page: the statements, in turn.
 
-PostgreSQL knows how often values occur, and plans by that. SQLite does not, and a join takes it a look-up for each of a
-hundred thousand runs. So here each condition is asked by itself: the rows of which it holds lie side by side in an
-index. Which runs have all of them is told by sets in memory, and so is, along the order, which of them are on a page.
+PostgreSQL knows how often values occur, and plans by that; it only is told where few are found. SQLite does not know,
+and a join takes it a look-up for each of a hundred thousand runs. So there each condition is asked by itself: the rows
+of which it holds lie side by side in an index. Which runs have all of them is told by sets in memory, and so is, along
+the order, which of them are on a page.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ml_dash.query.listing.sql import Among, Compiled, Phase
 
-FEW = 2000
+FEW = 5000
 """Experiments that are sorted by themselves. Of more than these, a page is found where all are looked at in order."""
 HANDFUL = 100
 """Experiments of which each is looked up in the table of what they are sorted by; more are met in its order."""
@@ -25,8 +26,6 @@ AHEAD = 2000
 """Experiments of an order that are looked at for a page; where it is not among them, the database looks at the rest."""
 HELD = 250_000
 """Experiments whose keys are held in memory: of more that a condition holds of, the database does all."""
-_THESE = "(SELECT value FROM json_each(:these))"
-
 Place: TypeAlias = "list[Any]"
 """Of the last experiment of a page: its phase, by what it was sorted there, and its ties."""
 
@@ -107,9 +106,28 @@ class Finder:
 
     def total(self) -> int:
         """Return how many are asked for; where all of them were on the first page there is nothing to count."""
-        return self._count() if self._total is None else self._total
+        if self._total is None:
+            self._total = self._count()
+        return self._total
 
     def _page(self, place: Place | None, most: int) -> list[Found]:
+        few = self._few
+        if few is None:
+            return self._in_turn(place, most)
+        return _OfFew(self._question, self._run, self._columns, few).page(place, most) if few else []
+
+    @cached_property
+    def _few(self) -> Collection[Any] | None:
+        """All that are asked for, if they are few, and told by other tables.
+
+        That they come late in an order is known to no database: it would look for them along all of it.
+        """
+        if not self._question.among or self.total() > FEW:
+            return None
+        return self._keys([self._question.where])
+
+    def _in_turn(self, place: Place | None, most: int) -> list[Found]:
+        """Return the next ones; those of one phase of the order come behind those of the one before."""
         found: list[Found] = []
         for number in range(0 if place is None else place[0], len(self._question.phases)):
             if len(found) == most:
@@ -120,7 +138,40 @@ class Finder:
 
     def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
         """Return the next ones of a phase; `place` is one of it."""
-        return self._sorted(number, self._question.phases[number], [self._question.where], place, most)
+        phase, own, among = self._question.phases[number], self._question.own, self._question.among
+        if among:
+            # each is looked up, of fewer than where that is told by what is in memory
+            found = self._ahead(number, place, most, max(AHEAD // 4, most), self._with_all)
+            if found is not None:
+                return found
+        # What they are sorted by has to do with what is asked for. With its OFFSET, PostgreSQL collects what is asked
+        # for, rather than to look along the order at one after the other.
+        owner = self._schema.owner_id
+        collected = [f"{phase.id} IN ({each.select(owner)} OFFSET 0)" for each in among]
+        return self._sorted(number, phase, [own, *collected], place, most)
+
+    def _ahead(
+        self,
+        number: int,
+        place: Place | None,
+        most: int,
+        ahead: int,
+        are: Callable[[Collection[Any]], Collection[Any]],
+    ) -> list[Found] | None:
+        """Return the next ones of a phase; None where they are not among so many of the order.
+
+        `are` tells of some ids which are asked for.
+        """
+        found = self._sorted(number, self._question.phases[number], [self._question.own], place, ahead)
+        ids = are([each.id for each in found])
+        kept = [each for each in found if each.id in ids]
+        return kept[:most] if len(kept) >= most or len(found) < ahead else None
+
+    def _with_all(self, ids: Collection[Any]) -> Collection[Any]:
+        """Return those of some experiments that have what must be in other tables."""
+        for each in self._question.among:
+            ids = self._with(each, ids)
+        return ids
 
     def _sorted(
         self, number: int, phase: Phase, where: Sequence[str], place: Place | None, most: int, **values: Any
@@ -138,6 +189,13 @@ class Finder:
         return [Found(row[0], [number, *row[behind:]], row[1:behind]) for row in rows]
 
     def _count(self) -> int:
+        own, among = self._question.own, self._question.among
+        if not own and len(among) == 1 and among[0].is_once:
+            # all rows but those of deleted experiments, say: quicker than to look up whose each of them is
+            others = self._keys([], limit=FEW + 1, is_not=True)
+            if len(others) <= FEW:
+                rows = self._number(f"{among[0].table} c", [among[0].where], is_of_experiments=False)
+                return rows - (len(self._with(among[0], others)) if others else 0)
         return self._number(self._all, [self._question.where])
 
     def _number(self, source: str, where: Sequence[str], *, is_of_experiments: bool = True) -> int:
@@ -147,10 +205,30 @@ class Finder:
 
     def _with(self, among: Among, ids: Iterable[Any]) -> set[Any]:
         """Return those of some experiments that have a row in another table."""
-        owner, values = f"c.{self._schema.owner_id}", {"these": json.dumps([*ids])}
-        where = [among.where, f"+{owner} IN {_THESE}"]
-        asked = Statement([owner], f"{among.table} c", where, values=values, is_of_experiments=False)
+        owner = f"c.{self._schema.owner_id}"
+        where, values = self._are(owner, ids, is_met=True)
+        asked = Statement(
+            [owner], f"{among.table} c", [among.where, where], values=values, is_of_experiments=False
+        )
         return {id_ for (id_,) in self._run(asked)}
+
+    def _are(
+        self, expression: str, ids: Iterable[Any], *, is_met: bool = False
+    ) -> tuple[str, dict[str, Any]]:
+        """Return the condition that a key is one of these, and its parameters.
+
+        `is_met` keeps SQLite, which does not know how many rows each of them has, from looking these up.
+        """
+        if self._question.dialect == "sqlite":
+            where = f"{'+' if is_met else ''}{expression} IN (SELECT value FROM json_each(:these))"  # noqa: S608
+            return where, {"these": json.dumps([*ids])}
+        return f"{expression} = ANY(CAST(:these AS text[]))", {"these": [*ids]}
+
+    def _keys(
+        self, where: Sequence[str], *, limit: int | None = None, is_not: bool = False, **values: Any
+    ) -> list[Any]:
+        asked = Statement([f"e.{self._schema.id}"], self._all, where, "", limit, values, is_not=is_not)
+        return [id_ for (id_,) in self._run(asked)]
 
     @property
     def _all(self) -> str:
@@ -160,14 +238,12 @@ class Finder:
 class _InSQLite(Finder):
     """Asks for each condition by itself."""
 
-    def _page(self, place: Place | None, most: int) -> list[Found]:
-        ids = self._ids
-        if ids is None or len(ids) > FEW:
-            return super()._page(place, most)
-        return _OfFew(self._question, self._run, self._columns, list(ids)).page(place, most) if ids else []
-
     def _count(self) -> int:
         return super()._count() if self._ids is None else len(self._ids)
+
+    @cached_property
+    def _few(self) -> Collection[Any] | None:
+        return None if self._ids is None or len(self._ids) > FEW else self._ids
 
     @cached_property
     def _ids(self) -> Collection[Any] | None:
@@ -208,7 +284,8 @@ class _InSQLite(Finder):
         """Return those that are as asked for themselves; None for too many."""
         own = [self._question.own]
         if len(ids) <= FEW:
-            return set(self._keys([*own, f"e.{self._schema.id} IN {_THESE}"], these=json.dumps([*ids])))
+            where, values = self._are(f"e.{self._schema.id}", ids)
+            return set(self._keys([*own, where], **values))
         # most of them are, as a rule: then it is quicker to tell which are not
         others = self._keys(own, limit=FEW + 1, is_not=True)
         if len(others) <= FEW:
@@ -216,43 +293,35 @@ class _InSQLite(Finder):
         found = self._keys(own, limit=HELD + 1)
         return ids.intersection(found) if len(found) <= HELD else None
 
-    def _keys(
-        self, where: Sequence[str], *, limit: int | None = None, is_not: bool = False, **values: Any
-    ) -> list[Any]:
-        asked = Statement([f"e.{self._schema.id}"], self._all, where, "", limit, values, is_not=is_not)
-        return [id_ for (id_,) in self._run(asked)]
-
     def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
         phase, ids = self._question.phases[number], self._ids
         if not self._among or ids is None:
             return super()._of_phase(number, place, most)
-        ahead = max(AHEAD, most)
-        found = self._sorted(number, phase, [self._question.own], place, ahead)
-        kept = [each for each in found if each.id in ids]
-        if len(kept) >= most or len(found) < ahead:
-            return kept[:most]
-        # what they are sorted by has to do with what is asked for: there may be none until the end
-        return self._sorted(
-            number, phase, [f"+{phase.id} IN {_THESE}"], place, most, these=json.dumps([*ids])
-        )
+        found = self._ahead(number, place, most, max(AHEAD, most), lambda _: ids)
+        if found is not None:
+            return found
+        where, values = self._are(phase.id, ids, is_met=True)
+        return self._sorted(number, phase, [where], place, most, **values)
 
 
 class _OfFew(Finder):
     """Sorts a few experiments, which are known to be as was asked for."""
 
-    def __init__(self, question: Compiled, run: Run, columns: Sequence[str], ids: Sequence[Any]) -> None:
+    def __init__(self, question: Compiled, run: Run, columns: Sequence[str], ids: Collection[Any]) -> None:
         super().__init__(question, run, columns)
         self._ids = ids
+
+    def _page(self, place: Place | None, most: int) -> list[Found]:
+        return self._in_turn(place, most)
 
     def _of_phase(self, number: int, place: Place | None, most: int) -> list[Found]:
         phase, ids = self._question.phases[number], self._ids
         if phase.without is not None:
             others = self._with(phase.without, ids)
             phase, ids = phase._replace(where=""), [each for each in ids if each not in others]
-        # the plus keeps SQLite from looking through all that each of them has
         is_met = phase.id != f"e.{self._schema.id}" and len(ids) > HANDFUL
-        where = f"{'+' if is_met else ''}{phase.id} IN {_THESE}"
-        return self._sorted(number, phase, [where], place, most, these=json.dumps([*ids]))
+        where, values = self._are(phase.id, ids, is_met=is_met)
+        return self._sorted(number, phase, [where], place, most, **values)
 
 
 def _order(phase: Phase, ties: Sequence[str]) -> str:

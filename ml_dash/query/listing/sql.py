@@ -62,6 +62,8 @@ class Schema:
         ties: What sorts those that are equal: the last column is unique. All descending.
         name: Makes of the name of a parameter, a metric (None is the unnamed one) or a field what is stored.
         text: Folds a text as the stored ones were.
+        is_alone: Says of the name of a parameter, a metric or a field whether it is stored as no other one is, so that
+            an experiment has one row of it at most.
         collate: Put behind texts that are compared or sorted, where columns are not in order of code points already.
     """
 
@@ -82,6 +84,7 @@ class Schema:
     ties: Sequence[str] = ("e.created_ns", "e.id")
     name: Callable[[str | None], Any] = _name_as_it_is
     text: Callable[[str], str] = folded
+    is_alone: Callable[[str], bool] = lambda _: True
     collate: str = ""
 
 
@@ -91,10 +94,12 @@ class Among(NamedTuple):
     Attributes:
         table: Which; it is called ``c`` in the rest.
         where: What must hold of the row.
+        is_once: Whether an experiment has one such row at most.
     """
 
     table: str
     where: str
+    is_once: bool = False
 
     def select(self, owner_id: str, also: str = "") -> str:
         """Return a statement for whose rows these are."""
@@ -260,7 +265,8 @@ class _Compiler:
     def _among(self, target: ParamTarget | FieldTarget, inside: str) -> Among:
         """Return that an experiment has a row of this parameter or field of which something holds."""
         table, named = self._named(target, "c")
-        return Among(table, f"{named} AND ({inside})")
+        names = [target.name] if isinstance(target, ParamTarget) else [target.metric or "", target.field]
+        return Among(table, f"{named} AND ({inside})", all(map(self._schema.is_alone, names)))
 
     def _not(self, among: Among) -> str:
         """Return that an experiment has no such row."""
