@@ -1,8 +1,8 @@
 """Databases of SQLite that others write: read without a change to any of their files.
 
-One that nobody has open, and that was closed properly, is opened as unchangeable: SQLite then makes no file beside it.
-Where there is a write-ahead log, what is new is in it; it is read along, by the locks of SQLite, so that a tracker may
-go on writing meanwhile.
+They are read by the locks of SQLite, so that a tracker may go on writing meanwhile, with what is in a write-ahead log.
+A database that has such a log by its header, and none beside it, was closed by all: it is opened as one that nobody
+changes, for else SQLite would make a log.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ml_dash.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_WRITE_VERSION, _LOGGED = 18, 2
+"""Where in a database's header it says how it is written, and what it says where there is a write-ahead log."""
 _WAIT = 10.0  # seconds for a writer to let go of it
 
 
@@ -32,9 +34,7 @@ def opened(path: str) -> Iterator[sqlite3.Connection]:
     Raises:
         DatabaseUnreadableError: It cannot be read, also within the block.
     """
-    log = path + "-wal"
-    is_open = os.path.exists(log) and os.path.getsize(log) > 0
-    options = "mode=ro" if is_open or os.path.exists(path + "-journal") else "mode=ro&immutable=1"
+    options = "mode=ro&immutable=1" if _is_at_rest(path) else "mode=ro"
     try:
         uri = f"file:{quote(os.path.abspath(path))}?{options}"
         with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT)) as connection:
@@ -44,6 +44,16 @@ def opened(path: str) -> Iterator[sqlite3.Connection]:
             yield connection
     except (sqlite3.Error, UnicodeDecodeError) as error:  # its messages may quote what is damaged
         raise DatabaseUnreadableError(f"it cannot be read as a database ({error})") from error
+
+
+def _is_at_rest(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_WRITE_VERSION + 1)
+    except OSError:
+        return False  # it is told when it is opened
+    is_logged = len(header) > _WRITE_VERSION and header[_WRITE_VERSION] == _LOGGED
+    return is_logged and not os.path.exists(path + "-wal")
 
 
 def columns_of(connection: sqlite3.Connection, table: str) -> set[str]:

@@ -21,6 +21,8 @@ import pytest
 from ml_dash import Experiment
 from tests.support.project import PROJECT
 
+SECONDS = 110
+"""That a script may take: MLflow imports for ten, and makes a database for ten more."""
 ENVIRONMENTS = PROJECT / ".bench"
 DATA = PROJECT / "tests" / "importers" / "data"
 
@@ -144,7 +146,7 @@ def made(name: str, script: str, directory: Path, *arguments: str) -> dict[str, 
         text=True,
         cwd=directory,
         env={**clean, "HOME": str(directory)},
-        timeout=110,
+        timeout=SECONDS,
         check=False,
     )
     assert finished.returncode in (0, 3), finished.stderr

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -20,7 +25,8 @@ from ml_dash.importers.mlflow.names import typed
 from ml_dash.importers.mlflow.source import Mlflow
 from ml_dash.importers.report import RunReport
 from tests.support.public_trees import bytes_below, metric, problems
-from tests.support.trackers import MLFLOW, check, kept, made
+from tests.support.serving import until
+from tests.support.trackers import MLFLOW, check, interpreter, kept, made
 
 FIRST = "zoe/vision/first"
 PARAMS = {"lr": 0.1, "n": 3, "flag": True, "name": "it's: x", "none": None, "zeros": "007"}
@@ -228,3 +234,50 @@ def test_what_mlflow_writes_now_is_read(kind: str, tmp_path: Path) -> None:
     read = made("mlflow", MLFLOW, tmp_path / "new", kind)
     bring_in(tmp_path / "new", tmp_path / "root")
     check(tmp_path / "root", read)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(360)  # two interpreters import all of MLflow
+def test_a_server_of_mlflow_is_read(tmp_path: Path) -> None:
+    """Values, parameters and artifacts, as it hands them out; a second time nothing is new."""
+    place = tmp_path / "server"
+    place.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [interpreter("mlflow"), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+               "--backend-store-uri", f"sqlite:///{place}/mlflow.db", "--artifacts-destination", str(place / "art"),
+               "--workers", "1"]  # fmt: skip
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command,
+            cwd=place,
+            env={**clean, "HOME": str(place)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: _answers(url), "MLflow's server answers")
+        read = made("mlflow", MLFLOW, tmp_path / "client", url)
+        root = tmp_path / "root"
+        reports = bring_in(url, root)
+        assert problems(reports) == ""
+        check(root, read)
+        exp = Experiment(FIRST, dash_root=root)
+        assert exp.params.get() == PARAMS
+        assert exp.files("notes/note.txt").read_text() == "an artifact"
+        assert not any(report.has_news for report in bring_in(url, root))
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
