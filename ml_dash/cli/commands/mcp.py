@@ -73,7 +73,7 @@ def serve(questions: Questions) -> Any:
             function,
             name=name,
             description="\n\n".join(description),
-            annotations=ToolAnnotations(readOnlyHint=True, destructiveHint=False, openWorldHint=False),
+            annotations=ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False),
             structured_output=False,
         )
     return server

@@ -245,7 +245,7 @@ def test_a_server_of_mlflow_is_read(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [interpreter("mlflow"), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+    command = [str(interpreter("mlflow")), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
                "--backend-store-uri", f"sqlite:///{place}/mlflow.db", "--artifacts-destination", str(place / "art"),
                "--workers", "1"]  # fmt: skip
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
