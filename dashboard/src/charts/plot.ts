@@ -7,7 +7,7 @@ import type { Line } from "./load";
 import { pan, wheel } from "./mouse";
 import { faint } from "./palette";
 import { type Drawn, joined, spread } from "./series";
-import { fitting, logTicks, longest, padded, paddedLog, type Tick, ticks, widened } from "./ticks";
+import { fitting, logTicks, longest, padded, paddedLog, type Tick, widened } from "./ticks";
 
 /** Series of uPlot for each line: lowest and highest (the band), raw and smoothed. */
 export const PER_LINE = 4;
@@ -114,7 +114,7 @@ export function plotOptions(settings: PlotSettings): uPlot.Options {
       {
         ...axis,
         size: (_, texts) => Math.max(Y_WIDTH, CHARACTER * longest(texts ?? []) + 14),
-        ...ticked((low, high, pixels) => (settings.log ? logTicks : ticks)(low, high, Math.floor(pixels / Y_SPACE)), unit),
+        ...ticked((low, high, pixels) => (settings.log ? logTicks : fitting)(low, high, Math.floor(pixels / Y_SPACE)), unit),
       },
     ],
     series: [{}, ...settings.lines.flatMap((line) => seriesOf(line, settings))],

@@ -97,6 +97,7 @@ describe("ticks", () => {
 
   test("are never none, wherever the range lies between round numbers", () => {
     expect(fitting(0.5, 609, 3, 33).map((tick) => tick.text)).toEqual(["200", "400", "600"]);
+    expect(fitting(2.05, 2.95, 3).map((tick) => tick.text)).toEqual(["2.2", "2.4", "2.6", "2.8"]);
     for (let high = 3; high < 3000; high += 61.3)
       for (const low of [-high, 0, 0.5, 2, high / 2, high * 0.9])
         for (const most of [1, 2, 3, 5]) expect(fitting(low, high, most, 33), `${low} to ${high}`).not.toEqual([]);

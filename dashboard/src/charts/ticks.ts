@@ -122,10 +122,10 @@ function exponent(number: bigint, power: number): string {
 const DENSEST = 4;
 
 /**
- * Return as many ticks of a linear axis of so many characters as have room for their texts beside one another: two or
- * more, where that can be, since an axis with none says nothing.
+ * Return as many ticks of a linear axis as were asked for at most, and as have room for their texts on so many
+ * characters beside one another: two or more, where that can be, since an axis with none says nothing.
  */
-export function fitting(low: number, high: number, most: number, characters: number): Tick[] {
+export function fitting(low: number, high: number, most: number, characters = Infinity): Tick[] {
   const hasRoom = (found: Tick[]) => {
     const share = (found[1]!.value / 2 - found[0]!.value / 2) / (high / 2 - low / 2);
     return share * characters > longest(found.map((tick) => tick.text)) + 1;

@@ -1,6 +1,6 @@
 /** Which part of the plane a chart shows, where that is on its canvas, and the ticks beside it. */
 
-import { fitting, logTicks, padded, paddedLog, type Tick, ticks, widened } from "../../../charts/ticks";
+import { fitting, logTicks, padded, paddedLog, type Tick, widened } from "../../../charts/ticks";
 import type { Range } from "../view";
 import type { Box } from "./pen";
 import { dayTicks, sinceTicks } from "./time";
@@ -40,7 +40,7 @@ export function axesFor(traces: readonly Trace[], asked: Asked): Axes | null {
   if (!values) return null;
   const y = asked.yRange ?? (asked.logY ? paddedLog(values[0], values[1]) : padded(values[0], values[1]));
   const height = asked.height - TOP - BOTTOM;
-  const yTicks = (asked.logY ? logTicks : ticks)(y[0], y[1], Math.max(2, Math.floor(height / Y_SPACE)));
+  const yTicks = (asked.logY ? logTicks : fitting)(y[0], y[1], Math.max(2, Math.floor(height / Y_SPACE)));
   const longest = Math.max(0, ...yTicks.map((tick) => tick.text.length));
   const left = Math.max(LEFT_LEAST, longest * CHARACTER + 10);
   const box = { left, top: TOP, width: Math.max(10, asked.width - left - RIGHT), height };
