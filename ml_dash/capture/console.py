@@ -134,8 +134,9 @@ class Console:
         if rest:
             found += [Line(name, now_ns, line) for name in STREAMS for line in self._lines[name].rest()]
         missed, self._missed = self._missed, 0
-        missed += sum(len(line.text) + 1 for line in found[_LINES_TAKEN_MAX:])
-        del found[_LINES_TAKEN_MAX:]
+        if not rest:  # the last ones say how it ended: of them those are kept for which there is room
+            missed += sum(len(line.text) + 1 for line in found[_LINES_TAKEN_MAX:])
+            del found[_LINES_TAKEN_MAX:]
         if missed:
             found.append(Line("stderr", now_ns, f"[{missed:,} characters more were printed than are kept]"))
         return found

@@ -132,7 +132,9 @@ def test_too_many_lines_at_once(
 ) -> None:
     monkeypatch.setattr(module, "_LINES_TAKEN_MAX", 3)
     out.write("a\n" * 10)
-    assert texts(console) == ["a", "a", "a", "[14 characters more were printed than are kept]"]
+    assert texts(console, rest=False) == ["a", "a", "a", "[14 characters more were printed than are kept]"]
+    out.write("b\n" * 10)
+    assert texts(console) == ["b"] * 10  # at the end: they say how it ended
 
 
 def test_no_line_of_any_thread_is_lost(console: Console, out: io.TextIOWrapper) -> None:

@@ -96,6 +96,7 @@ def test_child_processes_and_native_code_are_heard_and_shown(tmp_path: Path) -> 
     assert kept(tmp_path, "stderr") == ["100%"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "death", ["os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(3)"]
 )
@@ -256,6 +257,7 @@ def test_children_that_go_on_behind_the_run_keep_their_output(tmp_path: Path) ->
     assert kept(tmp_path)[0] == "now"
 
 
+@pytest.mark.slow
 def test_what_is_printed_without_end_is_bounded_and_counted(tmp_path: Path) -> None:
     ended = run(
         tmp_path,

@@ -204,6 +204,7 @@ with Experiment("a/b/c", dash_root=ROOT, capture=True).run as exp:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 @pytest.mark.parametrize("console", ["True", "'native'"])
 def test_forks_in_the_middle_of_capturing_hang_nobody(tmp_path: Path, console: str) -> None:
     """As of a data loader's workers, which are forked when the run has just started, print, and are killed."""
