@@ -37,7 +37,7 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
   const { chart, height } = props;
   const id = useId();
   const box = useRef<HTMLElement>(null);
-  const [base, over] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
+  const [ground, drawing, over] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
   const surface = useRef<Surface | null>(null);
   const [width, setWidth] = useState(0);
   const [isSeen, setSeen] = useState(false);
@@ -61,7 +61,7 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
     const plot = box.current!.querySelector(".plot")!;
     seen.observe(plot);
     sized.observe(plot);
-    surface.current = new Surface(base.current!, over.current!);
+    surface.current = new Surface(ground.current!, drawing.current!, over.current!);
     return () => (seen.disconnect(), sized.disconnect());
   }, []);
   useEffect(() => {
@@ -79,13 +79,11 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
     const axes = axesFor(traces, { width, height, x: axis, logX, logY: log, xRange: range, yRange });
     return axes && { axes, traces, width, height };
   }, [traces, width, height, axis, log, logX, range?.[0], range?.[1], yRange]);
-  const current = useRef(scene);
-  current.current = scene;
   useEffect(() => {
-    surface.current?.show(scene, hovered.peek());
+    surface.current?.show(scene);
+    surface.current?.mark(null, hovered.peek());
     if (scene && traces.length) performance.mark("ml-dash:chart", { detail: chart.title });
   }, [scene, theme.value]);
-  useSignalEffect(() => surface.current?.show(current.current, hovered.value));
   useSignalEffect(() => {
     const at = cursor.value;
     surface.current?.mark(at && at.axis === axisOf(chosenX.value, chart) ? at.x : null, hovered.value);
@@ -232,7 +230,8 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
         onDblClick={showAll}
         onWheel={onWheel}
       >
-        <canvas ref={base} />
+        <canvas ref={ground} />
+        <canvas ref={drawing} />
         <canvas ref={over} />
         {drag && !drag.pans && scene && <Selection drag={drag} scene={scene} />}
         {!isWaiting && !scene && isSeen && !problem && (

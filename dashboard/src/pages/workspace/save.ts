@@ -35,7 +35,7 @@ function figure(pen: Pen, scene: Scene, title: string, axis: string): void {
   pen.text(title, MARGIN, HEAD / 2, { color: ink, size: 13, align: "left", bold: true });
   const { box } = scene.axes;
   const moved = { ...scene.axes, box: { ...box, top: box.top + HEAD } };
-  paint(pen, moved, scene.traces, { ...inks(), active: null });
+  paint(pen, moved, scene.traces, inks());
   let top = HEAD + scene.height + LEGEND_LINE / 2;
   if (axis) {
     pen.text(axis, box.left + box.width / 2, top - 2, { color: inks().ink, size: 11, align: "center" });

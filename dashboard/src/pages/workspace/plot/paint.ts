@@ -4,30 +4,36 @@ import { type Axes, inPixels, pixelOfX, pixelOfY } from "./axes";
 import type { Pen } from "./pen";
 import type { Trace } from "./trace";
 
-export interface Look {
+export interface Ink {
   ink: string;
   grid: string;
-  /** The trace that stands out; the others step back. Null for none. */
-  active: string | null;
 }
 
 const [WIDTH, ACTIVE_WIDTH, THIN] = [1.5, 2.75, 0.75];
-/** How much is seen of what steps back, of the raw line behind a smooth one, and of a band. */
-const [BACK, BEHIND, BAND] = [0.18, 0.2, 0.14];
+/** How much is seen of the raw line behind a smooth one, of a band, and of a member of a group. */
+const [BEHIND, BAND, THIN_ALPHA] = [0.2, 0.14, 0.7];
 const TICK_SIZE = 10.5;
 const MARK = 4.5;
 
-export function paint(pen: Pen, axes: Axes, traces: readonly Trace[], look: Look): void {
-  paintAxes(pen, axes, look);
-  // what stands out is drawn last, over all others
-  const order = look.active === null ? traces : [...traces].sort((a, b) => Number(a.key === look.active) - Number(b.key === look.active));
-  pen.within(axes.box, () => {
-    for (const trace of order) paintTrace(pen, axes, trace, look);
-  });
-  for (const trace of order) paintMarks(pen, axes, trace, look);
+/** A chart as a whole. */
+export function paint(pen: Pen, axes: Axes, traces: readonly Trace[], ink: Ink): void {
+  paintAxes(pen, axes, ink);
+  paintTraces(pen, axes, traces, WIDTH);
 }
 
-function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Look): void {
+/** Some of its lines, over all others, where they stand out. */
+export function paintActive(pen: Pen, axes: Axes, traces: readonly Trace[]): void {
+  paintTraces(pen, axes, traces, ACTIVE_WIDTH);
+}
+
+export function paintTraces(pen: Pen, axes: Axes, traces: readonly Trace[], width = WIDTH): void {
+  pen.within(axes.box, () => {
+    for (const trace of traces) paintTrace(pen, axes, trace, width);
+  });
+  for (const trace of traces) paintMarks(pen, axes, trace);
+}
+
+export function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Ink): void {
   const { box, xTicks, yTicks } = axes;
   const bottom = box.top + box.height;
   for (const tick of yTicks) {
@@ -43,15 +49,14 @@ function paintAxes(pen: Pen, axes: Axes, { ink, grid }: Look): void {
   }
 }
 
-function paintTrace(pen: Pen, axes: Axes, trace: Trace, { active }: Look): void {
-  const isActive = trace.key === active;
-  const shown = active === null || isActive ? 1 : BACK;
+function paintTrace(pen: Pen, axes: Axes, trace: Trace, width: number): void {
   const { color } = trace;
-  const stroke = { color, width: isActive ? ACTIVE_WIDTH : trace.isThin ? THIN : WIDTH, alpha: trace.isThin ? shown * 0.7 : shown, ...(trace.dash ? { dash: trace.dash } : {}) };
-  if (trace.band) pen.fill(surrounding(axes, trace.band), color, BAND * shown);
-  if (trace.smooth) pen.line(inPixels(axes, trace.raw), { color, width: 1, alpha: BEHIND * shown });
+  const thin = { width: width - WIDTH + THIN, alpha: THIN_ALPHA };
+  const stroke = { color, ...(trace.isThin ? thin : { width, alpha: 1 }), ...(trace.dash ? { dash: trace.dash } : {}) };
+  if (trace.band) pen.fill(surrounding(axes, trace.band), color, BAND);
+  if (trace.smooth) pen.line(inPixels(axes, trace.raw), { color, width: 1, alpha: BEHIND });
   pen.line(inPixels(axes, trace.smooth ?? trace.raw), stroke);
-  for (const place of alone(trace)) dot(pen, axes, trace, place, shown);
+  for (const place of alone(trace)) dot(pen, axes, trace, place, 1);
 }
 
 /** Points with no neighbour, of which no line would be seen. */
@@ -90,9 +95,8 @@ function surrounding(axes: Axes, band: Float64Array): Float64Array {
 }
 
 /** What is no number stands at the edge: NaN and −∞ below, ∞ above. */
-function paintMarks(pen: Pen, axes: Axes, trace: Trace, { active }: Look): void {
+function paintMarks(pen: Pen, axes: Axes, trace: Trace): void {
   const { box } = axes;
-  const alpha = active === null || trace.key === active ? 1 : BACK;
   for (const mark of trace.marks) {
     const x = pixelOfX(axes, mark.x);
     if (!(x >= box.left && x <= box.left + box.width)) continue;
@@ -100,7 +104,7 @@ function paintMarks(pen: Pen, axes: Axes, trace: Trace, { active }: Look): void 
     const tip = mark.kind === "∞" ? edge + 2 * MARK : edge - 2 * MARK;
     if (mark.kind === "NaN") {
       const cross = Float64Array.of(x - MARK / 2, tip, x + MARK / 2, edge - MARK, x, Number.NaN, x + MARK / 2, tip, x - MARK / 2, edge - MARK);
-      pen.line(cross, { color: trace.color, width: 1.5, alpha });
-    } else pen.fill(Float64Array.of(x - MARK / 2, tip, x + MARK / 2, tip, x, edge), trace.color, alpha);
+      pen.line(cross, { color: trace.color, width: 1.5, alpha: 1 });
+    } else pen.fill(Float64Array.of(x - MARK / 2, tip, x + MARK / 2, tip, x, edge), trace.color, 1);
   }
 }

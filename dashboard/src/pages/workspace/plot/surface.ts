@@ -1,8 +1,8 @@
-/** The two canvases of a chart: one with its lines, and one over it for what moves with the mouse. */
+/** The canvases of a chart: one with its axes, one with its lines, and one over both for what moves with the mouse. */
 
 import type { Axes } from "./axes";
 import { pixelOfX, xOfPixel } from "./axes";
-import { dot, paint } from "./paint";
+import { dot, paintActive, paintAxes, paintTraces } from "./paint";
 import { CanvasPen } from "./pen";
 import { placeAt, type Trace } from "./trace";
 
@@ -17,36 +17,51 @@ export interface Scene {
 const DOTS_MAX = 40;
 const REACH = 8;
 
+/** How much is seen of all lines while one of them stands out. */
+const BACK = "0.2";
+
 export class Surface {
   private scene: Scene | null = null;
 
   constructor(
+    private readonly ground: HTMLCanvasElement,
     private readonly lines: HTMLCanvasElement,
     private readonly over: HTMLCanvasElement,
   ) {}
 
-  /** Draw the chart; `active` is the trace that stands out. */
-  show(scene: Scene | null, active: string | null): void {
+  /** Draw the chart. */
+  show(scene: Scene | null): void {
     this.scene = scene;
-    const context = cleared(this.lines, scene);
-    if (!scene || !context) return;
-    const known = active !== null && scene.traces.some((trace) => trace.key === active);
-    paint(new CanvasPen(context), scene.axes, scene.traces, { ...inks(), active: known ? active : null });
+    const [ground, lines] = [cleared(this.ground, scene), cleared(this.lines, scene)];
+    if (!scene || !ground || !lines) return;
+    paintAxes(new CanvasPen(ground), scene.axes, inks());
+    paintTraces(new CanvasPen(lines), scene.axes, scene.traces);
   }
 
-  /** Mark a place on the x axis; null for none. */
+  /**
+   * Mark a place on the x axis, and have a trace stand out: the others step back as one picture, and are not drawn again.
+   *
+   * @param x Null for none.
+   * @param active The trace's key; null for none.
+   */
   mark(x: number | null, active: string | null): void {
     const { scene } = this;
     const context = cleared(this.over, scene);
-    if (!scene || !context || x === null) return;
-    const { axes, traces } = scene;
+    const found = scene?.traces.filter((trace) => trace.key === active) ?? [];
+    this.lines.style.opacity = found.length ? BACK : "";
+    if (!scene || !context) return;
+    const pen = new CanvasPen(context);
+    if (found.length) paintActive(pen, scene.axes, found);
+    if (x !== null) this.cursor(pen, scene, x, active);
+  }
+
+  private cursor(pen: CanvasPen, { axes, traces }: Scene, x: number, active: string | null): void {
     const left = pixelOfX(axes, x);
     const { box } = axes;
     if (!(left >= box.left && left <= box.left + box.width)) return;
-    const pen = new CanvasPen(context);
     pen.line(Float64Array.of(left, box.top, left, box.top + box.height), { color: inks().ink, width: 1, alpha: 0.6 });
     const reach = Math.abs(xOfPixel(axes, left + REACH) - x);
-    const dotted = traces.length > DOTS_MAX ? traces.filter((trace) => trace.key === active) : traces;
+    const dotted = active !== null || traces.length > DOTS_MAX ? traces.filter((trace) => trace.key === active) : traces;
     pen.within({ ...box, left: box.left - 4, width: box.width + 8 }, () => {
       for (const trace of dotted) {
         const place = placeAt(trace, x, reach);

@@ -73,7 +73,7 @@ test("values that lie close together are told with as many digits as tell them a
 test("an SVG has each line as a path, and no name in it is markup", () => {
   const traces = [trace([[0, 1], [1, 2]], "<script>"), trace([[0, 3], [1, 4]], "b", { smooth: Float64Array.of(3, 3.5) })];
   const pen = new SvgPen();
-  paint(pen, axesFor(traces, SIZE)!, traces, { ink: "#000000", grid: "#eeeeee", active: "b" });
+  paint(pen, axesFor(traces, SIZE)!, traces, { ink: "#000000", grid: "#eeeeee" });
   pen.text("<script>", 0, 0, { color: "#000000", size: 10, align: "left" });
   const svg = pen.document(300, 160, "#ffffff");
   expect(svg).not.toContain("<script");
