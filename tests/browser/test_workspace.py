@@ -167,6 +167,26 @@ def test_zoom_is_for_all_charts_of_an_axis_and_for_no_others(page: Page) -> None
     expect(page).not_to_have_url(re.compile("zoom"))
 
 
+def test_a_chart_is_saved_with_all_of_its_rows(page: Page) -> None:
+    """As CSV each row as it was logged, of the part that is shown; as SVG a picture with a legend."""
+    chart = page.locator('figure[data-chart="train/loss"]')
+    page.goto(address(page, f"{SWEEP}?zoom=step~9.5~12.5&show=none&but=run-03,run-21"))
+    expect(plot(page, "train/loss")).to_have_attribute("aria-label", re.compile("run-21: last"))
+    saved = {}
+    for kind in ("CSV", "SVG"):
+        chart.hover()
+        chart.get_by_role("button", name="Save train/loss").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind, exact=True).click()
+        saved[kind] = Path(download.value.path()).read_text()
+    lines = saved["CSV"].splitlines()
+    assert lines[0] == "line,index,time,step,train/loss"
+    assert [line.split(",")[0] + line.split(",")[3] for line in lines[1:]] == [
+        f"{name}{step}" for name in ("run-21", "run-03") for step in (10, 11, 12)
+    ]
+    assert all(name in saved["SVG"] for name in ("run-03", "run-21", ">train/loss<", "<path"))
+
+
 def test_runs_are_grouped_with_their_mean_and_opened(page: Page) -> None:
     page.get_by_role("button", name="Groups").click()
     page.get_by_role("group", name="Group by", exact=True).get_by_label("lr").check()

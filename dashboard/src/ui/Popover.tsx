@@ -1,4 +1,4 @@
-/** A button that opens a panel beside it, over everything else; Escape, or a click elsewhere, closes it. */
+/** A button that opens a panel beside it, over everything else; Escape, a click elsewhere, or a choice in it closes it. */
 
 import { autoUpdate, computePosition, flip, offset, shift } from "@floating-ui/dom";
 import type { ComponentChildren, JSX } from "preact";
@@ -32,6 +32,11 @@ export function Popover(props: {
     });
   }, [isOpen]);
 
+  /** What can be chosen once stands in the panel itself; fields and lists are in something. */
+  function fold(event: MouseEvent): void {
+    if ((event.target as HTMLElement).closest("button")?.parentElement === panel.current) panel.current?.hidePopover();
+  }
+
   return (
     <>
       <button
@@ -46,7 +51,7 @@ export function Popover(props: {
         {props.icon}
         {props.text}
       </button>
-      <div ref={panel} id={id} class="popover" popover="auto" onToggle={(event) => setOpen((event as unknown as ToggleEvent).newState === "open")}>
+      <div ref={panel} id={id} class="popover" popover="auto" onClick={fold} onToggle={(event) => setOpen((event as unknown as ToggleEvent).newState === "open")}>
         {isOpen && props.children}
       </div>
     </>

@@ -1,11 +1,13 @@
 /** What can be done with the runs that are ticked. */
 
-import { Archive, Eye, NotebookPen, Tag, Trash2, X } from "lucide-preact";
+import { Archive, Diff, Eye, NotebookPen, Tag, Trash2, X } from "lucide-preact";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
 import type { ListedExperiment } from "../../api/types";
 import { mayWrite } from "../../state/session";
+import { diffPath } from "../../state/url";
+import { Link } from "../../ui/basic";
 import { several } from "../../ui/format";
 import { Popover } from "../../ui/Popover";
 import { plain } from "../../ui/terminal";
@@ -43,6 +45,9 @@ export function BulkBar(): JSX.Element | null {
               <Eye />
             </button>
           )}
+          <Link class="icon" href={diffPath(runs.map((run) => run.prefix))} aria-label="Show how they differ" title="Show how they differ">
+            <Diff />
+          </Link>
           {mayChange && <Changes runs={runs} act={act} />}
           <button type="button" class="icon" aria-label="Untick all" title="Untick all (Esc)" onClick={() => (ticked.value = new Set())}>
             <X />

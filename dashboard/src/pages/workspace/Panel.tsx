@@ -11,12 +11,12 @@ import { plain } from "../../ui/terminal";
 import { Popover } from "../../ui/Popover";
 import { curves } from "./curves";
 import { cursor, hovered } from "./hover";
-import { askFor, linesOf, type Shown, traceFor } from "./lines";
+import { askFor, linesOf, type Shown, singleLines, traceFor } from "./lines";
 import { axesFor, xOfPixel, yOfPixel } from "./plot/axes";
 import { nearest, readings, short } from "./plot/read";
 import { type Scene, Surface } from "./plot/surface";
 import { lastOf, type Trace } from "./plot/trace";
-import { savePng, saveSvg } from "./save";
+import { savePng, saveRows, saveSvg } from "./save";
 import { axisOf, axisTitle, type ChartOf } from "./sections";
 import { chosenX, markEmpty } from "./state";
 import { tip } from "./Tip";
@@ -208,6 +208,11 @@ export function Panel(props: { chart: ChartOf; title: string; height: number }):
             <button type="button" onClick={() => scene && saveSvg(scene, chart.title, axisTitle(axis))}>
               SVG
             </button>
+            {chart.parts.some((part) => "field" in part) && (
+              <button type="button" title="All rows, as they were logged" onClick={() => void saveRows(singleLines(chart), chart.title, axis, range)}>
+                CSV
+              </button>
+            )}
           </Popover>
           <Tool
             label={isExpanded ? "Make it small again" : `Enlarge ${chart.title}`}

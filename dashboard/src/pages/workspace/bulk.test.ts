@@ -28,7 +28,7 @@ test("one that cannot be deleted stops no other, is told, and is not restored", 
   expect(done.text).toBe("2 runs in the trash. Not 1 run: o/p/b: a run of it goes on");
   expect(asked).toHaveLength(3);
   const back = await done.undo!();
-  expect(asked.slice(3)).toEqual(["POST a/restore {}", "POST c/restore {}"]);
+  expect(asked.slice(3)).toEqual(['POST a/restore {"to":null}', 'POST c/restore {"to":null}']);
   expect(back).toEqual({ text: "2 runs are back.", undo: null });
 });
 

@@ -1,9 +1,9 @@
 /** What is done with several runs at once; each is done by itself, so that one that cannot be changed stops no other. */
 
-import { post, put, remove } from "../../api/client";
+import { put } from "../../api/client";
 import type { ListedExperiment } from "../../api/types";
 import { several } from "../../ui/format";
-import { ARCHIVED } from "./runs";
+import { ARCHIVED, changeTags, restore, toTrash } from "../experiment/changing/changes";
 
 export interface Done {
   text: string;
@@ -38,11 +38,11 @@ function told(what: string, { done, problems }: { done: readonly Run[]; problems
 }
 
 export async function tag(runs: readonly Run[], add: readonly string[], taken: readonly string[], what: string): Promise<Done> {
-  const found = await each(runs, (run) => post(`experiments/${run.id}/tags`, { add, remove: taken }));
+  const found = await each(runs, (run) => changeTags(run, { add, remove: taken }));
   // what a run had before stays, and what it lacked is not given to it
   const undo = async (): Promise<Done> => {
     const back = await each(found.done, (run) =>
-      post(`experiments/${run.id}/tags`, {
+      changeTags(run, {
         add: taken.filter((each) => run.tags.includes(each)),
         remove: add.filter((each) => !run.tags.includes(each)),
       }),
@@ -58,9 +58,9 @@ export function archive(runs: readonly Run[]): Promise<Done> {
 
 /** Those that go on are left: what they log would be lost to sight. */
 export async function discard(runs: readonly Run[]): Promise<Done> {
-  const found = await each(runs, (run) => remove(`experiments/${run.id}`, { unless_running: true }));
+  const found = await each(runs, (run) => toTrash(run));
   const undo = async (): Promise<Done> => {
-    const back = await each(found.done, (run) => post(`experiments/${run.id}/restore`, {}));
+    const back = await each(found.done, (run) => restore(run));
     return { text: told("are back", back), undo: null };
   };
   return { text: told("in the trash", found), undo: found.done.length ? undo : null };

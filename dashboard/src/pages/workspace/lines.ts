@@ -11,6 +11,8 @@ import { attemptOf, colors, drawn, fieldsIn, groupId, groupsDrawn, isGrouped, is
 import { type Range, view } from "./view";
 
 export interface Line {
+  /** Of a band, the first of its runs. */
+  run: ListedExperiment;
   source: Source;
   /** How many rows its runs have. */
   version: number;
@@ -46,12 +48,18 @@ function linesOfGroup(group: Group, part: Part, { said, dash }: Look): Line[] {
   const key = groupId(group.key);
   const color = colors.value.get(key) ?? UNKNOWN;
   const together: Line = {
+    run: group.runs[0]!,
     source: { experiments: group.runs.map((run) => run.id), ...sourceOf(part) },
     version: group.runs.reduce((sum, run) => sum + run.rows, 0),
     of: { key, label: `${group.label}${said}`, color, spread: view.value.spread, ...(dash ? { dash } : {}) },
   };
   const members = opened.value.has(group.key) ? linesOfRuns(group.runs, part, { said, shared: color }) : [];
   return [together, ...members];
+}
+
+/** A line for each run of a chart, also where groups are drawn. */
+export function singleLines(chart: ChartOf): Line[] {
+  return chart.parts.flatMap((part) => linesOfRuns(drawn.value, part, { said: "", shared: null }));
 }
 
 function linesOfRuns(runs: readonly ListedExperiment[], part: Part, { said, dash, shared }: Look): Line[] {
@@ -63,7 +71,7 @@ function linesOfRuns(runs: readonly ListedExperiment[], part: Part, { said, dash
     const color = shared ?? colors.value.get(run.id) ?? UNKNOWN;
     const label = `${nameIn(run, folder)}${said}`;
     const of = { key: run.id, label, color, spread: null, isThin: shared !== null, ...(dash ? { dash } : {}) };
-    return [{ source, version: run.rows, of }];
+    return [{ run, source, version: run.rows, of }];
   });
 }
 

@@ -5,6 +5,7 @@ import { signal } from "@preact/signals";
 import { ApiError, get, isAbort, type Misunderstood } from "../../api/client";
 import { encode } from "../../api/json";
 import type { Experiments, ListedExperiment } from "../../api/types";
+import { ARCHIVED } from "../experiment/changing/changes";
 
 /** What is asked for. */
 export interface Asked {
@@ -38,8 +39,6 @@ const [FIRST_PAGE, PAGE] = [100, 1000];
 const WAIT = 20;
 const NAMED_MAX = 50;
 const INVALID = 400;
-/** The tag of what was put aside. */
-export const ARCHIVED = "archived";
 const LEAVES_OUT = `tag!=${ARCHIVED}`;
 const EMPTY: Listing = { asked: null, rows: [], besides: [], total: 0, problems: [], error: "", pending: false };
 

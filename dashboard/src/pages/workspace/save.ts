@@ -1,8 +1,11 @@
 /** Charts and tables as files. */
 
+import { saveCsv } from "../../charts/save";
+import type { Line } from "./lines";
 import { CanvasPen, type Pen, SvgPen } from "./plot/pen";
 import { paint } from "./plot/paint";
 import { inks, type Scene } from "./plot/surface";
+import type { Range } from "./view";
 
 const [HEAD, LEGEND_LINE, MARGIN, LEGEND_MAX] = [26, 16, 12, 24];
 const SWATCH = 14;
@@ -57,6 +60,28 @@ function sizeOf(scene: Scene): { width: number; height: number } {
 
 function colorOf(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** Save the rows of a chart's lines, each as it was logged; of what is worked out there are none. */
+export async function saveRows(lines: readonly Line[], title: string, axis: string, range: Range | null): Promise<void> {
+  const started = new Map(lines.map(({ run }) => [run.id, Date.parse(run.startedAt ?? run.createdAt) / 1000]));
+  const logged = lines.flatMap(({ run, source, of }) =>
+    source.field === undefined || source.experiment === undefined
+      ? []
+      : [
+          {
+            key: `${of.key} ${of.label}`,
+            label: of.label,
+            color: of.color,
+            experimentId: run.id,
+            name: source.metric ?? null,
+            field: source.field,
+            ...(source.attempt === undefined ? {} : { attempt: Number(source.attempt) }),
+          },
+        ],
+  );
+  const originOf = ({ experimentId }: { experimentId: string }): number => started.get(experimentId) ?? 0;
+  await saveCsv(logged, { title, x: axis, range, originOf }, new AbortController().signal, () => undefined);
 }
 
 export function fileName(title: string): string {
