@@ -32,6 +32,7 @@ from ml_dash.journal.disk import REAL_DISK, Disk
 from ml_dash.journal.index import JournalIndex
 from ml_dash.journal.latest import latest_ns, new_writer_id
 from ml_dash.journal.writer import JournalWriter
+from ml_dash.processes import process_born, process_space
 from ml_dash.query.files import FilesReader, FileTable
 from ml_dash.query.row_source import read_params
 from ml_dash.query.runs import fold_runs, writer_runs
@@ -174,6 +175,10 @@ class Target:
             "event": "start",
             "status": RunStatus.RUNNING,
             "handle": _HANDLE,
+            # who imports: one that is killed is known to be dead at once, and not after minutes of silence
+            "pid": os.getpid(),
+            "space": process_space(),
+            "born": process_born(os.getpid()),
             "experiment": {"prefix": self.identity.prefix, "url": None, **said},
             "said": said,
         }

@@ -11,10 +11,13 @@ import pytest
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.file_locks import try_lock
 from ml_dash.importers import json_files, target
+from ml_dash.journal.index import JournalIndex
+from ml_dash.query.runs import fold_runs, writer_runs
 from tests.support.flaky_disk import FlakyDisk, PowerCutError
 from tests.support.public_trees import RUN, bring_in, bytes_below, content, metric, problems, tree
 
 
+@pytest.mark.slow
 def test_an_import_that_is_cut_off_anywhere_goes_on_and_adds_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,6 +38,23 @@ def test_an_import_that_is_cut_off_anywhere_goes_on_and_adds_nothing_twice(
         assert content(root) == whole
         shutil.rmtree(root)
     assert cuts > 15
+
+
+def test_an_import_that_was_killed_runs_no_longer(tmp_path: Path) -> None:
+    """It is known to be dead as soon as its process is; the next import ends what it began."""
+    theirs, root = tree(tmp_path), tmp_path / "imported"
+    with pytest.raises(PowerCutError):
+        bring_in(theirs / RUN, root, disk=FlakyDisk(6))
+
+    def stands() -> tuple[str | None, bool]:
+        index = JournalIndex(str(root / RUN / "journal"))
+        index.refresh()
+        info = fold_runs(writer_runs(index).values(), pid_alive=lambda *_: False)
+        return info.status, info.stale
+
+    assert stands() == ("RUNNING", True)
+    bring_in(theirs / RUN, root)
+    assert stands() == (None, False)
 
 
 def test_nothing_is_written_where_the_source_lies(tmp_path: Path) -> None:

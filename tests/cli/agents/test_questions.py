@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from ml_dash import Experiment, InvalidArgumentError
 from ml_dash.cli.agents.questions import Questions
-from ml_dash.cli.commands.mcp import TOOLS
+from ml_dash.cli.commands.mcp import TOOLS, serve
 from ml_dash.errors import MissingExtraError
 from tests.support.cli_experiments import make
 from tests.support.public_trees import bytes_below
@@ -153,11 +154,19 @@ def test_sql_answers_and_reads_nothing_else(ask: Questions, root: Path) -> None:
 
 
 def test_without_its_package_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml_dash.cli.commands.mcp import serve
-
     monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
     with pytest.raises(MissingExtraError, match="pip install mcp"):
         serve(Questions("."))
+
+
+def command(root: Path) -> Any:
+    from mcp.client.stdio import StdioServerParameters
+
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "ml_dash", "mcp", "--root", str(root)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
 
 
 def test_the_skill_names_the_tools_that_there_are() -> None:
@@ -166,17 +175,12 @@ def test_the_skill_names_the_tools_that_there_are() -> None:
     assert [name for name in TOOLS if f"`{name}(" not in page] == []
 
 
-async def test_an_agent_finds_the_best_rate_and_why_a_run_failed(root: Path) -> None:
-    """By the tools alone, over standard input and output, as a client starts the command."""
+@pytest.mark.parametrize("way", ["in process", pytest.param("over pipes", marks=pytest.mark.slow)])
+async def test_an_agent_finds_the_best_rate_and_why_a_run_failed(root: Path, way: str) -> None:
+    """By the tools alone, also over standard input and output, as a client starts the command."""
     mcp = pytest.importorskip("mcp")
-    from mcp.client.stdio import StdioServerParameters
-
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "ml_dash", "mcp", "--root", str(root)],
-        env={"PYTHONPATH": ":".join(sys.path)},
-    )
-    async with mcp.Client(command, read_timeout_seconds=60) as client:
+    server = serve(Questions(str(root))) if way == "in process" else command(root)
+    async with mcp.Client(server, read_timeout_seconds=60) as client:
         tools = {each.name: each for each in (await client.list_tools()).tools}
         assert set(tools) == set(TOOLS)
         assert all(each.annotations.read_only_hint for each in tools.values())
