@@ -16,6 +16,7 @@ from ml_dash import Experiment
 from ml_dash.server.runner import EmbeddedServer
 from tests.browser.ui import Ui
 from tests.browser.window import Window, keep, sign_in
+from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 
 NOTE = "Better with **warmup**.\n\n- next: larger batches"
@@ -136,6 +137,35 @@ def test_runs_are_held_against_a_baseline(sweep: EmbeddedServer, window: Window)
     page.reload()
     expect(table.get_by_role("radio").nth(1)).to_be_checked()
     keep(page, "differences")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_the_other_pages_can_be_used_by_everybody(
+    sweep: EmbeddedServer, open_window: Callable[..., Window], width: int, dark: bool
+) -> None:
+    """What axe finds nothing serious in, and what does not need to be scrolled sideways."""
+    page = open_window(width, 844, dark=dark).page
+    sign_in(page, sweep.url, f"/experiments/{RUNS[0]}?tab=overview")
+    expect(page.get_by_role("region", name="Attempts")).to_be_visible()
+    axe = (PROJECT / "dashboard/node_modules/axe-core/axe.min.js").read_text()
+    for path in (
+        f"/experiments/{RUNS[0]}?tab=overview",
+        f"/experiments/{RUNS[0]}?tab=console",
+        f"/diff?e={RUNS[0]}&e={RUNS[1]}",
+    ):
+        page.goto(f"{sweep.url}{path}")
+        expect(page.locator("h1")).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.evaluate(axe)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        serious = [
+            (path, each["id"], each["nodes"][0]["html"][:200])
+            for each in found["violations"]
+            if each["impact"] in {"serious", "critical"}
+        ]
+        assert serious == []
 
 
 def requests_of_a_minute(page: Page) -> list[str]:

@@ -35,6 +35,11 @@ export function Frame(props: {
         </Link>
         {props.start}
         <div class="head-end">
+          {(session.value?.writes.length ?? 0) > 0 && (
+            <Link class="head-link" href="/trash">
+              Trash
+            </Link>
+          )}
           <button type="button" class="quiet" title="Keyboard shortcuts" aria-label="Keyboard shortcuts" onClick={() => (keysShown.value = true)}>
             ?
           </button>

@@ -34,7 +34,7 @@ test("a change is a share of the baseline, whatever its sign, and nothing where 
 
 test("of each metric there are the last and the best value, with their steps, and which is better", () => {
   const runs = [
-    { metrics: { val: { acc: summary(0.5, 0.1, 0.8), odd: summary(1, 0, 2) }, "": { loss: summary(2, 1, 3) }, system: { cpu: summary(1, 1, 1) } } },
+    { metrics: { val: { acc: summary(0.5, 0.1, 0.8), odd: summary(1, 0, 2), step: summary(9, 0, 9) }, "": { loss: summary(2, 1, 3) }, system: { cpu: summary(1, 1, 1) } } },
     { metrics: { val: { acc: summary(0.4, 0.1, 0.9) }, "": { loss: summary(2, 0.5, 3) } } },
   ];
   const rows = resultRows(runs, 0);

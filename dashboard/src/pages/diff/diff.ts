@@ -3,6 +3,7 @@
 import { encode } from "../../api/json";
 import type { BestOf, FieldSummary, ListedExperiment } from "../../api/types";
 import { natural } from "../../ui/format";
+import { AXES } from "../experiment/groups";
 import { mapOf } from "../experiment/overview/values";
 
 export interface DiffCell {
@@ -68,7 +69,12 @@ export function resultRows(runs: readonly Measured[], baseline: number): DiffRow
   for (const { metrics } of runs) {
     for (const [metric, found] of Object.entries(metrics ?? {})) {
       if (metric === "system" || metric.startsWith("system/")) continue;
-      for (const field of Object.keys(found)) fields.set(metric ? `${metric}/${field}` : field, [metric, field]);
+      const named = Object.keys(found);
+      for (const field of named) {
+        // where a row is says nothing of how the run went
+        if (AXES.includes(field) && named.length > 1) continue;
+        fields.set(metric ? `${metric}/${field}` : field, [metric, field]);
+      }
     }
   }
   return sorted([...fields.keys()]).flatMap((title) => {

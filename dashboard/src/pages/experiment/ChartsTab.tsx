@@ -37,7 +37,7 @@ export function ChartsTab(props: { record: Experiment; metrics: Metric[] | null;
   const all = groups.flatMap((group) => group.charts);
   const enlarged = chartOfKey(all, query.value.get("chart"));
   if (metrics && !metrics.length) {
-    if (system) return <Empty title="Nothing was measured of the machine's load." code="Experiment(…, capture=True)" />;
+    if (system) return <Empty title="There is no load of a machine: it is measured every ten seconds, where it is captured." code="Experiment(…, capture=True)" />;
     return <Empty title="This experiment has no metrics." code={FIRST} />;
   }
   return (

@@ -56,7 +56,7 @@ export function NoteCard(props: { record: Experiment; onChange: (record: Experim
   }
 
   return (
-    <section aria-label="Note" class="card note">
+    <section aria-label="Note" class="card note-card">
       <div class="section-head">
         <h2>Note</h2>
         {may && !draft && (
