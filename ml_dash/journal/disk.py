@@ -145,8 +145,11 @@ class Disk(Protocol):
     def list(self, directory: str) -> list[str]:
         """Return the names in a directory, sorted; none where there is no such directory."""
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
-        """Give a file this content, whole or in pieces, durably; after a crash it has its old one or all of the new."""
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
+        """Give a file this content, whole or in pieces, durably; after a crash it has its old one or all of the new.
+
+        Where it need not be `durable`, nobody waits for the disk: after a power cut, anything may be in it.
+        """
 
     def keep(self, path: str, kept: str) -> None:
         """Give a file's content another name too, durably: `path` may be replaced then.
@@ -221,12 +224,12 @@ class RealDisk:
         except FileNotFoundError:
             return []
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
         """See `Disk.replace`."""
         # a link stays: whoever laid it wants the file where it leads
-        self.replace_name(os.path.realpath(path), data)
+        self.replace_name(os.path.realpath(path), data, durable=durable)
 
-    def replace_name(self, path: str, data: bytes | Iterable[bytes]) -> None:
+    def replace_name(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
         """Do as `replace` does; where the name is a link's, it is not one any more."""
         temporary = f"{path}.{os.urandom(4).hex()}.tmp"
         file = self.create(temporary)
@@ -234,7 +237,8 @@ class RealDisk:
             try:
                 for piece in (data,) if isinstance(data, bytes) else data:
                     file.write(piece)
-                file.sync()
+                if durable:
+                    file.sync()
             finally:
                 file.close()
             os.replace(temporary, path)
@@ -242,7 +246,8 @@ class RealDisk:
             with contextlib.suppress(OSError):
                 os.remove(temporary)
             raise
-        _sync_directory(os.path.dirname(os.path.abspath(path)))
+        if durable:
+            _sync_directory(os.path.dirname(os.path.abspath(path)))
 
     def keep(self, path: str, kept: str) -> None:
         """See `Disk.keep`; a link stays, and what it leads to gets the name."""

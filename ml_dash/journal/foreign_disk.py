@@ -76,10 +76,10 @@ class ForeignDisk(RealDisk):
         self._check(os.path.dirname(path))
         return super().create(path)
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
         """See `Disk.replace`; a link is replaced, and what it leads to stays as it is."""
         self._check(os.path.dirname(path))
-        self.replace_name(path, data)
+        self.replace_name(path, data, durable=durable)
 
     def keep(self, path: str, kept: str) -> None:
         """See `Disk.keep`; a link has no content that is kept."""

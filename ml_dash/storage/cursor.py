@@ -1,7 +1,8 @@
 """How much of a writer's frames a server has acknowledged, remembered beside the journal.
 
 The server's own watermark is the truth; this file only saves reading old frames to know how many rows they had, and
-shows when a server has forgotten what it had acknowledged.
+shows when a server has forgotten what it had acknowledged. So nobody waits for it to be on the medium: after a
+power cut it may be an older one, or none.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class CursorFile:
     def save(self, url: str, cursor: Cursor) -> None:
         """Remember this of a server, and leave what is known of others; or raise OSError, and leave all of it."""
         entries = {**self._entries(), url: msgspec.to_builtins(cursor)}
-        self._disk.replace(self.path, json.dumps(entries, indent=1).encode())
+        self._disk.replace(self.path, json.dumps(entries, indent=1).encode(), durable=False)
 
     def _entries(self) -> dict[str, Any]:
         try:

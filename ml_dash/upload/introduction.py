@@ -44,6 +44,7 @@ class Introduction:
         told: What the server has been told of that before.
         recreate: Whether to bring back an experiment that was deleted at the server.
         begins: Says of one that was deleted whether a run has begun since: it is another experiment under its name.
+        writers: Those of the journal, where somebody has just looked; later they are looked up.
 
     Attributes:
         untold: Why the server does not take what is said of the experiment, by its name (readme, tags, …).
@@ -58,6 +59,7 @@ class Introduction:
         *,
         recreate: bool,
         begins: Begins | None,
+        writers: list[str] | None = None,
     ) -> None:
         self.untold: dict[str, str] = {}
         self._client = target.client
@@ -70,6 +72,7 @@ class Introduction:
         self._told = told
         self._recreate = recreate
         self._begins = begins
+        self._known = writers
 
     async def make(self) -> Upserted:
         """Introduce the experiment, and tell what has not been told; return what the server has of it."""
@@ -141,12 +144,13 @@ class Introduction:
         that refuses is told of when frames are read.
         """
         target = self._target
-        try:
-            found = await target.run_blocking(
-                lambda: writers(os.path.join(target.directory, "journal"), target.disk)
-            )
-        except OSError:
-            return []
+        found, self._known = self._known, None
+        if found is None:
+            journal = os.path.join(target.directory, "journal")
+            try:
+                found = await target.run_blocking(lambda: writers(journal, target.disk))
+            except OSError:
+                return []
         half = WRITERS_TOLD_MAX // 2
         return [*found[:half], *found[max(half, len(found) - half) :]]
 

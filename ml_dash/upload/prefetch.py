@@ -51,8 +51,9 @@ class SentWriter:
 
     async def begin(self, url: str) -> None:
         """Take over what an earlier process has left."""
-        self._saved = self._found = await self._run(lambda: self.cursor.load(url))
-        await self.look_for_kept()
+        found = await self._run(lambda: (self.cursor.load(url), self.rejected.numbers()))
+        self._saved = self._found = found[0]
+        self._kept = found[1]
         if self._saved is not None:
             self.ledger.resume(self._saved)
 

@@ -44,6 +44,7 @@ class Sender:
         told: What the server has been told of that before.
         recreate: Whether to bring back an experiment that was deleted at the server.
         begins: Says of one that was deleted whether a run has begun since: it is another experiment under its name.
+        writers: Those of the journal, where somebody has just looked.
 
     Attributes:
         experiment: The experiment as the server had it last; None before the first contact.
@@ -59,13 +60,16 @@ class Sender:
         told: Told = NOT_TOLD,
         recreate: bool = False,
         begins: Begins | None = None,
+        writers: list[str] | None = None,
     ) -> None:
         self.experiment: Upserted | None = None
         self._target = target
         self._client = target.client
         self._prefix = target.prefix
         self._say = say
-        self._introduction = Introduction(target, say, about, told, recreate=recreate, begins=begins)
+        self._introduction = Introduction(
+            target, say, about, told, recreate=recreate, begins=begins, writers=writers
+        )
         self._settled = settled
         self._connected = False
         self._writers: dict[str, SentWriter] = {}

@@ -120,16 +120,22 @@ async def sync_experiment(
     foreign = ForeignDisk(directory)
     disk = disk or foreign
     manifest = manifest or Manifest(directory, clock, disk)
+
+    def look() -> tuple[Mapping[str, Any], str | None, list[str]]:
+        said = manifest.last_word()
+        return said, id_where_all_is(directory, client.url, disk), writers(manifest.journal, disk)
+
     try:
-        about = await run_blocking(manifest.last_word)
-        told = Told(await run_blocking(lambda: id_where_all_is(directory, client.url, disk)), about)
-        names = await run_blocking(lambda: [name for name in writers(manifest.journal, disk) if only(name)])
+        # in one go: to hand work to a thread costs about as much as to read a small journal
+        about, experiment_id, journal_writers = await run_blocking(look)
     except (OSError, MLDashError) as error:
         return SyncReport(directory, None, client.url, left_behind=str(error))
     prefix = about.get("prefix")
     if not isinstance(prefix, str):
         reason = "neither experiment.json nor the journal says what it is called"
         return SyncReport(directory, None, client.url, left_behind=reason)
+    names = [name for name in journal_writers if only(name)]
+    told = NOT_TOLD if experiment_id is None else Told(experiment_id, about)
     target = Target(directory, prefix, client, run_blocking, clock, disk=disk, open_blob=foreign.open)
 
     async def begins(known: Mapping[str, Any]) -> bool:
@@ -141,9 +147,10 @@ async def sync_experiment(
         _say_nothing,
         about=lambda: {**about, **said()},
         settled=lambda writer: lambda: math.inf if writer in sync.done else None,
-        told=told if told.experiment_id is not None else NOT_TOLD,
+        told=told,
         recreate=recreate,
         begins=begins,
+        writers=journal_writers,
     )
     blobs = BlobSender(target, _say_nothing, sync, only=only)
     try:
@@ -152,9 +159,9 @@ async def sync_experiment(
         )
     finally:
         sender.close()
-    why = (
-        trouble.reason if trouble else await run_blocking(lambda: _left_behind(blobs, manifest.journal, disk))
-    )
+    why = trouble.reason if trouble else None
+    if why is None and (blobs.refused or blobs.nowhere or blobs.damaged):
+        why = await run_blocking(lambda: _left_behind(blobs, manifest.journal, disk))
     if why is None and sender.untold:
         name, reason = next(iter(sender.untold.items()))
         why = f"its {name} is not taken: {reason}"

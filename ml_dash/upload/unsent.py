@@ -39,13 +39,14 @@ def id_where_all_is(directory: str, url: str, disk: Disk = REAL_DISK) -> str | N
     It has been told then what the experiment's directory says of it, and perhaps something newer since by others.
     """
     try:
-        if unsent(directory, url, disk):
+        cursors = [
+            CursorFile(directory, name, disk).load(url)
+            for name in writers(os.path.join(directory, "journal"), disk)
+        ]
+        ids = {cursor.experiment_id for cursor in cursors if cursor is not None}
+        # before a frame is read: of what was never sent there is no cursor
+        if len(ids) != 1 or unsent(directory, url, disk):
             return None
     except (JournalVersionError, OSError):
         return None  # nobody can tell
-    cursors = [
-        CursorFile(directory, name, disk).load(url)
-        for name in writers(os.path.join(directory, "journal"), disk)
-    ]
-    ids = {cursor.experiment_id for cursor in cursors if cursor is not None}
-    return ids.pop() if len(ids) == 1 else None
+    return ids.pop()

@@ -271,7 +271,7 @@ def test_a_file_that_cannot_be_read_is_left_alone_and_told() -> None:
 
 def test_a_full_disk_leaves_everything_as_it_was() -> None:
     class Full(MemoryDisk):
-        def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+        def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     disk = Full({PATH: segment(ONE, b"torn")})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def test_a_damaged_one_counts_as_absent_and_is_replaced(tmp_path: Path, content:
     assert file.load(URL) is None
     file.save(URL, Cursor(1, "exp_abc", 2))
     assert file.load(URL) == Cursor(1, "exp_abc", 2)
+
+
+def test_nobody_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of small runs have one each; what a power cut takes of it, the server knows."""
+    waits: list[int] = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    file = CursorFile(str(tmp_path), WRITER)
+    file.save(URL, Cursor(1, "exp_abc", 2))
+    assert file.load(URL) == Cursor(1, "exp_abc", 2)
+    assert waits == []
 
 
 def test_a_file_that_cannot_be_read_is_not_replaced(tmp_path: Path) -> None:

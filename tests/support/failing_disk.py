@@ -135,7 +135,7 @@ class FailingDisk:
     def list(self, directory: str) -> list[str]:
         return sorted(os.path.basename(path) for path in self.files if os.path.dirname(path) == directory)
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
         self.remove(path)
         self.create(path).write(data if isinstance(data, bytes) else b"".join(data))
 

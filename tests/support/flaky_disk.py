@@ -46,9 +46,9 @@ class FlakyDisk(RealDisk):
         self.count()
         return _FlakyFile(super().create(path), self)
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
         self.count()
-        super().replace(path, data)
+        super().replace(path, data, durable=durable)
 
     def secure(self, path: str, root: str, *, rewrite: bool = False) -> None:
         self.count()

@@ -61,7 +61,7 @@ class MemoryDisk:
     def list(self, directory: str) -> list[str]:
         return sorted(os.path.basename(path) for path in self.files if os.path.dirname(path) == directory)
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
         self.files[path] = data if isinstance(data, bytes) else b"".join(data)
 
     def keep(self, path: str, kept: str) -> None:

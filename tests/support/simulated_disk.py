@@ -212,13 +212,18 @@ class SimulatedDisk:
         copy.named = True
         self.files[kept] = copy
 
-    def replace(self, path: str, data: bytes | Iterable[bytes]) -> None:
-        """See `Disk.replace`. Where it fails or the power is cut, the old or the new content is there."""
+    def replace(self, path: str, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
+        """See `Disk.replace`. Where it fails or the power is cut, the old or the new content is there.
+
+        What need not be durable is lost with the power as other bytes are that were not synced.
+        """
         data = data if isinstance(data, bytes) else b"".join(data)
         old = self.files.get(path)
         new = SimulatedFile(path)
         new.data += data
-        new.named = True
+        new.named = durable
+        if not durable:
+            new.dirty.append((0, len(data)))
         try:
             self._operate("replace")
             if self._is_full(len(data)):
