@@ -168,13 +168,13 @@ async def _fill(store: Store, name: str, runs: int, rows: int, fields: int) -> l
     from ml_dash.journal.blocks import Block, Column
     from ml_dash.journal.frame import encode_frame
     from ml_dash.series import Kind, Series
-    from ml_dash.server.catalogue.records import Description
+    from ml_dash.server.catalogue.records import Introduction
 
     chance = np.random.default_rng(0)
     ids = []
     for at in range(runs):
         identity = parse_prefix(f"team/bench/{name}/{at}", user=str, now_ns=int)
-        id_ = store.experiments.upsert(identity, Description())["id"]
+        id_ = store.experiments.upsert(Introduction(identity))["id"]
         ids.append(id_)
         for number, first in enumerate(range(0, rows, _AT_ONCE), 1):
             steps = np.arange(first, min(first + _AT_ONCE, rows))

@@ -89,7 +89,7 @@ class Store:
                 _hourly(clock, self.orphan_collector.collect),
             ),
         )
-        self.ingest = Ingest(self.backend, on_hot=self.compactor.notice)
+        self.ingest = Ingest(self.backend, self.experiments, on_hot=self.compactor.notice)
         self.lists = Lists(self.backend)
         self.closing = False
         """Whether the shutdown has begun: nothing new is accepted."""

@@ -35,7 +35,9 @@ class Telemetry:
         )
         self.frames = counted("mldash_ingest_frames", "Frames stored.")
         self.duplicates = counted("mldash_ingest_duplicate_frames", "Frames that were stored already.")
-        self.commits = counted("mldash_ingest_commits", "Transactions that stored frames.")
+        self.commits = counted(
+            "mldash_ingest_commits", "Transactions that stored frames, or new experiments."
+        )
         self.shared = Histogram(
             "mldash_ingest_commit_requests",
             "Requests that share a transaction, when it begins.",

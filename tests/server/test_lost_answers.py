@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from ml_dash.identity import Identity
 from ml_dash.server.blobs.reading import Piece, read_piece
-from ml_dash.server.catalogue.records import Description
+from ml_dash.server.catalogue.records import Introduction
 from ml_dash.server.errors import ApiError
 from ml_dash.server.ingest.frames import parse_frames
 from ml_dash.server.ingest.prepare import NewRows, prepare
@@ -56,7 +56,7 @@ def line(store: Store, monkeypatch: pytest.MonkeyPatch) -> Line:
 
 
 def created(store: Store, name: str) -> str:
-    return str(store.experiments.upsert(Identity("alice", "p", "", name), Description())["id"])
+    return str(store.experiments.upsert(Introduction(Identity("alice", "p", "", name)))["id"])
 
 
 def prepared(store: Store, experiment: str) -> NewRows:

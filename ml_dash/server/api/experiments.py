@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import structs
 
@@ -15,12 +15,22 @@ from ml_dash.protocol import METADATA_BYTES_MAX, WRITER_PATTERN, WRITERS_HEADER,
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.api import contract
 from ml_dash.server.api.waiting import Waits
-from ml_dash.server.catalogue.records import Description, ExperimentFilter, Found, Search, gone, is_id
+from ml_dash.server.catalogue.records import (
+    Description,
+    ExperimentFilter,
+    Found,
+    Introduction,
+    Search,
+    gone,
+    is_id,
+)
 from ml_dash.server.http.access import not_found, principal, require
-from ml_dash.server.http.bodies import encoded_answer, encoder
+from ml_dash.server.http.bodies import PIECED, encoded_answer, encoder
 from ml_dash.server.http.query_args import invalid, sent_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from ml_dash.server.accounts.grants import Principal
@@ -28,6 +38,11 @@ if TYPE_CHECKING:
     from ml_dash.server.rows.library import Library
     from ml_dash.server.store import Store
     from ml_dash.shapes import NewExperiment
+
+
+T = TypeVar("T")
+
+_LITTLE_BYTES = 16 << 10
 
 
 async def found_experiment(library: Library, request: web.Request, scope: Scope) -> Found:
@@ -81,8 +96,7 @@ def catalogue_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
 
 
 def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
-    """Return the routes that change experiments."""
-    experiments = store.experiments
+    """Return the route that introduces experiments."""
 
     def permit(request: web.Request, body: dict[str, Any]) -> None:
         # before all other fields: what they may hold is nothing to tell who may not write
@@ -93,23 +107,19 @@ def experiment_routes(bind: Binder, store: Store) -> list[web.RouteDef]:
         writers = _told_writers(request)
         said_ns = {} if new.said_ns is None else structs.asdict(new.said_ns)
         description = Description(new.readme, new.tags, new.bindrs, new.metadata, said_ns, sent_ns(request))
-        encode = encoder(request)
+        asked = Introduction(identity, description, new.recreate, new.anew, new.only_new, writers)
+        is_large = _is_large(request)
 
-        def store_it() -> tuple[bytes, int]:
-            if new.metadata is not None:
-                _check_metadata(new.metadata)
-            record = experiments.upsert(
-                identity,
-                description,
-                recreate=new.recreate,
-                anew=new.anew,
-                only_new=new.only_new,
-                writers=writers,
-            )
-            return encode(record), 201 if record["created"] else 200
+        async def off_loop(function: Callable[[Any], T], value: Any, *, if_large: bool) -> T:
+            return await store.database.run(function, value) if if_large else function(value)
 
-        body, status = await store.database.run(store_it)
-        return encoded_answer(request, body, status=status)
+        if new.metadata is not None:
+            await off_loop(_check_metadata, new.metadata, if_large=is_large)
+        record = await store.ingest.introduce(asked, is_large=is_large)
+        created = record["created"]
+        # of one that there was, what is stored may be large, whatever was said of it now
+        body = await off_loop(encoder(request), record, if_large=is_large or not created)
+        return encoded_answer(request, body, status=201 if created else 200)
 
     return [bind(contract.UPSERT, upsert, permit=permit)]
 
@@ -132,6 +142,12 @@ def asked_for(who: Principal, asked: contract.WhichExperiments, search: Search |
         texts=asked.text,
         asked=search,
     )
+
+
+def _is_large(request: web.Request) -> bool:
+    """Say whether what a request says of an experiment is not to be looked through on the event loop."""
+    length = request.content_length
+    return length is None or length > _LITTLE_BYTES or PIECED in request
 
 
 def _search(asked: contract.ListExperiments) -> Search | None:

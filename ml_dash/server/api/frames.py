@@ -23,23 +23,17 @@ if TYPE_CHECKING:
     from ml_dash.server.http.routing import Binder
     from ml_dash.server.store import Store
 
-# some MiB of memory; beyond, all are forgotten at once: each then costs one look-up, which is not worth an order
-_OWNERS = 65_536
-
 
 def frame_routes(bind: Binder, store: Store, memory: Memory) -> list[web.RouteDef]:
     """Return the routes."""
-    # whose an experiment is never changes; whether it was deleted is looked up when its frames are stored
-    owners: dict[str, str] = {}
+    # whether one was deleted is looked up when its frames are stored
+    owners = store.ingest.owners
 
     async def authorized(request: web.Request, scope: Scope) -> str:
         experiment_id = request.match_info["id"]
         owner = owners.get(experiment_id)
         if owner is None:
-            found = await bind.find(request, scope)
-            if len(owners) >= _OWNERS:
-                owners.clear()
-            owners[experiment_id] = found.owner
+            owners[experiment_id] = (await bind.find(request, scope)).owner
         else:
             require(request, owner, scope)
         return experiment_id

@@ -6,7 +6,7 @@ import secrets
 import string
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
 from ml_dash.journal.objects import to_msgpack
@@ -19,20 +19,19 @@ from ml_dash.server.catalogue.records import STALE, Found, exists, gone, no_such
 from ml_dash.server.catalogue.run_status import open_runs
 from ml_dash.server.catalogue.succession import succeed
 from ml_dash.server.db.batches import batches, size_of
-from ml_dash.server.db.tables import EXPERIMENTS, FRAME_CHECKS, SERIES, TAGS, WRITERS
+from ml_dash.server.db.tables import EXPERIMENTS, FORMER_PREFIXES, FRAME_CHECKS, SERIES, TAGS, WRITERS
 from ml_dash.server.db.texts import Holds, comparable_text, findable
 from ml_dash.server.http.cursors import invalid_cursor, read_cursor, write_cursor
 from ml_dash.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row, Select
+    from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select
 
     from ml_dash.clock import Clock
-    from ml_dash.identity import Identity
     from ml_dash.query.pages import Take
-    from ml_dash.server.catalogue.records import Description, ExperimentFilter
+    from ml_dash.server.catalogue.records import Description, ExperimentFilter, Introduction
     from ml_dash.server.db.database import Database
 
 # 20 of 36 characters are 103 bits: no id is ever made twice, whichever server makes it
@@ -48,6 +47,15 @@ _LISTED = tuple(column for column in _FULL if column.name not in {"readme", "not
 
 
 _NOT_DELETED = dict.fromkeys(("deleted_ns", "purge_ns", "purged_ns"))
+# of one that is new there is nothing to be read: thousands of small runs may come in a row
+_NOTHING_YET: dict[str, Any] = {"created": True, "watermarks": {}, "watermarksCursor": None, "latestNs": None}
+# made once: every new experiment asks
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_TAKEN = union_all(
+    select(EXPERIMENTS.c.prefix).where(EXPERIMENTS.c.prefix.in_(_NAMES)),
+    select(FORMER_PREFIXES.c.prefix).where(FORMER_PREFIXES.c.prefix.in_(_NAMES)),
+)
+"""Names that experiments have or had, of those given."""
 
 
 class Experiments:
@@ -64,39 +72,49 @@ class Experiments:
         self.clock = clock
         self.stale_after = stale_after
 
-    def upsert(
-        self,
-        identity: Identity,
-        description: Description,
-        *,
-        recreate: bool = False,
-        anew: bool = False,
-        only_new: bool = False,
-        writers: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
+    def upsert(self, asked: Introduction) -> dict[str, Any]:
         """Create an experiment, or change its description.
-
-        Args:
-            identity: Its prefix.
-            description: Its description.
-            recreate: Whether to bring it back, with all its data, if it was deleted.
-            anew: Whether to begin another one under its name then, without its data.
-            only_new: Whether it must be a new one, of this very name.
-            writers: Writers of the client's journal, by which it may mean one that was moved; None where it tells none.
 
         Returns:
             Its record, with ``created`` and the ``watermarks`` of its writers.
 
         Raises:
-            ApiError: 410: it was deleted, and neither is asked for. It tells the watermarks, too. 409: there is one.
+            ApiError: 410: it was deleted, and it is neither to be brought back nor to be begun anew. It tells the
+                watermarks, too. 409: there is one.
         """
-        wishes = {"recreate": recreate, "anew": anew, "only_new": only_new}
         for _ in range(_ATTEMPTS):
             try:
-                return self._upsert(identity, description, writers, **wishes)
+                return self._upsert(asked)
             except IntegrityError:
                 continue  # another process created it at this very moment
-        return self._upsert(identity, description, writers, **wishes)
+        return self._upsert(asked)
+
+    def create(self, connection: Connection, asked: Sequence[Introduction]) -> list[dict[str, Any] | None]:
+        """Create those experiments of which there is none, in one transaction; None stands for the others.
+
+        An experiment that there is, or was, is locked by who changes what is said of it, and here none is.
+        """
+        now = self.clock.time_ns()
+        names = sorted({each.identity.prefix for each in asked})
+        taken = set(connection.execute(_TAKEN, {"names": names}).scalars())
+        new: dict[str, Introduction] = {}
+        for each in asked:
+            if each.identity.prefix not in taken:
+                new.setdefault(each.identity.prefix, each)
+        if not new:
+            return [None] * len(asked)
+        mark = change_mark(connection)
+        # in one order, whoever creates the same: else two could wait for each other
+        rows = {name: _new_row(new[name], now, mark) for name in sorted(new)}
+        connection.execute(insert(EXPERIMENTS), list(rows.values()))
+        _insert_tags(connection, [(row["id"], row["tags"]) for row in rows.values()])
+        query = select(*_FULL).where(EXPERIMENTS.c.id.in_([row["id"] for row in rows.values()]))
+        found = {each["prefix"]: each for each in self._records(connection, query, now)}
+        # by who asked, for another one of the same name may have asked as well
+        return [
+            {**found[name], **_NOTHING_YET} if new.get(name := each.identity.prefix) is each else None
+            for each in asked
+        ]
 
     def find(self, experiment_id: str) -> Found | None:
         """Return the experiment with this id, also if it was deleted; None if there is no such experiment."""
@@ -210,45 +228,35 @@ class Experiments:
             self._record(connection, experiment_id)
             return _watermarks(connection, experiment_id, limit, cursor)
 
-    def _upsert(
-        self,
-        identity: Identity,
-        description: Description,
-        writers: Sequence[str] | None,
-        *,
-        recreate: bool,
-        anew: bool,
-        only_new: bool,
-    ) -> dict[str, Any]:
+    def _upsert(self, asked: Introduction) -> dict[str, Any]:
         now = self.clock.time_ns()
         with self.database.write() as connection:
-            row = meant(connection, identity.prefix, () if only_new else writers)
-            deleted = row is not None and row.deleted_ns is not None and not recreate
-            if only_new and row is not None and row.deleted_ns is None:
-                raise exists(identity.prefix)
+            prefix = asked.identity.prefix
+            row = meant(connection, prefix, () if asked.only_new else asked.writers)
+            deleted = row is not None and row.deleted_ns is not None and not asked.recreate
+            if asked.only_new and row is not None and row.deleted_ns is None:
+                raise exists(prefix)
             if row is None:
-                experiment_id = _create(connection, identity, description, now)
-            elif deleted and anew:
-                experiment_id = succeed(
-                    connection, row, lambda: _create(connection, identity, description, now), now
-                )
+                experiment_id = _create(connection, asked, now)
+            elif deleted and asked.anew:
+                experiment_id = succeed(connection, row, lambda: _create(connection, asked, now), now)
             elif deleted:
                 known, cursor = _told(_watermarks(connection, row.id, READ_LIMIT_MAX + 1), READ_LIMIT_MAX)
                 raise gone(row.prefix, watermarks=known, watermarksCursor=cursor)
             else:
                 experiment_id = row.id
-                _change(connection, row, description, now)
+                _change(connection, row, asked.description, now)
             record = self._record(connection, experiment_id, _FULL)
-            # of one that is new there is nothing to be read: thousands of small runs may come in a row
-            is_new = row is None
-            writing = [] if is_new else _watermarks(connection, experiment_id, _WRITERS_TOLD + 1)
+            if row is None:
+                return {**record, **_NOTHING_YET}
+            writing = _watermarks(connection, experiment_id, _WRITERS_TOLD + 1)
             watermarks, cursor = _told(writing, _WRITERS_TOLD)
             return {
                 **record,
-                "created": is_new or deleted,
+                "created": deleted,
                 "watermarks": watermarks,
                 "watermarksCursor": cursor,
-                "latestNs": None if is_new else _latest_ns(connection, experiment_id),
+                "latestNs": _latest_ns(connection, experiment_id),
             }
 
     def stored(self, connection: Connection, experiment_id: str) -> dict[str, Any]:
@@ -313,30 +321,35 @@ class Experiments:
         return and_(columns.status == status, ~is_alive)
 
 
-def _create(connection: Connection, identity: Identity, description: Description, now: int) -> str:
-    experiment_id = "exp_" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH))
-    said = description.given
-    tags = said.get("tags", [])
-    connection.execute(
-        insert(EXPERIMENTS).values(
-            id=experiment_id,
-            prefix=identity.prefix,
-            owner=identity.owner,
-            project=identity.project,
-            folder=identity.folder,
-            name=identity.name,
-            **{"tags": [], "bindrs": [], **said},
-            **{f"{name}_ns": description.time_ns(name, now) for name in said},
-            words=words_of(identity.prefix, tags, description.readme),
-            created_ns=now,
-            updated_ns=now,
-            changed=change_mark(connection),
-            rows=0,
-        )
-    )
-    if tags:
-        store_tags(connection, experiment_id, tags)
-    return experiment_id
+def _create(connection: Connection, asked: Introduction, now: int) -> str:
+    row = _new_row(asked, now, change_mark(connection))
+    connection.execute(insert(EXPERIMENTS), [row])
+    _insert_tags(connection, [(row["id"], row["tags"])])
+    return str(row["id"])
+
+
+def _new_row(asked: Introduction, now: int, mark: int) -> dict[str, Any]:
+    """Return the row of a new experiment: with the keys of all columns, so that several can be inserted together."""
+    identity, description = asked.identity, asked.description
+    said = {"readme": None, "tags": [], "bindrs": [], "metadata": None, **description.given}
+    times = {
+        f"{name}_ns": description.time_ns(name, now) if name in description.given else None for name in said
+    }
+    return {
+        "id": "exp_" + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH)),
+        "prefix": identity.prefix,
+        "owner": identity.owner,
+        "project": identity.project,
+        "folder": identity.folder,
+        "name": identity.name,
+        **said,
+        **times,
+        "words": words_of(identity.prefix, said["tags"], description.readme),
+        "created_ns": now,
+        "updated_ns": now,
+        "changed": mark,
+        "rows": 0,
+    }
 
 
 def _change(connection: Connection, row: Row[Any], description: Description, now: int) -> None:
@@ -380,8 +393,16 @@ def _change(connection: Connection, row: Row[Any], description: Description, now
 def store_tags(connection: Connection, experiment_id: str, tags: Collection[str]) -> None:
     """Replace the tags by which an experiment is found."""
     connection.execute(delete(TAGS).where(TAGS.c.experiment_id == experiment_id))
-    if tags:
-        rows = [{"experiment_id": experiment_id, "tag": tag, "folded": comparable_text(tag)} for tag in tags]
+    _insert_tags(connection, [(experiment_id, tags)])
+
+
+def _insert_tags(connection: Connection, tagged: Iterable[tuple[str, Collection[str]]]) -> None:
+    rows = [
+        {"experiment_id": experiment_id, "tag": tag, "folded": comparable_text(tag)}
+        for experiment_id, tags in tagged
+        for tag in tags
+    ]
+    if rows:
         connection.execute(insert(TAGS), rows)
 
 

@@ -96,18 +96,13 @@ class RunNews:
         upsert(
             self._connection,
             OPENINGS,
-            [_row_of(self._id, opening, roots[opening.at]) for opening in news.values()],
+            [opening_row(self._id, opening, roots[opening.at]) for opening in news.values()],
         )
         self._move(roots, known)
         resumed = any(each.resume_from is not None for each in (*known, *news.values()))
         self._update({opening.writer for opening in news.values()}, resumed=resumed)
         if resumed:
-            # which rows are superseded may have changed: what is kept of them is looked at again
-            self._connection.execute(
-                update(SERIES)
-                .where(SERIES.c.experiment_id == self._id, SERIES.c.kind == int(Kind.METRIC))
-                .values(unlisted=True)
-            )
+            relist(self._connection, [self._id])
 
     def _beside(self, news: Iterable[Opening]) -> list[Opening]:
         """Return what may belong together with these: all others ended before."""
@@ -185,7 +180,7 @@ class RunNews:
         decides = connection.execute(
             select(OPENINGS.c.time_ns, OPENINGS.c.row)
             .where(own, OPENINGS.c.attempt == newest)
-            .order_by(OPENINGS.c.time_ns.desc(), OPENINGS.c.writer.desc())
+            .order_by(OPENINGS.c.time_ns.desc(), OPENINGS.c.writer.desc(), OPENINGS.c.number.desc())
             .limit(1)
         ).one()
         alive_ns = connection.execute(
@@ -195,17 +190,11 @@ class RunNews:
         ).scalar_one()
         starts = select(func.min(OPENINGS.c.start_ns)).where(own, OPENINGS.c.is_end_only.is_(False))
         started_ns = connection.execute(starts).scalar_one()
-        row = decides.row
-        is_start = row["event"] == "start"
         connection.execute(
             update(EXPERIMENTS)
             .where(EXPERIMENTS.c.id == self._id)
             .values(
-                status="RUNNING" if is_start else row["status"],
-                status_ns=decides.time_ns,
-                host=row["host"],
-                pid=row["pid"],
-                error=None if is_start else row["error"],
+                **run_values(decides.time_ns, decides.row),
                 started_ns=started_ns,
                 alive_ns=alive_ns,
                 attempts=len(attempts),
@@ -253,7 +242,17 @@ def opening_of(row: Row[Any]) -> Opening:
     )
 
 
-def _row_of(experiment_id: str, opening: Opening, attempt: int) -> dict[str, Any]:
+def relist(connection: Connection, experiment_ids: Sequence[str]) -> None:
+    """Have what is kept of metrics looked at again: which of their rows are superseded may have changed."""
+    connection.execute(
+        update(SERIES)
+        .where(SERIES.c.experiment_id.in_(experiment_ids), SERIES.c.kind == int(Kind.METRIC))
+        .values(unlisted=True)
+    )
+
+
+def opening_row(experiment_id: str, opening: Opening, attempt: int) -> dict[str, Any]:
+    """Return what is stored of an opening."""
     return {
         "experiment_id": experiment_id,
         "number": opening.at,
@@ -270,6 +269,18 @@ def _row_of(experiment_id: str, opening: Opening, attempt: int) -> dict[str, Any
         "is_replaced": opening.is_replaced,
         "is_end_only": opening.is_end_only,
         "row": opening.row,
+    }
+
+
+def run_values(time_ns: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an experiment has of the start or end that says how it stands."""
+    is_start = row["event"] == "start"
+    return {
+        "status": "RUNNING" if is_start else row["status"],
+        "status_ns": time_ns,
+        "host": row["host"],
+        "pid": row["pid"],
+        "error": None if is_start else row["error"],
     }
 
 

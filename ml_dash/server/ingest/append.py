@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.series import Kind
+from ml_dash.server.catalogue.first_runs import FirstRuns, store_first_runs
 from ml_dash.server.catalogue.kept import Kept
 from ml_dash.server.catalogue.records import gone, no_such_experiment
 from ml_dash.server.catalogue.run_status import RunNews
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ml_dash.server.catalogue.first_runs import Standing
     from ml_dash.server.errors import ApiError
     from ml_dash.server.ingest.prepare import NewBlock, NewRows
     from ml_dash.server.ingest.state import CheckTail
@@ -82,7 +84,7 @@ class _Batch:
         self._pages: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
-        self._runs: dict[str, RunNews] = {}
+        self._runs: dict[str, RunNews | FirstRuns] = {}
         self._spans = Spans(connection)
         self._files: FileRows = {}
 
@@ -170,12 +172,18 @@ class _Batch:
         """Take in a request's RUN rows; return the opening that its rows are of before and behind each start."""
         openings = [self._writers[request.experiment_id, request.writer].opening]
         if request.run_rows:
-            news = self._runs.setdefault(
-                request.experiment_id, RunNews(self._connection, request.experiment_id)
-            )
+            news = self._runs.get(request.experiment_id)
+            if news is None:
+                news = self._runs[request.experiment_id] = self._new_runs(request.experiment_id)
             for opened in news.add(request.writer, request.run_rows):
                 openings.append(openings[-1] if opened is None else opened)
         return openings
+
+    def _new_runs(self, experiment_id: str) -> RunNews | FirstRuns:
+        # without a newest attempt, no row has opened or ended a run yet
+        if self._experiments[experiment_id].newest_attempt is None:
+            return FirstRuns(experiment_id)
+        return RunNews(self._connection, experiment_id)
 
     def _note_news(self, request: NewRows) -> None:
         known = self._experiments[request.experiment_id]
@@ -213,20 +221,37 @@ class _Batch:
         insert_rows(connection, BLOCKS, self._blocks)
         insert_rows(connection, OBJECTS, self._objects)
         insert_rows(connection, FRAME_CHECKS, self._pages)
+        first = self._first_runs()
         write_writers(connection, self._touched_writers, self._now_ns)
-        for (experiment_id, _), writer in self._touched_writers.items():
-            if writer.open_runs and writer.alive_ns is not None:
+        for (experiment_id, _), state in self._touched_writers.items():
+            if state.open_runs and state.alive_ns is not None:
                 news = self._news[experiment_id]
-                news.alive_ns = _later(news.alive_ns, writer.alive_ns)
+                news.alive_ns = _later(news.alive_ns, state.alive_ns)
         mark = write_experiments(connection, self._news)
         for key, series in self._touched_series.items():
             if series.merged and series.kept is not None:
                 self._known.note(key, mark, series.kept)
+        if first:
+            alive = {experiment_id: self._news[experiment_id].alive_ns for experiment_id in first}
+            store_first_runs(connection, [(id_, found, alive[id_]) for id_, found in first.items()])
         # in the order in which experiments are locked
         for _, runs in sorted(self._runs.items()):
-            runs.store()
+            if isinstance(runs, RunNews):
+                runs.store()
         if self._files:
             store_files(connection, self._files, self._now_ns)
+
+    def _first_runs(self) -> dict[str, Standing]:
+        """Return what the first runs of experiments amount to, and count those that are open."""
+        first = {
+            experiment_id: found
+            for experiment_id, runs in sorted(self._runs.items())
+            if isinstance(runs, FirstRuns) and (found := runs.standing())
+        }
+        for experiment_id, found in first.items():
+            for writer, count in found.open_runs.items():
+                self._writers[experiment_id, writer].open_runs = count
+        return first
 
 
 def _later(known: int | None, found: int) -> int:

@@ -13,7 +13,7 @@ more with what is known by then.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import select
 
@@ -26,12 +26,15 @@ from ml_dash.server.ingest.frames import ParsedFrame, ParsedFrames, Problem, par
 from ml_dash.server.ingest.group_commit import GroupCommit
 from ml_dash.server.ingest.prepare import NewRows, prepare
 from ml_dash.server.ingest.state import NO_FRAMES, CheckTail, stored_checks
+from ml_dash.server.recent import Recent
 from ml_dash.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ml_dash.server.blobs.backend import Backend
+    from ml_dash.server.catalogue.experiments import Experiments
+    from ml_dash.server.catalogue.records import Introduction
 
 _T = TypeVar("_T")
 
@@ -41,14 +44,21 @@ _THREADS = 8
 _ROUNDS = 8
 # parsing 16 KiB takes about as long as a hop to a thread and back
 _SMALL_BODY = 16 << 10
+# some MiB of memory; each that is forgotten costs one look-up
+_OWNERS = 65_536
 
 
 class Ingest:
-    """Stores frames. One for a server process; `on_hot` is as in `GroupCommit`."""
+    """Takes in experiments and their frames. One for a server process; `on_hot` is as in `GroupCommit`."""
 
-    def __init__(self, backend: Backend, on_hot: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, backend: Backend, experiments: Experiments, on_hot: Callable[[str, int], None]
+    ) -> None:
         self._backend = backend
-        self.commits = GroupCommit(backend, on_hot)
+        self._experiments = experiments
+        self.commits = GroupCommit(backend, experiments, on_hot)
+        self.owners: Recent[str, str] = Recent(_OWNERS)
+        """Whose experiments are that were asked for lately, which never changes; for the event loop alone."""
         # threads of its own: while they wait for a slow object store, tokens are looked up by others
         self._threads = Threads(_THREADS, thread_name_prefix="ml-dash-ingest")
 
@@ -60,6 +70,24 @@ class Ingest:
         """Store what was accepted, and stop the threads."""
         self.commits.stop()
         self._threads.shutdown()
+
+    async def introduce(self, asked: Introduction, *, is_large: bool) -> dict[str, Any]:
+        """Create an experiment, or change what is said of it; see `Experiments.upsert`.
+
+        A new one shares its commit with others, unless what is said of it is large, or too many wait.
+
+        Raises:
+            ApiError: As `Experiments.upsert`, and as `GroupCommit.commit`.
+        """
+        record = None
+        if self.commits.has_room and not is_large:
+            record, _ = await self.commits.commit(asked)
+            if isinstance(record, ApiError):
+                raise record
+        if not isinstance(record, dict):
+            record = await self._backend.database.run(self._experiments.upsert, asked)
+        self.owners[record["id"]] = record["owner"]
+        return record
 
     async def submit(
         self,

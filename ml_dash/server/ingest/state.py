@@ -288,9 +288,10 @@ def write_writers(connection: Connection, writers: Mapping[WriterKey, WriterStat
             "alive_ns": writer.alive_ns,
             "received_ns": now_ns,
             "opening": writer.opening,
+            "open_runs": writer.open_runs,
         }
         if writer.new:
-            new.append({**values, "experiment_id": experiment_id, "writer": name, "open_runs": 0})
+            new.append({**values, "experiment_id": experiment_id, "writer": name})
         else:
             old.append({**values, "of_experiment": experiment_id, "of_writer": name})
     insert_rows(connection, WRITERS, new)
@@ -330,6 +331,7 @@ _LOCK_EXPERIMENTS = (
         EXPERIMENTS.c.alive_ns,
         EXPERIMENTS.c.resumed,
         EXPERIMENTS.c.changed,
+        EXPERIMENTS.c.newest_attempt,
     )
     .where(EXPERIMENTS.c.id.in_(_IDS))
     .order_by(EXPERIMENTS.c.id)  # everybody locks in the same order: else two could wait for each other
@@ -386,6 +388,7 @@ _UPDATE_WRITER = (
                 "alive_ns",
                 "received_ns",
                 "opening",
+                "open_runs",
             )
         }
     )

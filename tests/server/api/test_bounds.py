@@ -20,7 +20,7 @@ from ml_dash.journal.blocks import Block
 from ml_dash.journal.frame import parse_frame_header
 from ml_dash.protocol import API, METADATA_BYTES_MAX, MSGPACK
 from ml_dash.series import Kind, Series
-from ml_dash.server.catalogue.records import Description, ExperimentFilter
+from ml_dash.server.catalogue.records import Description, ExperimentFilter, Introduction
 from ml_dash.server.http import answers, bodies, paging
 from ml_dash.server.ingest.state import FIELD_NAMES_MAX
 from ml_dash.server.runner import EmbeddedServer
@@ -341,7 +341,7 @@ def test_a_list_reads_no_readmes(store: Store) -> None:
     readme = "word " * 200_000
     for at in range(10):
         identity = parse_prefix(f"alice/p/{at}", user=str, now_ns=lambda: NOON)
-        store.experiments.upsert(identity, Description(readme=readme))
+        store.experiments.upsert(Introduction(identity, Description(readme=readme)))
     tracemalloc.start()
     try:
         assert len(page_of(store.experiments, ExperimentFilter(), 1000, None)["data"]) == 10

@@ -364,15 +364,13 @@ def _collect_story(  # noqa: C901 - one branch a kind of step
     store: Store, clock: Hands, steps: list[tuple[str, int, str]]
 ) -> None:
     from ml_dash.identity import Identity
-    from ml_dash.server.catalogue.records import Description
+    from ml_dash.server.catalogue.records import Introduction
     from ml_dash.server.ingest.file_rows import store_files
 
     grace = store.settings.file_grace
     contents = [b"zero", b"one", b"two"]
     experiments = {
-        name: store.experiments.upsert(
-            Identity("alice", "project", "", name), Description(None, None, None, None), recreate=False
-        )["id"]
+        name: store.experiments.upsert(Introduction(Identity("alice", "project", "", name)))["id"]
         for name in ("one", "two")
     }
     named: dict[tuple[int, str], float | None] = {}

@@ -20,7 +20,7 @@ from ml_dash.query.times import iso_time
 from ml_dash.series import Kind, Series
 from ml_dash.server.catalogue import experiments as experiments_module
 from ml_dash.server.catalogue.changes import change_mark
-from ml_dash.server.catalogue.records import Description, ExperimentFilter
+from ml_dash.server.catalogue.records import Description, ExperimentFilter, Introduction
 from ml_dash.server.db.tables import EXPERIMENTS
 from ml_dash.server.db.texts import Holds
 from ml_dash.server.http.cursors import write_cursor
@@ -475,8 +475,8 @@ def test_a_change_that_is_committed_late_is_told(store: Store) -> None:
     """However long after it was made, and whatever was listed or committed meanwhile."""
     for name in ("late", "other"):
         identity = parse_prefix(f"alice/p/{name}", user=str, now_ns=lambda: NOON)
-        store.experiments.upsert(identity, Description())
-    other = Thread(target=store.experiments.upsert, args=(identity, Description(readme="new")))
+        store.experiments.upsert(Introduction(identity))
+    other = Thread(target=store.experiments.upsert, args=(Introduction(identity, Description(readme="new")),))
     with store.database.write() as connection:
         connection.execute(
             update(EXPERIMENTS)

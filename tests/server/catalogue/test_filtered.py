@@ -346,9 +346,9 @@ def test_no_question_looks_at_all_rows_of_a_table_of_values(
             plans.extend(f"{row[3] if is_sqlite else row[0]} <- {statement}" for row in asking.fetchall())
 
     from ml_dash.identity import parse_prefix
-    from ml_dash.server.catalogue.records import Description
+    from ml_dash.server.catalogue.records import Introduction
 
-    store.experiments.upsert(parse_prefix("a/b/c", user=str, now_ns=lambda: NOON), Description())
+    store.experiments.upsert(Introduction(parse_prefix("a/b/c", user=str, now_ns=lambda: NOON)))
     with store.database.write() as connection:
         for is_param, metric, name in (("true", "", "lr"), ("false", "val", "acc")):
             connection.execute(

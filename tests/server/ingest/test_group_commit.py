@@ -275,6 +275,8 @@ def test_requests_at_once_share_commits(tmp_path: Path) -> None:
         experiment = client.create()
         store = server.store
         assert store is not None
+        begun = batches(store)
+        assert begun == 1, "that which has created it"
         writers = [f"w{number}" for number in range(40)]
 
         def send(writer: str) -> int:
@@ -287,11 +289,14 @@ def test_requests_at_once_share_commits(tmp_path: Path) -> None:
         with ThreadPoolExecutor(len(writers)) as pool:
             with store.database.write():
                 sent = [pool.submit(send, writers[0])]
-                until(lambda: batches(store) == 1, "the committer has the first request, and waits for us")
+                until(
+                    lambda: batches(store) == begun + 1,
+                    "the committer has the first request, and waits for us",
+                )
                 sent += [pool.submit(send, writer) for writer in writers[1:]]
                 until(lambda: len(store.ingest.commits._jobs) == len(writers) - 1, "all others wait")
             assert [each.result() for each in sent] == [1] * len(writers)
-        assert client.counter("ingest_commits") == batches(store) == 2
+        assert client.counter("ingest_commits") == batches(store) == begun + 2
         assert client.counter("ingest_frames") == len(writers)
         assert len(client.rows(experiment)) == len(writers)
         client.close()

@@ -14,7 +14,7 @@ from ml_dash.journal.blocks import Block, Column
 from ml_dash.query.listing.summary import FieldSummary, summarized
 from ml_dash.series import Kind
 from ml_dash.server.catalogue.kept import Kept, unpack
-from ml_dash.server.catalogue.records import Description
+from ml_dash.server.catalogue.records import Description, Introduction
 from ml_dash.server.db.tables import SERIES
 from ml_dash.server.ingest.append import Appended, append
 from ml_dash.server.ingest.frames import parse_frames
@@ -27,7 +27,7 @@ from tests.support.serving import NOON, TRAIN, frame
 @pytest.fixture
 def id_(store: Store) -> str:
     identity = parse_prefix("a/b/c", user=str, now_ns=lambda: NOON)
-    return str(store.experiments.upsert(identity, Description())["id"])
+    return str(store.experiments.upsert(Introduction(identity))["id"])
 
 
 def rows(store: Store, id_: str, seq: int, writer: str = "one") -> NewRows:
@@ -103,7 +103,7 @@ def test_what_another_server_has_added_or_whoever_removed_is_read(
             .where(SERIES.c.experiment_id == id_)
             .values(summary=Kept(2 * sum(at.values()), {}).packed())
         )
-    store.experiments.upsert(prefix, Description(tags=("changed",)))
+    store.experiments.upsert(Introduction(prefix, Description(tags=("changed",))))
     at["one"] += 1
     stored(store, ours, rows(store, id_, at["one"]))
     assert kept(store, id_)[1]["loss"].count == 2

@@ -18,7 +18,7 @@ from ml_dash.journal.frame import encode_frame
 from ml_dash.query.journal_view import JournalView
 from ml_dash.query.tracks import TrackQuery
 from ml_dash.series import Kind, Series
-from ml_dash.server.catalogue.records import Description
+from ml_dash.server.catalogue.records import Introduction
 from ml_dash.server.ingest.append import Appended, append
 from ml_dash.server.ingest.compaction import Compactor
 from ml_dash.server.ingest.frames import parse_frames
@@ -105,7 +105,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def fill(store: Store, written: list[list[list[Block]]], *, object_bytes: int, per_request: int) -> str:
     """Store the frames of each writer, and return the experiment's id."""
     identity = parse_prefix(f"alice/p/n{next(_NAMES)}", user=str, now_ns=int)
-    experiment = str(store.experiments.upsert(identity, Description())["id"])
+    experiment = str(store.experiments.upsert(Introduction(identity))["id"])
     for number, its_frames in enumerate(written):
         encoded = [encode_frame(seq, blocks) for seq, blocks in enumerate(its_frames, 1)]
         for start in range(0, len(encoded), per_request):
