@@ -157,6 +157,7 @@ def _ask(store: Store, asked: Sequence[Asked], members: Any) -> list[dict[str, A
         assert "error" not in found, found
         to_msgpack(found)
         told.append(found)
+    drawing.close()
     return told
 
 

@@ -54,12 +54,15 @@ def line_routes(bind: Binder, library: Library) -> list[web.RouteDef]:
         until = time.monotonic() + _ANSWER_SECONDS
         await library.query(drawing.look_up, [each.asked for each in waiting])
         is_full = False
-        # one at least: whoever asks for the rest must get on
-        while waiting and not is_full and (time.monotonic() < until or not page.count):
-            async with turns:
-                is_full = await library.query(_fill, page, drawing, waiting)
-            if request.transport is None or request.transport.is_closing():
-                break  # nobody waits for it any more
+        try:
+            # one at least: whoever asks for the rest must get on
+            while waiting and not is_full and (time.monotonic() < until or not page.count):
+                async with turns:
+                    is_full = await library.query(_fill, page, drawing, waiting)
+                if request.transport is None or request.transport.is_closing():
+                    break  # nobody waits for it any more
+        finally:
+            await library.query(drawing.close)
         rest = [(each.panel, each.line) for each in reversed(waiting)]
         return encoded_answer(request, await library.query(page.body, "data", {"rest": rest}))
 

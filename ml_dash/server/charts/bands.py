@@ -34,7 +34,7 @@ class Member(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Of its arrays."""
-        return sum(each.nbytes for each in self)
+        return sum(each.nbytes for each in {id(each): each for each in self}.values())
 
 
 class Band(NamedTuple):
@@ -56,7 +56,9 @@ def member_of(line: Line) -> Member:
     some = np.isfinite(y)
     if "smooth" in columns:
         return Member(columns["x"][some], y[some], y[some], y[some])
-    return Member(*(columns[name][some] for name in ("x", "y", "min", "max")))
+    x, y, low, high = (columns[name][some] for name in ("x", "y", "min", "max"))
+    # of single rows they are one array
+    return Member(x, y, y, y) if (low == high).all() else Member(x, y, low, high)
 
 
 def band(members: Sequence[Member], start: float | None, stop: float | None, width: int, fill: Fill) -> Band:

@@ -30,8 +30,6 @@ from ml_dash.server.charts.smoothing import Smooth, reach, smoothed
 from ml_dash.server.charts.summaries import BUCKET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ml_dash.server.charts.chart import ChartLimits, Drawn
     from ml_dash.server.charts.numbers import Array
     from ml_dash.server.charts.parts import Parts
@@ -90,47 +88,14 @@ class Line(NamedTuple):
     columns: dict[str, Array]
 
 
-class Along(NamedTuple):
-    """Another metric's values as x: what each was as of a time, in seconds since the epoch; `times` ascend."""
-
-    times: Array
-    values: Array
-    exact: bool
-
-    def at(self, times: Array) -> Array:
-        """Return the last value at or before each time; NaN where there was none yet."""
-        place = np.searchsorted(self.times, times, "right") - 1
-        if not len(self.times):
-            return np.full(len(times), np.nan)
-        found: Array = np.where(place >= 0, self.values[np.maximum(place, 0)], np.nan)
-        return found
-
-
-def along_of(source: ChartSource, field: str, limits: ChartLimits = LIMITS) -> Along:
-    """Return the values of a field, each with its time; of very many the first and the last of each 1,024."""
-    found = drawn(source, checked_request(field, TIME, None, None, 1), limits)
-    some = found.parts.where(found.parts.count > 0)
-    if found.resolution == "rows":
-        times, values = some.x_min, some.last
-    else:
-        times = np.stack([some.x_min, some.x_max], axis=1).ravel()
-        values = np.stack([some.first, some.last], axis=1).ravel()
-    order = np.argsort(times, kind="stable")
-    return Along(times[order], values[order], found.resolution == "rows")
-
-
-def line(
-    source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS, along: Along | None = None
-) -> Line:
+def line(source: ChartSource, asked: LineRequest, limits: ChartLimits = LIMITS) -> Line:
     """Return at most `asked.width` points of a field over x; pixels in which nothing lies are left out.
 
-    With `along`, x is what another metric's field was at that time, and `asked.x` is what that is called.
+    Where the source has a clock, x is what another metric said last at the time.
 
     Raises:
         ApiError: 400 `invalid`: an argument is invalid.
     """
-    if along is not None:
-        return _line_along(source, asked, limits, along)
     x, origin = _x_of(source, asked.x)
     start, stop = (None if bound is None else bound + origin for bound in (asked.start, asked.stop))
     request = checked_request(asked.field, x, start, stop, asked.width)
@@ -138,66 +103,6 @@ def line(
     parts = _together(found)
     if not len(parts.row):
         return _nothing(asked, _name(asked, x))
-
-    def smooth(how: Smooth, parts: Parts, centre: Array) -> Array:
-        return _smooth(source, request, limits, how, parts, centre)
-
-    return _points(asked, request, _name(asked, x), found, parts, origin, smooth)
-
-
-def _line_along(source: ChartSource, asked: LineRequest, limits: ChartLimits, along: Along) -> Line:
-    request = checked_request(asked.field, TIME, None, None, asked.width)
-    if asked.smooth is None and len(along.times):
-        # of a range, only the time of its rows is read, so that they are told one by one where they are few
-        inside = np.ones(len(along.times), np.bool_)
-        inside &= along.values >= (-math.inf if asked.start is None else asked.start)
-        inside &= along.values < (math.inf if asked.stop is None else asked.stop)
-        places = np.flatnonzero(inside)
-        if not len(places):
-            return _nothing(asked, asked.x)
-        after = along.times[places[-1] + 1 :][:1]
-        stop = float(after[0]) if len(after) else math.inf
-        request = request._replace(start=float(along.times[places[0]]), stop=stop)
-    found = drawn(source, request, limits)
-    parts = _together(found)
-    ends = np.sort(np.stack([along.at(parts.x_min), along.at(parts.x_max)]), axis=0)
-    parts = parts._replace(x_min=ends[0], x_max=ends[1]).where(np.isfinite(ends).all(axis=0))
-    wanted = request._replace(
-        start=-math.inf if asked.start is None else asked.start,
-        stop=math.inf if asked.stop is None else asked.stop,
-    )
-    middle = middles(parts.x_min, parts.x_max)
-    chosen = np.flatnonzero((middle >= wanted.start) & (middle < wanted.stop))
-    shown = parts.where(chosen)
-    result = found._replace(parts=shown, exact=found.exact and along.exact and found.resolution == "rows")
-    if not len(chosen):
-        return _nothing(asked, asked.x)
-    extent = float(parts.x_max.max() / 2 - parts.x_min.min() / 2) * 2
-    mean = np.where(parts.count > 0, parts.mean, 0.0)
-
-    def smooth(how: Smooth, ordered: Parts, centre: Array) -> Array:
-        place = np.searchsorted(parts.row, ordered.row[centre])
-        return smoothed(how, extent, parts.x_min, parts.x_max, mean, parts.count, place)
-
-    return _points(asked, wanted, asked.x, result, shown, 0.0, smooth)
-
-
-def _nothing(asked: LineRequest, x: str) -> Line:
-    columns = dict.fromkeys(("x", "y", "min", "max", "count", "nan", "posInf", "negInf"), np.empty(0))
-    more = {} if asked.smooth is None else {"smooth": np.empty(0)}
-    return Line(x, 0, "rows", exact=True, cell=0.0, columns=columns | more)
-
-
-def _points(
-    asked: LineRequest,
-    request: ChartRequest,
-    name: str,
-    found: Drawn,
-    parts: Parts,
-    origin: float,
-    smooth: Callable[[Smooth, Parts, Array], Array],
-) -> Line:
-    """Return the points of some parts; `smooth` gives smoothed numbers of those at some places."""
     cell, numbers = _cells(parts, request)
     if (numbers[1:] < numbers[:-1]).any():
         order = np.argsort(numbers, kind="stable")
@@ -216,12 +121,18 @@ def _points(
         "negInf": points.neg_inf,
     }
     if asked.smooth is not None:
-        columns["smooth"] = smooth(asked.smooth, parts, centre)
+        columns["smooth"] = _smooth(source, request, limits, asked.smooth, parts, centre)
     if (columns["x"][1:] < columns["x"][:-1]).any():
         # of an x that jumps about, where the rows of buckets overlap
         order = np.argsort(columns["x"], kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
-    return Line(name, found.parts.points, found.resolution, found.exact, cell, columns)
+    return Line(_name(asked, x), found.parts.points, found.resolution, found.exact, cell, columns)
+
+
+def _nothing(asked: LineRequest, x: str) -> Line:
+    columns = dict.fromkeys(("x", "y", "min", "max", "count", "nan", "posInf", "negInf"), np.empty(0))
+    more = {} if asked.smooth is None else {"smooth": np.empty(0)}
+    return Line(x, 0, "rows", exact=True, cell=0.0, columns=columns | more)
 
 
 def _x_of(source: ChartSource, x: str) -> tuple[str, float]:

@@ -126,12 +126,17 @@ def merged(parts: Parts, starts: Array) -> Parts:
     count = np.add.reduceat(parts.count, starts, dtype=np.int64)
     # where nothing is known, what cannot win: NaN would win every comparison
     known = parts.count > 0
-    position = np.arange(len(known))
-    first = np.minimum.reduceat(np.where(known, position, len(known)), starts)
-    last = np.maximum.reduceat(np.where(known, position, -1), starts)
-    lowest = np.minimum.reduceat(np.where(known, parts.min, np.inf), starts)
-    highest = np.maximum.reduceat(np.where(known, parts.max, -np.inf), starts)
-    mean = _means(np.where(known, parts.mean, 0.0), parts.count, count, starts)
+    if known.all():  # mostly: half of the time is saved
+        first, last = starts, np.append(starts[1:], len(known)) - 1
+        least, most, means = parts.min, parts.max, parts.mean
+    else:
+        position = np.arange(len(known))
+        first = np.minimum.reduceat(np.where(known, position, len(known)), starts)
+        last = np.maximum.reduceat(np.where(known, position, -1), starts)
+        least, most = np.where(known, parts.min, np.inf), np.where(known, parts.max, -np.inf)
+        means = np.where(known, parts.mean, 0.0)
+    lowest, highest = np.minimum.reduceat(least, starts), np.maximum.reduceat(most, starts)
+    mean = _means(means, parts.count, count, starts)
     # there are hardly ever any
     others = (
         np.add.reduceat(each, starts, dtype=np.int64) if each.any() else np.zeros(len(starts), np.int64)

@@ -1,4 +1,4 @@
-"""Rows of several short series of a journal, read together and kept for a moment.
+"""Rows of several short series of a journal, read together and kept while an answer is made.
 
 A frame has the blocks of all metrics of its time, and is read and checked as a whole: forty charts of a run with two
 thousand metrics would each read all of the journal.
@@ -6,27 +6,29 @@ thousand metrics would each read all of the journal.
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ml_dash.journal.blocks import Block, Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ml_dash.journal.blocks import Block
     from ml_dash.journal.frame_table import BlockPlace, Catalogue
     from ml_dash.journal.index import JournalIndex
     from ml_dash.series import Series
 
-_KEPT_SECONDS = 5.0
-"""For as long as an answer is drawn, and some more: a page mostly asks once."""
-_ROWS_MAX = 2_000_000
-"""Of all series together; each number of a row has 8 bytes."""
+_ROWS_MAX = 131_072
+"""Of one series: of a longer one mostly its summaries are read."""
+_FRAMES_BYTES_MAX = 128 << 20
+"""Bytes of frames that are read: of a longer journal, each series is read by itself."""
+_OBJECT_BYTES = 100
 
 
 class _Read(NamedTuple):
     blocks: list[tuple[int, Block]]
     rows: int
-    at: float
 
 
 class Ahead:
@@ -35,38 +37,39 @@ class Ahead:
     def __init__(self) -> None:
         self._read: dict[Series, _Read] = {}
 
-    def read(self, index: JournalIndex, several: Sequence[Series]) -> None:
-        """Read the rows of these series, of as many as there is room for, where they lie in the same frames."""
-        self._forget()
-        wanted: list[Series] = []
-        room = _ROWS_MAX - sum(each.rows for each in self._read.values())
-        for series in dict.fromkeys(several):
-            rows = index.count(series)
-            if rows <= room and series not in self._read:
-                wanted.append(series)
-                room -= rows
+    def read(self, index: JournalIndex, several: Sequence[Series], room: int) -> int:
+        """Read the rows of these series where they lie in the same frames, and return how many bytes are kept.
+
+        Args:
+            index: The journal's.
+            several: Short ones are read; longer ones are left.
+            room: Bytes that may be kept. Where there is not enough, nothing is.
+        """
+        wanted = [
+            each
+            for each in dict.fromkeys(several)
+            if each not in self._read and 0 < index.count(each) <= _ROWS_MAX
+        ]
         if len(wanted) < 2:
-            return
+            return 0
         found: dict[Series, list[tuple[int, Block]]] = {series: [] for series in wanted}
-        bases = dict.fromkeys(wanted, 0)
-        for catalogue in index.catalogues.values():
-            frames: dict[int, list[tuple[Series, BlockPlace]]] = {}
-            for series in wanted:
-                for place in catalogue.blocks(series, 0, catalogue.count(series)):
-                    frames.setdefault(place.frame, []).append((series, place))
-            _read(index, catalogue, frames, bases, found)
-            for series in wanted:
-                bases[series] += catalogue.count(series)
-        now = time.monotonic()
-        for series, blocks in found.items():
-            blocks.sort(key=lambda each: each[0])
-            self._read[series] = _Read(blocks, index.count(series), now)
+        used = 0
+        for block_bytes in _reading(index, wanted, found):
+            used += block_bytes
+            if used > room:
+                return 0
+        if used:
+            self._read |= {series: _Read(blocks, index.count(series)) for series, blocks in found.items()}
+        return used
+
+    def forget(self) -> None:
+        """Forget all of it."""
+        self._read.clear()
 
     def blocks(
         self, index: JournalIndex, series: Series
     ) -> Callable[[int, int], Iterator[tuple[int, Block]]] | None:
         """Return what gives the blocks of a series; None where they were not read, or where there are more by now."""
-        self._forget()
         kept = self._read.get(series)
         if kept is None or kept.rows != index.count(series):
             return None
@@ -74,20 +77,56 @@ class Ahead:
             (first, block) for first, block in kept.blocks if first < stop and first + block.count > start
         )
 
-    def _forget(self) -> None:
-        old = time.monotonic() - _KEPT_SECONDS
-        self._read = {series: each for series, each in self._read.items() if each.at > old}
+
+def _reading(
+    index: JournalIndex, wanted: Sequence[Series], found: dict[Series, list[tuple[int, Block]]]
+) -> Iterator[int]:
+    """Put the blocks of some series into `found`, and yield how many bytes each takes; none of a long journal."""
+    plan: list[tuple[Catalogue, dict[int, list[tuple[Series, int, BlockPlace]]]]] = []
+    bases = dict.fromkeys(wanted, 0)
+    length = 0
+    for catalogue in index.catalogues.values():
+        frames: dict[int, list[tuple[Series, int, BlockPlace]]] = {}
+        for series in wanted:
+            count = catalogue.count(series)
+            for place in catalogue.blocks(series, 0, count):
+                frames.setdefault(place.frame, []).append((series, bases[series] + place.first, place))
+            bases[series] += count
+        length += sum(catalogue.place(at).length for at in frames)
+        plan.append((catalogue, frames))
+    if length > _FRAMES_BYTES_MAX:
+        return
+    for catalogue, frames in plan:
+        for at in sorted(frames, key=lambda at: frames[at][0][2].first):
+            # of a damaged frame there is none
+            blocks = index.read_frame(catalogue, at, [(series, place) for series, _, place in frames[at]])
+            for (series, first, _), block in zip(frames[at], blocks, strict=False):
+                kept, nbytes = _copied(block)
+                found[series].append((first, kept))
+                yield nbytes
+    for several in found.values():
+        several.sort(key=lambda each: each[0])
 
 
-def _read(
-    index: JournalIndex,
-    catalogue: Catalogue,
-    frames: dict[int, list[tuple[Series, BlockPlace]]],
-    bases: dict[Series, int],
-    found: dict[Series, list[tuple[int, Block]]],
-) -> None:
-    for at, wanted in frames.items():
-        # of a damaged frame there is none
-        blocks = index.read_frame(catalogue, at, wanted)
-        for (series, place), block in zip(wanted, blocks, strict=False):
-            found[series].append((bases[series] + place.first, block))
+def _copied(block: Block) -> tuple[Block, int]:
+    """Return a block that holds nothing of its frame's bytes, and how many it has itself."""
+    times = np.array(block.times, np.int64)
+    columns, nbytes = [], times.nbytes
+    for column in block.columns:
+        columns.append(_copied_column(column))
+        nbytes += sum(_size(each) for each in columns[-1][2:])
+    return Block(block.series, times, columns), nbytes
+
+
+def _copied_column(column: Column) -> Column:
+    return Column(column.field, column.type, _own(column.rows), _own(column.values))
+
+
+def _own(values: Any) -> Any:
+    return np.array(values) if isinstance(values, np.ndarray) else values
+
+
+def _size(values: Any) -> int:
+    if values is None:
+        return 0
+    return values.nbytes if isinstance(values, np.ndarray) else _OBJECT_BYTES * len(values)

@@ -43,10 +43,15 @@ class LocalView(JournalView, ServedView):
         self._summaries = Summaries()
         self._ahead = Ahead()
 
-    def prepare(self, series: Sequence[Series]) -> None:
+    def prepare(self, series: Sequence[Series], room: int) -> int:
         """See `ServedView.prepare`: a frame has blocks of all metrics, and is read and checked once for them."""
         with self.reading() as index:
-            self._ahead.read(index, series)
+            return self._ahead.read(index, series, room)
+
+    def release(self) -> None:
+        """See `ServedView.release`."""
+        with self._lock:
+            self._ahead.forget()
 
     def _blocks_of(self, rows: JournalIndex, series: Series) -> Blocks | None:
         return self._ahead.blocks(rows, series)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ml_dash.errors import InvalidArgumentError, InvalidFilterError, JournalError
-from ml_dash.protocol import ErrorCode
+from ml_dash.protocol import MEMBERS_MAX, ErrorCode
 from ml_dash.series import Kind, Series
 from ml_dash.server.accounts.grants import Scope
 from ml_dash.server.catalogue.columns import not_understood
 from ml_dash.server.catalogue.records import gone, is_id
 from ml_dash.server.charts.bands import Member, band, member_of
 from ml_dash.server.charts.expressions import Points, parse_expression
-from ml_dash.server.charts.lines import WORDS, Line, along_of, line
+from ml_dash.server.charts.lines import WORDS, Line, line
 from ml_dash.server.charts.smoothing import smoothed
 from ml_dash.server.charts.wire import Mark, digest_of, read_mark, sent, state_of
 from ml_dash.server.errors import ApiError
@@ -25,6 +25,7 @@ from ml_dash.server.recent import Recent, RecentBytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from ml_dash.query.selection import AttemptChoice
     from ml_dash.server.accounts.grants import Principal
@@ -37,14 +38,14 @@ if TYPE_CHECKING:
 
 _VIEWS = 64
 """Experiments that are kept open for one answer; panels mostly have lines of the same ones."""
-_TOGETHER = 50
+_TOGETHER = 100
 """Members of a band whose views are made at once."""
 _OUTSIDE_WIDTH = 2000
 """Points of what lies beside the range of an expression that looks back."""
-_X = "x"
-"""The name of the field over which a line is drawn, among those that it is made of."""
-_FEW_POINTS, _MANY_POINTS = 512, 2048
-"""Points of a member of a band: a few sizes, so that what is drawn once serves charts of most widths."""
+_POINTS = ((200, 2048), (1000, 512), (MEMBERS_MAX, 256))
+"""Up to how many members a band has so many points of each: a few sizes, so that what is drawn serves most widths."""
+_ROOM_BYTES = 64 << 20
+"""Of rows that are kept for one answer."""
 
 Members = RecentBytes[tuple[str, ...], tuple[str, Member | None]]
 """Members of bands that were drawn lately, with the version of the experiment; None of one that has no such line."""
@@ -113,6 +114,8 @@ class Drawing:
     _views: Recent[str, ServedView] = field(default_factory=lambda: Recent(_VIEWS))
     _drawn: dict[str, Member | None] = field(default_factory=dict)
     _asked: dict[str, dict[Series, None]] = field(default_factory=dict)
+    _prepared: list[ServedView] = field(default_factory=list)
+    _room: int = _ROOM_BYTES
 
     def look_up(self, several: Sequence[Asked]) -> None:
         """Look how the experiments of these lines stand, before any is drawn."""
@@ -122,6 +125,11 @@ class Drawing:
             if not asked.is_band and asked.expression is None:
                 of_one = self._asked.setdefault(asked.experiments[0], {})
                 of_one[Series(Kind.METRIC, asked.metric)] = None
+
+    def close(self) -> None:
+        """Keep no rows of anybody."""
+        for view in self._prepared:
+            view.release()
 
     def told(self, asked: Asked, until: float) -> dict[str, Any] | None:
         """Return what is told of a line, an error in its place; None of a band that is not done by then: ask again."""
@@ -166,7 +174,8 @@ class Drawing:
             view = self.library.view(experiment_id)
             series = self._asked.get(experiment_id, ())
             if len(series) > 1:
-                view.prepare(list(series))
+                self._prepared.append(view)
+                self._room -= view.prepare(list(series), self._room)
         # set again, it counts as used last
         self._views[experiment_id] = view
         return view
@@ -235,7 +244,7 @@ def _of_a_member(asked: Asked) -> Asked:
         request=request._replace(
             start=None if start is None else start - beside,
             stop=None if stop is None else stop + beside,
-            width=_FEW_POINTS if request.width <= _FEW_POINTS else _MANY_POINTS,
+            width=next(points for most, points in _POINTS if len(asked.experiments) <= most),
         ),
         is_band=False,
     )
@@ -259,31 +268,31 @@ def _drawn(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> tuple[
     """Return a line, of which state of its series it is, and what is told beside it."""
     if asked.expression is not None:
         return _worked_out(view, asked, parse_expression(asked.expression), terms)
-    term, other = terms[""], terms.get(_X)
-    along, states = None, []
-    if other is not None:
-        with view.charting(other.series, asked.choice, _rank(view, asked, _X, other)) as source:
-            along = along_of(source, other.field)
-            states = [state_of(source, asked.request)]
-    with view.charting(term.series, asked.choice, asked.rank) as source:
-        drawn = line(source, asked.request, along=along)
+    (term,) = terms.values()
+    with _charting(view, asked, term) as source:
+        drawn = line(source, _placed(source, term, asked.request))
         if not drawn.points:
-            _check_names(source, term)
-        return drawn, digest_of(state_of(source, asked.request), *states), source.shown.notes
+            _check_names(source, term, asked.request.x)
+        return drawn, digest_of(state_of(source, asked.request)), source.shown.notes
 
 
-def _rank(view: ServedView, asked: Asked, name: str, term: _Term) -> int | None:
-    """Return whose rows of a field count: of what is x those of the rank, or where it has logged none, all."""
-    if asked.rank is None or name != _X:
-        return asked.rank
-    with view.charting(term.series, asked.choice, asked.rank) as source:
-        return asked.rank if source.shown.count else None
+def _charting(view: ServedView, asked: Asked, term: _Term) -> AbstractContextManager[ChartSource]:
+    x = asked.request.x
+    return view.charting(term.series, asked.choice, asked.rank, None if x in WORDS else x)
+
+
+def _placed(source: ChartSource, term: _Term, request: LineRequest) -> LineRequest:
+    """Return a request whose x is a field of the metric itself by its own name, where it has the metric's before it."""
+    own = request.x.removeprefix(f"{term.series.name}/")
+    if request.x in WORDS or source.clock is not None or _has_field(source, request.x):
+        return request
+    return request._replace(x=own) if _has_field(source, own) else request
 
 
 def _state(view: ServedView, asked: Asked, terms: Mapping[str, _Term]) -> str:
     states = []
-    for name, term in terms.items():
-        with view.charting(term.series, asked.choice, _rank(view, asked, name, term)) as source:
+    for term in terms.values():
+        with _charting(view, asked, term) as source:
             states.append(state_of(source, asked.request))
     return digest_of(*states)
 
@@ -295,7 +304,7 @@ def _terms(view: ServedView, asked: Asked) -> dict[str, _Term]:
         InvalidFilterError: The expression cannot be understood, or a name in it is none of a metric.
     """
     if asked.expression is None:
-        return _with_x(view, asked, _Term(Series(Kind.METRIC, asked.metric), asked.request.field))
+        return {"": _Term(Series(Kind.METRIC, asked.metric), asked.request.field)}
     found = {}
     expression = parse_expression(asked.expression)
     for text, name in expression.names.items():
@@ -304,29 +313,7 @@ def _terms(view: ServedView, asked: Asked) -> dict[str, _Term]:
             hint = "; put blanks around an operator" if any(each in text for each in "-/") else ""
             raise expression.wrong(name, f"the experiment has no metric {text!r} (yet){hint}")
         found[text] = term
-    x = asked.request.x
-    if x not in WORDS and not all(_has(view, each._replace(field=x)) for each in found.values()):
-        remedy = "draw an expression over step, index, time, relative or a field that all of its metrics have"
-        raise ApiError(400, ErrorCode.INVALID, f"x={x!r:.100} is not possible: {remedy}")
     return found
-
-
-def _with_x(view: ServedView, asked: Asked, term: _Term) -> dict[str, _Term]:
-    """Return a line's field, and that of another metric over which it is drawn, if it is.
-
-    Raises:
-        ApiError: 404: x is nothing that there is.
-    """
-    x = asked.request.x
-    if x in WORDS or _has(view, own := _Term(term.series, x)):
-        return {"": term}
-    other = next((each for each in _meanings(x) if each != own and _has(view, each)), None)
-    if other is None:
-        with view.charting(term.series, "all") as source:
-            # what it has no rows of is told as that
-            _check_names(source, term)
-        raise ApiError(404, ErrorCode.NOT_FOUND, f"x={x!r:.100} is no field of any of its metrics (yet)")
-    return {"": term, _X: other}
 
 
 def _meanings(text: str) -> list[_Term]:
@@ -345,11 +332,11 @@ def _has_field(source: ChartSource, name: str) -> bool:
     return any(name == each or name.startswith(f"{each}.") for each in source.fields)
 
 
-def _check_names(source: ChartSource, term: _Term) -> None:
+def _check_names(source: ChartSource, term: _Term, x: str) -> None:
     """Say of a line without points what is not there.
 
     Raises:
-        ApiError: 404: the metric, or the field.
+        ApiError: 404: the metric, the field, or x.
     """
     name = term.series.name
     metric = "the unnamed metric" if name is None else f"the metric {name!r:.100}"
@@ -359,6 +346,8 @@ def _check_names(source: ChartSource, term: _Term) -> None:
         known = ", ".join(source.fields[:10])
         message = f"{metric} has no field {term.field!r:.100} (yet): it has {known}"
         raise ApiError(404, ErrorCode.NOT_FOUND, message[:1000])
+    if x not in WORDS and source.clock is None and not _has_field(source, x):
+        raise ApiError(404, ErrorCode.NOT_FOUND, f"x={x!r:.100} is no field of any of its metrics (yet)")
 
 
 def _notes_of(drawn: Line) -> dict[str, Any]:
@@ -398,9 +387,10 @@ def _worked_out(
     drawn: dict[str, list[Line]] = {}
     states = []
     for text, term in terms.items():
-        with view.charting(term.series, asked.choice, asked.rank) as source:
+        with _charting(view, asked, term) as source:
             states.append(state_of(source, request))
-            drawn[text] = [line(source, each._replace(field=term.field, smooth=None)) for each in pieces]
+            own = [each._replace(field=term.field, smooth=None) for each in pieces]
+            drawn[text] = [line(source, _placed(source, term, each)) for each in own]
     lows = [None if each is request and request.start is None else each.start for each in pieces]
     aligned = [
         _aligned({text: lines[at] for text, lines in drawn.items()}, lows[at]) for at in range(len(pieces))

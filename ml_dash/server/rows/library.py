@@ -82,8 +82,15 @@ class ServedView(RowView[Any]):
             )
 
     @abstractmethod
-    def prepare(self, series: Sequence[Series]) -> None:
-        """Look up together what is about to be asked of these metrics; it is known for a few seconds."""
+    def prepare(self, series: Sequence[Series], room: int) -> int:
+        """Look up together what is about to be asked of these metrics, and return how many bytes of rows are kept.
+
+        They are kept until `release`; there may be `room` of them.
+        """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Keep nothing of what was prepared."""
 
     def chart(
         self,

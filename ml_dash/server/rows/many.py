@@ -80,7 +80,7 @@ def _infos(connection: Connection, ids: Sequence[str], series: Series) -> dict[s
         SERIES.c.kind == int(series.kind),
         SERIES.c.name == name_key(series.name),
     )
-    return {row.experiment_id: series_info(row) for row in connection.execute(query)}
+    return {row.experiment_id: series_info(row) for row in connection.execute(query).all()}
 
 
 def _blocks(connection: Connection, infos: Mapping[str, SeriesInfo]) -> dict[str, list[StoredBlock]]:
@@ -92,7 +92,7 @@ def _blocks(connection: Connection, infos: Mapping[str, SeriesInfo]) -> dict[str
     size = size_of(BLOCKS.c.data, BLOCKS.c.head)
     for id_, number, first, length in connection.execute(
         select(BLOCKS.c.experiment_id, BLOCKS.c.series, BLOCKS.c.first, size).where(own)
-    ):
+    ).all():
         sizes[id_] += length
         keys[id_].append((id_, number, first))
     room = _ROOM_BYTES
@@ -105,7 +105,7 @@ def _blocks(connection: Connection, infos: Mapping[str, SeriesInfo]) -> dict[str
     for batch in batches(chosen):
         own = tuple_(BLOCKS.c.experiment_id, BLOCKS.c.series).in_([(id_, few[id_]) for id_ in batch])
         query = select(*STORED, BLOCKS.c.experiment_id).where(own)
-        for row in connection.execute(query.order_by(BLOCKS.c.experiment_id, BLOCKS.c.first)):
+        for row in connection.execute(query.order_by(BLOCKS.c.experiment_id, BLOCKS.c.first)).all():
             found[row.experiment_id].append(StoredBlock._make(row[: len(STORED)]))
     return found
 

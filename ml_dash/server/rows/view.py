@@ -130,9 +130,13 @@ class StoreView(ServedView):
     ) -> Callable[[int, int], Iterator[tuple[int, int, bytes]]]:
         return partial(rows.summaries, series)
 
-    def prepare(self, series: Sequence[Series]) -> None:
+    def prepare(self, series: Sequence[Series], room: int) -> int:  # noqa: ARG002 - no rows are kept
         """See `ServedView.prepare`."""
         self._index.look_up(series)
+        return 0
+
+    def release(self) -> None:
+        """See `ServedView.release`: a view is made for each request, and goes with it."""
 
     def _started_ns(self, rows: StoreIndex) -> int | None:  # noqa: ARG002 - it is beside the rows
         if self._known is not None:

@@ -158,12 +158,12 @@ def test_nothing_more_is_drawn_for_who_has_hung_up(tmp_path: Path, monkeypatch: 
     began, hung_up = threading.Event(), threading.Event()
     drawn: list[LineRequest] = []
 
-    def watched(source: ChartSource, request: LineRequest, **more: Any) -> Line:
+    def watched(source: ChartSource, request: LineRequest) -> Line:
         drawn.append(request)
         began.set()
         assert hung_up.wait(60)
         time.sleep(0.002)
-        return draw(source, request, **more)
+        return draw(source, request)
 
     monkeypatch.setattr(lines, "_SLICE_SECONDS", 0.0)
     monkeypatch.setattr(drawing, "line", watched)
@@ -231,11 +231,11 @@ def test_a_line_is_drawn_over_what_another_metric_was_at_the_time(client: Client
     client.stored(id_, frame(3, objects(tokens, [(NOON + 4 * SECOND, {"tokens": 350})])))
     (more,) = ask(client, line(id_, after=told["cursor"]), x="data/tokens")
     assert x_and_y(more) == [[100, 300, 350], [1.0, 1.5, 2.0]]
-    unknown, expression = ask(
-        client, line(id_), {"experiment": id_, "expression": "train/loss"}, x="data/tok"
-    )
+    (unknown,) = ask(client, line(id_), x="data/tok")
     assert unknown["error"]["message"] == "x='data/tok' is no field of any of its metrics (yet)"
-    assert expression["error"]["code"] == "invalid"
+    assert worked_out(client, id_, "2 * train/loss", x="data/tokens") == [[100, 300, 350], [2.0, 3.0, 4.0]]
+    (own,) = ask(client, line(id_), x="train/step")
+    assert (own["x"], own["points"]) == ("step", 5)
 
 
 # --- bands
@@ -284,9 +284,9 @@ def test_a_band_is_drawn_anew_of_what_has_changed_alone(
     ids = members(client, owner, 5, 5, 5)
     drawn: list[LineRequest] = []
 
-    def watched(source: ChartSource, request: LineRequest, **more: Any) -> Line:
+    def watched(source: ChartSource, request: LineRequest) -> Line:
         drawn.append(request)
-        return draw(source, request, **more)
+        return draw(source, request)
 
     monkeypatch.setattr(drawing, "line", watched)
     (told,) = ask(client, band(ids))

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ml_dash.journal.blocks import Block, Column
+from ml_dash.query.axes.as_of import Clock
 from ml_dash.query.selection import Shown
 from ml_dash.server.charts import lines
 from ml_dash.server.charts.chart import ChartLimits
-from ml_dash.server.charts.lines import Line, LineRequest, along_of, line
+from ml_dash.server.charts.lines import Line, LineRequest, line
 from ml_dash.server.charts.rows import ChartSource
 from ml_dash.server.charts.smoothing import Smooth
 from ml_dash.server.charts.wire import Mark, read_mark, sent
@@ -184,30 +185,27 @@ def test_x_may_be_what_another_metric_was_at_the_time() -> None:
     """Of each row the last that was logged until then; rows before the first have none."""
     other = charted([(at * SECOND, {"tokens": float(at**2)}) for at in range(3, 50, 4)], 5)
     rows: list[Row] = [(at * SECOND + 1, {"y": float(at)}) for at in range(60)]
-    along = along_of(source_of(other, "tokens"), "tokens", ROWS_ONLY)
-    series = source_of(charted(rows), "y")
+    clock = Clock("tokens", lambda start, stop: other.blocks(start, other.rows if stop is None else stop))
+    source = source_of(charted(rows), "y")._replace(clock=clock)
 
-    def along_tokens(start: float | None, stop: float | None, smooth: Smooth | None = None) -> Line:
-        return line(series, LineRequest("y", "train/tokens", start, stop, 10_000, smooth), ROWS_ONLY, along)
+    def over(start: float | None, stop: float | None, smooth: Smooth | None = None) -> Line:
+        return line(source, LineRequest("y", "train/tokens", start, stop, 10_000, smooth), ROWS_ONLY)
 
     expected = [max(known**2 for known in range(3, 50, 4) if known <= at) for at in range(3, 60)]
     logged = sorted(set(expected))
-    whole = along_tokens(None, None)
+    whole = over(None, None)
     assert (whole.x, whole.points, whole.exact) == ("train/tokens", 57, True)
     assert whole.columns["x"].tolist() == logged
     assert whole.columns["count"].tolist() == [expected.count(each) for each in logged]
     # of several rows of one x it is the last
     last = {x: at for at, x in enumerate(expected, 3)}
     assert whole.columns["y"].tolist() == [last[each] for each in logged]
-    cut, smooth = along_tokens(100.0, 500.0, EMA), along_tokens(None, None, EMA).columns
+    cut, smooth = over(100.0, 500.0, EMA), over(None, None, EMA).columns
     inside = [each for each in logged if 100 <= each < 500]
-    assert cut.columns["x"].tolist() == along_tokens(100.0, 500.0).columns["x"].tolist() == inside
+    assert cut.columns["x"].tolist() == over(100.0, 500.0).columns["x"].tolist() == inside
     known = dict(zip(smooth["x"].tolist(), smooth["smooth"].tolist(), strict=True))
-    assert cut.columns["smooth"].tolist() == [known[each] for each in inside]
-    coarse = along_of(source_of(other, "tokens"), "tokens", BUCKETS)
-    assert (set(coarse.values.tolist()) <= set(logged), coarse.exact) == (True, False)
-    nothing = line(series, LineRequest("y", "train/tokens", 1e9, None, 10), ROWS_ONLY, along)
-    assert (nothing.points, len(nothing.columns["x"])) == (0, 0)
+    assert cut.columns["smooth"].tolist() == pytest.approx([known[each] for each in inside])
+    assert over(1e9, None).points == 0
 
 
 # --- smoothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ml_dash import Experiment
@@ -14,6 +15,7 @@ from ml_dash.server.local.view import LocalView
 from ml_dash.storage.survey import Located
 
 NAMES = [f"layer/{at}" for at in range(40)]
+ROOM = 1 << 24
 SEVERAL = [Series(Kind.METRIC, name) for name in NAMES]
 
 
@@ -50,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_was_read_together_is_what_is_there(root: Path, attempt: Any) -> None:
     view = view_of(root)
     expected = charts(view_of(root), attempt)
-    view.prepare([*SEVERAL, Series(Kind.METRIC, "none")])
+    view.prepare([*SEVERAL, Series(Kind.METRIC, "none")], ROOM)
     assert charts(view, attempt) == expected
     assert {each["points"] for each in expected} == (
         {22} if attempt == 1 else {32} if attempt is None else {37}
@@ -63,34 +65,45 @@ def test_a_journal_is_read_once_for_many_charts(root: Path) -> None:
         view.chart(SEVERAL[0], "v", "step", None, None, 100)
     before = [alone.index.bytes_read, together.index.bytes_read]
     charts(alone)
-    together.prepare(SEVERAL)
+    together.prepare(SEVERAL, ROOM)
     charts(together)
     read = [view.index.bytes_read - each for view, each in zip((alone, together), before, strict=True)]
     assert read[1] < read[0] / 20
 
 
-def test_what_has_come_since_is_seen_and_nothing_is_kept_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_come_since_is_seen_and_nothing_is_kept_behind_the_answer(tmp_path: Path) -> None:
     log(tmp_path, 0, 10)
     view = view_of(tmp_path)
-    view.prepare(SEVERAL)
+    assert view.prepare(SEVERAL, ROOM) == 40 * 10 * 24
     log(tmp_path, 10, 5)
     assert {each["points"] for each in charts(view)} == {12}
-    monkeypatch.setattr(ahead, "_KEPT_SECONDS", -1.0)
-    view.prepare(SEVERAL)
-    assert charts(view) == charts(view_of(tmp_path))
+    view.release()
     assert not view._ahead._read
+    assert charts(view) == charts(view_of(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "most"), [("_ROWS_MAX", 30), ("_FRAMES_BYTES_MAX", 1000), ("the room for rows", 10_000)]
+)
 def test_there_is_no_more_in_memory_than_there_is_room_for(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, name: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead, "_ROWS_MAX", 130)
+    if name.startswith("_"):
+        monkeypatch.setattr(ahead, name, most)
     view = view_of(root)
-    view.prepare(SEVERAL)
-    assert len(view._ahead._read) == 3
+    assert view.prepare(SEVERAL, ROOM if name.startswith("_") else most) == 0
+    assert not view._ahead._read
     assert charts(view) == charts(view_of(root))
+
+
+def test_what_is_kept_holds_no_frames(root: Path) -> None:
+    """A number that is kept would keep its frame in memory, and all others in it."""
+    view = view_of(root)
+    view.prepare(SEVERAL, ROOM)
+    for _, block in view._ahead._read[SEVERAL[0]].blocks:
+        for numbers in (block.times, *(column.values for column in block.columns)):
+            assert isinstance(numbers, np.ndarray)
+            assert numbers.base is None
 
 
 def test_a_damaged_frame_is_left_out_alike(tmp_path: Path) -> None:
@@ -100,7 +113,7 @@ def test_a_damaged_frame_is_left_out_alike(tmp_path: Path) -> None:
     raw[len(raw) // 2] ^= 1
     segment.write_bytes(raw)
     view = view_of(tmp_path)
-    view.prepare(SEVERAL)
+    view.prepare(SEVERAL, ROOM)
     found = charts(view)
     assert found == charts(view_of(tmp_path))
     assert min(each["points"] for each in found) < 27
