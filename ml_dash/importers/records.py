@@ -99,6 +99,8 @@ def value_of(cell: str) -> Any:
         number = float(cell)
     except ValueError:
         return {"true": True, "false": False}.get(cell.lower(), cell)
+    if "." in cell and "_" not in cell and -math.inf < number < math.inf:  # nearly all are this
+        return number
     digits = cell.strip().lstrip("+-")
     # neither a number of a file, as 007, nor Python's own 1_000
     if "_" in cell or (digits[:1] == "0" and digits.isdecimal() and len(digits) > 1):
