@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 1.0
 """How long an answer is waited for: the relay may be waiting for a terminal that somebody has stopped."""
+_REST_SECONDS = 5.0
+"""The same for the last lines of a run, which nobody asks for again: many of them take the relay a second."""
 _PIECE = 65_536
 _HIGH = 64
 """Above the numbers that descriptors get in the relay."""
@@ -150,6 +152,8 @@ class NativeConsole:
         """Return the lines that have ended since the last call; with `rest` those that have not ended, too."""
         if rest:
             _flush()
+            if self._control is not None:
+                self._control.settimeout(_REST_SECONDS)
         return self._python.take(rest=rest) + self._ask(REST if rest else TAKE)
 
     # --- the relay
