@@ -20,6 +20,14 @@ from tests.support.project import PROJECT
 from tests.support.seen import TOKEN
 
 NOTE = "Better with **warmup**.\n\n- next: larger batches"
+COUNT_LOOKS = """
+window.looks = 0;
+const observe = IntersectionObserver.prototype.observe;
+IntersectionObserver.prototype.observe = function (element) {
+  window.looks += 1;
+  return observe.call(this, element);
+};
+"""
 RUNS = [f"alice/sweep/run-{number}" for number in (2, 9, 10)]
 
 
@@ -186,12 +194,18 @@ def requests_of_a_minute(page: Page) -> list[str]:
 def test_a_page_on_which_nothing_happens_asks_little(
     sweep: EmbeddedServer, open_window: Callable[..., Window], path: str
 ) -> None:
+    """Nor does it look again and again for what comes into sight: that would be work for each frame."""
     page = open_window().page
     page.clock.install()
+    page.add_init_script(COUNT_LOOKS)
     sign_in(page, sweep.url, path)
     expect(page.locator("h1")).to_contain_text(re.compile("run"))
+    page.clock.run_for(5000)
+    page.wait_for_load_state("networkidle")
+    looks = page.evaluate("window.looks")
     asked = requests_of_a_minute(page)
     assert 1 <= len(asked) <= 40, asked
+    assert page.evaluate("window.looks") - looks <= 10
 
 
 def test_an_address_that_is_not_there_is_a_page(sweep: EmbeddedServer, window: Window) -> None:

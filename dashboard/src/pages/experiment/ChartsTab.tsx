@@ -62,14 +62,17 @@ function Groups(props: { groups: Group[]; record: Experiment; view: ChartView; s
   const [shown, setShown] = useState(STEP);
   const end = useRef<HTMLDivElement>(null);
   const count = props.groups.reduce((sum, group) => sum + group.charts.length, 0);
+  const isMore = shown < props.groups.length;
   useEffect(() => {
+    // with all of them there the end stays in sight: to look for more then would never end
+    if (!isMore) return;
     const observer = new IntersectionObserver(
       ([entry]) => entry!.isIntersecting && setShown((before) => before + STEP),
       { rootMargin: "600px" },
     );
     observer.observe(end.current!);
     return () => observer.disconnect();
-  }, [shown]);
+  }, [shown, isMore]);
   return (
     <>
       {props.groups.slice(0, shown).map((group, index) => (
