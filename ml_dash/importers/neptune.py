@@ -18,7 +18,7 @@ float, int, string, bool, …            parameters; those below ``sys/`` metada
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import InvalidArgumentError, InvalidParameterError, MLDashError
 from ml_dash.identity import made_safe
@@ -194,13 +194,6 @@ class ConfigPart:
         if params and (position or {}).get("params") != repr(params):
             row = Row(_PARAMS, os.stat(self._run.place).st_mtime_ns, {"set": params})
             yield Item((row,), {"params": repr(params)})
-
-
-class _Meant(NamedTuple):
-    """What paths of a batch mean, by their numbers in it; None for those that can mean nothing."""
-
-    names: list[Named | None]
-    numbers: npt.NDArray[np.int64]
 
 
 class SeriesPart:

@@ -304,9 +304,13 @@ class LogPart:
             time_ns, step, values = history or (self._state.time_ns, None, {})
             yield Logged(time_ns, step, values, position, rows, self._left_out)
         if results := self._state.results():
-            row = Row(_PARAMS, self._state.time_ns, {"set": flatten_params({"summary": results})})
             self._state.told = self._state.told | results
-            yield Logged(self._state.time_ns, None, {}, where | self._state.stored(), (row,))
+            rows = ()
+            try:
+                rows = (Row(_PARAMS, self._state.time_ns, {"set": flatten_params({"summary": results})}),)
+            except InvalidParameterError as error:
+                self._leave_out(report, f"the summary is left out: {error}")
+            yield Logged(self._state.time_ns, None, {}, where | self._state.stored(), rows)
 
     def _leave_out(self, report: RunReport, reason: str) -> None:
         self._left_out += 1
@@ -330,12 +334,7 @@ class LogPart:
                     elif kind in self._readers:
                         rows += self._readers[kind](message)
                     elif kind != _ARTIFACT or _text(message, 4) not in _OWN_ARTIFACTS:
-                        what = (
-                            f"the artifact {_text(message, 5)!r}"
-                            if kind == _ARTIFACT
-                            else f"a record of kind {kind}"
-                        )
-                        raise NotUnderstoodError(f"{what} is left out: its files are not beside the log")
+                        raise NotUnderstoodError(_unknown(kind, message))
         except (BrokenError, NotUnderstoodError, InvalidArgumentError, InvalidParameterError) as error:
             self._leave_out(report, str(error))
         return history, tuple(rows)
