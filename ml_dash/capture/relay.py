@@ -11,7 +11,7 @@ A stream that leads to a file stays as it is: that file is read from behind, sin
 file. For a terminal there is a terminal in between (a pty), so that programs find what they ask for: colours, a width.
 
 It runs by ``python -I -S``, and imports nothing of the package but what takes lines apart: it is there in 20 ms, takes
-9 MB, and waits in ``poll`` else. Whatever goes wrong here, the run does not notice but by the end of the pipe `life`,
+11 MB, and waits in ``poll`` else. Whatever goes wrong here, the run does not notice but by the end of the pipe `life`,
 and then has its streams as they were, see `ml_dash.capture.native`.
 
 What still can fail: where a whole container or job is killed, this process is, too, and with it what it had not read
