@@ -41,7 +41,7 @@ export function ViewMenu(): JSX.Element | null {
 
   return (
     <div class="view-menu">
-      <Popover label="Views" text={<>{shown ? plain(shown.name) : "View"} <ChevronDown /></>}>
+      <Popover label={shown ? `Views: ${plain(shown.name)}` : "Views"} text={<>{shown ? plain(shown.name) : "Views"} <ChevronDown /></>}>
         <ViewList of={of} told={told} />
       </Popover>
       {isChanged.value && shown && (
