@@ -12,8 +12,9 @@ from playwright.sync_api import Locator, Page, expect
 
 import ml_dash
 from ml_dash import Experiment
+from ml_dash.server.runner import EmbeddedServer
 from tests.browser.ui import Ui
-from tests.browser.window import Window, keep
+from tests.browser.window import Window, keep, sign_in
 
 RUNS, STEPS, MANY = 23, 60, 3000
 SWEEP = "/p/alice/vision/sweep"
@@ -325,6 +326,19 @@ def test_an_empty_root_says_how_to_begin_and_goes_on_by_itself(
         expect(plot(page, "train/loss")).to_have_attribute("aria-label", re.compile("last 0.01"))
     finally:
         assert running.stop() == 0
+
+
+@pytest.mark.slow
+def test_an_empty_server_names_itself_in_what_is_to_be_written(
+    open_window: Callable[..., Window], server: EmbeddedServer, at_home: None, tmp_path: Path
+) -> None:
+    page = open_window().page
+    sign_in(page, server.url)
+    expect(page.get_by_role("heading", name="Log a first run")).to_be_visible()
+    login, code = page.locator(".code").all_inner_texts()
+    assert login == f"ml-dash login {server.url}"
+    exec(code.replace("dash_url=", f"dash_root={str(tmp_path)!r}, echo=False, dash_url="), {})
+    expect(plot(page, "train/loss")).to_have_attribute("aria-label", re.compile("last 0.01"))
 
 
 @pytest.mark.slow

@@ -12,10 +12,11 @@ export function FirstRun(): JSX.Element {
   const { folder } = view.value;
   const isServer = session.value?.mode === "server";
   const place = folder.split("/").length > 1 ? folder : `${folder || "me"}/project`;
+  const server = `${location.origin}${BASE}`;
   const code = [
     "from ml_dash import Experiment",
     "",
-    `with Experiment("${place}/first-run").run as exp:`,
+    `with Experiment("${place}/first-run"${isServer ? `, dash_url="${server}"` : ""}).run as exp:`,
     "    for step in range(100):",
     '        exp.metrics("train").log(step=step, loss=1 / (step + 1))',
   ].join("\n");
@@ -25,11 +26,16 @@ export function FirstRun(): JSX.Element {
       {isServer && (
         <>
           <p>On the machine that trains, sign in once:</p>
-          <Code text={`ml-dash login --api-url ${location.origin}${BASE}`} />
+          <Code text={`ml-dash login ${server}`} />
         </>
       )}
-      <p>{isServer ? "Then run this, there:" : "Run this where this page's command runs, in the same directory:"}</p>
+      <p>{isServer ? "Then run this, there:" : "Run this in the directory in which ml-dash ui was started:"}</p>
       <Code text={code} />
+      {!isServer && (
+        <p class="muted">
+          If it was started for another root than <code>.dash</code>, give that to <code>Experiment</code> as <code>dash_root=…</code>.
+        </p>
+      )}
       <p class="waiting-for" role="status">
         <span class="dot" aria-hidden="true" /> Waiting for its first row: this page goes on by itself.
       </p>
