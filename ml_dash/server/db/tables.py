@@ -194,6 +194,7 @@ EXPERIMENTS = Table(
     UniqueConstraint("prefix"),
     Index(None, "owner", "project"),
     Index(None, "created_ns", "id"),
+    Index(None, "owner", "created_ns", "id"),
     Index(None, "changed"),
     # all that a filter asks of each experiment that it finds, before it is known which are shown
     Index("ix_experiments_living", "id", "deleted_ns", "created_ns", "owner"),
