@@ -113,9 +113,13 @@ export const coloring = computed((): Coloring | null => {
   return column && coloringOf(column, listing.value.rows, theme.value, now.peek());
 });
 
-/** Of drawn runs by their ids, and of groups by their keys. */
+/** Of drawn runs by their ids, and of groups by their keys; a run in a group has its group's. */
 export const colors = computed((): ReadonlyMap<string, string> => {
-  if (isGrouped.value) return palette(groups.value.map(({ key }) => groupId(key)));
+  if (isGrouped.value) {
+    const ofGroups = palette(groups.value.map(({ key }) => groupId(key)));
+    const members = groups.value.flatMap(({ key, runs }) => runs.map((run) => [run.id, ofGroups.get(groupId(key))!] as const));
+    return new Map([...ofGroups, ...members]);
+  }
   const inTime = [...drawn.value].sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id));
   const by = coloring.value;
   return by ? new Map(inTime.map((run) => [run.id, by.colorOf(run)])) : palette(inTime.map((run) => run.id));
