@@ -149,6 +149,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     # an empty one, which is refused for what it is: others see what a token is answered
     ("POST", f"{API}/session"): Asked(Rule.everybody, json={"token": " "}, headers={BY_PAGE: "1"}),
     ("GET", "/"): Asked(Rule.everybody),
+    ("GET", "/p/{folder}"): Asked(Rule.everybody),
     ("GET", "/experiments/{prefix}"): Asked(Rule.everybody),
     ("GET", "/compare"): Asked(Rule.everybody),
     ("GET", "/diff"): Asked(Rule.everybody),
@@ -280,6 +281,7 @@ class Place:
                 "project": "proj",
                 "view": "losses",
                 "prefix": PREFIX,
+                "folder": "alice/proj",
                 "name": "index.js",
                 "tokenId": self.other_token.record.token_id,
             }
