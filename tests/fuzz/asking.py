@@ -115,6 +115,8 @@ def question(rng: random.Random, route: Route, experiment: str) -> str:
             "id": rng.choice(_TEXTS[1:]) if odd else experiment,
             "file": rng.choice(("f1", "f2", "f3", *_TEXTS)) or "x",
             "owner": rng.choice(("fuzz", *_TEXTS)) or "x",
+            "project": rng.choice(("p", *_TEXTS)) or "x",
+            "view": rng.choice(("v", *_TEXTS)) or "x",
             "checksum": "0" * 64,
             "prefix": "fuzz/p/x",
         }

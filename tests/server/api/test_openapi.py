@@ -24,7 +24,16 @@ from ml_dash.server.store import Store
 from tests.support.examples import many
 from tests.support.serving import NOON, PARAMS, TOKEN, Client, frame, frame_around, frames, objects, run_row
 
-PAGES = {"/", "/experiments/{prefix}", "/compare", "/sign-in", "/assets/{name}"}
+PAGES = {
+    "/",
+    "/p/{folder}",
+    "/experiments/{prefix}",
+    "/compare",
+    "/diff",
+    "/trash",
+    "/sign-in",
+    "/assets/{name}",
+}
 """They are for people: no program asks for them."""
 _METHODS = {"get", "post", "put", "delete", "patch"}
 
