@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_exported(root: Path, tmp_path
         ("no experiment is named", "--format", "parquet", "-o", out),
         ("no experiment is named", "--filter", " ", "--format", "parquet", "-o", out),
         ("are exported with --format parquet", "zoe/**", "-o", out),
-        ("choose among the rows of one", "zoe/**", "--logs", "--format", "parquet", "-o", out),
+        ("choose among rows of one", "zoe/**", "--logs", "--format", "parquet", "-o", out),
         ("is meant by that", "nobody/**", "--format", "parquet", "-o", out),
     ):
         done = invoke("export", *options, "--root", root)
