@@ -43,3 +43,4 @@ def test_links_addresses_and_what_is_asked_stay_below_the_path(
         expect(page.get_by_role("tab", name="Logs")).to_be_visible()
         assert asked
         assert [each for each in asked if not each.startswith(f"{server.url}/")] == []
+        page.close()  # before its server: it would go on asking, in vain

@@ -33,7 +33,7 @@ class Window:
     def check(self) -> None:
         """Fail if anything went wrong that the test did not expect."""
         unexpected = [each for each in self.problems if not any(part in each for part in self.expected)]
-        assert unexpected == []
+        assert unexpected == [], "\n".join(unexpected)
 
 
 def sign_in(page: Page, url: str, path: str = "/") -> None:

@@ -38,7 +38,11 @@ export function FilterField(): JSX.Element {
   function take({ text: next, caret: behind }: Completion): void {
     write(next);
     setCaret(behind);
-    requestAnimationFrame(() => input.current?.setSelectionRange(behind, behind));
+    // At once: whoever types on before the next frame would have the caret put back in the middle.
+    const field = input.current;
+    if (!field) return;
+    field.value = next;
+    field.setSelectionRange(behind, behind);
   }
 
   function onKey(event: KeyboardEvent): void {
