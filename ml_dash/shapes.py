@@ -30,6 +30,7 @@ from ml_dash.protocol import (
 )
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Rank: TypeAlias = Annotated[int, Meta(ge=0, le=RANK_MAX)]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=INDEX_MAX)]
 Time: TypeAlias = Annotated[str, Meta(description="ISO 8601, UTC, with microseconds and Z.")]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -701,14 +702,14 @@ class Shown(Answer):
     ranges: list[tuple[Count, Count]]
     total: Count
     has_more: bool
-    ranks: Annotated[list[Count | None], Meta(description="Of each range, with by=rank.")] | UnsetType = UNSET
+    ranks: Annotated[list[Rank | None], Meta(description="Of each range, with by=rank.")] | UnsetType = UNSET
     superseded: Superseded | UnsetType = UNSET
 
 
 class RankRows(Answer):
     """How many rows of a metric a rank has logged; null stands for processes without a rank."""
 
-    rank: Count | None
+    rank: Rank | None
     count: Count
 
 
@@ -764,7 +765,7 @@ class Row(Answer):
     index: Count
     data: dict[str, Anything]
     created_at: Time
-    rank: Annotated[Count, Meta(description="Of the process that has logged it.")] | UnsetType = UNSET
+    rank: Annotated[Rank, Meta(description="Of the process that has logged it.")] | UnsetType = UNSET
     x: (
         Annotated[Anything, Meta(description="What was asked for; null where there is none yet.")] | UnsetType
     ) = UNSET
@@ -842,7 +843,7 @@ class Buckets(Answer):
 class RankLine(Answer):
     """What one rank has logged of a field, ready to be drawn."""
 
-    rank: Count
+    rank: Rank
     points: Count
     resolution: Literal["rows", "buckets"]
     exact: bool

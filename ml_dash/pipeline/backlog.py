@@ -210,9 +210,12 @@ class Backlog:
 
     def remove_released(self) -> None:
         """Let go of a slab that takes nothing more, and of which all is in the journal; the caller has the lock."""
-        if self.slab is not None and self.slab.is_released:
-            self.slab.remove()
+        slab = self.slab
+        if slab is not None and slab.is_released:
+            # In this order: the interpreter's end may stop this thread in between, and whoever comes after it must not
+            # find a slab that is closed. What is left then is a file of which all is in the journal.
             self.slab = None
+            slab.remove()
 
     def _collect(self) -> None:
         """Put what is in the slab into the list; the caller has the lock."""
@@ -314,8 +317,8 @@ class Backlog:
             items += item.cut() if isinstance(item, Chunk) else [item]
         self.events[:] = items
         self._more_rows = sum(map(rows_of, items)) - len(items)
+        self.slab = None  # first, as in `remove_released`
         slab.remove()
-        self.slab = None
 
     def _drop_newest(self, reason: str) -> None:
         """Take back one event: the newest, be it this thread's or one that came just after. The caller has the lock."""
