@@ -201,6 +201,7 @@ def test_close_tiny_and_huge_values_are_charts_with_ticks(
         page.add_init_script(LEARN_TEXTS)
         address = ui.address()
         page.goto(address)
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()  # signed in
         page.goto(f"{address.partition('#')[0]}experiments/alice/p/values?{view}")
         drawn = len(VALUES) + len(STEPS)
         expect(page.locator("figure.chart canvas")).to_have_count(drawn)

@@ -227,6 +227,7 @@ def test_a_note_is_written_where_the_run_lies(open_window: Callable[..., Window]
         window.expected = ["ERR_CONNECTION_REFUSED"]  # once it was stopped
         page = window.page
         page.goto(ui.address())
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()  # signed in
         page.goto(f"{page.evaluate('location.origin')}/experiments/alice/p/here?tab=overview")
         page.get_by_role("button", name="Write a note").click()
         page.get_by_label("Note in Markdown").fill(NOTE)

@@ -82,7 +82,7 @@ def test_a_short_script_has_sent_all_at_its_end_on_every_python(
     assert (finished.returncode, finished.stdout) == (0, "")
     # a second may go by before all is sent, where nothing was imported before
     assert finished.stderr == "" or re.fullmatch(
-        r"Sending the last events to .*\(100 events to go\).*\n", finished.stderr
+        r"Sending the last events to .*\(.* to go\).*\n", finished.stderr
     )
     seen = Seen(server)
     assert seen.values("step") == list(range(100))
