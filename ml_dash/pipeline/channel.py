@@ -91,7 +91,7 @@ class Channel:
         self._slab = ChannelSlab(
             self.queue, self._series, make, lambda: self.writer.certain_seq, lambda: self._lock
         )
-        self._make_delivery: Callable[[str, str, JournalWriter], Delivery] | None = None
+        self._make_delivery: Callable[[str, str, JournalWriter, Channel], Delivery] | None = None
         self.delivery: Delivery | None = None
         self.recovered = 0
         """Rows that dead processes had left, appended when this one opened the journal."""
@@ -149,7 +149,7 @@ class Channel:
 
     def _begin_delivery(self) -> None:
         if self._make_delivery is not None:
-            self.delivery = self._make_delivery(self.directory, self.writer_id, self.writer)
+            self.delivery = self._make_delivery(self.directory, self.writer_id, self.writer, self)
 
     def tidy(self) -> None:
         """When its run has ended, remove a journal that is only kept until the server has it."""
@@ -216,9 +216,10 @@ class Channel:
     def post_snapshot(self, name: str, produce: Callable[[], bytes]) -> None:
         """Have a side file replaced by what `produce` returns, behind the rows that are queued now."""
         with self._lock:
-            self._side_files.post(name, produce, self._put_so_far())
+            self._side_files.post(name, produce, self.put_so_far())
 
-    def _put_so_far(self) -> int:
+    def put_so_far(self) -> int:
+        """Return how many events were put: taken from the queue, or still in it."""
         with self._lock:
             return self._tally.taken + len(self.queue)
 
@@ -301,7 +302,7 @@ class Channel:
 
     def write_queued(self) -> None:
         """Write what is queued now, in this thread, so that a reader finds it; in vain where the disk refuses."""
-        goal = self._put_so_far()
+        goal = self.put_so_far()
         while not self.is_written(goal) and not self.turns.is_mine:
             if self.pump() or self.is_written(goal):
                 continue
@@ -311,7 +312,7 @@ class Channel:
 
     def is_written(self, goal: int | None = None) -> bool:
         """Whether all that was put before, or the first `goal` events, is written, and all RUN rows."""
-        goal = self._put_so_far() if goal is None else goal
+        goal = self.put_so_far() if goal is None else goal
         with self._lock:
             # Some of those counted in the queue may have been dropped since: an empty one has no more to give.
             all_taken = self._tally.taken >= goal or not len(self.queue)
@@ -319,7 +320,7 @@ class Channel:
 
     def flush(self) -> None:
         """Write what is queued now and make it durable, in this thread; see `write_queued`."""
-        goal = self._put_so_far()
+        goal = self.put_so_far()
         self.health.urge()
         self.blobs.urge()
         while True:

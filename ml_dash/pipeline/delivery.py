@@ -59,11 +59,27 @@ class Threads(Protocol):
         """Return the writers of this process that send to a server what they write."""
 
 
+class Logged(Protocol):
+    """What is logged, which may not be written yet."""
+
+    def put_so_far(self) -> int:
+        """Return how many events were put."""
+
+    def is_written(self, goal: int, /) -> bool:
+        """Whether as many events are written, or dropped."""
+
+
 class Delivery:
     """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`."""
 
     def __init__(
-        self, directory: str, writer_id: str, writer: JournalWriter, recipient: Recipient, threads: Threads
+        self,
+        directory: str,
+        writer_id: str,
+        writer: JournalWriter,
+        logged: Logged,
+        recipient: Recipient,
+        threads: Threads,
     ) -> None:
         self.url = str(recipient.destination.url)
         self.blobs = BlobLedger()
@@ -75,6 +91,7 @@ class Delivery:
         self._directory = directory
         self._writer_id = writer_id
         self._writer = writer
+        self._logged = logged
         self._threads = threads
         self._waited = 0.0
         self._finished = threading.Event()
@@ -116,8 +133,26 @@ class Delivery:
             introduced=lambda: self._blob_uploader.introduced(),  # noqa: PLW0108 - it is made below
         )
         self._blob_uploader = BlobUploader(
-            target, self._writer_id, self.blobs, lambda: uploader.state, keeps=self._destination.keeps
+            target,
+            self._writer_id,
+            self.blobs,
+            lambda: uploader.state,
+            self._note_logged,
+            keeps=self._destination.keeps,
         )
+
+    def _note_logged(self) -> Callable[[], bool]:
+        """Note what is logged by now; returns what says whether the server has that, or will not get it."""
+        goal = self._logged.put_so_far()
+        seq: int | None = None
+
+        def is_there() -> bool:
+            nonlocal seq
+            if seq is None and self._logged.is_written(goal):
+                seq = self._writer.written_seq
+            return seq is not None and self._uploader.has(self._writer_id, seq)
+
+        return is_there
 
     @property
     def state(self) -> UploadState:

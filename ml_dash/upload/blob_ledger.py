@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from ml_dash.locks import MortalLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class BlobLedger:
@@ -21,6 +26,7 @@ class BlobLedger:
         self._waits: list[threading.Event] = []
         self._confirmed = 0
         self._in_doubt = False
+        self._in_hand: set[object] = set()
         self.is_hopeless = False
         """Whether the server is out of reach, or refuses."""
         self.last_error: str | None = None
@@ -29,6 +35,24 @@ class BlobLedger:
         """Saves of blobs that are lost: damaged on this disk, or missing from it."""
         self.arrived_bytes = 0
         """Bytes of parts that the server has of blobs which it does not have as a whole."""
+
+    @contextlib.contextmanager
+    def logging(self) -> Iterator[None]:
+        """Say that a save is offered and its row logged within: in between, nothing but this knows of the row."""
+        save = object()
+        with self._lock:
+            self._in_hand.add(save)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_hand.discard(save)
+
+    @property
+    def in_hand(self) -> frozenset[object]:
+        """The saves whose rows may not be logged yet, each by a thing that stands for it."""
+        with self._lock:
+            return frozenset(self._in_hand)
 
     def offer(self, checksum: str, size: int) -> None:
         """Count a save."""

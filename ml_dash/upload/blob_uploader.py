@@ -2,6 +2,14 @@
 
 It runs as a task of its own, so that no row waits for a large file. It never raises: what goes wrong is tried again,
 and said, unless the uploader of the rows says it already.
+
+Problem: a server may lose what it had, as one that is restored from a backup, and only it can tell which blobs that
+are: those that its rows name, and that it does not have. So it is asked after each introduction. But a blob travels
+without its row. One that was confirmed while its row still waited here is named by no row of the restored server, which
+says that nothing is missing; then the row comes, and nobody asks again. To wait for the frames that had been
+acknowledged is not enough, since the row was in none of them. What holds: at an introduction it is noted what is logged
+by then, with the saves that are between their blob and their row, and the server's word is taken as the last one when
+it has all of that. Until then everything that was confirmed is in doubt, that is pending.
 """
 
 from __future__ import annotations
@@ -35,6 +43,7 @@ class BlobUploader(Task, BlobObserver):
 
     Args:
         rows: Says how far the rows are: who the experiment is at the server, and whether that can be reached.
+        logged: Notes what is logged by now, and returns what says whether the server has that.
         keeps: Whether blobs stay on this disk when the server has them.
     """
 
@@ -44,6 +53,7 @@ class BlobUploader(Task, BlobObserver):
         writer: str,
         ledger: BlobLedger,
         rows: Callable[[], UploadState],
+        logged: Callable[[], Callable[[], bool]],
         *,
         keeps: bool = True,
     ) -> None:
@@ -51,11 +61,16 @@ class BlobUploader(Task, BlobObserver):
         self._writer = writer
         self._ledger = ledger
         self._rows = rows
+        self._logged = logged
         self._fresh = False
         self._arrived = 0
         # Introductions at the server, and how many there were when it was last asked what it is missing.
         self._introductions = 0
         self._asked = -1
+        # What was logged at the last introduction, and the saves whose rows were not yet; looks in vain for these.
+        self._has_logged: Callable[[], bool] = lambda: True
+        self._in_hand: frozenset[object] = frozenset()
+        self._looks = 0
         self._blobs = BlobSender(target, self._voice.say, self, only=writer.__eq__, keeps=keeps)
 
     def nudge(self) -> None:
@@ -66,7 +81,11 @@ class BlobUploader(Task, BlobObserver):
     def introduced(self) -> None:
         """Say that the experiment was introduced at the server, which may have lost blobs since the last time."""
         self._introductions += 1
-        if not self._rows().caught_up:
+        # In this order: a row that is logged in between is in what is noted.
+        self._in_hand = self._ledger.in_hand
+        self._has_logged = self._logged()
+        self._looks = 0
+        if not self._has_rows():
             self._ledger.doubt()
         self._news.wake()
 
@@ -111,6 +130,11 @@ class BlobUploader(Task, BlobObserver):
         fresh, self._fresh = self._fresh, False
         return fresh
 
+    def _has_rows(self) -> bool:
+        """Whether the server has all rows that may name a blob which it had before the last introduction."""
+        is_logged = self._in_hand.isdisjoint(self._ledger.in_hand)
+        return is_logged and self._rows().caught_up and self._has_logged()
+
     # --- the task
 
     def _is_over(self) -> bool:
@@ -128,7 +152,7 @@ class BlobUploader(Task, BlobObserver):
         # Once an introduction: what an earlier run, or a backup that was restored, has left out. Only rows that are
         # there name blobs: a server that has lost some is asked when it has them again.
         introductions = self._introductions
-        ask = self._asked != introductions and rows.caught_up
+        ask = self._asked != introductions and self._has_rows()
         await self._blobs.send(rows.experiment_id, ask=ask)
         if ask:
             self._asked = introductions
@@ -138,7 +162,11 @@ class BlobUploader(Task, BlobObserver):
         self._voice.over(f"Files of {self._target.prefix} are sent to {self._target.url} again.")
         self._ledger.last_error = next(iter(self._blobs.refused.values()), None)
         self._ledger.hopeless(is_so=bool(self._blobs.refused))
-        await self._news.sleep(_LOOK_SECONDS if rows.caught_up else _AWAY_SECONDS)
+        if self._asked == introductions:
+            await self._news.sleep(_LOOK_SECONDS)
+        else:
+            self._looks += 1
+            await self._news.sleep(min(_AWAY_SECONDS, _INTRODUCED_SECONDS * self._looks))
 
     async def _failed(self, error: Exception) -> None:
         trouble = self._target.trouble(error, connected=True)

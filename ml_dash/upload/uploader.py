@@ -211,6 +211,11 @@ class Uploader(Task):
         """Whether the server knows all that was said of the experiment."""
         return self._told >= self._wanted
 
+    def has(self, writer: str, seq: int) -> bool:
+        """Whether the server has a writer's frames up to `seq`, or will not get them."""
+        ledger = self._sender.ledgers.get(writer)
+        return ledger is not None and (ledger.seq >= seq or ledger.stopped is not None)
+
     def wait_acknowledged(self, writer: str, seq: int) -> threading.Event:
         """Return what is set when the server has a writer's frames up to `seq`, or as soon as it is out of reach."""
         wait = _Wait(writer, seq, hopeful=False, introduction=self._wanted)
@@ -376,8 +381,7 @@ class Uploader(Task):
             return True
         if self._told < wait.introduction:
             return False
-        ledger = self._sender.ledgers.get(wait.writer or "")
-        return ledger is not None and (ledger.seq >= (wait.seq or 0) or ledger.stopped is not None)
+        return self.has(wait.writer or "", wait.seq or 0)
 
     def _release(self, *, drained: Collection[_Wait] = (), hopeless: bool = False) -> None:
         with self._lock:

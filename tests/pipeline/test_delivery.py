@@ -35,13 +35,26 @@ class HereAndNow:
         return frozenset({"w1"})
 
 
+class Nothing:
+    """Waits to be written."""
+
+    def put_so_far(self) -> int:
+        """See `Logged`."""
+        return 0
+
+    def is_written(self, goal: int, /) -> bool:
+        """See `Logged`."""
+        return True
+
+
 @pytest.fixture
 def delivery(tmp_path: Path) -> Delivery:
     """One of a row that was written, to a server that is not there."""
     writer = JournalWriter(str(tmp_path / "journal"), "w1")
     writer.append([Block(Series(Kind.METRIC, "train"), [1], [])])
     destination = Destination(str(tmp_path), "http://127.0.0.1:9", keeps=True)
-    return Delivery(str(tmp_path), "w1", writer, Recipient(destination, "alice/proj/exp", dict), HereAndNow())
+    recipient = Recipient(destination, "alice/proj/exp", dict)
+    return Delivery(str(tmp_path), "w1", writer, Nothing(), recipient, HereAndNow())
 
 
 def test_whoever_asks_has_an_answer_before_it_runs(delivery: Delivery) -> None:

@@ -155,8 +155,8 @@ def test_before_anything_was_logged_sigterm_kills_at_once(scripts: Scripts) -> N
 def test_a_handler_that_was_installed_by_other_means_than_pythons_stays(scripts: Scripts) -> None:
     """As the worker processes of torch's loader have one in C; here it is that of `faulthandler`, which tells.
 
-    Of this thread alone: the frames of others, which go on meanwhile, are read without the lock that guards them, and that has
-    crashed CPython here.
+    Of this thread alone: the frames of others, which go on meanwhile, are read without the lock that guards them,
+    and that has crashed CPython here.
     """
     finished = scripts.run(
         f"""{BEGIN}

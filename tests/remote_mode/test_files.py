@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,35 @@ def test_a_server_restored_from_a_backup_gets_the_files_of_a_run_that_goes_on(
     assert exp.status().dropped == ({} if kept else {"damaged": 3})
     exp.run.complete()
     assert markers(exp.directory) == []
+
+
+def test_a_blob_that_came_before_its_row_is_missed_when_the_row_comes_to_a_restored_server(
+    server: EmbeddedServer, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row of the backup names it, so that the server says at first that nothing is missing."""
+    monkeypatch.setenv("ML_DASH_LINGER", "3600")
+    data, backup = tmp_path / "server", tmp_path / "backup"
+    exp = Experiment(PREFIX, dash_url=server.url, dash_root=root)
+    with exp.run:
+        exp.metrics("train").log(step=0)
+        assert exp.flush(45).pending == 0
+        server.stop()
+        shutil.copytree(data, backup)
+        server.start()
+        exp.files.save_blob(b"weights", to="w.bin")
+        until(lambda: not exp.status().pending_files, "the blob there, and its row still waiting here")
+        law(exp)
+        restored(server, data, backup)
+        assert exp._session.channel is not None
+        delivery = exp._session.channel.delivery
+        assert delivery is not None
+        delivery._uploader.introduce()
+        until(lambda: delivery._uploader.has_introduced, "the restored server found")
+        time.sleep(0.5)  # it has been asked meanwhile what it lacks, if that is asked at once
+        law(exp)
+        assert exp.flush(45).pending == 0
+        law(exp)
+        assert at_server(server).files("w.bin").read_bytes() == b"weights"
 
 
 def test_markers_tell_the_next_run_which_files_a_restored_server_lacks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import FileStoreError
@@ -18,6 +19,7 @@ from ml_dash.storage.blobs import Staged, Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from ml_dash.sdk.files.names import Place
     from ml_dash.sdk.session import Session
@@ -69,9 +71,10 @@ class FileSaver:
         self, place: Place, details: Details, blob: Staged, aliases: Sequence[str] = ()
     ) -> dict[str, Any]:
         """Log the row of a file whose blob is on this disk, or is known to be at the server."""
-        if os.path.exists(blob.path):
-            self._hand_over(blob)
-        fields, time_ns = self._put(save_row(place, details, blob, aliases))
+        with self._delivering():
+            if os.path.exists(blob.path):
+                self._hand_over(blob)
+            fields, time_ns = self._put(save_row(place, details, blob, aliases))
         return fold_files([(time_ns, fields)]).rows()[0]
 
     def change(self, row: dict[str, Any], details: Details) -> dict[str, Any]:
@@ -91,6 +94,13 @@ class FileSaver:
         """Mark a file as deleted; returns its row."""
         _, time_ns = self._put({"event": "delete", "id": row["id"]})
         return {**row, "deletedAt": iso_time(time_ns)}
+
+    def _delivering(self) -> AbstractContextManager[None]:
+        """Return what is held from a blob's offer to its row: see `BlobLedger.logging`."""
+        channel = self._session.channel
+        if channel is None or channel.delivery is None:
+            return nullcontext()
+        return channel.delivery.blobs.logging()
 
     def _hand_over(self, blob: Staged) -> None:
         # before the row, which then is never anywhere without its blob
