@@ -19,7 +19,7 @@ from ml_dash.journal.scan import Frame, SegmentScan
 from ml_dash.series import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
 _KINDS = frozenset({Kind.PARAMS, Kind.RUN, Kind.FILE})
 _BIRTH = re.compile("([0-9a-f]{16})-")
@@ -76,32 +76,28 @@ def _latest_of(paths: list[str], disk: Disk, reader: Reader) -> int:
         try:
             size = disk.size(path)
             for start in (size - _END_BYTES, 0) if size > _END_BYTES else (0,):
-                frames = _last_frames(path, start, size, reader)
-                times = [time_ns for frame in frames for time_ns in _latest_in(path, frame, reader)]
+                scan = SegmentScan(path, reader)
+                scan.end = start  # which need not be where a frame begins: the next one is searched for
+                times = _latest_of_kinds(path, [*scan.advance(size)], reader)
                 if times:
-                    return max(times)
+                    return max(times.values())
         except (OSError, JournalError):
             return 0
     return 0
 
 
-def _last_frames(path: str, start: int, size: int, reader: Reader) -> list[Frame]:
-    """Return the last frames behind `start` that have rows of each of these kinds."""
-    scan = SegmentScan(path, reader)
-    scan.end = start  # which need not be where a frame begins: the next one is searched for
-    last: dict[Kind, Frame] = {}
-    for frame in scan.advance(size):
-        for head in frame.heads:
-            if head.rows and head.series.kind in _KINDS:
-                last[head.series.kind] = frame
-    return list(last.values())
-
-
-def _latest_in(path: str, frame: Frame, reader: Reader) -> Iterator[int]:
-    try:
-        heads, data = read_frame(reader, path, frame.offset, frame.length, frame.seq)
-    except BadFrameError:
-        return
-    times = times_of(heads, data, _KINDS)
-    if times is not None:
-        yield times[1]
+def _latest_of_kinds(path: str, frames: Sequence[Frame], reader: Reader) -> dict[Kind, int]:
+    """Return the latest time of each of these kinds in the last frame that has rows of it and can be read."""
+    # The last one may be damaged, as a power cut leaves it; then the one before it tells.
+    latest: dict[Kind, int] = {}
+    for frame in reversed(frames):
+        wanted = {head.series.kind for head in frame.heads if head.rows} & _KINDS - latest.keys()
+        if not wanted:
+            continue
+        try:
+            heads, data = read_frame(reader, path, frame.offset, frame.length, frame.seq)
+        except BadFrameError:
+            continue
+        times = {kind: times_of(heads, data, {kind}) for kind in wanted}
+        latest |= {kind: found[1] for kind, found in times.items() if found is not None}
+    return latest

@@ -64,6 +64,16 @@ def test_what_is_damaged_is_passed_over(tmp_path: Path) -> None:
     assert latest_ns(str(tmp_path)) == 500
 
 
+def test_where_the_last_frame_of_a_kind_is_damaged_the_one_before_it_tells(tmp_path: Path) -> None:
+    """Its rows count for readers: a parameter that is set next would else be older than they, and lose."""
+    path = write(tmp_path, [[at(RUN, 400)], [at(PARAMS, 500)], [at(PARAMS, 600)], [at(LOG, 700)]], born(5))
+    damaged = (600).to_bytes(8, "little")
+    content = Path(path).read_bytes()
+    assert content.count(damaged) == 1
+    Path(path).write_bytes(content.replace(damaged, bytes(8)))
+    assert latest_ns(str(tmp_path)) == 500
+
+
 def test_a_segment_without_such_rows_sends_back_to_the_one_before(tmp_path: Path) -> None:
     journal = JournalWriter(str(tmp_path), born(5), segment_bytes=1)
     for block in (at(RUN, 500), at(TRAIN, 600), at(TRAIN, 700)):
