@@ -309,6 +309,9 @@ class Channel:
             if self.failing or not self._tally.has_unsynced:
                 break
             self.sync()
+        if self.writer.is_in_doubt and not self.turns.is_mine:
+            with self.health.noting():
+                self.writer.rewrite()  # no slab need have what is in it
 
     def is_written(self, goal: int | None = None) -> bool:
         """Whether all that was put before, or the first `goal` events, is written, and all RUN rows."""
