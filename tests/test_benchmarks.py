@@ -120,6 +120,7 @@ def test_what_capturing_costs_is_told_in_one_table() -> None:
     assert rows["delay of the start by captures, ms"] == ["–", "2.0", "–", "≤ 20", "reached"]
 
 
+@pytest.mark.slow
 def test_what_a_tracker_has_stored_is_counted_and_read_by_its_own_reader(tmp_path: Path) -> None:
     job = {"contender": OURS, "directory": str(tmp_path)}
     life = child("benchmarks.measure", job="life", **job, steps=10)
@@ -202,6 +203,7 @@ def test_a_benchmark_of_a_device_says_where_there_is_none(capfd: pytest.CaptureF
         device._torch()
 
 
+@pytest.mark.slow
 def test_lists_are_measured_by_every_question(tmp_path: Path) -> None:
     found = listing.measure(str(tmp_path), None, runs=200, rounds=1)
     assert found.keys() == {*listing.QUESTIONS, listing.OF_AN_OWNER}

@@ -10,7 +10,6 @@ import ast
 import re
 import shlex
 import sys
-from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from ml_dash.errors import EXTRAS
 from tests.support.project import PROJECT
+from tests.support.sources import imported, sources
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +25,6 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 PROJECT_TABLE = tomllib.loads(Path(PROJECT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PROVIDED = packages_distributions()
 SCRIPTS_OWN = {"torch", "secretstorage", "pynvml"}
 """Packages that are only asked for something where they are there.
 
@@ -34,12 +33,13 @@ SCRIPTS_OWN = {"torch", "secretstorage", "pynvml"}
 
 
 def test_what_is_imported_is_declared() -> None:
+    provided = packages_distributions()
     undeclared = {
-        package: str(path.relative_to(PROJECT))
-        for path in Path(PROJECT, "ml_dash").rglob("*.py")
-        for package in imported(ast.parse(path.read_text(encoding="utf-8")))
+        package: str(source.path.relative_to(PROJECT))
+        for source in sources()
+        for package in source.packages
         if package not in sys.stdlib_module_names | SCRIPTS_OWN | {"ml_dash"}
-        and not DECLARED.intersection(map(normal, PROVIDED.get(package, [package])))
+        and not DECLARED.intersection(map(normal, provided.get(package, [package])))
     }
     assert undeclared == {}
 
@@ -83,20 +83,6 @@ def test_what_is_imported_for_types_alone_need_not_be_there() -> None:
     source = "if TYPE_CHECKING:\n    import a\nelse:\n    import b.c\n"
     source += "def f():\n    from d import e\n    from . import g\n"
     assert sorted(imported(ast.parse(source))) == ["b", "d"]
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield the packages that code imports when it runs."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for other in node.orelse:
-                yield from imported(ast.Module([other], []))
-        elif isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
-        else:
-            yield from imported(node)
 
 
 def normal(name: str) -> str:

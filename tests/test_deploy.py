@@ -154,6 +154,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("authority") / "proxy.pem")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("run", "name", "base"),
     [
@@ -368,6 +369,7 @@ def test_a_backup_of_no_server_says_so_and_an_interrupted_one_can_be_made_again(
     assert (tmp_path / "copy" / "catalogue.sqlite").stat().st_size > 4
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_live_server_has_every_file_that_its_rows_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

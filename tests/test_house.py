@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import statistics
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import PROJECT
+from tests.support.sources import sources
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -86,10 +86,9 @@ def test_no_folder_has_more_modules_than_can_be_overlooked() -> None:
 
 def test_no_class_is_larger_than_one_responsibility() -> None:
     large = {
-        f"{path.relative_to(PACKAGE)}:{node.name}": node.end_lineno - node.lineno + 1
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef) and node.end_lineno is not None
+        f"{source.path.relative_to(PACKAGE)}:{name}": size
+        for source in sources()
+        for name, size in source.classes
     }
     assert {name: size for name, size in large.items() if size > LINES_OF_A_CLASS} == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +21,10 @@ _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disab
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all that is here."""
+    # as a text: thousands of paths would be taken apart for it
+    here = os.path.join(os.path.dirname(__file__), "")
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if str(item.path).startswith(here):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.timeout(300))
 

@@ -73,6 +73,7 @@ def ui(trained: str) -> Iterator[Ui]:
     assert ui.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_printed_address_is_good_once_and_a_fresh_one_is_printed(
     ui: Ui, open_window: Callable[..., Window]
 ) -> None:
@@ -217,6 +218,7 @@ def test_close_tiny_and_huge_values_are_charts_with_ticks(
         assert ui.stop() == 0
 
 
+@pytest.mark.slow
 def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Window], tmp_path: Path) -> None:
     """Colours, the last state of a progress bar, and nothing that turns the direction of what stands beside it."""
     turned = "photo\u202egpj.exe"
@@ -273,6 +275,7 @@ def test_texts_of_terminals_look_as_they_do_there(open_window: Callable[..., Win
         assert ui.stop() == 0
 
 
+@pytest.mark.slow
 def test_numbers_that_a_browser_cannot_hold_are_shown_as_they_are(
     open_window: Callable[..., Window], tmp_path: Path
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_page_on_which_nothing_happens_asks_little(
     assert page.evaluate("window.looks") - looks <= 10
 
 
+@pytest.mark.slow
 def test_an_address_that_is_not_there_is_a_page(sweep: EmbeddedServer, window: Window) -> None:
     window.expected = ["404"]
     answer: Any = window.page.goto(f"{sweep.url}/nowhere/at/all")
@@ -217,6 +218,7 @@ def test_an_address_that_is_not_there_is_a_page(sweep: EmbeddedServer, window: W
     expect(window.page.get_by_text("run-10").first).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_note_is_written_where_the_run_lies(open_window: Callable[..., Window], tmp_path: Path) -> None:
     """In `ml-dash ui`, whose person may write."""
     with Experiment("alice/p/here", dash_root=str(tmp_path), echo=False).run as exp:

@@ -96,6 +96,7 @@ def test_a_code_that_somebody_approves_signs_in(
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -329,7 +330,7 @@ def test_an_experiment_that_says_nothing_tells_how_to_log(trained: EmbeddedServe
     expect(page.get_by_text("Experiment alice/nothing/here does not exist")).to_be_visible()
 
 
-@pytest.mark.sample(12)
+@pytest.mark.sample(16)
 @pytest.mark.parametrize(
     "path",
     [

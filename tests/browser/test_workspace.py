@@ -154,6 +154,7 @@ def test_a_filter_is_completed_and_says_where_it_is_wrong(window: Window) -> Non
     expect(page.get_by_role("status").first).to_have_text("10 runs")
 
 
+@pytest.mark.slow
 def test_zoom_is_for_all_charts_of_an_axis_and_for_no_others(page: Page) -> None:
     chart = plot(page, "train/loss")
     expect(chart).to_have_attribute("aria-label", re.compile("last"))
@@ -168,6 +169,7 @@ def test_zoom_is_for_all_charts_of_an_axis_and_for_no_others(page: Page) -> None
     expect(page).not_to_have_url(re.compile("zoom"))
 
 
+@pytest.mark.slow
 def test_a_chart_is_saved_with_all_of_its_rows(page: Page) -> None:
     """As CSV each row as it was logged, of the part that is shown; as SVG a picture with a legend."""
     chart = page.locator('figure[data-chart="train/loss"]')
@@ -202,6 +204,7 @@ def test_runs_are_grouped_with_their_mean_and_opened(page: Page) -> None:
     keep(page, "groups")
 
 
+@pytest.mark.slow
 def test_charts_are_found_by_a_pattern_pinned_and_put_together(page: Page) -> None:
     page.get_by_label("Find charts").fill("loss$|norm")
     expect(page.locator("figure[data-chart]")).to_have_count(3)
@@ -242,6 +245,7 @@ def test_a_view_is_saved_says_that_it_was_changed_and_is_opened_by_a_link(page: 
     expect(page.get_by_role("button", name="Only losses")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_media_are_beside_one_another_by_step_and_parameters_beside_results(page: Page) -> None:
     page.get_by_role("button", name="Media").click()
     media = page.get_by_role("region", name="Media of the runs")
@@ -262,6 +266,7 @@ def test_media_are_beside_one_another_by_step_and_parameters_beside_results(page
     ).to_have_count(10)
 
 
+@pytest.mark.slow
 def test_many_runs_are_tagged_and_deleted_at_once_with_a_way_back(page: Page) -> None:
     page.get_by_label("Tick run-22").check()
     page.get_by_label("Tick run-20").click(modifiers=["Shift"])
@@ -301,6 +306,7 @@ def test_the_keyboard_alone_finds_draws_and_opens(page: Page) -> None:
     expect(page).to_have_url(re.compile("/experiments/alice/vision/sweep/run-18$"))
 
 
+@pytest.mark.slow
 def test_former_addresses_lead_to_what_they_showed(page: Page) -> None:
     prefix = "alice/vision/sweep/run-"
     page.goto(address(page, f"/compare?e={prefix}03&e={prefix}21&x=index"))

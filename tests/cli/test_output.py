@@ -84,6 +84,7 @@ def test_a_terminal_has_colours(crowd: Path) -> None:
     assert "accuracy=0.123457" in lines[3]
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_can_be_refused(crowd: Path, environment: dict[str, str]) -> None:
     """By the user, or by the terminal."""

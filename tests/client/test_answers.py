@@ -34,7 +34,12 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
+SLOWLY_WEIGHED = {"lists", "dicts"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOWLY_WEIGHED else []) for name in BOMBS]
+)
 def test_what_would_become_many_times_its_size_is_no_answer(name: str, call: Call) -> None:
     """A kibibyte of a compressed answer can be a mebibyte of lists, and these 64 MiB of objects."""
     kind, body = BOMBS[name]
@@ -80,6 +85,7 @@ def test_a_blob_is_sent_once_however_often_a_server_asks_for_it(call: Call) -> N
     assert call(BlobClient(Client(line), "exp_1").which_missing({"1" * 64: 5, "2" * 64: 5})) == ["1" * 64]
 
 
+@pytest.mark.slow
 def test_objects_in_an_answer_of_frames_are_counted_before_they_are_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -100,6 +100,7 @@ QUESTIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("wanted", [1_700_002_500.1, 1_700_000_000.0, 1_702_600_000.0, math.inf, 1.6e9])
 def test_an_entry_of_a_long_track_is_found_by_its_time_without_the_others(
     tmp_path: Path, client: Client, server: EmbeddedServer, call: Call, wanted: float

@@ -106,6 +106,7 @@ def test_whatever_frames_come_what_was_acknowledged_is_there_and_can_be_read(
     sent.check()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", KNOWN)
 def test_frames_that_found_something_find_nothing_more(name: str, client: Client) -> None:

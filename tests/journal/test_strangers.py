@@ -321,6 +321,7 @@ def test_a_writer_writes_nothing_that_no_reader_takes(columns: Callable[[], list
         encode_frame(1, [Block(TRAIN, [1], columns())])
 
 
+@pytest.mark.slow
 def test_objects_of_all_columns_are_counted_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -493,6 +493,7 @@ def test_what_is_kept_wakes_a_worker_that_rests_and_lets_none_rest() -> None:
     assert not queue.rest()
 
 
+@pytest.mark.slow
 def test_a_caller_that_waits_for_room_in_vain_writes() -> None:
     """Whatever keeps the worker from its work: nobody waits for ever."""
     written: list[Item] = []

@@ -55,7 +55,7 @@ def left_in(queue_dir: Path, ending: str = "") -> list[str]:
 
 
 @pytest.mark.crash
-@pytest.mark.sample(2)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_a_kill_loses_no_row_whose_call_had_returned(shape: Shape) -> None:
     """None twice, and those of each thread in order."""
@@ -108,6 +108,7 @@ ON_A_DEVICE = f"""{BEGIN}
     """
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("end", ["exp.run.complete()", "", "os.kill(os.getpid(), signal.SIGTERM)"])
 def test_who_ends_waits_for_what_is_on_its_way_from_a_device(
     end: str, scripts: Scripts, queue_dir: Path
@@ -119,6 +120,7 @@ def test_who_ends_waits_for_what_is_on_its_way_from_a_device(
     assert (steps(journal), steps(journal, "device")) == (list(range(10)), list(range(5)))
 
 
+@pytest.mark.slow
 def test_a_kill_takes_what_is_on_its_way_from_a_device_and_nothing_else(
     scripts: Scripts, queue_dir: Path
 ) -> None:
@@ -201,7 +203,7 @@ def test_workers_of_multiprocessing_that_are_killed_leave_their_rows(
         assert steps(journal, f"worker {number}") == list(range(500))
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_experiments_one_after_another_leave_no_slab_and_no_descriptor(
     count: int, scripts: Scripts, queue_dir: Path
@@ -325,6 +327,7 @@ def test_a_reader_has_a_live_process_write_what_waits(scripts: Scripts, queue_di
     process.communicate()
 
 
+@pytest.mark.slow
 def test_tail_shows_rows_of_a_live_process_that_would_write_them_in_an_hour(
     scripts: Scripts, queue_dir: Path
 ) -> None:
@@ -363,6 +366,7 @@ def test_tail_shows_rows_of_a_live_process_that_would_write_them_in_an_hour(
         assert follower.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_keeps_no_row_from_its_journal_for_ever(scripts: Scripts, queue_dir: Path) -> None:
     """SIGTERM ends a process whose disk does not answer; its rows are in shared memory."""
     env = {QUEUE_DIR: str(queue_dir), "ML_DASH_LINGER": "3600"}

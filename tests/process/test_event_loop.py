@@ -46,6 +46,7 @@ def test_the_programs_own_event_loops_are_left_alone(scripts: Scripts) -> None:
     assert finished == (0, "1\n", "")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("broken", ["anyio", "asyncio/__init__"])
 def test_where_what_the_loop_needs_cannot_be_imported_rows_are_written_without_it(
     scripts: Scripts, broken: str
@@ -104,6 +105,7 @@ def test_where_numpy_cannot_be_imported_rows_are_written_without_it(scripts: Scr
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_process_out_of_descriptors_writes_before_it_could_import_numpy(scripts: Scripts) -> None:
     """The journal is open, and takes rows; numpy is found when there are descriptors again."""
     finished = scripts.run(

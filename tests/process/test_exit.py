@@ -54,6 +54,7 @@ INTERRUPTED = """
     """
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("way", ["a signal", "a module", "an error"])
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:9"], ids=["local", "server away"])
 def test_a_ctrl_c_that_ends_a_script_is_what_it_dies_of(scripts: Scripts, url: str | None, way: str) -> None:
@@ -177,6 +178,7 @@ def test_a_run_that_starts_when_the_main_thread_has_ended_logs_as_quickly_as_any
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_so_late_that_no_exit_follows_flushes_at_each_call(scripts: Scripts) -> None:
     """In a child of `multiprocessing`, which ends without exit handlers, and in a daemon thread."""
     late = LATE.replace("assert len(synced) < 500", "assert len(synced) >= 1000")
@@ -351,6 +353,7 @@ def test_threads_that_outlive_the_main_thread_lose_nothing(scripts: Scripts) -> 
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_daemon_threads_that_log_into_the_exit_disturb_nobody(scripts: Scripts) -> None:
     """Python stops them at some moment: no traceback, rows without a gap, and the run is COMPLETED."""
     finished = scripts.run(
@@ -473,6 +476,7 @@ def test_a_closed_console_stops_nobody(scripts: Scripts, closed: str) -> None:
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes descriptors")
 def test_a_script_that_is_started_with_no_descriptors_at_all_is_recorded(scripts: Scripts) -> None:
     """Python itself then has no `sys.stdout`; and the journal's files must not become descriptors 0 to 2."""
@@ -576,6 +580,7 @@ def test_the_exit_timeout_is_spent_once_and_not_once_a_step(scripts: Scripts) ->
     assert finished.stdout == "once"
 
 
+@pytest.mark.slow
 def test_exit_with_a_full_queue_and_values_left_to_summarise_is_bounded(scripts: Scripts) -> None:
     """The summary at the end must not wait for room in a queue that a stalled disk will never empty."""
     finished = scripts.run(
@@ -647,6 +652,7 @@ def test_exit_with_nothing_pending_waits_for_nothing(scripts: Scripts) -> None:
     assert finished == (0, "", "")
 
 
+@pytest.mark.slow
 def test_no_thread_is_left_when_the_interpreter_goes_down(scripts: Scripts) -> None:
     """One that still ran would use what the interpreter frees: a crash in one of some thousand exits."""
     finished = scripts.run(
@@ -709,6 +715,7 @@ def test_an_experiment_left_open_by_an_atexit_handler_keeps_its_rows(scripts: Sc
     assert (info.status, info.stale) == ("RUNNING", True)
 
 
+@pytest.mark.slow
 def test_several_experiments_left_open_are_all_completed(scripts: Scripts) -> None:
     """Each has its own journal and its own end."""
     finished = scripts.run(

@@ -62,6 +62,7 @@ def test_what_a_finalizer_logs_while_modules_are_freed_is_on_disk_on_any_python(
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("root", [".dash", None])
 def test_a_finalizer_can_ask_how_the_rows_stand_that_a_server_out_of_reach_lacks(
     scripts: Scripts, root: str | None
@@ -129,7 +130,7 @@ def test_a_finalizer_that_reads_what_cannot_be_read_any_more_is_told_so(
     assert finished == (0, "True\n" * 8, "")
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "call", ["exp.flush()", "exp.params.set(a=i)", "exp.log('x' * 5000)", "exp.metrics('d').log(i=i)"]
 )

@@ -158,6 +158,7 @@ def test_buffered_values_belong_to_the_process_that_buffered_them(scripts: Scrip
     assert sorted(rows, key=str) == [{"loss.mean": 2.0, "loss.count": 2}, {"loss.mean": 200.0}]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("ending", ["exp.run.complete(); os._exit(0)", "sys.exit()"])
 def test_values_that_a_child_buffered_and_never_summarised_are_summarised_at_its_end(
     scripts: Scripts, ending: str
@@ -396,6 +397,7 @@ def test_a_child_that_has_logged_saves_it_from_sigterm(scripts: Scripts, body: s
         assert scripts.journal("alice/vision/other").ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_what_a_child_only_buffered_is_saved_from_sigterm_too(scripts: Scripts) -> None:
     """It is summarised, as at any end."""
     finished = scripts.run(
@@ -419,6 +421,7 @@ def test_what_a_child_only_buffered_is_saved_from_sigterm_too(scripts: Scripts) 
     assert scripts.journal().rows(metric("child")) == [{"loss.mean": 1.0}]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("when", ["before", "after_in_parent"])
 def test_a_parent_that_is_sent_sigterm_while_it_forks_dies_of_it_and_its_child_does_not(
     scripts: Scripts, when: str
@@ -508,6 +511,7 @@ def test_pools_whose_workers_are_replaced_and_terminated_end(scripts: Scripts) -
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_two_threads_may_fork_at_once(scripts: Scripts) -> None:
     """While a hook of the program's logs in the middle of each fork: the rows of all are there once."""
     finished = scripts.run(

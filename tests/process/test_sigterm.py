@@ -334,6 +334,7 @@ def test_sigterm_is_taken_where_the_experiment_is_made_in_the_main_thread(script
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("module", ["anyio", "numpy"])
 def test_sigterm_in_the_first_half_second_loses_nothing(scripts: Scripts, module: str) -> None:
     """Nothing can be written before what that takes is imported, and on a slow disk that may take seconds."""
@@ -446,6 +447,7 @@ def test_sigterm_does_not_wait_for_a_disk_that_is_stalled(scripts: Scripts) -> N
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_sigterm_kills_a_script_whose_queue_is_full_and_whose_disk_takes_nothing(scripts: Scripts) -> None:
     """The main thread is blocked in `log`, values wait to be summarised, and no write ever returns."""
     process = scripts.start(
@@ -514,8 +516,12 @@ def test_sigterm_says_what_no_server_has(scripts: Scripts) -> None:
 
 @pytest.mark.parametrize(
     "without",
-    ["", "threading.Thread.start = lambda self: (_ for _ in ()).throw(RuntimeError())"],
-    ids=["threads", "no threads"],
+    [
+        pytest.param("", id="threads", marks=pytest.mark.slow),
+        pytest.param(
+            "threading.Thread.start = lambda self: (_ for _ in ()).throw(RuntimeError())", id="no threads"
+        ),
+    ],
 )
 def test_a_console_that_takes_nothing_holds_up_no_sigterm_and_costs_no_row(
     scripts: Scripts, without: str

@@ -127,7 +127,7 @@ def test_a_pool_of_multiprocessing_loses_nothing(scripts: Scripts, method: str) 
     assert sorted(scripts.journal().values("step", metric("pool"))) == list(range(50))
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("target", "code", "status"),

@@ -114,6 +114,7 @@ def test_rows_reach_the_disk_whenever_gevent_patches_the_program(scripts: Script
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
 def test_a_program_that_gevent_has_patched_runs_event_loops_of_its_own(scripts: Scripts) -> None:
     """All share one thread of the system's there, by which asyncio notes what runs."""

@@ -158,6 +158,7 @@ def test_a_row_is_refused_or_it_is_there_while_the_run_starts_and_ends_again_and
     assert journal.ends() == ["COMPLETED"] * 25
 
 
+@pytest.mark.slow
 def test_threads_that_start_and_end_one_run_at_once_agree(tmp_path: Path, eager_switches: None) -> None:
     """The first of them starts it and the first ends it, and the others are harmless."""
     exp = Experiment(PREFIX, dash_root=tmp_path, echo=False)

@@ -53,7 +53,7 @@ WAITS = {
 }
 
 
-@pytest.mark.sample(1)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_signal_that_comes_to_another_thread_is_handled_by_a_main_thread_that_waits(
     scripts: Scripts, wait: str
@@ -130,6 +130,7 @@ def test_so_it_is_where_another_thread_has_started_the_run(scripts: Scripts) -> 
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_so_it_is_where_the_background_thread_has_no_event_loop(scripts: Scripts) -> None:
     (scripts.home / "anyio.py").write_text("raise ImportError('no such thing')")
     finished = scripts.run(f"{BEGIN}\n    exp = run()\n    terminate_unseen()\n    time.sleep(3600)\n")
@@ -254,7 +255,7 @@ LOOPS = {
 }
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("when", ["before", "after", "within"])
 def test_event_loops_of_the_main_thread_have_its_signals_and_give_them_back(

@@ -55,6 +55,7 @@ def another_users() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 @pytest.mark.parametrize("limit", [NO_STACK, NO_PROCESSES], ids=["memory", "processes"])
 def test_where_the_machine_refuses_threads_the_callers_write(
@@ -112,6 +113,7 @@ def test_where_every_thread_ends_before_its_first_line_the_callers_write_and_sig
     assert scripts.journal().ends() == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_rows_that_callers_write_survive_a_kill(scripts: Scripts) -> None:
     """All that is older than the linger; heartbeats come as well."""
     process = scripts.start(
@@ -136,6 +138,7 @@ def test_rows_that_callers_write_survive_a_kill(scripts: Scripts) -> None:
     assert "heartbeat" in scripts.journal().values("event", RUNS)
 
 
+@pytest.mark.slow
 def test_a_thread_is_started_when_there_can_be_one_again(scripts: Scripts) -> None:
     """It is tried every second; then rows reach the disk by themselves."""
     finished = scripts.run(
@@ -194,6 +197,7 @@ def test_sigterm_without_threads_loses_nothing(scripts: Scripts) -> None:
         assert journal.ends() == ["CANCELLED"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("root", ["'.dash'", "None"], ids=["hybrid", "remote-only"])
 def test_without_threads_nobody_waits_for_a_server(scripts: Scripts, root: str) -> None:
     """Neither at the start, nor in a flush, nor at the end, nor at exit; the rows are where `sync` finds them."""

@@ -56,6 +56,7 @@ async def test_the_loop_goes_on_while_a_start_waits_for_a_silent_server(
     assert Journal(tmp_path).values("step") == [0]
 
 
+@pytest.mark.slow
 async def test_the_loop_goes_on_while_aflush_waits_for_a_silent_server(
     settings: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_later_attempt_wins_whatever_its_clock_says(
         assert run.started_at < run.ended_at
 
 
+@pytest.mark.slow
 def test_a_run_at_a_server_that_was_begun_on_a_machine_whose_clock_is_behind_is_the_newest(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_run_that_is_begun_again_comes_behind_one_of_another_process(
     assert (status.logged, status.acknowledged, status.pending, status.dropped) == (4, 4, 0, {})
 
 
+@pytest.mark.slow
 def test_an_update_is_not_undone_when_the_start_is_put_behind_a_clock_that_is_ahead(
     server: EmbeddedServer, tmp_path: Path, settings: pytest.MonkeyPatch
 ) -> None:

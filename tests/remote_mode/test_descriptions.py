@@ -41,6 +41,7 @@ def run(server: EmbeddedServer, root: Path | None, **about: Any) -> None:
         exp.metrics("train").log(step=1)
 
 
+@pytest.mark.sample(3)
 def test_what_a_run_does_not_give_stays(
     server: EmbeddedServer, seen: Seen, roots: tuple[Path | None, Path | None]
 ) -> None:
@@ -51,6 +52,7 @@ def test_what_a_run_does_not_give_stays(
     assert said(seen) == {**ABOUT, "tags": ["other"]}
 
 
+@pytest.mark.sample(3)
 def test_what_a_run_gives_as_empty_is_taken_away(
     server: EmbeddedServer, seen: Seen, roots: tuple[Path | None, Path | None]
 ) -> None:
@@ -59,6 +61,7 @@ def test_what_a_run_gives_as_empty_is_taken_away(
     assert said(seen) == {**ABOUT, "tags": [], "metadata": {}}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("with_side_file", [True, False])
 def test_what_a_journal_said_earlier_does_not_replace_what_was_said_since(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
@@ -77,6 +80,7 @@ def test_what_a_journal_said_earlier_does_not_replace_what_was_said_since(
     assert said(seen) == {**ABOUT, "readme": "newer", "tags": ["newest"]}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("with_side_file", [True, False])
 def test_an_offline_journal_that_gives_nothing_takes_nothing_away(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, with_side_file: bool
@@ -92,6 +96,7 @@ def test_an_offline_journal_that_gives_nothing_takes_nothing_away(
     assert said(seen) == {**ABOUT, "bindrs": ["later"]}
 
 
+@pytest.mark.slow
 def test_a_sync_that_has_nothing_to_send_says_nothing_again(
     server: EmbeddedServer, seen: Seen, scripts: Scripts, home: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +125,7 @@ def test_a_server_that_has_lost_an_experiment_is_told_all_of_it_by_sync(
         assert said(Seen(another)) == ABOUT
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_each_run_of_a_process_says_is_there_when_it_has_ended(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, *, keeps: bool
@@ -142,6 +148,7 @@ def test_what_another_object_says_during_a_run_is_the_same_here_and_at_the_serve
     assert {name: getattr(found, name) for name in ABOUT} == said(seen) == {**ABOUT, "tags": ["later"]}
 
 
+@pytest.mark.slow
 def test_what_an_earlier_object_said_in_an_outage_is_told_with_what_a_later_one_says(
     server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:
@@ -204,12 +211,14 @@ LARGEST: dict[str, Any] = {
 """All that is allowed, at once."""
 
 
+@pytest.mark.slow
 def test_the_largest_that_is_allowed_arrives(server: EmbeddedServer, seen: Seen, tmp_path: Path) -> None:
     run(server, tmp_path / "here", **LARGEST)
     assert said(seen) == LARGEST
     assert seen.values("step") == [1]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("dash_url", [True, None])
 @pytest.mark.parametrize(
     ("about", "limit"),
@@ -229,7 +238,7 @@ def test_what_no_server_would_take_is_refused_where_it_stands(
         Experiment(PREFIX, dash_url=dash_url, dash_root=tmp_path / "dash", **about)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps", [True, False])
 def test_what_a_server_does_not_take_of_a_description_keeps_back_no_row(
     server: EmbeddedServer,

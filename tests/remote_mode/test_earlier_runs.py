@@ -99,6 +99,7 @@ def test_other_experiments_below_the_root_are_not_sent_unasked(
     assert not Seen(server, "alice/vision/other").known
 
 
+@pytest.mark.slow
 def test_an_outage_holds_up_neither_a_flush_nor_the_end_and_is_told(
     server: EmbeddedServer, seen: Seen, scripts: Scripts, home: Path
 ) -> None:

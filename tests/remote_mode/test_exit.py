@@ -71,6 +71,7 @@ def check_kept(scripts: Scripts, finished: Finished, returncode: int = 0) -> Non
 # --- on every Python: each shuts threads, executors and event loops down in an order of its own
 
 
+@pytest.mark.sample(2)
 @pytest.mark.interpreters
 @every_python
 @pytest.mark.parametrize("start_timeout", ["0", "5"])
@@ -100,6 +101,7 @@ def test_a_short_script_whose_server_is_down_ends_at_once_on_every_python(
     check_kept(python_scripts, finished)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.interpreters
 @every_python
 @pytest.mark.parametrize("start_timeout", ["0", "5"])
@@ -118,6 +120,7 @@ def test_a_name_that_cannot_be_looked_up_holds_up_no_exit_on_any_python(
     check_kept(python_scripts, finished)
 
 
+@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 def test_threads_and_executors_that_log_into_the_exit_have_sent_all_on_every_python(
@@ -150,6 +153,7 @@ def test_threads_and_executors_that_log_into_the_exit_have_sent_all_on_every_pyt
     seen.equals(python_scripts.home / ".dash")
 
 
+@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 def test_an_experiment_of_an_exit_handler_is_in_its_journal_and_holds_up_nothing_on_any_python(
@@ -205,6 +209,7 @@ def test_the_way_a_script_ends_is_its_status_at_the_server(
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_what_was_flushed_is_at_the_server_after_os_exit(scripts: Scripts, seen: Seen) -> None:
     finished = scripts.run(f"{POINTS}\n    exp.flush()\n    import os\n    os._exit(7)\n")
     assert finished == (7, "", "")
@@ -317,6 +322,7 @@ def test_an_exit_with_a_silent_server_keeps_the_exit_timeout(scripts: Scripts) -
     check_kept(scripts, finished)
 
 
+@pytest.mark.slow
 def test_an_exit_timeout_of_nothing_waits_for_nothing(scripts: Scripts) -> None:
     with silent_server() as url:
         finished = run(
@@ -378,7 +384,7 @@ def test_a_server_of_no_use_does_not_keep_another_experiment_from_its_own(
     assert scripts.journal("alice/vision/other").values("step") == [0]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("server_kind", ["silent", "stalled"])
 def test_ctrl_c_while_the_exit_waits_for_the_server_leaves_at_once_and_loses_nothing(
     tmp_path: Path, server_kind: str
@@ -410,6 +416,7 @@ def test_ctrl_c_while_the_exit_waits_for_the_server_leaves_at_once_and_loses_not
     assert scripts.journal().ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_an_exit_that_is_refused_for_its_token_waits_for_nothing(scripts: Scripts, seen: Seen) -> None:
     finished = run(scripts, POINTS, ML_DASH_TOKEN="mld_" + "w" * 43, ML_DASH_EXIT_TIMEOUT=FOREVER)
     check_kept(scripts, finished)
@@ -417,6 +424,7 @@ def test_an_exit_that_is_refused_for_its_token_waits_for_nothing(scripts: Script
     assert not seen.known
 
 
+@pytest.mark.slow
 def test_what_cannot_be_a_token_leaves_an_exit_as_clean_as_any(scripts: Scripts) -> None:
     finished = run(scripts, POINTS, ML_DASH_TOKEN="two words", ML_DASH_EXIT_TIMEOUT=FOREVER)
     check_kept(scripts, finished)
@@ -437,6 +445,7 @@ def test_a_run_without_rows_tells_that_its_end_was_not_sent(scripts: Scripts, se
     assert finished.stderr.count("`ml-dash sync ") == 1
 
 
+@pytest.mark.slow
 def test_the_server_may_be_a_proxy_that_answers_html(scripts: Scripts, tmp_path: Path) -> None:
     """It says so once, and the exit is not held up."""
     with Elsewhere(body=b"<html>Please log in</html>", content_type="text/html") as elsewhere:

@@ -51,6 +51,7 @@ def at_server(server: EmbeddedServer) -> Experiment:
     return Experiment(PREFIX, dash_url=server.url, dash_root=None)
 
 
+@pytest.mark.sample(2)
 def test_files_are_at_the_server_when_flush_says_so(
     exp: Experiment, server: EmbeddedServer, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def restored(server: EmbeddedServer, data: Path, backup: Path) -> None:
     server.start()
 
 
+@pytest.mark.slow
 def test_a_server_restored_from_a_backup_gets_the_files_of_a_run_that_goes_on(
     exp: Experiment, server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_blob_that_came_before_its_row_is_missed_when_the_row_comes_to_a_resto
         assert at_server(server).files("w.bin").read_bytes() == b"weights"
 
 
+@pytest.mark.slow
 def test_markers_tell_the_next_run_which_files_a_restored_server_lacks(
     server: EmbeddedServer, seen: Seen, root: Path, tmp_path: Path
 ) -> None:
@@ -252,6 +255,7 @@ def test_files_of_a_killed_run_are_sent_by_sync(
     assert parts_received(server) == before
 
 
+@pytest.mark.slow
 @pytest.mark.crash
 def test_the_next_run_sends_the_contents_that_a_killed_one_left_though_its_rows_had_arrived(
     server: EmbeddedServer, scripts: Scripts, home: Path
@@ -295,6 +299,7 @@ def test_a_server_that_has_lost_contents_gets_them_from_sync(server: EmbeddedSer
     assert at_server(server).files("large.bin").read_bytes() == LARGE
 
 
+@pytest.mark.slow
 def test_a_content_that_is_damaged_on_this_disk_is_counted_and_not_sent_for_ever(
     server: EmbeddedServer, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -350,6 +355,7 @@ def test_remote_only_leaves_nothing_behind_when_all_has_arrived(
     until(lambda: not os.path.exists(exp.directory), "the outbox to be emptied")
 
 
+@pytest.mark.slow
 def test_remote_only_keeps_its_files_until_the_server_is_back(server: EmbeddedServer, tmp_path: Path) -> None:
     server.stop()
     exp = Experiment(PREFIX, dash_url=server.url, dash_root=None).run.start()
@@ -362,6 +368,7 @@ def test_remote_only_keeps_its_files_until_the_server_is_back(server: EmbeddedSe
     assert at_server(server).files("large.bin").read_bytes() == LARGE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_forked_child_sends_its_own_files(server: EmbeddedServer, scripts: Scripts) -> None:
     finished = scripts.run(
@@ -428,6 +435,7 @@ def test_a_small_file_does_not_wait_for_a_large_one(server: EmbeddedServer, root
             law(exp)
 
 
+@pytest.mark.slow
 def test_a_content_that_was_damaged_after_it_was_sent_is_not_sent_again(
     server: EmbeddedServer, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

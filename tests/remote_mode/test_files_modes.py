@@ -182,6 +182,7 @@ def test_a_name_from_a_server_never_leads_out_of_the_directory(
     assert {path for path in new if "server" not in path.relative_to(tmp_path).parts} == set()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("exp", ["remote"], indirect=True)
 @pytest.mark.parametrize("checksum", ["../../x", "A" * 64, 5])
 def test_a_row_whose_checksum_is_none_is_refused(

@@ -191,6 +191,7 @@ def test_a_fork_while_the_worker_imports_aiohttp_hangs_nobody(
     seen.equals(home)
 
 
+@pytest.mark.slow
 def test_forks_in_an_outage_leave_complete_journals_and_wait_for_nothing(
     scripts: Scripts, server_down: None
 ) -> None:
@@ -215,6 +216,7 @@ def test_forks_in_an_outage_leave_complete_journals_and_wait_for_nothing(
         assert scripts.journal().values("step", metric(name)) == list(range(100))
 
 
+@pytest.mark.slow
 def test_a_child_may_start_an_experiment_of_its_own(scripts: Scripts, seen: Seen, home: Path) -> None:
     finished = scripts.run(
         f"""{FAMILY}
@@ -302,7 +304,7 @@ def test_a_child_alone_sends_all_before_it_is_gone(
     seen.equals(home)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_of_a_data_loader_that_live_as_long_as_the_run_do_not_hold_it_up(
     scripts: Scripts, seen: Seen, home: Path, method: str

@@ -102,6 +102,7 @@ def test_texts_arrive_with_lone_surrogates_as_they_were(
     law(exp)
 
 
+@pytest.mark.slow
 def test_what_a_later_object_of_the_prefix_says_of_it_arrives_too(
     server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:
@@ -168,6 +169,7 @@ def test_a_run_that_is_reopened_goes_on_at_the_server(exp: Experiment, seen: See
     seen.equals(tmp_path / "dash")
 
 
+@pytest.mark.slow
 def test_objects_of_one_prefix_share_what_they_send(
     server: EmbeddedServer, seen: Seen, tmp_path: Path
 ) -> None:

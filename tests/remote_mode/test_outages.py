@@ -92,6 +92,7 @@ async def test_aflush_returns_at_once_while_the_server_is_away(server: EmbeddedS
         law(exp)
 
 
+@pytest.mark.slow
 def test_start_waits_for_a_silent_server_no_longer_than_its_timeout(
     settings: pytest.MonkeyPatch, root: Path
 ) -> None:
@@ -350,7 +351,7 @@ def test_a_run_that_begins_after_its_experiment_was_deleted_is_another_experimen
     assert seen.status == "COMPLETED"
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("removes", [True, False], ids=["journal removed", "journal kept"])
 def test_a_deleted_experiment_that_is_run_again_elsewhere_is_another_one(
     server: EmbeddedServer, seen: Seen, scripts: Scripts, home: Path, *, removes: bool

@@ -180,6 +180,7 @@ def test_the_configuration_directory_is_private(remote: Experiment, tmp_path: Pa
     assert os.stat(tmp_path / "config").st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_what_was_left_for_another_server_stays(
     server: EmbeddedServer, seen: Seen, scripts: Scripts, tmp_path: Path
 ) -> None:

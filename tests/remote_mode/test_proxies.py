@@ -98,6 +98,7 @@ def test_files_and_metadata_get_through_as_well(server: EmbeddedServer, seen: Se
     assert all(row["available"] for row in seen.get("files")["data"])
 
 
+@pytest.mark.sample(2)
 def test_where_no_piece_is_small_enough_it_is_said_and_waited_for(
     server: EmbeddedServer,
     seen: Seen,
@@ -128,6 +129,7 @@ def test_where_no_piece_is_small_enough_it_is_said_and_waited_for(
     assert seen.values("step") == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_disk_of_the_server_that_is_full_for_files_is_told_once_and_is_in_the_status(
     server: EmbeddedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

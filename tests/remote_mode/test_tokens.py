@@ -161,6 +161,7 @@ def test_what_cannot_be_a_token_is_told_and_disturbs_nothing_else(
     assert garbage not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_damaged_token_file_is_told_and_disturbs_nothing_else(
     exp: Experiment, store: TokenStore, seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -136,6 +136,7 @@ def test_dxp_begins_without_the_parameters_of_the_script_before(tmp_path: Path) 
     assert (tmp_path / ".dash/zoe/scratch/dxp/parameters.json").read_text() == "{}"
 
 
+@pytest.mark.slow
 def test_dxp_begins_without_the_parameters_of_a_script_that_was_killed(tmp_path: Path) -> None:
     python(
         """
@@ -169,6 +170,7 @@ def test_a_dxp_that_is_opened_again_has_its_parameters(tmp_path: Path) -> None:
     assert found(tmp_path).params.get() == {"a": 1}
 
 
+@pytest.mark.slow
 def test_workers_that_import_dxp_as_well_leave_its_parameters(tmp_path: Path) -> None:
     """A spawned process runs the script's imports again."""
     (tmp_path / "script.py").write_text(

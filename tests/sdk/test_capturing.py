@@ -103,6 +103,7 @@ def test_an_error_whose_text_cannot_be_had(tmp_path: Path) -> None:
     assert exp.run.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_delays_neither_steps_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +357,7 @@ def test_lines_for_which_there_is_no_room_are_counted(
     ]
 
 
+@pytest.mark.slow
 def test_a_forked_child_keeps_nothing_of_what_it_prints(tmp_path: Path) -> None:
     script(
         tmp_path,

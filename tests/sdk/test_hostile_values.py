@@ -30,6 +30,7 @@ CALLS: dict[str, Callable[[Experiment, Any], object]] = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("name", CALLS)
 def test_a_value_that_raises_is_stored_as_what_can_be_told_of_it(name: str, value: Any, root: str) -> None:

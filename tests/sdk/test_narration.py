@@ -193,6 +193,7 @@ def test_a_run_that_the_exit_ends_tells_it_then_and_the_exit_status_stays(tmp_pa
     )
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "spoil",
     [

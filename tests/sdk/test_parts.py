@@ -124,6 +124,7 @@ def test_a_forsaken_run_ends_where_only_a_circle_of_the_script_holds_it(root: st
     assert trainer.exp.view.run().status == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_forsaken_run_that_was_to_go_elsewhere_ends_with_the_next_one_too(tmp_path: Path) -> None:
     """A cell is edited before it is run again: then the journals of both lie in one directory."""
     printed = python(
@@ -144,7 +145,7 @@ def test_a_forsaken_run_that_was_to_go_elsewhere_ends_with_the_next_one_too(tmp_
     assert printed == "COMPLETED 2\n"
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(12)
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("name", PARTS)
 def test_a_run_of_which_any_part_is_left_goes_on(name: str, root: str) -> None:

@@ -41,6 +41,7 @@ def steps(exp: Experiment) -> list[int]:
     return [row["data"]["step"] for row in exp.metrics("train").read()["data"]]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("ends", [True, False], ids=["ended", "open"])
 @pytest.mark.parametrize("gets_rid_of_it", [remove, remove_root, move])
 def test_a_run_that_begins_again_where_its_directory_is_gone_is_whole(
@@ -110,7 +111,9 @@ def test_rows_that_were_removed_before_the_server_had_them_are_lost_and_counted(
         server.stop()
 
 
-@pytest.mark.parametrize("is_up", [True, False], ids=["online", "offline"])
+@pytest.mark.parametrize(
+    "is_up", [pytest.param(True, marks=pytest.mark.slow), False], ids=["online", "offline"]
+)
 def test_a_run_whose_directory_is_moved_while_it_is_open_loses_nothing_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_up: bool
 ) -> None:

@@ -257,6 +257,7 @@ def test_a_run_reopened_after_another_process_has_run_comes_behind_that_one(
     assert (status.logged, status.acknowledged, status.pending, status.dropped) == (4, 4, 0, {})
 
 
+@pytest.mark.slow
 def test_a_handle_that_starts_while_another_runs_shares_its_writer_though_another_process_has_run(
     root: str, tmp_path: Path
 ) -> None:
@@ -418,6 +419,7 @@ def test_a_script_and_a_host_may_have_any_name(root: str, monkeypatch: pytest.Mo
     assert (exp.view.run().status, exp.view.run().host) == ("COMPLETED", ODD)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("end", "exit_status", "status"),
     [

@@ -38,7 +38,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_database(postgres: str) -> str:
-    """The URL of an empty database on PostgreSQL."""
+    """The URL of a database on PostgreSQL that has all tables, and nothing in them."""
     return new_database(postgres)
 
 

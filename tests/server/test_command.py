@@ -143,6 +143,7 @@ def test_what_cannot_be_followed_is_said_in_one_line(
     assert len([line for line in said.splitlines() if line.startswith("Error: ")]) == 1
 
 
+@pytest.mark.slow
 def test_a_proxy_that_is_none_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     code, said = refused("--port", "0", "--data", str(tmp_path / "data"), "--trusted-proxy", "foo")
     assert code == 2
@@ -164,6 +165,7 @@ def test_a_port_in_use_and_a_weak_admin_token_are_said_in_one_line(tmp_path: Pat
     assert said.startswith("Error: ML_DASH_ADMIN_TOKEN")
 
 
+@pytest.mark.slow
 def test_a_directory_with_somebodys_files_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.docx").write_text("mine")

@@ -169,6 +169,7 @@ print("last")
 """
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
 @pytest.mark.parametrize("to", ["pipe", "file"])
 def test_an_open_stream_goes_on_where_it_is(tmp_path: Path, path: str, to: str) -> None:

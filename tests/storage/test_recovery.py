@@ -364,6 +364,7 @@ def test_a_slab_of_another_version_is_told_once_and_left(
     assert slab.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads
 def test_recoverers_that_race_may_be_killed_at_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

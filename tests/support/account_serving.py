@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from aiohttp import web
@@ -39,18 +36,7 @@ class Hands:
 
 def open_store(directory: Path, clock: Clock) -> Store:
     """A new server's store, in which nothing is."""
-    directory.mkdir(exist_ok=True)
-    (directory / "catalogue.sqlite").write_bytes(_migrated())
     return Store.open(ServerSettings(data=str(directory)), clock)
-
-
-@cache
-def _migrated() -> bytes:
-    """A database with all its tables. Migrating one for every test would take longer than the tests."""
-    with TemporaryDirectory() as directory:
-        Store.open(ServerSettings(data=directory)).close()
-        assert sorted(os.listdir(directory)) == ["blobs", "catalogue.sqlite"]
-        return Path(directory, "catalogue.sqlite").read_bytes()
 
 
 class Served:

@@ -12,9 +12,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import pytest
 from sqlalchemy import create_engine, text
+
+from ml_dash.server.db.database import Database
 
 both_databases = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 """Run a test of accounts on each database; without it they run on SQLite alone."""
@@ -69,8 +72,22 @@ def cluster() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def new_database(url: str, *, of: str = "template1") -> str:
-    """Create a database, and return its URL; a copy of another one, to which nobody is connected, by its name."""
+def new_database(url: str, *, of: str | None = None) -> str:
+    """Create a database, and return its URL: with all our tables and no row in them.
+
+    It may be a copy of another one, to which nobody is connected, by its name; one of ``template1`` is empty.
+    """
+    return _create(url, of or _migrated(url))
+
+
+@cache
+def _migrated(url: str) -> str:
+    made = _create(url, "template1")
+    Database.open(made).close()
+    return made.rpartition("/")[2]
+
+
+def _create(url: str, of: str) -> str:
     name = f"mldash{next(_NAMES)}"
     engine = create_engine(
         url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"

@@ -82,6 +82,7 @@ def test_plain_http_to_a_server_of_https_is_told_what_is_wrong(
     assert store.all() == {}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
 def test_somebody_at_a_terminal_is_asked(
     server: EmbeddedServer, config: Path, store: TokenStore, answer: str, code: int

@@ -122,12 +122,12 @@ def test_compressed_frames_are_the_same_rows(
     training = Training(tmp_path / "exp", Client(transport))
 
     async def tell() -> None:
-        training.log(20_000)
+        training.log(4_000)
         await training.until(lambda: training.acknowledged == training.rows)
 
     asyncio.run(_in_the_end(training.uploader, tell()))
     assert encodings[0] == "deflate"
-    assert steps(client, call) == list(range(20_000))
+    assert steps(client, call) == list(range(4_000))
 
 
 def test_another_client_under_one_name_is_fenced_by_the_server(

@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ml_dash.client.api import Client
 from ml_dash.client.http import AiohttpTransport
 from ml_dash.client.transport import Answer, Stream, TransportError
@@ -188,6 +190,7 @@ def test_a_server_that_never_answers_is_given_up_when_all_patience_is_over(
     assert (line.asked, report.away) == (1, True)
 
 
+@pytest.mark.slow
 def test_the_last_try_ends_with_the_patience(tmp_path: Path, call: Call) -> None:
     """However long the server would be waited for."""
     told: list[float] = []

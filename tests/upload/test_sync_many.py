@@ -196,6 +196,7 @@ def test_many_small_runs_are_there_once_and_told_in_their_order(server: Embedded
     check_all_once(server)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("after", [0, 1, RUNS // 2])
 async def test_interrupted_and_repeated_everything_is_there_once(
     server: EmbeddedServer, root: Path, after: int
@@ -234,6 +235,7 @@ async def test_interrupted_and_repeated_everything_is_there_once(
     await asyncio.to_thread(check_all_once, server)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_told_for_each_run_and_nothing_is_lost(
     server: EmbeddedServer, root: Path
 ) -> None:

@@ -396,7 +396,7 @@ def test_what_contains_itself_is_stored_as_far_as_it_goes(exp: Experiment) -> No
 
 
 @pytest.mark.filterwarnings("ignore::ml_dash.errors.ValueWarning")
-@pytest.mark.parametrize("depth", [50, 100, 500, 900, 2000, 100_000])
+@pytest.mark.parametrize("depth", [50, 100, 500, 900, 2000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_what_is_nested_very_deep_does_not_stop_what_follows(depth: int, exp: Experiment) -> None:
     """It is stored as it is, or as its repr."""
     value: Any = 1

@@ -402,6 +402,7 @@ def test_a_forked_child_leaves_its_parents_device_alone(torch: FakeTorch) -> Non
 # --- an experiment
 
 
+@pytest.mark.slow
 def test_rows_wait_for_their_device_in_order_and_are_counted(torch: FakeTorch, exp: Experiment) -> None:
     """Those behind them, which are safe, keep their place."""
     value = torch.tensor(0.0, device=0)

@@ -47,6 +47,7 @@ def run_all(server_url: str | None = None) -> Iterator[tuple[str, Finished]]:
         yield "sync", invoke("sync", ROOT, "--to", server_url, "--patience", "0")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
 def test_nothing_leads_out_of_a_root_holds_a_command_up_or_is_passed_over(

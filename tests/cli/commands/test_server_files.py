@@ -98,6 +98,7 @@ def test_what_is_not_on_this_disk_comes_from_the_server(
     assert "models/best.pt: its contents are damaged" in verified
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_costs_no_more_than_what_it_alone_has(
     server: EmbeddedServer, saved: Path, tmp_path: Path
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_run_of_local_mode_is_sent_where_it_is_told_to(server: EmbeddedServer)
     assert steps_at(server, "alice/p/local") == list(range(ROWS))
 
 
+@pytest.mark.slow
 def test_a_journal_may_go_to_another_server_than_it_was_meant_for(
     server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +260,7 @@ def test_a_journal_says_no_address_to_which_the_token_of_the_environment_goes(
     assert token_for_server(server.url, named=True)() is not None
 
 
+@pytest.mark.slow
 def test_a_journal_gets_no_token_for_a_port_of_this_machine(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +281,7 @@ def test_a_journal_gets_no_token_for_a_port_of_this_machine(
     assert steps_at(server, "alice/p/exp") == list(range(ROWS))
 
 
+@pytest.mark.slow
 def test_two_copies_of_a_journal_are_one_experiment(server: EmbeddedServer) -> None:
     """A laptop's and a cluster's copy of the same directory: the second sends nothing."""
     log_offline(server.url, "alice/p/exp")
@@ -331,6 +334,7 @@ def test_rows_arrive_in_the_order_of_the_runs(server: EmbeddedServer) -> None:
     assert steps_at(server, "alice/p/exp") == list(range(18))
 
 
+@pytest.mark.slow
 def test_a_forked_childs_rows_go_where_those_of_its_parent_go(server: EmbeddedServer) -> None:
     """A child begins no run, and so says nothing of where its rows belong."""
     log_offline(server.url, "alice/p/exp")
@@ -382,6 +386,7 @@ def test_a_path_in_the_url_that_is_wrong_is_told_from_a_right_that_is_missing(se
     assert "login" not in refused.err
 
 
+@pytest.mark.slow
 def test_a_directory_that_was_moved_or_copied_is_another_experiment(server: EmbeddedServer) -> None:
     """It goes under the name that it has now, which is told; what takes its old name is not mixed with it."""
     log_offline(server.url, "alice/p/lr01")
@@ -401,6 +406,7 @@ def test_a_directory_that_was_moved_or_copied_is_another_experiment(server: Embe
     assert f"alice/p/baseline -> {server.url}: 0 events sent, {ROWS} events already there" in second.out
 
 
+@pytest.mark.slow
 def test_what_was_sent_before_a_directory_was_moved_stays(
     server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -457,6 +463,7 @@ def test_what_of_a_journal_is_no_frame_is_told(
     assert re.search(r"[1-9][\d,]* bytes that are no frame \(see `ml-dash verify`\)", done.out)
 
 
+@pytest.mark.slow
 def test_a_server_out_of_reach_is_asked_once_for_all_and_told_of_at_once(server: EmbeddedServer) -> None:
     """Not once an experiment, each with all of the patience; and everything stays where it is."""
     for number in range(4):

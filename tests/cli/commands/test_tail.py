@@ -233,6 +233,7 @@ def test_following_ends_when_the_process_has_died(live: Live, tail: Callable[...
     assert (code, err) == (0, "-- STALE\n")
 
 
+@pytest.mark.slow
 def test_following_goes_on_after_the_end_if_it_is_to(
     live: Live, tail: Callable[..., Tail], tmp_path: Path
 ) -> None:
@@ -257,6 +258,7 @@ def test_an_interrupt_ends_it_without_a_word(live: Live, tail: Callable[..., Tai
     assert following.finish() == (0, "")
 
 
+@pytest.mark.slow
 def test_following_survives_a_repair_of_what_it_has_shown(
     live: Live, tail: Callable[..., Tail], tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def test_the_browsers_command_line_has_no_token_and_its_file_is_the_users_own(
         assert not directory.exists()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.skipif(os.name != "posix", reason="nobody else sees a command line there")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_browsers_file_is_gone_when_the_command_ends(
@@ -160,6 +161,7 @@ def test_it_prints_an_address_whose_token_is_good_once(root: str) -> None:
         assert ask(port, "POST", "/api/v1/session", {"token": fresh})[0] == 200
 
 
+@pytest.mark.slow
 def test_a_browser_is_let_in_when_nobody_reads_the_output_any_more(root: str) -> None:
     """As behind `| head -1`, or in a terminal that was closed: the next address has nowhere to go."""
     with ui(root, "--port", "0") as process:
@@ -176,6 +178,7 @@ def test_a_browser_is_let_in_when_nobody_reads_the_output_any_more(root: str) ->
         assert process.stderr.read() == b""
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_in_order(root: str, number: signal.Signals) -> None:
     with ui(root, "--port", "0") as process:
@@ -185,6 +188,7 @@ def test_it_ends_in_order(root: str, number: signal.Signals) -> None:
         assert (process.returncode, stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_a_page_of_another_host_that_resolves_to_this_machine_is_refused(root: str) -> None:
     with ui(root, "--port", "0") as process:
         port, token = printed(process)
@@ -194,6 +198,7 @@ def test_a_page_of_another_host_that_resolves_to_this_machine_is_refused(root: s
             assert ask(port, "GET", "/api/v1/health", host=host)[0] == 200
 
 
+@pytest.mark.slow
 def test_it_is_reached_through_any_port_of_a_tunnel(root: str) -> None:
     """As by `ssh -L 9000:127.0.0.1:7008`: the browser asks for the tunnel's port."""
     with ui(root, "--port", "0") as process:
@@ -240,6 +245,7 @@ def test_the_default_port_gives_way_and_a_chosen_one_does_not(root: str) -> None
         assert all(7008 <= each < 7028 for each in ports)
 
 
+@pytest.mark.slow
 def test_a_tree_of_the_public_package_is_told_of(tmp_path: Path) -> None:
     """The pages would say that there is nothing."""
     (tmp_path / "experiment.json").write_text('{"name": "run", "project": "p"}')

@@ -26,6 +26,7 @@ def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("journal/*.mldj"))
 
 
+@pytest.mark.slow
 def test_sync_sends_the_other_experiments(server: EmbeddedServer) -> None:
     """Nor does one whose start cannot be read, which says where it was to be sent, count as of local mode."""
     log_offline(server.url, "alice/p/hidden")

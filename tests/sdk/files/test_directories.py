@@ -215,6 +215,7 @@ def test_a_directory_that_cannot_be_read_is_told(
     assert exp.files.list() == []
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_in_the_middle_has_all_of_it_once_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

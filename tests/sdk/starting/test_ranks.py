@@ -51,6 +51,7 @@ def launch(root: Path, *ranks: str, together: bool = False) -> list[int | None]:
     return [process.exitcode for process in processes]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("ranks", ["01", "10", "120"])
 def test_ranks_are_one_attempt_though_one_ends_before_the_other_begins(tmp_path: Path, ranks: str) -> None:
     assert launch(tmp_path, *ranks) == [0] * len(ranks)

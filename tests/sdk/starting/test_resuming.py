@@ -95,6 +95,7 @@ def _take_part(root: Path) -> None:
         exp.metrics("train").log(step=1)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_processes_that_log_at_the_same_time_are_one_attempt(tmp_path: Path, method: str) -> None:
     with experiment(tmp_path).run as exp:

@@ -87,6 +87,7 @@ async def test_an_approved_login_expires_too_if_nobody_collects(
     assert await error_of(client, begun) == "expired_token"
 
 
+@pytest.mark.sample(2)
 @both_databases
 async def test_old_logins_are_cleared_away(client: Client, tokens: Tokens, clock: Hands) -> None:
     begun = await begin(client)

@@ -260,6 +260,7 @@ def test_revoking_what_does_not_exist_says_so(tokens: Tokens, token_id: str) -> 
     assert tokens.revoke(token_id) is False
 
 
+@pytest.mark.slow
 def test_threads_that_ask_while_a_token_is_revoked_all_learn_of_it(tokens: Tokens, clock: Hands) -> None:
     created: list[CreatedToken] = [tokens.create(f"t{n}", {"a": Scope.READ}) for n in range(8)]
     stop = threading.Event()

@@ -226,6 +226,7 @@ def walked(
     return found, sizes
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("accept", [MSGPACK, "application/json"])
 @pytest.mark.parametrize("name", WALKS)
 def test_every_list_comes_in_pages_that_are_bounded_by_bytes(
@@ -456,6 +457,7 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(tmp_path: Path, monkeypatch: 
         assert taken < len(HEAVY)
 
 
+@pytest.mark.sample(3)
 def test_rows_stream_in_frames_that_are_no_larger_than_a_page(bounded: EmbeddedServer) -> None:
     client = Client(bounded.url, TOKEN)
     id_ = client.create("streamed/p/run")

@@ -195,7 +195,7 @@ def test_what_is_not_what_it_is_said_to_be_is_refused(uploads: Uploads) -> None:
     uploads.put_all(LARGE)
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(
     ("asked", "status", "expected"),
     [

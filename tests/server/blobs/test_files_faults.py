@@ -63,6 +63,7 @@ else:
 """
 
 
+@pytest.mark.sample(2)
 @pytest.mark.crash
 @pytest.mark.parametrize("kind", ["whole", "part"])
 def test_a_kill_between_the_object_and_the_transaction_leaves_only_an_object_to_be_collected(

@@ -200,6 +200,7 @@ def test_what_a_row_names_is_brought_back_from_the_trash_instead_of_removed(stor
     assert trashed(store.objects) == set()
 
 
+@pytest.mark.slow
 def test_a_database_that_was_restored_removes_nothing_before_an_operator_says_so(
     where: str, databases: Databases, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -354,6 +354,7 @@ def test_the_status_of_a_run_follows_its_rows_and_the_time(tmp_path: Path) -> No
         client.close()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("ahead", [-300, 0, 3600], ids="the sender's clock is {} s ahead".format)
 @pytest.mark.parametrize("tells", [True, False], ids=["which it tells", "which it does not tell"])
 def test_a_run_is_alive_while_its_rows_arrive_whatever_its_clock_says(

@@ -20,6 +20,7 @@ from ml_dash.server.db.database import Database, is_disk_full
 from ml_dash.server.db.tables import EXPERIMENTS, METADATA, OBJECTS, TOKENS
 from ml_dash.server.errors import DatabaseError
 from ml_dash.server.store import Store
+from tests.support.postgres import new_database
 from tests.support.project import PROJECT
 
 _ROW = {
@@ -36,6 +37,17 @@ _ROW = {
     "updated_ns": 1,
     "rows": 0,
 }
+
+
+@pytest.fixture
+def databases_are_copies() -> None:
+    """Not here: the migrations make each anew."""
+
+
+@pytest.fixture
+def postgres_database(postgres: str) -> str:
+    """Nor is that one: it is empty."""
+    return new_database(postgres, of="template1")
 
 
 def test_the_migrations_make_the_tables_that_the_code_has(store: Store) -> None:
@@ -79,9 +91,15 @@ def test_a_database_out_of_reach_is_named_without_its_password(tmp_path: Path) -
     assert "secret" not in str(caught.value)
 
 
-def test_servers_that_start_at_once_migrate_once(postgres_database: str) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_servers_that_start_at_once_migrate_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    sqlite = f"sqlite:///{tmp_path / 'x.sqlite'}"
+    url = sqlite if kind == "sqlite" else request.getfixturevalue("postgres_database")
+
     def start() -> None:
-        opened.append(Database.open(postgres_database))
+        opened.append(Database.open(url))
 
     opened: list[Database] = []
     threads = [threading.Thread(target=start) for _ in range(4)]

@@ -51,6 +51,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("first", [b"", b"GET /api/v1/health HTTP/1.1\r\nHo"], ids=["nothing", "half a head"])
 def test_silent_connections_take_nobodys_place(
     first: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -77,6 +78,7 @@ def test_a_connection_has_some_seconds_for_its_first_request(tmp_path: Path) -> 
         assert client.stored(experiment, *frames(1, 3)) == 3  # on the connection that it had before
 
 
+@pytest.mark.slow
 def test_connections_that_are_at_work_are_not_closed_for_others(tmp_path: Path) -> None:
     """Two are all there may be, and bodies are on their way on both; a third waits, and nobody is cut."""
     with EmbeddedServer(data=tmp_path, admin_token=TOKEN, connections=2) as server:
@@ -125,6 +127,7 @@ def unread(url: str, count: int) -> Iterator[list[socket.socket]]:
         yield opened
 
 
+@pytest.mark.slow
 def test_connections_that_read_none_of_their_answers_take_nobodys_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +166,7 @@ def is_reset(connection: socket.socket) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_server_with_few_descriptors_answers_beside_more_silent_connections(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +186,7 @@ def test_a_server_with_few_descriptors_answers_beside_more_silent_connections(
     assert len(logged) < 10_000
 
 
+@pytest.mark.slow
 def test_a_server_may_open_as_many_files_as_its_process_may(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, launcher=[sys.executable, "-c", _LIMITED, "64", "400"])
     try:

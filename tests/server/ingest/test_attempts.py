@@ -33,6 +33,7 @@ def test_attempts_are_told_apart_in_whatever_order_they_come(
     assert (run["attempts"], run["status"], run["startedAt"]) == (3, "COMPLETED", record["startedAt"])
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("order", list(itertools.permutations([A, B, C])), ids=str)
 @pytest.mark.parametrize("at_once", [True, False])
 def test_the_newest_attempt_is_shown_for_a_step_in_whatever_order_they_come(

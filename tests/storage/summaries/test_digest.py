@@ -264,6 +264,7 @@ def test_a_state_that_is_none_is_as_no_state(tmp_path: Path, state: bytes) -> No
     check(run, digested(run, state))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_pieces_amount_to_the_whole(run: Path, seed: int) -> None:
     """Whatever several writers append, and whenever somebody looks: as if all were read at once."""

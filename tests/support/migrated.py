@@ -1,0 +1,45 @@
+"""Databases that have all their tables: the migrations make one of each kind, and tests begin with copies of it.
+
+To make one anew for every test would take longer than most tests do. When a copy is opened, the migrations look at it
+as at any other, and find nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from ml_dash.server.db.database import _engine
+from ml_dash.server.db.migrate import migrate
+
+__all__ = ["migrate_a_copy"]
+
+_COPYING = Lock()
+"""Several may open one file at once; only the first one finds it empty."""
+
+
+def migrate_a_copy(engine: Engine) -> None:
+    """Do what `migrate` does; where the database is an SQLite file that was made just now, with a copy."""
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path is not None:
+        with _COPYING:
+            if os.path.getsize(path) == 0:
+                Path(path).write_bytes(_sqlite())
+    migrate(engine)
+
+
+@cache
+def _sqlite() -> bytes:
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "migrated.sqlite")
+        engine = _engine(make_url(f"sqlite:///{path}"))
+        migrate(engine)
+        engine.dispose()
+        assert os.listdir(directory) == [path.name]
+        return path.read_bytes()
