@@ -36,7 +36,6 @@ from ml_dash.pipeline.side_files import SideFiles
 from ml_dash.pipeline.turns import Turns
 from ml_dash.series import Kind, Series
 from ml_dash.settings import DEVICE_LINGER, EXPOSED_LINGER, LINGER
-from ml_dash.values.pack import pack_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,8 +82,7 @@ class Channel:
         self.stand_in = StandIn(self, wake, is_alone)
         room = settings.queue_events, settings.queue_bytes, settings.overflow
         self.queue = EventQueue(*room, self.stand_in.call_worker, self.stand_in.make_room, self.write_queued)
-        self.clock = clock
-        self.times = RisingClock(clock)
+        self.clock, self.times = clock, RisingClock(clock)
         self._disk = disk
         self._series = SeriesNumbers()
         make = make_slab and partial(_slab_of, self, make_slab)
@@ -200,8 +198,7 @@ class Channel:
         """Put a row that the script has not logged: never dropped, never blocked, not counted. Returns its time."""
         with self._lock:
             time_ns = self.times.next_ns(after_ns)
-            # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
-            self._mover.control.append(pack_plain([self.series_id(kind, None), time_ns, dict(fields)]))
+            self._mover.put_control(self.series_id(kind, None), time_ns, fields)
         return time_ns
 
     def put_captured(self, kind: Kind, time_ns: int, fields: Mapping[str, Any]) -> bool:
@@ -256,9 +253,9 @@ class Channel:
 
     def quiet_for(self, seconds: float) -> bool:
         """Whether nothing is left to do, and nothing has been done for `seconds`."""
-        if self.delivery is not None and not self.delivery.is_done:
-            return False
-        return self.is_settled and not self.failing and self.clock.monotonic() - self._synced_at > seconds
+        is_sent = self.delivery is None or self.delivery.is_done
+        is_quiet = self.is_settled and not self.failing
+        return is_sent and is_quiet and self.clock.monotonic() - self._synced_at > seconds
 
     def counters(self) -> Counters:
         """Count what was logged, and what became of it."""
@@ -304,14 +301,13 @@ class Channel:
         """Write what is queued now, in this thread, so that a reader finds it; in vain where the disk refuses."""
         goal = self.put_so_far()
         while not self.is_written(goal) and not self.turns.is_mine:
-            if self.pump() or self.is_written(goal):
-                continue
-            if self.failing or not self._tally.has_unsynced:
-                break
-            self.sync()
-        if self.writer.is_in_doubt and not self.turns.is_mine:
-            with self.health.noting():
-                self.writer.rewrite()  # no slab need have what is in it
+            if not (self.pump() or self.is_written(goal)):
+                if self.failing or not self._tally.has_unsynced:
+                    break
+                self.sync()
+        with self.turns.begin() as may_write, self.health.noting():
+            if may_write:
+                self.writer.rewrite()  # what may not be there after an error: no slab need have it
 
     def is_written(self, goal: int | None = None) -> bool:
         """Whether all that was put before, or the first `goal` events, is written, and all RUN rows."""

@@ -69,6 +69,49 @@ class Logged(Protocol):
         """Whether as many events are written, or dropped."""
 
 
+class _Mark:
+    """What is logged by now; `has` says whether the server has the frames up to a number, or will not get them."""
+
+    def __init__(self, logged: Logged, writer: JournalWriter, has: Callable[[int], bool]) -> None:
+        self._logged = logged
+        self._goal = logged.put_so_far()
+        self._writer = writer
+        self._has = has
+        self._seq: int | None = None
+
+    def is_reached(self) -> bool:
+        """Whether the server has all of it."""
+        if self._seq is None and self._logged.is_written(self._goal):
+            self._seq = self._writer.written_seq
+        return self._seq is not None and self._has(self._seq)
+
+
+class _Sayings:
+    """What the objects of an experiment have said of it: of what the last one did not give, what others did."""
+
+    def __init__(self, about: Callable[[], Mapping[str, Any]]) -> None:
+        self._said: dict[str, Any] = {}
+        self._sayings = deque([about])
+        self._last = about
+
+    def add(self, about: Callable[[], Mapping[str, Any]]) -> bool:
+        """Add what an object says; False for the one that was the last to speak."""
+        if about == self._last:
+            return False
+        self._last = about
+        self._sayings.append(about)
+        return True
+
+    def all_said(self) -> dict[str, Any]:
+        """Return all of it."""
+        # imported by `Delivery._prepare`: local mode needs none of it
+        from ml_dash.upload.introduction import add_saying
+
+        while self._sayings:
+            add_saying(self._said, self._sayings.popleft()())
+        return self._said
+
+
 class Delivery:
     """Sends what one writer of a journal writes to one server. Methods are for any thread, but for `run`."""
 
@@ -85,9 +128,7 @@ class Delivery:
         self.blobs = BlobLedger()
         self._destination = recipient.destination
         self._prefix = recipient.prefix
-        self._said: dict[str, Any] = {}
-        self._sayings = deque([recipient.about])
-        self._about = recipient.about
+        self._sayings = _Sayings(recipient.about)
         self._directory = directory
         self._writer_id = writer_id
         self._writer = writer
@@ -108,7 +149,7 @@ class Delivery:
             self._directory,
             self._prefix,
             lambda: self._threads.senders_own(self.url),
-            self._all_said,
+            self._sayings.all_said,
             self._threads.read,
             lambda: self._uploader.nudge(),  # noqa: PLW0108 - it is made later, and perhaps once more
         )
@@ -127,7 +168,7 @@ class Delivery:
             target,
             lambda: [self._writer_id],
             token=self._token,
-            about=self._all_said,
+            about=self._sayings.all_said,
             settled=lambda _: lambda: self._writer.durable_seq,
             may_send=lambda: self._earlier is None or self._earlier.may_send(),
             introduced=lambda: self._blob_uploader.introduced(),  # noqa: PLW0108 - it is made below
@@ -137,22 +178,11 @@ class Delivery:
             self._writer_id,
             self.blobs,
             lambda: uploader.state,
-            self._note_logged,
+            lambda: (
+                _Mark(self._logged, self._writer, functools.partial(uploader.has, self._writer_id)).is_reached
+            ),
             keeps=self._destination.keeps,
         )
-
-    def _note_logged(self) -> Callable[[], bool]:
-        """Note what is logged by now; returns what says whether the server has that, or will not get it."""
-        goal = self._logged.put_so_far()
-        seq: int | None = None
-
-        def is_there() -> bool:
-            nonlocal seq
-            if seq is None and self._logged.is_written(goal):
-                seq = self._writer.written_seq
-            return seq is not None and self._uploader.has(self._writer_id, seq)
-
-        return is_there
 
     @property
     def state(self) -> UploadState:
@@ -241,20 +271,8 @@ class Delivery:
 
     def describe(self, about: Callable[[], Mapping[str, Any]]) -> None:
         """Send what another object of the experiment says of it to the server."""
-        if about != self._about:
-            self._about = about
-            self._sayings.append(about)
+        if self._sayings.add(about):
             self._uploader.introduce()
-
-    def _all_said(self) -> dict[str, Any]:
-        """Return what the experiment's objects have said of it: of what the last one did not give, what others did."""
-        from ml_dash.upload.introduction import (
-            add_saying,
-        )  # imported by `_prepare`: local mode needs none of it
-
-        while self._sayings:
-            add_saying(self._said, self._sayings.popleft()())
-        return self._said
 
     def patience(self, allowed: float) -> float:
         """Return how many of `allowed` seconds may still be waited, after what was waited in vain."""

@@ -82,12 +82,17 @@ class Mover:
         """How many of these are still on a device."""
         return self.batch.on_devices if self.batch is not None else 0
 
+    def put_control(self, series_id: int, time_ns: int, fields: Mapping[str, Any]) -> None:
+        """Put a row that the script has not logged."""
+        # Not the faster `pack`, which refuses lone surrogates: a script's path or an exception's text may have one.
+        self.control.append(pack_plain([series_id, time_ns, dict(fields)]))
+
     def put_captured(self, series_id: int, time_ns: int, fields: Mapping[str, Any]) -> bool:
         """Put a row of what a run captures; False where too many wait already, for a disk that is slow or fails."""
         with self._guard:
             has_room = len(self.control) < CAPTURED_MAX
             if has_room:
-                self.control.append(pack_plain([series_id, time_ns, dict(fields)]))
+                self.put_control(series_id, time_ns, fields)
         return has_room
 
     def leave_slab(self) -> None:
