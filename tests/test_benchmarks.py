@@ -210,6 +210,7 @@ def test_lists_are_measured_by_every_question(tmp_path: Path) -> None:
     assert all(len(took.wall) == 1 and took.wall[0] > 0 and took.cpu > 0 for took in found.values())
 
 
+@pytest.mark.slow
 def test_charts_are_measured_by_every_question(tmp_path: Path) -> None:
     found = drawing.measure(str(tmp_path), None, members=5, runs=2, rows=3000, rounds=1)
     assert len(found) == 6

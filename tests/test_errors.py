@@ -181,6 +181,7 @@ def test_an_error_shows_the_value_and_the_remedy(name: str, exp: Experiment) -> 
     assert exp.status().logged == 0
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("package", "call", "installed"),
     [

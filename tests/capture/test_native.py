@@ -98,7 +98,7 @@ def test_child_processes_and_native_code_are_heard_and_shown(tmp_path: Path) -> 
     assert kept(tmp_path, "stderr") == ["100%"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "death", ["os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(3)"]
 )

@@ -30,7 +30,7 @@ from tests.support.elsewhere import Elsewhere
 
 pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("silence")]
 
-CHUNK = 5
+CHUNK = 2
 """Stories a test: small enough to be shared among several workers."""
 ENOUGH = 60
 """Stories in which everything must have happened."""
@@ -60,7 +60,7 @@ def seen() -> Iterator[Counter[str]]:
         assert not rare, f"{rare} in {seen['stories']} stories"
 
 
-@pytest.mark.sample(40)
+@pytest.mark.sample(100)
 @pytest.mark.parametrize("chunk", seeds(), ids=lambda chunk: f"{chunk.start}-{chunk.stop - 1}")
 def test_every_row_is_at_the_server_exactly_once_whatever_happens(
     chunk: range, tmp_path: Path, template: Path, nursery: Nursery, seen: Counter[str]

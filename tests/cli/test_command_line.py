@@ -168,6 +168,7 @@ def test_a_command_that_is_called_otherwise_elsewhere_is_told(name: str) -> None
     assert name not in _COMMANDS
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_without_a_traceback(root: Path, newer: Path) -> None:
     """Whatever the name that it shows."""
     for command, name, where, code in (

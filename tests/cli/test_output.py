@@ -52,6 +52,7 @@ def test_no_line_is_wider_than_the_terminal(crowd: Path, columns: int) -> None:
     assert "STALE" in text
 
 
+@pytest.mark.slow
 def test_a_wide_terminal_has_a_table_and_a_narrow_one_a_list(crowd: Path) -> None:
     """Rather than a table with broken words."""
     assert plain(on_terminal("ls", crowd, columns=140)).splitlines()[0].startswith("experiment ")

@@ -185,6 +185,7 @@ def test_names_of_every_length(name: str) -> None:
     assert is_numpy(assert_equal_rows([(1, NOW + n, {name: n / 7}) for n in range(50)]))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("first", EDGES, ids=repr)
 def test_no_value_is_taken_for_another(first: Any) -> None:
     """Every pair of kinds and widths in one batch, alternating: equal lengths are not equal layouts."""

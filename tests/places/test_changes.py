@@ -171,6 +171,7 @@ def test_a_moved_experiment_is_whole_under_its_new_name(place: Place, owner: str
     assert (len(place.steps(prefix)), len(place.steps(after))) == (1, 3)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("names", [("a", "a/in/b"), ("a/in/b", "a"), ("a", "a/b")], ids="to ".join)
 def test_a_name_inside_of_another_is_no_obstacle(place: Place, owner: str, names: tuple[str, str]) -> None:
     """And an experiment that lies in it stays where it is."""

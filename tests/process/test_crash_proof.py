@@ -80,6 +80,7 @@ def test_no_way_of_ending_loses_rows(end: str, scripts: Scripts, queue_dir: Path
     assert not left_in(queue_dir, ".slab")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("end", ["exp.run.complete()", "", "os.kill(os.getpid(), signal.SIGTERM)"])
 def test_who_ends_in_an_orderly_way_leaves_nothing_behind(
     end: str, scripts: Scripts, queue_dir: Path
@@ -268,7 +269,7 @@ def test_rows_that_a_full_disk_refuses_survive_a_kill_and_come_when_there_is_roo
     assert sorted(steps(Journal(scripts.home / "after"))) == list(range(1200))
 
 
-@pytest.mark.sample(1)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("limit", "where"),
     [("-n 64", "memory"), ("-n 300", "shared memory"), ("-v 4000000", "shared memory")],
@@ -286,6 +287,7 @@ def test_where_little_is_to_be_had_rows_are_logged_all_the_same(
     assert steps(Journal(scripts.home / ".dash")) == list(range(20_000))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("wanted", ["0", "1"])
 def test_shared_memory_can_be_done_without(wanted: str, scripts: Scripts, queue_dir: Path) -> None:
     finished = scripts.run(

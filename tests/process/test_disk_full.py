@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import PREFIX, Finished, Journal, Scripts
 from tests.support.small_disk import on_a_small_disk, run_on_small_disk
 
@@ -263,6 +265,7 @@ def test_an_fsync_that_fails_is_believed(scripts: Scripts) -> None:
     assert finished.stderr.count("cannot be written") == 1
 
 
+@pytest.mark.slow
 def test_what_is_wrong_for_many_experiments_is_told_once(scripts: Scripts) -> None:
     """Too few descriptors for all of them: what the first one tells would be the same of a hundred others."""
     finished = scripts.run(

@@ -24,7 +24,7 @@ LAZY = {"ML_DASH_LINGER": "3600", "ML_DASH_SYNC_INTERVAL": "3600"}
 """So that nothing is written but where it has to be."""
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "call",
     [

@@ -198,7 +198,7 @@ def test_a_run_that_starts_so_late_that_no_exit_follows_flushes_at_each_call(scr
     assert scripts.journal().values("step") == list(range(1000))
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("ending", "returncode", "status"),
     [
@@ -329,6 +329,7 @@ def test_a_run_that_was_completed_refuses_what_an_atexit_handler_logs(scripts: S
     assert scripts.journal().rows() == []
 
 
+@pytest.mark.slow
 def test_threads_that_outlive_the_main_thread_lose_nothing(scripts: Scripts) -> None:
     """The interpreter waits for threads that are no daemons, and the run stays open for them."""
     finished = scripts.run(
@@ -385,6 +386,7 @@ def test_daemon_threads_that_log_into_the_exit_disturb_nobody(scripts: Scripts) 
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("shutdown", ["", "pool.shutdown()"])
 def test_tasks_of_an_executor_lose_nothing(scripts: Scripts, shutdown: str) -> None:
     """Python runs the tasks that still wait when the main thread ends."""
@@ -412,7 +414,7 @@ def test_tasks_of_an_executor_lose_nothing(scripts: Scripts, shutdown: str) -> N
     assert journal.ends() == ["COMPLETED"]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("via", ["file", "-c", "-m", "stdin"])
 def test_a_script_may_come_from_anywhere(scripts: Scripts, via: str) -> None:
     """From a file, the command line, a module or standard input, also with a prefix made of its name."""

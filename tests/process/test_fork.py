@@ -105,6 +105,7 @@ def test_a_child_that_dies_of_an_exception_does_not_fail_the_parents_run(scripts
     assert journal.ends() == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_what_waits_in_the_parents_queue_at_the_fork_is_written_once(scripts: Scripts) -> None:
     """The child inherits a copy of the queue, of the counters and of the series' numbers, and forgets the first two."""
     finished = scripts.run(
@@ -201,6 +202,7 @@ def test_a_child_reads_what_the_parent_flushed_and_what_it_logged_itself(scripts
     assert finished == (0, "", "")
 
 
+@pytest.mark.slow
 def test_children_of_children_all_log_to_the_one_experiment(scripts: Scripts) -> None:
     """Five generations, each with a writer of its own."""
     finished = scripts.run(

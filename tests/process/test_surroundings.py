@@ -11,7 +11,7 @@ from tests.support.interpreters import VERSIONS, interpreter
 from tests.support.processes import RUNS, Scripts
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("argv", "script"),
     [

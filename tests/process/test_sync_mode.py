@@ -69,6 +69,7 @@ def test_each_row_is_durable_when_its_call_returns(scripts: Scripts) -> None:
     assert finished == (0, "", "")
 
 
+@pytest.mark.slow
 def test_threads_that_log_at_once_each_wait_for_their_own_row(scripts: Scripts) -> None:
     """Nothing lost or doubled, and each thread's order kept."""
     finished = scripts.run(

@@ -93,6 +93,7 @@ def test_files_are_changed_and_deleted_at_the_server(exp: Experiment, server: Em
         there.files(file_id=deleted["id"]).download()
 
 
+@pytest.mark.sample(2)
 def test_equal_contents_are_sent_once(exp: Experiment, server: EmbeddedServer) -> None:
     with exp.run:
         for number in range(5):

@@ -160,6 +160,7 @@ def reader(exp: Experiment, liar: tuple[Liar, str]) -> Experiment:
     return Experiment(PREFIX, dash_url=liar[1], dash_root=None, echo=False)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("exp", ["remote"], indirect=True)
 @pytest.mark.parametrize("filename", ["../../x", "/../../x", "..\\..\\x", "../.."])
 def test_a_name_from_a_server_never_leads_out_of_the_directory(

@@ -113,6 +113,7 @@ def test_what_a_later_object_of_the_prefix_says_of_it_arrives_too(
     until(lambda: seen.record["readme"] == "second", "the second readme at the server")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("end", "status", "error"),
     [

@@ -107,6 +107,7 @@ def test_a_server_that_is_away_is_not_one_that_has_nothing() -> None:
 # --- exp.data
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_the_record_is_there_from_the_start_on_and_whole_when_the_server_answers(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, settings: pytest.MonkeyPatch, *, keeps: bool
@@ -142,6 +143,7 @@ def test_there_is_no_record_in_local_mode(root: str) -> None:
 # --- updates
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("given", [{}, ABOUT], ids=["nothing given", "all given"])
 def test_an_update_reaches_the_server_while_the_run_goes_on(
@@ -160,6 +162,7 @@ def test_an_update_reaches_the_server_while_the_run_goes_on(
     assert seen.values("step") == []
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("keeps", [True, False])
 def test_an_update_that_is_made_in_an_outage_is_told_when_the_server_is_back(
     server: EmbeddedServer, seen: Seen, tmp_path: Path, settings: pytest.MonkeyPatch, *, keeps: bool

@@ -171,6 +171,7 @@ def test_a_damaged_token_file_is_told_and_disturbs_nothing_else(
     assert sum("token.enc" in message for message in caplog.messages) >= 1
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("up", [True, False])
 def test_the_token_is_in_no_file_and_on_no_console(
     scripts: Scripts, server: EmbeddedServer, up: bool

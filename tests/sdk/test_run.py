@@ -86,6 +86,7 @@ def test_a_write_before_the_start_raises_and_says_how_to_start(name: str, root: 
     assert not os.path.exists(root)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", WRITES)
 def test_a_write_after_the_end_raises_too(name: str, root: str) -> None:
     """An ended run takes nothing more, and says so."""
@@ -327,6 +328,7 @@ def test_the_first_end_wins_until_a_start_reopens(first: str, second: str, root:
     assert exp.run.status == exp.view.run().status == names[second]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -466,6 +468,7 @@ LOOP = """
     """
 
 
+@pytest.mark.sample(2)
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
 @pytest.mark.parametrize(
     ("end", "exit_status", "status", "stale"),

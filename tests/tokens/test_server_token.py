@@ -61,6 +61,7 @@ def test_an_admin_token_needs_no_owner(data: Path, live: Tokens) -> None:
     assert who.admin
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -254,6 +254,7 @@ def test_a_tree_of_the_public_package_is_told_of(tmp_path: Path) -> None:
         assert b"`ml-dash import ml-dash " in process.stderr.readline()
 
 
+@pytest.mark.slow
 def test_a_root_that_is_not_there_is_told(tmp_path: Path) -> None:
     with ui(str(tmp_path / "nothing")) as process:
         stdout, stderr = process.communicate(timeout=30)

@@ -153,6 +153,7 @@ def test_equal_contents_are_stored_once(exp: Experiment, mode: str, model: Path)
     assert exp.files(file_id=first["id"]).read_bytes() == exp.files("b/other.pt").read_bytes() == b"weights"
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("path", "to", "expected"),
     [
@@ -179,6 +180,7 @@ def test_path_and_to_are_joined(
     assert exp.files(expected.lstrip("/")).exists()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("to", "said"),
     [
@@ -208,6 +210,7 @@ def test_a_name_that_no_file_can_have_is_refused_before_anything_is_stored(
     assert not Path(exp.directory, "files").exists()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("path", ["../up", "a/../b", "a//b", "a\\b", "a\x01", "z" * 300, 5])
 def test_a_path_that_no_file_can_have_is_refused_at_once(exp: Experiment, path: Any) -> None:
     """By `exp.files` itself."""
@@ -215,6 +218,7 @@ def test_a_path_that_no_file_can_have_is_refused_at_once(exp: Experiment, path: 
         exp.files(path)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("details", "said"),
     [
@@ -816,6 +820,7 @@ def test_every_save_takes_aliases(exp: Experiment, model: Path) -> None:
     assert len(exp.files("x", alias="a").list()) == 5
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("wrong", ["best", [""], [" x"], ["a\n"], ["x" * 65], [7], 7])
 def test_what_cannot_be_an_alias_is_refused_before_anything_is_saved(exp: Experiment, wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="alias"):

@@ -118,6 +118,7 @@ def plt() -> Iterator[Any]:
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_a_figure_is_saved_in_the_format_of_its_name(plt: Any) -> None:
     figure, axes = plt.subplots(figsize=(4, 3))
     axes.plot([1, 2])
@@ -263,6 +264,7 @@ def read_back(path: Path) -> tuple[dict[str, Any], list[np.ndarray[Any, Any]]]:
     return about, frames
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("extension", ["mp4", "m4v", "mov", "mkv", "avi", "webm"])
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_video_has_the_frames_that_it_was_given(extension: str, tmp_path: Path) -> None:

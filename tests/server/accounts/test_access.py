@@ -58,6 +58,7 @@ async def test_whoami_tells_a_token_about_itself(client: Client, tokens: Tokens)
     assert response.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "header",
     [
@@ -143,6 +144,7 @@ async def test_an_admin_creates_lists_and_revokes_tokens(client: Client, admin: 
     assert "does not exist" in await refused(missing, 404, "not_found")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "body",
     [

@@ -112,6 +112,7 @@ async def test_who_asks_too_often_is_told_to_slow_down(client: Client, clock: Ha
     assert await error_of(client, begun) == "authorization_pending", "a little jitter is forgiven"
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("path", "fields", "error"),
     [

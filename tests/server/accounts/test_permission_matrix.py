@@ -371,6 +371,7 @@ async def test_a_deleted_experiment_is_not_told_to_who_could_not_see_it(place: P
     assert "alice" not in await hidden.text()
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("role", [role for role in Role if role not in STRANGERS], ids=lambda role: role.name)
 async def test_a_list_has_only_what_may_be_read(place: Place, role: Role) -> None:
     response = await place.ask(("GET", f"{API}/experiments"), place.token(role))

@@ -252,6 +252,7 @@ def test_many_owners_are_bounded(tokens: Tokens) -> None:
         tokens.create("a", {f"o{number}": Scope.READ for number in range(1001)})
 
 
+@pytest.mark.sample(3)
 @both_databases
 @pytest.mark.parametrize(
     "token_id", ["", "tok_", "tok_0123456789abcdef", "' OR 1=1 --", "tok_\0", "x" * 10_000]

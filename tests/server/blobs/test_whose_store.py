@@ -73,6 +73,7 @@ def test_a_new_store_and_its_database_get_the_same_id(where: str, databases: Dat
     database.close()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["thesis.docx", ".git/config", "contents/ab/notes", "trash/old"])
 def test_a_store_in_which_somebody_keeps_files_is_refused(
     where: str, name: str, databases: Databases

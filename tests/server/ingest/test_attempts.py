@@ -12,6 +12,7 @@ from tests.support.serving import NOON, SECOND, Client, frame, numbers, run_row
 SENT = {A: attempt(0, range(4), "FAILED"), B: attempt(100, range(2, 6), None), C: attempt(200, range(4, 8))}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "order", list(itertools.permutations([A, B, C])), ids=lambda order: "".join(w[-1] for w in order)
 )

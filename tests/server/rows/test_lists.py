@@ -151,6 +151,7 @@ BLOCKS = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("case", BLOCKS)
 @pytest.mark.parametrize("in_one", [True, False])
 def test_whatever_is_logged_is_kept_as_it_is_read(

@@ -111,6 +111,7 @@ HARM: list[Callable[[Path], None]] = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("harm", HARM)
 def test_a_file_that_is_not_ours_or_not_whole_is_made_anew(root: Path, harm: Callable[[Path], None]) -> None:
     index = opened(root)
