@@ -60,7 +60,7 @@ def test_a_tight_loop_is_measured_in_a_process_of_its_own(tmp_path: Path, conten
     assert latency == sorted(latency)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["plain", "stalled", "threads"])
 def test_a_paced_loop_logs_in_every_second_block(tmp_path: Path, scenario: str) -> None:
     """The rows that are stored afterwards are those of the logging blocks and of the steps that led them in."""

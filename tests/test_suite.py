@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.project import PROJECT
 
 TESTS = PROJECT / "tests"
@@ -36,6 +38,7 @@ def test_tests_share_by_way_of_support_and_never_import_each_other() -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 def test_ctrl_c_works_in_what_tests_start_however_they_were_started_themselves(tmp_path: Path) -> None:
     """A process in the background of a shell ignores SIGINT, and so does all that it starts: `make test &`."""
     (tmp_path / "test_inner.py").write_text(

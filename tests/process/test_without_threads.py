@@ -229,6 +229,7 @@ def test_without_threads_nobody_waits_for_a_server(scripts: Scripts, root: str) 
     assert "ml-dash sync" in finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.interpreters
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_python_that_refuses_threads_logs_all_the_same(

@@ -103,6 +103,7 @@ async def test_a_flush_that_is_cancelled_leaves_the_sending_alone(
     seen.equals(tmp_path / "dash")
 
 
+@pytest.mark.slow
 async def test_tasks_with_experiments_of_their_own_send_them_at_once(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:

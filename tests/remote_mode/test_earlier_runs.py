@@ -124,6 +124,7 @@ def test_an_outage_holds_up_neither_a_flush_nor_the_end_and_is_told(
     assert seen.values("step") == list(range(11))
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_gets_it_while_the_run_goes_on(
     server: EmbeddedServer, seen: Seen, root: Path
 ) -> None:

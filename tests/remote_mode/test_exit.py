@@ -101,7 +101,7 @@ def test_a_short_script_whose_server_is_down_ends_at_once_on_every_python(
     check_kept(python_scripts, finished)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.interpreters
 @every_python
 @pytest.mark.parametrize("start_timeout", ["0", "5"])
@@ -301,6 +301,7 @@ def test_a_killed_process_has_sent_a_beginning_of_its_journal_and_nothing_twice(
 # --- a server that is not there, or is of no use
 
 
+@pytest.mark.slow
 def test_an_exit_without_a_server_waits_for_nothing(scripts: Scripts, server: EmbeddedServer) -> None:
     server.stop()
     finished = run(
@@ -431,6 +432,7 @@ def test_what_cannot_be_a_token_leaves_an_exit_as_clean_as_any(scripts: Scripts)
     assert "two words" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_run_without_rows_tells_that_its_end_was_not_sent(scripts: Scripts, server: EmbeddedServer) -> None:
     """The server would show it as running, or not at all."""
     server.stop()

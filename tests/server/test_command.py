@@ -206,6 +206,7 @@ def test_it_prints_the_fingerprint_and_shows_a_renewed_certificate_at_sighup(tmp
         assert fingerprint_of(path) in server.stderr.read()
 
 
+@pytest.mark.slow
 def test_a_certificate_that_cannot_be_used_is_a_wrong_command_line(tmp_path: Path) -> None:
     code, err = refused("--data", str(tmp_path), "--port", "0", "--tls-cert", str(tmp_path / "none.pem"))
     assert code == 2

@@ -619,6 +619,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(root: Path) -> None:
     assert peaks[1] < 2 * peaks[0]
 
 
+@pytest.mark.slow
 def test_names_that_clash_in_an_export_both_stay(tmp_path: Path) -> None:
     """A field `index` gives way to the row's own, and not into the place of a field `index_`."""
     exp = Experiment("alice/vision/clash", dash_root=tmp_path, echo=False)

@@ -357,6 +357,7 @@ def test_a_forked_childs_rows_go_where_those_of_its_parent_go(server: EmbeddedSe
     assert steps_at(server, "alice/p/exp") == list(range(ROWS + 1))
 
 
+@pytest.mark.slow
 def test_nothing_is_told_to_be_sent_that_was_not(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

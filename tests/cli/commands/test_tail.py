@@ -223,6 +223,7 @@ def test_following_waits_for_a_metric_that_is_not_there_yet(live: Live, tail: Ca
     assert len(following.lines) == 1
 
 
+@pytest.mark.slow
 def test_following_ends_when_the_process_has_died(live: Live, tail: Callable[..., Tail]) -> None:
     """Nothing would come any more."""
     live.tell("row", 1)

@@ -62,6 +62,7 @@ def test_ranks_are_one_attempt_though_one_ends_before_the_other_begins(tmp_path:
     assert launch(tmp_path, ranks[0]) == [3]
 
 
+@pytest.mark.slow
 def test_ranks_that_begin_at_once_are_one_attempt(tmp_path: Path) -> None:
     """Whoever takes the name may not have written its start when the others look."""
     assert launch(tmp_path, *"0123", together=True) == [0] * 4

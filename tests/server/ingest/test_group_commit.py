@@ -324,7 +324,7 @@ def test_the_same_frames_at_once_are_stored_once(
     assert client.rows(experiment) == expected(0, 100)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_the_same_large_frames_at_once_are_stored_once_and_leave_no_object(
     client: Client, experiment: str, server: EmbeddedServer
 ) -> None:
