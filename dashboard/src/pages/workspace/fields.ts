@@ -17,20 +17,36 @@ interface Known {
 
 export const fields = signal<ReadonlyMap<string, Known>>(new Map());
 
-/** Ask for the metrics of those runs of which they are not known as they are now. */
+/** Ask for the metrics of those runs of which they are not known as they are now; of what was asked a moment ago after a pause. */
 export async function loadFields(runs: readonly ListedExperiment[], signal: AbortSignal): Promise<void> {
-  const now = Date.now();
-  const lacking = runs.filter((run) => {
-    const known = fields.peek().get(run.id);
-    return !known || (known.rows !== run.rows && now - known.at > AGAIN);
-  });
-  for (let start = 0; start < lacking.length; start += BATCH) {
-    const batch = lacking.slice(start, start + BATCH);
-    const found = new Map((await ask(batch.map((run) => run.id), signal)).map((each) => [each.id, each.metrics]));
-    const next = new Map(fields.peek());
-    for (const run of batch) next.set(run.id, { rows: run.rows, at: now, metrics: found.get(run.id) ?? [] });
-    fields.value = next;
+  for (;;) {
+    const now = Date.now();
+    const stale = runs.filter((run) => fields.peek().get(run.id)?.rows !== run.rows);
+    const lacking = stale.filter((run) => dueIn(run, now) <= 0);
+    for (let start = 0; start < lacking.length; start += BATCH) {
+      const batch = lacking.slice(start, start + BATCH);
+      const found = new Map((await ask(batch.map((run) => run.id), signal)).map((each) => [each.id, each.metrics]));
+      const next = new Map(fields.peek());
+      for (const run of batch) next.set(run.id, { rows: run.rows, at: now, metrics: found.get(run.id) ?? [] });
+      fields.value = next;
+    }
+    if (lacking.length === stale.length) return;
+    // these may have logged what they had not before, and then nothing more
+    await pause(Math.min(...stale.filter((run) => !lacking.includes(run)).map((run) => dueIn(run, now))), signal);
   }
+}
+
+/** Milliseconds until a run with new rows is asked again; one of which nothing was known then, as it was still to be read, at once. */
+function dueIn(run: ListedExperiment, now: number): number {
+  const known = fields.peek().get(run.id);
+  return known?.metrics.length ? known.at + AGAIN - now : 0;
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason as Error)), { once: true });
+  });
 }
 
 /** In as many answers as they need: of those that cannot be read there is none. */
