@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -85,10 +87,9 @@ class Training:
         )
 
 
-def pictures(images: Array) -> Array:
+def pictures(images: Array) -> npt.NDArray[Any]:
     """Return images of 8×8 pixels beside one another, each pixel enlarged."""
-    enlarged: Array = np.kron(np.hstack(list(images.reshape(-1, 8, 8))), np.ones((6, 6), np.float64))
-    return enlarged
+    return np.kron(np.hstack(list(images.reshape(-1, 8, 8))), np.ones((6, 6)))
 
 
 def run(number: int, root: str, epochs: int = EPOCHS) -> None:

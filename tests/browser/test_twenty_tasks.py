@@ -18,6 +18,7 @@ import ml_dash
 from docs.examples import sweep
 from ml_dash import Experiment
 from tests.browser.clicks import Hand
+from tests.browser.seeing import barriers
 from tests.browser.ui import Ui
 from tests.browser.window import Window
 
@@ -380,3 +381,60 @@ def with_the_keyboard_alone(hand: Hand) -> None:
 def test_a_daily_task_takes_no_more_than_four_clicks(hand: Hand, each: Task) -> None:
     each(hand)
     assert hand.clicks <= MOST
+
+
+RUN = f"/experiments/{sweep.FOLDER}/run-11"
+PAGES = {
+    "workspace": SWEEP,
+    "full table": f"{SWEEP}?table=1",
+    "groups": f"{SWEEP}?group=params.lr",
+    "media and sweep": f"{SWEEP}?turn=Media,Sweep",
+    "one chart": f"{SWEEP}?chart=val/loss",
+    "charts": RUN,
+    **{
+        tab: f"{RUN}?tab={tab}"
+        for tab in ("overview", "system", "media", "console", "logs", "files", "tracks")
+    },
+    "failure": f"/experiments/{sweep.FOLDER}/run-04?tab=overview",
+    "differences": f"/diff?e={sweep.FOLDER}/run-11&e={sweep.FOLDER}/run-04",
+    "trash": "/trash",
+    "nothing": "/nowhere",
+}
+OPENED = (
+    "Groups",
+    "Colours",
+    "Columns",
+    "Views",
+    "Put a chart together",
+    "Other folders",
+    "Keyboard shortcuts",
+)
+"""What opens above the workspace."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_page_can_be_used_by_everybody(ui: Ui, open_window: Callable[..., Window], width: int) -> None:
+    """In both themes axe finds nothing serious, and nothing needs to be scrolled sideways."""
+    window = open_window(width, 900)
+    window.expected = ["404", "ERR_CONNECTION_REFUSED"]
+    page = window.page
+    page.goto(ui.address())
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    origin = page.evaluate("location.origin")
+    found: dict[str, list[str]] = {}
+    for name, path in PAGES.items():
+        page.goto(f"{origin}{path}")
+        expect(page.locator("main")).not_to_contain_text("Loading")
+        for theme in ("Dark theme", "Light theme"):
+            found[f"{name}, before {theme}"] = barriers(page)
+            page.get_by_role("button", name=theme).click()
+        across = page.evaluate("document.documentElement.scrollWidth")
+        if across > width:
+            found[f"{name}, across"] = [f"{across} pixels"]
+    page.goto(f"{origin}{SWEEP}")
+    for name in OPENED:
+        page.get_by_role("button", name=name, exact=True).first.click()
+        found[name] = barriers(page)
+        page.keyboard.press("Escape")
+    assert {name: barriers for name, barriers in found.items() if barriers} == {}
