@@ -11,6 +11,7 @@ import { formerly } from "./pages/workspace/former";
 import { WorkspaceHead } from "./pages/workspace/Head";
 import { KEYS, Workspace } from "./pages/workspace/Workspace";
 import { signedOut } from "./state/connection";
+import { watchPages } from "./state/fresh";
 import { loadSession, session } from "./state/session";
 import { folderOf, navigate, place, prefixOf, query } from "./state/url";
 import { Empty, Link } from "./ui/basic";
@@ -74,5 +75,6 @@ effect(() => {
   if (now !== null) navigate(now, { replace: true });
 });
 
+watchPages();
 void begin();
 render(<App />, document.getElementById("app")!);

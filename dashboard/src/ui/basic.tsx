@@ -2,10 +2,12 @@
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 
 import type { Experiment } from "../api/types";
 import { addressOf } from "../state/base";
 import { connection } from "../state/connection";
+import { outdated } from "../state/fresh";
 import { navigate } from "../state/url";
 import { ago, localTime } from "./format";
 import { plain } from "./terminal";
@@ -68,7 +70,7 @@ export function Empty(props: { title: string; code?: string; children?: Componen
       <p class="empty-title">{props.title}</p>
       {props.children}
       {props.code && (
-        <pre class="code">
+        <pre class="code" tabIndex={0}>
           <code>{props.code}</code>
         </pre>
       )}
@@ -78,10 +80,22 @@ export function Empty(props: { title: string; code?: string; children?: Componen
 
 /** Says that the server is away, for as long as it is. */
 export function Banner(): JSX.Element | null {
-  if (connection.value.online) return null;
+  if (connection.value.online) return outdated.value ? <Outdated /> : null;
   return (
     <div class="banner" role="alert">
       The server at {location.host} does not answer. What is shown stays; trying again…
+    </div>
+  );
+}
+
+/** Says that the server has newer pages, which may ask for what these do not know. */
+function Outdated(): JSX.Element {
+  return (
+    <div class="banner" role="status">
+      The server has other pages than this tab by now.{" "}
+      <button type="button" onClick={() => location.reload()}>
+        Reload
+      </button>
     </div>
   );
 }
@@ -101,8 +115,14 @@ export function Tabs<T extends string>(props: {
     props.onChoose(next[0]);
     document.getElementById(`tab-${next[0]}`)?.focus();
   }
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // where there is little room only some of them are in sight
+    const box = list.current!;
+    if (box.scrollWidth > box.clientWidth) document.getElementById(`tab-${props.chosen}`)?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [props.chosen]);
   return (
-    <div class="tabs" role="tablist" aria-label={props.label} onKeyDown={move}>
+    <div ref={list} class="tabs" role="tablist" aria-label={props.label} onKeyDown={move}>
       {props.tabs.map(([tab, name, count]) => (
         <button
           key={tab}

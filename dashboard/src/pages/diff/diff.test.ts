@@ -45,6 +45,11 @@ test("of each metric there are the last and the best value, with their steps, an
   expect(rows[4]!.cells[1]!.value).toBeUndefined();
 });
 
+test("an image is no result: the name of its file differs in each run", () => {
+  const image = { "sample.file": summary("a.png", null, null), "sample._type": summary("image", null, null), loss: summary(1, 0, 2) };
+  expect(resultRows([{ metrics: { val: image } }], 0).map((row) => row.name)).toEqual(["val/loss, min", "val/loss, last"]);
+});
+
 test("what a run has defined as the best counts more than a name", () => {
   const runs = [{ metrics: { val: { loss: summary(1, 0, 2) } }, best: [{ metric: "val", field: "loss", value: "max" as const }] }];
   expect(resultRows(runs, 0).map((row) => row.name)).toEqual(["val/loss, max", "val/loss, last"]);

@@ -73,6 +73,8 @@ export function resultRows(runs: readonly Measured[], baseline: number): DiffRow
       for (const field of named) {
         // where a row is says nothing of how the run went
         if (AXES.includes(field) && named.length > 1) continue;
+        // an image or a table is to be looked at: the name of its file is another one in each run
+        if (named.includes(`${field.slice(0, field.lastIndexOf("."))}._type`)) continue;
         fields.set(metric ? `${metric}/${field}` : field, [metric, field]);
       }
     }

@@ -26,6 +26,8 @@ export const tip = signal<Told | null>(null);
 
 const SHOWN = 8;
 const AWAY = 16;
+/** The share of a chart's height from which on one sees that rows differ. */
+const SEEN = 0.05;
 
 export function Tip(): JSX.Element | null {
   const box = useRef<HTMLDivElement>(null);
@@ -52,13 +54,15 @@ export function Tip(): JSX.Element | null {
 
 function Entry({ of, y, isActive }: { of: Reading; y: Range; isActive: boolean }): JSX.Element {
   const { low, high, value, smoothed, runs } = of;
+  // a spike among the rows of a pixel is told wherever it can be seen
+  const isSpread = isActive || runs !== null || high - low > SEEN * (y[1] - y[0]);
   return (
     <div class={`tip-row ${isActive ? "active" : ""}`}>
       <span class="swatch" style={{ background: of.color }} />
       <span class="tip-label">{plain(of.label)}</span>
       <span class="tip-value">{told(smoothed ?? value, y)}</span>
       {smoothed !== null && <span class="muted">({told(value, y)})</span>}
-      {(isActive || runs !== null) && low !== high && (
+      {isSpread && low !== high && (
         <span class="muted">
           {told(low, y)} … {told(high, y)}
         </span>

@@ -139,8 +139,14 @@ function CopyLink(): JSX.Element | null {
     setTimeout(() => setCopied(false), COPIED);
   }
   return (
-    <button type="button" class="quiet" title="Copy a link to what is shown" onClick={() => void copy()}>
-      {isCopied ? <Check /> : <Link2 />} {isCopied ? "Copied" : "Share"}
+    <button
+      type="button"
+      class="quiet"
+      aria-label={isCopied ? "Copied" : "Share"}
+      title="Copy a link to what is shown"
+      onClick={() => void copy()}
+    >
+      {isCopied ? <Check /> : <Link2 />} <span class="share-text">{isCopied ? "Copied" : "Share"}</span>
     </button>
   );
 }
